@@ -1,0 +1,27 @@
+// Who called: by system calls alone, so that it cannot be argued with.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "policy/error.h"
+#include "policy/ids.h"
+
+namespace userns {
+
+struct Caller {
+  Uid uid{0};  // real uid
+  Gid gid{0};  // real gid
+
+  // Never fails: getresuid(2) and getresgid(2) cannot.
+  static Caller identify();
+};
+
+// The caller's supplementary groups. Before the drop, which empties them.
+Result<std::vector<Gid>> supplementary_groups();
+
+// The login name of `uid`, empty where it has none. NSS runs inside this process: only after the
+// drop of privilege. Fails where the lookup itself failed (then policy cannot be read either).
+Result<std::string> login_name(Uid uid);
+
+}  // namespace userns

@@ -1,0 +1,69 @@
+// Capabilities of this process: the drop at the start of a helper's life, and the brackets in
+// which its few privileged system calls are made. Source: capabilities(7), libcap.
+#pragma once
+
+#include <sys/capability.h>
+
+#include <cerrno>
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <string_view>
+#include <utility>
+
+#include "policy/error.h"
+#include "policy/ids.h"
+
+namespace userns {
+
+// A set of capabilities (capabilities(7) has fewer than 64).
+class CapSet {
+ public:
+  constexpr CapSet(std::initializer_list<cap_value_t> caps) {
+    for (const cap_value_t cap : caps) bits_ |= std::uint64_t{1} << static_cast<unsigned>(cap);
+  }
+  [[nodiscard]] constexpr bool contains(cap_value_t cap) const {
+    return (bits_ >> static_cast<unsigned>(cap) & 1U) != 0;
+  }
+  constexpr void add(cap_value_t cap) { bits_ |= std::uint64_t{1} << static_cast<unsigned>(cap); }
+
+ private:
+  std::uint64_t bits_ = 0;
+};
+
+// What a helper lives on after its first lines.
+struct Needs {
+  CapSet required;  // without these it cannot do its work
+  CapSet wanted;    // kept where they are there (CAP_AUDIT_WRITE in a container may not be)
+};
+
+// Gives up, for good, every privilege but `needs`, which stay permitted and are not effective:
+// bounding and ambient sets and supplementary groups emptied where the caller's privilege allows,
+// all three uids become `uid`, no_new_privs, not dumpable. Verified by reading back and by trying
+// to undo it (PR-DROP). Where a required capability is not there to be kept: PR-MISSING, with the
+// likeliest reason (lost setuid bit, nosuid, no_new_privs, bounding set).
+Result<void> drop_all_but(const Needs& needs, Uid uid);
+
+// Gives up `cap` too. Must be permitted or already gone.
+Result<void> forget_capability(cap_value_t cap);
+
+namespace detail {
+// Makes exactly `caps` effective (empty: none). False where the kernel refused.
+bool set_effective(CapSet caps);
+[[noreturn]] void abort_still_privileged();
+}  // namespace detail
+
+// Runs `act` with `caps` effective and lowers them again; aborts the process where lowering fails.
+// Keep `act` to one system or library call. Where raising fails, `act` runs unprivileged and the
+// kernel refuses it.
+template <std::invocable Act>
+auto with_capability(CapSet caps, Act&& act) {
+  (void)detail::set_effective(caps);
+  auto result = std::forward<Act>(act)();
+  const int saved = errno;
+  if (!detail::set_effective({})) detail::abort_still_privileged();
+  errno = saved;
+  return result;
+}
+
+}  // namespace userns

@@ -1,0 +1,19 @@
+// Opens a policy file that may be believed: only root could have written it or have led us to it.
+//
+// Rule TF-PATH: every directory and symbolic link on the way is owned by root, and no directory is
+// writable by group or others. Rule TF-FILE: the file is regular, owned by root, not writable by
+// group or others. "root" is uid 0 of the caller's user namespace. All checks are made on open fds,
+// component by component, so nothing can change between check and use. Source: path_resolution(7).
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "common/fd.h"
+
+namespace userns {
+
+// `path` is absolute and ours (compiled in), never the caller's. No value: the file does not exist.
+Result<std::optional<Fd>> open_trusted_file(std::string_view path);
+
+}  // namespace userns

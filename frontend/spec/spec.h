@@ -1,0 +1,100 @@
+// What was asked for: one container to start, typed. The command line and (later) the config file
+// of a named container both end here; frontend/start begins here.
+//
+// Everything in a Spec is checked for form (ranges, names, absolute destinations), not against the
+// system: whether an id is delegated or a directory exists is found out by make_plan().
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "policy/ids.h"
+
+namespace userns::frontend {
+
+// --- ids ------------------------------------------------------------------------------------
+// One --map: INSIDE:OUTSIDE:COUNT for uids, gids or both.
+struct MapWish {
+  enum class Which : std::uint8_t { kUid, kGid, kBoth } which = Which::kBoth;
+  Extent extent;
+};
+// How the container's ids are chosen.
+//   auto:  root inside is the first delegated id; a block of 65536 (fewer where fewer are
+//   delegated) self:  the caller is 0 inside, and no other id exists; no helper is needed wishes:
+//   exactly these extents
+struct MapAuto {};
+struct MapSelf {};
+using Mapping = std::variant<MapAuto, MapSelf, std::vector<MapWish>>;
+
+// --- mounts ---------------------------------------------------------------------------------
+struct BindWish {
+  std::string source;       // on the host; relative to the caller's cwd or absolute
+  std::string destination;  // absolute, inside
+  bool read_only = false;
+};
+struct TmpfsWish {
+  std::string destination;  // absolute, inside
+};
+using MountWish = std::variant<BindWish, TmpfsWish>;
+
+// --- network --------------------------------------------------------------------------------
+struct NetNone {};                               // a namespace of its own with only loopback, up
+struct NetHost {};                               // the caller's network namespace
+using NetWish = std::variant<NetNone, NetHost>;  // bridge, user and auto join here
+
+// --- the rest -------------------------------------------------------------------------------
+struct EnvWish {
+  std::string name;
+  std::optional<std::string> value;  // none: taken from the caller's environment
+};
+struct RlimitWish {
+  int resource;        // RLIMIT_*
+  std::uint64_t soft;  // RLIM_INFINITY: unlimited
+  std::uint64_t hard;
+};
+enum class TtyMode : std::uint8_t { kAuto, kYes, kNo };
+enum class SeccompMode : std::uint8_t { kDefault, kNone };
+
+struct Spec {
+  std::vector<std::string> command;  // at least one word
+
+  Mapping mapping = MapAuto{};
+  std::uint32_t uid = 0;  // inside, of the command
+  std::uint32_t gid = 0;
+  std::vector<std::uint32_t> groups;  // supplementary, inside
+
+  // CLONE_NEW* flags. CLONE_NEWUSER is always in.
+  std::uint64_t namespaces = 0;
+  NetWish net = NetNone{};
+
+  std::string rootfs;             // empty: the host's own tree
+  bool read_only = false;         // of the root file system
+  bool overlay = false;           // writes go to a throw-away upper layer
+  std::vector<MountWish> mounts;  // in the order given
+
+  std::optional<std::string> hostname;
+  std::vector<EnvWish> env;
+  bool clear_env = false;
+  std::string cwd;  // inside; empty: the caller's where it exists inside, else /
+
+  std::vector<int> cap_drop;                 // CAP_*
+  std::optional<std::vector<int>> cap_keep;  // only these stay
+  bool no_new_privs = false;
+  SeccompMode seccomp = SeccompMode::kDefault;
+  std::vector<RlimitWish> rlimits;
+
+  TtyMode tty = TtyMode::kAuto;
+  bool init = false;  // a reaper of ours as pid 1 inside
+  std::chrono::milliseconds stop_timeout{10000};
+  bool die_with_parent = false;
+  std::string pid_file;        // empty: none
+  std::optional<int> info_fd;  // where the JSON goes
+  bool wait = false;           // print the pid and wait for a newline before the maps and the exec
+  bool dry_run = false;
+};
+
+}  // namespace userns::frontend

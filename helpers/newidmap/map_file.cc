@@ -1,0 +1,58 @@
+#include "helpers/newidmap/map_file.h"
+
+#include <cerrno>
+
+#include "common/capability.h"
+#include "policy/text.h"
+
+namespace userns::newidmap {
+namespace {
+
+// Longer than any map that the kernel shows: 340 lines of three ten-digit columns.
+constexpr std::size_t kLongestShownMap = 340 * 40;
+
+CapSet needed(const Traits& traits, bool outside_root) {
+  CapSet caps{traits.capability};
+  if (outside_root) caps.add(CAP_SETFCAP);
+  return caps;
+}
+
+Result<void> deny_setgroups(const Process& process) {
+  const auto file = process.open_file("setgroups", O_RDWR);
+  if (!file) return fail("IM-SETGROUPS", "cannot open the target's setgroups file", file.error().code);
+  const auto now = read_all(*file, 16);
+  if (!now) return fail("IM-SETGROUPS", "cannot read the target's setgroups file", now.error().code);
+  if (now->starts_with("deny")) return {};
+  if (const auto denied = write_once(*file, "deny"); !denied)
+    return fail("IM-SETGROUPS", "cannot deny setgroups(2) in the target, and no gid of the map was delegated",
+                denied.error().code);
+  return {};
+}
+
+}  // namespace
+
+Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool outside_root) {
+  auto file = with_capability(needed(traits, outside_root), [&] { return process.open_file(traits.map_file, O_RDWR); });
+  if (!file && process.hidden())
+    return fail("IM-HIDDEN",
+                cat("cannot open the target's ", traits.map_file,
+                    ": it is not dumpable, so its /proc files are root's; map it before it "
+                    "changes its ids or execs a setuid or unreadable program"),
+                file.error().code);
+  if (!file) return fail("IM-OPEN", cat("cannot open the target's ", traits.map_file), file.error().code);
+  const auto text = read_all(*file, kLongestShownMap);
+  if (!text) return fail("IM-OPEN", cat("cannot read the target's ", traits.map_file), text.error().code);
+  return MapFile(std::move(*file), !text->empty());
+}
+
+Result<void> MapFile::write(const Traits& traits, const Process& process, const MapGrant& grant) const {
+  if (grant.deny_setgroups())
+    if (const auto denied = deny_setgroups(process); !denied) return denied;
+  const std::string text = grant.map().kernel_text();
+  const auto written = with_capability(needed(traits, grant.needs_setfcap()), [&] { return write_once(file_, text); });
+  if (!written)
+    return fail("IM-WRITE", cat("the kernel refused the ", traits.map_file, " of the target"), written.error().code);
+  return {};
+}
+
+}  // namespace userns::newidmap

@@ -1,0 +1,30 @@
+// The privileged act: opening a process's map file and writing it once.
+#pragma once
+
+#include "common/process.h"
+#include "helpers/newidmap/traits.h"
+#include "policy/idmap_rules.h"
+
+namespace userns::newidmap {
+
+// The open map of one process. The kernel judges a write by the capabilities of whoever opened the
+// file *and* of whoever writes it, and pins the user namespace at open.
+class MapFile {
+ public:
+  // Opens it with the traits' capability effective (and CAP_SETFCAP for `outside_root`), as the
+  // caller's uid: so the kernel itself checks that the caller owns the namespace.
+  static Result<MapFile> open(const Traits& traits, const Process& process, bool outside_root);
+
+  [[nodiscard]] bool already_written() const { return already_written_; }
+
+  // Writes the granted map, all of it or nothing; for gids that were not delegated denies
+  // setgroups(2) first (IM-SETGROUPS), which cannot be taken back.
+  Result<void> write(const Traits& traits, const Process& process, const MapGrant& grant) const;
+
+ private:
+  MapFile(Fd file, bool already_written) : file_(std::move(file)), already_written_(already_written) {}
+  Fd file_;
+  bool already_written_;
+};
+
+}  // namespace userns::newidmap

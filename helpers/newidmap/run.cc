@@ -1,0 +1,138 @@
+#include "helpers/newidmap/run.h"
+
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/audit.h"
+#include "common/caller.h"
+#include "common/capability.h"
+#include "common/config.h"
+#include "common/process.h"
+#include "common/report.h"
+#include "common/startup.h"
+#include "common/subid_source.h"
+#include "helpers/newidmap/map_file.h"
+#include "policy/idmap.h"
+#include "policy/idmap_rules.h"
+#include "policy/target.h"
+#include "policy/text.h"
+
+namespace userns::newidmap {
+namespace {
+
+constexpr StartupLimits kLimits{.most_args = 2 + 3 * kMaxExtents, .longest_arg = 32};
+
+std::optional<int> named_fd(const Result<Target>& target) {
+  const auto* by_fd = target ? std::get_if<ByFd>(&*target) : nullptr;
+  return by_fd == nullptr ? std::nullopt : std::optional(by_fd->fd);
+}
+
+Needs needs_of(const Traits& traits, const Caller& caller) {
+  Needs needs{.required = {traits.capability}, .wanted = {CAP_AUDIT_WRITE}};
+  if (caller.uid == Uid{0}) needs.wanted.add(CAP_SETFCAP);
+  return needs;
+}
+
+// What was gathered stays open until the act, so that what is judged is what is acted on.
+struct Gathered {
+  Process process;
+  std::optional<MapFile> map_file;  // none where the target is not the caller's
+  bool child_namespace = false;
+  std::string name;
+  SubidRanges subids;
+
+  [[nodiscard]] MapFacts facts(const Traits& traits, const Caller& caller) const {
+    return {.kind = traits.kind,
+            .caller_uid = caller.uid,
+            .caller_gid = caller.gid,
+            .caller_name = name,
+            .target_uid = process.owner(),
+            .target_gid = process.group(),
+            .target_in_child_namespace = child_namespace,
+            .target_already_mapped = map_file && map_file->already_written(),
+            .owned = &subids.owned,
+            .owned_source = subids.source,
+            .skipped = &subids.skipped};
+  }
+};
+
+Result<Gathered> gather(const Traits& traits, const Caller& caller, const Target& target, const IdMap& request) {
+  auto process = Process::open(target);
+  if (!process) return std::unexpected(process.error());
+  Gathered all{.process = std::move(*process), .map_file = {}, .child_namespace = false, .name = {}, .subids = {}};
+  if (all.process.hidden() || (all.process.owner() == caller.uid && all.process.group() == caller.gid)) {
+    const bool outside_root = caller.uid == Uid{0} && request.maps_outside_root();
+    auto map_file = MapFile::open(traits, all.process, outside_root);
+    if (!map_file) return std::unexpected(map_file.error());
+    all.map_file = std::move(*map_file);
+    const auto child = in_child_user_namespace(all.process);
+    if (!child) return std::unexpected(child.error());
+    all.child_namespace = *child;
+  }
+  if (auto alive = all.process.still_alive(); !alive) return std::unexpected(alive.error());
+  auto name = login_name(caller.uid);
+  if (!name) return std::unexpected(name.error());
+  all.name = std::move(*name);
+  auto subids = find_subids(traits.kind, all.name, caller.uid);
+  if (!subids) return std::unexpected(subids.error());
+  all.subids = std::move(*subids);
+  return all;
+}
+
+void audit_decision(const Traits& traits, const Caller& caller, std::string_view target, const IdMap& request,
+                    std::string_view rule) {
+  std::string text = cat("uid=", caller.uid.value(), " gid=", caller.gid.value(), " target=", target, " map=");
+  constexpr std::size_t kLongest = 512;  // a record is a line, not a dump of 340 triples
+  for (const auto& extent : request.extents()) {
+    if (text.size() > kLongest) {
+      text += "...";
+      break;
+    }
+    text += cat(extent.inside().first(), ":", extent.outside().first(), ":", extent.count(), ",");
+  }
+  if (text.ends_with(',')) text.pop_back();
+  audit(
+      {.program = traits.program, .text = cat(text, " rule=", rule.empty() ? "none" : rule), .granted = rule.empty()});
+}
+
+// The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s.
+Result<void> map_ids(const Traits& traits, int argc, char** argv) {
+  const auto target = parse_target(raw_arg(argc, argv, 1));  // 1: only to know which fd to keep
+  const auto args = sanitise(argc, argv, kLimits, named_fd(target));
+  const Caller caller = Caller::identify();                                                         // 2
+  if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped) return dropped;  // 3
+  if (!args) return std::unexpected(args.error());                                                  // 4
+  if (args->size() < 2)
+    return fail("IM-ARGS", cat("usage: ", traits.program, " PID|fd:N INSIDE OUTSIDE COUNT [INSIDE OUTSIDE COUNT ...]"));
+  if (!target) return std::unexpected(target.error());
+  const auto request = IdMap::parse(std::span(*args).subspan(1));
+  if (!request) return std::unexpected(request.error());
+  const auto gathered = gather(traits, caller, *target, *request);                 // 5
+  const auto grant = gathered ? decide(gathered->facts(traits, caller), *request)  // 6
+                              : Result<MapGrant>(std::unexpected(gathered.error()));
+  audit_decision(traits, caller, args->front(), *request, grant ? "" : grant.error().rule);  // 7
+  if (!grant) return std::unexpected(grant.error());
+  if (!grant->needs_setfcap())
+    if (auto dropped = forget_capability(CAP_SETFCAP); !dropped) return dropped;
+  if (auto dropped = forget_capability(CAP_AUDIT_WRITE); !dropped) return dropped;
+  return gathered->map_file->write(traits, gathered->process, *grant);  // 8
+}
+
+}  // namespace
+
+int run(const Traits& traits, int argc, char** argv) {
+  exit_when_out_of_memory(traits.program);
+  if (raw_arg(argc, argv, 1) == "--version" && argc == 2) {
+    const std::string line = cat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
+    return ::write(STDOUT_FILENO, line.data(), line.size()) < 0 ? 1 : 0;
+  }
+  const auto done = map_ids(traits, argc, argv);
+  if (!done) report(traits.program, done.error());
+  return done ? 0 : 1;
+}
+
+}  // namespace userns::newidmap

@@ -1,0 +1,109 @@
+// Which subordinate ids a user has: the text format of subuid(5), read in one pass.
+//
+//   file   = { line } ;
+//   line   = owner ":" start ":" count "\n" ;      (* the last newline may be missing *)
+//   owner  = login-name | decimal-uid ;
+//   start  = decimal ;  count = decimal ;           (* no sign, octal, hex or space *)
+//
+// A line that is not of this form grants nothing and is passed over, as shadow does (other tools
+// write these files); the first such line of the owner's is remembered for the message.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "policy/error.h"
+#include "policy/ids.h"
+
+namespace userns {
+
+// The union of an owner's ranges, adjacent and overlapping ones united. Memory is fixed: it does
+// not grow with the file.
+class OwnedRanges {
+ public:
+  static constexpr std::size_t kMaxSeparate = 1024;  // ranges that do not touch each other
+  static constexpr std::size_t kMaxShown = 8;        // lines kept for messages
+
+  struct Shown {
+    IdRange range;
+    std::uint64_t line;  // 1-based; 0 where the source has no lines (NSS)
+  };
+
+  // False where the owner has more than kMaxSeparate separate ranges: then nothing may be granted
+  // from this set (SU-MANY).
+  [[nodiscard]] bool add(IdRange range, std::uint64_t line);
+  [[nodiscard]] bool covers(IdRange wanted) const;
+  // The union, sorted, no two of them touching.
+  [[nodiscard]] std::span<const IdRange> ranges() const { return {ranges_.data(), size_}; }
+  // The first lines as written, for messages.
+  [[nodiscard]] std::span<const Shown> shown() const { return {shown_.data(), shown_size_}; }
+  [[nodiscard]] std::uint64_t lines() const { return lines_; }
+
+ private:
+  static constexpr IdRange kUnused = *IdRange::make(0, 1);
+  std::array<IdRange, kMaxSeparate> ranges_ = filled<IdRange, kMaxSeparate>(kUnused);
+  std::array<Shown, kMaxShown> shown_ = filled<Shown, kMaxShown>(Shown{kUnused, 0});
+  std::size_t size_ = 0;
+  std::size_t shown_size_ = 0;
+  std::uint64_t lines_ = 0;
+
+  template <class T, std::size_t N>
+  static constexpr std::array<T, N> filled(T value) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      return std::array<T, N>{((void)I, value)...};
+    }(std::make_index_sequence<N>{});
+  }
+};
+
+// The three fields of a line; nothing where it is not of the form above.
+struct SubidLine {
+  std::string_view owner;
+  IdRange range;
+};
+Result<SubidLine> parse_subid_line(std::string_view line);
+
+// Feed it a subid file in chunks of any size, then finish(); `ranges()` is what the owner has.
+class SubidScanner {
+ public:
+  // A line belongs to the owner by login name or by decimal uid. The name may be empty (a uid
+  // that no name is known for).
+  SubidScanner(std::string_view owner_name, Uid owner_uid);
+
+  void feed(std::string_view chunk);
+  // The end of the file: takes a last line without newline. Fails with SU-MANY.
+  Result<void> finish();
+
+  [[nodiscard]] const OwnedRanges& ranges() const { return ranges_; }
+  // What is wrong with the owner's first malformed line and where; line 0 where there is none.
+  struct Skipped {
+    std::uint64_t line = 0;
+    std::string why;
+  };
+  [[nodiscard]] const Skipped& skipped() const { return skipped_; }
+
+ private:
+  // shadow ignores lines of this length and more.
+  static constexpr std::size_t kLongestLine = 1023;
+
+  void take_line(std::string_view line);
+  void take_owned(std::string_view line);
+
+  std::string by_name_;                     // "alice:", or empty
+  std::string by_uid_;                      // "1000:"
+  std::array<char, kLongestLine> carry_{};  // the beginning of a line that a chunk cut
+  std::size_t carried_ = 0;
+  bool overlong_ = false;
+  bool too_many_ = false;
+  std::uint64_t line_ = 0;
+  OwnedRanges ranges_;
+  Skipped skipped_;
+};
+
+// The source that nsswitch.conf(5) text names for `subid:`: its first word, "files" where the file
+// has no such line. Later sources are never asked (as in shadow).
+std::string_view nss_subid_source(std::string_view nsswitch_conf);
+
+}  // namespace userns
