@@ -8,7 +8,6 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
-#include <string_view>
 #include <utility>
 
 #include "policy/error.h"
@@ -17,18 +16,14 @@
 namespace userns {
 
 // A set of capabilities (capabilities(7) has fewer than 64).
-class CapSet {
- public:
+struct CapSet {
+  std::uint64_t bits = 0;
+  constexpr CapSet() = default;
   constexpr CapSet(std::initializer_list<cap_value_t> caps) {
-    for (const cap_value_t cap : caps) bits_ |= std::uint64_t{1} << static_cast<unsigned>(cap);
+    for (const cap_value_t cap : caps) bits |= std::uint64_t{1} << static_cast<unsigned>(cap);
   }
-  [[nodiscard]] constexpr bool contains(cap_value_t cap) const {
-    return (bits_ >> static_cast<unsigned>(cap) & 1U) != 0;
-  }
-  constexpr void add(cap_value_t cap) { bits_ |= std::uint64_t{1} << static_cast<unsigned>(cap); }
-
- private:
-  std::uint64_t bits_ = 0;
+  constexpr void add(CapSet other) { bits |= other.bits; }
+  friend constexpr bool operator==(CapSet, CapSet) = default;
 };
 
 // What a helper lives on after its first lines.
@@ -39,13 +34,13 @@ struct Needs {
 
 // Gives up, for good, every privilege but `needs`, which stay permitted and are not effective:
 // bounding and ambient sets and supplementary groups emptied where the caller's privilege allows,
-// all three uids become `uid`, no_new_privs, not dumpable. Verified by reading back and by trying
-// to undo it (PR-DROP). Where a required capability is not there to be kept: PR-MISSING, with the
+// all three uids become `uid`, no_new_privs, not dumpable. Verified by reading back and by trying to
+// undo it (PR-DROP). Where a required capability is not there to be kept: PR-MISSING, with the
 // likeliest reason (lost setuid bit, nosuid, no_new_privs, bounding set).
 Result<void> drop_all_but(const Needs& needs, Uid uid);
 
-// Gives up `cap` too. Must be permitted or already gone.
-Result<void> forget_capability(cap_value_t cap);
+// Gives up `caps` too, permitted or already gone. Verified (PR-DROP).
+Result<void> forget(CapSet caps);
 
 namespace detail {
 // Makes exactly `caps` effective (empty: none). False where the kernel refused.

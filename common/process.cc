@@ -18,126 +18,106 @@ namespace userns {
 namespace {
 
 constexpr std::size_t kLargestProcFile = 64UL << 10U;
-constexpr unsigned long long kWithinProcess = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
 
 std::unexpected<Error> gone() {
   return fail("IM-GONE", "the target process has ended: start it again and give its new id", ESRCH);
 }
 
-Result<Fd> open_directory(int pid) {
+// ESRCH and ENOENT are how procfs says that a process is gone.
+std::unexpected<Error> gone_or(std::string_view rule, std::string text, int code) {
+  return code == ESRCH ? gone() : fail(rule, std::move(text), code);
+}
+
+Result<Fd> open_directory(std::uint64_t pid) {
   auto dir = open_at(AT_FDCWD, cat("/proc/", pid).c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (!dir && dir.error().code == ENOENT) return gone();
   if (!dir) return fail("IM-PROC", cat("cannot open the /proc directory of process ", pid), dir.error().code);
   return dir;
 }
 
-Result<bool> is_procfs_directory(const Fd& fd) {
-  struct statfs fs{};
-  struct stat facts{};
-  if (::fstatfs(fd.get(), &fs) != 0 || ::fstat(fd.get(), &facts) != 0)
-    return fail("IM-PROC", cat("fd:", fd.get(), " is not an open file descriptor of the caller's"), errno);
-  return fs.f_type == PROC_SUPER_MAGIC && S_ISDIR(facts.st_mode);
-}
-
-// The pid that a pidfd names; nothing where the fd is something else; fails where the process is
-// not to be seen in this pid namespace.
-Result<int> pid_of_pidfd(const Fd& fd) {
+// The pid that a pidfd names; a refusal where the fd is something else or the process is not to be seen from here.
+Result<std::uint64_t> pid_of_pidfd(const Fd& fd) {
   const auto info = open_at(AT_FDCWD, cat("/proc/self/fdinfo/", fd.get()).c_str(), O_RDONLY);
-  if (!info) return fail("IM-PIDFD", "cannot read what the file descriptor is", info.error().code);
-  const auto text = read_all(*info, kLargestProcFile);
+  const auto text = info ? read_all(*info, kLargestProcFile) : std::unexpected(info.error());
   if (!text) return fail("IM-PIDFD", "cannot read what the file descriptor is", text.error().code);
   const auto pid = proc_field(*text, "Pid");
   if (!pid) return fail("IM-PROC", cat("fd:", fd.get(), " is neither a /proc/PID directory nor a pidfd"));
   if (*pid == "-1") return gone();
   const auto number = parse_decimal(*pid);
-  if (!number || *number == 0 || *number > 0x7fffffff)
+  if (!number || *number == 0)
     return fail("IM-PIDFD", cat("the process of fd:", fd.get(), " is not in this pid namespace"));
-  return static_cast<int>(*number);
-}
-
-bool has_ended(const Fd& pidfd) {
-  pollfd ended{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-  return ::poll(&ended, 1, 0) != 0;  // an error counts as ended
+  return *number;
 }
 
 }  // namespace
 
 Result<Process> Process::open(const Target& target) {
-  Fd directory;
-  Fd pidfd;
+  Fd given;
+  Result<Fd> directory;
   if (const auto* by_pid = std::get_if<ByPid>(&target)) {
-    auto opened = open_directory(by_pid->pid);
-    if (!opened) return std::unexpected(opened.error());
-    directory = std::move(*opened);
+    directory = open_directory(static_cast<std::uint64_t>(by_pid->pid));
   } else {
-    Fd given(std::get<ByFd>(target).fd);
-    const auto is_directory = is_procfs_directory(given);
-    if (!is_directory) return std::unexpected(is_directory.error());
-    if (*is_directory) {
+    given = Fd(std::get<ByFd>(target).fd);
+    struct statfs fs{};
+    struct stat facts{};
+    if (::fstatfs(given.get(), &fs) != 0 || ::fstat(given.get(), &facts) != 0)
+      return fail("IM-PROC", cat("fd:", given.get(), " is not an open file descriptor of the caller's"), errno);
+    if (fs.f_type == PROC_SUPER_MAGIC && S_ISDIR(facts.st_mode)) {
       directory = std::move(given);
     } else {
       const auto pid = pid_of_pidfd(given);
-      if (!pid) return std::unexpected(pid.error());
-      auto opened = open_directory(*pid);
-      if (!opened) return std::unexpected(opened.error());
-      directory = std::move(*opened);
-      pidfd = std::move(given);
+      directory = pid ? open_directory(*pid) : std::unexpected(pid.error());
     }
   }
-  Process process(std::move(directory), std::move(pidfd));
+  if (!directory) return std::unexpected(directory.error());
+  Process process(std::move(*directory), std::move(given));
   if (auto gathered = process.gather(); !gathered) return std::unexpected(gathered.error());
   return process;
 }
 
 Result<void> Process::gather() {
-  const auto status = open_file("status", O_RDONLY);
-  if (!status && (status.error().code == ESRCH)) return gone();
-  if (!status) return fail("IM-PROC", "the target is not the /proc directory of a process", status.error().code);
-  const auto text = read_all(*status, kLargestProcFile);
-  if (!text && text.error().code == ESRCH) return gone();
-  if (!text) return fail("IM-PROC", "cannot read the target's status", text.error().code);
+  const auto file = open_file("status", O_RDONLY);
+  const auto status = file ? read_all(*file, kLargestProcFile) : std::unexpected(file.error());
+  if (!status) return gone_or("IM-PROC", "the target is not the /proc directory of a process", status.error().code);
   // A thread's own directory (/proc/PID/task/TID) looks the same but for this.
-  if (!proc_number(*text, "Pid") || proc_number(*text, "Pid") != proc_number(*text, "Tgid"))
+  const auto pid = proc_number(*status, "Pid");
+  if (!pid || pid != proc_number(*status, "Tgid"))
     return fail("IM-PROC", "the target is a thread, not a process: give the process");
-  const auto state = proc_field(*text, "State").value_or("Z");
+  const auto state = proc_field(*status, "State").value_or("Z");
   if (state.starts_with('Z') || state.starts_with('X')) return gone();
   struct stat facts{};
   if (::fstat(directory_.get(), &facts) != 0) return fail_errno("cannot examine the target's directory");
   owner_ = Uid{facts.st_uid};
   group_ = Gid{facts.st_gid};
-  hidden_ = facts.st_uid == 0 && proc_number(*text, "Uid").value_or(0) != 0;
+  hidden_ = facts.st_uid == 0 && proc_number(*status, "Uid").value_or(0) != 0;
   return still_alive();
 }
 
 Result<Fd> Process::open_file(const char* name, int flags) const {
-  return open_at(directory_.get(), name, flags | O_NOFOLLOW, kWithinProcess);
+  return open_at(directory_.get(), name, flags | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
 }
 
 Result<void> Process::still_alive() const {
-  // A directory fd is bound to its process: once that is gone, so are its files.
-  if (pidfd_.valid() && has_ended(pidfd_)) return gone();
+  // A directory fd is bound to its process: once that is gone, so are its files. A pidfd becomes readable.
+  pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};  // poll(2) passes over fd -1
   struct stat facts{};
-  if (::fstatat(directory_.get(), "stat", &facts, AT_SYMLINK_NOFOLLOW) != 0) return gone();
+  if (::poll(&ended, 1, 0) != 0 || ::fstatat(directory_.get(), "stat", &facts, AT_SYMLINK_NOFOLLOW) != 0) return gone();
   return {};
 }
 
 Result<bool> in_child_user_namespace(const Process& process) {
-  // ns/user is a magic link, so NO_SYMLINKS and NO_XDEV cannot be asked for; the fd that it gives
-  // is checked to be of nsfs by the ioctl, which no other file answers.
+  // ns/user is a magic link, so NO_SYMLINKS and NO_XDEV cannot be asked for; that the fd is of nsfs is checked instead.
   const auto directory = process.open_file("ns", O_PATH | O_DIRECTORY);
-  if (!directory) return fail("IM-CHILD", "cannot see the target's namespaces", directory.error().code);
-  const auto ns = open_at(directory->get(), "user", O_RDONLY);
-  if (!ns) return fail("IM-CHILD", "cannot see the target's user namespace", ns.error().code);
+  const auto ns = directory ? open_at(directory->get(), "user", O_RDONLY) : std::unexpected(directory.error());
+  if (!ns) return gone_or("IM-CHILD", "cannot see the target's user namespace", ns.error().code);
   struct statfs fs{};
   if (::fstatfs(ns->get(), &fs) != 0 || fs.f_type != NSFS_MAGIC)
     return fail("IM-PROC", "the target's user namespace is not what it seems");
   const Fd parent(::ioctl(ns->get(), NS_GET_PARENT));
   if (!parent.valid() && errno == EPERM) return false;  // outside of what we may see
-  if (!parent.valid()) return fail_errno("cannot find the parent of the target's user namespace");
-  struct stat theirs{};
-  struct stat ours{};
-  if (::fstat(parent.get(), &theirs) != 0 || ::stat("/proc/self/ns/user", &ours) != 0)
-    return fail_errno("cannot compare user namespaces");
+  struct stat theirs{}, ours{};
+  if (!parent.valid() || ::fstat(parent.get(), &theirs) != 0 || ::stat("/proc/self/ns/user", &ours) != 0)
+    return fail("IM-CHILD", "cannot find the parent of the target's user namespace", errno);
   return theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
 }
 

@@ -2,13 +2,11 @@
 
 #include <dlfcn.h>
 #include <shadow/subid.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <array>
 #include <cerrno>
 #include <utility>
-#include <vector>
 
 #include "common/capability.h"
 #include "common/config.h"
@@ -19,98 +17,48 @@
 namespace userns {
 namespace {
 
-constexpr std::string_view kNsswitchPath = "/etc/nsswitch.conf";
+constexpr const char* kNsswitchPath = "/etc/nsswitch.conf";
 constexpr std::size_t kLargestNsswitch = 1UL << 20U;
-constexpr std::size_t kChunk = 256UL << 10U;
-constexpr std::size_t kMostNssRanges = 1UL << 16U;
 
-Result<SubidRanges> from_file(const char* path, std::string_view name, Uid uid) {
-  SubidScanner scanner(name, uid);
-  const auto file = open_trusted_file(path);
-  if (!file) return std::unexpected(file.error());
-  if (*file) {
-    std::vector<char> chunk(kChunk);
-    while (true) {
-      const auto got = read_some(**file, chunk);
-      if (!got) return fail("SU-READ", cat("cannot read ", path), got.error().code);
-      scanner.feed({chunk.data(), *got});
-      if (*got < chunk.size()) break;
-    }
-    if (auto finished = scanner.finish(); !finished) return std::unexpected(finished.error());
+Result<void> scan(SubidScanner& scanner, const Fd& in, std::string_view source) {
+  static std::array<char, 64UL << 10U> chunk;  // pages that a small file never touches cost nothing
+  for (std::size_t got = chunk.size(); got == chunk.size();) {
+    const auto read = read_some(in, chunk);
+    if (!read) return fail("SU-READ", cat("cannot read ", source), read.error().code);
+    got = *read;
+    scanner.feed({chunk.data(), got});
   }
-  return SubidRanges{scanner.ranges(), path, scanner.skipped()};
+  return scanner.finish();
 }
 
-// What the child sends: a header, then `count` ranges. Only a whole answer counts.
-struct Answer {
-  std::uint32_t magic;
-  std::int32_t count;
-};
-constexpr std::uint32_t kMagic = 0x53554249;
-struct AnsweredRange {
-  std::uint64_t start;
-  std::uint64_t count;
-};
-
-// In the child: everything below runs without privilege, and only its answer leaves it.
-int answer_with_libsubid(IdKind kind, const std::string& owner, const Fd& out) {
-  if (!drop_all_but({.required = {}, .wanted = {}}, Uid{::getuid()})) return 1;
+// In the child: runs without privilege, and only its answer, in the format of subuid(5), leaves it.
+bool answer_with_libsubid(IdKind kind, const std::string& owner, const Fd& out) {
+  if (!drop_all_but({}, Uid{::getuid()})) return false;
   void* const library = ::dlopen(kLibsubidSoname, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return 1;
+  if (library == nullptr) return false;
   const auto find = reinterpret_cast<decltype(&subid_get_uid_ranges)>(
       ::dlsym(library, kind == IdKind::kUid ? "subid_get_uid_ranges" : "subid_get_gid_ranges"));
-  if (find == nullptr) return 1;
   subid_range* ranges = nullptr;
-  const int count = find(owner.c_str(), &ranges);
-  if (count < 0 || (count > 0 && ranges == nullptr)) return 1;
-  const Answer answer{kMagic, count};
-  if (!write_all(out, {reinterpret_cast<const char*>(&answer), sizeof answer})) return 1;
-  for (int i = 0; i < count; ++i) {
-    const AnsweredRange range{ranges[i].start, ranges[i].count};
-    if (!write_all(out, {reinterpret_cast<const char*>(&range), sizeof range})) return 1;
-  }
-  return 0;
+  const int count = find == nullptr ? -1 : find(owner.c_str(), &ranges);
+  std::string answer;
+  for (int i = 0; i < count; ++i) answer += cat(owner, ":", ranges[i].start, ":", ranges[i].count, "\n");
+  return count >= 0 && write_all(out, answer);
 }
 
-Result<void> take_answer(const Fd& in, OwnedRanges& owned, std::string_view source) {
-  const auto broken = [&] {
-    return fail("SU-NSS", cat("the ", source, " gave no usable answer: check its module and service"));
-  };
-  Answer answer{};
-  const auto got = read_some(in, {reinterpret_cast<char*>(&answer), sizeof answer});
-  if (!got || *got != sizeof answer || answer.magic != kMagic || answer.count < 0) return broken();
-  if (static_cast<std::size_t>(answer.count) > kMostNssRanges)
-    return fail("SU-MANY", cat("the ", source, " gave more than ", kMostNssRanges, " ranges"));
-  for (std::int32_t i = 0; i < answer.count; ++i) {
-    AnsweredRange given{};
-    const auto more = read_some(in, {reinterpret_cast<char*>(&given), sizeof given});
-    if (!more || *more != sizeof given) return broken();
-    const auto range = IdRange::make(given.start, given.count);
-    if (range && !owned.add(*range, 0)) return fail("SU-MANY", cat("the ", source, " gave too many separate ranges"));
-  }
-  return {};
-}
-
-Result<SubidRanges> from_nss(IdKind kind, std::string_view name, Uid uid, std::string_view source_name) {
-  SubidRanges found{.owned = {}, .source = cat("NSS source ", source_name), .skipped = {}};
+Result<void> ask_nss(SubidScanner& scanner, IdKind kind, const std::string& owner, std::string_view source) {
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
   const pid_t child = ::fork();
-  if (child < 0) return fail("SU-NSS", cat("cannot ask the ", found.source, ": fork failed"), errno);
-  if (child == 0) {
-    pipe->read.reset();
-    const std::string owner = name.empty() ? cat(uid.value()) : std::string(name);
-    ::_exit(answer_with_libsubid(kind, owner, pipe->write));
-  }
+  if (child < 0) return fail("SU-NSS", cat("cannot ask the ", source, ": fork failed"), errno);
+  if (child == 0) ::_exit(answer_with_libsubid(kind, owner, pipe->write) ? 0 : 1);
   pipe->write.reset();
-  auto taken = take_answer(pipe->read, found.owned, found.source);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) return fail("SU-NSS", cat("lost the process that asks the ", found.source), errno);
-  if (!taken) return std::unexpected(taken.error());
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    return fail("SU-NSS", cat("asking the ", found.source, " failed: check its module and service"));
-  return found;
+  auto scanned = scan(scanner, pipe->read, source);
+  int status = -1;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  // Only a whole answer counts, and the child's exit says that it was whole.
+  if (status != 0) return fail("SU-NSS", cat("asking the ", source, " failed: check its module and service"));
+  return scanned;
 }
 
 }  // namespace
@@ -118,15 +66,21 @@ Result<SubidRanges> from_nss(IdKind kind, std::string_view name, Uid uid, std::s
 Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
   const auto nsswitch = open_trusted_file(kNsswitchPath);
   if (!nsswitch) return std::unexpected(nsswitch.error());
-  std::string text;
-  if (*nsswitch) {
-    auto read = read_all(**nsswitch, kLargestNsswitch);
-    if (!read) return fail("SU-READ", cat("cannot read ", kNsswitchPath), read.error().code);
-    text = std::move(*read);
+  const auto text = *nsswitch ? read_all(**nsswitch, kLargestNsswitch) : Result<std::string>{};
+  if (!text) return fail("SU-READ", cat("cannot read ", kNsswitchPath), text.error().code);
+  SubidScanner scanner(name, uid);
+  std::string source = kind == IdKind::kUid ? "/etc/subuid" : "/etc/subgid";
+  Result<void> done;
+  if (const auto module = nss_subid_source(*text); module == "files") {
+    const auto file = open_trusted_file(source);
+    if (!file) return std::unexpected(file.error());
+    if (*file) done = scan(scanner, **file, source);
+  } else {
+    source = cat("NSS source ", module);
+    done = ask_nss(scanner, kind, name.empty() ? cat(uid.value()) : std::string(name), source);
   }
-  const auto source = nss_subid_source(text);
-  if (source == "files") return from_file(kind == IdKind::kUid ? "/etc/subuid" : "/etc/subgid", name, uid);
-  return from_nss(kind, name, uid, source);
+  if (!done) return std::unexpected(done.error());
+  return SubidRanges{scanner.ranges(), std::move(source), scanner.skipped()};
 }
 
 }  // namespace userns

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
+#include <iterator>
 
 #include "policy/text.h"
 
@@ -10,30 +10,24 @@ namespace userns {
 
 bool OwnedRanges::add(IdRange range, std::uint64_t line) {
   ++lines_;
-  if (shown_size_ < kMaxShown) shown_[shown_size_++] = {range, line};
+  if (shown_.size() < kMaxShown) shown_.push_back({range, line});
   // [first, last) are the ranges that touch the new one and melt into it.
-  const auto begin = ranges_.begin();
-  const auto end = begin + static_cast<std::ptrdiff_t>(size_);
-  const auto first = std::lower_bound(begin, end, range, [](IdRange a, IdRange b) { return a.end() < b.first(); });
-  auto last = first;
-  while (last != end && last->first() <= range.end()) ++last;
+  const auto first = std::ranges::find_if(ranges_, [&](IdRange r) { return r.end() >= range.first(); });
+  const auto last = std::find_if(first, ranges_.end(), [&](IdRange r) { return r.first() > range.end(); });
   if (first == last) {
-    if (size_ == kMaxSeparate) return false;
-    std::move_backward(first, end, end + 1);
-    *first = range;
-    ++size_;
+    if (ranges_.size() == kMaxSeparate) return false;
+    ranges_.insert(first, range);
     return true;
   }
   const auto from = std::min(first->first(), range.first());
-  const auto to = std::max((last - 1)->end(), range.end());
+  const auto to = std::max(std::prev(last)->end(), range.end());
   *first = *IdRange::make(from, to - from);
-  std::move(last, end, first + 1);
-  size_ -= static_cast<std::size_t>(last - first) - 1;
+  ranges_.erase(std::next(first), last);
   return true;
 }
 
 bool OwnedRanges::covers(IdRange wanted) const {
-  return std::ranges::any_of(ranges(), [&](IdRange owned) { return owned.contains(wanted); });
+  return std::ranges::any_of(ranges_, [&](IdRange owned) { return owned.contains(wanted); });
 }
 
 Result<SubidLine> parse_subid_line(std::string_view line) {
@@ -52,77 +46,52 @@ Result<SubidLine> parse_subid_line(std::string_view line) {
 }
 
 SubidScanner::SubidScanner(std::string_view owner_name, Uid owner_uid)
-    : by_name_(owner_name.empty() ? std::string{} : cat(owner_name, ":")), by_uid_(cat(owner_uid.value(), ":")) {}
+    : by_name_(owner_name.empty() ? cat(owner_uid.value(), ":") : cat(owner_name, ":")),
+      by_uid_(cat(owner_uid.value(), ":")) {}
 
 void SubidScanner::feed(std::string_view chunk) {
   while (!chunk.empty()) {
-    const void* const found = std::memchr(chunk.data(), '\n', chunk.size());
-    const auto length =
-        found == nullptr ? chunk.size() : static_cast<std::size_t>(static_cast<const char*>(found) - chunk.data());
-    const auto part = chunk.substr(0, length);
-    if (found != nullptr && carried_ == 0 && !overlong_) {
-      take_line(part);
-    } else {
-      if (part.size() > carry_.size() - carried_) overlong_ = true;
-      if (!overlong_) {
-        std::memcpy(carry_.data() + carried_, part.data(), part.size());
-        carried_ += part.size();
-      }
-      if (found != nullptr) {
-        take_line(overlong_ ? std::string_view{} : std::string_view(carry_.data(), carried_));
-        carried_ = 0;
-        overlong_ = false;
-      }
-    }
-    chunk.remove_prefix(found == nullptr ? length : length + 1);
+    const auto* const newline = static_cast<const char*>(std::memchr(chunk.data(), '\n', chunk.size()));
+    const auto part = newline == nullptr ? chunk : std::string_view(chunk.data(), newline);
+    chunk.remove_prefix(part.size() + (newline == nullptr ? 0 : 1));
+    // Only a line that a chunk cuts is copied, and no more of it than tells that it is too long.
+    if (newline == nullptr || !carry_.empty()) carry_ += part.substr(0, kLongestLine + 1 - carry_.size());
+    if (newline == nullptr) return;
+    take_line(carry_.empty() ? part : carry_);
+    carry_.clear();
   }
 }
 
 Result<void> SubidScanner::finish() {
-  if (carried_ > 0 && !overlong_) take_line({carry_.data(), carried_});
-  carried_ = 0;
-  overlong_ = false;
-  if (too_many_)
-    return fail("SU-MANY", cat("the user's lines make more than ", OwnedRanges::kMaxSeparate,
-                               " separate ranges: unite some of them"));
-  return {};
+  if (!carry_.empty()) take_line(carry_);
+  carry_.clear();
+  if (!too_many_) return {};
+  return fail("SU-MANY", cat("the user's lines make more than ", OwnedRanges::kMaxSeparate,
+                             " separate ranges: unite some of them"));
 }
 
 void SubidScanner::take_line(std::string_view line) {
   ++line_;
   // Nearly every line is another user's: the first byte tells most of them apart.
-  if (line.empty()) return;
-  if ((!by_name_.empty() && line.front() == by_name_.front() && line.starts_with(by_name_)) ||
-      (line.front() == by_uid_.front() && line.starts_with(by_uid_)))
-    take_owned(line);
-}
-
-void SubidScanner::take_owned(std::string_view line) {
+  if (line.empty() || (line.front() != by_name_.front() && line.front() != by_uid_.front())) return;
+  if (!line.starts_with(by_name_) && !line.starts_with(by_uid_)) return;
   const auto parsed = line.size() > kLongestLine ? Result<SubidLine>(fail("SU-LINE", "is longer than 1023 bytes"))
                                                  : parse_subid_line(line);
-  if (parsed) {
-    if (!ranges_.add(parsed->range, line_)) too_many_ = true;
-  } else if (skipped_.line == 0) {
-    skipped_ = {line_, parsed.error().text};
-  }
+  if (!parsed && skipped_.line == 0) skipped_ = {line_, parsed.error().text};
+  if (parsed && !ranges_.add(parsed->range, line_)) too_many_ = true;
 }
 
 std::string_view nss_subid_source(std::string_view nsswitch_conf) {
   constexpr std::string_view kKey = "subid:";
   constexpr std::string_view kSpace = " \t\r\f\v";
+  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
   while (!nsswitch_conf.empty()) {
     auto line = take_until(nsswitch_conf, '\n');
     line = line.substr(0, line.find('#'));
-    const bool is_key =
-        line.size() >= kKey.size() && std::ranges::equal(line.substr(0, kKey.size()), kKey, [](char a, char b) {
-          return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b;
-        });
-    if (!is_key) continue;
+    if (!std::ranges::equal(line.substr(0, kKey.size()), kKey, same)) continue;
     line.remove_prefix(kKey.size());
-    const auto start = line.find_first_not_of(kSpace);
-    if (start == std::string_view::npos) continue;
-    line.remove_prefix(start);
-    return line.substr(0, line.find_first_of(kSpace));
+    line.remove_prefix(std::min(line.find_first_not_of(kSpace), line.size()));
+    if (!line.empty()) return line.substr(0, line.find_first_of(kSpace));
   }
   return "files";
 }

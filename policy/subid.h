@@ -9,18 +9,18 @@
 // write these files); the first such line of the owner's is remembered for the message.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "policy/error.h"
 #include "policy/ids.h"
 
 namespace userns {
 
-// The union of an owner's ranges, adjacent and overlapping ones united. Memory is fixed: it does
+// The union of an owner's ranges, adjacent and overlapping ones united. Memory is bounded: it does
 // not grow with the file.
 class OwnedRanges {
  public:
@@ -37,25 +37,15 @@ class OwnedRanges {
   [[nodiscard]] bool add(IdRange range, std::uint64_t line);
   [[nodiscard]] bool covers(IdRange wanted) const;
   // The union, sorted, no two of them touching.
-  [[nodiscard]] std::span<const IdRange> ranges() const { return {ranges_.data(), size_}; }
+  [[nodiscard]] std::span<const IdRange> ranges() const { return ranges_; }
   // The first lines as written, for messages.
-  [[nodiscard]] std::span<const Shown> shown() const { return {shown_.data(), shown_size_}; }
+  [[nodiscard]] std::span<const Shown> shown() const { return shown_; }
   [[nodiscard]] std::uint64_t lines() const { return lines_; }
 
  private:
-  static constexpr IdRange kUnused = *IdRange::make(0, 1);
-  std::array<IdRange, kMaxSeparate> ranges_ = filled<IdRange, kMaxSeparate>(kUnused);
-  std::array<Shown, kMaxShown> shown_ = filled<Shown, kMaxShown>(Shown{kUnused, 0});
-  std::size_t size_ = 0;
-  std::size_t shown_size_ = 0;
+  std::vector<IdRange> ranges_;  // at most kMaxSeparate
+  std::vector<Shown> shown_;     // at most kMaxShown
   std::uint64_t lines_ = 0;
-
-  template <class T, std::size_t N>
-  static constexpr std::array<T, N> filled(T value) {
-    return [&]<std::size_t... I>(std::index_sequence<I...>) {
-      return std::array<T, N>{((void)I, value)...};
-    }(std::make_index_sequence<N>{});
-  }
 };
 
 // The three fields of a line; nothing where it is not of the form above.
@@ -89,13 +79,10 @@ class SubidScanner {
   static constexpr std::size_t kLongestLine = 1023;
 
   void take_line(std::string_view line);
-  void take_owned(std::string_view line);
 
-  std::string by_name_;                     // "alice:", or empty
-  std::string by_uid_;                      // "1000:"
-  std::array<char, kLongestLine> carry_{};  // the beginning of a line that a chunk cut
-  std::size_t carried_ = 0;
-  bool overlong_ = false;
+  std::string by_name_;  // "alice:"; as by_uid_ where the uid has no name
+  std::string by_uid_;   // "1000:"
+  std::string carry_;    // the beginning of a line that a chunk cut; at most kLongestLine + 1 bytes of it
   bool too_many_ = false;
   std::uint64_t line_ = 0;
   OwnedRanges ranges_;

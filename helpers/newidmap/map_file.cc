@@ -13,7 +13,7 @@ constexpr std::size_t kLongestShownMap = 340 * 40;
 
 CapSet needed(const Traits& traits, bool outside_root) {
   CapSet caps{traits.capability};
-  if (outside_root) caps.add(CAP_SETFCAP);
+  if (outside_root) caps.add({CAP_SETFCAP});
   return caps;
 }
 

@@ -33,7 +33,7 @@ std::optional<int> named_fd(const Result<Target>& target) {
 
 Needs needs_of(const Traits& traits, const Caller& caller) {
   Needs needs{.required = {traits.capability}, .wanted = {CAP_AUDIT_WRITE}};
-  if (caller.uid == Uid{0}) needs.wanted.add(CAP_SETFCAP);
+  if (caller.uid == Uid{0}) needs.wanted.add({CAP_SETFCAP});
   return needs;
 }
 
@@ -116,9 +116,9 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv) {
                               : Result<MapGrant>(std::unexpected(gathered.error()));
   audit_decision(traits, caller, args->front(), *request, grant ? "" : grant.error().rule);  // 7
   if (!grant) return std::unexpected(grant.error());
-  if (!grant->needs_setfcap())
-    if (auto dropped = forget_capability(CAP_SETFCAP); !dropped) return dropped;
-  if (auto dropped = forget_capability(CAP_AUDIT_WRITE); !dropped) return dropped;
+  CapSet spent{CAP_AUDIT_WRITE};
+  if (!grant->needs_setfcap()) spent.add({CAP_SETFCAP});
+  if (auto dropped = forget(spent); !dropped) return dropped;
   return gathered->map_file->write(traits, gathered->process, *grant);  // 8
 }
 
