@@ -80,7 +80,7 @@ Result<void> drop_all_but(const Needs& needs, Uid uid) {
   const auto keep = had & (needs.required.bits | needs.wanted.bits);
   // Without CAP_SETPCAP and CAP_SETGID (file capabilities, a trimmed bounding set) the kernel refuses these three:
   // what is permitted is then the only limit, and it is enough.
-  for (cap_value_t cap = 0; cap < static_cast<cap_value_t>(::cap_max_bits()); ++cap) (void)::cap_drop_bound(cap);
+  for (cap_value_t cap = 0; cap < ::cap_max_bits(); ++cap) (void)::cap_drop_bound(cap);
   (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   (void)::setgroups(0, nullptr);
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || ::setresuid(uid.value(), uid.value(), uid.value()) != 0 ||

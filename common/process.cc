@@ -63,7 +63,7 @@ Result<Process> Process::open(const Target& target) {
     if (::fstatfs(given.get(), &fs) != 0 || ::fstat(given.get(), &facts) != 0)
       return fail("IM-PROC", cat("fd:", given.get(), " is not an open file descriptor of the caller's"), errno);
     if (fs.f_type == PROC_SUPER_MAGIC && S_ISDIR(facts.st_mode)) {
-      directory = std::move(given);
+      directory = Fd(given.release());
     } else {
       const auto pid = pid_of_pidfd(given);
       directory = pid ? open_directory(*pid) : std::unexpected(pid.error());

@@ -9,7 +9,7 @@ namespace userns::newidmap {
 namespace {
 
 // Longer than any map that the kernel shows: 340 lines of three ten-digit columns.
-constexpr std::size_t kLongestShownMap = 340 * 40;
+constexpr std::size_t kLongestShownMap = 340UL * 40;
 
 CapSet needed(const Traits& traits, bool outside_root) {
   CapSet caps{traits.capability};

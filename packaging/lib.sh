@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# What packaging/quickstart and packaging/check share. Sourced, not run.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# What the suite is built from, and what its tests need (the helpers themselves need only libcap and libaudit).
+build_packages=(g++ meson ninja-build pkg-config libcap-dev libaudit-dev libsubid-dev libseccomp-dev
+  libboost-program-options-dev libarchive-dev libmnl-dev nlohmann-json3-dev libgtest-dev python3)
+
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'; else bold='' dim='' red='' green='' plain=''; fi
+
+die() {
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+need_debian_root() {
+  [ "$(id -u)" = 0 ] || die "must run as root, to install packages and setuid programs: sudo $0"
+  command -v apt-get >/dev/null || die "needs apt-get: made for Debian 12; elsewhere install the packages listed in packaging/lib.sh by hand and follow README.md"
+}
+
+# step TITLE COMMAND...: runs it with its output in a log under $logs and shows that time passes; on failure shows the end of the log.
+step() {
+  local title=$1 log begun=$SECONDS pid code=0 shown=0
+  shift
+  mkdir -p "$logs"
+  log=$logs/$(tr -cs 'a-zA-Z0-9+' - <<<"$title" | sed 's/-*$//').log
+  [ -t 1 ] || echo "${title} ..."
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    if [ -t 1 ]; then
+      printf '\r  %s %s%d s%s ' "$title" "$dim" $((SECONDS - begun)) "$plain"
+    elif [ $((SECONDS - begun - shown)) -ge 30 ]; then
+      shown=$((SECONDS - begun))
+      echo "  still at it after $shown s: $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-100)"
+    fi
+    sleep 0.2
+  done
+  wait "$pid" || code=$?
+  [ -t 1 ] && printf '\r'
+  if [ "$code" = 0 ]; then
+    echo "  ${green}ok${plain} $title $dim($((SECONDS - begun)) s)$plain"
+  else
+    echo "  ${red}FAILED${plain} $title $dim($((SECONDS - begun)) s, status $code)$plain; the end of $log:"
+    tail -n 60 "$log" | sed 's/^/    /'
+  fi
+  return "$code"
+}
+
+missing_packages() {
+  local name
+  for name in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || echo "$name"
+  done
+}
+
+# Asks nothing, and does not touch the network where all is there.
+install_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} -gt 0 ] || return 0
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -q update && apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install "${missing[@]}"
+}
+
+# configure DIR OPTION...: a meson build directory with these options, new or not.
+configure() {
+  local dir=$1
+  shift
+  if [ -f "$dir/build.ninja" ]; then
+    meson setup --reconfigure "$dir" "$top" "$@"
+  else
+    meson setup "$dir" "$top" "$@"
+  fi
+}
