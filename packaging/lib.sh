@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What packaging/quickstart and packaging/check share. Sourced, not run.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,12 +19,14 @@ need_debian_root() {
   command -v apt-get >/dev/null || die "needs apt-get: made for Debian 12; elsewhere install the packages listed in packaging/lib.sh by hand and follow README.md"
 }
 
+slug() { tr -cs 'a-zA-Z0-9+\n' - <<<"$1" | sed 's/-*$//'; }
+
 # step TITLE COMMAND...: runs it with its output in a log under $logs and shows that time passes; on failure shows the end of the log.
 step() {
   local title=$1 log begun=$SECONDS pid code=0 shown=0
   shift
-  mkdir -p "$logs"
-  log=$logs/$(tr -cs 'a-zA-Z0-9+' - <<<"$title" | sed 's/-*$//').log
+  mkdir -p "${logs:?}"
+  log=$logs/$(slug "$title").log
   [ -t 1 ] || echo "${title} ..."
   "$@" >"$log" 2>&1 </dev/null &
   pid=$!
