@@ -85,11 +85,12 @@ Result<void> Process::gather() {
     return fail("IM-PROC", "the target is a thread, not a process: give the process");
   const auto state = proc_field(*status, "State").value_or("Z");
   if (state.starts_with('Z') || state.starts_with('X')) return gone();
-  struct stat facts{};
-  if (::fstat(directory_.get(), &facts) != 0) return fail_errno("cannot examine the target's directory");
+  struct stat facts{}, inner{};
+  if (::fstat(directory_.get(), &facts) != 0 || ::fstat(file->get(), &inner) != 0)
+    return fail_errno("cannot examine the target's directory");
   owner_ = Uid{facts.st_uid};
   group_ = Gid{facts.st_gid};
-  hidden_ = facts.st_uid == 0 && proc_number(*status, "Uid").value_or(0) != 0;
+  hidden_ = inner.st_uid != facts.st_uid;
   return still_alive();
 }
 

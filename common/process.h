@@ -23,11 +23,11 @@ class Process {
   // was opened belongs to the process that the caller named.
   [[nodiscard]] Result<void> still_alive() const;
 
-  // Owner of the directory: the effective uid and gid of a dumpable process, root's otherwise.
+  // Owner of the directory: always the process's effective uid and gid.
   [[nodiscard]] Uid owner() const { return owner_; }
   [[nodiscard]] Gid group() const { return group_; }
-  // The directory's owner is root although the process is not: prctl(PR_SET_DUMPABLE), or a setuid
-  // or unreadable program.
+  // The files in it are root's although the process is not: prctl(PR_SET_DUMPABLE), or a setuid or
+  // unreadable program.
   [[nodiscard]] bool hidden() const { return hidden_; }
 
  private:
