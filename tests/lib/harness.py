@@ -22,8 +22,8 @@ every process that was started is ended. Before each case /etc/subuid, /etc/subg
 /etc/nsswitch.conf are as at the start.
 """
 
+import argparse
 import ctypes
-import errno
 import json
 import os
 import re
@@ -134,17 +134,20 @@ def _comment(text):
         _say('#   ' + line)
 
 
-def main(privilege=None, need_root=True):
-    """Runs the registered cases against the build directory argv[1] (argv[2]: only those that match)."""
-    if len(sys.argv) < 2:
-        sys.exit(f'usage: {sys.argv[0]} BUILD_DIR [PATTERN]')
-    chosen = [c for c in _cases if len(sys.argv) < 3 or re.search(sys.argv[2], c[0])]
+def main(need_root=True):
+    """Runs the registered cases: PROGRAM BUILD_DIR [-k PATTERN] [--privilege setuid|filecaps]."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument('build')
+    arguments.add_argument('-k', metavar='PATTERN', default='', help='only cases that match')
+    arguments.add_argument('--privilege', choices=['setuid', 'filecaps'], help="how helpers are installed; the build's way")
+    told = arguments.parse_args()
+    chosen = [c for c in _cases if re.search(told.k, c[0])]
     root, blocked = None, None
     if need_root and os.geteuid() != 0:
         blocked = 'needs root: run it with sudo'
     elif need_root:
         try:
-            root = Root(sys.argv[1], privilege)
+            root = Root(told.build, told.privilege)
         except PermissionError as error:
             blocked = f'cannot make a private root: {error}'
     _say(f'1..{len(chosen)}')
@@ -241,7 +244,9 @@ class User:
 
     def but(self, **changes):
         """A copy with some fields changed."""
-        fields = {'name': self.name, 'uid': self.uid, 'gid': self.gid, 'groups': self.groups, 'egid': self.egid}
+        fields = {'name': self.name, 'uid': self.uid, 'gid': self.gid, 'groups': self.groups}
+        if self.egid != self.gid:
+            fields['egid'] = self.egid
         return User(**{**fields, **changes})
 
     def become(self):
@@ -522,7 +527,7 @@ class Root:
                 self._install(target['filename'][0], target['install_filename'][0])
         self.newuidmap = self._programs.get(options['newuidmap_name'])
         self.newgidmap = self._programs.get(options['newgidmap_name'])
-        self.alice, self.bob, self.carol = (self.add_user(n, 70001 + i) for i, n in
+        self.alice, self.bob, self.carol = (self.add_user(n, 70001 + i, 71001 + i) for i, n in
                                             enumerate(('alice', 'bob', 'carol')))
         self._first = {'/etc/nsswitch.conf': _read('/etc/nsswitch.conf')}
         for path in ('/etc/subuid', '/etc/subgid'):
