@@ -1,5 +1,6 @@
 #include "common/caller.h"
 
+#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -9,6 +10,25 @@
 #include "policy/text.h"
 
 namespace userns {
+namespace {
+
+// One entry of an NSS database: `ask` finds it, `take` what we want of it, `none` is for its absence.
+template <class Entry, class Wanted, class Ask, class Take>
+Result<Wanted> look_up(std::string_view what, Wanted none, Ask ask, Take take) {
+  constexpr std::size_t kLongestEntry = 1UL << 20U;
+  for (std::vector<char> buffer(4096); buffer.size() <= kLongestEntry; buffer.resize(buffer.size() * 4)) {
+    Entry entry{};
+    Entry* found = nullptr;
+    const int error = ask(&entry, buffer.data(), buffer.size(), &found);
+    if (found != nullptr) return take(*found);
+    // "No such entry" is spelled in all of these ways, by getpwnam(3).
+    if (error == 0 || error == ENOENT || error == ESRCH) return none;
+    if (error != ERANGE) return fail("SU-NAME", cat("cannot look up ", what), error);
+  }
+  return fail("SU-NAME", cat("the entry of ", what, " is longer than 1 MiB"));
+}
+
+}  // namespace
 
 Caller Caller::identify() { return {Uid{::getuid()}, Gid{::getgid()}}; }
 
@@ -24,17 +44,22 @@ Result<std::vector<Gid>> supplementary_groups() {
 }
 
 Result<std::string> login_name(Uid uid) {
-  constexpr std::size_t kLongestEntry = 1UL << 20U;
-  for (std::vector<char> buffer(4096); buffer.size() <= kLongestEntry; buffer.resize(buffer.size() * 4)) {
-    passwd entry{};
-    passwd* found = nullptr;
-    const int error = ::getpwuid_r(uid.value(), &entry, buffer.data(), buffer.size(), &found);
-    if (found != nullptr) return std::string(found->pw_name);
-    // "No such user" is spelled in all of these ways, by getpwnam(3).
-    if (error == 0 || error == ENOENT || error == ESRCH) return std::string{};
-    if (error != ERANGE) return fail("SU-NAME", cat("cannot look up the login name of uid ", uid.value()), error);
-  }
-  return fail("SU-NAME", cat("the passwd entry of uid ", uid.value(), " is longer than 1 MiB"));
+  return look_up<passwd>(
+      cat("uid ", uid.value()), std::string{},
+      [&](auto* entry, auto* buffer, auto size, auto** found) {
+        return ::getpwuid_r(uid.value(), entry, buffer, size, found);
+      },
+      [](const passwd& entry) { return std::string(entry.pw_name); });
+}
+
+Result<std::optional<Gid>> group_id(std::string_view name) {
+  const std::string text(name);
+  return look_up<group>(
+      cat("group ", quoted(name)), std::optional<Gid>{},
+      [&](auto* entry, auto* buffer, auto size, auto** found) {
+        return ::getgrnam_r(text.c_str(), entry, buffer, size, found);
+      },
+      [](const group& entry) { return std::optional(Gid{entry.gr_gid}); });
 }
 
 }  // namespace userns

@@ -1,7 +1,9 @@
 // Who called: by system calls alone, so that it cannot be argued with.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "policy/error.h"
@@ -23,5 +25,8 @@ Result<std::vector<Gid>> supplementary_groups();
 // The login name of `uid`, empty where it has none. NSS runs inside this process: only after the
 // drop of privilege. Fails where the lookup itself failed (then policy cannot be read either).
 Result<std::string> login_name(Uid uid);
+
+// The id of the group `name`, nothing where there is none. The same conditions.
+Result<std::optional<Gid>> group_id(std::string_view name);
 
 }  // namespace userns
