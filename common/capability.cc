@@ -60,20 +60,21 @@ std::string name_of_first(std::uint64_t bits) {
   return text;
 }
 
-bool uids_are(Uid uid) {
+bool uids_are(Uid held, Uid uid) {
   uid_t real = 0, effective = 0, saved = 0;
-  return ::getresuid(&real, &effective, &saved) == 0 && real == uid.value() && effective == uid.value() &&
-         saved == uid.value();
+  return ::getresuid(&real, &effective, &saved) == 0 && real == held.value() && effective == uid.value() &&
+         saved == held.value();
 }
 
 // Tries what must not work any more.
-bool can_undo(std::uint64_t kept, Uid uid) {
-  return (uid != Uid{0} && ::setresuid(0, 0, 0) == 0) || write_state(~kept, 0) || write_state(~0ULL, ~0ULL);
+bool can_undo(std::uint64_t kept, Uid held) {
+  return (held != Uid{0} && ::setresuid(0, 0, 0) == 0) || write_state(~kept, 0) || write_state(~0ULL, ~0ULL);
 }
 
 }  // namespace
 
-Result<void> drop_all_but(const Needs& needs, Uid uid) {
+Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved) {
+  const Uid held = real_and_saved.value_or(uid);
   const auto had = read_state().permitted;
   if (const auto missing = needs.required.bits & ~had; missing != 0)
     return fail("PR-MISSING", cat("needs ", name_of_first(missing), " and does not have it: ", why_missing()));
@@ -83,11 +84,11 @@ Result<void> drop_all_but(const Needs& needs, Uid uid) {
   for (cap_value_t cap = 0; cap < ::cap_max_bits(); ++cap) (void)::cap_drop_bound(cap);
   (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   (void)::setgroups(0, nullptr);
-  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || ::setresuid(uid.value(), uid.value(), uid.value()) != 0 ||
+  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || ::setresuid(held.value(), uid.value(), held.value()) != 0 ||
       !write_state(keep, 0) || ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
       ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return fail("PR-DROP", "cannot drop privilege", errno);
-  if (can_undo(keep, uid) || !uids_are(uid) || read_state() != CapState{keep, 0, 0})
+  if (can_undo(keep, held) || !uids_are(held, uid) || read_state() != CapState{keep, 0, 0})
     return fail("PR-DROP", "privilege is still there after it was dropped");
   return {};
 }

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <utility>
 
 #include "policy/error.h"
@@ -37,7 +38,10 @@ struct Needs {
 // all three uids become `uid`, no_new_privs, not dumpable. Verified by reading back and by trying to
 // undo it (PR-DROP). Where a required capability is not there to be kept: PR-MISSING, with the
 // likeliest reason (lost setuid bit, nosuid, no_new_privs, bounding set).
-Result<void> drop_all_but(const Needs& needs, Uid uid);
+// `real_and_saved`: where these two shall not be `uid` too. Root's there keep the caller from stopping, killing and
+// tracing the process (kill(2)), and give nothing that is not permitted; only the effective uid meets files and
+// namespaces.
+Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved = {});
 
 // Gives up `caps` too, permitted or already gone. Verified (PR-DROP).
 Result<void> forget(CapSet caps);
