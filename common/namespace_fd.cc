@@ -1,0 +1,88 @@
+#include "common/namespace_fd.h"
+
+#include <linux/magic.h>
+#include <linux/nsfs.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+
+#include "policy/text.h"
+
+namespace userns {
+namespace {
+
+constexpr int kDeepest = 33;  // user namespaces nest no deeper
+
+Result<Fd> open_path(const std::string& path) {
+  auto fd = open_at(AT_FDCWD, path.c_str(), O_RDONLY);
+  if (!fd)
+    return fail("NR-TARGET",
+                "no such process of the caller's, or it hides its namespaces (not dumpable): give fd:N instead");
+  return fd;
+}
+
+// The pid behind a pidfd; 0 where it is none, or its process is gone or not to be seen from here.
+std::uint64_t pid_of(int pidfd) {
+  const auto info = open_at(AT_FDCWD, cat("/proc/self/fdinfo/", pidfd).c_str(), O_RDONLY);
+  const auto text = info ? read_all(*info, 4096) : Result<std::string>{};
+  const auto at = text ? text->find("\nPid:\t") : std::string::npos;
+  if (at == std::string::npos) return 0;
+  std::string_view line = *text;
+  line.remove_prefix(at + 6);
+  return parse_decimal(take_until(line, '\n')).value_or(0);
+}
+
+Result<Fd> open_of_pidfd(int raw) {
+  const Fd pidfd(raw);
+  auto fd = open_path(cat("/proc/", pid_of(raw), "/ns/net"));
+  // Alive after the opening: so the number was still that process's when it was opened.
+  pollfd ended{.fd = raw, .events = POLLIN, .revents = 0};
+  if (fd && ::poll(&ended, 1, 0) != 0) return fail("NR-TARGET", "the process of the pidfd has ended");
+  return fd;
+}
+
+Result<bool> is_own(const Fd& fd, std::string_view kind) {
+  struct stat one{}, other{};
+  if (::fstat(fd.get(), &one) != 0 || ::stat(cat("/proc/self/ns/", kind).c_str(), &other) != 0)
+    return fail_errno("cannot compare namespaces");
+  return one.st_ino == other.st_ino && one.st_dev == other.st_dev;
+}
+
+Result<Uid> owner_of(const Fd& netns) {
+  Fd user(::ioctl(netns.get(), NS_GET_USERNS));
+  if (user.valid() && is_own(user, "user").value_or(false)) return Uid{0};
+  for (int depth = 0; user.valid() && depth < kDeepest; ++depth) {
+    Fd parent(::ioctl(user.get(), NS_GET_PARENT));
+    uid_t owner = 0;
+    if (parent.valid() && is_own(parent, "user").value_or(false) && ::ioctl(user.get(), NS_GET_OWNER_UID, &owner) == 0)
+      return Uid{owner};
+    user = std::move(parent);
+  }
+  return fail("NR-OWNER", "the network namespace belongs to no user namespace below the caller's");
+}
+
+}  // namespace
+
+Result<NetNamespace> open_net_namespace(const NetnsTarget& target) {
+  using enum NetnsTarget::Kind;
+  auto fd = target.kind == kFd      ? Result<Fd>(Fd(target.number))
+            : target.kind == kPidfd ? open_of_pidfd(target.number)
+                                    : open_path(cat("/proc/", target.number, "/ns/net"));
+  if (!fd) return std::unexpected(fd.error());
+  struct statfs fs{};
+  if (::fstatfs(fd->get(), &fs) != 0 || fs.f_type != NSFS_MAGIC || ::ioctl(fd->get(), NS_GET_NSTYPE) != CLONE_NEWNET)
+    return fail("NR-NETNS", "the file descriptor given is not one of a network namespace");
+  const auto ours = is_own(*fd, "net");
+  if (!ours) return std::unexpected(ours.error());
+  const auto owner = owner_of(*fd);
+  if (!owner) return std::unexpected(owner.error());
+  return NetNamespace{std::move(*fd), *ours, *owner};
+}
+
+}  // namespace userns

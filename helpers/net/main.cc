@@ -1,0 +1,225 @@
+// userns-net, from argv to the exit status. Contract: userns-net(8).
+#include <net/if.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/audit.h"
+#include "common/caller.h"
+#include "common/capability.h"
+#include "common/config.h"
+#include "common/namespace_fd.h"
+#include "common/netlink.h"
+#include "common/report.h"
+#include "common/startup.h"
+#include "common/trusted_file.h"
+#include "helpers/net/nic.h"
+#include "policy/net_conf.h"
+#include "policy/net_rules.h"
+#include "policy/text.h"
+
+namespace userns::net {
+namespace {
+
+constexpr const char* kProgram = "userns-net";
+constexpr StartupLimits kLimits{.most_args = 12, .longest_arg = 4096};
+constexpr std::size_t kLargestPolicy = 1UL << 20U;
+
+// Before the parsing proper: which fd is not to be closed.
+std::optional<int> named_fd(int argc, char** argv) {
+  for (int i = 1; i + 1 < argc; ++i)
+    if (const auto netns = parse_netns(argv[i + 1]); raw_arg(argc, argv, i) == "--netns" && netns)
+      return netns->kind == NetnsTarget::Kind::kPid ? std::nullopt : std::optional(netns->number);
+  return std::nullopt;
+}
+
+// Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do nothing: nobody stops us
+// half-way. With file capabilities, in a cgroup of the caller's, or by the kernel's memory killer it can happen all the
+// same: helpers/net/nic.h says what then is left.
+Result<void> become_unstoppable_and_drop(const Caller& caller) {
+  const bool is_root = ::geteuid() == 0;
+  sigset_t all;
+  if (is_root) (void)(::sigfillset(&all) == 0 && ::sigprocmask(SIG_BLOCK, &all, nullptr) == 0);
+  return drop_all_but({.required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}}, caller.uid,
+                      is_root ? std::optional(Uid{0}) : std::nullopt);
+}
+
+struct Who {
+  Caller caller;
+  std::vector<Gid> groups;  // the real gid among them
+  std::string name;         // empty where the uid has none
+};
+
+Result<bool> speaks_of(const NetLine& line, const Who& who) {
+  if (!line.who.starts_with('@'))
+    return line.who == "*" || (!who.name.empty() && line.who == who.name) || line.who == cat(who.caller.uid.value());
+  const auto group = group_id(line.who.substr(1));
+  if (!group) return std::unexpected(group.error());
+  return group->has_value() && std::ranges::find(who.groups, **group) != who.groups.end();
+}
+
+Result<std::string> read_trusted(const std::string& path) {
+  const auto file = open_trusted_file(path);
+  if (!file) return std::unexpected(file.error());
+  auto text = *file ? read_all(**file, kLargestPolicy) : Result<std::string>{};
+  if (!text) return fail("NC-READ", cat("cannot read ", path), text.error().code);
+  return text;
+}
+
+// What was gathered stays open until the act, so that what is judged is what is acted on.
+struct Gathered {
+  NetNamespace netns;
+  std::optional<Link> bridge;
+  std::string policy;  // the lines view it
+  NetFacts facts;
+};
+
+Result<Gathered> gather(Netlink& netlink, const Who& who, const NetRequest& request) {
+  auto netns = open_net_namespace(request.netns);
+  if (!netns) return std::unexpected(netns.error());
+  auto bridge = find_link(netlink, request.bridge);
+  if (!bridge) return std::unexpected(bridge.error());
+  const std::string path = cat(std::string_view(kPolicyDir), "/net.conf");
+  auto policy = read_trusted(path);
+  if (!policy) return std::unexpected(policy.error());
+  Gathered all{std::move(*netns), std::move(*bridge), std::move(*policy), {}};
+  const auto lines = parse_net_conf(path, all.policy);
+  if (!lines) return std::unexpected(lines.error());
+  all.facts = {.caller = who.caller.uid,
+               .netns_is_ours = all.netns.ours,
+               .netns_owner = all.netns.owner,
+               .bridge = {},
+               .lines = {}};
+  for (const auto& line : *lines) {
+    const auto speaks = line.bridge == request.bridge ? speaks_of(line, who) : Result<bool>(false);
+    if (!speaks) return std::unexpected(speaks.error());
+    if (*speaks) all.facts.lines.push_back(line);
+  }
+  if (const auto& b = all.bridge)
+    all.facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge", (b->flags & IFF_UP) != 0,
+                        b->filters_vlans, b->mtu};
+  return all;
+}
+
+void audit_decision(const Who& who, const NetRequest& request, std::string_view rule) {
+  constexpr std::string_view kVerbs[] = {"add", "del", "list"};
+  audit({.program = kProgram,
+         .text = cat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
+                     " bridge=", request.bridge, " name=", request.name, " container=", request.container,
+                     " netns=", request.netns.number, " rule=", rule.empty() ? "none" : rule),
+         .granted = rule.empty()});
+}
+
+Result<void> put_out(std::string_view line) { return write_all(Fd(::dup(STDOUT_FILENO)), line); }
+
+Result<void> add(Netlink& netlink, const Who& who, const NetRequest& request) {
+  const auto gathered = gather(netlink, who, request);            // 5
+  const auto grant = gathered ? decide(gathered->facts, request)  // 6
+                              : Result<NetGrant>(std::unexpected(gathered.error()));
+  audit_decision(who, request, grant ? "" : grant.error().rule);  // 7
+  if (!grant) return std::unexpected(grant.error());
+  const auto host = read_trusted("/etc/machine-id");
+  const auto user = is_interface_name(who.name) ? std::string_view(who.name) : std::string_view{};
+  const auto nic = make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, host.value_or(""));  // 8
+  if (!nic) audit_decision(who, request, nic.error().rule);
+  if (!nic) return std::unexpected(nic.error());
+  const auto said = put_out(  // 9
+      request.as_lxc ? cat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
+                     : cat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index, R"(,"ifindex":)",
+                           nic->index, R"(,"name":")", nic->name, R"(","mac":")", nic->mac.text(), R"(","mtu":)",
+                           nic->mtu, R"(,"bridge":")", request.bridge, "\"}\n"));
+  if (!said) (void)unmake_nic(netlink, nic->host);
+  return said;
+}
+
+Result<void> list(Netlink& netlink, const NetRequest& request) {
+  const auto links = all_links(netlink);
+  if (!links) return std::unexpected(links.error());
+  std::string out;
+  for (const auto& link : *links) {
+    const auto slot = link.kind == "veth" ? Slot::from_name(link.name) : std::nullopt;
+    if (!slot) continue;
+    const auto bridge = std::ranges::find(*links, static_cast<int>(link.master), &Link::index);
+    const std::string_view on = bridge == links->end() ? std::string_view{} : std::string_view(bridge->name);
+    // An alias is ours where it says so; ours needs no escapes.
+    const bool ours = link.alias.starts_with("userns ") && link.alias.find_first_of("\"\\\n") == std::string::npos;
+    const std::string_view alias = ours ? std::string_view(link.alias) : std::string_view{};
+    const auto peer = link.peer_netnsid.value_or(-1);
+    out += request.json ? cat(out.empty() ? "[" : ",", R"({"host":")", link.name, R"(","host_ifindex":)", link.index,
+                              R"(,"uid":)", slot->owner.value(), R"(,"bridge":")", on, R"(","slot":)", slot->number,
+                              R"(,"netnsid":)", peer, R"(,"alias":")", alias, "\"}")
+                        : cat(link.name, " uid=", slot->owner.value(), " bridge=", on, " slot=", slot->number,
+                              " netnsid=", peer, " ", alias, "\n");
+  }
+  if (request.json) out += out.empty() ? "[]\n" : "]\n";
+  return put_out(out);
+}
+
+// Only what the caller owns: by name, or (as LXC asks) all of a container on a bridge, which may be none.
+Result<void> remove(Netlink& netlink, const Who& who, const NetRequest& request) {
+  const auto links = all_links(netlink);
+  if (!links) return std::unexpected(links.error());
+  const auto mine = [&](const Link& link) {
+    const auto slot = link.kind == "veth" ? Slot::from_name(link.name) : std::nullopt;
+    return slot && slot->owner == who.caller.uid &&
+           (request.as_lxc ? link.alias.contains(cat(" container=", request.container, " "))
+                           : link.name == request.name);
+  };
+  const bool found = std::ranges::any_of(*links, mine);
+  const auto refused = found || request.as_lxc ? std::string_view{} : "NR-DEL";
+  audit_decision(who, request, refused);
+  if (!refused.empty())
+    return fail(refused, cat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
+                             ": see userns-net list"));
+  for (const auto& link : *links)
+    if (mine(link))
+      if (const auto gone = unmake_nic(netlink, link.name); !gone && gone.error().code != ENODEV) return gone;
+  return {};
+}
+
+// The nine steps (SECURITY.md, "The life of a helper"); reporting is main's.
+Result<void> serve(int argc, char** argv) {
+  const auto args = sanitise(argc, argv, kLimits, named_fd(argc, argv));  // 1
+  Who who{Caller::identify(), {}, {}};                                    // 2
+  auto groups = supplementary_groups();
+  if (auto dropped = become_unstoppable_and_drop(who.caller); !dropped) return dropped;  // 3
+  if (!args) return std::unexpected(args.error());                                       // 4
+  if (!groups) return std::unexpected(groups.error());
+  const auto request = parse_net_request(*args);
+  if (!request) return std::unexpected(request.error());
+  who.groups = std::move(*groups);
+  who.groups.push_back(who.caller.gid);
+  auto name = login_name(who.caller.uid);
+  if (!name) return std::unexpected(name.error());
+  who.name = std::move(*name);
+  auto netlink = open_netlink();
+  if (!netlink) return std::unexpected(netlink.error());
+  switch (request->verb) {
+    case NetRequest::Verb::kAdd:
+      return add(*netlink, who, *request);
+    case NetRequest::Verb::kDelete:
+      return remove(*netlink, who, *request);
+    case NetRequest::Verb::kList:
+      return list(*netlink, *request);
+  }
+  std::unreachable();
+}
+
+}  // namespace
+}  // namespace userns::net
+
+int main(int argc, char** argv) {
+  using namespace userns;
+  exit_when_out_of_memory(net::kProgram);
+  if (raw_arg(argc, argv, 1) == "--version" && argc == 2)
+    return net::put_out(cat(std::string_view(net::kProgram), " (userns suite) ", std::string_view(kVersion), "\n")) ? 0
+                                                                                                                    : 1;
+  const auto done = net::serve(argc, argv);
+  if (!done) report(net::kProgram, done.error());
+  return done ? 0 : 1;
+}

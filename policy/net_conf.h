@@ -1,0 +1,48 @@
+// Which bridges an administrator opens to whom: the text format of net.conf(5), a superset of lxc-usernet(5).
+//
+//   file    = { [ blanks ] [ entry [ blanks ] ] [ comment ] "\n" } ;    (* the last newline may be missing *)
+//   entry   = who blanks "veth" blanks bridge blanks count { blanks setting } ;
+//   who     = "*" | "@" group-name | login-name | decimal-uid ;
+//   setting = "mtu=" decimal | "vlan=" decimal | "isolated=" ( "yes" | "no" )
+//           | "spoof=" ( "allow" | "deny" ) | "mac=" ( "any" | "own" ) ;
+//   comment = "#" { any byte but newline } ;                            (* begins a word *)
+//
+// One malformed line refuses the file (NC-LINE): a half-read policy is not what was written.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "policy/error.h"
+
+namespace userns {
+
+// The kernel's BR_MAX_PORTS less one: more can't be on a bridge, whatever a line says.
+inline constexpr std::uint32_t kMostPorts = 1023;
+
+// How a NIC that a line grants is set up.
+struct NetTerms {
+  std::uint16_t mtu = 0;   // inside; 0: the bridge's
+  std::uint16_t vlan = 0;  // 0: the bridge's default
+  bool isolated = false;   // can't talk to other isolated ports
+  bool spoof = false;      // may send from any MAC address
+  bool any_mac = false;    // the caller may choose the MAC address
+};
+
+// One line. The views are into the file's text.
+struct NetLine {
+  std::string_view who;  // as written
+  std::string_view bridge;
+  std::uint32_t count = 0;  // NICs per user, at most kMostPorts
+  NetTerms terms;
+};
+
+// `path` only for messages: "PATH:LINE:COLUMN: what is wrong".
+Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text);
+
+// What we take as an interface name: letters, digits, "-", "_", ".", at most 15, not beginning with "-" or ".".
+// Stricter than the kernel, which would take terminal control characters, and "eth%d" as a template.
+bool is_interface_name(std::string_view text);
+
+}  // namespace userns

@@ -1,0 +1,261 @@
+#include "policy/net_rules.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+#include "policy/text.h"
+
+namespace userns {
+namespace {
+
+constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+constexpr std::size_t kWideId = 6, kWideSlot = 2;  // 62^6 > 2^32, 62^2 > kMostPorts
+
+std::uint64_t fnv1a(std::string_view text, std::uint64_t hash = 0xcbf29ce484222325) {
+  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+  return hash;
+}
+// FNV's last bytes barely reach the high bits; this spreads them (the finalizer of splitmix64).
+std::uint64_t spread(std::uint64_t x) {
+  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27U)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31U);
+}
+
+std::string base62(std::uint64_t value, std::size_t width) {
+  std::string out(width, '0');
+  for (; width > 0; value /= kDigits.size()) out[--width] = kDigits[value % kDigits.size()];
+  return out;
+}
+std::uint64_t from_base62(std::string_view text) {
+  std::uint64_t value = 0;
+  for (const char c : text) value = value * kDigits.size() + kDigits.find(c);
+  return value;
+}
+
+// A word for names of containers: goes into an alias that other programs read.
+bool is_plain(std::string_view text) {
+  return text.size() <= 64 &&
+         std::ranges::all_of(text, [](char c) { return kDigits.contains(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+constexpr std::string_view kUsage =
+    "usage: userns-net add --netns fd:N|pidfd:N|pid:N --bridge BR [--name IFNAME] [--mac MAC] [--container NAME]"
+    " | del HOSTIF | list [--json] | create LXCPATH NAME PID veth BRIDGE [IFNAME] |"
+    " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME]";
+
+Result<void> check_words(const NetRequest& request) {
+  if (!request.name.empty() && !is_interface_name(request.name))
+    return fail("NR-NAME", cat(quoted(request.name),
+                               " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
+  if (request.verb == NetRequest::Verb::kAdd && !is_interface_name(request.bridge))
+    return fail("NR-NAME", cat(quoted(request.bridge), " is no name of a bridge"));
+  if (!is_plain(request.container))
+    return fail("NR-NAME",
+                cat(quoted(request.container),
+                    " is no name of a container that is taken: at most 64 letters, digits, '-', '_' and '.'"));
+  return {};
+}
+
+// Options come in pairs; each once.
+Result<NetRequest> parse_add(std::span<const std::string_view> words) {
+  std::string_view netns, mac;
+  NetRequest request;
+  const std::pair<std::string_view, std::string_view*> options[] = {{"--netns", &netns},
+                                                                    {"--bridge", &request.bridge},
+                                                                    {"--name", &request.name},
+                                                                    {"--mac", &mac},
+                                                                    {"--container", &request.container}};
+  for (; words.size() >= 2; words = words.subspan(2)) {
+    const auto* const option = std::ranges::find(options, words[0], [](const auto& o) { return o.first; });
+    if (option == std::end(options) || !option->second->empty() || words[1].empty())
+      return fail("NR-ARGS", cat(quoted(words[0]), " is unknown, empty or given twice; ", kUsage));
+    *option->second = words[1];
+  }
+  if (!words.empty() || netns.empty() || request.bridge.empty()) return fail("NR-ARGS", std::string(kUsage));
+  const auto target = parse_netns(netns);
+  if (!target) return std::unexpected(target.error());
+  request.netns = *target;
+  if (mac.empty()) return request;
+  const auto chosen = Mac::parse(mac);
+  if (!chosen) return std::unexpected(chosen.error());
+  request.mac = *chosen;
+  return request;
+}
+
+Result<NetRequest> parse_words(std::span<const std::string_view> words) {
+  using enum NetRequest::Verb;
+  const auto verb = words.empty() ? std::string_view{} : words[0];
+  if (verb == "add") return parse_add(words.subspan(1));
+  NetRequest request;
+  if (verb == "list" && (words.size() == 1 || (words.size() == 2 && words[1] == "--json"))) {
+    request.verb = kList, request.json = words.size() == 2;
+    return request;
+  }
+  if (verb == "del" && words.size() == 2 && !words[1].empty()) {
+    request.verb = kDelete, request.name = words[1];
+    return request;
+  }
+  if ((verb != "create" && verb != "delete") || words.size() < 6 || words.size() > 7 || words[4] != "veth")
+    return fail("NR-ARGS", std::string(kUsage));
+  request.as_lxc = true, request.container = words[2], request.bridge = words[5];
+  request.verb = verb == "create" ? kAdd : kDelete;
+  if (words.size() == 7 && verb == "create") request.name = words[6];
+  if (verb == "delete") return request;
+  const auto target = parse_netns(cat("pid:", words[3]));
+  if (!target) return std::unexpected(target.error());
+  request.netns = *target;
+  return request;
+}
+
+std::string explain_bridge(const NetFacts& facts, const NetRequest& request) {
+  const std::string_view why = !facts.bridge              ? " does not exist"
+                               : !facts.bridge->is_bridge ? " is not a bridge"
+                                                          : " is down: ip link set it up";
+  return cat("interface ", request.bridge, why);
+}
+
+bool any_line(const NetFacts& facts, bool (*broken)(const NetFacts&, const NetTerms&)) {
+  return std::ranges::any_of(facts.lines,
+                             [&](const NetLine& line) { return line.count > 0 && broken(facts, line.terms); });
+}
+
+// The policy. First broken rule speaks; the order is from who to what.
+struct Rule {
+  std::string_view id;
+  bool (*holds)(const NetFacts&, const NetRequest&);
+  std::string (*explain)(const NetFacts&, const NetRequest&);
+};
+constexpr std::array kRules{
+    Rule{"NR-HOST", [](const NetFacts& f, const NetRequest&) { return !f.netns_is_ours; },
+         [](const NetFacts&, const NetRequest&) {
+           return std::string("the target is the network namespace that this program runs in: give one of your own");
+         }},
+    Rule{"NR-OWNER", [](const NetFacts& f, const NetRequest&) { return f.netns_owner == f.caller; },
+         [](const NetFacts& f, const NetRequest&) {
+           return cat("the network namespace belongs to uid ", f.netns_owner.value(), ", not to the caller (uid ",
+                      f.caller.value(), "): make it inside a user namespace of your own");
+         }},
+    Rule{"NR-POLICY",
+         [](const NetFacts& f, const NetRequest&) { return std::ranges::any_of(f.lines, &NetLine::count); },
+         [](const NetFacts& f, const NetRequest& r) {
+           return cat("no line of net.conf gives uid ", f.caller.value(), " a NIC on ", r.bridge,
+                      ": ask the administrator for one");
+         }},
+    Rule{"NR-BRIDGE",
+         [](const NetFacts& f, const NetRequest&) { return f.bridge && f.bridge->is_bridge && f.bridge->up; },
+         explain_bridge},
+    Rule{"NR-VLAN",
+         [](const NetFacts& f, const NetRequest&) {
+           return !any_line(
+               f, [](const NetFacts& facts, const NetTerms& t) { return t.vlan != 0 && !facts.bridge->filters_vlans; });
+         },
+         [](const NetFacts&, const NetRequest& r) {
+           return cat("net.conf sets vlan= for ", r.bridge,
+                      ", which does not filter VLANs: ip link set it to vlan_filtering 1");
+         }},
+    Rule{"NR-MTU",
+         [](const NetFacts& f, const NetRequest&) {
+           return !any_line(f, [](const NetFacts& facts, const NetTerms& t) { return t.mtu > facts.bridge->mtu; });
+         },
+         [](const NetFacts& f, const NetRequest& r) {
+           return cat("net.conf sets mtu= for ", r.bridge, " above the bridge's own ", f.bridge->mtu);
+         }},
+    Rule{"NR-MAC",
+         [](const NetFacts& f, const NetRequest& r) {
+           return !r.mac || !any_line(f, [](const NetFacts&, const NetTerms& t) { return !t.any_mac && !t.spoof; });
+         },
+         [](const NetFacts&, const NetRequest& r) {
+           return cat("net.conf lets nobody choose a MAC address here: leave --mac out, or ask for mac=any on ",
+                      r.bridge);
+         }},
+};
+
+}  // namespace
+
+Result<Mac> Mac::parse(std::string_view text) {
+  Mac mac;
+  const auto whole = text;
+  for (auto& byte : mac.bytes) {
+    const auto pair = take_until(text, ':');
+    const auto end = std::from_chars(pair.data(), pair.data() + pair.size(), byte, 16);
+    if (pair.size() != 2 || end.ec != std::errc{} || end.ptr != pair.data() + 2)
+      return fail("NR-MAC", cat(quoted(whole), " is no MAC address of the form 02:00:5e:10:00:ff"));
+  }
+  if (!text.empty() || whole.size() != 17 || (mac.bytes[0] & 1U) != 0 || mac == Mac{})
+    return fail("NR-MAC", cat(quoted(whole), " is no address of a single interface"));
+  return mac;
+}
+
+std::string Mac::text() const {
+  std::string out;
+  for (const auto byte : bytes) out += {"0123456789abcdef"[byte >> 4U], "0123456789abcdef"[byte & 15U], ':'};
+  out.pop_back();
+  return out;
+}
+
+Result<NetnsTarget> parse_netns(std::string_view text) {
+  auto digits = text;
+  const auto word = take_until(digits, ':');
+  using enum NetnsTarget::Kind;
+  const auto kind = word == "fd" ? kFd : word == "pidfd" ? kPidfd : kPid;
+  const auto number = parse_decimal(digits);
+  if ((kind == kPid && word != "pid") || !number ||
+      *number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()) || (kind == kPid && *number == 0))
+    return fail("NR-TARGET", cat("network namespace ", quoted(text), " is not given as fd:N, pidfd:N or pid:N"));
+  return NetnsTarget{kind, static_cast<int>(*number)};
+}
+
+Result<NetRequest> parse_net_request(std::span<const std::string_view> words) {
+  auto request = parse_words(words);
+  if (request)
+    if (const auto checked = check_words(*request); !checked) return std::unexpected(checked.error());
+  return request;
+}
+
+std::string Slot::name() const {
+  return cat("u", base62(owner.value(), kWideId), base62(bridge, kWideId), base62(number, kWideSlot));
+}
+
+std::optional<Slot> Slot::from_name(std::string_view name) {
+  if (name.size() != 1 + 2 * kWideId + kWideSlot || name[0] != 'u' ||
+      name.find_first_not_of(kDigits) != std::string_view::npos)
+    return std::nullopt;
+  const auto owner = from_base62(name.substr(1, kWideId)), bridge = from_base62(name.substr(1 + kWideId, kWideId));
+  const Slot slot{Uid{static_cast<std::uint32_t>(owner)}, static_cast<std::uint32_t>(bridge),
+                  static_cast<std::uint32_t>(from_base62(name.substr(1 + 2 * kWideId)))};
+  return owner <= kLargestId && slot.name() == name ? std::optional(slot) : std::nullopt;
+}
+
+Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request) {
+  for (const auto& rule : kRules)
+    if (!rule.holds(facts, request)) return fail(rule.id, rule.explain(facts, request));
+  return NetGrant(facts, request);
+}
+
+std::uint32_t NetGrant::slots() const {
+  std::uint32_t sum = 0;
+  for (const auto& line : facts_.lines) sum = std::min(sum + line.count, kMostPorts);
+  return sum;
+}
+
+const NetTerms& NetGrant::terms(std::uint32_t slot) const {
+  const auto* line = facts_.lines.data();
+  for (; slot >= line->count; ++line) slot -= line->count;
+  return line->terms;
+}
+
+Mac NetGrant::mac(std::string_view host, std::string_view name, std::uint32_t slot, std::uint32_t salt) const {
+  // 46 bits: the uid, and 14 for the rest; turned by a number of the host's, so that two hosts on one LAN do not meet.
+  const auto own =
+      request_.container.empty() ? slot : spread(fnv1a(cat(request_.bridge, "/", request_.container, "/", name)));
+  const auto bits = (std::uint64_t{facts_.caller.value()} << 14U | ((own + salt) & 0x3fffU)) ^ spread(fnv1a(host));
+  Mac mac;
+  for (unsigned i = 0; i < 6; ++i) mac.bytes[i] = static_cast<std::uint8_t>(bits >> (8 * (5 - i)));
+  mac.bytes[0] = static_cast<std::uint8_t>(((bits >> 40U) & 0x3fU) << 2U | 2U);
+  return mac;
+}
+
+}  // namespace userns

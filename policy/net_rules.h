@@ -1,0 +1,98 @@
+// May this caller have a NIC on this bridge in this network namespace? The rules of userns-net.
+//
+// Pure: facts in, a grant or a refusal out. Rules and their meaning: userns-net(8), SECURITY.md.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/error.h"
+#include "policy/ids.h"
+#include "policy/net_conf.h"
+
+namespace userns {
+
+struct Mac {
+  std::array<std::uint8_t, 6> bytes{};
+  // "02:00:5e:10:00:ff"; unicast and not zero, or nothing (NR-MAC).
+  static Result<Mac> parse(std::string_view text);
+  [[nodiscard]] std::string text() const;
+  friend bool operator==(const Mac&, const Mac&) = default;
+};
+
+// How a caller names a network namespace: by an inherited fd of it, or by a process in it.
+struct NetnsTarget {
+  enum class Kind : std::uint8_t { kFd, kPidfd, kPid } kind = Kind::kPid;
+  int number = 0;  // fd >= 0, or pid > 0
+};
+// "fd:N", "pidfd:N", "pid:N" (NR-TARGET).
+Result<NetnsTarget> parse_netns(std::string_view text);
+
+struct NetRequest {
+  enum class Verb : std::uint8_t { kAdd, kDelete, kList } verb = Verb::kAdd;
+  bool as_lxc = false;  // the words and output of lxc-user-nic
+  bool json = false;
+  NetnsTarget netns;
+  std::string_view bridge;
+  std::string_view name;       // inside (add; empty: the first free of eth0, eth1 ...), or of the host end (delete)
+  std::string_view container;  // may be empty
+  std::optional<Mac> mac;
+};
+// The words of userns-net(8), or of lxc-user-nic(1): NR-ARGS, NR-NAME, NR-MAC, NR-TARGET.
+Result<NetRequest> parse_net_request(std::span<const std::string_view> words);
+
+// The name of a host end says whose it is: owner, bridge and slot, in a fixed width of base 62. With NLM_F_EXCL it
+// makes the kernel the ledger of quotas: no slot can be taken twice.
+struct Slot {
+  Uid owner{0};
+  std::uint32_t bridge = 0;  // its ifindex, < 2^31
+  std::uint32_t number = 0;  // < kMostPorts
+
+  [[nodiscard]] std::string name() const;
+  static std::optional<Slot> from_name(std::string_view name);
+};
+
+struct BridgeFacts {
+  std::uint32_t index = 0;
+  bool is_bridge = false, up = false, filters_vlans = false;
+  std::uint32_t mtu = 0;
+};
+
+// Everything that is judged.
+struct NetFacts {
+  Uid caller{0};
+  bool netns_is_ours = false;  // the one that this program runs in
+  Uid netns_owner{0};          // of the user namespace, below ours, that the network namespace belongs to
+  std::optional<BridgeFacts> bridge;
+  std::vector<NetLine> lines;  // those that speak of the caller and the bridge, in the file's order
+};
+
+class NetGrant;
+Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request);
+
+// Proof that decide() said yes.
+class NetGrant {
+ public:
+  [[nodiscard]] const NetRequest& request() const { return request_; }
+  [[nodiscard]] const BridgeFacts& bridge() const { return *facts_.bridge; }
+  // The caller's slots on the bridge: lines one after the other, each with its own terms.
+  [[nodiscard]] std::uint32_t slots() const;
+  [[nodiscard]] const NetTerms& terms(std::uint32_t slot) const;
+  [[nodiscard]] Slot slot(std::uint32_t number) const { return {facts_.caller, bridge().index, number}; }
+  // Stable for (host, user, bridge, container, `name`); a container without a name goes by its slot. The owner's uid is
+  // in it, so no choice of names makes another user's. `salt`: another one, where that is in use.
+  [[nodiscard]] Mac mac(std::string_view host, std::string_view name, std::uint32_t slot, std::uint32_t salt) const;
+
+ private:
+  NetGrant(NetFacts facts, NetRequest request) : facts_(std::move(facts)), request_(request) {}
+  friend Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request);
+  NetFacts facts_;
+  NetRequest request_;
+};
+
+}  // namespace userns
