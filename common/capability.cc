@@ -6,9 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <bit>
 #include <cstdlib>
-#include <string>
 
 #include "policy/text.h"
 
@@ -22,7 +20,7 @@ struct CapState {
 
 constexpr std::uint64_t joined(std::uint32_t low, std::uint32_t high) { return low | std::uint64_t{high} << 32U; }
 
-// libcap's capget(3) and capset(3) are the system calls themselves. What can't be read counts as "all".
+// capget(2) and capset(2) themselves: libcap would read /proc at each start. What can't be read counts as "all".
 CapState read_state() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct set[2] = {};
@@ -53,13 +51,6 @@ std::string_view why_missing() {
   return "this program has lost its setuid bit or file capabilities: reinstall it, or chown root and chmod 4755";
 }
 
-std::string name_of_first(std::uint64_t bits) {
-  char* const name = ::cap_to_name(std::countr_zero(bits));
-  std::string text = name == nullptr ? "a capability" : name;
-  ::cap_free(name);
-  return text;
-}
-
 bool uids_are(Uid held, Uid uid) {
   uid_t real = 0, effective = 0, saved = 0;
   return ::getresuid(&real, &effective, &saved) == 0 && real == held.value() && effective == uid.value() &&
@@ -77,11 +68,12 @@ Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_a
   const Uid held = real_and_saved.value_or(uid);
   const auto had = read_state().permitted;
   if (const auto missing = needs.required.bits & ~had; missing != 0)
-    return fail("PR-MISSING", cat("needs ", name_of_first(missing), " and does not have it: ", why_missing()));
+    return fail("PR-MISSING", cat("needs ", needs.names, " and does not have it: ", why_missing()));
   const auto keep = had & (needs.required.bits | needs.wanted.bits);
   // Without CAP_SETPCAP and CAP_SETGID (file capabilities, a trimmed bounding set) the kernel refuses these three:
   // what is permitted is then the only limit, and it is enough.
-  for (cap_value_t cap = 0; cap < ::cap_max_bits(); ++cap) (void)::cap_drop_bound(cap);
+  for (cap_value_t cap = 0; ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; ++cap) {
+  }
   (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   (void)::setgroups(0, nullptr);
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || ::setresuid(held.value(), uid.value(), held.value()) != 0 ||

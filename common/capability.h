@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "policy/error.h"
@@ -29,8 +30,9 @@ struct CapSet {
 
 // What a helper lives on after its first lines.
 struct Needs {
-  CapSet required;  // without these it cannot do its work
-  CapSet wanted;    // kept where they are there (CAP_AUDIT_WRITE in a container may not be)
+  std::string_view names;  // of the required ones, for the message
+  CapSet required;         // without these it cannot do its work
+  CapSet wanted;           // kept where they are there (CAP_AUDIT_WRITE in a container may not be)
 };
 
 // Gives up, for good, every privilege but `needs`, which stay permitted and are not effective:

@@ -3,6 +3,7 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <cerrno>
 
 #include "policy/text.h"
@@ -43,11 +44,15 @@ Result<std::size_t> read_some(const Fd& fd, std::span<char> buffer) {
 }
 
 Result<std::string> read_all(const Fd& fd, std::size_t limit) {
-  std::string text(limit + 1, '\0');
-  const auto have = read_some(fd, text);
-  if (!have) return std::unexpected(have.error());
-  if (*have > limit) return fail({}, cat("is longer than ", limit, " bytes"), EFBIG);
-  text.resize(*have);
+  std::string text;
+  std::array<char, 4096> piece{};
+  for (std::size_t got = piece.size(); got == piece.size();) {
+    const auto read = read_some(fd, piece);
+    if (!read) return std::unexpected(read.error());
+    got = *read;
+    text.append(piece.data(), got);
+    if (text.size() > limit) return fail({}, cat("is longer than ", limit, " bytes"), EFBIG);
+  }
   return text;
 }
 

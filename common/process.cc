@@ -100,10 +100,8 @@ Result<Fd> Process::open_file(const char* name, int flags) const {
 
 Result<void> Process::still_alive() const {
   // A directory fd is bound to its process: once that is gone, so are its files. A pidfd becomes readable.
-  pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};  // poll(2) passes over fd -1
-  struct stat facts{};
-  if (::poll(&ended, 1, 0) != 0 || ::fstatat(directory_.get(), "stat", &facts, AT_SYMLINK_NOFOLLOW) != 0) return gone();
-  return {};
+  pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
+  return pidfd_.valid() && ::poll(&ended, 1, 0) != 0 ? gone() : Result<void>{};
 }
 
 Result<bool> in_child_user_namespace(const Process& process) {

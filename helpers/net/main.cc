@@ -45,7 +45,7 @@ Result<void> become_unstoppable_and_drop(const Caller& caller) {
   const bool is_root = ::geteuid() == 0;
   sigset_t all;
   if (is_root) (void)(::sigfillset(&all) == 0 && ::sigprocmask(SIG_BLOCK, &all, nullptr) == 0);
-  return drop_all_but({.required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}}, caller.uid,
+  return drop_all_but({.names = "CAP_NET_ADMIN", .required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}}, caller.uid,
                       is_root ? std::optional(Uid{0}) : std::nullopt);
 }
 

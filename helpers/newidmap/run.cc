@@ -33,7 +33,7 @@ std::optional<int> named_fd(const Result<Target>& target) {
 }
 
 Needs needs_of(const Traits& traits, const Caller& caller) {
-  Needs needs{.required = {traits.capability}, .wanted = {CAP_AUDIT_WRITE}};
+  Needs needs{.names = traits.capability_name, .required = {traits.capability}, .wanted = {CAP_AUDIT_WRITE}};
   if (caller.uid == Uid{0}) needs.wanted.add({CAP_SETFCAP});
   return needs;
 }

@@ -10,11 +10,12 @@ namespace userns::newidmap {
 struct Traits {
   const char* program;
   IdKind kind;
+  const char* capability_name;
   cap_value_t capability;  // that the kernel wants of whoever opens and writes the map
   const char* map_file;    // in /proc/PID
 };
 
-inline constexpr Traits kUid{"newuidmap", IdKind::kUid, CAP_SETUID, "uid_map"};
-inline constexpr Traits kGid{"newgidmap", IdKind::kGid, CAP_SETGID, "gid_map"};
+inline constexpr Traits kUid{"newuidmap", IdKind::kUid, "CAP_SETUID", CAP_SETUID, "uid_map"};
+inline constexpr Traits kGid{"newgidmap", IdKind::kGid, "CAP_SETGID", CAP_SETGID, "gid_map"};
 
 }  // namespace userns::newidmap
