@@ -132,8 +132,10 @@ int run(const Traits& traits, int argc, char** argv) {
     return ::write(STDOUT_FILENO, line.data(), line.size()) < 0 ? 1 : 0;
   }
   const auto done = map_ids(traits, argc, argv);
-  if (!done) report(traits.program, done.error());
-  return done ? 0 : 1;
+  if (done) return 0;
+  (void)forget({traits.capability, CAP_AUDIT_WRITE, CAP_SETFCAP});
+  report(traits.program, done.error());
+  return 1;
 }
 
 }  // namespace userns::newidmap
