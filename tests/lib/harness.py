@@ -325,8 +325,12 @@ def spawn(argv, user=None, *, path=None, env=None, fds=None, closed=(), rlimits=
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     sys.stdout.flush()
+    # A signal that comes before the exec must find the child as it is meant to be, not as a copy of the test.
+    mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     pid = os.fork()
-    if pid == 0:
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    else:
         try:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             wanted = {0: os.open('/dev/null', os.O_RDONLY) if stdin is None else stdin, 1: out_write, 2: err_write,
@@ -436,6 +440,54 @@ class Target:
             os.waitpid(self.pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
+
+
+def in_pid_namespace(function):
+    """Runs function() as a child of the first process of a new pid namespace with its own /proc; its failure is raised."""
+    said_read, said_write = os.pipe()
+    sys.stdout.flush()
+    outer = os.fork()
+    if outer == 0:
+        code = 1
+        try:
+            unshare(CLONE_NEWPID | CLONE_NEWNS)
+            first = os.fork()
+            if first:
+                os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xff)
+            mount('proc', '/proc', 'proc')
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            function()
+            code = 0
+        except BaseException:  # noqa: all of it is the parent's
+            os.write(said_write, traceback.format_exc().encode()[-4000:])
+        os._exit(code)
+    os.close(said_write)
+    said = b''
+    while piece := os.read(said_read, 4096):
+        said += piece
+    os.close(said_read)
+    if os.waitstatus_to_exitcode(os.waitpid(outer, 0)[1]) != 0:
+        raise AssertionError('in the pid namespace:\n' + said.decode())
+
+
+def fork_with_pid(pid, function):
+    """A child with exactly this pid (in a pid namespace that nobody else forks in) that runs function() and pauses."""
+    with open('/proc/sys/kernel/ns_last_pid', 'w') as file:
+        file.write(str(pid - 1))
+    ready_read, ready_write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+            os.write(ready_write, b'r')
+            while True:
+                signal.pause()
+        finally:
+            os._exit(121)
+    os.close(ready_write)
+    assert os.read(ready_read, 1) == b'r' and child == pid, f'the pid {pid} could not be had again, but {child}'
+    os.close(ready_read)
+    return child
 
 
 # --- stop points ----------------------------------------------------------------------------
