@@ -1,0 +1,50 @@
+// What the starting process and the one inside say to each other until the command runs.
+//
+// The other end closing is never taken for success, except after kExec: then the exec closed it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/fd.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+struct Message {
+  enum class Kind : unsigned char {
+    kNamespaces,  // inside -> outside: all namespaces are there
+    kGo,          // outside -> inside: the ids are mapped
+    kTerminal,    // inside -> outside: the master side of the command's terminal
+    kExec,        // inside -> outside: the next thing is the exec
+    kFailure,     // inside -> outside: `text` and errno say what
+  } kind = Kind::kFailure;
+  int exit_status = 0;  // kFailure: what userns-run ends with
+  int code = 0;         // kFailure: errno
+  std::string text;     // kFailure; at most kLongestText bytes
+  Fd fd;                // kTerminal
+};
+inline constexpr std::size_t kLongestText = 4000;
+
+class Channel {
+ public:
+  explicit Channel(Fd end) : end_(std::move(end)) {}
+  // Never blocks for long: messages are few and small. Fails where the other end is gone.
+  [[nodiscard]] Result<void> send(const Message& message) const;
+  // Waits. No value: the other end is closed.
+  [[nodiscard]] Result<std::optional<Message>> receive() const;
+  // Whether receive() would return at once.
+  [[nodiscard]] bool has_message() const;
+  void close() { end_.reset(); }
+
+ private:
+  Fd end_;
+};
+
+struct ChannelPair {
+  Channel outside;
+  Channel inside;
+};
+Result<ChannelPair> make_channel();
+
+}  // namespace userns::frontend

@@ -1,0 +1,202 @@
+#include "frontend/start/child.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstring>
+
+#include "frontend/start/environment.h"
+#include "frontend/start/identity.h"
+#include "frontend/start/init.h"
+#include "frontend/start/mounts.h"
+#include "frontend/start/pty.h"
+#include "frontend/start/run.h"
+#include "frontend/start/seccomp_filter.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kLargestPasswd = 1UL << 20U;
+
+bool has(const Plan& plan, std::uint64_t flag) { return (plan.namespaces & flag) != 0; }
+
+Result<void> unshare_rest(const Inheritance& inheritance) {
+  const auto flags = inheritance.left_to_unshare;
+  if (flags != 0 && ::unshare(static_cast<int>(flags)) != 0)
+    return fail_errno("cannot make the namespaces: the kernel or a limit in /proc/sys/user forbids it");
+  return inheritance.channel.send({.kind = Message::Kind::kNamespaces});
+}
+
+Result<void> raise_loopback() {
+  const Fd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  // A kernel without IPv4 has no loopback to raise.
+  if (any.valid() && ::ioctl(any.get(), SIOCSIFFLAGS, &request) != 0)
+    return fail_errno("cannot bring up the loopback interface");
+  return {};
+}
+
+Result<void> set_hostname(const Plan& plan) {
+  if (!plan.spec.hostname) return {};
+  if (::sethostname(plan.spec.hostname->data(), plan.spec.hostname->size()) != 0)
+    return fail_errno("cannot set the host name");
+  return {};
+}
+
+// While the ids are being mapped: everything that needs no mapped id.
+Result<Sources> prepare(const Plan& plan, const Inheritance& inheritance) {
+  if (auto made = unshare_rest(inheritance); !made) return std::unexpected(made.error());
+  if (has(plan, CLONE_NEWNET))
+    if (auto raised = raise_loopback(); !raised) return std::unexpected(raised.error());
+  if (auto named = set_hostname(plan); !named) return std::unexpected(named.error());
+  return has(plan, CLONE_NEWNS) ? open_sources(plan) : Sources{};
+}
+
+// The starting process is gone: nobody is left to tell.
+void wait_for_go(const Channel& channel) {
+  const auto message = channel.receive();
+  if (!message || !*message || (*message)->kind != Message::Kind::kGo) ::_exit(kExitOwnFailure);
+}
+
+Result<void> follow_into_death(const Plan& plan, const Inheritance& inheritance) {
+  if (!plan.spec.die_with_parent) return {};
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return fail_errno("cannot set up --die-with-parent");
+  // In a pid namespace of its own the parent's id reads 0, and the channel tells of its death.
+  if (!has(plan, CLONE_NEWPID) && ::getppid() != inheritance.starter) ::_exit(kExitOwnFailure);
+  return {};
+}
+
+Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources sources) {
+  const auto umask = ::umask(022);
+  if (auto become = become_setup_user(plan); !become) return become;
+  if (auto followed = follow_into_death(plan, inheritance); !followed) return followed;
+  if (has(plan, CLONE_NEWNS))
+    if (auto built = build_mounts(plan, std::move(sources)); !built) return built;
+  ::umask(umask);
+  return {};
+}
+
+// A session of its own: the caller's terminal is not this process's to control, whatever fd leads to it.
+Result<void> take_stdio(const Plan& plan, const Inheritance& inheritance) {
+  ::setsid();
+  if (plan.tty) return take_terminal(plan, inheritance.channel);
+  for (int number = 0; number < 3; ++number) {
+    const auto& fd = inheritance.stdio.at(static_cast<std::size_t>(number));
+    if (fd.valid() && ::dup2(fd.get(), number) < 0) return fail_errno("cannot set up standard input and output");
+  }
+  return {};
+}
+
+Result<void> enter_directory(const Plan& plan) {
+  if (!plan.spec.cwd.empty()) {
+    if (::chdir(plan.spec.cwd.c_str()) != 0) return fail_errno(cat("cannot enter --cwd ", quoted(plan.spec.cwd)));
+    return {};
+  }
+  if (!plan.own_root && plan.spec.mounts.empty()) return {};  // the caller's own directory, as it is
+  char caller[PATH_MAX];
+  // A mount may lie over it now; where it can't be entered by name, the directory stays the one it is.
+  if (!plan.own_root && ::getcwd(caller, sizeof caller) != nullptr) [[maybe_unused]]
+    const int done = ::chdir(caller);
+  return {};
+}
+
+std::string container_passwd() {
+  const auto file = open_at(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK);
+  if (!file) return {};
+  return read_all(*file, kLargestPasswd).value_or("");
+}
+
+std::vector<std::string> command_environment(const Plan& plan) {
+  std::vector<std::string_view> caller;
+  for (char** word = ::environ; word != nullptr && *word != nullptr; ++word) caller.emplace_back(*word);
+  if (!plan.own_root) return make_environment(plan.spec, caller, nullptr);
+  const auto user = inside_user(container_passwd(), plan.spec.uid);
+  return make_environment(plan.spec, caller, &user);
+}
+
+std::vector<char*> pointers_to(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
+  for (const auto& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+// Takes away all that the command is not to have; nothing after this needs privilege.
+Result<void> dress(const Plan& plan) {
+  if (plan.spec.seccomp == SeccompMode::kDefault)
+    if (auto filtered = install_default_profile(); !filtered) return filtered;
+  if (auto become = become_command_user(plan); !become) return become;
+  if (plan.spec.die_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)  // changing ids cleared it
+    return fail_errno("cannot set up --die-with-parent");
+  if (plan.spec.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return fail_errno("cannot set no_new_privs");
+  return set_limits(plan.spec.rlimits);
+}
+
+struct Failure {
+  Error error;
+  int exit_status = kExitOwnFailure;
+};
+
+Failure exec_failure(const Plan& plan) {
+  const int code = errno;
+  const auto& name = plan.spec.command.front();
+  const bool is_there = name.find('/') != std::string::npos && ::access(name.c_str(), F_OK) == 0;
+  const std::string hint = code == ENOENT && is_there ? " (the file is there, its interpreter or loader is not)" : "";
+  return {.error = {.rule = {}, .code = code, .text = cat("cannot run ", quoted(name), " inside", hint)},
+          .exit_status = code == ENOENT || code == ENOTDIR ? kExitNotFound : kExitNotExecutable};
+}
+
+// Returns only where it failed.
+Failure run_command(const Plan& plan, const Inheritance& inheritance) {
+  if (auto taken = take_stdio(plan, inheritance); !taken) return {taken.error()};
+  const auto environment = command_environment(plan);
+  auto environment_words = pointers_to(environment);
+  const auto command_words = pointers_to(plan.spec.command);
+  if (auto dressed = dress(plan); !dressed) return {dressed.error()};
+  if (auto entered = enter_directory(plan); !entered) return {entered.error()};
+  // Nothing of the caller's but 0-2 is handed in: an open directory of the host's would be a way out.
+  if (::close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC) != 0)
+    return {fail_errno("cannot close inherited file descriptors").error()};
+  ::sigprocmask(SIG_SETMASK, &inheritance.signal_mask, nullptr);
+  if (auto sent = inheritance.channel.send({.kind = Message::Kind::kExec}); !sent) return {sent.error()};
+  ::environ = environment_words.data();  // its PATH is searched
+  ::execvp(command_words[0], command_words.data());
+  return exec_failure(plan);
+}
+
+Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
+  auto sources = prepare(plan, inheritance);
+  if (!sources) return {sources.error()};
+  wait_for_go(inheritance.channel);
+  if (auto furnished = furnish(plan, inheritance, std::move(*sources)); !furnished) return {furnished.error()};
+  if (plan.spec.init)
+    if (auto forked = continue_below_init(); !forked) return {forked.error()};
+  return run_command(plan, inheritance);
+}
+
+}  // namespace
+
+void run_inside(const Plan& plan, const Inheritance& inheritance) {
+  const Failure failure = start_inside(plan, inheritance);
+  (void)inheritance.channel.send({.kind = Message::Kind::kFailure,
+                                  .exit_status = failure.exit_status,
+                                  .code = failure.error.code,
+                                  .text = failure.error.text});
+  ::_exit(failure.exit_status);
+}
+
+}  // namespace userns::frontend

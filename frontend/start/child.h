@@ -1,0 +1,25 @@
+// The side of the start that is inside: from the clone to the exec.
+#pragma once
+
+#include <array>
+#include <csignal>
+
+#include "common/fd.h"
+#include "frontend/start/channel.h"
+#include "frontend/start/plan.h"
+
+namespace userns::frontend {
+
+// What the starting process has prepared for the one inside.
+struct Inheritance {
+  Channel channel;
+  std::array<Fd, 3> stdio;            // in place of the caller's terminal; none where the caller's fd may be handed in
+  sigset_t signal_mask{};             // the caller's own
+  pid_t starter = 0;                  // pid of the starting process
+  std::uint64_t left_to_unshare = 0;  // CLONE_NEW* that clone3 did not make
+};
+
+// Never returns: the command runs, or a failure was sent through the channel.
+[[noreturn]] void run_inside(const Plan& plan, const Inheritance& inheritance);
+
+}  // namespace userns::frontend

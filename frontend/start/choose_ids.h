@@ -1,0 +1,55 @@
+// Which ids the container gets, and who writes its maps. Pure: facts in, maps out.
+//
+// Source: user_namespaces(7), "Defining user and group ID mappings: writing to uid_map and gid_map".
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "frontend/spec/spec.h"
+#include "policy/error.h"
+#include "policy/ids.h"
+
+namespace userns::frontend {
+
+inline constexpr std::uint64_t kAutoBlock = 65536;
+
+enum class MapWriter : std::uint8_t {
+  kNobody,  // no extents: the map stays empty
+  kSelf,    // one's own id alone, or the caller holds CAP_SETUID and CAP_SETGID: the kernel takes it from us
+  kHelper,  // newuidmap, newgidmap
+};
+struct ChosenMap {
+  std::vector<Extent> extents;
+  MapWriter writer = MapWriter::kNobody;
+
+  // Whether the inside id exists.
+  [[nodiscard]] bool has(std::uint32_t id) const;
+};
+struct ChosenIds {
+  ChosenMap uids;
+  ChosenMap gids;
+  bool deny_setgroups = false;  // the kernel wants it before an unprivileged gid map of one's own gid
+};
+
+// What `auto` takes from, for uids or gids.
+struct AutoSource {
+  std::span<const IdRange> ranges;  // outside ids, sorted
+  std::string_view name;            // "/etc/subuid", for messages
+};
+struct IdFacts {
+  std::uint32_t uid = 0;  // effective, the caller's
+  std::uint32_t gid = 0;
+  bool privileged = false;       // CAP_SETUID and CAP_SETGID in the caller's own user namespace
+  std::string_view caller_name;  // empty where there is none
+  AutoSource uids;               // looked at only for MapAuto
+  AutoSource gids;
+};
+
+// Fails where auto finds no ids, where extents contradict each other, and where the ids that the
+// command is to have inside are not mapped.
+Result<ChosenIds> choose_ids(const Spec& spec, const IdFacts& facts);
+
+}  // namespace userns::frontend

@@ -1,0 +1,26 @@
+// The command's environment. Pure, but for the container's own passwd file being given as text.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/spec/spec.h"
+
+namespace userns::frontend {
+
+// Who the command is inside, by the container's passwd(5).
+struct InsideUser {
+  std::string name;
+  std::string home;
+};
+// The entry of `uid`; "root" and "/root" for 0 where there is none, empty and "/" for others.
+InsideUser inside_user(std::string_view passwd, std::uint32_t uid);
+
+// `caller`: NAME=VALUE words. With an own root (`inside` is given), HOME, USER, LOGNAME and SHELL of the
+// caller speak of the host, so they are replaced or left out. Wishes go over everything.
+std::vector<std::string> make_environment(const Spec& spec, std::span<const std::string_view> caller,
+                                          const InsideUser* inside);
+
+}  // namespace userns::frontend

@@ -1,0 +1,78 @@
+#include "frontend/start/map_helpers.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/config.h"
+#include "common/fd.h"
+#include "frontend/start/helper.h"
+#include "policy/idmap.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+struct Half {
+  const ChosenMap& map;
+  const std::vector<std::string>& words;
+  const char* program;
+  std::string_view file;  // "uid_map"
+};
+
+Result<bool> is_written(pid_t target, std::string_view file) {
+  const auto map = open_at(AT_FDCWD, cat("/proc/", target, "/", file).c_str(), O_RDONLY);
+  if (!map) return std::unexpected(map.error());
+  char one = 0;
+  const auto got = read_some(*map, {&one, 1});
+  if (!got) return std::unexpected(got.error());
+  return *got > 0;
+}
+
+Result<void> write_file(pid_t target, std::string_view file, std::string_view text) {
+  const auto path = cat("/proc/", target, "/", file);
+  const auto opened = open_at(AT_FDCWD, path.c_str(), O_WRONLY);
+  const auto written = opened ? write_once(*opened, text) : Result<void>(std::unexpected(opened.error()));
+  if (!written) return fail({}, cat("cannot write the container's ", file), written.error().code);
+  return {};
+}
+
+Result<void> write_directly(const Half& half, pid_t target) {
+  const auto map = IdMap::from_extents(half.map.extents);
+  if (!map) return std::unexpected(map.error());
+  return write_file(target, half.file, map->kernel_text());
+}
+
+// What is left to do by a helper that now runs; nothing where it was done at once.
+Result<std::optional<Helper>> begin(const Plan& plan, const Half& half, pid_t target) {
+  if (half.map.writer == MapWriter::kNobody) return std::nullopt;
+  if (plan.spec.wait) {
+    const auto written = is_written(target, half.file);
+    if (!written) return std::unexpected(written.error());
+    if (*written) return std::nullopt;
+  }
+  if (half.map.writer == MapWriter::kHelper) {
+    std::vector<std::string> words{cat(target)};
+    words.insert(words.end(), half.words.begin(), half.words.end());
+    auto helper = Helper::start(half.program, words);
+    if (!helper) return std::unexpected(helper.error());
+    return std::optional(std::move(*helper));
+  }
+  if (plan.ids.deny_setgroups && half.file == "gid_map")
+    if (auto denied = write_file(target, "setgroups", "deny"); !denied) return std::unexpected(denied.error());
+  if (auto written = write_directly(half, target); !written) return std::unexpected(written.error());
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<void> map_ids(const Plan& plan, pid_t target) {
+  auto uids = begin(plan, {plan.ids.uids, plan.uid_helper, kNewuidmapPath, "uid_map"}, target);
+  if (!uids) return std::unexpected(uids.error());
+  auto gids = begin(plan, {plan.ids.gids, plan.gid_helper, kNewgidmapPath, "gid_map"}, target);
+  if (!gids) return std::unexpected(gids.error());
+  if (*uids)
+    if (auto done = (*uids)->finish(); !done) return done;
+  return *gids ? (*gids)->finish() : Result<void>{};
+}
+
+}  // namespace userns::frontend

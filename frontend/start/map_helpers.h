@@ -1,0 +1,16 @@
+// Has the ids of a new user namespace mapped: by newuidmap and newgidmap, side by side, or directly
+// where the kernel takes that from the caller.
+#pragma once
+
+#include <sys/types.h>
+
+#include "frontend/start/plan.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// The helpers are the installed ones of this build, or those on PATH. What they say on stderr becomes
+// the error's text. With spec.wait, a map that is there already stays.
+Result<void> map_ids(const Plan& plan, pid_t target);
+
+}  // namespace userns::frontend

@@ -1,0 +1,95 @@
+#include "frontend/start/mount_api.h"
+
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// What the kernel says about an option is in the context's log, a line per message.
+std::string kernel_said(const Fd& context) {
+  char text[256];
+  const auto got = ::read(context.get(), text, sizeof text);
+  if (got <= 0) return {};
+  std::string_view line(text, static_cast<std::size_t>(got));
+  if (line.starts_with("e ")) line.remove_prefix(2);
+  while (line.ends_with('\n')) line.remove_suffix(1);
+  return cat(" (", line, ")");
+}
+
+Result<void> set_option(const Fd& context, std::string_view option) {
+  const std::string key(take_until(option, '='));
+  const std::string value(option);
+  const int done = value.empty() ? ::fsconfig(context.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0)
+                                 : ::fsconfig(context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0);
+  if (done != 0) return fail_errno(cat("cannot set its option ", key));
+  return {};
+}
+
+}  // namespace
+
+Result<Fd> clone_tree(int dir, const char* path) {
+  // Recursive always: the kernel does not let a user namespace uncover what the host mounted over.
+  Fd tree(::open_tree(dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  if (!tree.valid()) return fail_errno(cat("cannot bind ", path));
+  return tree;
+}
+
+Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes) {
+  const Fd context(::fsopen(type, FSOPEN_CLOEXEC));
+  if (!context.valid()) return fail_errno(cat("cannot mount a fresh ", type));
+  while (!options.empty())
+    if (const auto set = set_option(context, take_until(options, ',')); !set)
+      return fail({}, cat("cannot mount a fresh ", type, ": ", set.error().text, kernel_said(context)),
+                  set.error().code);
+  Fd tree;
+  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0)
+    tree.reset(::fsmount(context.get(), FSMOUNT_CLOEXEC, static_cast<unsigned>(attributes)));
+  if (tree.valid()) return tree;
+  const int code = errno;
+  return fail({}, cat("cannot mount a fresh ", type, kernel_said(context)), code);
+}
+
+Result<void> attach(const Fd& tree, const Fd& destination) {
+  if (::move_mount(tree.get(), "", destination.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    return fail_errno("cannot attach a mount");
+  return {};
+}
+
+Result<void> attach_at(const Fd& tree, int dir, const char* name) {
+  if (::move_mount(tree.get(), "", dir, name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return fail_errno(cat("cannot attach a mount on ", name));
+  return {};
+}
+
+Result<void> set_attributes(const Fd& tree, std::uint64_t attributes) {
+  mount_attr wanted{};
+  wanted.attr_set = attributes;
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof wanted) != 0)
+    return fail_errno("cannot change a mount's flags");
+  return {};
+}
+
+Result<void> make_all_private() {
+  mount_attr wanted{};
+  wanted.propagation = MS_PRIVATE;
+  if (::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &wanted, sizeof wanted) != 0)
+    return fail_errno("cannot make the mounts private");
+  return {};
+}
+
+Result<void> pivot_to(const Fd& root) {
+  if (::fchdir(root.get()) != 0) return fail_errno("cannot enter the new root");
+  // Both on one directory: the old root is then on top of the new one, and taken off.
+  if (::syscall(SYS_pivot_root, ".", ".") != 0) return fail_errno("cannot make it the root (pivot_root)");
+  if (::umount2(".", MNT_DETACH) != 0) return fail_errno("cannot take the host's tree away");
+  if (::chdir("/") != 0) return fail_errno("cannot enter the new root");
+  return {};
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,35 @@
+// The new mount interface, one call each: trees that are attached nowhere until everything in them
+// is as it should be. Source: open_tree(2), fsopen(2), move_mount(2), mount_setattr(2).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/fd.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// A copy of the tree at `path` (relative to `dir`) with everything mounted below it; attached nowhere.
+Result<Fd> clone_tree(int dir, const char* path);
+
+// A fresh instance of a file system. `options`: "key=value,flag"; `attributes`: MOUNT_ATTR_*.
+Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes);
+
+// Attaches `tree` on what `destination` is open on.
+Result<void> attach(const Fd& tree, const Fd& destination);
+
+// The same for the name of something in an open directory (not followed).
+Result<void> attach_at(const Fd& tree, int dir, const char* name);
+
+// Sets MOUNT_ATTR_* on a tree and all below it. Flags that the host locked stay as they are: nothing is cleared.
+Result<void> set_attributes(const Fd& tree, std::uint64_t attributes);
+
+// From now on no mount event passes between this mount namespace and another.
+Result<void> make_all_private();
+
+// `root` (attached) becomes /; the old root and everything mounted below it goes.
+Result<void> pivot_to(const Fd& root);
+
+}  // namespace userns::frontend

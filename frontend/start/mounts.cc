@@ -1,0 +1,226 @@
+#include "frontend/start/mounts.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "frontend/start/destination.h"
+#include "frontend/start/mount_api.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+using Kind = MountStep::Kind;
+
+constexpr std::uint64_t kPlain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+constexpr std::uint32_t kTtyGroup = 5;  // Debian's and everyone else's gid of tty
+constexpr std::array kNodes{"null", "zero", "full", "random", "urandom", "tty"};
+constexpr std::array<std::pair<const char*, const char*>, 6> kLinks{{{"/proc/self/fd", "fd"},
+                                                                     {"/proc/self/fd/0", "stdin"},
+                                                                     {"/proc/self/fd/1", "stdout"},
+                                                                     {"/proc/self/fd/2", "stderr"},
+                                                                     {"pts/ptmx", "ptmx"},
+                                                                     {"/proc/kcore", "core"}}};
+
+Result<Fd> open_source(const std::string& path) {
+  auto tree = clone_tree(AT_FDCWD, path.c_str());
+  if (tree) return tree;
+  return fail({}, cat("cannot use ", quoted(path), why_unreachable(path)), tree.error().code);
+}
+
+// The tree of a step that needs no mapped id; none for the others.
+Result<Fd> open_step(const MountStep& step) {
+  switch (step.kind) {
+    case Kind::kBind:
+      return open_source(step.source);
+    case Kind::kProc:
+      return new_filesystem("proc", "", kPlain);
+    case Kind::kSys:
+      return new_filesystem("sysfs", "", kPlain);
+    case Kind::kMqueue:
+      return new_filesystem("mqueue", "", kPlain);
+    case Kind::kCgroup:
+      return new_filesystem("cgroup2", "", kPlain);
+    default:
+      return Fd{};
+  }
+}
+
+// A host that covers parts of its /sys (or a container that does) does not let us have a fresh one.
+Result<Fd> instead_of(const MountStep& step, const Error& error) {
+  if (step.kind == Kind::kSys) {
+    auto shown = clone_tree(AT_FDCWD, "/sys");
+    if (shown && set_attributes(*shown, MOUNT_ATTR_RDONLY)) return shown;
+  }
+  if (step.optional) return Fd{};
+  if (step.kind == Kind::kProc && error.code == EPERM)
+    return fail({},
+                "cannot mount a fresh /proc: parts of the /proc here are covered (as Docker does it), and the kernel "
+                "does not let a user namespace uncover them; share the pid namespace with --share pid",
+                error.code);
+  return std::unexpected(error);
+}
+
+Result<void> open_steps(const Plan& plan, Sources& sources) {
+  sources.steps.reserve(plan.mounts.size());
+  for (const auto& step : plan.mounts) {
+    auto tree = open_step(step);
+    if (!tree) tree = instead_of(step, tree.error());
+    if (!tree) return std::unexpected(tree.error());
+    sources.steps.push_back(std::move(*tree));
+  }
+  return {};
+}
+
+Result<void> open_nodes(Sources& sources) {
+  sources.nodes.reserve(kNodes.size());
+  for (const char* name : kNodes) {
+    auto node = open_source(cat("/dev/", std::string_view(name)));
+    if (!node) return std::unexpected(node.error());
+    sources.nodes.push_back(std::move(*node));
+  }
+  return {};
+}
+
+std::string devpts_options(const Plan& plan) {
+  return plan.ids.gids.has(kTtyGroup) ? cat("ptmxmode=0666,mode=0620,gid=", kTtyGroup) : "ptmxmode=0666,mode=0620";
+}
+
+Result<void> make_empty_file(const Fd& dir, const char* name) {
+  const Fd file(::openat(dir.get(), name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644));
+  if (!file.valid()) return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+  return {};
+}
+
+// `dev` is a fresh tmpfs, so its names are ours.
+Result<void> mount_in_dev(const Fd& dev, const char* name, const Result<Fd>& tree) {
+  if (!tree) return std::unexpected(tree.error());
+  if (::mkdirat(dev.get(), name, 0755) != 0) return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+  return attach_at(*tree, dev.get(), name);
+}
+
+Result<void> fill_dev(const Plan& plan, const Fd& dev, const std::vector<Fd>& nodes) {
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (auto made = make_empty_file(dev, kNodes[i]); !made) return made;
+    if (auto bound = attach_at(nodes[i], dev.get(), kNodes[i]); !bound) return bound;
+  }
+  for (const auto& [target, name] : kLinks)
+    if (::symlinkat(target, dev.get(), name) != 0) return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+  constexpr auto kNoRun = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  if (auto pts = mount_in_dev(dev, "pts", new_filesystem("devpts", devpts_options(plan), kNoRun)); !pts) return pts;
+  if (auto shm = mount_in_dev(dev, "shm", new_filesystem("tmpfs", "mode=1777", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+      !shm)
+    return shm;
+  auto mqueue = new_filesystem("mqueue", "", kPlain);
+  return mqueue ? mount_in_dev(dev, "mqueue", mqueue) : Result<void>{};  // not where the ipc namespace is the host's
+}
+
+// The tree of a step that had to wait for the maps.
+Result<Fd> make_step(const Plan& plan, const MountStep& step) {
+  switch (step.kind) {
+    case Kind::kTmpfs:
+      return new_filesystem("tmpfs", step.data, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    case Kind::kDev:
+      return new_filesystem("tmpfs", "mode=0755", MOUNT_ATTR_NOSUID);
+    case Kind::kDevpts:
+      return new_filesystem("devpts", devpts_options(plan), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    default:
+      return Fd{};
+  }
+}
+
+PlaceKind kind_of(const Fd& tree) {
+  struct stat facts{};
+  return ::fstat(tree.get(), &facts) == 0 && !S_ISDIR(facts.st_mode) ? PlaceKind::kFile : PlaceKind::kDirectory;
+}
+
+Result<void> put_step(const Plan& plan, const MountStep& step, Fd tree, const Fd& root, const std::vector<Fd>& nodes) {
+  if (!tree.valid()) {
+    auto made = make_step(plan, step);
+    if (!made) return std::unexpected(made.error());
+    tree = std::move(*made);
+  }
+  if (!tree.valid()) return {};  // optional, and not to be had
+  const auto kind = step.kind == Kind::kBind ? kind_of(tree) : PlaceKind::kDirectory;
+  const auto place = place_inside(root, step.destination, kind);
+  if (!place && step.optional) return {};
+  if (!place) return std::unexpected(place.error());
+  if (step.read_only)
+    if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return set;
+  if (auto put = attach(tree, *place); !put)
+    return fail({}, cat("cannot mount on ", quoted(step.destination), " inside"), put.error().code);
+  return step.kind == Kind::kDev ? fill_dev(plan, tree, nodes) : Result<void>{};
+}
+
+// An overlay of `lower` with an upper layer that dies with the container.
+Result<Fd> overlay_on(const Fd& lower) {
+  const auto scratch = new_filesystem("tmpfs", "mode=0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (!scratch) return std::unexpected(scratch.error());
+  for (const char* name : {"upper", "work"})
+    if (::mkdirat(scratch->get(), name, 0755) != 0) return fail_errno("cannot make the overlay's upper layer");
+  // Kernels before 6.13 take layers only from mounts that are attached; the pivot takes them away again.
+  for (const Fd* layer : {&lower, &*scratch})
+    if (auto put = attach_at(*layer, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
+  const auto upper = cat("/proc/self/fd/", scratch->get());
+  return new_filesystem(
+      "overlay",
+      cat("lowerdir=/proc/self/fd/", lower.get(), ",upperdir=", upper, "/upper,workdir=", upper, "/work,userxattr"), 0);
+}
+
+// The tree that becomes /, attached on the host's / so that mounts can be put on it.
+Result<Fd> put_root(const Plan& plan, Fd tree) {
+  if (plan.spec.overlay) {
+    auto overlay = overlay_on(tree);
+    if (!overlay) return overlay;
+    tree = std::move(*overlay);
+  }
+  if (plan.spec.read_only)
+    if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+  if (auto put = attach_at(tree, AT_FDCWD, "/"); !put)
+    return fail({}, cat("cannot mount the root file system ", quoted(plan.spec.rootfs)), put.error().code);
+  if (::faccessat(tree.get(), ".", X_OK, AT_EACCESS) == 0) return tree;
+  return fail({},
+              cat("the container's root may not enter ", quoted(plan.spec.rootfs),
+                  ": chmod o+x it, or map its owner's id with --map"),
+              EACCES);
+}
+
+Result<Fd> host_root(const Plan& plan) {
+  auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+  if (root && plan.spec.read_only)
+    if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+  return root;
+}
+
+}  // namespace
+
+Result<Sources> open_sources(const Plan& plan) {
+  Sources sources;
+  if (auto made = make_all_private(); !made) return std::unexpected(made.error());
+  if (plan.own_root) {
+    auto root = open_source(plan.spec.rootfs.empty() ? "/" : plan.spec.rootfs);
+    if (!root) return std::unexpected(root.error());
+    if (kind_of(*root) != PlaceKind::kDirectory)
+      return fail({}, cat("cannot use ", quoted(plan.spec.rootfs), " as a root file system: it is not a directory"));
+    sources.root = std::move(*root);
+    if (auto opened = open_nodes(sources); !opened) return std::unexpected(opened.error());
+  }
+  if (auto opened = open_steps(plan, sources); !opened) return std::unexpected(opened.error());
+  return sources;
+}
+
+Result<void> build_mounts(const Plan& plan, Sources sources) {
+  if (plan.mounts.empty() && !plan.own_root && !plan.spec.read_only) return {};
+  auto root = plan.own_root ? put_root(plan, std::move(sources.root)) : host_root(plan);
+  if (!root) return std::unexpected(root.error());
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i)
+    if (auto put = put_step(plan, plan.mounts[i], std::move(sources.steps[i]), *root, sources.nodes); !put) return put;
+  return plan.own_root ? pivot_to(*root) : Result<void>{};
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,28 @@
+// The container's mounts, in two halves: what is opened with the caller's rights while the ids are
+// being mapped, and what is put together by the container's root afterwards.
+#pragma once
+
+#include <vector>
+
+#include "common/fd.h"
+#include "frontend/start/plan.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// Trees that are attached nowhere yet.
+struct Sources {
+  Fd root;                // of the rootfs, or of the host's tree for an overlay; none without own_root
+  std::vector<Fd> steps;  // one per plan.mounts; none where it can only be made after the maps
+  std::vector<Fd> nodes;  // the host's harmless devices, for a private /dev
+};
+
+// In the new mount namespace, as the caller: the host's directories are searched with the caller's
+// rights, so a tree in a closed home works. Makes all mounts private first.
+Result<Sources> open_sources(const Plan& plan);
+
+// As the container's root. Afterwards / is the container's root and, with own_root, nothing of the
+// host's tree can be reached.
+Result<void> build_mounts(const Plan& plan, Sources sources);
+
+}  // namespace userns::frontend

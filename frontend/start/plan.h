@@ -1,0 +1,59 @@
+// What will be done, decided before anything is: the ids, the namespaces, the mounts.
+//
+// A Plan is data. make_plan() makes it from a Spec and the system's facts, to_text() shows it
+// (--dry-run), run() carries it out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "frontend/spec/spec.h"
+#include "frontend/start/choose_ids.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// One step of what is mounted inside, in order. Destinations are resolved within the root file
+// system (openat2(2), RESOLVE_IN_ROOT) and made where they are missing.
+struct MountStep {
+  enum class Kind : std::uint8_t {
+    kBind,    // source, opened with the caller's rights, with everything mounted below it
+    kTmpfs,   // data: mount options
+    kProc,    // a fresh one, of the container's pid namespace
+    kSys,     // a fresh one, of its network namespace
+    kDev,     // a private /dev with the harmless nodes of the host's
+    kDevpts,  // a fresh instance
+    kMqueue,  // of its ipc namespace
+    kCgroup,  // of its cgroup namespace
+  } kind;
+  std::string source;       // kBind
+  std::string destination;  // absolute, inside
+  std::string data;         // kTmpfs: "mode=1777"
+  bool read_only = false;
+  bool optional = false;  // left out where the kernel or a read-only root does not allow it
+};
+
+struct Plan {
+  Spec spec;
+  ChosenIds ids;
+  std::uint64_t namespaces = 0;  // CLONE_NEW*, CLONE_NEWUSER included
+  std::uint32_t setup_uid = 0;   // inside; who the container is set up as: 0 where that is mapped
+  std::uint32_t setup_gid = 0;
+  bool own_root = false;                // a rootfs or an overlay: pivot_root
+  bool tty = false;                     // the command gets a terminal of its own
+  std::vector<MountStep> mounts;        // below the root, in order
+  std::vector<std::string> uid_helper;  // words after the pid; empty: no helper is needed
+  std::vector<std::string> gid_helper;
+};
+
+// Finds the caller's ids (subid files or NSS: the helpers' own code) and decides. Changes nothing.
+Result<Plan> make_plan(const Spec& spec);
+
+// For people: what --dry-run prints, with a newline at the end of each line.
+std::string to_text(const Plan& plan);
+
+// The mounts below the root that a Spec asks for and a container needs. Pure.
+std::vector<MountStep> plan_mounts(const Spec& spec, std::uint64_t namespaces, bool own_root, bool tty);
+
+}  // namespace userns::frontend

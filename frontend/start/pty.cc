@@ -1,0 +1,55 @@
+#include "frontend/start/pty.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "frontend/start/mount_api.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+Result<Fd> open_master(const Plan& plan) {
+  const char* const path = plan.own_root ? "/dev/pts/ptmx" : "/dev/ptmx";
+  Fd master(::open(path, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  int unlocked = 0;
+  if (!master.valid() || ::ioctl(master.get(), TIOCSPTLCK, &unlocked) != 0)
+    return fail_errno(cat("cannot make a terminal in the container's ", std::string_view(path)));
+  return master;
+}
+
+// What a system's init and getty open. Nice to have: not every container has room for it.
+void offer_as_console(const Fd& master) {
+  unsigned number = 0;
+  if (::ioctl(master.get(), TIOCGPTN, &number) != 0) return;
+  const auto slave = clone_tree(AT_FDCWD, cat("/dev/pts/", number).c_str());
+  if (!slave) return;
+  const Fd console(::open("/dev/console", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+  if (console.valid()) (void)attach_at(*slave, AT_FDCWD, "/dev/console");
+}
+
+}  // namespace
+
+Result<void> take_terminal(const Plan& plan, const Channel& channel) {
+  auto master = open_master(plan);
+  if (!master) return std::unexpected(master.error());
+  const Fd slave(::ioctl(master->get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!slave.valid()) return fail_errno("cannot open the container's terminal");
+  if (plan.spec.uid != plan.setup_uid && ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
+    return fail_errno("cannot give the container's terminal to its user");
+  if (plan.own_root) offer_as_console(*master);
+  Message message{.kind = Message::Kind::kTerminal};
+  message.fd = std::move(*master);
+  if (auto sent = channel.send(message); !sent) return sent;
+  if (::ioctl(slave.get(), TIOCSCTTY, 0) != 0) return fail_errno("cannot make the terminal the command's own");
+  const bool errors_too = ::isatty(STDERR_FILENO) == 1;
+  for (int number = 0; number < (errors_too ? 3 : 2); ++number)
+    if (::dup2(slave.get(), number) < 0) return fail_errno("cannot set up standard input and output");
+  return {};
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,70 @@
+#include "frontend/start/record.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "common/fd.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::array<std::pair<std::uint64_t, const char*>, 8> kNamespaces{{{CLONE_NEWUSER, "user"},
+                                                                            {CLONE_NEWNS, "mnt"},
+                                                                            {CLONE_NEWPID, "pid"},
+                                                                            {CLONE_NEWIPC, "ipc"},
+                                                                            {CLONE_NEWUTS, "uts"},
+                                                                            {CLONE_NEWNET, "net"},
+                                                                            {CLONE_NEWCGROUP, "cgroup"},
+                                                                            {CLONE_NEWTIME, "time"}}};
+
+nlohmann::json json_of(const ChosenMap& map) {
+  auto list = nlohmann::json::array();
+  for (const auto& extent : map.extents)
+    list.push_back(
+        {{"inside", extent.inside().first()}, {"outside", extent.outside().first()}, {"count", extent.count()}});
+  return list;
+}
+
+}  // namespace
+
+Result<std::string> describe(const Plan& plan, pid_t pid) {
+  nlohmann::json info{{"pid", pid}, {"uid_map", json_of(plan.ids.uids)}, {"gid_map", json_of(plan.ids.gids)}};
+  for (const auto& [flag, name] : kNamespaces) {
+    // A time namespace holds the children of who asked for it; clone3 makes it for the child itself.
+    struct stat facts{};
+    if (::stat(cat("/proc/", pid, "/ns/", std::string_view(name)).c_str(), &facts) != 0)
+      return fail_errno(cat("cannot see the container's ", std::string_view(name), " namespace"));
+    info["namespaces"][name] = {{"id", facts.st_ino}, {"own", (plan.namespaces & flag) != 0}};
+  }
+  return info.dump();
+}
+
+Result<void> write_info(const Plan& plan, const std::string& json) {
+  Fd out(*plan.spec.info_fd);
+  auto written = write_all(out, cat(json, "\n"));
+  if (*plan.spec.info_fd <= STDERR_FILENO) (void)out.release();
+  if (!written) return fail({}, cat("cannot write to --info-fd ", *plan.spec.info_fd), written.error().code);
+  return {};
+}
+
+Result<void> PidFile::write(const std::string& path, pid_t pid) {
+  const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!file.valid()) return fail_errno(cat("cannot make the pid file ", userns::quoted(path)));
+  path_ = path;
+  if (auto written = write_all(file, cat(pid, "\n")); !written)
+    return fail({}, cat("cannot write the pid file ", userns::quoted(path)), written.error().code);
+  return {};
+}
+
+PidFile::~PidFile() {
+  if (!path_.empty()) (void)::unlink(path_.c_str());
+}
+
+}  // namespace userns::frontend

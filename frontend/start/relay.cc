@@ -1,0 +1,129 @@
+#include "frontend/start/relay.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kChunk = 16384;
+constexpr char kEndOfInput = 4;  // ^D, as a terminal spells it
+
+void never_block(int fd) { (void)::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
+// Reading from a terminal that another job holds would stop us (SIGTTIN).
+bool in_background(int fd) {
+  const pid_t foreground = ::tcgetpgrp(fd);
+  return foreground >= 0 && foreground != ::getpgrp();
+}
+
+}  // namespace
+
+Result<Relay> Relay::for_pipes() {
+  Relay relay;
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::isatty(number) != 1) continue;
+    auto pipe = make_pipe();
+    if (!pipe) return std::unexpected(pipe.error());
+    relay.add_pipe(number, std::move(*pipe));
+  }
+  return relay;
+}
+
+void Relay::add_pipe(int number, Pipe pipe) {
+  const bool inward = number == STDIN_FILENO;
+  Fd& near = inward ? pipe.write : pipe.read;
+  never_block(near.get());
+  far_ends_.at(static_cast<std::size_t>(number)) = std::move(inward ? pipe.read : pipe.write);
+  Flow flow{.from = inward ? number : near.get(), .to = inward ? near.get() : number, .inward = inward};
+  flow.owned = std::move(near);
+  flows_.push_back(std::move(flow));
+}
+
+void Relay::use_terminal(Fd master) {
+  master_ = std::move(master);
+  never_block(master_.get());
+  flows_.push_back({.from = STDIN_FILENO, .to = master_.get(), .inward = true});
+  flows_.push_back({.from = master_.get(), .to = STDOUT_FILENO});
+  copy_window_size();
+}
+
+void Relay::want(std::vector<pollfd>& polled) const {
+  for (const auto& flow : flows_) {
+    const bool writes = !flow.pending.empty();
+    const bool waits = flow.open && !(flow.paused && !writes);
+    polled.push_back(
+        {.fd = waits ? (writes ? flow.to : flow.from) : -1, .events = static_cast<short>(writes ? POLLOUT : POLLIN)});
+  }
+}
+
+std::string Relay::move(std::span<const pollfd> polled) {
+  std::string typed;
+  for (std::size_t i = 0; i < flows_.size() && i < polled.size(); ++i) {
+    auto& flow = flows_[i];
+    if (polled[i].revents == 0 || !flow.open) continue;
+    if (flow.pending.empty()) {
+      auto text = read_into(flow);
+      if (flow.to == master_.get()) typed += text;
+    }
+    if (!flow.pending.empty()) write_out(flow);
+  }
+  return typed;
+}
+
+std::string Relay::read_into(Flow& flow) {
+  flow.paused = flow.inward && in_background(flow.from);
+  if (flow.paused) return {};
+  char chunk[kChunk];
+  const auto got = ::read(flow.from, chunk, sizeof chunk);
+  if (got > 0) flow.pending.assign(chunk, static_cast<std::size_t>(got));
+  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return flow.pending;
+  // The master stays open: the command's output still comes through it.
+  if (flow.inward && flow.to == master_.get()) flow.pending.assign(1, kEndOfInput);
+  if (!flow.pending.empty()) write_out(flow);
+  end(flow);
+  return {};
+}
+
+void Relay::write_out(Flow& flow) {
+  const auto put = ::write(flow.to, flow.pending.data(), flow.pending.size());
+  if (put >= 0) flow.pending.erase(0, static_cast<std::size_t>(put));
+  if (put < 0 && errno != EAGAIN && errno != EINTR) end(flow);
+}
+
+void Relay::end(Flow& flow) {
+  flow.open = false;
+  flow.pending.clear();
+  flow.owned.reset();
+}
+
+void Relay::drain() {
+  for (auto& flow : flows_) {
+    if (flow.inward) continue;
+    while (flow.open) {
+      if (!flow.pending.empty())
+        write_out(flow);
+      else if (read_into(flow).empty())
+        break;
+    }
+  }
+}
+
+void Relay::resume() {
+  for (auto& flow : flows_) flow.paused = false;
+}
+
+void Relay::copy_window_size() const {
+  winsize size{};
+  if (!master_.valid()) return;
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+    (void)::ioctl(master_.get(), TIOCSWINSZ, &size);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,60 @@
+// Standard input and output between the caller and the command where the caller's own fds may not be
+// handed in because they are a terminal: through the command's terminal, or through pipes.
+#pragma once
+
+#include <poll.h>
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/fd.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// One direction. What was read and can't be written yet waits in `pending`; nothing blocks the others.
+struct Flow {
+  int from = -1;
+  int to = -1;
+  bool inward = false;  // towards the command
+  bool open = true;
+  bool paused = false;  // the caller's terminal belongs to another job just now
+  Fd owned;             // our end of a pipe: closed with the flow
+  std::string pending;
+};
+
+class Relay {
+ public:
+  // Before the clone, for a command without a terminal of its own: a pipe for each of fds 0-2 that
+  // is a terminal. Their far ends are for the command.
+  static Result<Relay> for_pipes();
+  [[nodiscard]] std::array<Fd, 3> take_far_ends() { return std::move(far_ends_); }
+  // The master side of the command's terminal.
+  void use_terminal(Fd master);
+
+  [[nodiscard]] const Fd& master() const { return master_; }
+  [[nodiscard]] bool empty() const { return flows_.empty(); }
+  // Appends what to wait for; then hands back the same entries after poll(2).
+  void want(std::vector<pollfd>& polled) const;
+  // Moves what can be moved. Returns what the caller typed into the command's terminal.
+  std::string move(std::span<const pollfd> polled);
+  // After the command's end: what it has written so far is still handed out.
+  void drain();
+  void resume();  // the caller's terminal is ours again
+  void copy_window_size() const;
+
+ private:
+  void add_pipe(int number, Pipe pipe);
+  void end(Flow& flow);
+  std::string read_into(Flow& flow);
+  void write_out(Flow& flow);
+
+  std::vector<Flow> flows_;
+  std::array<Fd, 3> far_ends_;
+  Fd master_;
+};
+
+}  // namespace userns::frontend

@@ -1,0 +1,77 @@
+// At build time: the default profile (seccomp_profile.h) as a C++ array of BPF, on stdout.
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "frontend/start/seccomp_profile.h"
+
+namespace {
+
+using namespace userns::frontend;
+
+[[noreturn]] void give_up(const char* what) {
+  std::fprintf(stderr, "seccomp_generate: cannot %s\n", what);
+  std::exit(1);
+}
+
+// The other system call tables that programs of this machine may use. Any left out would be killed.
+void add_sister_architectures(scmp_filter_ctx filter) {
+  const std::uint32_t native = seccomp_arch_native();
+  if (native == SCMP_ARCH_X86_64)
+    for (const unsigned sister : {static_cast<unsigned>(SCMP_ARCH_X86), static_cast<unsigned>(SCMP_ARCH_X32)})
+      if (seccomp_arch_add(filter, sister) != 0) give_up("add an architecture");
+  if (native == SCMP_ARCH_AARCH64 && seccomp_arch_add(filter, SCMP_ARCH_ARM) != 0) give_up("add an architecture");
+}
+
+void add_rules(scmp_filter_ctx filter) {
+  for (const auto& blocked : kBlockedCalls) {
+    const int call = seccomp_syscall_resolve_name(blocked.call);
+    if (call == __NR_SCMP_ERROR) continue;
+    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(static_cast<unsigned>(blocked.answer)), call, 0) != 0)
+      give_up(blocked.call);
+  }
+  for (const auto& blocked : kBlockedIoctls)
+    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, blocked.request)) != 0)
+      give_up("block an ioctl");
+}
+
+struct Instruction {  // as struct sock_filter
+  std::uint16_t code;
+  std::uint8_t jump_true;
+  std::uint8_t jump_false;
+  std::uint32_t k;
+};
+
+std::vector<Instruction> compiled(scmp_filter_ctx filter) {
+  const int file = ::memfd_create("profile", 0);
+  if (file < 0 || seccomp_export_bpf(filter, file) != 0) give_up("compile the profile");
+  const auto size = ::lseek(file, 0, SEEK_END);
+  std::vector<Instruction> program(static_cast<std::size_t>(size) / sizeof(Instruction));
+  if (::pread(file, program.data(), static_cast<std::size_t>(size), 0) != size) give_up("read the profile");
+  return program;
+}
+
+}  // namespace
+
+int main() {
+  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+  if (filter == nullptr) give_up("begin");
+  add_sister_architectures(filter);
+  if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0) give_up("ask for a binary tree");
+  add_rules(filter);
+  std::puts(
+      "// Written by seccomp_generate from frontend/start/seccomp_profile.h.\n#pragma once\n\n#include "
+      "<linux/filter.h>\n");
+  std::puts("inline constexpr sock_filter kDefaultProfile[] = {");
+  for (const auto& [code, jump_true, jump_false, k] : compiled(filter))
+    std::printf("    {%u, %u, %u, %uU},\n", code, jump_true, jump_false, k);
+  std::puts("};");
+  seccomp_release(filter);
+  return 0;
+}

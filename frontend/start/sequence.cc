@@ -1,0 +1,204 @@
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <type_traits>
+#include <utility>
+
+#include "common/report.h"
+#include "frontend/start/channel.h"
+#include "frontend/start/child.h"
+#include "frontend/start/map_helpers.h"
+#include "frontend/start/record.h"
+#include "frontend/start/relay.h"
+#include "frontend/start/run.h"
+#include "frontend/start/signals.h"
+#include "frontend/start/supervise.h"
+#include "frontend/start/wait_by_hand.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// Only these must exist from the first instruction on. The others are made by the child itself while
+// the helpers run: a network namespace takes the kernel as long as a helper takes to map.
+constexpr std::uint64_t kAtClone = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME;
+
+struct Failure {
+  Error error;
+  int exit_status = kExitOwnFailure;
+};
+template <class T>
+using Step = std::expected<T, Failure>;
+
+template <class T>
+Step<T> own(Result<T> result) {
+  if (!result) return std::unexpected(Failure{std::move(result.error())});
+  if constexpr (std::is_void_v<T>)
+    return {};
+  else
+    return std::move(*result);
+}
+
+// The container's first process. Unless it was let go, it dies with this object, and so does all below it.
+class Container {
+ public:
+  Container(Payload payload, Channel channel) : payload_(std::move(payload)), channel_(std::move(channel)) {}
+  Container(Container&& other) noexcept
+      : payload_(std::exchange(other.payload_, {})), channel_(std::move(other.channel_)) {}
+  Container(const Container&) = delete;
+  Container& operator=(const Container&) = delete;
+  Container& operator=(Container&&) = delete;
+  ~Container() {
+    if (payload_.pid == 0) return;
+    ::kill(payload_.pid, SIGKILL);  // not reaped yet, so the number is still its own
+    while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
+  }
+
+  [[nodiscard]] const Payload& payload() const { return payload_; }
+  [[nodiscard]] const Channel& channel() const { return channel_; }
+  void has_ended() { payload_.pid = 0; }
+  bool has_namespaces = false;
+
+ private:
+  Payload payload_;
+  Channel channel_;
+};
+
+std::string why_no_clone(int code) {
+  if (code == ENOSPC) return ": a limit in /proc/sys/user is reached";
+  if (code == EPERM)
+    return ": user namespaces are switched off here (sysctl kernel.unprivileged_userns_clone, "
+           "user.max_user_namespaces, "
+           "kernel.apparmor_restrict_unprivileged_userns, or a seccomp filter), or this is a chroot";
+  return {};
+}
+
+Result<Container> clone_container(const Plan& plan, const Signals& signals, Relay& relay) {
+  auto channel = make_channel();
+  if (!channel) return std::unexpected(channel.error());
+  Inheritance inheritance{.channel = std::move(channel->inside),
+                          .stdio = relay.take_far_ends(),
+                          .signal_mask = signals.original(),
+                          .starter = ::getpid(),
+                          .left_to_unshare = plan.namespaces & ~kAtClone};
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = (plan.namespaces & kAtClone) | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return fail({}, cat("cannot make a user namespace", why_no_clone(errno)), errno);
+  if (pid == 0) {
+    channel->outside.close();
+    run_inside(plan, inheritance);
+  }
+  return Container({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)}, std::move(channel->outside));
+}
+
+Failure failure_of(Message message) {
+  return {.error = {.rule = {}, .code = message.code, .text = std::move(message.text)},
+          .exit_status = message.exit_status};
+}
+
+// What the other side says next. It may always say that it failed; its silence is an error.
+Step<Message> hear(const Container& container) {
+  auto message = own(container.channel().receive());
+  if (!message) return std::unexpected(message.error());
+  if (!*message)
+    return std::unexpected(
+        Failure{{.rule = {}, .code = 0, .text = "the container was killed before its command could start"}});
+  if ((*message)->kind == Message::Kind::kFailure) return std::unexpected(failure_of(std::move(**message)));
+  return std::move(**message);
+}
+
+Step<void> await_namespaces(Container& container) {
+  if (container.has_namespaces) return {};
+  const auto message = hear(container);
+  if (!message) return std::unexpected(message.error());
+  container.has_namespaces = message->kind == Message::Kind::kNamespaces;
+  return {};
+}
+
+Step<void> let_a_person_look(const Plan& plan, Container& container, const Signals& signals) {
+  if (!plan.spec.wait) return {};
+  if (auto ready = await_namespaces(container); !ready) return ready;
+  return own(wait_by_hand(container.payload().pid, signals));
+}
+
+// Where the process inside failed meanwhile, its own words say why, not those of a helper that lost it.
+Step<void> map(const Plan& plan, Container& container) {
+  const auto mapped = own(map_ids(plan, container.payload().pid));
+  while (!mapped && container.channel().has_message())
+    if (auto message = hear(container); !message) return std::unexpected(message.error());
+  return mapped;
+}
+
+Step<std::string> look_for_info(const Plan& plan, Container& container) {
+  if (auto ready = await_namespaces(container); !ready) return std::unexpected(ready.error());
+  return plan.spec.info_fd ? own(describe(plan, container.payload().pid)) : std::string{};
+}
+
+// Only the exec closes the channel without a word of failure.
+Step<void> go(const Container& container, Relay& relay) {
+  (void)container.channel().send({.kind = Message::Kind::kGo});  // where it is gone, hear() says why
+  for (bool at_exec = false; !at_exec;) {
+    auto message = hear(container);
+    if (!message) return std::unexpected(message.error());
+    at_exec = message->kind == Message::Kind::kExec;
+    if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
+  }
+  auto last = own(container.channel().receive());
+  if (!last) return std::unexpected(last.error());
+  return *last ? Step<void>(std::unexpected(failure_of(std::move(**last)))) : Step<void>{};
+}
+
+Result<void> follow_into_death(const Plan& plan) {
+  if (!plan.spec.die_with_parent) return {};
+  const pid_t parent = ::getppid();
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return fail_errno("cannot set up --die-with-parent");
+  if (::getppid() != parent || parent == 1) return fail({}, "--die-with-parent: the parent is gone already");
+  return {};
+}
+
+// The start, in order. A cgroup helper has its place before it (it execs us anew), a network helper
+// beside the map helpers (it needs the namespaces to be there).
+Step<int> start_and_watch(const Plan& plan) {
+  if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
+  const auto signals = own(Signals::take());
+  if (!signals) return std::unexpected(signals.error());
+  auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
+  if (!relay) return std::unexpected(relay.error());
+  auto container = own(clone_container(plan, *signals, *relay));
+  if (!container) return std::unexpected(container.error());
+  if (auto looked = let_a_person_look(plan, *container, *signals); !looked) return std::unexpected(looked.error());
+  if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
+  const auto info = look_for_info(plan, *container);
+  if (!info) return std::unexpected(info.error());
+  if (auto started = go(*container, *relay); !started) return std::unexpected(started.error());
+  PidFile pid_file;
+  if (!plan.spec.pid_file.empty())
+    if (auto written = own(pid_file.write(plan.spec.pid_file, container->payload().pid)); !written)
+      return std::unexpected(written.error());
+  if (plan.spec.info_fd)
+    if (auto written = own(write_info(plan, *info)); !written) return std::unexpected(written.error());
+  auto status = own(supervise(plan, container->payload(), *signals, *relay));
+  if (status) container->has_ended();
+  return status;
+}
+
+}  // namespace
+
+int run(const Plan& plan) {
+  const auto status = start_and_watch(plan);
+  if (status) return *status;
+  report("userns-run", status.error().error);
+  return status.error().exit_status;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,27 @@
+// From the exec to the end: hands on signals and what goes in and out, and learns how it ended.
+#pragma once
+
+#include <sys/types.h>
+
+#include "common/fd.h"
+#include "frontend/start/plan.h"
+#include "frontend/start/relay.h"
+#include "frontend/start/signals.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// The process inside that is ours: the command, or init.
+struct Payload {
+  pid_t pid = 0;
+  Fd pidfd;
+};
+
+// The exit status: the command's, or 128+N.
+//
+// A command that is pid 1 of its pid namespace is deaf to every signal that it has no handler for: the
+// kernel does not apply default actions there. So we do: what would have ended it ends it, and the
+// status says by which signal. A command that catches or ignores TERM is killed after spec.stop_timeout.
+Result<int> supervise(const Plan& plan, const Payload& payload, const Signals& signals, Relay& relay);
+
+}  // namespace userns::frontend

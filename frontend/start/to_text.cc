@@ -1,0 +1,97 @@
+#include <sched.h>
+
+#include <array>
+#include <utility>
+
+#include "frontend/start/plan.h"
+#include "policy/idmap.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+using Kind = MountStep::Kind;
+
+constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> kNamespaces{{{CLONE_NEWUSER, "user"},
+                                                                                 {CLONE_NEWNS, "mount"},
+                                                                                 {CLONE_NEWPID, "pid"},
+                                                                                 {CLONE_NEWIPC, "ipc"},
+                                                                                 {CLONE_NEWUTS, "uts"},
+                                                                                 {CLONE_NEWNET, "net"},
+                                                                                 {CLONE_NEWCGROUP, "cgroup"},
+                                                                                 {CLONE_NEWTIME, "time"}}};
+
+std::string_view writer(MapWriter who, std::string_view helper) {
+  switch (who) {
+    case MapWriter::kNobody:
+      return "not written";
+    case MapWriter::kSelf:
+      return "written directly";
+    default:
+      return helper;
+  }
+}
+
+std::string map_lines(const ChosenMap& map, std::string_view kind, std::string_view helper) {
+  std::string text;
+  for (const auto& extent : map.extents) text += cat(kind, "s        ", to_text(extent), "\n");
+  return cat(text, kind, "_map     ", writer(map.writer, helper), "\n");
+}
+
+std::string namespaces_line(std::uint64_t namespaces) {
+  std::string text = "namespaces ";
+  for (const auto& [flag, name] : kNamespaces)
+    if ((namespaces & flag) != 0) text += cat(" ", name);
+  return cat(text, "\n");
+}
+
+std::string what_is_mounted(const MountStep& step) {
+  switch (step.kind) {
+    case Kind::kBind:
+      return cat("bind ", quoted(step.source));
+    case Kind::kTmpfs:
+      return cat("tmpfs ", step.data);
+    case Kind::kProc:
+      return "proc";
+    case Kind::kSys:
+      return "sysfs";
+    case Kind::kDev:
+      return "private dev: null zero full random urandom tty ptmx pts shm mqueue";
+    case Kind::kDevpts:
+      return "devpts";
+    case Kind::kMqueue:
+      return "mqueue";
+    case Kind::kCgroup:
+      return "cgroup2";
+  }
+  return {};
+}
+
+std::string root_line(const Plan& plan) {
+  const std::string tree = plan.spec.rootfs.empty() ? "the host's own tree" : quoted(plan.spec.rootfs);
+  return cat("root        ", tree, plan.spec.overlay ? ", writes go to a throw-away layer" : "",
+             plan.spec.read_only ? ", read-only" : "", "\n");
+}
+
+std::string command_line(const Plan& plan) {
+  std::string text = cat("command     uid ", plan.spec.uid, " gid ", plan.spec.gid, ":");
+  for (const auto& word : plan.spec.command) text += cat(" ", quoted(word));
+  return cat(text, "\n");
+}
+
+}  // namespace
+
+std::string to_text(const Plan& plan) {
+  std::string text = map_lines(plan.ids.uids, "uid", "newuidmap") + map_lines(plan.ids.gids, "gid", "newgidmap");
+  if (plan.ids.deny_setgroups) text += "setgroups   denied\n";
+  text += namespaces_line(plan.namespaces) + root_line(plan);
+  for (const auto& step : plan.mounts)
+    text += cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
+                step.read_only ? ", read-only" : "", step.optional ? ", where possible" : "", "\n");
+  if (plan.tty) text += "terminal    of its own\n";
+  if (plan.spec.init) text += "init        a reaper as the first process\n";
+  if (plan.spec.seccomp == SeccompMode::kDefault) text += "seccomp     default profile\n";
+  return text + command_line(plan);
+}
+
+}  // namespace userns::frontend
