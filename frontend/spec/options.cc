@@ -1,0 +1,340 @@
+#include "frontend/spec/options.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/program_options/cmdline.hpp>
+#include <boost/program_options/errors.hpp>
+#include <boost/program_options/options_description.hpp>
+#include <boost/program_options/parsers.hpp>
+#include <boost/program_options/value_semantic.hpp>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "frontend/spec/nearest.h"
+#include "frontend/spec/values.h"
+#include "policy/idmap.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+namespace po = boost::program_options;
+
+// A time namespace isolates nothing unless clocks are shifted, which takes a writer of its own.
+constexpr std::uint64_t kDefaultNamespaces =
+    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+
+// What was said so far; finish() turns it into a Spec.
+struct Draft {
+  Spec spec;
+  std::vector<MapWish> maps;
+  bool map_auto = false;
+  bool map_self = false;
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::optional<std::uint64_t> unshare;
+  std::uint64_t share = 0;
+  std::optional<NetWish> net;
+};
+
+// Puts a parsed value where it belongs, or passes the error on.
+template <class Value, class Target>
+Result<void> put(Result<Value> value, Target& target) {
+  if (!value) return std::unexpected(value.error());
+  target = std::move(*value);
+  return {};
+}
+template <class Value, class Wide>
+Result<void> add(Result<Value> value, std::vector<Wide>& list) {
+  if (!value) return std::unexpected(value.error());
+  list.emplace_back(std::move(*value));
+  return {};
+}
+template <class Value>
+Result<void> add_all(Result<std::vector<Value>> values, std::vector<Value>& list) {
+  if (!values) return std::unexpected(values.error());
+  list.insert(list.end(), values->begin(), values->end());
+  return {};
+}
+// The value of the word's place: words and values side by side.
+template <class Value, class Target, std::size_t N>
+Result<void> choose(std::string_view text, const std::string_view (&words)[N], const Value (&values)[N],
+                    Target& target) {
+  const auto index = parse_choice(text, words);
+  if (!index) return std::unexpected(index.error());
+  target = values[*index];
+  return {};
+}
+Result<std::string> not_empty(std::string_view text) {
+  if (text.empty()) return fail({}, "the value is empty");
+  return std::string(text);
+}
+
+Result<void> take_map(Draft& draft, std::string_view text) {
+  const auto map = parse_map(text);
+  if (!map) return std::unexpected(map.error());
+  if (const auto* wish = std::get_if<MapWish>(&*map))
+    draft.maps.push_back(*wish);
+  else
+    draft.map_auto = true;
+  return {};
+}
+Result<void> take_unshare(Draft& draft, std::string_view text) {
+  const auto flags = parse_namespaces(text);
+  if (!flags) return std::unexpected(flags.error());
+  draft.unshare = draft.unshare.value_or(0) | *flags;
+  return {};
+}
+Result<void> take_share(Draft& draft, std::string_view text) {
+  const auto flags = parse_namespaces(text);
+  if (!flags) return std::unexpected(flags.error());
+  if ((*flags & CLONE_NEWUSER) != 0)
+    return fail({}, "the user namespace is what makes everything else possible and cannot be shared; name the others");
+  draft.share |= *flags;
+  return {};
+}
+Result<void> take_tmpfs(Draft& draft, std::string_view text) {
+  auto path = parse_path(text);
+  if (!path) return std::unexpected(path.error());
+  draft.spec.mounts.emplace_back(TmpfsWish{std::move(*path)});
+  return {};
+}
+Result<void> take_cap_keep(Draft& draft, std::string_view text) {
+  if (!draft.spec.cap_keep) draft.spec.cap_keep.emplace();
+  return add_all(parse_capabilities(text), *draft.spec.cap_keep);
+}
+
+enum class Group : std::uint8_t { kIds, kNamespaces, kFiles, kProcess, kRights, kLife };
+constexpr std::array<std::string_view, 6> kGroupTitles{
+    "Ids", "Namespaces and network", "Files", "The command's process", "Rights and limits", "Start, watch and stop"};
+
+enum class Times : std::uint8_t { kOnce, kMany };
+
+struct Option {
+  const char* name;
+  const char* value;  // placeholder; empty: a flag, which takes an optional =yes or =no
+  Group group;
+  Times times;
+  const char* help;
+  Result<void> (*take)(Draft&, std::string_view);
+};
+
+using Text = std::string_view;
+using enum Group;
+using enum Times;
+
+constexpr std::array kOptions{
+    Option{"map", "MAP", kIds, kMany, "auto (default) | b:INSIDE:OUTSIDE:COUNT | u:... | g:... | FIRST:COUNT",
+           take_map},
+    Option{"map-self", "", kIds, kOnce, "only the caller's own id, as --uid and --gid; needs no helper",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.map_self); }},
+    Option{"uid", "ID", kIds, kOnce, "the command's uid inside (0)",
+           [](Draft& d, Text t) { return put(parse_id(t), d.uid); }},
+    Option{"gid", "ID", kIds, kOnce, "its gid inside (0)", [](Draft& d, Text t) { return put(parse_id(t), d.gid); }},
+    Option{"groups", "LIST", kIds, kMany, "its supplementary gids inside (none)",
+           [](Draft& d, Text t) { return add_all(parse_ids(t), d.spec.groups); }},
+
+    Option{"unshare", "LIST", kNamespaces, kMany, "only these: mount,pid,ipc,uts,net,cgroup,time or all", take_unshare},
+    Option{"share", "LIST", kNamespaces, kMany, "all but these (and time, which isolates nothing)", take_share},
+    Option{
+        "net", "NET", kNamespaces, kOnce, "none (default: loopback only) | host",
+        [](Draft& d, Text t) { return choose(t, {"none", "host"}, {NetWish(NetNone{}), NetWish(NetHost{})}, d.net); }},
+    Option{"hostname", "NAME", kNamespaces, kOnce, "the host name inside",
+           [](Draft& d, Text t) { return put(parse_hostname(t), d.spec.hostname); }},
+
+    Option{"rootfs", "DIR", kFiles, kOnce, "the root file system (the host's own tree)",
+           [](Draft& d, Text t) { return put(not_empty(t), d.spec.rootfs); }},
+    Option{"read-only", "", kFiles, kOnce, "nothing in it can be changed",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.read_only); }},
+    Option{"overlay", "", kFiles, kOnce, "changes to it are thrown away at the end",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.overlay); }},
+    Option{"bind", "SRC:DST[:ro]", kFiles, kMany, "SRC of the host appears as DST inside",
+           [](Draft& d, Text t) { return add(parse_bind(t), d.spec.mounts); }},
+    Option{"tmpfs", "DST", kFiles, kMany, "an empty file system in memory as DST inside", take_tmpfs},
+
+    Option{"env", "NAME[=VALUE]", kProcess, kMany, "sets a variable, or passes the caller's on",
+           [](Draft& d, Text t) { return add(parse_env(t), d.spec.env); }},
+    Option{"clear-env", "", kProcess, kOnce, "no other variable of the caller's goes in",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.clear_env); }},
+    Option{"cwd", "DIR", kProcess, kOnce, "working directory inside (the caller's where it exists, else /)",
+           [](Draft& d, Text t) { return put(parse_path(t), d.spec.cwd); }},
+    Option{"tty", "WHEN", kProcess, kOnce, "auto (default) | yes | no: a terminal of its own",
+           [](Draft& d, Text t) {
+             return choose(t, {"auto", "yes", "no"}, {TtyMode::kAuto, TtyMode::kYes, TtyMode::kNo}, d.spec.tty);
+           }},
+
+    Option{"cap-drop", "LIST", kRights, kMany, "capabilities to take away inside, or all",
+           [](Draft& d, Text t) { return add_all(parse_capabilities(t), d.spec.cap_drop); }},
+    Option{"cap-keep", "LIST", kRights, kMany, "take away all but these, or none", take_cap_keep},
+    Option{"no-new-privs", "", kRights, kOnce, "setuid programs inside give nothing",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.no_new_privs); }},
+    Option{"seccomp", "PROFILE", kRights, kOnce, "default | none",
+           [](Draft& d, Text t) {
+             return choose(t, {"default", "none"}, {SeccompMode::kDefault, SeccompMode::kNone}, d.spec.seccomp);
+           }},
+    Option{"rlimit", "NAME=N[:N]", kRights, kMany, "soft and hard limit: nofile=1024:4096, core=unlimited ...",
+           [](Draft& d, Text t) { return add(parse_rlimit(t), d.spec.rlimits); }},
+
+    Option{"init", "", kLife, kOnce, "a small process 1 of ours, which reaps orphans and passes signals on",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.init); }},
+    Option{"stop-timeout", "TIME", kLife, kOnce, "how long a TERM may be ignored before KILL (10s)",
+           [](Draft& d, Text t) { return put(parse_timeout(t), d.spec.stop_timeout); }},
+    Option{"die-with-parent", "", kLife, kOnce, "end when the caller's process ends",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.die_with_parent); }},
+    Option{"pid-file", "FILE", kLife, kOnce, "write the container's first process id there",
+           [](Draft& d, Text t) { return put(not_empty(t), d.spec.pid_file); }},
+    Option{"info-fd", "N", kLife, kOnce, "write JSON there: pid, maps, namespaces",
+           [](Draft& d, Text t) { return put(parse_fd(t), d.spec.info_fd); }},
+    Option{"wait", "", kLife, kOnce, "print the pid and wait for Enter before the command starts",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.wait); }},
+    Option{"dry-run", "", kLife, kOnce, "print what would be done and do nothing",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.dry_run); }},
+};
+
+bool is_flag(const Option& option) { return option.value[0] == '\0'; }
+
+constexpr std::array<std::string_view, kOptions.size()> names() {
+  std::array<std::string_view, kOptions.size()> all;
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = kOptions[i].name;
+  return all;
+}
+
+po::options_description description() {
+  po::options_description all;
+  auto adder = all.add_options();
+  for (const auto& option : kOptions) adder(option.name, po::value<std::string>());
+  return all;
+}
+
+const Option* find_option(std::string_view name) {
+  const auto* const found = std::ranges::find(kOptions, name, [](const Option& o) { return std::string_view(o.name); });
+  return found == kOptions.end() ? nullptr : found;
+}
+
+// A flag is written out, so that the word after it is never taken for its value.
+std::string with_value(std::string_view word) {
+  const auto* const option = word.starts_with("--") ? find_option(word.substr(2)) : nullptr;
+  return option != nullptr && is_flag(*option) ? cat(word, "=yes") : std::string(word);
+}
+
+// Boost knows what is wrong; people are told in our words.
+Result<std::vector<po::option>> split(std::span<const std::string_view> words) {
+  using namespace po::command_line_style;
+  const auto all = description();
+  std::vector<std::string> full;
+  for (const auto word : words) full.push_back(with_value(word));
+  try {
+    return po::command_line_parser(full)
+        .options(all)
+        .style(allow_long | long_allow_adjacent | long_allow_next)
+        .run()
+        .options;
+  } catch (const po::unknown_option& error) {
+    std::string name = error.get_option_name();
+    name.erase(0, name.find_first_not_of('-'));
+    name.resize(std::min(name.find('='), name.size()));
+    return fail({}, cat("there is no option ", quoted(cat("--", name)), did_you_mean(name, names(), "--"),
+                        " (userns-run --help lists them)"));
+  } catch (const po::invalid_command_line_syntax& error) {
+    return fail({}, cat(error.get_option_name(), " needs a value: see userns-run --help"));
+  } catch (const po::error& error) {
+    return fail({}, cat("the options make no sense: ", std::string_view(error.what())));
+  }
+}
+
+Result<void> take(Draft& draft, const po::option& given, std::span<bool, kOptions.size()> seen) {
+  const std::string value = given.value.empty() ? std::string{} : given.value.front();
+  const auto* const option = find_option(given.string_key);
+  if (option == nullptr)
+    return fail({}, cat("the word ", quoted(value),
+                        " is no option; a command is written after --, as in: userns-run -- COMMAND"));
+  const std::string_view name = option->name;
+  const bool is_next_word = given.original_tokens.size() > 1;
+  if (is_next_word && value.starts_with("--"))
+    return fail({}, cat("--", name, " needs a value, and ", quoted(value),
+                        " looks like an option; if it is the value: --", name, "=", quoted(value)));
+  bool& before = seen[static_cast<std::size_t>(option - kOptions.data())];
+  if (before && option->times == kOnce) return fail({}, cat("--", name, " is given twice: decide for one"));
+  before = true;
+  if (auto taken = option->take(draft, value); !taken)
+    return fail({}, cat("--", name, " ", quoted(value), ": ", taken.error().text));
+  return {};
+}
+
+Result<void> finish_ids(Draft& draft) {
+  Spec& spec = draft.spec;
+  const int kinds = (draft.map_auto ? 1 : 0) + (draft.map_self ? 1 : 0) + (draft.maps.empty() ? 0 : 1);
+  if (kinds > 1) return fail({}, "--map auto, --map-self and maps by hand exclude each other: give one of the three");
+  spec.uid = draft.uid.value_or(0);
+  spec.gid = draft.gid.value_or(0);
+  if (draft.map_self) spec.mapping = MapSelf{};
+  if (!draft.maps.empty()) spec.mapping = std::move(draft.maps);
+  return {};
+}
+
+Result<void> finish_namespaces(Draft& draft) {
+  constexpr std::uint64_t kNet = CLONE_NEWNET;
+  std::uint64_t flags = draft.unshare.value_or(kDefaultNamespaces) & ~draft.share;
+  if (draft.net) {
+    const bool wants_own = std::holds_alternative<NetNone>(*draft.net);
+    if (wants_own && ((draft.share & kNet) != 0 || (draft.unshare && (flags & kNet) == 0)))
+      return fail({}, "--net none needs a network namespace, and --share or --unshare leaves it out: drop one of them");
+    if (!wants_own && ((draft.unshare.value_or(0) & kNet) != 0))
+      return fail({}, "--net host is the caller's network, and --unshare asks for another: drop one of them");
+    flags = wants_own ? flags | kNet : flags & ~kNet;
+    draft.spec.net = *draft.net;
+  } else if ((flags & kNet) == 0) {
+    draft.spec.net = NetHost{};
+  }
+  draft.spec.namespaces = flags | CLONE_NEWUSER;
+  return {};
+}
+
+// What contradicts itself whatever the system is like.
+Result<void> check(const Spec& spec) {
+  const auto lacks = [&](std::uint64_t flag) { return (spec.namespaces & flag) == 0; };
+  if (lacks(CLONE_NEWNS) && (!spec.rootfs.empty() || spec.read_only || spec.overlay || !spec.mounts.empty()))
+    return fail({}, "--rootfs, --read-only, --overlay, --bind and --tmpfs need a mount namespace: do not share mount");
+  if (lacks(CLONE_NEWUTS) && spec.hostname) return fail({}, "--hostname needs a uts namespace: do not share uts");
+  if (lacks(CLONE_NEWPID) && spec.init) return fail({}, "--init is process 1 of a pid namespace: do not share pid");
+  if (spec.read_only && spec.overlay)
+    return fail({}, "--read-only forbids changes and --overlay throws them away: give one of them");
+  return {};
+}
+
+}  // namespace
+
+Result<Spec> parse_options(std::span<const std::string_view> words) {
+  const auto given = split(words);
+  if (!given) return std::unexpected(given.error());
+  Draft draft;
+  std::array<bool, kOptions.size()> seen{};
+  for (const auto& option : *given)
+    if (auto taken = take(draft, option, seen); !taken) return std::unexpected(taken.error());
+  if (auto done = finish_ids(draft); !done) return std::unexpected(done.error());
+  if (auto done = finish_namespaces(draft); !done) return std::unexpected(done.error());
+  if (auto possible = check(draft.spec); !possible) return std::unexpected(possible.error());
+  return std::move(draft.spec);
+}
+
+std::string options_help() {
+  constexpr std::size_t kColumn = 27;
+  std::string text;
+  for (std::size_t group = 0; group < kGroupTitles.size(); ++group) {
+    text += cat("\n", kGroupTitles[group], ":\n");
+    for (const auto& option : kOptions) {
+      if (static_cast<std::size_t>(option.group) != group) continue;
+      std::string line =
+          cat("  --", std::string_view(option.name), is_flag(option) ? "" : " ", std::string_view(option.value));
+      line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
+      text += cat(line, std::string_view(option.help), "\n");
+    }
+  }
+  return text;
+}
+
+}  // namespace userns::frontend

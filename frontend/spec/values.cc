@@ -1,0 +1,326 @@
+#include "frontend/spec/values.h"
+
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "frontend/spec/nearest.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+template <class Value>
+struct Named {
+  std::string_view name;
+  Value value;
+};
+
+template <class Value, std::size_t N>
+constexpr std::array<std::string_view, N> names_of(const std::array<Named<Value>, N>& table) {
+  std::array<std::string_view, N> names;
+  for (std::size_t i = 0; i < N; ++i) names[i] = table[i].name;
+  return names;
+}
+
+template <class Value, std::size_t N>
+const Value* find(const std::array<Named<Value>, N>& table, std::string_view name) {
+  const auto found = std::ranges::find(table, name, &Named<Value>::name);
+  return found == table.end() ? nullptr : &found->value;
+}
+
+constexpr std::array<Named<std::uint64_t>, 9> kNamespaces{{
+    {"user", CLONE_NEWUSER},
+    {"mount", CLONE_NEWNS},
+    {"pid", CLONE_NEWPID},
+    {"ipc", CLONE_NEWIPC},
+    {"uts", CLONE_NEWUTS},
+    {"net", CLONE_NEWNET},
+    {"cgroup", CLONE_NEWCGROUP},
+    {"time", CLONE_NEWTIME},
+    {"all", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP |
+                CLONE_NEWTIME},
+}};
+
+// In the order of their numbers, from 0 on: linux/capability.h.
+constexpr std::array<std::string_view, CAP_LAST_CAP + 1> kCapabilities{"chown",
+                                                                       "dac_override",
+                                                                       "dac_read_search",
+                                                                       "fowner",
+                                                                       "fsetid",
+                                                                       "kill",
+                                                                       "setgid",
+                                                                       "setuid",
+                                                                       "setpcap",
+                                                                       "linux_immutable",
+                                                                       "net_bind_service",
+                                                                       "net_broadcast",
+                                                                       "net_admin",
+                                                                       "net_raw",
+                                                                       "ipc_lock",
+                                                                       "ipc_owner",
+                                                                       "sys_module",
+                                                                       "sys_rawio",
+                                                                       "sys_chroot",
+                                                                       "sys_ptrace",
+                                                                       "sys_pacct",
+                                                                       "sys_admin",
+                                                                       "sys_boot",
+                                                                       "sys_nice",
+                                                                       "sys_resource",
+                                                                       "sys_time",
+                                                                       "sys_tty_config",
+                                                                       "mknod",
+                                                                       "lease",
+                                                                       "audit_write",
+                                                                       "audit_control",
+                                                                       "setfcap",
+                                                                       "mac_override",
+                                                                       "mac_admin",
+                                                                       "syslog",
+                                                                       "wake_alarm",
+                                                                       "block_suspend",
+                                                                       "audit_read",
+                                                                       "perfmon",
+                                                                       "bpf",
+                                                                       "checkpoint_restore"};
+static_assert(kCapabilities[CAP_SYS_ADMIN] == "sys_admin" && kCapabilities[CAP_LAST_CAP] == "checkpoint_restore");
+
+constexpr std::array<Named<int>, 16> kRlimits{{
+    {"as", RLIMIT_AS},
+    {"core", RLIMIT_CORE},
+    {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},
+    {"fsize", RLIMIT_FSIZE},
+    {"locks", RLIMIT_LOCKS},
+    {"memlock", RLIMIT_MEMLOCK},
+    {"msgqueue", RLIMIT_MSGQUEUE},
+    {"nice", RLIMIT_NICE},
+    {"nofile", RLIMIT_NOFILE},
+    {"nproc", RLIMIT_NPROC},
+    {"rss", RLIMIT_RSS},
+    {"rtprio", RLIMIT_RTPRIO},
+    {"rttime", RLIMIT_RTTIME},
+    {"sigpending", RLIMIT_SIGPENDING},
+    {"stack", RLIMIT_STACK},
+}};
+
+std::string joined(std::span<const std::string_view> words) {
+  std::string text;
+  for (const auto word : words) text += cat(text.empty() ? "" : ", ", word);
+  return text;
+}
+
+std::unexpected<Error> unknown(std::string_view what, std::string_view word, std::span<const std::string_view> known) {
+  return fail({}, cat("there is no ", what, " ", quoted(word), did_you_mean(word, known), " (", joined(known), ")"));
+}
+
+Result<std::uint64_t> parse_number(std::string_view what, std::string_view text) {
+  const auto number = parse_decimal(text);
+  if (!number) return fail({}, cat("the ", what, " ", quoted(text), " ", why_not_decimal(text)));
+  return *number;
+}
+
+// Fails where a list item is empty: "mount,,pid".
+Result<std::vector<std::string_view>> split_list(std::string_view text) {
+  std::vector<std::string_view> items;
+  if (text.empty()) return fail({}, "the list is empty");
+  for (bool more = true; more;) {
+    more = text.contains(',');
+    items.push_back(take_until(text, ','));
+    if (items.back().empty()) return fail({}, "the list has an empty item: write names with a single comma between");
+  }
+  return items;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+Result<Extent> parse_extent(std::string_view inside_text, std::string_view outside_text, std::string_view count_text) {
+  const auto inside = parse_number("first id inside", inside_text);
+  if (!inside) return std::unexpected(inside.error());
+  const auto outside = parse_number("first id outside", outside_text);
+  if (!outside) return std::unexpected(outside.error());
+  const auto count = parse_number("count", count_text);
+  if (!count) return std::unexpected(count.error());
+  if (*count == 0) return fail({}, "count 0 maps nothing: give at least 1");
+  const auto extent = Extent::make(*inside, *outside, *count);
+  if (!extent) return fail({}, cat("the range leaves the id space: the largest id is ", kLargestId));
+  return *extent;
+}
+
+Result<std::uint64_t> parse_limit(std::string_view text) {
+  if (text == "unlimited") return RLIM_INFINITY;
+  return parse_number("limit", text);
+}
+
+}  // namespace
+
+Result<std::variant<MapAuto, MapWish>> parse_map(std::string_view text) {
+  if (text == "auto") return MapAuto{};
+  std::array<std::string_view, 4> parts;
+  std::size_t count = 0;
+  for (bool more = true; more; ++count) {
+    if (count == parts.size())
+      return fail({}, "it has too many parts: write auto, b:INSIDE:OUTSIDE:COUNT or FIRST:COUNT");
+    more = text.contains(':');
+    parts[count] = take_until(text, ':');
+  }
+  const bool has_kind = count == 4 && (parts[0] == "u" || parts[0] == "g" || parts[0] == "b");
+  if (count != 2 && !has_kind)
+    return fail({},
+                "it is none of auto, FIRST:COUNT (inside from 0 on), b:INSIDE:OUTSIDE:COUNT (uids and gids), u:... and "
+                "g:...");
+  const auto extent = count == 2 ? parse_extent("0", parts[0], parts[1]) : parse_extent(parts[1], parts[2], parts[3]);
+  if (!extent) return std::unexpected(extent.error());
+  using enum MapWish::Which;
+  return MapWish{parts[0] == "u" ? kUid : parts[0] == "g" ? kGid : kBoth, *extent};
+}
+
+Result<std::uint32_t> parse_id(std::string_view text) {
+  const auto number = parse_number("id", text);
+  if (!number) return std::unexpected(number.error());
+  if (*number > kLargestId) return fail({}, cat("the largest id is ", kLargestId));
+  return static_cast<std::uint32_t>(*number);
+}
+
+Result<std::vector<std::uint32_t>> parse_ids(std::string_view text) {
+  const auto items = split_list(text);
+  if (!items) return std::unexpected(items.error());
+  std::vector<std::uint32_t> ids;
+  for (const auto item : *items) {
+    const auto id = parse_id(item);
+    if (!id) return std::unexpected(id.error());
+    ids.push_back(*id);
+  }
+  return ids;
+}
+
+Result<std::uint64_t> parse_namespaces(std::string_view text) {
+  const auto items = split_list(text);
+  if (!items) return std::unexpected(items.error());
+  std::uint64_t flags = 0;
+  for (const auto item : *items) {
+    const auto* flag = find(kNamespaces, item);
+    if (flag == nullptr) return unknown("namespace", item, names_of(kNamespaces));
+    flags |= *flag;
+  }
+  return flags;
+}
+
+Result<std::vector<int>> parse_capabilities(std::string_view text) {
+  std::vector<int> caps;
+  if (text == "none") return caps;
+  if (text == "all") {
+    for (int cap = 0; cap <= CAP_LAST_CAP; ++cap) caps.push_back(cap);
+    return caps;
+  }
+  const auto items = split_list(text);
+  if (!items) return std::unexpected(items.error());
+  for (const auto item : *items) {
+    const std::string name = lower(item);
+    const auto bare = std::string_view(name).substr(name.starts_with("cap_") ? 4 : 0);
+    const auto found = std::ranges::find(kCapabilities, bare);
+    if (found == kCapabilities.end())
+      return fail({}, cat("there is no capability ", quoted(item), did_you_mean(bare, kCapabilities),
+                          " (they are listed in capabilities(7); also all, none)"));
+    caps.push_back(static_cast<int>(found - kCapabilities.begin()));
+  }
+  return caps;
+}
+
+Result<std::string> parse_path(std::string_view text) {
+  if (!text.starts_with('/'))
+    return fail({}, cat("the path ", quoted(text), " inside is not absolute: start it with /"));
+  for (auto rest = text; !rest.empty();)
+    if (take_until(rest, '/') == "..")
+      return fail({}, cat("the path ", quoted(text), " inside holds a '..': write it without"));
+  return std::string(text);
+}
+
+Result<BindWish> parse_bind(std::string_view text) {
+  auto rest = text;
+  const auto source = take_until(rest, ':');
+  const auto destination = take_until(rest, ':');
+  if (source.empty() || destination.empty() || text.ends_with(':') || (!rest.empty() && rest != "ro" && rest != "rw"))
+    return fail({}, "write SOURCE:DESTINATION, with :ro at the end for read-only; a path with a colon cannot be given");
+  const auto path = parse_path(destination);
+  if (!path) return std::unexpected(path.error());
+  if (path->find_first_not_of('/') == std::string::npos)
+    return fail({}, "the destination is the root directory itself: use --rootfs for that");
+  return BindWish{std::string(source), *path, rest == "ro"};
+}
+
+Result<EnvWish> parse_env(std::string_view text) {
+  const bool has_value = text.contains('=');
+  const auto name = take_until(text, '=');
+  if (name.empty()) return fail({}, "the name is empty: write NAME=VALUE, or NAME to pass on the caller's value");
+  return EnvWish{std::string(name), has_value ? std::optional(std::string(text)) : std::nullopt};
+}
+
+Result<std::string> parse_hostname(std::string_view text) {
+  constexpr std::size_t kLongest = 64;  // __NEW_UTS_LEN
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+  if (text.empty() || text.size() > kLongest || text.find_first_not_of(kAllowed) != std::string_view::npos)
+    return fail({}, cat("the name ", quoted(text), " is not 1 to 64 letters, digits, '-', '.' and '_'"));
+  return std::string(text);
+}
+
+Result<RlimitWish> parse_rlimit(std::string_view text) {
+  if (!text.contains('=')) return fail({}, cat("write NAME=SOFT or NAME=SOFT:HARD (", joined(names_of(kRlimits)), ")"));
+  const auto name = take_until(text, '=');
+  const auto* const resource = find(kRlimits, name);
+  if (resource == nullptr) return unknown("resource", name, names_of(kRlimits));
+  const bool both = text.contains(':');
+  const auto soft = parse_limit(take_until(text, ':'));
+  if (!soft) return std::unexpected(soft.error());
+  const auto hard = both ? parse_limit(text) : soft;
+  if (!hard) return std::unexpected(hard.error());
+  if (*soft > *hard) return fail({}, "the soft limit is above the hard one");
+  return RlimitWish{*resource, *soft, *hard};
+}
+
+Result<std::chrono::milliseconds> parse_timeout(std::string_view text) {
+  constexpr std::uint64_t kLongest = 365UL * 24 * 3600 * 1000;
+  const bool is_ms = text.ends_with("ms");
+  auto digits = text;
+  if (is_ms) digits.remove_suffix(2);
+  if (!is_ms && text.ends_with('s')) digits.remove_suffix(1);
+  const auto number = parse_number("time", digits);
+  if (!number) return fail({}, cat(number.error().text, "; write seconds (10 or 10s) or milliseconds (500ms)"));
+  if (*number > (is_ms ? kLongest : kLongest / 1000)) return fail({}, "a year is the longest");
+  return std::chrono::milliseconds(is_ms ? *number : *number * 1000);
+}
+
+Result<int> parse_fd(std::string_view text) {
+  const auto number = parse_number("file descriptor", text);
+  if (!number) return std::unexpected(number.error());
+  if (*number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()))
+    return fail({}, "there is no such file descriptor");
+  return static_cast<int>(*number);
+}
+
+Result<bool> parse_yes_no(std::string_view text) {
+  if (text == "yes" || text == "true") return true;
+  if (text == "no" || text == "false") return false;
+  return fail({}, cat("the value ", quoted(text), " is neither yes nor no"));
+}
+
+Result<std::size_t> parse_choice(std::string_view text, std::span<const std::string_view> words) {
+  const auto found = std::ranges::find(words, text);
+  if (found == words.end())
+    return fail({}, cat("the value ", quoted(text), " is none of ", joined(words), did_you_mean(text, words)));
+  return static_cast<std::size_t>(found - words.begin());
+}
+
+}  // namespace userns::frontend
