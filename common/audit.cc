@@ -1,7 +1,10 @@
 #include "common/audit.h"
 
 #include <libaudit.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -19,11 +22,13 @@ void audit(const AuditRecord& record) {
                                                      record.granted ? 1 : 0)
                           : -1;
   });
-  const std::string program(record.program);
-  ::openlog(program.c_str(), LOG_PID, LOG_AUTHPRIV);
-  ::syslog(record.granted ? LOG_INFO : LOG_NOTICE, "%s %s", record.granted ? "granted" : "refused",
-           std::string(record.text).c_str());
-  ::closelog();
+  // syslog(3) would read the time zone at each start; the daemon knows the time.
+  const Fd syslog(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const sockaddr_un daemon{.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+  const std::string line = cat("<", LOG_AUTHPRIV | (record.granted ? LOG_INFO : LOG_NOTICE), ">", record.program, "[",
+                               ::getpid(), "]: ", record.granted ? "granted " : "refused ", record.text);
+  (void)::sendto(syslog.get(), line.data(), line.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&daemon),
+                 sizeof daemon);
 }
 
 }  // namespace userns

@@ -24,6 +24,11 @@ struct CapSet {
   constexpr CapSet(std::initializer_list<cap_value_t> caps) {
     for (const cap_value_t cap : caps) bits |= std::uint64_t{1} << static_cast<unsigned>(cap);
   }
+  static constexpr CapSet all() {
+    CapSet set;
+    set.bits = ~std::uint64_t{0};
+    return set;
+  }
   constexpr void add(CapSet other) { bits |= other.bits; }
   friend constexpr bool operator==(CapSet, CapSet) = default;
 };

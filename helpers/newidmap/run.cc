@@ -84,27 +84,21 @@ Result<Gathered> gather(const Traits& traits, const Caller& caller, const Target
   return all;
 }
 
-void audit_decision(const Traits& traits, const Caller& caller, std::string_view target, const IdMap& request,
-                    std::string_view rule) {
-  std::string text = cat("uid=", caller.uid.value(), " gid=", caller.gid.value(), " target=", target, " map=");
+std::string summary_of(const IdMap& request) {
   constexpr std::size_t kLongest = 512;  // a record is a line, not a dump of 340 triples
-  for (const auto& extent : request.extents()) {
-    if (text.size() > kLongest) {
-      text += "...";
-      break;
-    }
-    text += cat(extent.inside().first(), ":", extent.outside().first(), ":", extent.count(), ",");
-  }
-  if (text.ends_with(',')) text.pop_back();
-  audit(
-      {.program = traits.program, .text = cat(text, " rule=", rule.empty() ? "none" : rule), .granted = rule.empty()});
+  std::string map;
+  for (const auto& extent : request.extents())
+    map += cat(map.empty() ? "" : ",", extent.inside().first(), ":", extent.outside().first(), ":", extent.count());
+  return map.size() > kLongest ? cat(map.substr(0, kLongest), "...") : map;
 }
 
-// The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s.
-Result<void> map_ids(const Traits& traits, int argc, char** argv) {
+// The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s. `summary` is what is known so far, for
+// the audit record: numbers and fixed words only.
+Result<void> map_ids(const Traits& traits, int argc, char** argv, std::string& summary) {
   const auto target = parse_target(raw_arg(argc, argv, 1));  // 1: only to know which fd to keep
   const auto args = sanitise(argc, argv, kLimits, named_fd(target));
-  const Caller caller = Caller::identify();                                                         // 2
+  const Caller caller = Caller::identify();  // 2
+  summary = cat("uid=", caller.uid.value(), " gid=", caller.gid.value());
   if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped) return dropped;  // 3
   if (!args) return std::unexpected(args.error());                                                  // 4
   if (args->size() < 2)
@@ -112,11 +106,12 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv) {
   if (!target) return std::unexpected(target.error());
   const auto request = IdMap::parse(std::span(*args).subspan(1));
   if (!request) return std::unexpected(request.error());
-  const auto gathered = gather(traits, caller, *target, *request);                 // 5
-  const auto grant = gathered ? decide(gathered->facts(traits, caller), *request)  // 6
-                              : Result<MapGrant>(std::unexpected(gathered.error()));
-  audit_decision(traits, caller, args->front(), *request, grant ? "" : grant.error().rule);  // 7
+  summary += cat(" target=", args->front(), " map=", summary_of(*request));
+  const auto gathered = gather(traits, caller, *target, *request);  // 5
+  if (!gathered) return std::unexpected(gathered.error());
+  const auto grant = decide(gathered->facts(traits, caller), *request);  // 6
   if (!grant) return std::unexpected(grant.error());
+  audit({.program = traits.program, .text = cat(summary, " rule=none"), .granted = true});  // 7
   CapSet spent{CAP_AUDIT_WRITE};
   if (!grant->needs_setfcap()) spent.add({CAP_SETFCAP});
   if (auto dropped = forget(spent); !dropped) return dropped;
@@ -131,9 +126,12 @@ int run(const Traits& traits, int argc, char** argv) {
     const std::string line = cat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
     return ::write(STDOUT_FILENO, line.data(), line.size()) < 0 ? 1 : 0;
   }
-  const auto done = map_ids(traits, argc, argv);
+  std::string summary;
+  const auto done = map_ids(traits, argc, argv, summary);
   if (done) return 0;
-  (void)forget({traits.capability, CAP_AUDIT_WRITE, CAP_SETFCAP});
+  const auto rule = done.error().rule.empty() ? "system" : done.error().rule;
+  audit({.program = traits.program, .text = cat(summary, " rule=", rule), .granted = false});
+  (void)forget(CapSet::all());
   report(traits.program, done.error());
   return 1;
 }
