@@ -182,7 +182,7 @@ def _(root, kind):
     with root.target(root.alice) as target:
         done = root.run([kind.program(root), target.pid, 0, 100000, 1], root.alice,
                         drop_bounding=[kind.capability.bit_length() - 1])
-        refused(done, 'PR-MISSING', 'cap_set' + kind.which)
+        refused(done, 'PR-MISSING', 'CAP_SET' + kind.which.upper())
         if root.privilege == 'setuid':
             assert 'bounding set' in done.err, done
         unmapped(target)
