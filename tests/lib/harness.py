@@ -574,9 +574,13 @@ class Root:
         self._overlaid = []
         self.overlay('/etc')
         self._programs = {}
-        for target in _build_info(build, 'targets'):
-            if target['type'] == 'executable' and target['installed']:
-                self._install(target['filename'][0], target['install_filename'][0])
+        installed = [(t['filename'][0], t['install_filename'][0]) for t in _build_info(build, 'targets')
+                     if t['type'] == 'executable' and t['installed']]
+        # Upper directories first: an overlay would hide one that is below it.
+        for there in sorted({_existing(os.path.dirname(path)) for _, path in installed}):
+            self.overlay(there)
+        for built, path in installed:
+            self._install(built, path)
         self.newuidmap = self._programs.get(options['newuidmap_name'])
         self.newgidmap = self._programs.get(options['newgidmap_name'])
         self.alice, self.bob, self.carol = (self.add_user(n, 70001 + i, 71001 + i) for i, n in
@@ -600,14 +604,7 @@ class Root:
         self._overlaid.append(directory)
 
     def _install(self, built, installed):
-        directory = os.path.dirname(installed)
-        there = directory
-        while not os.path.isdir(there):
-            there = os.path.dirname(there)
-        if there == '/':
-            raise PermissionError(f'{directory} and all above it are missing: install to another prefix')
-        self.overlay(there)
-        os.makedirs(directory, exist_ok=True)
+        os.makedirs(os.path.dirname(installed), exist_ok=True)
         self._programs[os.path.basename(installed)] = installed
         privileged = os.path.relpath(built, self.build).startswith('helpers/')
         self.copy_program(built, installed, self.privilege if privileged else None)
@@ -667,6 +664,15 @@ class Root:
     @staticmethod
     def target(user, namespaces=CLONE_NEWUSER, prepare=None):
         return Target(user, namespaces, prepare)
+
+
+def _existing(directory):
+    """The nearest directory upwards that is there."""
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    if directory == '/':
+        raise PermissionError('an installation directory and all above it are missing: configure another prefix')
+    return directory
 
 
 def _read(path):

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""newuidmap and newgidmap with `subid:` in nsswitch.conf: a plugin of the tests, well and badly behaved."""
+
+import os
+import resource
+import shutil
+import signal
+
+from newidmap import both, granted, refused, unmapped
+from harness import cases, main, spawn, wait_for
+
+LIBRARIES = '/usr/lib/x86_64-linux-gnu'
+
+
+def plugin(root, mode, source='x'):
+    """From now on nsswitch.conf names the plugin, which behaves as `mode` says."""
+    root.overlay(LIBRARIES)
+    shutil.copyfile(os.path.join(root.build, 'tests', 'helpers', 'libsubid_x.so'), f'{LIBRARIES}/libsubid_x.so')
+    root.write('/etc/nsswitch.conf', f'passwd: files\ngroup: files\nsubid: {source} files\n')
+    root.write('/etc/subid-plugin', mode)
+    root.write(f'{root.tmp}/witness', '', mode=0o666)
+
+
+def witness(root):
+    with open(f'{root.tmp}/witness') as file:
+        return dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+
+
+def first(kind):
+    return 400000 if kind.which == 'uid' else 500000
+
+
+@both('ranges of the NSS source are granted, those of the file are not')
+def _(root, kind):
+    plugin(root, 'good')
+    with root.target(root.alice) as target:
+        refused(kind.run(root, target, 0, 100000, 1), 'IM-RANGE',
+                f'alice has [{first(kind)}-{first(kind) + 10}) (NSS source x')
+        unmapped(target)
+        granted(kind.run(root, target, 0, first(kind), 10))
+        assert kind.map(target) == [(0, first(kind), 10)]
+
+
+@both('the plugin runs in a process without any privilege that nobody can look into')
+def _(root, kind):
+    plugin(root, 'good')
+    with root.target(root.alice) as target:
+        granted(kind.run(root, target, 0, first(kind), 10))
+    seen = witness(root)
+    assert seen['Name'] == kind.name and seen['NoNewPrivs'] == '1' and seen['Dumpable'] == '0', seen
+    for name in ('CapPrm', 'CapEff', 'CapInh', 'CapAmb'):
+        assert int(seen[name], 16) == 0, (name, seen[name])
+    assert seen['Uid'].split() == [str(root.alice.uid)] * 4, seen['Uid']
+
+
+@both('one\'s own id needs a source that answers, too')
+def _(root, kind):
+    plugin(root, 'none')
+    with root.target(root.alice) as target:
+        refused(kind.run(root, target, 0, first(kind), 1), 'IM-RANGE', 'alice has no range')
+        granted(kind.run(root, target, 0, kind.own(root.alice), 1))
+    plugin(root, 'error')
+    with root.target(root.alice) as target:
+        refused(kind.run(root, target, 0, kind.own(root.alice), 1), 'SU-NSS')
+
+
+FAILURES = ['crash', 'exit1', 'error', 'unreachable', 'negative', 'shouting']
+
+
+@both('SU-NSS: a plugin that crashes, exits or fails is a refusal, and the file is not asked instead')
+def _(root, kind):
+    root.subuid('alice:400000:100\nalice:1:100000\n')
+    root.subgid('alice:500000:100\nalice:1:100000\n')
+    for mode in FAILURES:
+        plugin(root, mode)
+        with root.target(root.alice) as target:
+            for outside in (first(kind), 50000, kind.own(root.alice)):
+                done = kind.run(root, target, 0, outside, 1)
+                assert done.code == 1 and '[SU-NSS]' in done.err, (mode, done)
+            unmapped(target)
+
+
+@both('SU-NSS: a plugin that ends the process as if all were well gives nothing')
+def _(root, kind):
+    for mode in ('exit0', 'closing'):
+        plugin(root, mode)
+        with root.target(root.alice) as target:
+            done = kind.run(root, target, 0, first(kind), 1)
+            assert done.code == 1 and '[SU-NSS]' in done.err, (mode, done)
+            unmapped(target)
+
+
+@both('garbage of a plugin grants nothing')
+def _(root, kind):
+    for mode in ('null', 'overflow', 'wrapping', 'empty'):
+        plugin(root, mode)
+        with root.target(root.alice) as target:
+            for outside in (first(kind), 4294967294, 1, 0):
+                done = kind.run(root, target, 0, outside, 1)
+                assert done.code == 1, (mode, done)
+            unmapped(target)
+
+
+@both('a plugin that gives everything does not give the host\'s root')
+def _(root, kind):
+    plugin(root, 'everything')
+    with root.target(root.alice) as target:
+        refused(kind.run(root, target, 0, 0, 1), 'IM-ROOT')
+        granted(kind.run(root, target, 0, 1, 4294967293))
+
+
+@both('SU-MANY: a plugin with too many separate ranges is a refusal')
+def _(root, kind):
+    plugin(root, 'many')
+    with root.target(root.alice) as target:
+        refused(kind.run(root, target, 0, 400000, 1), 'SU-MANY')
+        unmapped(target)
+
+
+@both('SU-NSS: a source whose module is missing, or whose name is odd, is a refusal')
+def _(root, kind):
+    for source in ('missing', '../../../mnt/evil', 'x' * 500, '%s%n'):
+        plugin(root, 'good', source)
+        with root.target(root.alice) as target:
+            done = kind.run(root, target, 0, 100000, 1)
+            assert done.code == 1 and '[SU-NSS]' in done.err, done
+            assert all(32 <= ord(c) < 127 for c in done.err.rstrip('\n').replace('\n', '')), done
+            unmapped(target)
+
+
+@both('SU-NSS: a module that lacks the function to ask is a refusal, where libsubid would turn to the file')
+def _(root, kind):
+    plugin(root, 'good')
+    shutil.copyfile(f'{LIBRARIES}/libcap.so.2', f'{LIBRARIES}/libsubid_lacking.so')
+    root.write(f'{LIBRARIES}/libsubid_broken.so', 'not a library')
+    for source in ('lacking', 'broken'):
+        root.write('/etc/nsswitch.conf', f'subid: {source}')
+        with root.target(root.alice) as target:
+            refused(kind.run(root, target, 0, 100000, 1), 'SU-NSS', source)
+            unmapped(target)
+
+
+@both('a module that does not know the user gives no ranges, and one\'s own id still maps')
+def _(root, kind):
+    plugin(root, 'good')
+    with root.target(root.bob) as target:
+        refused(kind.run(root, target, 0, first(kind), 1, user=root.bob), 'IM-RANGE', 'bob has no range')
+        granted(kind.run(root, target, 0, kind.own(root.bob), 1, user=root.bob))
+
+
+@both('SU-NSS: a plugin that hangs and is killed is a refusal')
+def _(root, kind):
+    plugin(root, 'hang')
+    with root.target(root.alice) as target:
+        child = spawn([kind.program(root), target.pid, 0, first(kind), 1], root.alice)
+
+        def asked():
+            with open(f'/proc/{child.pid}/task/{child.pid}/children') as file:
+                pids = file.read().split()
+            return int(pids[0]) if pids and witness(root).get('Dumpable') else 0
+        asker = wait_for(asked, 'the child that asks')
+        unmapped(target)
+        os.kill(asker, signal.SIGKILL)
+        refused(child.wait(), 'SU-NSS')
+        unmapped(target)
+
+
+@both('SU-NSS: without a process to ask with the answer is a refusal')
+def _(root, kind):
+    plugin(root, 'good')
+    with root.target(root.alice) as target:
+        refused(kind.run(root, target, 0, first(kind), 1, rlimits={resource.RLIMIT_NPROC: 0}), 'SU-NSS', 'fork')
+        unmapped(target)
+
+
+@cases([(f'an nsswitch line "{line}" means {meaning}', line, meaning) for line, meaning in (
+    ('subid: files', 'the file'), ('subid: files x', 'the file'), ('#subid: x', 'the file'), ('', 'the file'),
+    ('subid:x', 'the plugin'), ('subid:\tx files', 'the plugin'))])
+def _(root, line, meaning):
+    plugin(root, 'good')
+    root.write('/etc/nsswitch.conf', f'passwd: files\n{line}\n')
+    with root.target(root.alice) as target:
+        outside = 100000 if meaning == 'the file' else 400000
+        granted(root.run([root.newuidmap, target.pid, 0, outside, 1], root.alice))
+
+
+if __name__ == '__main__':
+    main()
