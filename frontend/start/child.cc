@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 
 #include "frontend/start/environment.h"
@@ -151,11 +152,22 @@ struct Failure {
   int exit_status = kExitOwnFailure;
 };
 
+// Whether the command is there at all. A PATH directory that the container's root may not search says
+// EACCES, too, and is not what the user meant.
+bool is_there(const std::string& name) {
+  if (name.find('/') != std::string::npos) return ::access(name.c_str(), F_OK) == 0;
+  const char* const path = ::getenv("PATH");
+  for (std::string_view rest = path == nullptr ? "/bin:/usr/bin" : path; !rest.empty();)
+    if (::access(cat(take_until(rest, ':'), "/", name).c_str(), F_OK) == 0) return true;
+  return false;
+}
+
 Failure exec_failure(const Plan& plan) {
-  const int code = errno;
+  int code = errno;
   const auto& name = plan.spec.command.front();
-  const bool is_there = name.find('/') != std::string::npos && ::access(name.c_str(), F_OK) == 0;
-  const std::string hint = code == ENOENT && is_there ? " (the file is there, its interpreter or loader is not)" : "";
+  const bool found = is_there(name);
+  if (code == EACCES && !found && name.find('/') == std::string::npos) code = ENOENT;
+  const std::string_view hint = code == ENOENT && found ? " (the file is there, its interpreter or loader is not)" : "";
   return {.error = {.rule = {}, .code = code, .text = cat("cannot run ", quoted(name), " inside", hint)},
           .exit_status = code == ENOENT || code == ENOTDIR ? kExitNotFound : kExitNotExecutable};
 }

@@ -1,6 +1,8 @@
 #include "frontend/start/mount_api.h"
 
+#include <linux/stat.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,6 +45,7 @@ Result<Fd> clone_tree(int dir, const char* path) {
 Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes) {
   const Fd context(::fsopen(type, FSOPEN_CLOEXEC));
   if (!context.valid()) return fail_errno(cat("cannot mount a fresh ", type));
+  (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", type, 0);  // what mount(8) shows
   while (!options.empty())
     if (const auto set = set_option(context, take_until(options, ',')); !set)
       return fail({}, cat("cannot mount a fresh ", type, ": ", set.error().text, kernel_said(context)),
@@ -83,13 +86,31 @@ Result<void> make_all_private() {
   return {};
 }
 
+namespace {
+
+std::uint64_t mount_at(int dir, const char* path) {
+  struct statx facts{};
+  return ::statx(dir, path, AT_EMPTY_PATH, STATX_MNT_ID, &facts) == 0 ? facts.stx_mnt_id : 0;
+}
+
+// "/.." is where one gets to when something still lies over the root.
+bool is_uncovered(const Fd& root) {
+  const auto own = mount_at(root.get(), "");
+  return own != 0 && mount_at(AT_FDCWD, "/..") == own;
+}
+
+}  // namespace
+
 Result<void> pivot_to(const Fd& root) {
   if (::fchdir(root.get()) != 0) return fail_errno("cannot enter the new root");
-  // Both on one directory: the old root is then on top of the new one, and taken off.
+  // Both on one directory: the old root is then on top of the new one, with whatever was put on it.
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return fail_errno("cannot make it the root (pivot_root)");
-  if (::umount2(".", MNT_DETACH) != 0) return fail_errno("cannot take the host's tree away");
-  if (::chdir("/") != 0) return fail_errno("cannot enter the new root");
-  return {};
+  constexpr int kMostLayers = 8;
+  for (int layer = 0; layer < kMostLayers; ++layer) {
+    if (::umount2(".", MNT_DETACH) != 0) return fail_errno("cannot take the host's tree away");
+    if (is_uncovered(root)) return ::chdir("/") == 0 ? Result<void>{} : fail_errno("cannot enter the new root");
+  }
+  return fail({}, "cannot take the host's tree away: it is still there");
 }
 
 }  // namespace userns::frontend

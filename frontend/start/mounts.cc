@@ -10,6 +10,7 @@
 
 #include "frontend/start/destination.h"
 #include "frontend/start/mount_api.h"
+#include "frontend/start/overlay.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -157,25 +158,24 @@ Result<void> put_step(const Plan& plan, const MountStep& step, Fd tree, const Fd
   return step.kind == Kind::kDev ? fill_dev(plan, tree, nodes) : Result<void>{};
 }
 
-// An overlay of `lower` with an upper layer that dies with the container.
-Result<Fd> overlay_on(const Fd& lower) {
-  const auto scratch = new_filesystem("tmpfs", "mode=0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  if (!scratch) return std::unexpected(scratch.error());
-  for (const char* name : {"upper", "work"})
-    if (::mkdirat(scratch->get(), name, 0755) != 0) return fail_errno("cannot make the overlay's upper layer");
-  // Kernels before 6.13 take layers only from mounts that are attached; the pivot takes them away again.
-  for (const Fd* layer : {&lower, &*scratch})
-    if (auto put = attach_at(*layer, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
-  const auto upper = cat("/proc/self/fd/", scratch->get());
-  return new_filesystem(
-      "overlay",
-      cat("lowerdir=/proc/self/fd/", lower.get(), ",upperdir=", upper, "/upper,workdir=", upper, "/work,userxattr"), 0);
+Result<void> check_entry(const Plan& plan, const Fd& root) {
+  if (::faccessat(root.get(), ".", X_OK, AT_EACCESS) == 0) return {};
+  return fail({},
+              cat("the container's root may not enter ", quoted(plan.spec.rootfs),
+                  ": chmod o+x it, or map its owner's id with --map"),
+              EACCES);
 }
 
 // The tree that becomes /, attached on the host's / so that mounts can be put on it.
 Result<Fd> put_root(const Plan& plan, Fd tree) {
+  if (plan.spec.rootfs.empty()) {
+    auto root = overlay_host_tree();
+    if (root && plan.spec.read_only)
+      if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+    return root;
+  }
   if (plan.spec.overlay) {
-    auto overlay = overlay_on(tree);
+    auto overlay = overlay_tree(tree);
     if (!overlay) return overlay;
     tree = std::move(*overlay);
   }
@@ -183,11 +183,8 @@ Result<Fd> put_root(const Plan& plan, Fd tree) {
     if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
   if (auto put = attach_at(tree, AT_FDCWD, "/"); !put)
     return fail({}, cat("cannot mount the root file system ", quoted(plan.spec.rootfs)), put.error().code);
-  if (::faccessat(tree.get(), ".", X_OK, AT_EACCESS) == 0) return tree;
-  return fail({},
-              cat("the container's root may not enter ", quoted(plan.spec.rootfs),
-                  ": chmod o+x it, or map its owner's id with --map"),
-              EACCES);
+  if (auto enters = check_entry(plan, tree); !enters) return std::unexpected(enters.error());
+  return tree;
 }
 
 Result<Fd> host_root(const Plan& plan) {
@@ -197,17 +194,23 @@ Result<Fd> host_root(const Plan& plan) {
   return root;
 }
 
+Result<void> open_root(const Plan& plan, Sources& sources) {
+  if (plan.spec.rootfs.empty()) return {};  // an overlay of the host's own tree
+  auto root = open_source(plan.spec.rootfs);
+  if (!root) return std::unexpected(root.error());
+  if (kind_of(*root) != PlaceKind::kDirectory)
+    return fail({}, cat("cannot use ", quoted(plan.spec.rootfs), " as a root file system: it is not a directory"));
+  sources.root = std::move(*root);
+  return {};
+}
+
 }  // namespace
 
 Result<Sources> open_sources(const Plan& plan) {
   Sources sources;
   if (auto made = make_all_private(); !made) return std::unexpected(made.error());
   if (plan.own_root) {
-    auto root = open_source(plan.spec.rootfs.empty() ? "/" : plan.spec.rootfs);
-    if (!root) return std::unexpected(root.error());
-    if (kind_of(*root) != PlaceKind::kDirectory)
-      return fail({}, cat("cannot use ", quoted(plan.spec.rootfs), " as a root file system: it is not a directory"));
-    sources.root = std::move(*root);
+    if (auto opened = open_root(plan, sources); !opened) return std::unexpected(opened.error());
     if (auto opened = open_nodes(sources); !opened) return std::unexpected(opened.error());
   }
   if (auto opened = open_steps(plan, sources); !opened) return std::unexpected(opened.error());

@@ -12,7 +12,7 @@ namespace userns::frontend {
 
 // Trees that are attached nowhere yet.
 struct Sources {
-  Fd root;                // of the rootfs, or of the host's tree for an overlay; none without own_root
+  Fd root;                // of the rootfs; none where there is none
   std::vector<Fd> steps;  // one per plan.mounts; none where it can only be made after the maps
   std::vector<Fd> nodes;  // the host's harmless devices, for a private /dev
 };

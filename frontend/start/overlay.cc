@@ -1,0 +1,105 @@
+#include "frontend/start/overlay.h"
+
+#include <dirent.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "frontend/start/mount_api.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::array<std::string_view, 8> kNotOfHost{".", "..", "proc", "sys", "dev", "run", "tmp", "lost+found"};
+
+Result<Fd> attached_tmpfs() {
+  auto scratch = new_filesystem("tmpfs", "mode=0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (!scratch) return scratch;
+  // Kernels before 6.13 take layers only from mounts that are attached; the pivot takes this one away again.
+  if (auto put = attach_at(*scratch, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
+  return scratch;
+}
+
+// The merged directory shows the upper one's mode, so it gets the lower one's. `name` tells apart the
+// overlays that share a scratch file system.
+Result<void> make_upper(const Fd& lower, const Fd& scratch, const std::string& name) {
+  struct stat facts{};
+  if (::fstat(lower.get(), &facts) != 0 || ::mkdirat(scratch.get(), cat("work-", name).c_str(), 0755) != 0 ||
+      ::mkdirat(scratch.get(), cat("upper-", name).c_str(), 0755) != 0 ||
+      ::fchmodat(scratch.get(), cat("upper-", name).c_str(), facts.st_mode & 07777U, 0) != 0)
+    return fail_errno("cannot make the overlay's upper layer");
+  return {};
+}
+
+Result<Fd> overlay_on(const Fd& lower, const Fd& scratch, const std::string& name) {
+  if (auto made = make_upper(lower, scratch, name); !made) return std::unexpected(made.error());
+  const auto base = cat("/proc/self/fd/", scratch.get());
+  return new_filesystem("overlay",
+                        cat("lowerdir=/proc/self/fd/", lower.get(), ",upperdir=", base, "/upper-", name,
+                            ",workdir=", base, "/work-", name, ",userxattr"),
+                        0);
+}
+
+Result<void> copy_link(const std::string& name, const Fd& root) {
+  char target[PATH_MAX] = {};
+  if (::readlink(cat("/", name).c_str(), target, sizeof target - 1) < 0 ||
+      ::symlinkat(target, root.get(), name.c_str()) != 0)
+    return fail_errno(cat("cannot copy the host's link /", name));
+  return {};
+}
+
+Result<Fd> overlay_or_read_only(const std::string& name, const Fd& scratch) {
+  const auto path = cat("/", name);
+  const auto lower = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);
+  if (!lower) return std::unexpected(lower.error());
+  if (auto overlay = overlay_on(*lower, scratch, name)) return overlay;
+  auto shown = clone_tree(AT_FDCWD, path.c_str());
+  if (!shown) return shown;
+  if (auto set = set_attributes(*shown, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+  return shown;
+}
+
+Result<void> add_directory(const std::string& name, const Fd& root, const Fd& scratch) {
+  const auto tree = overlay_or_read_only(name, scratch);
+  if (!tree) return std::unexpected(tree.error());
+  if (::mkdirat(root.get(), name.c_str(), 0755) != 0) return fail_errno(cat("cannot make /", name));
+  return attach_at(*tree, root.get(), name.c_str());
+}
+
+Result<void> add_entry(const dirent& entry, const Fd& root, const Fd& scratch) {
+  const std::string name = entry.d_name;
+  if (std::ranges::find(kNotOfHost, name) != kNotOfHost.end()) return {};
+  if (entry.d_type == DT_LNK) return copy_link(name, root);
+  return entry.d_type == DT_DIR ? add_directory(name, root, scratch) : Result<void>{};
+}
+
+}  // namespace
+
+Result<Fd> overlay_tree(const Fd& lower) {
+  const auto scratch = attached_tmpfs();
+  if (!scratch) return std::unexpected(scratch.error());
+  if (auto put = attach_at(lower, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
+  return overlay_on(lower, *scratch, "root");
+}
+
+Result<Fd> overlay_host_tree() {
+  const auto scratch = attached_tmpfs();
+  auto root = scratch ? attached_tmpfs() : std::unexpected(scratch.error());
+  if (!root) return root;
+  const std::unique_ptr<DIR, int (*)(DIR*)> host(::opendir("/"), ::closedir);
+  if (!host) return fail_errno("cannot read the host's /");
+  while (const dirent* entry = ::readdir(host.get()))
+    if (auto added = add_entry(*entry, *root, *scratch); !added) return std::unexpected(added.error());
+  return root;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,20 @@
+// --overlay: a root whose writes go to a throw-away layer in memory. As the container's root.
+//
+// Source: overlayfs in the kernel's documentation, "userxattr". Before Linux 6.6 a tmpfs keeps no user
+// attributes, and a directory of the lower layer can't be replaced or renamed there.
+#pragma once
+
+#include "common/fd.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// An overlay of `lower` (a tree that is attached nowhere), not attached either.
+Result<Fd> overlay_tree(const Fd& lower);
+
+// The host's own tree: a fresh root, attached on the host's, with an overlay of each of the host's top
+// directories but /proc, /sys, /dev, /run and /tmp. One that the host has mounted something below cannot
+// be a layer (the kernel will not let a container look under a mount) and is bound read-only.
+Result<Fd> overlay_host_tree();
+
+}  // namespace userns::frontend
