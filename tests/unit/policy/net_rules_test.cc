@@ -1,0 +1,225 @@
+#include "policy/net_rules.h"
+
+#include <random>
+#include <set>
+
+#include "policy/text.h"
+#include "tests/unit/expect.h"
+
+namespace userns {
+namespace {
+
+using test::contains;
+using test::rule_of;
+using test::text_of;
+
+using Words = std::vector<std::string_view>;
+Result<NetRequest> request(const Words& words) { return parse_net_request(words); }
+NetRequest add_to_br0() { return *request({"add", "--netns", "fd:3", "--bridge", "br0"}); }
+
+NetFacts good_facts() {
+  return {.caller = Uid{1000},
+          .netns_is_ours = false,
+          .netns_owner = Uid{1000},
+          .bridge = BridgeFacts{.index = 7, .is_bridge = true, .up = true, .filters_vlans = false, .mtu = 1500},
+          .lines = {{.who = "alice", .bridge = "br0", .count = 2, .terms = {}}}};
+}
+
+// --- requests ---------------------------------------------------------------------------------
+
+TEST(NetRequest, TakesTheWordsOfBothPrograms) {
+  const auto add = request({"add", "--name", "eth5", "--netns", "pidfd:9", "--bridge", "br0", "--mac",
+                            "02:00:5e:10:00:FF", "--container", "web.1"});
+  ASSERT_TRUE(add) << text_of(add);
+  EXPECT_TRUE(add->netns.kind == NetnsTarget::Kind::kPidfd && add->netns.number == 9 && add->name == "eth5" &&
+              add->container == "web.1");
+  EXPECT_EQ(add->mac->text(), "02:00:5e:10:00:ff");
+  const auto create = request({"create", "/var/lib/lxc", "web", "1234", "veth", "lxcbr0", "eth0"});
+  ASSERT_TRUE(create) << text_of(create);
+  EXPECT_TRUE(create->as_lxc && create->netns.kind == NetnsTarget::Kind::kPid && create->netns.number == 1234);
+  EXPECT_TRUE(create->bridge == "lxcbr0" && create->name == "eth0" && create->container == "web");
+  EXPECT_TRUE(request({"create", "p", "n", "1", "veth", "br0"})->name.empty());
+  const auto gone = request({"delete", "p", "n", "/proc/1/fd/7", "veth", "br0", "eth0"});
+  EXPECT_TRUE(gone && gone->verb == NetRequest::Verb::kDelete && gone->as_lxc && gone->name.empty());
+  EXPECT_TRUE(request({"list", "--json"})->json && !request({"list"})->json);
+  EXPECT_EQ(request({"del", "u0000G900000200"})->name, "u0000G900000200");
+}
+
+TEST(NetRequest, NR_ARGS_RefusesWhatIsNotOfTheGrammar) {
+  for (const auto& words :
+       {Words{}, Words{"add"}, Words{"add", "--netns", "fd:3"}, Words{"add", "--bridge", "br0"},
+        Words{"add", "--netns", "fd:3", "--bridge"}, Words{"add", "--netns", "fd:3", "--bridge", "br0", "extra"},
+        Words{"add", "--netns", "fd:3", "--netns", "fd:3", "--bridge", "br0"},
+        Words{"add", "--netns", "", "--bridge", "br0"}, Words{"add", "--netns=fd:3", "--bridge", "br0"},
+        Words{"list", "--all"}, Words{"list", "--json", "x"}, Words{"del"}, Words{"del", ""}, Words{"del", "a", "b"},
+        Words{"create", "p", "n", "1", "phys", "br0"}, Words{"create", "p", "n", "1", "veth"},
+        Words{"create", "p", "n", "1", "veth", "br0", "eth0", "x"}, Words{"ADD"}})
+    EXPECT_EQ(rule_of(request(words)), "NR-ARGS") << (words.empty() ? "" : words.back());
+}
+
+TEST(NetRequest, NR_NAME_RefusesHostileNames) {
+  for (const std::string_view name : {"eth%d", "../x", ".", "a/b", "a b", "0123456789abcdef", "a\nb", "\x1b[31m"}) {
+    EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", "br0", "--name", name})), "NR-NAME") << name;
+    EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", name})), "NR-NAME") << name;
+    EXPECT_EQ(rule_of(request({"create", "p", "n", "1", "veth", "br0", name})), "NR-NAME") << name;
+    EXPECT_EQ(rule_of(request({"del", name})), "NR-NAME") << name;
+  }
+  for (const std::string_view container : {"a b", "a\"", "uid=0 ", "x\n"})
+    EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", "br0", "--container", container})), "NR-NAME");
+  EXPECT_EQ(rule_of(request({"create", "p", std::string(65, 'x'), "1", "veth", "br0"})), "NR-NAME");
+}
+
+TEST(NetRequest, NR_TARGET_RefusesOddNamespaces) {
+  for (const std::string_view text : {"", "fd", "fd:", "fd:-1", "fd:03", "pid:0", "pid:1x", "pid:99999999999", "tid:1",
+                                      "1", "/proc/1/ns/net", "FD:3"})
+    EXPECT_EQ(rule_of(parse_netns(text)), "NR-TARGET") << text;
+  EXPECT_TRUE(parse_netns("fd:0") && parse_netns("pid:1") && parse_netns("pidfd:2147483647"));
+}
+
+TEST(NetRequest, NR_MAC_TakesAddressesOfOneInterfaceOnly) {
+  for (const auto* good : {"02:00:5e:10:00:ff", "00:16:3e:AB:cd:EF"}) EXPECT_TRUE(Mac::parse(good)) << good;
+  for (const auto* bad : {"", "02:00:5e:10:00", "02:00:5e:10:00:ff:", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff",
+                          "02-00-5e-10-00-ff", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:80:c2:00:00:00",
+                          "02:00:5e:10:00:fg", "02:00:5e:10:00:+f", "02:00:5e:10:00: f", "0x:00:5e:10:00:ff"})
+    EXPECT_EQ(rule_of(Mac::parse(bad)), "NR-MAC") << bad;
+}
+
+// --- slots ------------------------------------------------------------------------------------
+
+TEST(Slot, NamesAndBackAtTheBoundaries) {
+  for (const std::uint32_t uid : {0U, 1U, 1000U, 0x7fffffffU, 0x80000000U, 0xfffffffeU})
+    for (const std::uint32_t bridge : {1U, 2U, 61U, 62U, 0x7fffffffU})
+      for (const std::uint32_t number : {0U, 1U, 61U, 62U, kMostPorts}) {
+        const auto name = Slot{Uid{uid}, bridge, number}.name();
+        ASSERT_TRUE(is_interface_name(name)) << name;
+        const auto back = Slot::from_name(name);
+        ASSERT_TRUE(back && back->owner == Uid{uid} && back->bridge == bridge && back->number == number) << name;
+      }
+}
+
+TEST(Slot, NoTwoOwnersBridgesOrNumbersShareAName) {
+  std::set<std::string> names;
+  for (std::uint32_t uid = 60000; uid < 60040; ++uid)
+    for (std::uint32_t bridge = 1; bridge < 20; ++bridge)
+      for (std::uint32_t number = 0; number < 30; ++number)
+        ASSERT_TRUE(names.insert(Slot{Uid{uid}, bridge, number}.name()).second);
+}
+
+TEST(Slot, KnowsForeignNames) {
+  for (const auto* name : {"", "eth0", "vethABCDEF", "u0000G90000020", "u0000G9000002000", "v0000G900000200",
+                           "u0000G9-0000200", "uzzzzzz00000200", "u0000G9zzzzzz00", "u4gfFC300000200"})
+    EXPECT_FALSE(Slot::from_name(name)) << name;
+}
+
+// --- rules ------------------------------------------------------------------------------------
+
+TEST(NetRules, GrantWhatIsGood) {
+  const auto grant = decide(good_facts(), add_to_br0());
+  ASSERT_TRUE(grant) << text_of(grant);
+  EXPECT_EQ(grant->slots(), 2U);
+}
+
+struct Break {
+  const char* rule;
+  void (*how)(NetFacts&, NetRequest&);
+  const char* says;
+};
+class NetRulesBroken : public ::testing::TestWithParam<Break> {};
+TEST_P(NetRulesBroken, RefusesNamingTheRule) {
+  auto facts = good_facts();
+  auto wish = add_to_br0();
+  GetParam().how(facts, wish);
+  const auto grant = decide(facts, wish);
+  EXPECT_EQ(rule_of(grant), GetParam().rule);
+  EXPECT_TRUE(contains(text_of(grant), GetParam().says));
+}
+INSTANTIATE_TEST_SUITE_P(
+    Table, NetRulesBroken,
+    ::testing::Values(
+        Break{"NR-HOST", [](NetFacts& f, NetRequest&) { f.netns_is_ours = true; }, "that this program runs in"},
+        Break{"NR-OWNER", [](NetFacts& f, NetRequest&) { f.netns_owner = Uid{1001}; }, "belongs to uid 1001"},
+        Break{"NR-OWNER", [](NetFacts& f, NetRequest&) { f.netns_owner = Uid{0}; }, "belongs to uid 0"},
+        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(); }, "no line of net.conf"},
+        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines[0].count = 0; }, "ask the administrator"},
+        // Whoever has no grant is not told what the bridge is.
+        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(), f.bridge.reset(); }, "no line"},
+        Break{"NR-BRIDGE", [](NetFacts& f, NetRequest&) { f.bridge.reset(); }, "does not exist"},
+        Break{"NR-BRIDGE", [](NetFacts& f, NetRequest&) { f.bridge->is_bridge = false; }, "is not a bridge"},
+        Break{"NR-BRIDGE", [](NetFacts& f, NetRequest&) { f.bridge->up = false; }, "is down"},
+        Break{"NR-VLAN", [](NetFacts& f, NetRequest&) { f.lines[0].terms.vlan = 30; }, "does not filter VLANs"},
+        Break{"NR-MTU", [](NetFacts& f, NetRequest&) { f.lines[0].terms.mtu = 1501; }, "above the bridge's own 1500"},
+        Break{"NR-MAC", [](NetFacts&, NetRequest& r) { r.mac = *Mac::parse("02:00:00:00:00:01"); }, "mac=any"}));
+
+TEST(NetRules, AChosenMacNeedsALineThatAllowsIt) {
+  auto facts = good_facts();
+  auto wish = add_to_br0();
+  wish.mac = *Mac::parse("02:00:00:00:00:01");
+  facts.lines[0].terms.any_mac = true;
+  EXPECT_TRUE(decide(facts, wish));
+  facts.lines[0].terms = {.spoof = true};
+  EXPECT_TRUE(decide(facts, wish));
+  // A slot of any of the lines may be the one that is free.
+  facts.lines.push_back({.who = "*", .bridge = "br0", .count = 1, .terms = {}});
+  EXPECT_EQ(rule_of(decide(facts, wish)), "NR-MAC");
+}
+
+TEST(NetRules, LinesAddUpInTheirOrderEachWithItsTerms) {
+  auto facts = good_facts();
+  facts.lines = {{.who = "alice", .bridge = "br0", .count = 2, .terms = {}},
+                 {.who = "@none", .bridge = "br0", .count = 0, .terms = {.mtu = 1}},
+                 {.who = "*", .bridge = "br0", .count = 1, .terms = {.mtu = 1400, .isolated = true}}};
+  const auto grant = decide(facts, add_to_br0());
+  ASSERT_TRUE(grant) << text_of(grant);
+  EXPECT_EQ(grant->slots(), 3U);
+  EXPECT_EQ(grant->terms(1).mtu, 0);
+  EXPECT_TRUE(grant->terms(2).mtu == 1400 && grant->terms(2).isolated);
+  facts.lines[0].count = facts.lines[2].count = kMostPorts;
+  EXPECT_EQ(decide(facts, add_to_br0())->slots(), kMostPorts);
+}
+
+// --- MAC addresses ----------------------------------------------------------------------------
+
+std::string mac_of(std::uint32_t uid, std::string_view container, std::string_view host = "host-a",
+                   std::string_view name = "eth0", std::uint32_t slot = 0, std::uint32_t salt = 0) {
+  auto facts = good_facts();
+  facts.caller = facts.netns_owner = Uid{uid};
+  auto wish = add_to_br0();
+  wish.container = container;
+  return decide(facts, wish)->mac(host, name, slot, salt).text();
+}
+
+TEST(NetMac, IsStableLocalAndOfOneInterface) {
+  EXPECT_EQ(mac_of(1000, "web"), mac_of(1000, "web"));
+  EXPECT_EQ(mac_of(1000, "web", "h", "eth0", 0), mac_of(1000, "web", "h", "eth0", 1))
+      << "a named container keeps it in any slot";
+  for (std::uint32_t uid = 0; uid < 2000; ++uid) {
+    const auto first = Mac::parse(mac_of(uid, "web"));
+    ASSERT_TRUE(first) << text_of(first);
+    ASSERT_EQ(first->bytes[0] & 3U, 2U) << "locally administered, unicast";
+  }
+}
+
+TEST(NetMac, DiffersByHostNameAndSlot) {
+  EXPECT_NE(mac_of(1000, "web", "host-a"), mac_of(1000, "web", "host-b"));
+  EXPECT_NE(mac_of(1000, "web", "h", "eth0"), mac_of(1000, "web", "h", "eth1"));
+  EXPECT_NE(mac_of(1000, "web"), mac_of(1000, "db"));
+  EXPECT_NE(mac_of(1000, "web", "h", "eth0", 0, 0), mac_of(1000, "web", "h", "eth0", 0, 1));
+  std::set<std::string> unnamed;
+  for (std::uint32_t slot = 0; slot < kMostPorts; ++slot)
+    ASSERT_TRUE(unnamed.insert(mac_of(1000, "", "h", "eth0", slot)).second);
+}
+
+// The attack: choosing container names until the address is a neighbour's.
+TEST(NetMac, NoChoiceOfNamesMakesAnotherUsersAddress) {
+  std::set<std::string> of_alice, of_bob;
+  std::mt19937 random(7);  // NOLINT: the same cases each time
+  for (int i = 0; i < 20000; ++i) {
+    const auto name = cat("n", random());
+    of_alice.insert(mac_of(70001, name));
+    of_bob.insert(mac_of(70002, name));
+  }
+  for (const auto& mac : of_bob) ASSERT_FALSE(of_alice.contains(mac)) << mac;
+}
+
+}  // namespace
+}  // namespace userns
