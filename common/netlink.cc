@@ -133,7 +133,7 @@ Link::Link(const nlmsghdr& message) {
 
 Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name) {
   NetlinkRequest request(RTM_GETLINK, 0, ifinfomsg{});
-  request.put_name(IFLA_IFNAME, name).put_number(IFLA_EXT_MASK, std::uint32_t{RTEXT_FILTER_SKIP_STATS});
+  request.put_name(IFLA_IFNAME, name);
   std::optional<Link> link;
   const auto done = netlink.exchange(request, [&](const nlmsghdr& answer) { link.emplace(answer); });
   if (!done && done.error().code == ENODEV) return std::nullopt;
@@ -144,7 +144,6 @@ Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name) {
 
 Result<std::vector<Link>> all_links(Netlink& netlink) {
   NetlinkRequest request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
-  request.put_number(IFLA_EXT_MASK, std::uint32_t{RTEXT_FILTER_SKIP_STATS});
   std::vector<Link> links;
   if (const auto done = netlink.exchange(request, [&](const nlmsghdr& answer) { links.emplace_back(answer); }); !done)
     return std::unexpected(done.error());

@@ -44,7 +44,7 @@ std::optional<int> named_fd(int argc, char** argv) {
 Result<void> become_unstoppable_and_drop(const Caller& caller) {
   const bool is_root = ::geteuid() == 0;
   sigset_t all;
-  if (is_root) (void)(::sigfillset(&all) == 0 && ::sigprocmask(SIG_BLOCK, &all, nullptr) == 0);
+  (void)(::sigfillset(&all) == 0 && ::sigprocmask(SIG_BLOCK, &all, nullptr) == 0);
   return drop_all_but({.names = "CAP_NET_ADMIN", .required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}}, caller.uid,
                       is_root ? std::optional(Uid{0}) : std::nullopt);
 }

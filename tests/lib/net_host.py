@@ -1,0 +1,119 @@
+"""A host of the test's own for userns-net: a network namespace with bridges, and containers of scratch users in it."""
+
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from harness import (CLONE_NEWNET, CLONE_NEWUSER, Target, mount, spawn, unshare, wait_for)
+
+CONF = '/etc/userns/net.conf'
+
+
+def sh(*argv, code=0):
+    """A command in the host: what it printed."""
+    words = ' '.join(str(a) for a in argv).split() if len(argv) == 1 else [str(a) for a in argv]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if code is not None and done.returncode != code:
+        raise AssertionError(f'{words} ended with {done.returncode}: {done.stdout}')
+    return done.stdout
+
+
+class Container(Target):
+    """A process of `user`'s in a user and a network namespace of its own; `with` ends it."""
+
+    def __init__(self, user, namespaces=CLONE_NEWUSER | CLONE_NEWNET, prepare=None):
+        super().__init__(user, namespaces, prepare)
+        self.user = user
+        self._netns = -1
+
+    @property
+    def netns(self):
+        """An fd of it, opened when first asked for: containers that are forked later inherit it and keep it alive."""
+        if self._netns < 0:
+            self._netns = os.open(f'/proc/{self.pid}/ns/net', os.O_RDONLY)
+        return self._netns
+
+    def kill(self, reap=True):
+        self._forget()
+        super().kill(reap)
+
+    def _forget(self):
+        if self._netns >= 0:
+            os.close(self._netns)
+        self._netns = -1
+
+    def __exit__(self, *what):
+        self._forget()
+        super().__exit__(*what)
+
+    def sh(self, command, code=0):
+        return sh(*f'nsenter --net=/proc/{self.pid}/ns/net {command}'.split(), code=code)
+
+    def up(self, address, name='eth0'):
+        """Up with an address. No duplicate address detection: the tests have no second to spare for it."""
+        self.sh('ip link set lo up')
+        self.sh(f'ip link set {name} up')
+        self.sh(f'ip addr add {address} dev {name}' + (' nodad' if ':' in address else ''))
+
+    def reaches(self, address):
+        return 'bytes from' in self.sh(f'ping -n -c 1 -W 1 {address}', code=None)
+
+    def interfaces(self):
+        return {link['ifname']: link for link in json.loads(self.sh('ip -j -d link'))}
+
+
+class Host:
+    """Bridges br0 (10.9.0.1/24, fd09::1/64) and br1 in a network namespace that this process moves to."""
+
+    def __init__(self, root):
+        self.root = root
+        self.helper = root.program('userns-net')
+        unshare(CLONE_NEWNET)
+        mount('sysfs', '/sys', 'sysfs')
+        sh('ip link set lo up')
+        self.bridge('br0', '10.9.0.1/24')
+        self.bridge('br1', '10.8.0.1/24')
+        sh('ip addr add fd09::1/64 dev br0 nodad')
+
+    @staticmethod
+    def bridge(name, address=None, more=''):
+        sh(f'ip link add {name} type bridge {more}')
+        sh(f'ip link set {name} up')
+        if address:
+            sh(f'ip addr add {address} dev {name}')
+
+    def conf(self, text, **how):
+        self.root.write(CONF, text, **how)
+
+    def run(self, words, user, **how):
+        return self.root.run([self.helper, *words], user, **how)
+
+    def add(self, container, bridge='br0', *more, **how):
+        """As the container's owner, by pid."""
+        user = how.pop('user', container.user)
+        return self.run(['add', '--netns', f'pid:{container.pid}', '--bridge', bridge, *more], user, **how)
+
+    def added(self, container, bridge='br0', *more, **how):
+        """add(), which must succeed: what it printed."""
+        done = self.add(container, bridge, *more, **how)
+        assert done.code == 0 and done.err == '', done
+        return json.loads(done.out)
+
+    @staticmethod
+    def links():
+        return {link['ifname']: link for link in json.loads(sh('ip -j -d link'))}
+
+    def ports(self):
+        """Host ends that are there."""
+        return sorted(name for name in os.listdir('/sys/class/net') if len(name) == 15 and name.startswith('u'))
+
+    def all_gone(self):
+        wait_for(lambda: not self.ports(), 'the NICs of ended containers to go')
+
+
+def refused(done, rule, *words):
+    assert done.code == 1 and f'[{rule}]' in done.err and done.out == '', done
+    for word in words:
+        assert word in done.err, (word, done)
