@@ -99,7 +99,11 @@ bool set_effective(CapSet caps) {
   return write_state(permitted, caps.bits & permitted) && read_state().effective == (caps.bits & permitted);
 }
 
-void abort_still_privileged() { std::abort(); }
+void abort_still_privileged() {
+  constexpr std::string_view kText = "cannot lower a capability: aborted [PR-DROP]\n";
+  if (::write(STDERR_FILENO, kText.data(), kText.size()) < 0) std::abort();  // with or without words
+  std::abort();
+}
 
 }  // namespace detail
 }  // namespace userns
