@@ -108,7 +108,7 @@ _cases = []
 
 
 def case(sentence):
-    """Registers a function that takes the private root; an exception is a failure."""
+    """Registers a function that takes the private root; an exception is a failure, a text returned is a note."""
     def register(function):
         _cases.append((sentence, function))
         return function
@@ -168,8 +168,10 @@ def _run_case(number, sentence, function, root, blocked):
             skip(blocked)
         if root:
             root.reset()
-        function(root)
+        note = function(root)
         _say(f'ok {name}')
+        if note:
+            _say(f'# note: {note}')
     except Skip as why:
         _say(f'ok {name} # SKIP {why}')
     except Exception:  # noqa: a case may fail in any way
@@ -509,12 +511,21 @@ class Stop:
             return file.read(length)
 
 
+class Result:
+    """What a system call that is not made is to return: Result(-errno) or Result(value)."""
+
+    def __init__(self, value):
+        self.value = value
+
+
 def trace(child, on_entry, seconds=60):
     """Calls on_entry(Stop) before each system call of a Child that was spawned traced, from the exec on.
 
-    This program is root, so a setuid bit still takes effect. Returns Done.
+    Where it returns a Result, the call is not made and the tracee sees that result. This program is root, so a setuid
+    bit still takes effect. Returns Done.
     """
-    request = {'syscall': 24, 'options': 0x4200, 'info': 0x420e}
+    request = {'pokeuser': 6, 'syscall': 24, 'options': 0x4200, 'info': 0x420e}
+    rax, orig_rax = 80, 120
     end = time.monotonic() + seconds
 
     def ptrace(what, address=None, data=None):
@@ -522,7 +533,7 @@ def trace(child, on_entry, seconds=60):
     os.waitpid(child.pid, 0)
     # TRACESYSGOOD, TRACEEXEC, EXITKILL
     _checked(ptrace('options', 0, ctypes.c_void_p(1 | 0x10 | 0x100000)), 'ptrace')
-    execed, pending = False, 0
+    execed, pending, faked = False, 0, None
     while time.monotonic() < end:
         ptrace('syscall', 0, ctypes.c_void_p(pending))
         _, status = os.waitpid(child.pid, 0)
@@ -537,7 +548,12 @@ def trace(child, on_entry, seconds=60):
             info = _SyscallInfo()
             ptrace('info', ctypes.sizeof(info), ctypes.byref(info))
             if execed and info.op == 1:
-                on_entry(Stop(child.pid, info.words[0], list(info.words[1:7])))
+                faked = on_entry(Stop(child.pid, info.words[0], list(info.words[1:7])))
+                if isinstance(faked, Result):
+                    _checked(ptrace('pokeuser', orig_rax, ctypes.c_void_p(2**64 - 1)), 'ptrace')
+            elif info.op == 2 and isinstance(faked, Result):
+                _checked(ptrace('pokeuser', rax, ctypes.c_void_p(faked.value % 2**64)), 'ptrace')
+                faked = None
         else:
             pending = number
     raise AssertionError(f'{child.argv} did not end under trace')
