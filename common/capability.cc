@@ -29,11 +29,11 @@ CapState read_state() {
           joined(set[0].inheritable, set[1].inheritable)};
 }
 
-bool write_state(std::uint64_t permitted, std::uint64_t effective) {
+bool write_state(const CapState& to) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   const auto low = [](std::uint64_t bits) { return static_cast<std::uint32_t>(bits); };
-  __user_cap_data_struct set[2] = {{low(effective), low(permitted), 0},
-                                   {low(effective >> 32U), low(permitted >> 32U), 0}};
+  __user_cap_data_struct set[2] = {{low(to.effective), low(to.permitted), low(to.inheritable)},
+                                   {low(to.effective >> 32U), low(to.permitted >> 32U), low(to.inheritable >> 32U)}};
   return ::capset(&header, set) == 0;
 }
 
@@ -59,44 +59,60 @@ bool uids_are(Uid held, Uid uid) {
 
 // Tries what must not work any more.
 bool can_undo(std::uint64_t kept, Uid held) {
-  return (held != Uid{0} && ::setresuid(0, 0, 0) == 0) || write_state(~kept, 0) || write_state(~0ULL, ~0ULL);
+  return (held != Uid{0} && ::setresuid(0, 0, 0) == 0) || write_state({~kept, 0, 0}) || write_state({});
+}
+
+Result<void> verify(const CapState& kept, Uid held, Uid uid) {
+  if (can_undo(kept.permitted, held) || !uids_are(held, uid) || read_state() != kept)
+    return fail("PR-DROP", "privilege is still there after it was dropped");
+  return {};
 }
 
 }  // namespace
 
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved) {
   const Uid held = real_and_saved.value_or(uid);
-  const auto had = read_state().permitted;
-  if (const auto missing = needs.required.bits & ~had; missing != 0)
+  const auto had = read_state();
+  if (const auto missing = needs.required.bits & ~had.permitted; missing != 0)
     return fail("PR-MISSING", cat("needs ", needs.names, " and does not have it: ", why_missing()));
-  const auto keep = had & (needs.required.bits | needs.wanted.bits);
+  const CapState keep{had.permitted & (needs.required.bits | needs.wanted.bits), 0,
+                      needs.for_exec ? had.inheritable : 0};
   // Without CAP_SETPCAP and CAP_SETGID (file capabilities, a trimmed bounding set) the kernel refuses these three:
   // what is permitted is then the only limit, and it is enough.
-  for (cap_value_t cap = 0; ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; ++cap) {
+  for (cap_value_t cap = 0; !needs.for_exec && ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; ++cap) {
   }
   (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  (void)::setgroups(0, nullptr);
+  if (!needs.for_exec) (void)::setgroups(0, nullptr);
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || ::setresuid(held.value(), uid.value(), held.value()) != 0 ||
-      !write_state(keep, 0) || ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
-      ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+      !write_state(keep) || ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+      (!needs.for_exec && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0))
     return fail("PR-DROP", "cannot drop privilege", errno);
-  if (can_undo(keep, held) || !uids_are(held, uid) || read_state() != CapState{keep, 0, 0})
-    return fail("PR-DROP", "privilege is still there after it was dropped");
-  return {};
+  return verify(keep, held, uid);
+}
+
+Result<void> become_for_good(Uid uid) {
+  const CapState none{0, 0, read_state().inheritable};
+  const auto change = [&] { return ::setresuid(uid.value(), uid.value(), uid.value()); };
+  if (with_capability({CAP_SETUID}, change) != 0 || !write_state(none))
+    return fail("PR-DROP", "cannot drop privilege for the command", errno);
+  return verify(none, uid, uid);
 }
 
 Result<void> forget(CapSet caps) {
-  const auto keep = read_state().permitted & ~caps.bits;
-  if (!write_state(keep, 0)) return fail("PR-DROP", "cannot drop a capability", errno);
-  if (read_state() != CapState{keep, 0, 0}) return fail("PR-DROP", "a capability is still there after it was dropped");
+  auto keep = read_state();
+  keep.permitted &= ~caps.bits;
+  keep.effective = 0;
+  if (!write_state(keep)) return fail("PR-DROP", "cannot drop a capability", errno);
+  if (read_state() != keep) return fail("PR-DROP", "a capability is still there after it was dropped");
   return {};
 }
 
 namespace detail {
 
 bool set_effective(CapSet caps) {
-  const auto permitted = read_state().permitted;
-  return write_state(permitted, caps.bits & permitted) && read_state().effective == (caps.bits & permitted);
+  auto wanted = read_state();
+  wanted.effective = caps.bits & wanted.permitted;
+  return write_state(wanted) && read_state() == wanted;
 }
 
 void abort_still_privileged() {

@@ -38,6 +38,9 @@ struct Needs {
   std::string_view names;  // of the required ones, for the message
   CapSet required;         // without these it cannot do its work
   CapSet wanted;           // kept where they are there (CAP_AUDIT_WRITE in a container may not be)
+  // The process will exec a command of the caller's, which is to find as much as it would without
+  // us: bounding and inheritable sets and groups stay, no_new_privs is not set.
+  bool for_exec = false;
 };
 
 // Gives up, for good, every privilege but `needs`, which stay permitted and are not effective:
@@ -49,6 +52,10 @@ struct Needs {
 // tracing the process (kill(2)), and give nothing that is not permitted; only the effective uid meets files and
 // namespaces.
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved = {});
+
+// The end of a `for_exec` process's privilege: all three uids become `uid`, no capability stays.
+// Needs CAP_SETUID permitted. Verified like drop_all_but() (PR-DROP).
+Result<void> become_for_good(Uid uid);
 
 // Gives up `caps` too, permitted or already gone. Verified (PR-DROP).
 Result<void> forget(CapSet caps);

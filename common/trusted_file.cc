@@ -52,9 +52,7 @@ struct Walk {
   }
 };
 
-}  // namespace
-
-Result<std::optional<Fd>> open_trusted_file(std::string_view path) {
+Result<std::optional<Fd>> open_trusted(std::string_view path, mode_t kind, std::string_view kind_name) {
   Walk walk{.path = path, .at = {}, .facts = {}, .rest = std::string(path), .links = 0};
   auto walked = walk.step(AT_FDCWD, "/", O_DIRECTORY);
   while (walked && walk.rest.find_first_not_of('/') != std::string::npos) {
@@ -68,11 +66,21 @@ Result<std::optional<Fd>> open_trusted_file(std::string_view path) {
     if (walked && S_ISLNK(walk.facts.st_mode)) walked = walk.follow(std::move(directory));
   }
   if (!walked) return std::unexpected(walked.error());
-  if (!S_ISREG(walk.facts.st_mode)) return walk.refuse("TF-FILE", "it is not a regular file");
+  if ((walk.facts.st_mode & S_IFMT) != kind) return walk.refuse("TF-FILE", cat("it is not a ", kind_name));
   // Reopens exactly the inode that was examined.
   auto file = open_at(AT_FDCWD, cat("/proc/self/fd/", walk.at.get()).c_str(), O_RDONLY | O_NOCTTY);
   if (!file) return walk.refuse("TF-FILE", "it cannot be read", file.error().code);
   return std::optional<Fd>(std::move(*file));
+}
+
+}  // namespace
+
+Result<std::optional<Fd>> open_trusted_file(std::string_view path) {
+  return open_trusted(path, S_IFREG, "regular file");
+}
+
+Result<std::optional<Fd>> open_trusted_directory(std::string_view path) {
+  return open_trusted(path, S_IFDIR, "directory");
 }
 
 }  // namespace userns

@@ -15,5 +15,7 @@ namespace userns {
 
 // `path` is absolute and ours (compiled in), never the caller's. No value: the file does not exist.
 Result<std::optional<Fd>> open_trusted_file(std::string_view path);
+// The same for a directory, whose path an administrator wrote.
+Result<std::optional<Fd>> open_trusted_directory(std::string_view path);
 
 }  // namespace userns
