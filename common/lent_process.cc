@@ -1,0 +1,66 @@
+#include "common/lent_process.h"
+
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "common/capability.h"
+#include "common/fd.h"
+#include "policy/text.h"
+
+namespace userns {
+
+Result<LentProcess> LentProcess::begin() {
+  LentProcess lent;
+  sigset_t all;
+  ::sigfillset(&all);
+  if (::sigprocmask(SIG_SETMASK, &all, &lent.mask_) != 0) return fail("ST-STATE", "cannot block signals", errno);
+  if (::clearenv() != 0) return fail("ST-STATE", "cannot empty the environment", errno);
+  lent.umask_ = ::umask(022);
+  return lent;
+}
+
+Error LentProcess::exec(char** argv) const {
+  // The kernel lays argv's strings, the environment's and the program's file name one after the other.
+  char** last = argv;
+  while (last[1] != nullptr) ++last;
+  auto* const end = reinterpret_cast<char*>(::getauxval(AT_EXECFN));
+  std::vector<char*> environment;
+  for (char* at = *last + std::strlen(*last) + 1; at < end; at += std::strlen(at) + 1) environment.push_back(at);
+  environment.push_back(nullptr);
+  environ = environment.data();
+  ::umask(umask_);
+  ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
+  ::execvp(*argv, argv);
+  return {kExecFailed, errno, cat("cannot execute ", quoted(*argv))};
+}
+
+Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
+                                          const std::function<Result<std::string>()>& answer) {
+  constexpr std::size_t kLongest = 64UL << 10U;
+  auto pipe = make_pipe();
+  if (!pipe) return std::unexpected(pipe.error());
+  const pid_t child = ::fork();
+  if (child < 0) return fail(rule, "cannot fork", errno);
+  if (child == 0) {
+    if (::chdir("/") != 0 || !become_for_good(uid) || !drop_all_but({}, uid)) ::_exit(1);
+    const auto text = answer();
+    // The end mark says that all of it is there: where the caller ignores SIGCHLD there is no exit status.
+    ::_exit(text && write_all(pipe->write, cat(*text, "\n")) ? 0 : 1);
+  }
+  pipe->write.reset();
+  auto text = read_all(pipe->read, kLongest);
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (!text || !text->ends_with('\n')) return fail(rule, "the user database gave no usable answer");
+  text->pop_back();
+  return text;
+}
+
+}  // namespace userns

@@ -1,0 +1,44 @@
+// A process that was lent to us: it began as the caller's and ends as a command of his, so what he
+// set up around it is set aside and given back, never read.
+//
+// Left alone throughout: cwd, rlimits, open fds, groups, signal dispositions. Source: execve(2), getauxval(3).
+#pragma once
+
+#include <sys/types.h>
+
+#include <sys/types.h>
+#include <csignal>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "policy/error.h"
+#include "policy/ids.h"
+
+namespace userns {
+
+// The rule of exec()'s error.
+inline constexpr std::string_view kExecFailed = "ST-EXEC";
+
+class LentProcess {
+ public:
+  // Blocks all signals, sets umask 022 and empties the environment (ST-STATE). Of the fds 0-2 none is closed: the C
+  // library opens them on /dev/null before main() in a setuid program.
+  static Result<LentProcess> begin();
+
+  // After the last privilege is gone: gives signal mask, umask and the whole environment back (that the dynamic
+  // loader cut, too) and becomes the command. `argv` is main's, from the command's first word on. Returns only where
+  // the command can't be executed.
+  Error exec(char** argv) const;
+
+ private:
+  sigset_t mask_{};
+  mode_t umask_ = 0;
+};
+
+// What `answer` returns, asked in a forked child that has no privilege, no environment and cwd / (NSS modules run
+// there). At most 64 KiB. Fails with `rule` where the child did not end well.
+Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
+                                          const std::function<Result<std::string>()>& answer);
+
+}  // namespace userns

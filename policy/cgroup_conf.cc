@@ -1,0 +1,179 @@
+#include "policy/cgroup_conf.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "policy/text.h"
+
+namespace userns {
+namespace {
+
+using enum SettingForm;
+constexpr std::uint64_t kAny = (1ULL << 63U) - 1;
+constexpr SettingKey kKeys[] = {
+    {"memory.max", "", "memory.limit_in_bytes", "max", kSize, 0, kAny},
+    {"memory.high", "", "", "max", kSize, 0, kAny},
+    {"memory.swap.max", "", "", "max", kSize, 0, kAny},
+    {"pids.max", "", "pids.max", "max", kCount, 1, 1ULL << 22U},
+    {"cpu.max", "", "cpu.cfs_quota_us", "max 100000", kPercent, 1, 1'000'000},
+    {"cpu.weight", "", "cpu.shares", "100", kPlain, 1, 10'000},
+    {"io.weight", "", "blkio.bfq.weight", "100", kPlain, 1, 10'000},
+    {"io.max", "", "blkio.throttle.", "", kDevice, 1, kAny},
+    {"cpuset.cpus", "", "cpuset.cpus", "\n", kList, 0, 0},
+    {"cpuset.mems", "", "cpuset.mems", "\n", kList, 0, 0},
+    {"hugetlb.", "", ".limit_in_bytes", "", kSize, 0, kAny},
+    {"descendants", "cgroup.max.descendants", "", "4096", kPlain, 1, 1'000'000},
+    {"depth", "cgroup.max.depth", "", "16", kPlain, 1, kDeepest},
+    {"containers", "", "", "32", kPlain, 0, 1'000'000},
+};
+
+constexpr std::string_view kBlanks = " \t";
+
+void skip_blanks(std::string_view& rest) { rest.remove_prefix(std::min(rest.find_first_not_of(kBlanks), rest.size())); }
+
+std::string_view next_word(std::string_view& rest) {
+  skip_blanks(rest);
+  const auto word = rest.substr(0, rest.find_first_of(kBlanks));
+  rest.remove_prefix(word.size());
+  return word;
+}
+
+// The number in decimal, a unit spelled out; empty where it is none or out of the key's bounds.
+std::string number_text(const SettingKey& key, std::string_view text, bool units) {
+  constexpr std::string_view kUnits = "KMGT";
+  const auto unit = units && !text.empty() ? kUnits.find(text.back()) : std::string_view::npos;
+  const auto shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<unsigned>(unit) + 1);
+  if (shift > 0) text.remove_suffix(1);
+  const auto number = parse_decimal(text);
+  if (!number || *number > key.most >> shift || *number << shift < key.least) return {};
+  return cat(*number << shift);
+}
+
+// "8:0,rbps=10M,wiops=100" as "8:0 rbps=10485760 wiops=100".
+std::string device_text(const SettingKey& key, std::string_view text) {
+  std::string out(take_until(text, ','));
+  const bool is_device = std::ranges::count(out, ':') == 1 && out.find_first_not_of("0123456789:") == std::string::npos;
+  if (!is_device || out.starts_with(':') || out.ends_with(':') || text.empty()) return {};
+  while (!text.empty()) {
+    auto value = take_until(text, ',');
+    const auto name = take_until(value, '=');
+    const auto number = value == "max" ? "max" : number_text(key, value, true);
+    if ((name != "rbps" && name != "wbps" && name != "riops" && name != "wiops") || number.empty()) return {};
+    out += cat(" ", name, "=", number);
+  }
+  return out;
+}
+
+// What the v2 file takes; empty where `text` is not of the key's form.
+std::string file_text(const SettingKey& key, std::string_view text) {
+  switch (key.form) {
+    case kSize:
+    case kCount:
+      return text == "max" ? "max" : number_text(key, text, key.form == kSize);
+    case kPlain:
+      return number_text(key, text, false);
+    case kPercent: {
+      if (text == "max") return std::string(key.standard);
+      const auto percent = text.ends_with('%') ? number_text(key, text.substr(0, text.size() - 1), false) : "";
+      return percent.empty() ? percent : cat(percent, "000 100000");
+    }
+    case kList:
+      return text.find_first_not_of("0123456789,-") == std::string_view::npos ? std::string(text) : "";
+    case kDevice:
+      return device_text(key, text);
+  }
+  return {};
+}
+
+constexpr std::string_view kForms[] = {"a size (512M, 4G) or max",
+                                       "a count or max",
+                                       "a number",
+                                       "a percentage of one CPU (200%) or max",
+                                       "a list (0-3,5)",
+                                       "MAJOR:MINOR,rbps=SIZE,wbps=SIZE,riops=COUNT,wiops=COUNT"};
+
+bool is_key(const SettingKey& key, std::string_view name) {
+  constexpr std::string_view kPrefix = "hugetlb.", kSuffix = ".max";
+  if (key.name != kPrefix) return key.name == name;
+  return name.size() > kPrefix.size() + kSuffix.size() && name.starts_with(kPrefix) && name.ends_with(kSuffix) &&
+         name.find_first_of("./", kPrefix.size()) == name.size() - kSuffix.size();
+}
+
+struct Reader {
+  std::string_view path, line;
+  std::size_t number = 0;
+
+  [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view at, std::string_view what) const {
+    return fail(rule, cat(path, ":", number, ":", at.data() - line.data() + 1, ": ", what));
+  }
+
+  Result<void> take_setting(CgroupLine& taken, std::string_view word) const {
+    auto value = word;
+    const auto name = take_until(value, '=');
+    const auto key = std::ranges::find_if(kKeys, [&](const SettingKey& k) { return is_key(k, name); });
+    if (key == std::end(kKeys) || name.size() == word.size())
+      return refuse("CC-KEY", word, cat(quoted(word), " is not KEY=VALUE with a key of cgroup.conf(5)"));
+    Setting setting{key, std::string(key->file.empty() ? name : key->file), file_text(*key, value)};
+    if (setting.text.empty())
+      return refuse("CC-VALUE", value,
+                    cat(quoted(value), " is no ", name, ": ", kForms[static_cast<int>(key->form)],
+                        key->most < kAny && key->most > 0 ? cat(", ", key->least, " to ", key->most) : ""));
+    const auto same = [&](const Setting& s) { return s.file == setting.file && key->form != kDevice; };
+    if (std::ranges::any_of(taken.settings, same)) return refuse("CC-KEY", word, cat(name, " is set twice"));
+    taken.settings.push_back(std::move(setting));
+    return {};
+  }
+
+  // `base = PATH`, or nothing taken.
+  Result<bool> take_base(CgroupConf& conf, std::string_view rest) const {
+    if (!rest.starts_with("base")) return false;
+    rest.remove_prefix(4);
+    skip_blanks(rest);
+    if (!rest.starts_with('=')) return false;
+    rest.remove_prefix(1);
+    const auto path_word = next_word(rest);
+    skip_blanks(rest);
+    if (!path_word.starts_with('/') || cat(path_word, "/").find("/../") != std::string::npos || !rest.empty())
+      return refuse("CC-BASE", path_word, "base is one absolute path without .., of a cgroup2 directory");
+    if (!conf.base.empty()) return refuse("CC-BASE", path_word, "base is given twice");
+    conf.base = path_word;
+    return true;
+  }
+
+  Result<void> take_line(CgroupConf& conf) const {
+    const auto control =
+        std::ranges::find_if(line, [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 127; });
+    if (control != line.end())
+      return refuse("CC-LINE", {&*control, 1}, "a control character: is this a text file with Unix line ends?");
+    auto rest = line.substr(0, line.find('#'));
+    skip_blanks(rest);
+    const auto is_base = take_base(conf, rest);
+    if (!is_base || *is_base || rest.empty()) return is_base ? Result<void>{} : std::unexpected(is_base.error());
+    const auto who = next_word(rest);
+    if (who.contains('=') || who == "@")
+      return refuse("CC-LINE", who, "a line is WHO KEY=VALUE...; WHO is a login name, a uid, @GROUP or *");
+    CgroupLine taken{.who = std::string(who), .settings = {}, .number = number};
+    for (auto word = next_word(rest); !word.empty(); word = next_word(rest))
+      if (auto done = take_setting(taken, word); !done) return done;
+    if (taken.settings.empty())
+      return refuse("CC-LINE", who, cat(who, " is given nothing: add KEY=VALUE, as containers=1"));
+    conf.lines.push_back(std::move(taken));
+    return {};
+  }
+};
+
+}  // namespace
+
+std::span<const SettingKey> setting_keys() { return kKeys; }
+
+Result<CgroupConf> parse_cgroup_conf(std::string_view text, std::string_view path) {
+  CgroupConf conf;
+  for (Reader reader{.path = path, .line = {}}; !text.empty();) {
+    reader.line = take_until(text, '\n');
+    ++reader.number;
+    if (auto taken = reader.take_line(conf); !taken) return std::unexpected(taken.error());
+  }
+  return conf;
+}
+
+}  // namespace userns

@@ -1,0 +1,53 @@
+// The text of cgroup.conf(5), which has the grammar: who may have cgroups, below which limits.
+//
+// Pure. A malformed line refuses the whole file and says PATH:LINE:COLUMN. Rules: CC-LINE (form of a
+// line), CC-KEY (of a setting: unknown, or twice), CC-VALUE (of a setting), CC-BASE.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/error.h"
+
+namespace userns {
+
+enum class SettingForm : std::uint8_t { kSize, kCount, kPlain, kPercent, kList, kDevice };
+
+// A key that a line may set.
+struct SettingKey {
+  std::string_view name;      // in cgroup.conf; "hugetlb." stands for hugetlb.SIZE.max
+  std::string_view file;      // cgroup v2 interface file; empty: that of the same name ("containers" is none)
+  std::string_view v1_file;   // its counterpart in a v1 hierarchy; empty: it has none
+  std::string_view standard;  // v2 text where a line is silent; empty: then nothing is written
+  SettingForm form;
+  std::uint64_t least, most;
+};
+std::span<const SettingKey> setting_keys();
+
+struct Setting {
+  const SettingKey* key;  // static
+  std::string file;       // cgroup v2
+  std::string text;       // as the v2 file takes it
+};
+
+struct CgroupLine {
+  std::string who;  // "*", "@GROUP", a login name or a decimal uid
+  std::vector<Setting> settings;
+  std::size_t number = 0;  // in the file, from 1
+};
+
+struct CgroupConf {
+  std::string base;  // absolute; empty: to be found
+  std::vector<CgroupLine> lines;
+};
+
+// `path` is for messages.
+Result<CgroupConf> parse_cgroup_conf(std::string_view text, std::string_view path);
+
+// Levels below a user's node that a line may allow: what is walked when a container is released.
+inline constexpr int kDeepest = 64;
+
+}  // namespace userns

@@ -1,0 +1,145 @@
+#include "policy/cgroup_rules.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "policy/text.h"
+
+namespace userns {
+namespace {
+
+bool has_word(std::string_view words, std::string_view word, char separator) {
+  while (!words.empty())
+    if (take_until(words, separator) == word) return true;
+  return false;
+}
+
+// "memory.swap.max" is of memory; the v1 hierarchy of io is blkio. cgroup.max.* are v2's own.
+std::string_view controller_of(std::string_view file) { return file.substr(0, file.find('.')); }
+std::string_view v1_name(std::string_view controller) { return controller == "io" ? "blkio" : controller; }
+
+// What a v2 setting is called in v1; nothing where v1 has no such limit.
+std::vector<CgroupWrite> v1_writes(const Setting& setting) {
+  const auto& key = *setting.key;
+  std::string_view text = setting.text;
+  std::vector<CgroupWrite> writes;
+  const auto add = [&](std::string file, std::string value) {
+    writes.push_back({std::move(file), std::move(value), true});
+  };
+  const auto unlimited = [](std::string_view value) { return std::string(value == "max" ? "-1" : value); };
+  if (key.v1_file.empty() || setting.text == "\n") return writes;
+  if (key.form == SettingForm::kDevice) {
+    const auto device = take_until(text, ' ');
+    while (!text.empty()) {
+      auto value = take_until(text, ' ');
+      const auto name = take_until(value, '=');
+      add(cat(key.v1_file, name.starts_with('r') ? "read_" : "write_", name.substr(1), "_device"),
+          cat(device, " ", value == "max" ? "0" : value));
+    }
+  } else if (key.form == SettingForm::kPercent) {
+    add("cpu.cfs_period_us", "100000");
+    add(std::string(key.v1_file), unlimited(take_until(text, ' ')));
+  } else if (key.name == "cpu.weight") {
+    add(std::string(key.v1_file), cat(*parse_decimal(text) * 1024 / 100));
+  } else if (key.name == "hugetlb.") {
+    add(cat(text.empty() ? "" : setting.file.substr(0, setting.file.size() - 4), key.v1_file), unlimited(text));
+  } else {
+    add(std::string(key.v1_file), key.form == SettingForm::kSize ? unlimited(text) : std::string(text));
+  }
+  return writes;
+}
+
+CgroupPart& part_of(std::vector<CgroupPart>& parts, std::string_view controller) {
+  const auto found = std::ranges::find(parts, controller, &CgroupPart::controller);
+  return found != parts.end() ? *found : parts.emplace_back(CgroupPart{controller, {}});
+}
+
+std::vector<Setting> settings_for(const CgroupLine& line, const SettingKey& key) {
+  std::vector<Setting> found;
+  std::ranges::copy_if(line.settings, std::back_inserter(found), [&](const Setting& s) { return s.key == &key; });
+  return found;
+}
+
+}  // namespace
+
+Result<ContainerName> ContainerName::parse(std::string_view text) {
+  constexpr std::string_view kFirst = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+  const bool good = !text.empty() && text.size() <= 32 && text.find_first_not_of(kFirst) == std::string_view::npos &&
+                    text.front() != '_' && text.front() != '-';
+  if (good) return ContainerName(text);
+  return fail("CG-NAME",
+              cat(quoted(text), " is no container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
+}
+
+const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
+                                const std::function<bool(std::string_view group)>& in_group) {
+  const auto found = std::ranges::find_if(conf.lines, [&](const CgroupLine& line) {
+    return line.who == "*" || (!login.empty() && line.who == login) || line.who == cat(caller.value()) ||
+           (line.who.starts_with('@') && in_group(std::string_view(line.who).substr(1)));
+  });
+  return found == conf.lines.end() ? nullptr : &*found;
+}
+
+std::string_view cgroup_path(std::string_view text, std::string_view controller) {
+  while (!text.empty()) {
+    auto path = take_until(text, '\n');
+    take_until(path, ':');
+    if (has_word(take_until(path, ':'), controller, ',')) return path;
+  }
+  return {};
+}
+
+std::string v1_node(Uid uid) { return cat("userns-", uid.value()); }
+
+std::string_view above_node(std::string_view path, std::string_view node) {
+  for (auto at = path.find(node); at != std::string_view::npos; at = path.find(node, at + 1))
+    if (at > 0 && path[at - 1] == '/' && (at + node.size() == path.size() || path[at + node.size()] == '/'))
+      return path.substr(0, at);
+  return path;
+}
+
+Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) {
+  if (facts.line == nullptr)
+    return fail("CG-POLICY", cat("uid ", facts.caller.value(), " may have no cgroups: no line of ", facts.conf_path,
+                                 " is for this user; an administrator can add one, see cgroup.conf(5)"));
+  if (facts.base_is_systemds)
+    return fail("CG-WRITER", cat(facts.base,
+                                 " is systemd's own, which wants no other writer there: an administrator can run "
+                                 "'systemctl enable --now userns-cgroup.service', or set base = in ",
+                                 facts.conf_path, " to the cgroup of a unit with Delegate=yes"));
+  CgroupGrant grant(name.text());
+  // What users set themselves on their own leaves, and what policy needs.
+  std::string useful = "cpu io memory pids";
+  for (const auto& key : setting_keys()) {
+    auto settings = settings_for(*facts.line, key);
+    const bool given = !settings.empty();
+    if (!given && !key.standard.empty())
+      settings.push_back({&key, std::string(key.file.empty() ? key.name : key.file), std::string(key.standard)});
+    for (auto& setting : settings)
+      if (auto added = grant.add(setting, given, facts.controllers); !added) return std::unexpected(added.error());
+    if (given) useful += cat(" ", controller_of(key.name));
+  }
+  for (auto rest = facts.controllers; !rest.empty();)
+    if (const auto controller = take_until(rest, ' '); has_word(useful, controller, ' '))
+      grant.enable_ += cat("+", controller, " ");
+  return grant;
+}
+
+Result<void> CgroupGrant::add(const Setting& setting, bool given, std::string_view controllers) {
+  const auto controller = controller_of(setting.key->file.empty() ? setting.key->name : setting.key->file);
+  if (setting.key->name == "containers") {
+    containers_ = *parse_decimal(setting.text);
+  } else if (controller == "cgroup" || has_word(controllers, controller, ' ')) {
+    parts_[0].writes.push_back({setting.file, setting.text, given});
+  } else if (given) {
+    auto writes = v1_writes(setting);
+    if (writes.empty())
+      return fail("CG-CONTROLLER", cat(setting.file, " can't be set on this host: the base has no ", controller,
+                                       " controller and cgroup v1 no such limit"));
+    std::ranges::move(writes, std::back_inserter(part_of(parts_, v1_name(controller)).writes));
+  }
+  return {};
+}
+
+}  // namespace userns

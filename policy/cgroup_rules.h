@@ -1,0 +1,85 @@
+// May this caller have this cgroup, and which files say so? The rules of userns-cgroup.
+//
+// Pure: facts in, a grant or a refusal out. Rules and their meaning: userns-cgroup(8), SECURITY.md.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/cgroup_conf.h"
+#include "policy/error.h"
+#include "policy/ids.h"
+
+namespace userns {
+
+// A container's name, which is one directory's name: [a-z0-9][a-z0-9_-]*, at most 32 bytes.
+class ContainerName {
+ public:
+  static Result<ContainerName> parse(std::string_view text);  // CG-NAME
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  explicit ContainerName(std::string_view text) : text_(text) {}
+  std::string text_;
+};
+
+// The first line that is for the caller; nullptr: none is. `login` may be empty.
+const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
+                                const std::function<bool(std::string_view group)>& in_group);
+
+// The path of /proc/PID/cgroup text in a v1 `controller`'s hierarchy; empty where it has no line.
+std::string_view cgroup_path(std::string_view text, std::string_view controller);
+
+// A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: who is below his node already
+// gets the same one again.
+std::string v1_node(Uid uid);
+std::string_view above_node(std::string_view path, std::string_view node);
+
+// Everything that is judged.
+struct CgroupFacts {
+  Uid caller{0};
+  const CgroupLine* line = nullptr;  // that is for the caller
+  std::string_view conf_path;
+  std::string_view base;
+  bool base_is_systemds = false;  // systemd runs, and no unit on the way to the base is delegated
+  std::string_view controllers;   // of the base: "cpu io memory"
+};
+
+struct CgroupWrite {
+  std::string file, text;
+  bool required;  // otherwise it takes back what an older policy may have set
+};
+
+// What is written into the user's directory in one hierarchy.
+struct CgroupPart {
+  std::string_view controller;  // v1: also the hierarchy's name; empty: v2
+  std::vector<CgroupWrite> writes;
+};
+
+class CgroupGrant;
+Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
+
+// Proof that decide() said yes.
+class CgroupGrant {
+ public:
+  [[nodiscard]] const std::string& name() const { return name_; }
+  // The first is v2's; the others are v1 hierarchies that have what v2 lacks.
+  [[nodiscard]] std::span<const CgroupPart> parts() const { return parts_; }
+  // For cgroup.subtree_control: "+cpu +memory".
+  [[nodiscard]] const std::string& enable() const { return enable_; }
+  [[nodiscard]] std::uint64_t containers() const { return containers_; }
+
+ private:
+  explicit CgroupGrant(std::string name) : name_(std::move(name)) {}
+  friend Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
+  Result<void> add(const Setting& setting, bool given, std::string_view controllers);
+  std::string name_;
+  std::vector<CgroupPart> parts_ = std::vector<CgroupPart>(1);
+  std::string enable_;
+  std::uint64_t containers_ = 0;
+};
+
+}  // namespace userns
