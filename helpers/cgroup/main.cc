@@ -1,0 +1,194 @@
+// userns-cgroup, from argv to the exit status or to the caller's command. Contract: userns-cgroup(8).
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/audit.h"
+#include "common/caller.h"
+#include "common/capability.h"
+#include "common/config.h"
+#include "common/lent_process.h"
+#include "common/report.h"
+#include "common/trusted_file.h"
+#include "helpers/cgroup/subtree.h"
+#include "policy/cgroup_conf.h"
+#include "policy/cgroup_rules.h"
+#include "policy/text.h"
+
+namespace userns::cgroup {
+namespace {
+
+constexpr const char* kProgram = "userns-cgroup";
+constexpr std::size_t kLargestPolicy = 1UL << 20U;
+// Of a command that can't be run, as nice(1) and env(1) have it.
+constexpr int kFailed = 125, kNotExecutable = 126, kNotFound = 127;
+
+// The tree is root's: to hand a part of it over, to go where the user may have taken root's right of way, to become
+// him.
+constexpr Needs kNeeds{.names = "CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_SETUID",
+                       .required = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID},
+                       .wanted = {CAP_AUDIT_WRITE},
+                       .for_exec = true};
+constexpr CapSet kHeld{CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID, CAP_AUDIT_WRITE};
+
+const std::string& conf_path() {
+  static const std::string path = cat(std::string_view(kPolicyDir), "/cgroup.conf");
+  return path;
+}
+
+Result<CgroupConf> read_conf() {
+  const auto file = open_trusted_file(conf_path());
+  if (!file) return std::unexpected(file.error());
+  const auto text = *file ? read_all(**file, kLargestPolicy) : Result<std::string>{};
+  if (!text) return fail("CC-READ", cat("cannot read ", conf_path()), text.error().code);
+  return parse_cgroup_conf(*text, conf_path());
+}
+
+// The line of the policy that is for the caller.
+Result<const CgroupLine*> find_line(const CgroupConf& conf, const Caller& caller, const std::vector<Gid>& groups) {
+  const auto number = ask_without_privilege(caller.uid, "CG-POLICY", [&]() -> Result<std::string> {
+    std::optional<Error> failed;
+    const auto in_group = [&](std::string_view name) {
+      const auto gid = group_id(name);
+      if (!gid) failed = gid.error();
+      return gid && *gid && std::ranges::find(groups, **gid) != groups.end();
+    };
+    const auto login = login_name(caller.uid);
+    if (!login) return std::unexpected(login.error());
+    const auto* const line = matching_line(conf, caller.uid, *login, in_group);
+    if (failed) return std::unexpected(*failed);
+    return cat(line == nullptr ? 0 : line->number);
+  });
+  if (!number) return std::unexpected(number.error());
+  const auto line = std::ranges::find(conf.lines, parse_decimal(*number).value_or(0), &CgroupLine::number);
+  return line == conf.lines.end() ? nullptr : &*line;
+}
+
+struct Request {
+  std::string_view verb;
+  std::optional<ContainerName> name;
+  char** command = nullptr;  // enter: of main's argv
+  bool json = false;
+};
+
+Result<Request> parse(int argc, char** argv) {
+  const std::vector<std::string_view> args(argv + std::min(argc, 1), argv + std::min(argc, 5));
+  const auto count = args.size();
+  Request request{.verb = count > 0 ? args[0] : "", .json = count == 2 && args[1] == "--json"};
+  if (request.verb == "list" && (count == 1 || request.json)) return request;
+  const bool enters = request.verb == "enter" && count == 4 && args[2] == "--";
+  if (!enters && !(request.verb == "release" && count == 2))
+    return fail("CG-ARGS", "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
+  auto name = ContainerName::parse(args[1]);
+  if (!name) return std::unexpected(name.error());
+  request.name = std::move(*name);
+  request.command = enters ? argv + 4 : nullptr;
+  return request;
+}
+
+// For the record: what is known of the call by now.
+struct Known {
+  Caller caller;
+  Request request;
+};
+
+void audit_decision(const Known& known, const Error* refusal) {
+  const std::string_view rule = refusal == nullptr ? "none" : refusal->rule.empty() ? "error" : refusal->rule;
+  audit({.program = kProgram,
+         .text = cat(known.request.name ? known.request.verb : "?", " uid=", known.caller.uid.value(),
+                     " gid=", known.caller.gid.value(), " name=", known.request.name ? known.request.name->text() : "?",
+                     " rule=", rule),
+         .granted = refusal == nullptr});
+}
+
+Result<void> enter_all(const CgroupGrant& grant, const Caller& caller, Hierarchy v2) {
+  std::vector<Hierarchy> all;
+  all.push_back(std::move(v2));
+  for (const auto& part : grant.parts().subspan(1)) {
+    auto v1 = open_v1(part.controller, caller.uid);
+    if (!v1) return std::unexpected(v1.error());
+    all.push_back(std::move(*v1));
+  }
+  return enter(grant, caller, all);
+}
+
+Result<void> release_all(const Known& known, Hierarchy v2) {
+  std::vector<Hierarchy> all;
+  all.push_back(std::move(v2));
+  // Whatever an older policy may have used.
+  for (const char* const controller : {"memory", "pids", "cpu", "cpuset", "blkio", "hugetlb"})
+    if (auto v1 = open_v1(controller, known.caller.uid)) all.push_back(std::move(*v1));
+  audit_decision(known, nullptr);
+  return release(*known.request.name, all);
+}
+
+Result<void> decide_and_enter(const Known& known, const std::vector<Gid>& groups, const CgroupConf& conf,
+                              Hierarchy v2) {
+  const auto line = find_line(conf, known.caller, groups);
+  const auto controllers = read_cgroup_file(v2.base, "cgroup.controllers");
+  if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
+  const auto grant = decide({.caller = known.caller.uid,
+                             .line = *line,
+                             .conf_path = conf_path(),
+                             .base = v2.path,
+                             .base_is_systemds = is_systemds_own(v2.path),
+                             .controllers = std::string_view(*controllers).substr(0, controllers->find('\n'))},
+                            *known.request.name);  // 6
+  if (!grant) return std::unexpected(grant.error());
+  audit_decision(known, nullptr);                         // 7
+  return enter_all(*grant, known.caller, std::move(v2));  // 8
+}
+
+Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
+
+// The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main. Returns where no
+// command took the process over.
+Result<void> serve(int argc, char** argv, Known& known) {
+  const auto lent = LentProcess::begin();  // 1
+  known.caller = Caller::identify();       // 2
+  auto groups = supplementary_groups();
+  if (auto dropped = drop_all_but(kNeeds, Uid{0}); !dropped) return dropped;  // 3
+  if (!lent || !groups) return std::unexpected(lent ? groups.error() : lent.error());
+  groups->push_back(known.caller.gid);
+  auto request = parse(argc, argv);  // 4
+  if (!request) return std::unexpected(request.error());
+  known.request = std::move(*request);
+  const auto conf = read_conf();  // 5
+  if (!conf) return std::unexpected(conf.error());
+  auto v2 = open_v2(conf->base, known.caller.uid);
+  if (!v2) return std::unexpected(v2.error());
+  if (known.request.verb == "list") {
+    const auto text = list(*v2, known.request.json);
+    return text ? print(*text) : std::unexpected(text.error());
+  }
+  if (known.request.verb == "release") return release_all(known, std::move(*v2));
+  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*v2)); !entered) return entered;
+  if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
+  return std::unexpected(lent->exec(known.request.command));  // 9
+}
+
+int exit_status(const Error& error) {
+  if (error.rule != kExecFailed) return kFailed;
+  return error.code == ENOENT ? kNotFound : kNotExecutable;
+}
+
+}  // namespace
+}  // namespace userns::cgroup
+
+int main(int argc, char** argv) {
+  using namespace userns;
+  exit_when_out_of_memory(cgroup::kProgram);
+  if (argc == 2 && std::string_view(argv[1]) == "--version")
+    return cgroup::print(cat("userns-cgroup (userns suite) ", std::string_view(kVersion), "\n")) ? 0 : 1;
+  cgroup::Known known;
+  const auto done = cgroup::serve(argc, argv, known);
+  if (done) return 0;
+  if (done.error().rule != kExecFailed) cgroup::audit_decision(known, &done.error());
+  (void)forget(cgroup::kHeld);
+  report(cgroup::kProgram, done.error());
+  return cgroup::exit_status(done.error());
+}

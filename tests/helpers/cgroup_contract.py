@@ -1,0 +1,635 @@
+#!/usr/bin/env python3
+"""userns-cgroup's contract: installed setuid, run by scratch users, on the cgroups of this host."""
+
+import json
+import os
+import resource
+import signal
+import stat
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from cgroups import Cgroups, V1, below, pids_in, read, write  # noqa: E402
+from harness import (CAP, SYSCALL, case, cases, main, open_fds, prctl, skip, spawn, status_of, trace,  # noqa: E402
+                     wait_for)
+
+cgroups = Cgroups.become_tenant()
+SLEEP = ['/bin/sleep', '60']
+READY_AND_SLEEP = ['/bin/sh', '-c', 'echo ready; exec sleep 60']
+FILES_HANDED_OVER = {'', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control'}
+
+
+def setup(root, lines, base=None, **how):
+    """Writes the policy; skips where this host has no cgroups for tests."""
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    root.write('/etc/userns/cgroup.conf', f'base = {base or cgroups.v2}\n{lines}\n', **how)
+
+
+def needs(*controllers):
+    for controller in controllers:
+        if controller not in cgroups.v1:
+            skip(f'no cgroup v1 {controller} hierarchy on this host')
+
+
+def enter(root, name, command, user=None, **how):
+    return root.run([root.program('userns-cgroup'), 'enter', name, '--', *command], user or root.alice, **how)
+
+
+def helper(root, *words, user=None, **how):
+    return root.run([root.program('userns-cgroup'), *words], user or root.alice, **how)
+
+
+def running(root, name, user=None, command=SLEEP, **how):
+    """A container with a process in it."""
+    user = user or root.alice
+    child = spawn([root.program('userns-cgroup'), 'enter', name, '--', *command], user, **how)
+    wait_for(lambda: child.pid in pids_of(user, name), f'{name} to be entered')
+    return child
+
+
+def node(user):
+    return f'{cgroups.v2}/{user.uid}'
+
+
+def pids_of(user, name):
+    try:
+        return pids_in(f'{node(user)}/{name}')
+    except FileNotFoundError:
+        return []
+
+
+def refused(done, rule, *texts):
+    assert done.code == 125 and f'[{rule}]' in done.err, done
+    for text in texts:
+        assert text in done.err, (text, done)
+    assert done.out == '', done
+    assert cgroups.left() == [], cgroups.left()
+
+
+# --- what enter makes -----------------------------------------------------------------------
+
+@case('enter runs the command in BASE/UID/NAME and nowhere else')
+def _(root):
+    setup(root, 'alice containers=2')
+    done = enter(root, 'web', ['/bin/cat', '/proc/self/cgroup'])
+    assert done.code == 0 and f'0::/{os.path.basename(cgroups.v2)}/{root.alice.uid}/web\n' in done.out, done
+
+
+@case('what is handed over is the directory, cgroup.procs, cgroup.threads and cgroup.subtree_control, and nothing else')
+def _(root):
+    setup(root, 'alice containers=2')
+    running(root, 'web')
+    box = f'{node(root.alice)}/web'
+    owned = {name for name in ['', *os.listdir(box)] if os.stat(f'{box}/{name}').st_uid == root.alice.uid}
+    assert owned == FILES_HANDED_OVER, owned
+    for name in os.listdir(node(root.alice)) + ['']:
+        facts = os.stat(f'{node(root.alice)}/{name}')
+        assert name == 'web' or facts.st_uid == 0, name
+        assert not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH), name
+
+
+@case("the user's node can be passed through but neither listed nor locked by him")
+def _(root):
+    setup(root, 'alice containers=2')
+    running(root, 'web')
+    done = root.run(['/bin/ls', node(root.alice)], root.alice)
+    assert done.code != 0 and 'Permission denied' in done.err, done
+    assert root.run(['/bin/ls', f'{node(root.alice)}/web'], root.alice).code == 0
+
+
+@case('cgroup.max.descendants and cgroup.max.depth are always set')
+def _(root):
+    setup(root, 'alice containers=2')
+    running(root, 'web')
+    assert read(f'{node(root.alice)}/cgroup.max.descendants') == '4096'
+    assert read(f'{node(root.alice)}/cgroup.max.depth') == '16'
+    setup(root, 'alice descendants=7 depth=3')
+    running(root, 'web')
+    assert read(f'{node(root.alice)}/cgroup.max.descendants') == '7'
+    assert read(f'{node(root.alice)}/cgroup.max.depth') == '3'
+
+
+@case('v2 limits are set on the node, and its controllers are there for the container')
+def _(root):
+    if cgroups.why_not or 'hugetlb' not in read(cgroups.v2 + '/cgroup.controllers'):
+        skip(cgroups.why_not or 'no v2 controller to try here')
+    setup(root, 'alice hugetlb.2MB.max=4M')
+    running(root, 'web')
+    assert read(f'{node(root.alice)}/hugetlb.2MB.max') == str(4 << 20)
+    assert 'hugetlb' in read(f'{node(root.alice)}/web/cgroup.controllers')
+    assert read(f'{node(root.alice)}/web/hugetlb.2MB.max') != str(4 << 20), 'the limit sits one level above the user'
+
+
+@case("an administrator's edit takes effect at the next enter, also one that takes a limit back")
+def _(root):
+    setup(root, 'alice containers=2 descendants=9')
+    running(root, 'web')
+    assert read(f'{node(root.alice)}/cgroup.max.descendants') == '9'
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers=2\n')
+    assert enter(root, 'web', ['/bin/true']).code == 0
+    assert read(f'{node(root.alice)}/cgroup.max.descendants') == '4096'
+
+
+@case('a container that runs can be entered again')
+def _(root):
+    setup(root, 'alice containers=1')
+    running(root, 'web')
+    running(root, 'web')
+    assert len(pids_of(root.alice, 'web')) == 2
+
+
+@case('it can be entered from inside itself and from a leaf of it')
+def _(root):
+    setup(root, 'alice containers=1')
+    program = root.program('userns-cgroup')
+    script = (f'mkdir {node(root.alice)}/web/leaf && echo $$ > {node(root.alice)}/web/leaf/cgroup.procs && '
+              f'exec {program} enter web -- cat /proc/self/cgroup')
+    done = enter(root, 'web', ['/bin/sh', '-c', script])
+    assert done.code == 0 and f'/{root.alice.uid}/web\n' in done.out and 'leaf' not in done.out, done
+
+
+# --- v1 and hybrid hosts --------------------------------------------------------------------
+
+V1_LIMITS = 'alice memory.max=64M pids.max=20 cpu.max=50% cpu.weight=200 cpuset.cpus=0'
+
+
+@case('v1: limits are translated and set per hierarchy, below the cgroup that the caller is in')
+def _(root):
+    needs('memory', 'pids', 'cpu', 'cpuset')
+    setup(root, V1_LIMITS)
+    child = running(root, 'web')
+    wanted = {'memory': {'memory.limit_in_bytes': str(64 << 20)}, 'pids': {'pids.max': '20'},
+              'cpu': {'cpu.cfs_period_us': '100000', 'cpu.cfs_quota_us': '50000', 'cpu.shares': '2048'},
+              'cpuset': {'cpuset.cpus': '0', 'cpuset.mems': read(cgroups.v1['cpuset'] + '/cpuset.mems')}}
+    for controller, files in wanted.items():
+        place = f'{cgroups.v1[controller]}/userns-{root.alice.uid}'
+        for file, text in files.items():
+            assert read(f'{place}/{file}') == text, (file, read(f'{place}/{file}'))
+        assert child.pid in pids_in(f'{place}/web'), controller
+
+
+@case('v1: nothing is handed over')
+def _(root):
+    needs('memory', 'pids', 'cpu', 'cpuset')
+    setup(root, V1_LIMITS)
+    running(root, 'web')
+    for controller in ('memory', 'pids', 'cpu', 'cpuset'):
+        for path in below(f'{cgroups.v1[controller]}/userns-{root.alice.uid}'):
+            for name in ['', *os.listdir(path)]:
+                facts = os.stat(f'{path}/{name}')
+                assert facts.st_uid == 0 and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH), (path, name)
+
+
+@case('v1: who enters from inside his node gets the same node again, not one below it')
+def _(root):
+    needs('pids')
+    setup(root, 'alice pids.max=20')
+    program = root.program('userns-cgroup')
+    done = enter(root, 'one', [program, 'enter', 'two', '--', '/bin/cat', '/proc/self/cgroup'])
+    assert done.code == 0 and f'/userns-{root.alice.uid}/two\n' in done.out and '/one' not in done.out, done
+
+
+@case('v1: the pids limit stops a fork bomb of the sum of his containers')
+def _(root):
+    needs('pids')
+    setup(root, 'alice pids.max=12')
+    many = 'for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait'
+    running(root, 'one', command=['/bin/sh', '-c', many])
+    wait_for(lambda: len(pids_of(root.alice, 'one')) == 9, 'eight children')
+    done = enter(root, 'two', ['/bin/sh', '-c', many], timeout=20)
+    assert done.code != 0 and 'fork' in done.err, done
+
+
+@case('v1: the memory limit kills the offender and nobody else')
+def _(root):
+    needs('memory')
+    setup(root, 'alice memory.max=48M\nbob memory.max=48M')
+    other = running(root, 'calm', root.bob)
+    hog = enter(root, 'hog', ['/usr/bin/python3', '-c', 'x = bytearray(200 << 20); print(len(x))'], timeout=60)
+    assert hog.code == -signal.SIGKILL and hog.out == '', hog
+    assert status_of(other.pid)['State'].startswith('S')
+
+
+@case('v1: a limit that has no counterpart there is a refusal (CG-CONTROLLER)')
+def _(root):
+    setup(root, 'alice memory.high=64M')
+    if 'memory' in read(cgroups.v2 + '/cgroup.controllers'):
+        skip('v2 has the memory controller here')
+    refused(enter(root, 'web', ['/bin/true']), 'CG-CONTROLLER', 'memory.high')
+
+
+# --- who may --------------------------------------------------------------------------------
+
+@cases([
+    ('a line by name grants', 'alice containers=3', True),
+    ('a line by uid grants', '70001 containers=3', True),
+    ('a line for everybody grants', '* containers=3', True),
+    ('a line for a group that the caller is in grants', '@crew containers=3', True),
+    ('a line for his primary group grants', '@alice containers=3', True),
+    ('a line for another group does not (CG-POLICY)', '@bob containers=3', False),
+    ('a line for a group that does not exist does not (CG-POLICY)', '@nobodyknows containers=3', False),
+    ('a line for another user does not (CG-POLICY)', 'bob containers=3', False),
+    ('a name that only begins like his does not (CG-POLICY)', 'ali containers=3\nalices containers=3', False),
+    ('the first line that matches decides (CG-COUNT)', 'alice containers=0\n* containers=3', False),
+    ('no line, no cgroup (CG-POLICY)', '', False),
+])
+def _(root, line, granted):
+    setup(root, line)
+    with open('/etc/group', 'a') as file:
+        file.write('crew:x:70900:\n')
+    done = enter(root, 'web', ['/bin/true'], root.alice.but(groups=[70900]))
+    if granted:
+        assert done.code == 0, done
+        return
+    refused(done, 'CG-COUNT' if 'containers=0' in line else 'CG-POLICY')
+
+
+@case('without a policy file nobody may (CG-POLICY)')
+def _(root):
+    setup(root, '')
+    os.unlink('/etc/userns/cgroup.conf')
+    done = enter(root, 'web', ['/bin/true'])
+    assert done.code == 125 and '[CG-' in done.err, done
+    assert cgroups.left() == []
+
+
+@cases([
+    ('a file that others can write (TF-FILE)', {'mode': 0o666}),
+    ('a file that its group can write (TF-FILE)', {'mode': 0o664}),
+    ("a file that is a user's (TF-FILE)", {'owner': (70001, 70001)}),
+])
+def _(root, how):
+    setup(root, 'alice containers=3', **how)
+    refused(enter(root, 'web', ['/bin/true']), 'TF-FILE', '/etc/userns/cgroup.conf')
+
+
+@cases([
+    ('a key that is not known refuses the file (CC-KEY)', 'CC-KEY', 'alice memory.maxi=4G', ':2:7:'),
+    ('a key that is set twice refuses it (CC-KEY)', 'CC-KEY', 'alice pids.max=4 pids.max=5', ':2:18:'),
+    ('a value that is none refuses it (CC-VALUE)', 'CC-VALUE', 'alice memory.max=4X', ':2:18:'),
+    ('a value out of bounds refuses it (CC-VALUE)', 'CC-VALUE', 'alice depth=65', ':2:13:'),
+    ('a line without settings refuses it (CC-LINE)', 'CC-LINE', 'alice', ':2:1:'),
+    ('a line without a user refuses it (CC-LINE)', 'CC-LINE', '  memory.max=4G', ':2:3:'),
+    ('a DOS line end refuses it (CC-LINE)', 'CC-LINE', 'alice pids.max=4\r', ':2:17:'),
+    ('a second base refuses it (CC-BASE)', 'CC-BASE', 'base = /sys/fs/cgroup', ':2:8:'),
+    ("another user's line refuses it, too (CC-KEY)", 'CC-KEY', 'alice pids.max=4\nbob nonsense=1', ':3:5:'),
+])
+def _(root, rule, line, where):
+    setup(root, line)
+    refused(enter(root, 'web', ['/bin/true']), rule, '/etc/userns/cgroup.conf' + where)
+
+
+@cases([(f'{name!r} is no container name (CG-NAME)', name) for name in (
+    '', '.', '..', 'a/b', '../bob', '/etc', 'a.b', 'cgroup.procs', 'A', '-a', '_a', 'a b', 'a\n', 'é', 'a' * 33, '*')])
+def _(root, name):
+    setup(root, 'alice containers=3')
+    refused(enter(root, name, ['/bin/true']), 'CG-NAME')
+    refused(helper(root, 'release', name), 'CG-NAME')
+
+
+@case('a name of 32 bytes is one')
+def _(root):
+    setup(root, 'alice containers=3')
+    assert enter(root, 'a-_9' * 8, ['/bin/true']).code == 0
+
+
+@cases([('words that are missing or too many (CG-ARGS): ' + repr(words), words) for words in (
+    [], ['enter'], ['enter', 'web'], ['enter', 'web', '--'], ['enter', 'web', '/bin/true', '--'], ['release'],
+    ['release', 'a', 'b'], ['list', '--yaml'], ['list', '--json', '--json'], ['remove', 'web'])])
+def _(root, words):
+    setup(root, 'alice containers=3')
+    refused(helper(root, *words), 'CG-ARGS', 'usage')
+
+
+@cases([
+    ('a base that is no cgroup directory (CG-BASE)', 'CG-BASE', '/usr'),
+    ('a base that does not exist (CG-BASE)', 'CG-BASE', '/sys/fs/cgroup/nowhere'),
+    ('a base below a directory that others can write (TF-PATH)', 'TF-PATH', '/tmp/x'),
+])
+def _(root, rule, base):
+    setup(root, 'alice containers=3', base)
+    refused(enter(root, 'web', ['/bin/true']), rule, base)
+
+
+@case("a base that is a user's (TF-PATH)")
+def _(root):
+    setup(root, 'alice containers=3')
+    os.mkdir(cgroups.v2 + '/theirs')
+    os.chown(cgroups.v2 + '/theirs', root.alice.uid, -1)
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}/theirs\nalice containers=3\n')
+    done = enter(root, 'web', ['/bin/true'])
+    assert done.code == 125 and '[TF-PATH]' in done.err, done
+    assert os.listdir(cgroups.v2 + '/theirs') and not os.path.exists(f'{cgroups.v2}/theirs/{root.alice.uid}')
+
+
+@case('where systemd runs, a base that no unit delegates is refused (CG-WRITER), one in a delegated unit is not')
+def _(root):
+    setup(root, 'alice containers=3')
+    root.overlay('/run')
+    os.makedirs('/run/systemd/system')
+    try:
+        refused(enter(root, 'web', ['/bin/true']), 'CG-WRITER', 'userns-cgroup.service', cgroups.v2)
+        os.setxattr(cgroups.v2, 'user.delegate', b'1')
+        assert enter(root, 'web', ['/bin/true']).code == 0
+        os.setxattr(cgroups.v2, 'user.delegate', b'0')
+        assert '[CG-WRITER]' in enter(root, 'web', ['/bin/true']).err
+        os.removexattr(cgroups.v2, 'user.delegate')
+    finally:
+        os.rmdir('/run/systemd/system')
+
+
+@case('a limit that the kernel does not take is a refusal, and nothing is left (CG-LIMIT)')
+def _(root):
+    needs('cpuset')
+    setup(root, 'alice cpuset.cpus=4000')
+    refused(enter(root, 'web', ['/bin/true']), 'CG-LIMIT', 'cpuset.cpus', '4000')
+
+
+# --- counting, releasing, listing -----------------------------------------------------------
+
+@case('containers= is counted in the tree: what runs counts (CG-COUNT), an empty leftover is swept')
+def _(root):
+    setup(root, 'alice containers=2')
+    running(root, 'one')
+    assert enter(root, 'two', ['/bin/true']).code == 0
+    three = running(root, 'three')
+    assert sorted(n for n in os.listdir(node(root.alice)) if n in ('one', 'two', 'three')) == ['one', 'three']
+    done = enter(root, 'four', ['/bin/true'])
+    assert done.code == 125 and '[CG-COUNT]' in done.err, done
+    assert not os.path.exists(f'{node(root.alice)}/four')
+    assert enter(root, 'three', ['/bin/true']).code == 0, 'what runs can still be entered'
+    three.kill()
+    three.wait()
+    assert enter(root, 'four', ['/bin/true']).code == 0
+
+
+@case('two users count apart')
+def _(root):
+    setup(root, '* containers=1')
+    running(root, 'one')
+    running(root, 'one', root.bob)
+    assert '[CG-COUNT]' in enter(root, 'two', ['/bin/true']).err
+
+
+@case('release refuses what has processes (CG-BUSY), also in a leaf')
+def _(root):
+    setup(root, 'alice containers=2')
+    leaf = f'{node(root.alice)}/web/leaf'
+    script = f'mkdir {leaf} && echo $$ > {leaf}/cgroup.procs && exec sleep 60'
+    child = running(root, 'web', command=['/bin/sh', '-c', script])
+    wait_for(lambda: os.path.isdir(leaf) and pids_in(leaf), 'the leaf')
+    done = helper(root, 'release', 'web')
+    assert done.code == 125 and '[CG-BUSY]' in done.err and os.path.isdir(leaf), done
+    child.kill()
+    child.wait()
+    assert helper(root, 'release', 'web').code == 0
+    assert cgroups.left() == []
+
+
+@case("release removes all below, whoever made it, and the user's node with the last container")
+def _(root):
+    setup(root, V1_LIMITS if cgroups.v1 else 'alice containers=2')
+    tree = f'cd {node(root.alice)}/web && mkdir -p a/b/c/d a/e f && chmod 0 a/b && chmod 0 .'
+    assert enter(root, 'web', ['/bin/sh', '-c', tree]).code == 0
+    os.mkdir(f'{node(root.alice)}/web/a/by-root')
+    os.chown(f'{node(root.alice)}/web/a/by-root', 100000, 100000)
+    assert len(cgroups.left()) > 8
+    done = helper(root, 'release', 'web')
+    assert done.code == 0 and done.out == '', done
+    assert cgroups.left() == [], cgroups.left()
+
+
+@case("release of what is not there, or another user's (CG-GONE)")
+def _(root):
+    setup(root, '* containers=2')
+    running(root, 'web', root.bob)
+    for name in ('web', 'other'):
+        done = helper(root, 'release', name)
+        assert done.code == 125 and '[CG-GONE]' in done.err, done
+
+
+@case('who lost his line can still release what he has')
+def _(root):
+    setup(root, 'alice containers=2')
+    assert enter(root, 'web', ['/bin/true']).code == 0
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n')
+    assert helper(root, 'release', 'web').code == 0
+    assert cgroups.left() == []
+
+
+@case("list shows the caller's containers and nobody else's, as text and as JSON")
+def _(root):
+    setup(root, '* containers=3')
+    running(root, 'web')
+    assert enter(root, 'db', ['/bin/true']).code == 0
+    running(root, 'secret', root.bob)
+    assert helper(root, 'list').out == f'db empty {node(root.alice)}/db\nweb running {node(root.alice)}/web\n'
+    assert json.loads(helper(root, 'list', '--json').out) == [
+        {'name': 'db', 'populated': False, 'path': f'{node(root.alice)}/db'},
+        {'name': 'web', 'populated': True, 'path': f'{node(root.alice)}/web'}]
+    assert helper(root, 'list', user=root.carol).out == ''
+    assert json.loads(helper(root, 'list', '--json', user=root.carol).out) == []
+
+
+# --- transparent like nice(1) ---------------------------------------------------------------
+
+@case('the environment comes back whole, with what the loader takes from setuid programs')
+def _(root):
+    setup(root, 'alice containers=2')
+    env = {'PATH': '/usr/bin:/bin', 'LD_LIBRARY_PATH': '/nowhere', 'TMPDIR': '/mnt', 'EMPTY': '', 'ODD': 'a=b\nc',
+           'MALLOC_TRACE': '/x', 'HOME': '/h'}
+    done = enter(root, 'web', ['env', '-0'], env=env)
+    assert done.code == 0, done
+    assert done.raw_out == b''.join(f'{k}={v}\0'.encode() for k, v in env.items()), done
+    assert enter(root, 'web', ['/usr/bin/env'], env={}).out == ''
+
+
+def facts_of(pid):
+    """What a command inherits."""
+    status = status_of(pid)
+    with open(f'/proc/{pid}/limits') as file:
+        limits = file.read()
+    keys = ('Umask', 'SigBlk', 'SigIgn', 'SigPnd', 'ShdPnd', 'Groups', 'Uid', 'Gid', 'CapInh', 'CapPrm', 'CapEff',
+            'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp')
+    return ({key: status[key] for key in keys}, limits, os.readlink(f'/proc/{pid}/cwd'), open_fds(pid).keys())
+
+
+@case('cwd, umask, rlimits, signals, groups, fds, bounding set and no_new_privs are as they would be without it')
+def _(root):
+    setup(root, 'alice containers=2')
+    secret = os.open('/etc/passwd', os.O_RDONLY)
+    how = {'umask': 0o137, 'cwd': root.tmp, 'ignore': (signal.SIGCHLD, signal.SIGUSR1, signal.SIGPIPE),
+           'block': (signal.SIGTERM, signal.SIGALRM), 'fds': {9: secret, 33: secret}, 'drop_bounding': (CAP['sys_admin'],),
+           'rlimits': {resource.RLIMIT_FSIZE: (0, 1 << 20), resource.RLIMIT_NOFILE: (64, 128),
+                       resource.RLIMIT_CORE: (4096, 8192)}}
+    user = root.alice.but(groups=[70050, 70051])
+    plain = spawn(SLEEP, user, **how)
+    inside = running(root, 'web', user, **how)
+    wait_for(lambda: os.readlink(f'/proc/{plain.pid}/exe').endswith('sleep'), 'sleep')
+    wait_for(lambda: os.readlink(f'/proc/{inside.pid}/exe').endswith('sleep'), 'sleep')
+    assert facts_of(plain.pid) == facts_of(inside.pid), (facts_of(plain.pid), facts_of(inside.pid))
+    os.close(secret)
+
+
+@case('a standard fd that was closed is null for the command: the C library fills it for setuid programs')
+def _(root):
+    setup(root, 'alice containers=2')
+    inside = running(root, 'web', closed=(0, 1, 2))
+    wait_for(lambda: os.readlink(f'/proc/{inside.pid}/exe').endswith('sleep'), 'sleep')
+    assert open_fds(inside.pid) == {0: '/dev/full', 1: '/dev/null', 2: '/dev/null'}, open_fds(inside.pid)
+
+
+@case('no error text goes into a file that took the place of a closed stderr')
+def _(root):
+    setup(root, 'alice containers=2 descendants=1')
+    for closed in ((2,), (0, 1, 2)):
+        assert enter(root, 'web', ['/nowhere'], closed=closed).code == 127
+        assert helper(root, 'release', 'web', closed=closed).code == 0
+
+
+@cases([('exit status', ['/bin/sh', '-c', 'exit 7'], 7), ('a signal', ['/bin/sh', '-c', 'kill -9 $$'], -9),
+        ('127: not found', ['/no/such/program'], 127), ('126: not executable', ['/etc/passwd'], 126)])
+def _(root, command, code):
+    setup(root, 'alice containers=2')
+    assert enter(root, 'web', command).code == code
+
+
+@case('the command is looked up in the PATH of the caller')
+def _(root):
+    setup(root, 'alice containers=2')
+    root.write(f'{root.tmp}/mycommand', '#!/bin/sh\necho mine', mode=0o755)
+    assert enter(root, 'web', ['mycommand'], env={'PATH': root.tmp}).out == 'mine\n'
+
+
+# --- privilege ------------------------------------------------------------------------------
+
+@case('the command has no capability, no id but the caller\'s, and no fd of a cgroup file')
+def _(root):
+    setup(root, V1_LIMITS if cgroups.v1 else 'alice containers=2')
+    inside = running(root, 'web')
+    wait_for(lambda: os.readlink(f'/proc/{inside.pid}/exe').endswith('sleep'), 'sleep')
+    status = status_of(inside.pid)
+    assert status['Uid'].split() == [str(root.alice.uid)] * 4 and status['Gid'].split() == [str(root.alice.gid)] * 4
+    assert all(int(status[cap], 16) == 0 for cap in ('CapPrm', 'CapEff', 'CapInh', 'CapAmb')), status
+    assert sorted(open_fds(inside.pid)) == [0, 1, 2], open_fds(inside.pid)
+
+
+KEPT = sum(1 << number for number in (0, 1, CAP['setuid'], CAP['audit_write']))
+
+
+@case('while it works: four capabilities permitted, effective only in brackets, all uids root, undumpable')
+def _(root):
+    setup(root, V1_LIMITS if cgroups.v1 else 'alice containers=2')
+    seen = []
+
+    def look(stop):
+        status = status_of(stop.pid)
+        seen.append((stop.number, int(status['CapPrm'], 16), int(status['CapEff'], 16), status['Uid'].split()[0]))
+    child = spawn([root.program('userns-cgroup'), 'enter', 'web', '--', '/bin/true'], root.alice, traced=True)
+    assert trace(child, look).code == 0
+    dropped = next(i for i, s in enumerate(seen) if s[1] == KEPT)
+    mkdirat = [s for s in seen if s[0] == 258]
+    assert mkdirat and all(s[1:] == (KEPT, 0, '0') for s in mkdirat), mkdirat
+    allowed = {0, 1 << 1, 1 << CAP['audit_write'], 1 << 0 | 1 << 1, 1 << CAP['setuid']}
+    assert {s[2] for s in seen[dropped:]} <= allowed, seen
+    raised = {s[0] for s in seen[dropped:] if s[2]}
+    names = {'capget': 125, 'capset': 126, 'openat2': 437, 'fchownat': 260, 'unlinkat': 263, 'setresuid': 117,
+             'socket': 41, 'fcntl': 72, 'sendto': 44, 'readlink': 89, 'poll': 7, 'recvfrom': 45, 'close': 3}
+    assert raised <= set(names.values()), raised - set(names.values())
+    last = [s for s in seen if s[0] == SYSCALL['execve']][0]
+    assert last[1:] == (0, 0, str(root.alice.uid)), last
+
+
+@case('a refusal is reported without any capability')
+def _(root):
+    setup(root, 'bob containers=2')
+    caps = []
+    child = spawn([root.program('userns-cgroup'), 'enter', 'web', '--', '/bin/true'], root.alice, traced=True)
+    done = trace(child, lambda s: caps.append(status_of(s.pid)['CapPrm']) if (s.number, s.args[0]) == (1, 2) else None)
+    assert done.code == 125 and caps and all(int(c, 16) == 0 for c in caps), (done, caps)
+
+
+@case('the caller can neither stop, kill nor look into it while it holds privilege')
+def _(root):
+    setup(root, 'alice containers=2')
+    tried = []
+
+    def look(stop):
+        if stop.number != 258:  # mkdirat
+            return
+        script = (f'kill -STOP {stop.pid} && echo stopped; kill -KILL {stop.pid} && echo killed; '
+                  f'cat /proc/{stop.pid}/environ && echo read; ls /proc/{stop.pid}/fd && echo listed')
+        tried.append(root.run(['/bin/sh', '-c', script], root.alice))
+    child = spawn([root.program('userns-cgroup'), 'enter', 'web', '--', '/bin/true'], root.alice, traced=True)
+    assert trace(child, look).code == 0
+    assert tried and all(t.out == '' for t in tried), tried
+
+
+@case('every signal is blocked while it works, so that no key of a terminal stops it')
+def _(root):
+    setup(root, 'alice containers=2')
+    masks = []
+    child = spawn([root.program('userns-cgroup'), 'enter', 'web', '--', '/bin/true'], root.alice, traced=True)
+    assert trace(child, lambda s: masks.append(status_of(s.pid)['SigBlk']) if s.number == 258 else None).code == 0
+    for number in (signal.SIGTSTP, signal.SIGINT, signal.SIGHUP, signal.SIGTTOU, signal.SIGALRM, signal.SIGXCPU):
+        assert masks and all(int(m, 16) >> (number - 1) & 1 for m in masks), (number, masks)
+
+
+@case('without the setuid bit, on nosuid or under no_new_privs it says so (PR-MISSING)')
+def _(root):
+    setup(root, 'alice containers=2')
+    plain = root.copy_program(root.program('userns-cgroup'), f'{root.tmp}/userns-cgroup', None)
+    refused(root.run([plain, 'enter', 'web', '--', '/bin/true'], root.alice), 'PR-MISSING', 'setuid bit')
+    refused(enter(root, 'web', ['/bin/true'], no_new_privs=True), 'PR-MISSING', 'no_new_privs')
+
+
+@case('root may use it, too')
+def _(root):
+    setup(root, 'root containers=2')
+    done = root.run([root.program('userns-cgroup'), 'enter', 'web', '--', '/usr/bin/id', '-u'])
+    assert done.code == 0 and done.out == '0\n', done
+    assert root.run([root.program('userns-cgroup'), 'release', 'web']).code == 0
+
+
+# --- what the kernel then holds -------------------------------------------------------------
+
+@case('the user can raise no limit, make no sibling and move nothing out')
+def _(root):
+    setup(root, V1_LIMITS if cgroups.v1 else 'alice containers=2')
+    inside = running(root, 'web')
+    writable = ['/bin/sh', '-c', 'for f; do [ -w "$f" ] && echo "$f"; done; true', 'sh']
+    places = [node(root.alice), cgroups.v2] + [f'{path}/userns-{root.alice.uid}' for path in cgroups.v1.values()]
+    files = [f'{place}/{name}' for place in places if os.path.isdir(place) for name in os.listdir(place)] + places
+    files = [f for f in files if not f.endswith('/web')]
+    assert len(files) > 30
+    assert root.run([*writable, *files], root.alice).out == ''
+    for where in (cgroups.v2, node(root.alice)):
+        done = root.run(['/bin/sh', '-c', f'echo {inside.pid} > {where}/cgroup.procs'], root.alice)
+        assert done.code != 0 and inside.pid in pids_of(root.alice, 'web'), done
+
+
+@case("no process can be moved in from outside, nor between users, nor between one user's containers")
+def _(root):
+    setup(root, '* containers=2')
+    mine, his, other = running(root, 'web'), running(root, 'web', root.bob), running(root, 'db')
+    outside = spawn(SLEEP, root.alice)
+    box = f'{node(root.alice)}/web/cgroup.procs'
+    for user, pid in ((root.alice, outside.pid), (root.bob, his.pid), (root.alice, other.pid)):
+        done = root.run(['/bin/sh', '-c', f'echo {pid} > {box}'], user)
+        assert done.code != 0, (done, pid)
+    assert pids_of(root.alice, 'web') == [mine.pid]
+
+
+@case('inside, the user makes leaves and moves his processes without help')
+def _(root):
+    setup(root, 'alice containers=2')
+    box = f'{node(root.alice)}/web'
+    done = enter(root, 'web', ['/bin/sh', '-c', f'mkdir {box}/payload; sleep 60 & echo $! > {box}/payload/cgroup.procs; '
+                                                f'grep -qx $! {box}/payload/cgroup.procs && echo moved; '
+                                                f'echo 1 > {box}/payload/cgroup.kill; wait; rmdir {box}/payload && echo gone'])
+    assert done.code == 0 and done.out == 'moved\ngone\n', done
+
+
+main()
