@@ -8,6 +8,9 @@
 namespace userns::frontend {
 namespace {
 
+// As many lines of a map, each of three ten-digit numbers, always fit into what the kernel takes.
+constexpr std::size_t kMostAutoExtents = kMaxMapBytes / 33;
+
 // The first kAutoBlock ids of `ranges`, from inside id 0 on. Outside id 0 is left out unless the
 // caller may map it: no policy gives it away.
 std::vector<Extent> first_block(std::span<const IdRange> ranges, bool privileged) {
@@ -17,9 +20,9 @@ std::vector<Extent> first_block(std::span<const IdRange> ranges, bool privileged
     const std::uint64_t skipped = range.first() == 0 && !privileged ? 1 : 0;
     const std::uint64_t count = std::min(range.count() - skipped, kAutoBlock - inside);
     const auto extent = Extent::make(inside, range.first() + skipped, count);
-    if (extent && extents.size() < kMaxExtents) extents.push_back(*extent);
+    if (extent && extents.size() < kMostAutoExtents) extents.push_back(*extent);
     if (extent) inside += count;
-    if (inside == kAutoBlock) break;
+    if (inside == kAutoBlock || extents.size() == kMostAutoExtents) break;
   }
   return extents;
 }

@@ -75,7 +75,7 @@ std::string why_unreachable(const std::string& path) {
     if (::stat(part.c_str(), &facts) != 0) return errno == ENOENT ? cat("; ", quoted(part), " does not exist") : "";
     if (end == std::string::npos) return {};
     if (S_ISDIR(facts.st_mode) && ::faccessat(AT_FDCWD, part.c_str(), X_OK, AT_EACCESS) != 0)
-      return cat("; the directory ", quoted(part), " (owner ", facts.st_uid, ", mode ", octal(facts.st_mode & 07777U),
+      return cat("; the directory ", quoted(part), " (mode ", octal(facts.st_mode & 07777U),
                  ") may not be searched by this user: chmod o+x it, or move the tree");
   }
 }

@@ -18,7 +18,7 @@ enum class PlaceKind : unsigned char { kDirectory, kFile };
 Result<Fd> place_inside(const Fd& root, const std::string& path, PlaceKind kind);
 
 // Why the caller cannot reach `path`: the first directory on the way that is missing or may not be
-// searched, with its owner and mode; empty where none is in the way. For messages only.
+// searched, with its mode; empty where none is in the way. For messages only.
 std::string why_unreachable(const std::string& path);
 
 }  // namespace userns::frontend

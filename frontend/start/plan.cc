@@ -49,8 +49,7 @@ Result<std::vector<IdRange>> own_namespace_ids(const char* path) {
   return ranges;
 }
 
-// What auto needs to know: the caller's subordinate ids or, for the root of a container, whatever
-// the container has.
+// What auto takes from.
 struct Found {
   std::string name;
   SubidRanges uids;
@@ -59,8 +58,7 @@ struct Found {
   std::vector<IdRange> own_gids;
 };
 
-Result<Found> find_for_auto(bool privileged) {
-  Found found;
+Result<void> find_delegated(Found& found) {
   const Uid uid{::getuid()};
   auto name = login_name(uid);
   if (!name) return std::unexpected(name.error());
@@ -71,18 +69,27 @@ Result<Found> find_for_auto(bool privileged) {
   auto gids = find_subids(IdKind::kGid, found.name, uid);
   if (!gids) return std::unexpected(gids.error());
   found.gids = std::move(*gids);
-  if (!privileged) return found;
-  auto own_uids = own_namespace_ids("/proc/self/uid_map");
-  auto own_gids = own_namespace_ids("/proc/self/gid_map");
-  if (!own_uids) return std::unexpected(own_uids.error());
-  if (!own_gids) return std::unexpected(own_gids.error());
-  found.own_uids = std::move(*own_uids);
-  found.own_gids = std::move(*own_gids);
+  return {};
+}
+
+// The root of a container owns all there is in it. Subid files in there speak of ids that may not exist,
+// and, where they are the host's, belong to nobody.
+Result<Found> find_for_auto(bool privileged) {
+  Found found;
+  if (privileged) {
+    auto own_uids = own_namespace_ids("/proc/self/uid_map");
+    if (!own_uids) return std::unexpected(own_uids.error());
+    auto own_gids = own_namespace_ids("/proc/self/gid_map");
+    if (!own_gids) return std::unexpected(own_gids.error());
+    found.own_uids = std::move(*own_uids);
+    found.own_gids = std::move(*own_gids);
+    if (!found.own_uids.empty()) return found;
+  }
+  if (auto delegated = find_delegated(found); !delegated) return std::unexpected(delegated.error());
   return found;
 }
 
 AutoSource source_of(const SubidRanges& subids, const std::vector<IdRange>& own) {
-  // Inside a container its root owns all there is; subid files in there speak of ids that may not exist.
   if (!own.empty()) return {.ranges = own, .name = "this user namespace"};
   return {.ranges = subids.owned.ranges(), .name = subids.source};
 }

@@ -85,8 +85,7 @@ std::string Relay::read_into(Flow& flow) {
   if (got > 0) flow.pending.assign(chunk, static_cast<std::size_t>(got));
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return flow.pending;
   // The master stays open: the command's output still comes through it.
-  if (flow.inward && flow.to == master_.get()) flow.pending.assign(1, kEndOfInput);
-  if (!flow.pending.empty()) write_out(flow);
+  if (flow.inward && flow.to == master_.get()) input_ended_ = true;
   end(flow);
   return {};
 }
@@ -113,6 +112,10 @@ void Relay::drain() {
         break;
     }
   }
+}
+
+void Relay::repeat_end_of_input() const {
+  if (input_ended_) (void)!::write(master_.get(), &kEndOfInput, 1);
 }
 
 void Relay::resume() {

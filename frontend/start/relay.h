@@ -43,6 +43,10 @@ class Relay {
   std::string move(std::span<const pollfd> polled);
   // After the command's end: what it has written so far is still handed out.
   void drain();
+  // Input has ended, and the command's terminal is to be told so again and again: a reader that comes later
+  // or changes the terminal's mode would miss it.
+  [[nodiscard]] bool repeats_end_of_input() const { return input_ended_; }
+  void repeat_end_of_input() const;
   void resume();  // the caller's terminal is ours again
   void copy_window_size() const;
 
@@ -55,6 +59,7 @@ class Relay {
   std::vector<Flow> flows_;
   std::array<Fd, 3> far_ends_;
   Fd master_;
+  bool input_ended_ = false;  // into a terminal
 };
 
 }  // namespace userns::frontend

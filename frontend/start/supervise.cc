@@ -24,6 +24,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kEndOfInputEvery = 50;  // ms
 constexpr std::size_t kLargestStatus = 64UL << 10U;
 
 bool in_set(std::string_view status, std::string_view field, int number) {
@@ -68,11 +69,13 @@ class Supervisor {
     if (polled_[1].revents != 0)
       while (const auto number = signals_.next()) take(*number);
     judge_typed(relay_.move(std::span(polled_).subspan(2)));
+    relay_.repeat_end_of_input();
     if (deadline_ && Clock::now() >= *deadline_) give_up();
     return false;
   }
 
   [[nodiscard]] int time_left() const {
+    if (relay_.repeats_end_of_input()) return kEndOfInputEvery;
     if (!deadline_) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
     return left < 0 ? 0 : static_cast<int>(std::min<long>(left, 60'000));

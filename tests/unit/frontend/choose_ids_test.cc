@@ -1,0 +1,170 @@
+#include "frontend/start/choose_ids.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace userns::frontend {
+namespace {
+
+std::vector<IdRange> ranges(std::initializer_list<std::pair<std::uint64_t, std::uint64_t>> list) {
+  std::vector<IdRange> all;
+  for (const auto& [first, count] : list) all.push_back(*IdRange::make(first, count));
+  return all;
+}
+
+struct Caller {
+  std::vector<IdRange> uids;
+  std::vector<IdRange> gids;
+  bool privileged = false;
+
+  [[nodiscard]] Result<ChosenIds> choose(const Spec& spec) const {
+    return choose_ids(spec, {.uid = 1000,
+                             .gid = 1001,
+                             .privileged = privileged,
+                             .caller_name = "alice",
+                             .uids = {.ranges = uids, .name = "/etc/subuid"},
+                             .gids = {.ranges = gids, .name = "/etc/subgid"}});
+  }
+};
+
+Spec with(std::vector<MapWish> wishes) {
+  Spec spec;
+  spec.mapping = std::move(wishes);
+  return spec;
+}
+MapWish wish(MapWish::Which which, std::uint64_t inside, std::uint64_t outside, std::uint64_t count) {
+  return {which, *Extent::make(inside, outside, count)};
+}
+
+TEST(AutoIds, TakeOneBlockFromTheFirstRange) {
+  const auto ids = Caller{ranges({{100000, 1000000}}), ranges({{200000, 65536}})}.choose({});
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents, std::vector{*Extent::make(0, 100000, 65536)});
+  EXPECT_EQ(ids->gids.extents, std::vector{*Extent::make(0, 200000, 65536)});
+  EXPECT_EQ(ids->uids.writer, MapWriter::kHelper);
+  EXPECT_FALSE(ids->deny_setgroups);
+}
+
+TEST(AutoIds, FillTheBlockFromSeveralRanges) {
+  const auto ids = Caller{ranges({{100000, 10}, {200000, 100000}}), ranges({{5, 1}})}.choose({});
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents, (std::vector{*Extent::make(0, 100000, 10), *Extent::make(10, 200000, 65526)}));
+  EXPECT_EQ(ids->gids.extents, std::vector{*Extent::make(0, 5, 1)});
+}
+
+TEST(AutoIds, LeaveOutsideRootAlone) {
+  const auto ids = Caller{ranges({{0, 5}}), ranges({{0, 1}, {7, 1}})}.choose({});
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents, std::vector{*Extent::make(0, 1, 4)});
+  EXPECT_EQ(ids->gids.extents, std::vector{*Extent::make(0, 7, 1)});
+}
+
+TEST(AutoIds, OfAContainersRootAreWhatTheContainerHas) {
+  const auto ids = Caller{ranges({{0, 65536}}), ranges({{0, 65536}}), true}.choose({});
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents, std::vector{*Extent::make(0, 0, 65536)});
+  EXPECT_EQ(ids->uids.writer, MapWriter::kSelf);
+  EXPECT_FALSE(ids->deny_setgroups);
+}
+
+TEST(AutoIds, AreNeverMadeUp) {
+  const auto ids = Caller{}.choose({});
+  ASSERT_FALSE(ids);
+  EXPECT_NE(ids.error().text.find("alice has no subordinate ids in /etc/subuid"), std::string::npos);
+  EXPECT_NE(ids.error().text.find("--map-self"), std::string::npos);
+  const auto no_gids = Caller{ranges({{100000, 1}}), {}}.choose({});
+  ASSERT_FALSE(no_gids);
+  EXPECT_NE(no_gids.error().text.find("/etc/subgid"), std::string::npos);
+}
+
+TEST(AutoIds, StayBelowWhatTheKernelTakes) {
+  std::vector<IdRange> many;
+  for (std::uint64_t i = 0; i < 1000; ++i) many.push_back(*IdRange::make(4000000000 + i * 10, 2));
+  const auto ids = Caller{many, many}.choose({});
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents.size(), 124U);
+  EXPECT_TRUE(ids->uids.has(247) && !ids->uids.has(248));
+}
+
+TEST(OwnId, NeedsNoHelperAndDeniesSetgroups) {
+  Spec spec;
+  spec.mapping = MapSelf{};
+  const auto ids = Caller{}.choose(spec);
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents, std::vector{*Extent::make(0, 1000, 1)});
+  EXPECT_EQ(ids->gids.extents, std::vector{*Extent::make(0, 1001, 1)});
+  EXPECT_EQ(ids->uids.writer, MapWriter::kSelf);
+  EXPECT_TRUE(ids->deny_setgroups);
+}
+
+TEST(OwnId, CanHaveAnotherNumberInside) {
+  Spec spec;
+  spec.mapping = MapSelf{};
+  spec.uid = 7;
+  spec.gid = 8;
+  const auto ids = Caller{}.choose(spec);
+  ASSERT_TRUE(ids);
+  EXPECT_TRUE(ids->uids.has(7) && !ids->uids.has(0) && ids->gids.has(8));
+}
+
+TEST(MapsByHand, AreTakenAsTheyAre) {
+  const auto ids =
+      Caller{}.choose(with({wish(MapWish::Which::kBoth, 0, 100000, 1), wish(MapWish::Which::kUid, 1000, 1000, 1),
+                            wish(MapWish::Which::kGid, 5, 50, 5)}));
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents, (std::vector{*Extent::make(0, 100000, 1), *Extent::make(1000, 1000, 1)}));
+  EXPECT_EQ(ids->gids.extents, (std::vector{*Extent::make(0, 100000, 1), *Extent::make(5, 50, 5)}));
+  EXPECT_EQ(ids->uids.writer, MapWriter::kHelper);
+}
+
+TEST(MapsByHand, OfOnesOwnIdAloneNeedNoHelperPerKind) {
+  const auto ids =
+      Caller{}.choose(with({wish(MapWish::Which::kUid, 0, 100000, 9), wish(MapWish::Which::kGid, 0, 1001, 1)}));
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.writer, MapWriter::kHelper);
+  EXPECT_EQ(ids->gids.writer, MapWriter::kSelf);
+  EXPECT_TRUE(ids->deny_setgroups);
+}
+
+TEST(MapsByHand, MayLeaveAKindOut) {
+  const auto ids = Caller{}.choose(with({wish(MapWish::Which::kUid, 0, 100000, 9)}));
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->gids.writer, MapWriter::kNobody);
+  EXPECT_FALSE(ids->deny_setgroups);
+}
+
+TEST(MapsByHand, MayNotOverlap) {
+  const auto ids =
+      Caller{}.choose(with({wish(MapWish::Which::kBoth, 0, 100000, 9), wish(MapWish::Which::kBoth, 8, 200000, 9)}));
+  ASSERT_FALSE(ids);
+  EXPECT_EQ(ids.error().rule, "IM-OVERLAP");
+}
+
+TEST(IdsOfTheCommand, MustBeMapped) {
+  const Caller caller{ranges({{100000, 10}}), ranges({{100000, 10}})};
+  Spec spec;
+  spec.uid = 10;
+  EXPECT_FALSE(caller.choose(spec));
+  spec.uid = 9;
+  EXPECT_TRUE(caller.choose(spec));
+  spec.gid = 10;
+  EXPECT_FALSE(caller.choose(spec));
+  spec.gid = 0;
+  spec.groups = {3, 11};
+  EXPECT_FALSE(caller.choose(spec));
+  spec.groups = {3, 9};
+  EXPECT_TRUE(caller.choose(spec));
+}
+
+TEST(IdsOfTheCommand, HaveNoGroupsWhereTheKernelForbidsThem) {
+  Spec spec;
+  spec.mapping = MapSelf{};
+  spec.groups = {0};
+  const auto ids = Caller{}.choose(spec);
+  ASSERT_FALSE(ids);
+  EXPECT_NE(ids.error().text.find("setgroups(2)"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace userns::frontend
