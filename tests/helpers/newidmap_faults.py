@@ -8,10 +8,11 @@ their names; what `strace -e inject` does, it does by the same means.
 
 import errno
 import itertools
+import os
 import signal
 
-from newidmap import KINDS
-from harness import Result, cases, main, spawn, trace
+from newidmap import KINDS, refused
+from harness import SYSCALL, Result, cases, main, spawn, trace
 
 ERRORS = (errno.EPERM, errno.ENOMEM, errno.EINTR)
 NEVER_FAIL = {231, 12}  # exit_group; brk, which returns a break and no error
@@ -95,6 +96,27 @@ def _(root, kind, outside, owner):
     quiet = [told for at, told in silent if at > main_at - 10 and not told.startswith('write ')]
     assert not quiet, quiet
     return f'{injected} faults in the {len(calls)} calls of a run, {survived} survived'
+
+
+SPEAKING = [('IM-WRITE', SYSCALL['write'], '_map', 'newuidmap'), ('IM-WRITE', SYSCALL['write'], '_map', 'newgidmap'),
+            ('IM-SETGROUPS', SYSCALL['write'], 'setgroups', 'newgidmap'), ('IM-SETGROUPS', SYSCALL['read'], 'setgroups', 'newgidmap'),
+            ('IM-OPEN', SYSCALL['read'], '_map', 'newuidmap'), ('SU-READ', SYSCALL['read'], '/etc/subuid', 'newuidmap'),
+            ('SU-READ', SYSCALL['read'], '/etc/subgid', 'newgidmap'),
+            ('SU-NAME', SYSCALL['read'], '/etc/nsswitch.conf', 'newgidmap')]
+
+
+@cases([(f'{program}: {rule} speaks where the {"write" if number == 1 else "read"} of {what} fails', rule, number, what, program)
+        for rule, number, what, program in SPEAKING])
+def _(root, rule, number, what, program):
+    (kind,) = [kind for kind in KINDS if kind.name == program]
+
+    def fault(stop):
+        if stop.number == number and os.readlink(f'/proc/{stop.pid}/fd/{stop.args[0]}').endswith(what):
+            return Result(-errno.EIO)
+        return None
+    with root.target(root.alice) as target:
+        refused(trace(spawn([kind.program(root), target.pid, 0, kind.own(root.alice), 1], root.alice, traced=True), fault), rule)
+        assert kind.map(target) == []
 
 
 @cases([(f'{kind.name}: a short read at any place is no wrong answer', kind) for kind in KINDS])

@@ -93,6 +93,16 @@ def raw_exec(path, argv, env):
     raise OSError(code, f'exec {path}: {os.strerror(code)}')
 
 
+def build_dir():
+    return os.path.abspath(sys.argv[1])
+
+
+def build_info(name):
+    """What meson knows: 'targets', 'buildoptions'."""
+    with open(os.path.join(build_dir(), 'meson-info', f'intro-{name}.json')) as file:
+        return json.load(file)
+
+
 # --- cases and TAP --------------------------------------------------------------------------
 
 class Skip(Exception):
@@ -565,11 +575,6 @@ SYSCALL = {'read': 0, 'write': 1, 'open': 2, 'close': 3, 'pwrite64': 18, 'sendto
 
 # --- the private root -----------------------------------------------------------------------
 
-def _build_info(build, name):
-    with open(os.path.join(build, 'meson-info', f'intro-{name}.json')) as file:
-        return json.load(file)
-
-
 class Root:
     """The private mount namespace; see the top of this file.
 
@@ -579,7 +584,7 @@ class Root:
 
     def __init__(self, build, privilege=None):
         self.build = os.path.abspath(build)
-        options = {o['name']: o['value'] for o in _build_info(build, 'buildoptions')}
+        options = {o['name']: o['value'] for o in build_info('buildoptions')}
         self.privilege = privilege or options['privilege']
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -590,7 +595,7 @@ class Root:
         self._overlaid = []
         self.overlay('/etc')
         self._programs = {}
-        installed = [(t['filename'][0], t['install_filename'][0]) for t in _build_info(build, 'targets')
+        installed = [(t['filename'][0], t['install_filename'][0]) for t in build_info('targets')
                      if t['type'] == 'executable' and t['installed']]
         # Upper directories first: an overlay would hide one that is below it.
         for there in sorted({_existing(os.path.dirname(path)) for _, path in installed}):

@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+"""The rules of the house: who may include whom, what a helper is made of, and that SECURITY.md says so.
+
+Reads the source tree and the build; changes nothing, needs no root.
+"""
+
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+from harness import build_dir, build_info, case, main, skip
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
+
+# What the front-end may take from common/: mechanism that is not about privilege.
+FRONTEND_MAY = {'caller', 'config', 'fd', 'namespace_fd', 'process', 'protocol', 'report', 'subid_source'}
+# Headers that do I/O, carry locales or throw as a habit; nowhere in trusted code.
+HEAVY = {'iostream', 'fstream', 'sstream', 'istream', 'ostream', 'iomanip', 'locale', 'regex', 'filesystem', 'thread',
+         'future', 'iosfwd', 'print', 'format', 'codecvt'}
+# What policy may use of the standard library: types and algorithms, nothing that reaches outside of the process.
+PURE = {'algorithm', 'array', 'bit', 'bitset', 'charconv', 'climits', 'cmath', 'compare', 'concepts', 'cstddef', 'cstdint',
+        'cstring', 'expected', 'functional', 'initializer_list', 'iterator', 'limits', 'map', 'numeric', 'optional',
+        'ranges', 'set', 'span', 'string', 'string_view', 'tuple', 'type_traits', 'utility', 'variant', 'vector'}
+# DSOs that a program may need, beyond what all may.
+NEEDED_BY_ALL = {'libc.so.6', 'ld-linux-x86-64.so.2', 'libcap.so.2', 'libaudit.so.1', 'libcap-ng.so.0'}
+NEEDED_BY = {'userns-net': {'libmnl.so.0'}}
+# What policy/ may leave to the linker: memory and the ends of broken promises.
+PURE_IMPORTS = re.compile(r'^(mem\w+|str\w+|__mem\w+_chk|__str\w+_chk|operator (new|delete)(\[\])?\(.*|std::__throw_\w+\(.*'
+                          r'|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__cxa_guard_\w+|_Unwind_Resume|__gxx_personality_v0|abort'
+                          r'|userns::.*|std::.*|vtable for .*|typeinfo for .*|guard variable for .*|bcmp)$')
+
+
+def sources(*rooms):
+    """Paths, relative to the top, of the C++ files in these directories."""
+    found = []
+    for room in rooms:
+        for directory, _, names in os.walk(os.path.join(TOP, room)):
+            found += [os.path.relpath(os.path.join(directory, name), TOP) for name in sorted(names)
+                      if name.endswith(('.cc', '.h'))]
+    return found
+
+
+def text_of(path):
+    with open(os.path.join(TOP, path), encoding='utf-8') as file:
+        return file.read()
+
+
+def includes(path):
+    """[('<' or '"', name)]"""
+    return re.findall(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', text_of(path), re.M)
+
+
+def code_lines(path):
+    """Lines that are neither blank nor comment."""
+    text = re.sub(r'/\*.*?\*/', lambda m: '\n' * m[0].count('\n'), text_of(path), flags=re.S)
+    return sum(1 for line in text.splitlines() if line.strip() and not line.strip().startswith('//'))
+
+
+def ours(path):
+    """The project's own headers that a file includes, and the implementations that belong to them."""
+    for kind, name in includes(path):
+        if kind == '"' and os.path.exists(os.path.join(TOP, name)):
+            yield name
+            if os.path.exists(os.path.join(TOP, name[:-2] + '.cc')):
+                yield name[:-2] + '.cc'
+
+
+def closure(starts):
+    """Every file of ours that a program is built from."""
+    found, rest = set(), list(starts)
+    while rest:
+        path = rest.pop()
+        if path not in found:
+            found.add(path)
+            rest += ours(path)
+    return found
+
+
+def helpers():
+    """{program: (its file, its own sources)} of all that is installed with privilege."""
+    found = {}
+    libraries = {}
+    for target in build_info('targets'):
+        files = [os.path.relpath(s, TOP) for group in target['target_sources'] for s in group['sources']]
+        where = os.path.relpath(target['defined_in'], TOP)
+        if where.startswith('helpers/') and target['type'] == 'executable':
+            found[os.path.basename(target['filename'][0])] = (target['filename'][0], files)
+        libraries[target['name']] = files
+    assert len(found) >= 3, found
+    return found
+
+
+def table_rows(heading, columns):
+    """The rows of the table with these column heads, somewhere below a heading of SECURITY.md."""
+    section = re.split(r'^## ', text_of('SECURITY.md'), flags=re.M)
+    (body,) = [part for part in section if part.startswith(heading)]
+    lines = body.splitlines()
+    at = next(i for i, line in enumerate(lines)
+              if [cell.strip() for cell in line.strip('| ').split('|')][:len(columns)] == columns)
+    rows = []
+    for line in lines[at + 2:]:
+        if not line.startswith('|'):
+            break
+        rows.append([cell.strip() for cell in line.strip().strip('|').split('|')])
+    return rows
+
+
+def stated(heading, columns):
+    """{program: row} where the first cell names one or more programs."""
+    return {name.strip(' `'): row for row in table_rows(heading, columns) for name in row[0].split(',')}
+
+
+# --- includes -------------------------------------------------------------------------------
+
+@case('policy/ includes only itself and the pure part of the standard library')
+def _(_root):
+    for path in sources('policy'):
+        for kind, name in includes(path):
+            assert name.startswith('policy/') if kind == '"' else name in PURE, f'{path} includes {name}'
+
+
+@case('common/ includes only itself and policy/, no Boost, no streams, no locale')
+def _(_root):
+    for path in sources('common'):
+        for kind, name in includes(path):
+            if kind == '"':
+                assert name.startswith(('common/', 'policy/')), f'{path} includes {name}'
+            assert name not in HEAVY and not name.startswith(('boost/', 'nlohmann/')), f'{path} includes {name}'
+
+
+@case('a helper includes only itself, common/ and policy/, no Boost, no streams, no locale')
+def _(_root):
+    for path in sources('helpers'):
+        own = '/'.join(path.split('/')[:2]) + '/'
+        for kind, name in includes(path):
+            if kind == '"':
+                assert name.startswith((own, 'common/', 'policy/')), f'{path} includes {name}'
+            assert name not in HEAVY and not name.startswith(('boost/', 'nlohmann/')), f'{path} includes {name}'
+
+
+@case('frontend/ takes from common/ only what is not about privilege, and nothing from helpers/')
+def _(_root):
+    for path in sources('frontend'):
+        for kind, name in includes(path):
+            if name.startswith('common/'):
+                assert name[len('common/'):-2] in FRONTEND_MAY, f'{path} includes {name}'
+            assert not name.startswith(('helpers/', 'tests/')), f'{path} includes {name}'
+            assert name != 'sys/capability.h', f'{path} includes {name}'
+
+
+@case('nothing is included by a relative path')
+def _(_root):
+    for path in sources('policy', 'common', 'helpers', 'frontend'):
+        for kind, name in includes(path):
+            assert '..' not in name and (kind == '<' or '/' in name or os.path.exists(os.path.join(build_dir(), name))
+                                         or name.endswith('_blob.h')), f'{path} includes "{name}"'
+
+
+@case('trusted code neither throws nor catches, and keeps no locale')
+def _(_root):
+    for path in sources('policy', 'common', 'helpers'):
+        for number, line in enumerate(text_of(path).splitlines(), 1):
+            code = re.sub(r'"(\\.|[^"\\])*"', '""', line.split('//')[0])
+            bad = re.search(r'\b(throw|try\s*{|catch\s*\(|dynamic_cast|typeid|setlocale)\b',
+                            code)
+            assert not bad, f'{path}:{number}: {bad[0]}'
+
+
+@case('trusted code runs no other program, but for the caller\'s command in userns-cgroup')
+def _(_root):
+    for path in sources('policy', 'common', 'helpers'):
+        code = re.sub(r'//.*', '', text_of(path))
+        found = re.findall(r'\b(exec[lv]\w*|fexecve|posix_spawn\w*|system|popen)\s*\(', code)
+        assert not found or path == 'common/lent_process.cc', f'{path}: {found}'
+    users = {name for name, (_, own) in helpers().items() if 'common/lent_process.cc' in closure(own)}
+    assert users <= {'userns-cgroup'}, users
+
+
+# --- what is built --------------------------------------------------------------------------
+
+@case('policy/ imports nothing but memory')
+def _(_root):
+    sanitized()
+    archive = os.path.join(build_dir(), 'policy', 'libpolicy.a')
+    listing = subprocess.check_output(['nm', '-C', '-u', archive], text=True)
+    bad = {line.strip()[2:] for line in listing.splitlines()
+           if line.strip().startswith('U ') and not PURE_IMPORTS.match(line.strip()[2:])}
+    assert not bad, sorted(bad)
+
+
+def sanitized():
+    options = {o['name']: o['value'] for o in build_info('buildoptions')}
+    if options['b_sanitize'] != 'none':
+        skip('a sanitizer build imports its runtime; the release build is what is shipped')
+    return options
+
+
+def readelf(*options):
+    return subprocess.check_output(['readelf', '-W', *options], text=True)
+
+
+@case('each helper needs no DSO beyond its allow-list, and searches no path for it')
+def _(_root):
+    sanitized()
+    for name, (path, _) in helpers().items():
+        dynamic = readelf('-d', path)
+        needed = set(re.findall(r'NEEDED.*\[(.*)\]', dynamic))
+        assert needed <= NEEDED_BY_ALL | NEEDED_BY.get(name, set()), (name, needed)
+        assert 'RPATH' not in dynamic and 'RUNPATH' not in dynamic, name
+
+
+@case('each helper is position independent, fully bound before main, without executable stack')
+def _(_root):
+    sanitized()
+    for name, (path, _) in helpers().items():
+        assert 'Type:                              DYN' in readelf('-h', path), name
+        segments, dynamic = readelf('-l', path), readelf('-d', path)
+        assert 'GNU_RELRO' in segments, name
+        assert re.search(r'FLAGS.*BIND_NOW', dynamic) and re.search(r'FLAGS_1.*NOW.*PIE', dynamic), name
+        (stack,) = re.findall(r'GNU_STACK.*', segments)
+        assert ' RW ' in stack and 'RWE' not in stack, (name, stack)
+        assert not re.search(r'LOAD.*\bRWE\b', segments), name
+
+
+@case('each helper is built with stack protector, fortified calls and CET')
+def _(_root):
+    if sanitized()['buildtype'] != 'release':
+        skip('only the release build is fortified')
+    for name, (path, _) in helpers().items():
+        symbols = readelf('--dyn-syms', path)
+        assert '__stack_chk_fail' in symbols, name
+        assert re.search(r'__\w+_chk@', symbols), f'{name} has no fortified call'
+    with open(os.path.join(build_dir(), 'compile_commands.json')) as file:
+        commands = json.load(file)
+    for command in commands:
+        if re.search(r'(^|/)(policy|common|helpers)/', os.path.relpath(os.path.join(command['directory'], command['file']), TOP)):
+            if '/tests/' in os.path.realpath(os.path.join(command['directory'], command['file'])):
+                continue
+            for flag in ('-fstack-clash-protection', '-D_FORTIFY_SOURCE=3', '-fstack-protector-strong',
+                         '-fcf-protection=full', '-fno-exceptions', '-fno-rtti', '-fPI'):
+                assert flag in command['command'], f"{command['file']} is built without {flag}"
+            # Of the whole program only where libc's start files and the static libraries are built so, too: Debian's are not.
+            note = readelf('-n', os.path.join(command['directory'], command['output']))
+            assert 'IBT' in note and 'SHSTK' in note, f"{command['file']} has no CET note"
+
+
+# --- SECURITY.md ----------------------------------------------------------------------------
+
+def documented():
+    """The helpers that SECURITY.md has come to; one that it lacks altogether is the case below."""
+    return {name: what for name, what in helpers().items() if f'`{name}`' in text_of('SECURITY.md')}
+
+
+@case('every helper is in SECURITY.md')
+def _(_root):
+    missing = set(helpers()) - set(documented())
+    if missing == {'userns-cgroup'}:
+        skip('userns-cgroup has no section yet')
+    assert not missing, missing
+
+
+@case('trusted lines of each helper are within the budget that SECURITY.md states')
+def _(_root):
+    notes = []
+    rows = stated('Size of the trusted code', ['program', 'lines', 'budget'])
+    for name, (_, own) in documented().items():
+        files = closure(own)
+        lines = sum(code_lines(path) for path in files)
+        assert name in rows, f'SECURITY.md states no size of {name}; it is {lines} lines'
+        said, budget = int(rows[name][1]), int(rows[name][2])
+        assert lines <= budget, f'{name}: {lines} lines, budget {budget}'
+        assert abs(lines - said) <= 25, f'{name}: {lines} lines, SECURITY.md says {said}'
+        notes.append(f'{name} {lines}')
+    every = set().union(*(closure(own) for _, own in helpers().values()))
+    return ', '.join(notes) + f' trusted lines; all together {sum(code_lines(path) for path in every)}'
+
+
+def functions_with_brackets(path):
+    """[(name of the enclosing function, whether other files can call it)] for each capability bracket in a file."""
+    found, function, local = [], None, False
+    for line in text_of(path).splitlines():
+        if re.match(r'namespace \{', line):
+            local = True
+        elif re.match(r'\}  // namespace$', line):
+            local = False
+        head = re.match(r'[A-Za-z].*?([\w:~]+)\(', line)
+        if head and not line.startswith(('using', 'constexpr', 'static_assert', 'template', '//')):
+            function = head[1]
+        found += [(function, not local)] * line.split('//')[0].count('with_capability(')
+    return found
+
+
+@case('capability brackets of each helper are as many as SECURITY.md lists')
+def _(_root):
+    rows = stated('Privileged operations', ['program', 'brackets', 'which'])
+    for name, (binary, own) in documented().items():
+        linked = subprocess.check_output(['nm', '-C', binary], text=True)
+        brackets = []
+        for path in sorted(closure(own)):
+            if not path.endswith('.cc'):
+                continue
+            for function, public in functions_with_brackets(path):
+                # What the linker threw away is no operation of this program's.
+                if not public or path in own or re.search(rf'\b{re.escape(function.split("::")[-1])}\(', linked):
+                    brackets.append(f'{path}: {function}')
+        assert name in rows, f'SECURITY.md lists no brackets of {name}: {brackets}'
+        assert len(brackets) == int(rows[name][1]), f'{name}: SECURITY.md says {rows[name][1]}, there are {brackets}'
+
+
+def rules_in_code():
+    found = collections.defaultdict(set)
+    for path in sources('policy', 'common', 'helpers'):
+        for rule in re.findall(r'"([A-Z]{2}-[A-Z][A-Z0-9]*)"', text_of(path)):
+            found[rule].add(path)
+    return found
+
+
+def rules_in_document():
+    found = set()
+    for line in text_of('SECURITY.md').splitlines():
+        if line.startswith('|'):
+            found |= set(re.findall(r'\b[A-Z]{2}-[A-Z][A-Z0-9]*\b', line.split('|')[1]))
+    return found
+
+
+def rules_in_tests():
+    found = set()
+    for directory, _, names in os.walk(os.path.join(TOP, 'tests')):
+        for name in names:
+            if name.endswith(('.py', '.cc', '.sh')) and 'arch' not in directory:
+                with open(os.path.join(directory, name), encoding='utf-8') as file:
+                    found |= set(re.findall(r'\b[A-Z]{2}-[A-Z][A-Z0-9]*\b', file.read()))
+    return found
+
+
+@case('every rule of the code stands in SECURITY.md, and every rule there is in the code')
+def _(_root):
+    code, document = rules_in_code(), rules_in_document()
+    if 'userns-cgroup' not in documented():
+        code = {rule: where for rule, where in code.items() if rule[:2] not in ('CG', 'CC') and rule != 'ST-EXEC'}
+    assert not set(code) - document, f'not in SECURITY.md: {sorted(set(code) - document)}'
+    assert not document - set(code), f'in SECURITY.md and not in the code: {sorted(document - set(code))}'
+    return f'{len(code)} rules'
+
+
+@case('every rule of the code is named by a test')
+def _(_root):
+    code, tests = rules_in_code(), rules_in_tests()
+    if 'userns-cgroup' not in documented():
+        tests.add('ST-EXEC')
+    assert not set(code) - tests, f'no test names: {sorted(set(code) - tests)}'
+
+
+@case('every rule that a test names is in the code')
+def _(_root):
+    code = rules_in_code()
+    prefixes = {rule[:3] for rule in code}
+    unknown = {rule for rule in rules_in_tests() if rule[:3] in prefixes} - set(code)
+    # The tests of the error type make up rules of their own.
+    assert not unknown - {'IM-X'}, sorted(unknown)
+
+
+if __name__ == '__main__':
+    main(need_root=False)
