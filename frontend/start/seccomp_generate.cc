@@ -35,10 +35,11 @@ void add_rules(scmp_filter_ctx filter) {
     if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(static_cast<unsigned>(blocked.answer)), call, 0) != 0)
       give_up(blocked.call);
   }
-  for (const auto& blocked : kBlockedIoctls)
-    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, blocked.request)) != 0)
+  for (const auto& blocked : kBlockedIoctls) {
+    const scmp_arg_cmp is_request{1, SCMP_CMP_MASKED_EQ, 0xffffffffU, blocked.request};
+    if (seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, &is_request) != 0)
       give_up("block an ioctl");
+  }
 }
 
 struct Instruction {  // as struct sock_filter
