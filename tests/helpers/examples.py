@@ -128,6 +128,11 @@ def _(root, run_it):
     assert 'etc' in lines and 'new' not in lines and lines[-1] == 'box', lines
 
 
+@example('nested')
+def _(_root, run_it):
+    assert run_it('nested') == '7\n'
+
+
 @example('dry-run')
 def _(_root, run_it):
     out = run_it('dry-run')
