@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -135,8 +136,18 @@ std::vector<char*> pointers_to(const std::vector<std::string>& words) {
   return pointers;
 }
 
+bool has_read_only(const Spec& spec) {
+  const auto is_read_only = [](const MountWish& wish) {
+    const auto* bind = std::get_if<BindWish>(&wish);
+    return bind != nullptr && bind->read_only;
+  };
+  return spec.read_only || std::ranges::any_of(spec.mounts, is_read_only);
+}
+
 // Takes away all that the command is not to have; nothing after this needs privilege.
 Result<void> dress(const Plan& plan) {
+  if (has_read_only(plan.spec))
+    if (auto kept = keep_mount_flags(); !kept) return kept;
   if (plan.spec.seccomp == SeccompMode::kDefault)
     if (auto filtered = install_default_profile(); !filtered) return filtered;
   if (auto become = become_command_user(plan); !become) return become;

@@ -81,9 +81,10 @@ Result<void> set_attributes(const Fd& tree, std::uint64_t attributes) {
 Result<void> make_all_private() {
   mount_attr wanted{};
   wanted.propagation = MS_PRIVATE;
-  if (::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &wanted, sizeof wanted) != 0)
-    return fail_errno("cannot make the mounts private");
-  return {};
+  if (::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &wanted, sizeof wanted) == 0) return {};
+  // Below keep_mount_flags() of an outer container.
+  if (errno == ENOSYS && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0) return {};
+  return fail_errno("cannot make the mounts private");
 }
 
 namespace {

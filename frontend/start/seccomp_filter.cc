@@ -4,18 +4,29 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 
-#include <iterator>
+#include <span>
+#include <string_view>
 
 #include "common/fd.h"
+#include "policy/text.h"
 #include "seccomp_blob.h"
 
 namespace userns::frontend {
 
-Result<void> install_default_profile() {
-  sock_fprog program{.len = std::size(kDefaultProfile), .filter = const_cast<sock_filter*>(kDefaultProfile)};
+namespace {
+
+Result<void> install(std::span<const sock_filter> instructions, std::string_view hint) {
+  sock_fprog program{.len = static_cast<unsigned short>(instructions.size()),
+                     .filter = const_cast<sock_filter*>(instructions.data())};
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
-    return fail_errno("cannot install the system call filter (--seccomp none does without)");
+    return fail_errno(cat("cannot install a system call filter", hint));
   return {};
 }
+
+}  // namespace
+
+Result<void> install_default_profile() { return install(kDefaultProfile, " (--seccomp none does without)"); }
+
+Result<void> keep_mount_flags() { return install(kKeepMountFlags, ", which --read-only and --bind :ro need"); }
 
 }  // namespace userns::frontend

@@ -1,6 +1,7 @@
 // At build time: the default profile (seccomp_profile.h) as a C++ array of BPF, on stdout.
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -58,21 +59,41 @@ std::vector<Instruction> compiled(scmp_filter_ctx filter) {
   return program;
 }
 
-}  // namespace
-
-int main() {
+scmp_filter_ctx empty_filter() {
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   if (filter == nullptr) give_up("begin");
   add_sister_architectures(filter);
   if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0) give_up("ask for a binary tree");
-  add_rules(filter);
-  std::puts(
-      "// Written by seccomp_generate from frontend/start/seccomp_profile.h.\n#pragma once\n\n#include "
-      "<linux/filter.h>\n");
-  std::puts("inline constexpr sock_filter kDefaultProfile[] = {");
+  return filter;
+}
+
+void print(const char* name, scmp_filter_ctx filter) {
+  std::printf("inline constexpr sock_filter %s[] = {\n", name);
   for (const auto& [code, jump_true, jump_false, k] : compiled(filter))
     std::printf("    {%u, %u, %u, %uU},\n", code, jump_true, jump_false, k);
   std::puts("};");
   seccomp_release(filter);
+}
+
+// See keep_mount_flags() in seccomp_filter.h.
+scmp_filter_ctx mount_flags_filter() {
+  const scmp_filter_ctx filter = empty_filter();
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mount), 1,
+                       SCMP_A3(SCMP_CMP_MASKED_EQ, MS_REMOUNT, MS_REMOUNT)) != 0)
+    give_up("block remounting");
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(mount_setattr), 0) != 0) give_up("block mount_setattr");
+  return filter;
+}
+
+}  // namespace
+
+int main() {
+  const scmp_filter_ctx standard = empty_filter();
+  add_rules(standard);
+  std::puts(
+      "// Written by seccomp_generate from frontend/start/seccomp_profile.h.\n#pragma once\n\n#include "
+      "<linux/filter.h>\n");
+  print("kDefaultProfile", standard);
+  print("kKeepMountFlags", mount_flags_filter());
   return 0;
 }
