@@ -67,7 +67,8 @@ Result<std::string> read_cgroup_file(const Fd& dir, const std::string& file) {
 
 Result<void> write_cgroup_file(const Fd& dir, const std::string& file, std::string_view text) {
   const auto opened = open_below(dir, file, O_WRONLY);
-  return opened ? write_once(*opened, text) : std::unexpected(opened.error());
+  const auto written = opened ? write_once(*opened, text) : std::unexpected(opened.error());
+  return written ? written : fail({}, cat("cannot write ", quoted(text), " to ", file), written.error().code);
 }
 
 Result<std::vector<std::string>> child_cgroups(const Fd& dir) {

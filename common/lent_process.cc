@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -43,7 +44,6 @@ Error LentProcess::exec(char** argv) const {
 
 Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
                                           const std::function<Result<std::string>()>& answer) {
-  constexpr std::size_t kLongest = 64UL << 10U;
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
   const pid_t child = ::fork();
@@ -55,11 +55,14 @@ Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
     ::_exit(text && write_all(pipe->write, cat(*text, "\n")) ? 0 : 1);
   }
   pipe->write.reset();
-  auto text = read_all(pipe->read, kLongest);
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
-  if (!text || !text->ends_with('\n')) return fail(rule, "the user database gave no usable answer");
-  text->pop_back();
+  // All that the child said is in the pipe by now.
+  std::string text(PIPE_BUF, '\0');
+  const auto got = ::read(pipe->read.get(), text.data(), text.size());
+  if (got <= 0 || text[static_cast<std::size_t>(got) - 1] != '\n')
+    return fail(rule, "the user database gave no usable answer");
+  text.resize(static_cast<std::size_t>(got) - 1);
   return text;
 }
 

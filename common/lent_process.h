@@ -37,7 +37,7 @@ class LentProcess {
 };
 
 // What `answer` returns, asked in a forked child that has no privilege, no environment and cwd / (NSS modules run
-// there). At most 64 KiB. Fails with `rule` where the child did not end well.
+// there). Shorter than PIPE_BUF. Fails with `rule` where the child did not end well.
 Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
                                           const std::function<Result<std::string>()>& answer);
 
