@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Runs guest/NAME.py in a booted Debian into which this build was installed: booted.py BUILD_DIR NAME SECONDS.
+
+The image is kept in BUILD_DIR/guest. Where there can be no guest, every case is a skip that says why.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from vm import Image  # noqa: E402
+
+
+def install(build, payload):
+    """The build as `meson install` lays it out, setuid bits and all, and the test itself."""
+    subprocess.run(['meson', 'install', '-C', build, '--no-rebuild', '--destdir', payload + '/root'], check=True,
+                   stdout=subprocess.DEVNULL)
+    shutil.copytree(HERE + '/../lib', payload + '/lib')
+    shutil.copytree(HERE + '/guest', payload + '/guest')
+
+
+def main():
+    build, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    image = Image(os.path.join(build, 'guest'))
+    why = image.why_not()
+    if why:
+        with open(f'{HERE}/guest/{name}.py') as file:
+            sentences = re.findall(r"^@case\((['\"])(.*)\1\)$", file.read(), re.M)
+        print(f'1..{len(sentences)}')
+        for number, (_, sentence) in enumerate(sentences, 1):
+            print(f'ok {number} - {sentence} # SKIP {why}')
+        return 0
+    image.build(lambda text: print('#', text, flush=True))
+    with tempfile.TemporaryDirectory() as payload:
+        os.chmod(payload, 0o755)
+        install(build, payload)
+        with open(payload + '/run', 'w') as file:
+            file.write(f'#!/bin/sh\ncp -a root/. / && systemctl daemon-reload && exec python3 guest/{name}.py .\n')
+        os.chmod(payload + '/run', 0o755)
+        status = image.run(payload, lambda line: print(line, flush=True), seconds)
+    return 1 if status is None else status
+
+
+sys.exit(main())
