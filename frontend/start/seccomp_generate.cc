@@ -20,13 +20,13 @@ using namespace userns::frontend;
   std::exit(1);
 }
 
-// The other system call tables that programs of this machine may use. Any left out would be killed.
-void add_sister_architectures(scmp_filter_ctx filter) {
+// The other system call table that programs of this machine may use. Any that is left out (x32) is answered
+// as by a kernel without it.
+void add_sister_architecture(scmp_filter_ctx filter) {
   const std::uint32_t native = seccomp_arch_native();
-  if (native == SCMP_ARCH_X86_64)
-    for (const unsigned sister : {static_cast<unsigned>(SCMP_ARCH_X86), static_cast<unsigned>(SCMP_ARCH_X32)})
-      if (seccomp_arch_add(filter, sister) != 0) give_up("add an architecture");
+  if (native == SCMP_ARCH_X86_64 && seccomp_arch_add(filter, SCMP_ARCH_X86) != 0) give_up("add an architecture");
   if (native == SCMP_ARCH_AARCH64 && seccomp_arch_add(filter, SCMP_ARCH_ARM) != 0) give_up("add an architecture");
+  if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) != 0) give_up("answer other calls");
 }
 
 void add_rules(scmp_filter_ctx filter) {
@@ -62,7 +62,7 @@ std::vector<Instruction> compiled(scmp_filter_ctx filter) {
 scmp_filter_ctx empty_filter() {
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   if (filter == nullptr) give_up("begin");
-  add_sister_architectures(filter);
+  add_sister_architecture(filter);
   if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0) give_up("ask for a binary tree");
   return filter;
 }
