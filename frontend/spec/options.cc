@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "frontend/spec/nearest.h"
+#include "frontend/spec/net.h"
 #include "frontend/spec/values.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
@@ -97,6 +98,11 @@ Result<void> take_share(Draft& draft, std::string_view text) {
   draft.share |= *flags;
   return {};
 }
+Result<void> take_net(Draft& draft, std::string_view text) {
+  auto wish = parse_net(text);
+  if (!wish) return std::unexpected(wish.error());
+  return add_net(draft.net, std::move(*wish));
+}
 Result<void> take_tmpfs(Draft& draft, std::string_view text) {
   auto path = parse_path(text);
   if (!path) return std::unexpected(path.error());
@@ -140,9 +146,10 @@ constexpr std::array kOptions{
 
     Option{"unshare", "LIST", kNamespaces, kMany, "only these: mount,pid,ipc,uts,net,cgroup,time or all", take_unshare},
     Option{"share", "LIST", kNamespaces, kMany, "all but these (and time, which isolates nothing)", take_share},
-    Option{
-        "net", "NET", kNamespaces, kOnce, "none (default: loopback only) | host",
-        [](Draft& d, Text t) { return choose(t, {"none", "host"}, {NetWish(NetNone{}), NetWish(NetHost{})}, d.net); }},
+    Option{"net", "NET", kNamespaces, kMany, "none (default) | host | user | auto | bridge=BR[,address=CIDR,...]",
+           [](Draft& d, Text t) { return take_net(d, t); }},
+    Option{"publish", "HOST:PORT", kNamespaces, kMany, "a port of the host's leads to one inside (--net user)",
+           [](Draft& d, Text t) { return add(parse_publish(t), d.spec.publish); }},
     Option{"hostname", "NAME", kNamespaces, kOnce, "the host name inside",
            [](Draft& d, Text t) { return put(parse_hostname(t), d.spec.hostname); }},
 
@@ -280,9 +287,9 @@ Result<void> finish_namespaces(Draft& draft) {
   constexpr std::uint64_t kNet = CLONE_NEWNET;
   std::uint64_t flags = draft.unshare.value_or(kDefaultNamespaces) & ~draft.share;
   if (draft.net) {
-    const bool wants_own = std::holds_alternative<NetNone>(*draft.net);
+    const bool wants_own = !std::holds_alternative<NetHost>(*draft.net);
     if (wants_own && ((draft.share & kNet) != 0 || (draft.unshare && (flags & kNet) == 0)))
-      return fail({}, "--net none needs a network namespace, and --share or --unshare leaves it out: drop one of them");
+      return fail({}, "this --net needs a network namespace, and --share or --unshare leaves it out: drop one of them");
     if (!wants_own && ((draft.unshare.value_or(0) & kNet) != 0))
       return fail({}, "--net host is the caller's network, and --unshare asks for another: drop one of them");
     flags = wants_own ? flags | kNet : flags & ~kNet;
@@ -291,7 +298,8 @@ Result<void> finish_namespaces(Draft& draft) {
     draft.spec.net = NetHost{};
   }
   draft.spec.namespaces = flags | CLONE_NEWUSER;
-  return {};
+  auto* const bridges = std::get_if<NetBridges>(&draft.spec.net);
+  return bridges != nullptr ? name_nics(*bridges) : Result<void>{};
 }
 
 // What contradicts itself whatever the system is like.
@@ -301,6 +309,11 @@ Result<void> check(const Spec& spec) {
     return fail({}, "--rootfs, --read-only, --overlay, --bind and --tmpfs need a mount namespace: do not share mount");
   if (lacks(CLONE_NEWUTS) && spec.hostname) return fail({}, "--hostname needs a uts namespace: do not share uts");
   if (lacks(CLONE_NEWPID) && spec.init) return fail({}, "--init is process 1 of a pid namespace: do not share pid");
+  if (std::holds_alternative<NetBridges>(spec.net) && !spec.publish.empty())
+    return fail(
+        {}, "--publish: on a bridge the container has an address of its own, and its ports are open there; drop it");
+  if ((std::holds_alternative<NetNone>(spec.net) || std::holds_alternative<NetHost>(spec.net)) && !spec.publish.empty())
+    return fail({}, "--publish leads into a network of the container's own: give --net user, too");
   if (spec.read_only && spec.overlay)
     return fail({}, "--read-only forbids changes and --overlay throws them away: give one of them");
   return {};

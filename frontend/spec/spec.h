@@ -5,6 +5,7 @@
 // system: whether an id is delegated or a directory exists is found out by make_plan().
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -42,9 +43,38 @@ struct TmpfsWish {
 using MountWish = std::variant<BindWish, TmpfsWish>;
 
 // --- network --------------------------------------------------------------------------------
-struct NetNone {};                               // a namespace of its own with only loopback, up
-struct NetHost {};                               // the caller's network namespace
-using NetWish = std::variant<NetNone, NetHost>;  // bridge, user and auto join here
+struct IpAddress {
+  int family = 0;                        // AF_INET or AF_INET6
+  std::array<std::uint8_t, 16> bytes{};  // in network order; the first 4 with AF_INET
+};
+struct IpSubnet {
+  IpAddress address;
+  std::uint8_t prefix = 0;  // bits
+};
+// A NIC on a bridge of the host's. Without an address it is for a DHCP client inside.
+struct NicWish {
+  std::string bridge;
+  std::string name;  // inside; never empty in a finished Spec
+  std::vector<IpSubnet> addresses;
+  std::vector<IpAddress> gateways;
+  std::string mac;        // empty: what userns-net computes
+  std::uint32_t mtu = 0;  // 0: what the administrator set
+};
+struct NetNone {};  // a namespace of its own with only loopback, up
+struct NetHost {};  // the caller's network namespace
+struct NetBridges {
+  std::vector<NicWish> nics;  // at least one
+};
+struct NetUser {};  // connections made by a process of the caller's (pasta, slirp4netns)
+struct NetAuto {};  // the first of: a bridge that policy grants, user, none
+using NetWish = std::variant<NetNone, NetHost, NetBridges, NetUser, NetAuto>;
+
+// A port of the host's that leads to one of the container's.
+struct PublishWish {
+  std::uint16_t host = 0;
+  std::uint16_t container = 0;
+  bool udp = false;
+};
 
 // --- the rest -------------------------------------------------------------------------------
 struct EnvWish {
@@ -70,6 +100,7 @@ struct Spec {
   // CLONE_NEW* flags. CLONE_NEWUSER is always in.
   std::uint64_t namespaces = 0;
   NetWish net = NetNone{};
+  std::vector<PublishWish> publish;
 
   std::string rootfs;             // empty: the host's own tree
   bool read_only = false;         // of the root file system

@@ -20,6 +20,7 @@
 #include "frontend/start/identity.h"
 #include "frontend/start/init.h"
 #include "frontend/start/mounts.h"
+#include "frontend/start/net_inside.h"
 #include "frontend/start/pty.h"
 #include "frontend/start/run.h"
 #include "frontend/start/seccomp_filter.h"
@@ -84,6 +85,7 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
   const auto umask = ::umask(022);
   if (auto become = become_setup_user(plan); !become) return become;
   if (auto followed = follow_into_death(plan, inheritance); !followed) return followed;
+  if (auto connected = configure_nics(plan.spec.net); !connected) return connected;
   if (has(plan, CLONE_NEWNS))
     if (auto built = build_mounts(plan, std::move(sources)); !built) return built;
   ::umask(umask);

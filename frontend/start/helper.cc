@@ -15,29 +15,33 @@ namespace {
 constexpr std::size_t kLongestComplaint = 2000;
 
 // In the child of a vfork(2): shares all memory with us, so nothing but system calls. Returns errno.
-int become(const char* path, const char* name, char* const* words, int errors) {
+int become(const char* path, const char* name, char* const* words, int errors, int output) {
   char* const no_environment[] = {nullptr};
   sigset_t none;
   ::sigemptyset(&none);
-  if (::dup2(errors, STDERR_FILENO) < 0 || ::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return errno;
+  if (::dup2(errors, STDERR_FILENO) < 0 || (output >= 0 && ::dup2(output, STDOUT_FILENO) < 0) ||
+      ::sigprocmask(SIG_SETMASK, &none, nullptr) != 0)
+    return errno;
   ::execve(path, words, no_environment);
   if (errno == ENOENT) ::execvpe(name, words, no_environment);
   return errno;
 }
 
 // posix_spawn(3) does the same, with 130 system calls more: it resets every signal.
-Result<pid_t> spawn(const char* path, const std::string& name, char* const* words, const Fd& errors) {
+Result<pid_t> spawn(const char* path, const std::string& name, char* const* words, const Fd& errors, const Fd* output) {
   volatile int error = 0;
   const pid_t pid = ::vfork();
   if (pid == 0) {
-    error = become(path, name.c_str(), words, errors.get());
+    error = become(path, name.c_str(), words, errors.get(), output == nullptr ? -1 : output->get());
     ::_exit(127);
   }
   if (pid < 0) return fail_errno(cat("cannot start ", name));
   if (error == 0) return pid;
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
   if (error == ENOENT)
-    return fail({}, cat("cannot find ", name, ": install it (package uidmap, or this suite), or use --map-self"));
+    return fail({}, cat("cannot find ", name,
+                        name.ends_with("idmap") ? ": install it (package uidmap, or this suite), or use --map-self"
+                                                : ": install it"));
   return fail({}, cat("cannot start ", name), error);
 }
 
@@ -50,7 +54,7 @@ std::string one_line(std::string_view text) {
 
 }  // namespace
 
-Result<Helper> Helper::start(const char* path, const std::vector<std::string>& arguments) {
+Result<Helper> Helper::start(const char* path, const std::vector<std::string>& arguments, const Fd* output) {
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
   std::string name(std::string_view(path).substr(std::string_view(path).rfind('/') + 1));
@@ -58,7 +62,7 @@ Result<Helper> Helper::start(const char* path, const std::vector<std::string>& a
   words.reserve(arguments.size() + 2);
   for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
-  const auto pid = spawn(path, name, words.data(), pipe->write);
+  const auto pid = spawn(path, name, words.data(), pipe->write, output);
   if (!pid) return std::unexpected(pid.error());
   return Helper(std::move(name), std::move(pipe->read), *pid);
 }

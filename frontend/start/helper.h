@@ -15,8 +15,9 @@ namespace userns::frontend {
 class Helper {
  public:
   // Starts `path`, or the program of the same name on PATH where `path` is not there. Its environment is
-  // empty, its signal mask and dispositions are the default, its stderr is a pipe to us.
-  static Result<Helper> start(const char* path, const std::vector<std::string>& arguments);
+  // empty, its signal mask and dispositions are the default, its stderr is a pipe to us, its stdout is ours
+  // or `output`.
+  static Result<Helper> start(const char* path, const std::vector<std::string>& arguments, const Fd* output = nullptr);
   // Waits for its end; anything but exit status 0 is an error with what it said.
   Result<void> finish();
 

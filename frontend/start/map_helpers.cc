@@ -65,14 +65,15 @@ Result<std::optional<Helper>> begin(const Plan& plan, const Half& half, pid_t ta
 
 }  // namespace
 
-Result<void> map_ids(const Plan& plan, pid_t target) {
+Result<void> map_ids(const Plan& plan, pid_t target, const std::function<Result<void>()>& meanwhile) {
   auto uids = begin(plan, {plan.ids.uids, plan.uid_helper, kNewuidmapPath, "uid_map"}, target);
   if (!uids) return std::unexpected(uids.error());
   auto gids = begin(plan, {plan.ids.gids, plan.gid_helper, kNewgidmapPath, "gid_map"}, target);
   if (!gids) return std::unexpected(gids.error());
-  if (*uids)
-    if (auto done = (*uids)->finish(); !done) return done;
-  return *gids ? (*gids)->finish() : Result<void>{};
+  auto done = meanwhile();
+  if (*uids && done) done = (*uids)->finish();
+  if (*gids && done) done = (*gids)->finish();
+  return done;
 }
 
 }  // namespace userns::frontend

@@ -12,6 +12,7 @@
 #include "common/caller.h"
 #include "common/fd.h"
 #include "common/subid_source.h"
+#include "frontend/start/net_choice.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -144,13 +145,17 @@ Result<Plan> make_plan(const Spec& spec) {
   auto ids = choose(spec);
   if (!ids) return std::unexpected(ids.error());
   Plan plan{.spec = spec, .ids = std::move(*ids)};
+  auto net = choose_net(spec);
+  plan.spec.net = std::move(net.wish);
+  plan.net_why = std::move(net.why);
   plan.namespaces = namespaces_of(spec);
   plan.own_root = !spec.rootfs.empty() || spec.overlay;
   plan.tty = wants_tty(spec);
   if (auto possible = check_namespaces(plan); !possible) return std::unexpected(possible.error());
   plan.setup_uid = plan.ids.uids.extents.empty() || plan.ids.uids.has(0) ? 0 : spec.uid;
   plan.setup_gid = plan.ids.gids.extents.empty() || plan.ids.gids.has(0) ? 0 : spec.gid;
-  if ((plan.namespaces & CLONE_NEWNS) != 0) plan.mounts = plan_mounts(spec, plan.namespaces, plan.own_root, plan.tty);
+  if ((plan.namespaces & CLONE_NEWNS) != 0)
+    plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
   plan.uid_helper = helper_words(plan.ids.uids);
   plan.gid_helper = helper_words(plan.ids.gids);
   return plan;

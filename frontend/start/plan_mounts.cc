@@ -30,6 +30,13 @@ void add_host_tree(std::vector<MountStep>& steps, std::uint64_t namespaces, bool
   if (tty) steps.push_back({.kind = Kind::kDevpts, .destination = "/dev/pts"});
 }
 
+// Where names are looked up by the host's own resolvers. A DHCP client inside writes its own.
+bool uses_host_resolvers(const NetWish& net) {
+  const auto* const bridges = std::get_if<NetBridges>(&net);
+  return std::holds_alternative<NetUser>(net) || std::holds_alternative<NetHost>(net) ||
+         (bridges != nullptr && !bridges->nics.front().addresses.empty());
+}
+
 MountStep step_of(const MountWish& wish) {
   if (const auto* bind = std::get_if<BindWish>(&wish))
     return {
@@ -43,6 +50,12 @@ std::vector<MountStep> plan_mounts(const Spec& spec, std::uint64_t namespaces, b
   std::vector<MountStep> steps;
   steps.reserve(8 + spec.mounts.size());
   if (own_root) add_own_root(steps, namespaces);
+  if (own_root && uses_host_resolvers(spec.net))
+    steps.push_back({.kind = Kind::kBind,
+                     .source = "/etc/resolv.conf",
+                     .destination = "/etc/resolv.conf",
+                     .read_only = true,
+                     .optional = true});
   if (!own_root) add_host_tree(steps, namespaces, tty);
   for (const auto& wish : spec.mounts) steps.push_back(step_of(wish));
   return steps;

@@ -14,6 +14,7 @@
 #include "frontend/start/channel.h"
 #include "frontend/start/child.h"
 #include "frontend/start/map_helpers.h"
+#include "frontend/start/net_helpers.h"
 #include "frontend/start/record.h"
 #include "frontend/start/relay.h"
 #include "frontend/start/run.h"
@@ -133,7 +134,21 @@ Step<void> let_a_person_look(const Plan& plan, Container& container, const Signa
 
 // Where the process inside failed meanwhile, its own words say why, not those of a helper that lost it.
 Step<void> map(const Plan& plan, Container& container) {
-  const auto mapped = own(map_ids(plan, container.payload().pid));
+  std::optional<Failure> inside;
+  const auto connect = [&]() -> Result<void> {
+    if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
+    if (auto ready = await_namespaces(container); !ready) {
+      inside = std::move(ready.error());
+      return std::unexpected(inside->error);
+    }
+    auto helpers = begin_nics(plan, container.payload().pid);
+    if (!helpers) return std::unexpected(helpers.error());
+    for (auto& helper : *helpers)
+      if (auto done = helper.finish(); !done) return done;
+    return {};
+  };
+  const auto mapped = own(map_ids(plan, container.payload().pid, connect));
+  if (inside) return std::unexpected(std::move(*inside));
   while (!mapped && container.channel().has_message())
     if (auto message = hear(container); !message) return std::unexpected(message.error());
   return mapped;
@@ -178,6 +193,8 @@ Step<int> start_and_watch(const Plan& plan) {
   if (!container) return std::unexpected(container.error());
   if (auto looked = let_a_person_look(plan, *container, *signals); !looked) return std::unexpected(looked.error());
   if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
+  const auto user_net = own(UserNet::start(plan, container->payload().pid));
+  if (!user_net) return std::unexpected(user_net.error());
   const auto info = look_for_info(plan, *container);
   if (!info) return std::unexpected(info.error());
   if (auto started = go(*container, *relay); !started) return std::unexpected(started.error());
@@ -195,6 +212,7 @@ Step<int> start_and_watch(const Plan& plan) {
 }  // namespace
 
 int run(const Plan& plan) {
+  if (!plan.net_why.empty()) report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   const auto status = start_and_watch(plan);
   if (status) return *status;
   report("userns-run", status.error().error);

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "frontend/spec/net.h"
 #include "frontend/start/plan.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
@@ -73,6 +74,21 @@ std::string root_line(const Plan& plan) {
              plan.spec.read_only ? ", read-only" : "", "\n");
 }
 
+std::string network_lines(const Plan& plan) {
+  std::string text;
+  if (const auto* bridges = std::get_if<NetBridges>(&plan.spec.net))
+    for (const auto& nic : bridges->nics) {
+      text += cat("network     ", nic.name, " on bridge ", nic.bridge);
+      for (const auto& subnet : nic.addresses) text += cat(" ", to_text(subnet.address), "/", unsigned{subnet.prefix});
+      for (const auto& gateway : nic.gateways) text += cat(" gateway ", to_text(gateway));
+      text += nic.addresses.empty() ? ", by userns-net; addresses by DHCP inside\n" : ", by userns-net\n";
+    }
+  if (std::holds_alternative<NetUser>(plan.spec.net)) text += "network     user, by pasta or slirp4netns\n";
+  for (const auto& publish : plan.spec.publish)
+    text += cat("publish     ", publish.udp ? "udp " : "tcp ", publish.host, " -> ", publish.container, "\n");
+  return plan.net_why.empty() ? text : cat(text, plan.net_why, "\n");
+}
+
 std::string command_line(const Plan& plan) {
   std::string text = cat("command     uid ", plan.spec.uid, " gid ", plan.spec.gid, ":");
   for (const auto& word : plan.spec.command) text += cat(" ", quoted(word));
@@ -84,7 +100,7 @@ std::string command_line(const Plan& plan) {
 std::string to_text(const Plan& plan) {
   std::string text = map_lines(plan.ids.uids, "uid", "newuidmap") + map_lines(plan.ids.gids, "gid", "newgidmap");
   if (plan.ids.deny_setgroups) text += "setgroups   denied\n";
-  text += namespaces_line(plan.namespaces) + root_line(plan);
+  text += namespaces_line(plan.namespaces) + network_lines(plan) + root_line(plan);
   for (const auto& step : plan.mounts)
     text += cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
                 step.read_only ? ", read-only" : "", step.optional ? ", where possible" : "", "\n");
