@@ -18,8 +18,9 @@ TEST(Net, TakesTheWords) {
 }
 
 TEST(Net, TakesABridgeWithEverything) {
-  const auto net =
-      parse_net("bridge=br0,name=lan0,address=10.0.0.2/24,address=fd00::2/64,gateway=10.0.0.1,gateway=fd00::1,mac=02:00:5E:00:00:01,mtu=1400");
+  const auto net = parse_net(
+      "bridge=br0,name=lan0,address=10.0.0.2/24,address=fd00::2/"
+      "64,gateway=10.0.0.1,gateway=fd00::1,mac=02:00:5E:00:00:01,mtu=1400");
   ASSERT_TRUE(net) << text_of(net);
   const auto& nic = std::get<NetBridges>(*net).nics.front();
   EXPECT_EQ(nic.bridge, "br0");
@@ -33,12 +34,20 @@ TEST(Net, TakesABridgeWithEverything) {
 }
 
 TEST(Net, SaysWhatIsWrong) {
-  for (const auto& [text, says] : {std::pair{"", "none, host, user, auto or bridge="}, {"bridged", "is possible"}, {"bridge=", "'' is no name of a bridge"},
-                                   {"bridge=a/b", "'a/b' is no name of a bridge"}, {"bridge=br0,bridge=br1", "bridge= is given twice"},
-                                   {"bridge=br0,name=eth%d", "is no interface name"}, {"bridge=br0,address=10.0.0.2", "prefix"},
-                                   {"bridge=br0,address=10.0.0.2/33", "prefix"}, {"bridge=br0,address=fd00::1/129", "prefix"},
-                                   {"bridge=br0,address=10.0.0/24", "'10.0.0' is no IP address"}, {"bridge=br0,gateway=gw", "is no IP address"},
-                                   {"bridge=br0,mac=02:00", "no MAC address"}, {"bridge=br0,mtu=67", "68 to 65535"}, {"bridge=br0,,mtu=1400", "'' is no setting"},
+  for (const auto& [text, says] : {std::pair{"", "none, host, user, auto or bridge="},
+                                   {"bridged", "is possible"},
+                                   {"bridge=", "'' is no name of a bridge"},
+                                   {"bridge=a/b", "'a/b' is no name of a bridge"},
+                                   {"bridge=br0,bridge=br1", "bridge= is given twice"},
+                                   {"bridge=br0,name=eth%d", "is no interface name"},
+                                   {"bridge=br0,address=10.0.0.2", "prefix"},
+                                   {"bridge=br0,address=10.0.0.2/33", "prefix"},
+                                   {"bridge=br0,address=fd00::1/129", "prefix"},
+                                   {"bridge=br0,address=10.0.0/24", "'10.0.0' is no IP address"},
+                                   {"bridge=br0,gateway=gw", "is no IP address"},
+                                   {"bridge=br0,mac=02:00", "no MAC address"},
+                                   {"bridge=br0,mtu=67", "68 to 65535"},
+                                   {"bridge=br0,,mtu=1400", "'' is no setting"},
                                    {"bridge=br0,vlan=3", "'vlan' is no setting"}})
     EXPECT_TRUE(contains(text_of(parse_net(text)), says)) << text;
 }
@@ -55,7 +64,8 @@ TEST(Net, OnlyBridgesAddUp) {
 }
 
 TEST(Net, NamesAreFilledInAroundThoseThatAreGiven) {
-  NetBridges bridges{{{.bridge = "a"}, {.bridge = "b", .name = "eth0"}, {.bridge = "c"}, {.bridge = "d", .name = "lan"}}};
+  NetBridges bridges{
+      {{.bridge = "a"}, {.bridge = "b", .name = "eth0"}, {.bridge = "c"}, {.bridge = "d", .name = "lan"}}};
   ASSERT_TRUE(name_nics(bridges));
   EXPECT_EQ(bridges.nics[0].name, "eth1");
   EXPECT_EQ(bridges.nics[2].name, "eth2");
@@ -69,7 +79,8 @@ TEST(Publish, TakesPortsAndAProtocol) {
   EXPECT_TRUE(web->host == 8080 && web->container == 80 && !web->udp);
   EXPECT_TRUE(parse_publish("53:53/udp")->udp);
   EXPECT_FALSE(parse_publish("1:65535/tcp")->udp);
-  for (const auto* text : {"", "80", "80:", ":80", "0:80", "80:0", "65536:1", "1:65536", "80:80/sctp", "80:80:80", "-1:80", "080:80", "localhost:80:80"})
+  for (const auto* text : {"", "80", "80:", ":80", "0:80", "80:0", "65536:1", "1:65536", "80:80/sctp", "80:80:80",
+                           "-1:80", "080:80", "localhost:80:80"})
     EXPECT_FALSE(parse_publish(text)) << text;
 }
 
