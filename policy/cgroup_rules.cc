@@ -75,8 +75,9 @@ Result<ContainerName> ContainerName::parse(std::string_view text) {
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
                                 const std::function<bool(std::string_view group)>& in_group) {
   const auto found = std::ranges::find_if(conf.lines, [&](const CgroupLine& line) {
-    return line.who == "*" || (!login.empty() && line.who == login) || line.who == cat(caller.value()) ||
-           (line.who.starts_with('@') && in_group(std::string_view(line.who).substr(1)));
+    const std::string_view who = line.who;
+    if (who.starts_with('@')) return in_group(who.substr(1));
+    return who == "*" || (!login.empty() && who == login) || who == cat(caller.value());
   });
   return found == conf.lines.end() ? nullptr : &*found;
 }
@@ -131,7 +132,7 @@ Result<void> CgroupGrant::add(const Setting& setting, bool given, std::string_vi
   if (setting.key->name == "containers") {
     containers_ = *parse_decimal(setting.text);
   } else if (controller == "cgroup" || has_word(controllers, controller, ' ')) {
-    parts_[0].writes.push_back({setting.file, setting.text, given});
+    parts_[0].writes.push_back({setting.file, setting.text, given || controller == "cgroup"});
   } else if (given) {
     auto writes = v1_writes(setting);
     if (writes.empty())

@@ -489,6 +489,19 @@ def _(root):
         assert helper(root, 'release', 'web', closed=closed).code == 0
 
 
+@case('a policy file that is longer than a mebibyte is refused, not cut (CC-READ)')
+def _(root):
+    setup(root, '* containers=3\n' + '# filler\n' * 120_000)
+    refused(enter(root, 'web', ['/bin/true']), 'CC-READ', '/etc/userns/cgroup.conf')
+
+
+@case('a command that cannot be executed says so (ST-EXEC)')
+def _(root):
+    setup(root, 'alice containers=2')
+    done = enter(root, 'web', ['/no/such\x1bprogram'])
+    assert done.code == 127 and '[ST-EXEC]' in done.err and "'/no/such\\x1bprogram'" in done.err, done
+
+
 @cases([('exit status', ['/bin/sh', '-c', 'exit 7'], 7), ('a signal', ['/bin/sh', '-c', 'kill -9 $$'], -9),
         ('127: not found', ['/no/such/program'], 127), ('126: not executable', ['/etc/passwd'], 126)])
 def _(root, command, code):

@@ -1,0 +1,161 @@
+#include "policy/cgroup_rules.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+namespace userns {
+namespace {
+
+constexpr std::string_view kAll = "cpuset cpu io memory hugetlb pids";
+
+CgroupConf conf_of(const std::string& text) { return parse_cgroup_conf(text, "f").value_or(CgroupConf{}); }
+
+Result<CgroupGrant> decide_on(const std::string& settings, std::string_view controllers, bool systemds = false) {
+  const auto conf = conf_of("alice " + settings);
+  return decide({.caller = Uid{1000},
+                 .line = conf.lines.empty() ? nullptr : conf.lines.data(),
+                 .conf_path = "/etc/x",
+                 .base = "/b",
+                 .base_is_systemds = systemds,
+                 .controllers = controllers},
+                *ContainerName::parse("web"));
+}
+
+// file -> text of one part's required writes
+std::map<std::string, std::string> required(const CgroupPart& part) {
+  std::map<std::string, std::string> found;
+  for (const auto& write : part.writes)
+    if (write.required) found[write.file] = write.text;
+  return found;
+}
+
+std::map<std::string, std::map<std::string, std::string>> v1_parts(const CgroupGrant& grant) {
+  std::map<std::string, std::map<std::string, std::string>> found;
+  for (const auto& part : grant.parts().subspan(1)) found[std::string(part.controller)] = required(part);
+  return found;
+}
+
+TEST(ContainerNames, AreOneLowerCaseWordOfAtMost32Bytes) {
+  for (const std::string& good : {std::string("a"), std::string("0"), std::string("a-_9"), std::string(32, 'z')})
+    EXPECT_TRUE(ContainerName::parse(good)) << good;
+  using namespace std::string_literals;
+  for (const std::string& bad : {""s, "."s, ".."s, "a.b"s, "a/b"s, "/"s, "-a"s, "_a"s, "A"s, "a b"s, "a\n"s, "a\0b"s,
+                                 "\xc3\xa9"s, std::string(33, 'a')}) {
+    const auto name = ContainerName::parse(bad);
+    ASSERT_FALSE(name) << bad;
+    EXPECT_EQ(name.error().rule, "CG-NAME");
+  }
+}
+
+TEST(MatchingLine, IsTheFirstThatIsForTheCaller) {
+  const auto conf = conf_of("bob pids.max=1\n@crew pids.max=2\n1000 pids.max=3\nalice pids.max=4\n* pids.max=5\n");
+  const auto no_group = [](std::string_view) { return false; };
+  const auto crew = [](std::string_view group) { return group == "crew"; };
+  EXPECT_EQ(matching_line(conf, Uid{1000}, "alice", crew)->number, 2U);
+  EXPECT_EQ(matching_line(conf, Uid{1000}, "alice", no_group)->number, 3U);
+  EXPECT_EQ(matching_line(conf, Uid{1001}, "alice", no_group)->number, 4U);
+  EXPECT_EQ(matching_line(conf, Uid{7}, "", no_group)->number, 5U);
+  EXPECT_EQ(matching_line(conf_of("bob pids.max=1"), Uid{7}, "", no_group), nullptr);
+  EXPECT_EQ(matching_line(conf_of("@crew pids.max=1"), Uid{7}, "@crew", no_group), nullptr);
+}
+
+TEST(CgroupPath, IsThatOfTheController) {
+  constexpr std::string_view kText = "4:memory:/a/b\n3:cpu,cpuacct:/c:d\n1:name=systemd:/s\n0::/u\n";
+  EXPECT_EQ(cgroup_path(kText, "memory"), "/a/b");
+  EXPECT_EQ(cgroup_path(kText, "cpu"), "/c:d");
+  EXPECT_EQ(cgroup_path(kText, "cpuacct"), "/c:d");
+  EXPECT_EQ(cgroup_path(kText, "pids"), "");
+}
+
+TEST(AboveNode, CutsWhatLiesBelowTheUsersNode) {
+  EXPECT_EQ(v1_node(Uid{1000}), "userns-1000");
+  EXPECT_EQ(above_node("/m/a/userns-1000/web", "userns-1000"), "/m/a/");
+  EXPECT_EQ(above_node("/m/userns-1000", "userns-1000"), "/m/");
+  EXPECT_EQ(above_node("/m/userns-10001/web", "userns-1000"), "/m/userns-10001/web");
+  EXPECT_EQ(above_node("/m/xuserns-1000/userns-1000/y", "userns-1000"), "/m/xuserns-1000/");
+  EXPECT_EQ(above_node("/m", "userns-1000"), "/m");
+}
+
+TEST(Decide, RefusesWhomNoLineIsFor) {
+  const auto refused =
+      decide({.caller = Uid{1000}, .line = nullptr, .conf_path = "/etc/x"}, *ContainerName::parse("a"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().rule, "CG-POLICY");
+  EXPECT_TRUE(refused.error().text.contains("uid 1000") && refused.error().text.contains("/etc/x"));
+}
+
+TEST(Decide, RefusesABaseThatIsSystemds) {
+  const auto refused = decide_on("pids.max=4", kAll, true);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().rule, "CG-WRITER");
+}
+
+TEST(Decide, WritesV2FilesAndTakesBackWhatTheLineDoesNotSet) {
+  const auto grant = decide_on("memory.max=4G containers=3", kAll);
+  ASSERT_TRUE(grant);
+  ASSERT_EQ(grant->parts().size(), 1U);
+  EXPECT_EQ(required(grant->parts()[0]),
+            (std::map<std::string, std::string>{
+                {"cgroup.max.depth", "16"}, {"cgroup.max.descendants", "4096"}, {"memory.max", "4294967296"}}));
+  std::map<std::string, std::string> optional;
+  for (const auto& write : grant->parts()[0].writes)
+    if (!write.required) optional[write.file] = write.text;
+  EXPECT_EQ(optional, (std::map<std::string, std::string>{{"memory.high", "max"},
+                                                          {"memory.swap.max", "max"},
+                                                          {"pids.max", "max"},
+                                                          {"cpu.max", "max 100000"},
+                                                          {"cpu.weight", "100"},
+                                                          {"io.weight", "100"},
+                                                          {"cpuset.cpus", "\n"},
+                                                          {"cpuset.mems", "\n"}}));
+  EXPECT_EQ(grant->containers(), 3U);
+  EXPECT_EQ(decide_on("pids.max=4", kAll)->containers(), 32U);
+}
+
+TEST(Decide, EnablesWhatPolicyNeedsAndWhatUsersSetThemselves) {
+  EXPECT_EQ(decide_on("pids.max=4", kAll)->enable(), "+cpu +io +memory +pids ");
+  EXPECT_EQ(decide_on("cpuset.cpus=0 hugetlb.2MB.max=4M", kAll)->enable(), "+cpuset +cpu +io +memory +hugetlb +pids ");
+  EXPECT_EQ(decide_on("containers=4", "")->enable(), "");
+}
+
+TEST(Decide, TranslatesForV1WhatV2Lacks) {
+  const auto grant = decide_on(
+      "memory.max=4G pids.max=max cpu.max=50% cpu.weight=200 io.weight=10 io.max=8:0,rbps=10M,wiops=max "
+      "cpuset.cpus=0-1 "
+      "hugetlb.2MB.max=4M",
+      "hugetlb");
+  ASSERT_TRUE(grant) << grant.error().text;
+  EXPECT_EQ(required(grant->parts()[0]),
+            (std::map<std::string, std::string>{
+                {"cgroup.max.depth", "16"}, {"cgroup.max.descendants", "4096"}, {"hugetlb.2MB.max", "4194304"}}));
+  EXPECT_EQ(v1_parts(*grant),
+            (std::map<std::string, std::map<std::string, std::string>>{
+                {"memory", {{"memory.limit_in_bytes", "4294967296"}}},
+                {"pids", {{"pids.max", "max"}}},
+                {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "50000"}, {"cpu.shares", "2048"}}},
+                {"blkio",
+                 {{"blkio.bfq.weight", "10"},
+                  {"blkio.throttle.read_bps_device", "8:0 10485760"},
+                  {"blkio.throttle.write_iops_device", "8:0 0"}}},
+                {"cpuset", {{"cpuset.cpus", "0-1"}}}}));
+  const auto unlimited = decide_on("memory.max=max cpu.max=max hugetlb.1GB.max=max", "");
+  ASSERT_TRUE(unlimited);
+  EXPECT_EQ(v1_parts(*unlimited), (std::map<std::string, std::map<std::string, std::string>>{
+                                      {"memory", {{"memory.limit_in_bytes", "-1"}}},
+                                      {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "-1"}}},
+                                      {"hugetlb", {{"hugetlb.1GB.limit_in_bytes", "-1"}}}}));
+}
+
+TEST(Decide, RefusesALimitThatNeitherV2NorV1Has) {
+  for (const std::string setting : {"memory.high=1G", "memory.swap.max=0"}) {
+    const auto refused = decide_on(setting, "pids");
+    ASSERT_FALSE(refused) << setting;
+    EXPECT_EQ(refused.error().rule, "CG-CONTROLLER");
+    EXPECT_TRUE(refused.error().text.starts_with(setting.substr(0, setting.find('=')))) << refused.error().text;
+  }
+}
+
+}  // namespace
+}  // namespace userns
