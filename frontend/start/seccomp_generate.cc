@@ -29,6 +29,10 @@ void add_sister_architecture(scmp_filter_ctx filter) {
   if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) != 0) give_up("answer other calls");
 }
 
+void refuse_where(scmp_filter_ctx filter, int call, const scmp_arg_cmp& argument) {
+  if (seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &argument) != 0) give_up("judge an argument");
+}
+
 void add_rules(scmp_filter_ctx filter) {
   for (const auto& blocked : kBlockedCalls) {
     const int call = seccomp_syscall_resolve_name(blocked.call);
@@ -78,9 +82,7 @@ void print(const char* name, scmp_filter_ctx filter) {
 // See keep_mount_flags() in seccomp_filter.h.
 scmp_filter_ctx mount_flags_filter() {
   const scmp_filter_ctx filter = empty_filter();
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mount), 1,
-                       SCMP_A3(SCMP_CMP_MASKED_EQ, MS_REMOUNT, MS_REMOUNT)) != 0)
-    give_up("block remounting");
+  refuse_where(filter, SCMP_SYS(mount), {3, SCMP_CMP_MASKED_EQ, MS_REMOUNT, MS_REMOUNT});
   if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(mount_setattr), 0) != 0) give_up("block mount_setattr");
   return filter;
 }

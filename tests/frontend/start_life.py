@@ -136,7 +136,8 @@ def _(root):
 
 @case('^C does not end a process 1 that handles it')
 def _(root):
-    script = 'import signal,time\nsignal.signal(2, lambda *_: print("handled", flush=True))\nprint("ready", flush=True)\ntime.sleep(1)\nprint("end")'
+    script = ('import os, signal, time; signal.signal(2, lambda *_: os.write(1, b"handled")); os.write(1, b"ready"); '
+              'time.sleep(1); print("end")')
     terminal = Terminal(root, command=(PYTHON, '-c', script))
     terminal.expect('ready')
     terminal.type('\x03')
