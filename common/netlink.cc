@@ -1,5 +1,7 @@
 #include "common/netlink.h"
 
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -114,6 +116,12 @@ Result<void> Netlink::exchange(NetlinkRequest& request, const Each& each) {
       return code == 0 ? Result<void>{} : fail({}, cat("the kernel refused", explanation(*one)), code);
     }
   }
+}
+
+bool Netlink::has_link(std::string_view name) const {
+  ifreq request{};
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
+  return ::ioctl(fd_.get(), SIOCGIFINDEX, &request) == 0;
 }
 
 Link::Link(const nlmsghdr& message) {

@@ -166,14 +166,12 @@ Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt, std::string_v
 Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user, std::string_view host, unsigned salt) {
   const auto& chosen = attempt.grant.request().mac;
   for (attempt.slot = 0; attempt.slot < attempt.grant.slots(); ++attempt.slot) {
-    auto there = find_link(netlink, attempt.host());
-    if (!there) return std::unexpected(there.error());
-    if (*there) continue;
+    if (netlink.has_link(attempt.host())) continue;
     attempt.mac = chosen ? *chosen : attempt.grant.mac(host, attempt.name, attempt.slot, salt);
     auto nic = make_in_slot(netlink, attempt, user);
     if (nic || nic.error().rule != "NR-NAME") return nic;
     // Was it the slot that was taken meanwhile, or the name inside?
-    if (there = find_link(netlink, attempt.host()); !there || !*there) return nic;
+    if (!netlink.has_link(attempt.host())) return nic;
   }
   return fail("NR-QUOTA",
               cat("all ", attempt.grant.slots(), " NICs that net.conf gives uid ", attempt.grant.slot(0).owner.value(),

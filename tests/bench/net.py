@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Figures of userns-net and --net beside those of other programs, in one run, as ratios. Not a test: nothing here can fail.
+
+usage: net.py BUILD_DIR [add|throughput|start]
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+from harness import Root, end_all_children, mount, spawn, wait_for
+from net_host import Container, Host, sh
+
+PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
+THEIRS = '/usr/libexec/lxc/lxc-user-nic'
+
+
+LOOP = 'n=$1; shift; i=0; while [ $i -lt $n ]; do "$@" >/dev/null || exit 1; i=$((i+1)); done'
+NUMBERED = 'n=$1; first=$2; shift 2; i=$first; while [ $i -lt $((first+n)) ]; do "$@" e$i >/dev/null || exit 1; i=$((i+1)); done'
+
+
+def timed(root, count, argv, user, script=LOOP, env=None):
+    """(wall, CPU) milliseconds of one of `count` runs in a shell's loop; each must succeed. CPU time bears a busy machine."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begun = time.perf_counter()
+    done = root.run(['/bin/sh', '-c', script, 'sh', count, *argv], user, timeout=300, env=env)
+    wall = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.code == 0, done
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall * 1000 / count, cpu * 1000 / count
+
+
+def interleaved(rounds, **commands):
+    """Medians of commands that are run in turns, so that the machine's moods meet all of them."""
+    taken = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            taken[name].append(command())
+    return {name: tuple(statistics.median(times) for times in zip(*pairs)) for name, pairs in taken.items()}
+
+
+def show(title, figures, unit, ours):
+    print(f'{title}:')
+    for name, value in figures.items():
+        values = value if isinstance(value, tuple) else (value,)
+        base = figures[ours] if isinstance(value, tuple) else (figures[ours],)
+        text = '   '.join(f'{kind}{v:8.2f} {unit} ({v / b:5.2f})' for v, b, kind in zip(values, base, ('wall ', 'CPU ') if len(values) > 1 else ('',)))
+        print(f'  {name:32} {text}')
+    sys.stdout.flush()
+
+
+def bench_add(root, h):
+    """Each program has a bridge, a user and a number of NICs of its own that exist already."""
+    mount('tmpfs', '/run/lxc', 'tmpfs') if os.path.isdir('/run/lxc') else None
+    h.conf('alice veth br0 1023\n')
+    root.write('/etc/lxc/lxc-usernet', 'bob veth br1 5000\n')
+    ours = [h.helper, 'add', '--netns', 'pid:%d', '--bridge', 'br0', '--name']
+    theirs = [THEIRS, 'create', '/p', 'n', '%d', 'veth', 'br1']
+    with Container(root.alice) as a, Container(root.bob) as b:
+        ours[3], theirs[4] = f'pid:{a.pid}', str(b.pid)
+        have = 0
+        for wanted in (0, 250, 970):
+            if wanted > have:
+                timed(root, wanted - have, [have, *ours], root.alice, NUMBERED)
+                timed(root, wanted - have, [have, *theirs], root.bob, NUMBERED)
+            steps = {'ours': iter(range(wanted, 10000, 10)), 'theirs': iter(range(wanted, 10000, 10))}
+            figures = interleaved(5, **{
+                'userns-net add': lambda: timed(root, 10, [next(steps['ours']), *ours], root.alice, NUMBERED),
+                'lxc-user-nic create': lambda: timed(root, 10, [next(steps['theirs']), *theirs], root.bob, NUMBERED),
+                '(fork, exec, exit)': lambda: timed(root, 10, [h.helper, '--version'], root.alice)})
+            have = wanted + 50
+            show(f'add with {wanted} NICs of the same user there', figures, 'ms', 'userns-net add')
+
+
+def iperf(command, server):
+    """Gbit/s of one TCP stream out of a container."""
+    done = subprocess.run(command + ['iperf3', '-J', '-c', server, '-t', '3'], capture_output=True, text=True)
+    return json.loads(done.stdout[done.stdout.index('{'):])['end']['sum_received']['bits_per_second'] / 1e9
+
+
+def bench_throughput(root, h):
+    mount('tmpfs', '/dev/net', 'tmpfs')
+    os.mknod('/dev/net/tun', 0o20666, os.makedev(10, 200))
+    os.chmod('/dev/net/tun', 0o666)
+    h.conf('alice veth br0 8\n')
+    with open('/proc/sys/net/ipv4/ip_forward', 'w') as file:
+        file.write('1')
+    with Container(root.bob) as world:
+        # The same way out for all: a veth to another namespace, routed by the host.
+        sh('ip link add out0 type veth peer name in0')
+        sh(f'ip link set in0 netns {world.pid}')
+        sh('ip addr add 198.51.100.2/24 dev out0')
+        sh('ip link set out0 up')
+        world.up('198.51.100.1/24', 'in0')
+        world.sh('ip route add default via 198.51.100.2')
+        sh('ip route add default via 198.51.100.1')
+        server = subprocess.Popen(['nsenter', f'--net=/proc/{world.pid}/ns/net', 'iperf3', '-s'], stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+        run = ['setpriv', '--reuid', '70001', '--regid', '71001', '--clear-groups', 'env', f'PATH={PATH}', root.program('userns-run')]
+        only_slirp = f'{root.tmp}/only-slirp'
+        os.makedirs(only_slirp)
+        os.symlink('/usr/bin/slirp4netns', f'{only_slirp}/slirp4netns')
+        os.symlink('/usr/bin/iperf3', f'{only_slirp}/iperf3')
+        for name in ('newuidmap', 'newgidmap'):
+            os.symlink(f'/usr/local/bin/{name}', f'{only_slirp}/{name}')
+        slirp = [word.replace(f'PATH={PATH}', f'PATH={only_slirp}') for word in run]
+        figures = {
+            '--net bridge': iperf(run + ['--net', 'bridge=br0,address=10.9.0.2/24,gateway=10.9.0.1', '--'], '198.51.100.1'),
+            '--net user (pasta)': iperf(run + ['--net', 'user', '--'], '198.51.100.1'),
+            '--net user (slirp4netns)': iperf(slirp + ['--net', 'user', '--'], '198.51.100.1'),
+            '(the host itself)': iperf([], '198.51.100.1'),
+        }
+        server.kill()
+        show('one TCP stream out of a container', figures, 'Gbit/s', '--net bridge')
+
+
+def bench_start(root, h):
+    h.conf('alice veth br0 64\n')
+    run = root.program('userns-run')
+    commands = {
+        'userns-run --net bridge=br0': [run, '--net', 'bridge=br0', '--', '/bin/true'],
+        'userns-run': [run, '--', '/bin/true'],
+        'bwrap --unshare-all': ['/usr/bin/bwrap', '--unshare-all', '--bind', '/', '/', '/bin/true'],
+        'unshare, all, no maps': ['/usr/bin/unshare', '-UrmpinuCf', '/bin/true']}
+    figures = interleaved(7, **{name: lambda argv=argv: timed(root, 10, argv, root.alice, env={'PATH': PATH}) for name, argv in commands.items()})
+    show('start of true in a container, with a NIC and without', figures, 'ms', 'userns-run --net bridge=br0')
+
+
+def main():
+    root = Root(sys.argv[1])
+    h = Host(root)
+    try:
+        for what, bench in (('start', bench_start), ('throughput', bench_throughput), ('add', bench_add)):
+            if len(sys.argv) < 3 or sys.argv[2] == what:
+                bench(root, h)
+                h.all_gone() if what != 'add' else None
+    finally:
+        end_all_children()
+
+
+if __name__ == '__main__':
+    main()
