@@ -8,6 +8,14 @@
 #include "common/fd.h"
 #include "tests/unit/expect.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_OWN_ALLOCATOR 1
+#elif defined(__has_feature)
+#define HAS_OWN_ALLOCATOR __has_feature(address_sanitizer)
+#else
+#define HAS_OWN_ALLOCATOR 0
+#endif
+
 namespace userns {
 namespace {
 
@@ -42,7 +50,7 @@ TEST(Report, IsOneLineWithTheProgramsName) {
 }
 
 TEST(OutOfMemory, SaysSoAndExits) {
-#if defined(__SANITIZE_ADDRESS__)
+#if HAS_OWN_ALLOCATOR
   GTEST_SKIP() << "the sanitizer has its own allocator";
 #else
   int status = -1;
