@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Figures of the map helpers and of userns-run beside those of other programs, in one run, as ratios.
+
+usage: ids.py BUILD_DIR [helpers|files|start]...        (root; not a test: nothing here judges)
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+from harness import Root, end_all_children
+
+PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
+REFERENCE = '/usr/bin/newuidmap'
+
+
+def measure(root, user, *words):
+    program = f'{root.tmp}/measure'
+    if not os.path.exists(program):
+        root.copy_program(f'{root.build}/tests/bench/measure', program, None)
+    done = root.run([program, *words], user, timeout=600, env={'PATH': PATH, 'HOME': f'{root.tmp}/home/alice', 'LANG': 'C'},
+                    cwd=f'{root.tmp}/home/alice')
+    if done.code != 0:
+        raise RuntimeError(done)
+    return [[float(number) for number in line.split()] for line in done.out.splitlines()]
+
+
+def show(title, rows, unit):
+    """The first row is ours; the ratio says how much of it the others take."""
+    print(f'{title}:')
+    for name, figure in rows:
+        ratio = '' if figure is rows[0][1] else f'   ours is {rows[0][1] / figure:.2f} of it'
+        print(f'  {name:44} {figure:12.0f} {unit}{ratio}')
+    sys.stdout.flush()
+
+
+def timed(root, title, commands, runs=300, target=False):
+    """Commands that are there, in turns; the first must be."""
+    there = {name: words for name, words in commands.items() if shutil.which(words[0], path=PATH)}
+    words = []
+    for command in there.values():
+        words += (['---'] if words else []) + [str(word) for word in command]
+    taken = measure(root, root.alice, 'time', runs, *(['--target'] if target else []), *words)
+    show(title + ', median', [(name, row[1]) for name, row in zip(there, taken)], 'us')
+    show(title + ', minimum', [(name, row[0]) for name, row in zip(there, taken)], 'us')
+
+
+def maps(root, program):
+    return [program, '{pid}', 0, 100000, 65536, 65536, root.alice.uid, 1]
+
+
+def bench_helpers(root):
+    programs = {'newuidmap (ours)': maps(root, root.newuidmap), 'newuidmap (shadow)': maps(root, REFERENCE)}
+    timed(root, 'newuidmap, 2 triples, small files', programs, target=True)
+    # Without the setuid bit and as root: a tracer may follow it then.
+    root.subuid('root:100000:65536\n')
+    rows = []
+    for name, source in (('newuidmap (ours)', root.newuidmap), ('newuidmap (shadow)', REFERENCE)):
+        copy = root.copy_program(source, f'{root.tmp}/plain', None)
+        rows.append((name, measure(root, None, 'instructions', '--target', copy, '{pid}', 0, 100000, 65535, 65536, 0, 1)[0][0]))
+    show('newuidmap, 2 triples, small files, instructions', rows, '')
+
+
+def bench_files(root):
+    for count, runs in ((10, 200), (10_000, 100), (1_000_000, 10)):
+        root.subuid(''.join(f'user{i}:{1000000 + i * 10}:65536\n' for i in range(count - 1)) + 'alice:100000:65536\n')
+        programs = {'newuidmap (ours)': maps(root, root.newuidmap), 'newuidmap (shadow)': maps(root, REFERENCE)}
+        timed(root, f'newuidmap, {count} lines', programs, runs=runs, target=True)
+    rows = []
+    for name, program in (('newuidmap (ours)', root.newuidmap), ('newuidmap (shadow)', REFERENCE)):
+        # A refusal reads the file as a grant does.
+        done = subprocess.run(['/usr/bin/time', '-f', '%M', program, str(os.getpid()), '0', '1', '1'], capture_output=True,
+                              text=True, check=False)
+        if done.stderr.strip():
+            rows.append((name, float(done.stderr.split()[-1])))
+    show('newuidmap, 1000000 lines, peak memory', rows, 'KiB')
+
+
+def bench_start(root):
+    unshare = ['unshare', '--user', '--map-auto', '--map-root-user']
+    # The same namespaces as userns-run's own choice, and a fresh /proc as well.
+    alike = unshare + ['--mount', '--pid', '--fork', '--mount-proc', '--ipc', '--uts', '--net', '--cgroup']
+    timed(root, 'run true in a container: all namespaces, full id maps', {
+        'userns-run': [root.program('userns-run'), '--tty', 'no', '--', 'true'],
+        'unshare --map-auto, same namespaces': alike + ['true'],
+        'bwrap --unshare-all (no id maps)': ['bwrap', '--unshare-all', '--dev-bind', '/', '/', 'true'],
+        'lxc-usernsexec (user namespace only)': ['lxc-usernsexec', '-m', 'b:0:100000:65536', '--', 'true'],
+    }, runs=200)
+    timed(root, 'run true: user and mount namespace only', {
+        'userns-run --unshare mount': [root.program('userns-run'), '--tty', 'no', '--unshare', 'mount', '--', 'true'],
+        'unshare --map-auto --mount': unshare + ['--mount', 'true'],
+    }, runs=200)
+
+
+def main():
+    build, chosen = sys.argv[1], sys.argv[2:] or ['helpers', 'files', 'start']
+    root = Root(build)
+    try:
+        for name in chosen:
+            root.reset()
+            {'helpers': bench_helpers, 'files': bench_files, 'start': bench_start}[name](root)
+    finally:
+        end_all_children()
+
+
+main()
