@@ -23,6 +23,8 @@ def sh(*argv, code=0):
 class Container(Target):
     """A process of `user`'s in a user and a network namespace of its own; `with` ends it."""
 
+    PATIENCE = 1  # seconds that a ping waits
+
     def __init__(self, user, namespaces=CLONE_NEWUSER | CLONE_NEWNET, prepare=None):
         super().__init__(user, namespaces, prepare)
         self.user = user
@@ -58,7 +60,7 @@ class Container(Target):
         self.sh(f'ip addr add {address} dev {name}' + (' nodad' if ':' in address else ''))
 
     def reaches(self, address):
-        return 'bytes from' in self.sh(f'ping -n -c 1 -W 1 {address}', code=None)
+        return 'bytes from' in self.sh(f'busybox ping -c 1 -W {self.PATIENCE} {address}', code=None)
 
     def interfaces(self):
         return {link['ifname']: link for link in json.loads(self.sh('ip -j -d link'))}

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""In the booted guest: userns-net on the kernel that a stock Debian 12 has, with VLANs and an audit daemon. Nothing is timed."""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from harness import CLONE_NEWNS, MS_PRIVATE, MS_REC, User, case, main, mount, spawn, unshare, wait_for  # noqa: E402
+from net_host import Container, Host, refused, sh  # noqa: E402
+
+ALICE, BOB = User('alice', 1000), User('bob', 1001)
+SLOW = 120  # the guest's CPU is emulated
+Container.PATIENCE = 8
+
+
+class Installed:
+    """What Host needs of a root: here the machine itself."""
+
+    @staticmethod
+    def program(name):
+        return f'/usr/local/libexec/userns/{name}'
+
+    @staticmethod
+    def write(path, text, mode=0o644):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'w') as file:
+            file.write(text)
+        os.chmod(path, mode)
+
+    @staticmethod
+    def run(argv, user, **how):
+        return spawn(argv, user, **how).wait(SLOW)
+
+
+_host = None
+
+
+def host(conf):
+    global _host
+    if not _host:
+        unshare(CLONE_NEWNS)
+        mount(None, '/', None, MS_REC | MS_PRIVATE)
+        _host = Host(Installed)
+    _host.all_gone()
+    _host.conf(conf)
+    return _host
+
+
+def audit_log():
+    with open('/var/log/audit/audit.log', errors='replace') as file:
+        return file.read()
+
+
+@case('two users reach the bridge and each other, by ports that this kernel locked')
+def _(root):
+    h = host('alice veth br0 2\nbob veth br0 2\n')
+    with Container(ALICE) as a, Container(BOB) as b:
+        nic = h.added(a)
+        h.added(b)
+        assert h.links()[nic['host']]['linkinfo']['info_slave_data']['locked'], h.links()[nic['host']]
+        a.up('10.9.0.2/24'), b.up('10.9.0.3/24')
+        assert a.reaches('10.9.0.1') and a.reaches('10.9.0.3')
+
+
+@case('NR-VLAN: a line\'s VLAN is the port\'s only one: its members meet, and nobody else')
+def _(root):
+    h = host('alice veth br6 4 vlan=30\nbob veth br6 4\nalice veth br0 1 vlan=30\n')
+    h.bridge('br6', '10.7.0.1/24', 'vlan_filtering 1')
+    with Container(ALICE) as a, Container(ALICE) as a2, Container(BOB) as b:
+        refused(h.add(a, 'br0'), 'NR-VLAN', 'does not filter VLANs')
+        nic = h.added(a, 'br6')
+        h.added(a2, 'br6'), h.added(b, 'br6')
+        for i, c in enumerate((a, a2, b), 2):
+            c.up(f'10.7.0.{i}/24')
+        vlans = json.loads(sh(f'bridge -j vlan show dev {nic["host"]}'))[0]['vlans']
+        assert [v['vlan'] for v in vlans] == [30] and set(vlans[0]['flags']) == {'PVID', 'Egress Untagged'}, vlans
+        assert a.reaches('10.7.0.3') and b.reaches('10.7.0.1')
+        assert not a.reaches('10.7.0.4') and not a.reaches('10.7.0.1') and not b.reaches('10.7.0.2')
+        # Taking another's address does not help in a VLAN either.
+        a2.sh('ip link set eth0 down')
+        a2.sh(f'ip link set eth0 address {nic["mac"]}')
+        a2.sh('ip link set eth0 up')
+        assert not a2.reaches('10.7.0.2') and a.interfaces()['eth0']['address'] == nic['mac']
+
+
+@case('NR-PORT: a container that takes another\'s MAC reaches nobody')
+def _(root):
+    h = host('alice veth br0 2\nbob veth br0 2\n')
+    with Container(ALICE) as victim, Container(BOB) as thief:
+        nic = h.added(victim)
+        h.added(thief)
+        victim.up('10.9.0.2/24')
+        thief.sh(f'ip link set eth0 address {nic["mac"]}')
+        thief.up('10.9.0.3/24')
+        assert not thief.reaches('10.9.0.1') and victim.reaches('10.9.0.1')
+
+
+@case('grants and refusals are in the audit log, with caller and rule')
+def _(root):
+    h = host('alice veth br0 1\n')
+    with Container(ALICE) as a:
+        h.added(a, 'br0', '--container', 'audited')
+        refused(h.add(a, 'br0', '--container', 'audited'), 'NR-QUOTA')
+        refused(h.add(a, 'br1', '--container', 'audited'), 'NR-POLICY')
+    for what in ('rule=none', 'rule=NR-QUOTA', 'rule=NR-POLICY'):
+        wait_for(lambda what=what: any('op=userns-net add uid=1000' in line and 'container=audited' in line and what in line and
+                                       ('res=success' if what == 'rule=none' else 'res=failed') in line
+                                       for line in audit_log().splitlines()), f'{what} in the audit log', SLOW)
+
+
+if __name__ == '__main__':
+    main(need_root=False)
