@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Figures of the map helpers and of userns-run beside those of other programs, in one run, as ratios.
 
-usage: ids.py BUILD_DIR [helpers|files|start]...        (root; not a test: nothing here judges)
+usage: ids.py BUILD_DIR [helpers|files|start|rootfs]...        (root; not a test: nothing here judges)
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import Root, end_all_children
+from harness import Root, end_all_children, mount
 
 PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
 REFERENCE = '/usr/bin/newuidmap'
@@ -94,13 +95,45 @@ def bench_start(root):
     }, runs=200)
 
 
+def crun_bundle(root, where):
+    """A bundle of busybox alone, started as crun's own `spec --rootless` says, but for cgroups."""
+    for name in ('bin', 'proc', 'dev', 'sys', 'tmp', 'run', 'etc'):
+        os.makedirs(f'{where}/rootfs/{name}')
+    shutil.copy('/bin/busybox', f'{where}/rootfs/bin/true')
+    subprocess.run(['chown', '-R', f'{root.alice.uid}:{root.alice.gid}', where], check=True)
+    done = root.run(['crun', 'spec', '--rootless'], root.alice, path='/usr/bin/crun', cwd=where)
+    if done.code != 0:
+        raise RuntimeError(done)
+    with open(f'{where}/config.json') as file:
+        config = json.load(file)
+    config['process'].update(args=['/bin/true'], terminal=False)
+    config['mounts'] = [m for m in config['mounts'] if 'cgroup' not in m['destination']]
+    config['linux']['namespaces'] = [n for n in config['linux']['namespaces'] if n['type'] != 'cgroup']
+    config['linux'].pop('resources', None)
+    root.write(f'{where}/config.json', json.dumps(config), owner=(root.alice.uid, root.alice.gid))
+    if os.path.isdir('/sys/fs/cgroup/unified'):  # on a hybrid machine crun runs only where it sees no cgroup v2
+        mount('tmpfs', '/sys/fs/cgroup/unified', 'tmpfs', 0, 'mode=0755')
+
+
+def bench_rootfs(root):
+    if not os.path.exists('/usr/bin/crun') or not os.path.exists('/bin/busybox'):
+        print('skipped beside crun: crun or busybox is not installed')
+        return
+    home = f'{root.tmp}/home/alice'
+    crun_bundle(root, f'{home}/bundle')
+    timed(root, 'run true of busybox in a root directory, full id maps', {
+        'userns-run --rootfs': [root.program('userns-run'), '--tty', 'no', '--rootfs', f'{home}/bundle/rootfs', '--', '/bin/true'],
+        'crun (no cgroups)': ['crun', f'--root={home}/run', '--cgroup-manager=disabled', 'run', '-b', f'{home}/bundle', 'bench'],
+    }, runs=40)
+
+
 def main():
-    build, chosen = sys.argv[1], sys.argv[2:] or ['helpers', 'files', 'start']
+    build, chosen = sys.argv[1], sys.argv[2:] or ['helpers', 'files', 'start', 'rootfs']
     root = Root(build)
     try:
         for name in chosen:
             root.reset()
-            {'helpers': bench_helpers, 'files': bench_files, 'start': bench_start}[name](root)
+            {'helpers': bench_helpers, 'files': bench_files, 'start': bench_start, 'rootfs': bench_rootfs}[name](root)
     finally:
         end_all_children()
 
