@@ -18,7 +18,7 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::size_t kLargestMapFile = 340 * 40;
+constexpr std::size_t kLargestMapFile = std::size_t{340} * 40;
 
 bool holds_setuid_and_setgid() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};

@@ -10,6 +10,8 @@ class RawTerminal {
   RawTerminal() = default;
   RawTerminal(const RawTerminal&) = delete;
   RawTerminal& operator=(const RawTerminal&) = delete;
+  RawTerminal(RawTerminal&&) = delete;
+  RawTerminal& operator=(RawTerminal&&) = delete;
   ~RawTerminal() { leave(); }
 
   // Does nothing where `fd` is no terminal. `fd` is not owned.

@@ -23,6 +23,8 @@ class PidFile {
   PidFile() = default;
   PidFile(const PidFile&) = delete;
   PidFile& operator=(const PidFile&) = delete;
+  PidFile(PidFile&&) = delete;
+  PidFile& operator=(PidFile&&) = delete;
   ~PidFile();
   // Never through a file that is there already: pid files lie in shared directories.
   Result<void> write(const std::string& path, pid_t pid);

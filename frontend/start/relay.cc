@@ -23,6 +23,12 @@ bool in_background(int fd) {
   return foreground >= 0 && foreground != ::getpgrp();
 }
 
+void end(Flow& flow) {
+  flow.open = false;
+  flow.pending.clear();
+  flow.owned.reset();
+}
+
 }  // namespace
 
 Result<Relay> Relay::for_pipes() {
@@ -57,9 +63,9 @@ void Relay::use_terminal(Fd master) {
 void Relay::want(std::vector<pollfd>& polled) const {
   for (const auto& flow : flows_) {
     const bool writes = !flow.pending.empty();
-    const bool waits = flow.open && !(flow.paused && !writes);
-    polled.push_back(
-        {.fd = waits ? (writes ? flow.to : flow.from) : -1, .events = static_cast<short>(writes ? POLLOUT : POLLIN)});
+    const bool waits = flow.open && (writes || !flow.paused);
+    const int fd = writes ? flow.to : flow.from;
+    polled.push_back({.fd = waits ? fd : -1, .events = static_cast<short>(writes ? POLLOUT : POLLIN)});
   }
 }
 
@@ -96,12 +102,6 @@ void Relay::write_out(Flow& flow) {
   if (put < 0 && errno != EAGAIN && errno != EINTR) end(flow);
 }
 
-void Relay::end(Flow& flow) {
-  flow.open = false;
-  flow.pending.clear();
-  flow.owned.reset();
-}
-
 void Relay::drain() {
   for (auto& flow : flows_) {
     if (flow.inward) continue;
@@ -115,7 +115,8 @@ void Relay::drain() {
 }
 
 void Relay::repeat_end_of_input() const {
-  if (input_ended_) (void)!::write(master_.get(), &kEndOfInput, 1);
+  if (input_ended_) [[maybe_unused]]
+    const auto put = ::write(master_.get(), &kEndOfInput, 1);
 }
 
 void Relay::resume() {

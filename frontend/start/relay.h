@@ -52,7 +52,6 @@ class Relay {
 
  private:
   void add_pipe(int number, Pipe pipe);
-  void end(Flow& flow);
   std::string read_into(Flow& flow);
   void write_out(Flow& flow);
 

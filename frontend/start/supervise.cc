@@ -88,18 +88,22 @@ class Supervisor {
         if (plan_.spec.init && !plan_.tty) send(number);
         return;
       case SIGTSTP:
-        return pause();
+        pause();
+        return;
       case SIGCONT:
-        return resume();
+        resume();
+        return;
       default:
-        return deliver(number);
+        deliver(number);
     }
   }
 
   void deliver(int number) {
     if (number == SIGTERM && !deadline_) deadline_ = Clock::now() + plan_.spec.stop_timeout;
-    if (is_deaf_to(number)) return end_by(number);
-    send(number);
+    if (is_deaf_to(number))
+      end_by(number);
+    else
+      send(number);
   }
 
   [[nodiscard]] bool is_deaf_to(int number) const {
@@ -142,9 +146,9 @@ class Supervisor {
     termios modes{};
     if (typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 || (modes.c_lflag & ISIG) == 0) return;
     for (const char c : typed) {
-      const int number = c == static_cast<char>(modes.c_cc[VINTR])   ? SIGINT
-                         : c == static_cast<char>(modes.c_cc[VQUIT]) ? SIGQUIT
-                                                                     : 0;
+      int number = 0;
+      if (c == static_cast<char>(modes.c_cc[VINTR])) number = SIGINT;
+      if (c == static_cast<char>(modes.c_cc[VQUIT])) number = SIGQUIT;
       if (number != 0 && ::tcgetpgrp(relay_.master().get()) == payload_.pid && is_deaf_to(number)) end_by(number);
     }
   }
