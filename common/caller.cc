@@ -49,7 +49,11 @@ Result<std::string> login_name(Uid uid) {
       [&](auto* entry, auto* buffer, auto size, auto** found) {
         return ::getpwuid_r(uid.value(), entry, buffer, size, found);
       },
-      [](const passwd& entry) { return std::string(entry.pw_name); });
+      [](const passwd& entry) {
+        const std::string_view name = entry.pw_name;
+        const bool is_number = name.find_first_not_of("0123456789") == std::string_view::npos;
+        return std::string(is_number || name.find_first_of("@:*") != std::string_view::npos ? "" : name);
+      });
 }
 
 Result<std::optional<Gid>> group_id(std::string_view name) {

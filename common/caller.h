@@ -22,7 +22,8 @@ struct Caller {
 // The caller's supplementary groups. Before the drop, which empties them.
 Result<std::vector<Gid>> supplementary_groups();
 
-// The login name of `uid`, empty where it has none. NSS runs inside this process: only after the
+// The login name of `uid` as policy files can tell it: empty where it has none, or one that they would read as
+// something else (digits: a uid; '@': a group; ':', '*'). NSS runs inside this process: only after the
 // drop of privilege. Fails where the lookup itself failed (then policy cannot be read either).
 Result<std::string> login_name(Uid uid);
 

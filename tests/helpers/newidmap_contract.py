@@ -227,6 +227,17 @@ def _(root, kind):
         unmapped(target)
 
 
+@both('SU-NAME: a line with a number is for that uid, not for whoever has the number as login name')
+def _(root, kind):
+    number = (root.bob if kind.which == 'uid' else root.carol).uid
+    other = root.add_user(str(number), number + 50)
+    with root.target(other) as target:
+        kind.write(root, f'{number}:300000:10\n')
+        refused(kind.run(root, target, 0, 300000, 1, user=other), 'IM-RANGE', f'uid {other.uid} has no range')
+        kind.write(root, f'{other.uid}:300000:10\n')
+        granted(kind.run(root, target, 0, 300000, 1, user=other))
+
+
 @both('--version prints one line and exits 0')
 def _(root, kind):
     done = root.run([kind.program(root), '--version'], root.alice)
