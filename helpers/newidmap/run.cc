@@ -124,7 +124,7 @@ int run(const Traits& traits, int argc, char** argv) {
   exit_when_out_of_memory(traits.program);
   if (raw_arg(argc, argv, 1) == "--version" && argc == 2) {
     const std::string line = cat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
-    return ::write(STDOUT_FILENO, line.data(), line.size()) < 0 ? 1 : 0;
+    return drop_all_but({}, Caller::identify().uid) && ::write(STDOUT_FILENO, line.data(), line.size()) > 0 ? 0 : 1;
   }
   std::string summary;
   const auto done = map_ids(traits, argc, argv, summary);

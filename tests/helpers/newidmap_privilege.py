@@ -137,6 +137,15 @@ def _(root, kind):
         assert message.effective == 0
 
 
+@both('the version is written without any capability')
+def _(root, kind):
+    steps = []
+    done = trace(spawn([kind.program(root), '--version'], root.alice, traced=True), lambda stop: steps.append(Step(stop)))
+    assert done.code == 0 and done.out, done
+    (line,) = [step for step in steps if step.number == SYSCALL['write'] and step.args[0] == 1]
+    assert line.effective == line.permitted == 0 and line.uids == [root.alice.uid] * 4, line.status
+
+
 @both('at the write of the map only the standard fds, the process and the map are open')
 def _(root, kind):
     leaks = [os.open('/etc/passwd', os.O_RDONLY) for _ in range(20)]
