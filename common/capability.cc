@@ -98,6 +98,11 @@ Result<void> become_for_good(Uid uid) {
   return verify(none, uid, uid);
 }
 
+void step_down(Uid uid) {
+  (void)(::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && ::setresuid(uid.value(), uid.value(), uid.value()) == 0);
+  (void)::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+}
+
 Result<void> forget(CapSet caps) {
   auto keep = read_state();
   keep.permitted &= ~caps.bits;

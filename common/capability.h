@@ -57,6 +57,10 @@ Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_a
 // Needs CAP_SETUID permitted. Verified like drop_all_but() (PR-DROP).
 Result<void> become_for_good(Uid uid);
 
+// All three uids become `uid`, permitted capabilities stay: the caller may stop and kill the process again, and his
+// limits count it. Before each write that he can make wait for ever. Nothing to do where the kernel refuses.
+void step_down(Uid uid);
+
 // Gives up `caps` too, permitted or already gone. Verified (PR-DROP).
 Result<void> forget(CapSet caps);
 

@@ -163,7 +163,9 @@ Result<void> serve(int argc, char** argv, Known& known) {
   if (!v2) return std::unexpected(v2.error());
   if (known.request.verb == "list") {
     const auto text = list(*v2, known.request.json);
-    return text ? print(*text) : std::unexpected(text.error());
+    if (!text) return std::unexpected(text.error());
+    auto dropped = become_for_good(known.caller.uid);
+    return dropped ? print(*text) : dropped;
   }
   if (known.request.verb == "release") return release_all(known, std::move(*v2));
   if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*v2)); !entered) return entered;
@@ -183,11 +185,16 @@ int main(int argc, char** argv) {
   using namespace userns;
   exit_when_out_of_memory(cgroup::kProgram);
   if (argc == 2 && std::string_view(argv[1]) == "--version")
-    return cgroup::print(cat("userns-cgroup (userns suite) ", std::string_view(kVersion), "\n")) ? 0 : 1;
+    return drop_all_but({}, Caller::identify().uid) &&
+                   cgroup::print(cat("userns-cgroup (userns suite) ", std::string_view(kVersion), "\n"))
+               ? 0
+               : 1;
   cgroup::Known known;
   const auto done = cgroup::serve(argc, argv, known);
   if (done) return 0;
   if (done.error().rule != kExecFailed) cgroup::audit_decision(known, &done.error());
+  // From here on he may kill us, and his limits count us: the write of the message can wait for ever.
+  (void)become_for_good(known.caller.uid);
   (void)forget(cgroup::kHeld);
   report(cgroup::kProgram, done.error());
   return cgroup::exit_status(done.error());

@@ -115,7 +115,10 @@ void audit_decision(const Who& who, const NetRequest& request, std::string_view 
          .granted = rule.empty()});
 }
 
-Result<void> put_out(std::string_view line) { return write_all(Fd(::dup(STDOUT_FILENO)), line); }
+Result<void> put_out(Uid uid, std::string_view line) {
+  step_down(uid);
+  return write_all(Fd(::dup(STDOUT_FILENO)), line);
+}
 
 Result<void> add(Netlink& netlink, const Who& who, const NetRequest& request) {
   const auto gathered = gather(netlink, who, request);            // 5
@@ -129,15 +132,16 @@ Result<void> add(Netlink& netlink, const Who& who, const NetRequest& request) {
   if (!nic) audit_decision(who, request, nic.error().rule);
   if (!nic) return std::unexpected(nic.error());
   const auto said = put_out(  // 9
-      request.as_lxc ? cat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
-                     : cat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index, R"(,"ifindex":)",
-                           nic->index, R"(,"name":")", nic->name, R"(","mac":")", nic->mac.text(), R"(","mtu":)",
-                           nic->mtu, R"(,"bridge":")", request.bridge, "\"}\n"));
+      who.caller.uid, request.as_lxc
+                          ? cat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
+                          : cat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index, R"(,"ifindex":)",
+                                nic->index, R"(,"name":")", nic->name, R"(","mac":")", nic->mac.text(), R"(","mtu":)",
+                                nic->mtu, R"(,"bridge":")", request.bridge, "\"}\n"));
   if (!said) (void)unmake_nic(netlink, nic->host);
   return said;
 }
 
-Result<void> list(Netlink& netlink, const NetRequest& request) {
+Result<void> list(Netlink& netlink, const Who& who, const NetRequest& request) {
   const auto links = all_links(netlink);
   if (!links) return std::unexpected(links.error());
   std::string out;
@@ -157,7 +161,7 @@ Result<void> list(Netlink& netlink, const NetRequest& request) {
                               " netnsid=", peer, " ", alias, "\n");
   }
   if (request.json) out += out.empty() ? "[]\n" : "]\n";
-  return put_out(out);
+  return put_out(who.caller.uid, out);
 }
 
 // Only what the caller owns: by name, or (as LXC asks) all of a container on a bridge, which may be none.
@@ -205,7 +209,7 @@ Result<void> serve(int argc, char** argv) {
     case NetRequest::Verb::kDelete:
       return remove(*netlink, who, *request);
     case NetRequest::Verb::kList:
-      return list(*netlink, *request);
+      return list(*netlink, who, *request);
   }
   std::unreachable();
 }
@@ -216,10 +220,16 @@ Result<void> serve(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace userns;
   exit_when_out_of_memory(net::kProgram);
+  const Uid uid = Caller::identify().uid;
   if (raw_arg(argc, argv, 1) == "--version" && argc == 2)
-    return net::put_out(cat(std::string_view(net::kProgram), " (userns suite) ", std::string_view(kVersion), "\n")) ? 0
-                                                                                                                    : 1;
+    return drop_all_but({}, uid) &&
+                   net::put_out(uid, cat("userns-net (userns suite) ", std::string_view(kVersion), "\n"))
+               ? 0
+               : 1;
   const auto done = net::serve(argc, argv);
-  if (!done) report(net::kProgram, done.error());
-  return done ? 0 : 1;
+  if (done) return 0;
+  step_down(uid);
+  (void)forget(CapSet::all());
+  report(net::kProgram, done.error());
+  return 1;
 }

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups, below, pids_in  # noqa: E402
-from harness import case, main, skip, spawn, wait_for  # noqa: E402
+from harness import case, ends_when_killed_by, full_pipe, main, skip, spawn, wait_for  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 
@@ -272,6 +272,18 @@ def _(root):
         # And the next one finishes the work.
         assert release(root, 'web').code == 0 or not os.path.exists(box(root)), done
     return strike(root, ['release', 'web'], prepare, check)
+
+
+@case('whoever does not read what it says can end it: it is a process of his by then, in his limits')
+def _(root):
+    setup(root, 'alice containers=3')
+    enter(root, 'web', ['/bin/true'])
+    for words, number in ((['list'], 1), (['--version'], 1), (['nonsense'], 2), (['release', 'none'], 2)):
+        read, write = full_pipe()
+        helper = spawn([root.program('userns-cgroup'), *words], root.alice, fds={number: write})
+        ends_when_killed_by(root.alice, helper)
+        os.close(read)
+        os.close(write)
 
 
 main()

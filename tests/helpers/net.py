@@ -13,8 +13,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import (CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, case, cases, main, mount, setns, skip, spawn, status_of,
-                     trace, unshare, wait_for)
+from harness import (CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, case, cases, ends_when_killed_by, full_pipe, main,
+                     mount, setns, skip, spawn, status_of, trace, unshare, wait_for)
 from net_host import CONF, Container, Host, refused, sh
 
 _host = None
@@ -817,6 +817,18 @@ lxc.mount.auto = proc:rw
         if 'cgroup' in log and 'ERROR' in log and 'user-nic' not in log:
             skip('lxc-start can not use the cgroups of this machine: ' + re.search(r'.*ERROR.*', log).group(0)[-160:])
         raise AssertionError(f'{done}\n{log[-3000:]}')
+
+
+@case('whoever does not read what it says can end it: it is a process of his by then, in his limits')
+def _(root):
+    at = host(root)
+    with Container(root.alice) as box:
+        made = ['add', '--netns', f'pid:{box.pid}', '--bridge', 'br0']
+        for words, number in ((made, 1), (['list'], 1), (['--version'], 1), (['nonsense'], 2), (made + ['--name', 'x/y'], 2)):
+            read, write = full_pipe()
+            ends_when_killed_by(root.alice, spawn([at.helper, *words], root.alice, fds={number: write}))
+            os.close(read)
+            os.close(write)
 
 
 if __name__ == '__main__':

@@ -573,6 +573,29 @@ SYSCALL = {'read': 0, 'write': 1, 'open': 2, 'close': 3, 'pwrite64': 18, 'sendto
            'openat': 257, 'openat2': 437}
 
 
+def full_pipe():
+    """(read end, write end) of a pipe that takes no byte more."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    try:
+        while True:
+            os.write(write, b'x' * 4096)
+    except BlockingIOError:
+        os.set_blocking(write, True)
+    return read, write
+
+
+def ends_when_killed_by(user, child):
+    """Waits until the child hangs in a write(2), and has `user` kill it."""
+    def is_writing():
+        with open(f'/proc/{child.pid}/syscall') as file:
+            return file.read().startswith(f"{SYSCALL['write']} ")
+    wait_for(is_writing, f'{child.argv} to write')
+    killed = Root.run(['/bin/kill', '-9', child.pid], user)
+    assert killed.code == 0, (killed, status_of(child.pid)['Uid'])
+    assert child.wait().code == -signal.SIGKILL
+
+
 # --- the private root -----------------------------------------------------------------------
 
 class Root:
