@@ -16,9 +16,8 @@ struct Header {
   int exit_status;
   int code;
 };
-union FdSpace {
-  cmsghdr header;
-  std::array<char, CMSG_SPACE(sizeof(int))> bytes;
+struct alignas(cmsghdr) FdSpace {
+  std::array<char, CMSG_SPACE(sizeof(int))> bytes{};
 };
 
 void attach(msghdr& packet, FdSpace& space, int fd) {
@@ -43,8 +42,8 @@ Fd attached(msghdr& packet) {
 
 Result<void> Channel::send(const Message& message) const {
   Header header{message.kind, message.exit_status, message.code};
-  std::array<iovec, 2> parts{iovec{&header, sizeof header}, iovec{const_cast<char*>(message.text.data()),
-                                                                  std::min(message.text.size(), kLongestText)}};
+  auto* const text = const_cast<char*>(message.text.data());  // NOLINT(*-const-cast): as sendmsg(2) takes it
+  std::array<iovec, 2> parts{iovec{&header, sizeof header}, iovec{text, std::min(message.text.size(), kLongestText)}};
   msghdr packet{};
   packet.msg_iov = parts.data();
   packet.msg_iovlen = parts.size();
@@ -57,7 +56,7 @@ Result<void> Channel::send(const Message& message) const {
 
 Result<std::optional<Message>> Channel::receive() const {
   Header header{};
-  std::array<char, kLongestText> text;  // only what is received is read
+  std::array<char, kLongestText> text;  // NOLINT(*-member-init): only what is received is read
   std::array<iovec, 2> parts{iovec{&header, sizeof header}, iovec{text.data(), text.size()}};
   msghdr packet{};
   packet.msg_iov = parts.data();

@@ -133,7 +133,8 @@ std::vector<std::string> command_environment(const Plan& plan) {
 std::vector<char*> pointers_to(const std::vector<std::string>& words) {
   std::vector<char*> pointers;
   pointers.reserve(words.size() + 1);
-  for (const auto& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+  for (const auto& word : words)
+    pointers.push_back(const_cast<char*>(word.c_str()));  // NOLINT(*-const-cast): as execve(2) takes it
   pointers.push_back(nullptr);
   return pointers;
 }
@@ -217,10 +218,11 @@ Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
 
 void run_inside(const Plan& plan, const Inheritance& inheritance) {
   const Failure failure = start_inside(plan, inheritance);
-  (void)inheritance.channel.send({.kind = Message::Kind::kFailure,
-                                  .exit_status = failure.exit_status,
-                                  .code = failure.error.code,
-                                  .text = failure.error.text});
+  // Nothing is left to do where nobody hears it.
+  [[maybe_unused]] const auto sent = inheritance.channel.send({.kind = Message::Kind::kFailure,
+                                                               .exit_status = failure.exit_status,
+                                                               .code = failure.error.code,
+                                                               .text = failure.error.text});
   ::_exit(failure.exit_status);
 }
 

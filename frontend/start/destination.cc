@@ -17,9 +17,9 @@ Result<Fd> look_up(const Fd& root, const std::string& path, PlaceKind kind) {
 }
 
 std::unexpected<Error> cannot_make(const std::string& path, int code) {
-  const std::string_view why = code == EROFS    ? "it is missing, and the file system there is read-only: make it first"
-                               : code == EEXIST ? "a dangling symbolic link or another file is in its place"
-                                                : "it is missing and can't be made";
+  std::string_view why = "it is missing and can't be made";
+  if (code == EROFS) why = "it is missing, and the file system there is read-only: make it first";
+  if (code == EEXIST) why = "a dangling symbolic link or another file is in its place";
   return fail({}, cat("cannot mount on ", quoted(path), " inside: ", why), code);
 }
 

@@ -16,7 +16,10 @@ void set(std::vector<std::string>& environment, std::string_view name, std::stri
 }
 
 void add_wish(std::vector<std::string>& environment, const EnvWish& wish, std::span<const std::string_view> caller) {
-  if (wish.value) return set(environment, wish.name, *wish.value);
+  if (wish.value) {
+    set(environment, wish.name, *wish.value);
+    return;
+  }
   const auto theirs = std::ranges::find_if(caller, [&](std::string_view word) { return name_of(word) == wish.name; });
   if (theirs != caller.end())
     set(environment, wish.name, theirs->substr(std::min(wish.name.size() + 1, theirs->size())));

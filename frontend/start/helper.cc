@@ -30,9 +30,10 @@ int become(const char* path, const char* name, char* const* words, int errors, i
 // posix_spawn(3) does the same, with 130 system calls more: it resets every signal.
 Result<pid_t> spawn(const char* path, const std::string& name, char* const* words, const Fd& errors, const Fd* output) {
   volatile int error = 0;
-  const pid_t pid = ::vfork();
+  const pid_t pid = ::vfork();  // NOLINT(clang-analyzer-*): the child makes system calls only
   if (pid == 0) {
-    error = become(path, name.c_str(), words, errors.get(), output == nullptr ? -1 : output->get());
+    error = become(path, name.c_str(), words, errors.get(),  // NOLINT(clang-analyzer-*)
+                   output == nullptr ? -1 : output->get());
     ::_exit(127);
   }
   if (pid < 0) return fail_errno(cat("cannot start ", name));
@@ -60,7 +61,8 @@ Result<Helper> Helper::start(const char* path, const std::vector<std::string>& a
   std::string name(std::string_view(path).substr(std::string_view(path).rfind('/') + 1));
   std::vector<char*> words{name.data()};
   words.reserve(arguments.size() + 2);
-  for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  for (const auto& argument : arguments)
+    words.push_back(const_cast<char*>(argument.c_str()));  // NOLINT(*-const-cast): as execve(2) takes it
   words.push_back(nullptr);
   const auto pid = spawn(path, name, words.data(), pipe->write, output);
   if (!pid) return std::unexpected(pid.error());

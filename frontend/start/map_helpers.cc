@@ -13,8 +13,8 @@ namespace userns::frontend {
 namespace {
 
 struct Half {
-  const ChosenMap& map;
-  const std::vector<std::string>& words;
+  const ChosenMap* map;
+  const std::vector<std::string>* words;
   const char* program;
   std::string_view file;  // "uid_map"
 };
@@ -37,22 +37,22 @@ Result<void> write_file(pid_t target, std::string_view file, std::string_view te
 }
 
 Result<void> write_directly(const Half& half, pid_t target) {
-  const auto map = IdMap::from_extents(half.map.extents);
+  const auto map = IdMap::from_extents(half.map->extents);
   if (!map) return std::unexpected(map.error());
   return write_file(target, half.file, map->kernel_text());
 }
 
 // What is left to do by a helper that now runs; nothing where it was done at once.
 Result<std::optional<Helper>> begin(const Plan& plan, const Half& half, pid_t target) {
-  if (half.map.writer == MapWriter::kNobody) return std::nullopt;
+  if (half.map->writer == MapWriter::kNobody) return std::nullopt;
   if (plan.spec.wait) {
     const auto written = is_written(target, half.file);
     if (!written) return std::unexpected(written.error());
     if (*written) return std::nullopt;
   }
-  if (half.map.writer == MapWriter::kHelper) {
+  if (half.map->writer == MapWriter::kHelper) {
     std::vector<std::string> words{cat(target)};
-    words.insert(words.end(), half.words.begin(), half.words.end());
+    words.insert(words.end(), half.words->begin(), half.words->end());
     auto helper = Helper::start(half.program, words);
     if (!helper) return std::unexpected(helper.error());
     return std::optional(std::move(*helper));
@@ -66,9 +66,9 @@ Result<std::optional<Helper>> begin(const Plan& plan, const Half& half, pid_t ta
 }  // namespace
 
 Result<void> map_ids(const Plan& plan, pid_t target, const std::function<Result<void>()>& meanwhile) {
-  auto uids = begin(plan, {plan.ids.uids, plan.uid_helper, kNewuidmapPath, "uid_map"}, target);
+  auto uids = begin(plan, {&plan.ids.uids, &plan.uid_helper, kNewuidmapPath, "uid_map"}, target);
   if (!uids) return std::unexpected(uids.error());
-  auto gids = begin(plan, {plan.ids.gids, plan.gid_helper, kNewgidmapPath, "gid_map"}, target);
+  auto gids = begin(plan, {&plan.ids.gids, &plan.gid_helper, kNewgidmapPath, "gid_map"}, target);
   if (!gids) return std::unexpected(gids.error());
   auto done = meanwhile();
   if (*uids && done) done = (*uids)->finish();

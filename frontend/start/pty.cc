@@ -29,7 +29,8 @@ void offer_as_console(const Fd& master) {
   const auto slave = clone_tree(AT_FDCWD, cat("/dev/pts/", number).c_str());
   if (!slave) return;
   const Fd console(::open("/dev/console", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
-  if (console.valid()) (void)attach_at(*slave, AT_FDCWD, "/dev/console");
+  if (console.valid()) [[maybe_unused]]
+    const auto attached = attach_at(*slave, AT_FDCWD, "/dev/console");
 }
 
 }  // namespace

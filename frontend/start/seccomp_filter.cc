@@ -16,8 +16,8 @@ namespace userns::frontend {
 namespace {
 
 Result<void> install(std::span<const sock_filter> instructions, std::string_view hint) {
-  sock_fprog program{.len = static_cast<unsigned short>(instructions.size()),
-                     .filter = const_cast<sock_filter*>(instructions.data())};
+  auto* const first = const_cast<sock_filter*>(instructions.data());  // NOLINT(*-const-cast): as prctl(2) takes it
+  sock_fprog program{.len = static_cast<unsigned short>(instructions.size()), .filter = first};
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
     return fail_errno(cat("cannot install a system call filter", hint));
   return {};

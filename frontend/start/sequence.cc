@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -83,11 +84,11 @@ std::string why_no_clone(int code) {
 Result<Container> clone_container(const Plan& plan, const Signals& signals, Relay& relay) {
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
-  Inheritance inheritance{.channel = std::move(channel->inside),
-                          .stdio = relay.take_far_ends(),
-                          .signal_mask = signals.original(),
-                          .starter = ::getpid(),
-                          .left_to_unshare = plan.namespaces & ~kAtClone};
+  const Inheritance inheritance{.channel = std::move(channel->inside),
+                                .stdio = relay.take_far_ends(),
+                                .signal_mask = signals.original(),
+                                .starter = ::getpid(),
+                                .left_to_unshare = plan.namespaces & ~kAtClone};
   int pidfd = -1;
   clone_args args{};
   args.flags = (plan.namespaces & kAtClone) | CLONE_PIDFD;
@@ -161,7 +162,7 @@ Step<std::string> look_for_info(const Plan& plan, Container& container) {
 
 // Only the exec closes the channel without a word of failure.
 Step<void> go(const Container& container, Relay& relay) {
-  (void)container.channel().send({.kind = Message::Kind::kGo});  // where it is gone, hear() says why
+  [[maybe_unused]] const auto sent = container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
   for (bool at_exec = false; !at_exec;) {
     auto message = hear(container);
     if (!message) return std::unexpected(message.error());
@@ -181,9 +182,18 @@ Result<void> follow_into_death(const Plan& plan) {
   return {};
 }
 
+// A caller that closed one of 0-2 must not have a pipe of ours land there and be handed in.
+Result<void> open_standard_fds() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(number, F_GETFD) < 0 && ::open("/dev/null", O_RDWR | O_NOCTTY) != number)  // NOLINT(*-cloexec)
+      return fail_errno("cannot open standard input, output or error");
+  return {};
+}
+
 // The start, in order. A cgroup helper has its place before it (it execs us anew), a network helper
 // beside the map helpers (it needs the namespaces to be there).
 Step<int> start_and_watch(const Plan& plan) {
+  if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
   if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
   const auto signals = own(Signals::take());
   if (!signals) return std::unexpected(signals.error());

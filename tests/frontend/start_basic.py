@@ -277,6 +277,17 @@ def _(root):
     assert done.out == '[0, 1, 2] 4\n', done  # the fourth is the listing itself
 
 
+@cases([(f'closed standard fds ({closed}) are no place for a pipe of ours', closed) for closed in ((0,), (0, 1), (0, 1, 2), (2,))])
+def _(root, closed):
+    path = f'{root.tmp}/home/alice/fds'
+    os.chmod(f'{root.tmp}/home/alice', 0o755)
+    root.write(path, '', mode=0o666)
+    script = 'import os; print([os.readlink(f"/proc/self/fd/{n}") for n in range(3)], file=open("' + path + '", "w"))'
+    assert run(root, command=(PYTHON, '-c', script), closed=closed).code == 0
+    fds = eval(open(path).read())
+    assert all(fds[number] == '/dev/null' for number in closed) and 'socket' not in repr(fds), fds
+
+
 # --- rights ---------------------------------------------------------------------------------
 
 def status_line(root, key, *args, **how):
