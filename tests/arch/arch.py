@@ -250,16 +250,9 @@ def _(_root):
 
 # --- SECURITY.md ----------------------------------------------------------------------------
 
-def documented():
-    """The helpers that SECURITY.md has come to; one that it lacks altogether is the case below."""
-    return {name: what for name, what in helpers().items() if f'`{name}`' in text_of('SECURITY.md')}
-
-
 @case('every helper is in SECURITY.md')
 def _(_root):
-    missing = set(helpers()) - set(documented())
-    if missing == {'userns-cgroup'}:
-        skip('userns-cgroup has no section yet')
+    missing = {name for name in helpers() if f'`{name}`' not in text_of('SECURITY.md')}
     assert not missing, missing
 
 
@@ -267,7 +260,7 @@ def _(_root):
 def _(_root):
     notes = []
     rows = stated('Size of the trusted code', ['program', 'lines', 'budget'])
-    for name, (_, own) in documented().items():
+    for name, (_, own) in helpers().items():
         files = closure(own)
         lines = sum(code_lines(path) for path in files)
         assert name in rows, f'SECURITY.md states no size of {name}; it is {lines} lines'
@@ -297,7 +290,7 @@ def functions_with_brackets(path):
 @case('capability brackets of each helper are as many as SECURITY.md lists')
 def _(_root):
     rows = stated('Privileged operations', ['program', 'brackets', 'which'])
-    for name, (binary, own) in documented().items():
+    for name, (binary, own) in helpers().items():
         linked = subprocess.check_output(['nm', '-C', binary], text=True)
         brackets = []
         for path in sorted(closure(own)):
@@ -340,8 +333,6 @@ def rules_in_tests():
 @case('every rule of the code stands in SECURITY.md, and every rule there is in the code')
 def _(_root):
     code, document = rules_in_code(), rules_in_document()
-    if 'userns-cgroup' not in documented():
-        code = {rule: where for rule, where in code.items() if rule[:2] not in ('CG', 'CC') and rule != 'ST-EXEC'}
     assert not set(code) - document, f'not in SECURITY.md: {sorted(set(code) - document)}'
     assert not document - set(code), f'in SECURITY.md and not in the code: {sorted(document - set(code))}'
     return f'{len(code)} rules'
@@ -350,8 +341,6 @@ def _(_root):
 @case('every rule of the code is named by a test')
 def _(_root):
     code, tests = rules_in_code(), rules_in_tests()
-    if 'userns-cgroup' not in documented():
-        tests.add('ST-EXEC')
     assert not set(code) - tests, f'no test names: {sorted(set(code) - tests)}'
 
 
