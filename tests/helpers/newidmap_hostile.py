@@ -324,6 +324,22 @@ def _(root, kind):
     assert open(bait).read() == 'untouched'
 
 
+@both('IM-PROC: a directory of the user\'s own making that has all the files of a process is refused, and none is written')
+def _(root, kind):
+    with root.target(root.alice) as target:
+        fake = f'{root.tmp}/home/alice/fake-{kind.which}'
+        os.makedirs(f'{fake}/ns')
+        os.symlink(f'/proc/{target.pid}/ns/user', f'{fake}/ns/user')
+        for name, text in (('status', 'State:\tS\nTgid:\t1\nPid:\t1\n'), ('setgroups', 'allow\n'), (kind.map_file, '')):
+            root.write(f'{fake}/{name}', text, owner=(root.alice.uid, root.alice.gid), mode=0o666)
+        os.chown(fake, root.alice.uid, root.alice.gid)
+        directory = os.open(fake, os.O_RDONLY)
+        refused(kind.run(root, 'fd:5', 0, 100000, 1, fds={5: directory}), 'IM-PROC')
+        os.close(directory)
+        assert open(f'{fake}/{kind.map_file}').read() == '', 'it wrote to a file that is not of procfs'
+        assert open(f'{fake}/setgroups').read() == 'allow\n'
+
+
 @both('a user\'s own procfs with a file or directory bound over status, setgroups or ns is refused')
 def _(root, kind):
     bait = f'{root.tmp}/home/alice/status-{kind.which}'
