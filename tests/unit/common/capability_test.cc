@@ -32,6 +32,13 @@ void expect_only(CapSet permitted, CapSet effective) {
 TEST(DropAllBut, LeavesTheNeedsPermittedAndNothingEffective) {
   SKIP_WITHOUT_ROOT();
   in_child([] {
+    // A caller who has something of each kind.
+    const gid_t groups[] = {5, 6};
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct set[2] = {};
+    ASSERT_TRUE(::setgroups(2, groups) == 0 && ::capget(&header, set) == 0);
+    set[0].inheritable = 1U << CAP_CHOWN;
+    ASSERT_TRUE(::capset(&header, set) == 0 && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0) == 0);
     ASSERT_EQ(rule_of(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {CAP_AUDIT_WRITE}}, Uid{12345})),
               "granted");
     expect_only({CAP_SETUID, CAP_AUDIT_WRITE}, {});
@@ -62,6 +69,8 @@ TEST(DropAllBut, OfRootLeavesRootWithTheNeedsAlone) {
   in_child([] {
     ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETGID}, .wanted = {CAP_SETFCAP}}, Uid{0}));
     expect_only({CAP_SETGID, CAP_SETFCAP}, {});
+    // No uid changed, so the kernel did not see to it.
+    EXPECT_EQ(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
   });
 }
 
@@ -93,6 +102,20 @@ TEST(DropAllBut, FailsWhereTheUidCannotBeHad) {
   in_child([] {
     ASSERT_TRUE(drop_all_but({}, Uid{12345}));
     EXPECT_EQ(rule_of(drop_all_but({}, Uid{54321})), "PR-DROP");
+  });
+}
+
+TEST(StepDown, MakesAllUidsTheCallersAndKeepsWhatIsPermitted) {
+  SKIP_WITHOUT_ROOT();
+  in_child([] {
+    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_NET_ADMIN}, .wanted = {}}, Uid{12345}, Uid{0}));
+    step_down(Uid{12345});
+    uid_t real = 0, effective = 0, saved = 0;
+    ::getresuid(&real, &effective, &saved);
+    EXPECT_TRUE(real == 12345 && effective == 12345 && saved == 12345);
+    expect_only({CAP_NET_ADMIN}, {});
+    EXPECT_EQ(::prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0), 0);
+    EXPECT_EQ(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
   });
 }
 
