@@ -6,7 +6,6 @@
 
 #include <sys/types.h>
 
-#include <sys/types.h>
 #include <csignal>
 #include <functional>
 #include <string>
