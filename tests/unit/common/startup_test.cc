@@ -120,6 +120,8 @@ TEST(Sanitise, RaisesSoftLimitsAndLeavesNoCore) {
     ::setrlimit(RLIMIT_NOFILE, &few);
     const rlimit small{0, RLIM_INFINITY};
     ::setrlimit(RLIMIT_FSIZE, &small);
+    const rlimit core{RLIM_INFINITY, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_CORE, &core);
     ASSERT_TRUE(with({"prog"}));
     rlimit now{};
     ::getrlimit(RLIMIT_NOFILE, &now);
