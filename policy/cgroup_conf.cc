@@ -99,6 +99,20 @@ bool is_key(const SettingKey& key, std::string_view name) {
          name.find_first_of("./", kPrefix.size()) == name.size() - kSuffix.size();
 }
 
+}  // namespace
+
+Result<Setting> parse_setting(std::string_view name, std::string_view value) {
+  const auto key = std::ranges::find_if(kKeys, [&](const SettingKey& k) { return is_key(k, name); });
+  if (key == std::end(kKeys) || value.empty())
+    return fail("CC-KEY", cat(quoted(name), " is not KEY=VALUE with a key of cgroup.conf(5)"));
+  Setting setting{key, std::string(key->file.empty() ? name : key->file), file_text(*key, value)};
+  if (!setting.text.empty()) return setting;
+  const auto bounds = key->most < kAny && key->most > 0 ? cat(", ", key->least, " to ", key->most) : "";
+  return fail("CC-VALUE", cat(quoted(value), " is no ", name, ": ", kForms[static_cast<int>(key->form)], bounds));
+}
+
+namespace {
+
 struct Reader {
   std::string_view path, line;
   std::size_t number = 0;
@@ -110,15 +124,11 @@ struct Reader {
   Result<void> take_setting(CgroupLine& taken, std::string_view word) const {
     auto value = word;
     const auto name = take_until(value, '=');
-    const auto key = std::ranges::find_if(kKeys, [&](const SettingKey& k) { return is_key(k, name); });
-    if (key == std::end(kKeys) || name.size() == word.size())
-      return refuse("CC-KEY", word, cat(quoted(word), " is not KEY=VALUE with a key of cgroup.conf(5)"));
-    Setting setting{key, std::string(key->file.empty() ? name : key->file), file_text(*key, value)};
-    if (setting.text.empty())
-      return refuse("CC-VALUE", value,
-                    cat(quoted(value), " is no ", name, ": ", kForms[static_cast<int>(key->form)],
-                        key->most < kAny && key->most > 0 ? cat(", ", key->least, " to ", key->most) : ""));
-    const auto same = [&](const Setting& s) { return s.file == setting.file && key->form != kDevice; };
+    auto parsed = parse_setting(name, value);
+    if (!parsed)
+      return refuse(parsed.error().rule, parsed.error().rule == "CC-KEY" ? word : value, parsed.error().text);
+    Setting& setting = *parsed;
+    const auto same = [&](const Setting& s) { return s.file == setting.file && setting.key->form != kDevice; };
     if (std::ranges::any_of(taken.settings, same)) return refuse("CC-KEY", word, cat(name, " is set twice"));
     taken.settings.push_back(std::move(setting));
     return {};

@@ -33,6 +33,9 @@ struct Setting {
   std::string text;       // as the v2 file takes it
 };
 
+// KEY and VALUE of a line, for whoever sets such limits himself. CC-KEY, CC-VALUE.
+Result<Setting> parse_setting(std::string_view name, std::string_view value);
+
 struct CgroupLine {
   std::string who;  // "*", "@GROUP", a login name or a decimal uid
   std::vector<Setting> settings;

@@ -86,7 +86,8 @@ std::string_view cgroup_path(std::string_view text, std::string_view controller)
   while (!text.empty()) {
     auto path = take_until(text, '\n');
     take_until(path, ':');
-    if (has_word(take_until(path, ':'), controller, ',')) return path;
+    const auto controllers = take_until(path, ':');
+    if (controllers == controller || has_word(controllers, controller, ',')) return path;
   }
   return {};
 }

@@ -30,7 +30,7 @@ class ContainerName {
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
                                 const std::function<bool(std::string_view group)>& in_group);
 
-// The path of /proc/PID/cgroup text in a v1 `controller`'s hierarchy; empty where it has no line.
+// The path of /proc/PID/cgroup text in a v1 `controller`'s hierarchy, or ("") in v2's; empty where it has no line.
 std::string_view cgroup_path(std::string_view text, std::string_view controller);
 
 // A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: who is below his node already

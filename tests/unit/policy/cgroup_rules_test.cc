@@ -67,6 +67,7 @@ TEST(CgroupPath, IsThatOfTheController) {
   EXPECT_EQ(cgroup_path(kText, "cpu"), "/c:d");
   EXPECT_EQ(cgroup_path(kText, "cpuacct"), "/c:d");
   EXPECT_EQ(cgroup_path(kText, "pids"), "");
+  EXPECT_EQ(cgroup_path(kText, ""), "/u");
 }
 
 TEST(AboveNode, CutsWhatLiesBelowTheUsersNode) {
