@@ -40,6 +40,7 @@ struct Draft {
   std::optional<std::uint64_t> unshare;
   std::uint64_t share = 0;
   std::optional<NetWish> net;
+  std::optional<CgroupMode> cgroup;
 };
 
 // Puts a parsed value where it belongs, or passes the error on.
@@ -186,6 +187,27 @@ constexpr std::array kOptions{
     Option{"rlimit", "NAME=N[:N]", kRights, kMany, "soft and hard limit: nofile=1024:4096, core=unlimited ...",
            [](Draft& d, Text t) { return add(parse_rlimit(t), d.spec.rlimits); }},
 
+    Option{"cgroup", "HOW", kRights, kOnce, "auto (with a limit below) | helper | systemd | none (default)",
+           [](Draft& d, Text t) {
+             using enum CgroupMode;
+             CgroupMode mode = kNone;
+             auto chosen = choose(t, {"auto", "helper", "systemd", "none"}, {kAuto, kHelper, kSystemd, kNone}, mode);
+             d.cgroup = mode;
+             return chosen;
+           }},
+    Option{"memory", "SIZE", kRights, kOnce, "memory of the whole container: 512M, 2G",
+           [](Draft& d, Text t) { return add(parse_limit("memory", "memory.max", t), d.spec.limits); }},
+    Option{"memory-swap", "SIZE", kRights, kOnce, "swap space of the container",
+           [](Draft& d, Text t) { return add(parse_limit("memory-swap", "memory.swap.max", t), d.spec.limits); }},
+    Option{"pids", "N", kRights, kOnce, "processes and threads in the container",
+           [](Draft& d, Text t) { return add(parse_limit("pids", "pids.max", t), d.spec.limits); }},
+    Option{"cpus", "N", kRights, kOnce, "CPU time of the container, in CPUs: 2, 0.5",
+           [](Draft& d, Text t) { return add(parse_limit("cpus", "cpu.max", t), d.spec.limits); }},
+    Option{"cpu-weight", "N", kRights, kOnce, "its share of the CPU under contention, 1 to 10000 (100)",
+           [](Draft& d, Text t) { return add(parse_limit("cpu-weight", "cpu.weight", t), d.spec.limits); }},
+    Option{"io-weight", "N", kRights, kOnce, "its share of the disks under contention, 1 to 10000 (100)",
+           [](Draft& d, Text t) { return add(parse_limit("io-weight", "io.weight", t), d.spec.limits); }},
+
     Option{"init", "", kLife, kOnce, "a small process 1 of ours, which reaps orphans and passes signals on",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.init); }},
     Option{"stop-timeout", "TIME", kLife, kOnce, "how long a TERM may be ignored before KILL (10s)",
@@ -302,6 +324,15 @@ Result<void> finish_namespaces(Draft& draft) {
   return bridges != nullptr ? name_nics(*bridges) : Result<void>{};
 }
 
+Result<void> finish_cgroup(Draft& draft) {
+  const bool limited = !draft.spec.limits.empty();
+  draft.spec.cgroup = draft.cgroup.value_or(limited ? CgroupMode::kAuto : CgroupMode::kNone);
+  if (limited && draft.spec.cgroup == CgroupMode::kNone)
+    return fail({},
+                cat("with --cgroup none no limit holds: drop ", draft.spec.limits.front().option, " or --cgroup none"));
+  return {};
+}
+
 // What contradicts itself whatever the system is like.
 Result<void> check(const Spec& spec) {
   const auto lacks = [&](std::uint64_t flag) { return (spec.namespaces & flag) == 0; };
@@ -330,6 +361,7 @@ Result<Spec> parse_options(std::span<const std::string_view> words) {
     if (auto taken = take(draft, option, seen); !taken) return std::unexpected(taken.error());
   if (auto done = finish_ids(draft); !done) return std::unexpected(done.error());
   if (auto done = finish_namespaces(draft); !done) return std::unexpected(done.error());
+  if (auto done = finish_cgroup(draft); !done) return std::unexpected(done.error());
   if (auto possible = check(draft.spec); !possible) return std::unexpected(possible.error());
   return std::move(draft.spec);
 }

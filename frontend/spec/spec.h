@@ -76,6 +76,17 @@ struct PublishWish {
   bool udp = false;
 };
 
+// --- limits ---------------------------------------------------------------------------------
+// How the container gets cgroups of its own.
+//   helper: userns-cgroup, below the administrator's limits    systemd: a scope of the user's manager
+//   auto: the first of them that works    none: it stays where the caller is
+enum class CgroupMode : std::uint8_t { kNone, kAuto, kHelper, kSystemd };
+struct LimitWish {
+  std::string option;  // "--memory 512M", for messages
+  std::string file;    // cgroup v2
+  std::string text;    // as the file takes it
+};
+
 // --- the rest -------------------------------------------------------------------------------
 struct EnvWish {
   std::string name;
@@ -117,6 +128,8 @@ struct Spec {
   bool no_new_privs = false;
   SeccompMode seccomp = SeccompMode::kDefault;
   std::vector<RlimitWish> rlimits;
+  CgroupMode cgroup = CgroupMode::kNone;
+  std::vector<LimitWish> limits;  // of the container; then cgroup is not none
 
   TtyMode tty = TtyMode::kAuto;
   bool init = false;  // a reaper of ours as pid 1 inside

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "frontend/spec/nearest.h"
+#include "policy/cgroup_conf.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -300,6 +301,24 @@ Result<std::chrono::milliseconds> parse_timeout(std::string_view text) {
   if (!number) return fail({}, cat(number.error().text, "; write seconds (10 or 10s) or milliseconds (500ms)"));
   if (*number > (is_ms ? kLongest : kLongest / 1000)) return fail({}, "a year is the longest");
   return std::chrono::milliseconds(is_ms ? *number : *number * 1000);
+}
+
+Result<LimitWish> parse_limit(std::string_view option, std::string_view key, std::string_view text) {
+  std::string value(text);
+  if (key == "cpu.max") {
+    auto fraction = text;
+    const auto whole = parse_decimal(take_until(fraction, '.'));
+    const bool is_fraction = fraction.size() <= 2 && fraction.find_first_not_of("0123456789") == std::string_view::npos;
+    if (!whole || *whole > 10'000 || !is_fraction || text.ends_with('.'))
+      return fail({}, "is no number of CPUs, as 2 or 0.5");
+    std::uint64_t percent = *whole * 100;
+    for (std::uint64_t place = 10; !fraction.empty(); fraction.remove_prefix(1), place /= 10)
+      percent += static_cast<std::uint64_t>(fraction.front() - '0') * place;
+    value = cat(percent, "%");
+  }
+  auto setting = parse_setting(key, value);
+  if (!setting) return fail({}, setting.error().text);
+  return LimitWish{cat("--", option, " ", text), std::move(setting->file), std::move(setting->text)};
 }
 
 Result<int> parse_fd(std::string_view text) {

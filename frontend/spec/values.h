@@ -41,6 +41,8 @@ Result<EnvWish> parse_env(std::string_view text);
 Result<std::string> parse_hostname(std::string_view text);
 Result<RlimitWish> parse_rlimit(std::string_view text);
 Result<std::chrono::milliseconds> parse_timeout(std::string_view text);
+// `key` is one of cgroup.conf(5). For "cpu.max" the text is a number of CPUs, as "1.5".
+Result<LimitWish> parse_limit(std::string_view option, std::string_view key, std::string_view text);
 Result<int> parse_fd(std::string_view text);
 Result<bool> parse_yes_no(std::string_view text);
 

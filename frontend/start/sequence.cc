@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "common/report.h"
+#include "frontend/start/cgroup.h"
 #include "frontend/start/channel.h"
 #include "frontend/start/child.h"
 #include "frontend/start/map_helpers.h"
@@ -81,7 +82,7 @@ std::string why_no_clone(int code) {
   return {};
 }
 
-Result<Container> clone_container(const Plan& plan, const Signals& signals, Relay& relay) {
+Result<Container> clone_container(const Plan& plan, const Signals& signals, Relay& relay, const Cgroup& cgroup) {
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
   const Inheritance inheritance{.channel = std::move(channel->inside),
@@ -94,6 +95,10 @@ Result<Container> clone_container(const Plan& plan, const Signals& signals, Rela
   args.flags = (plan.namespaces & kAtClone) | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
+  if (cgroup.payload().valid()) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<decltype(args.cgroup)>(cgroup.payload().get());
+  }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return fail({}, cat("cannot make a user namespace", why_no_clone(errno)), errno);
   if (pid == 0) {
@@ -190,19 +195,22 @@ Result<void> open_standard_fds() {
   return {};
 }
 
-// The start, in order. A cgroup helper has its place before it (it execs us anew), a network helper
+// The start, in order. A cgroup is entered first (its helper execs us anew); a network helper runs
 // beside the map helpers (it needs the namespaces to be there).
 Step<int> start_and_watch(const Plan& plan) {
   if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
+  const auto cgroup = own(Cgroup::enter(plan));
+  if (!cgroup) return std::unexpected(cgroup.error());
   if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
   const auto signals = own(Signals::take());
   if (!signals) return std::unexpected(signals.error());
   auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
   if (!relay) return std::unexpected(relay.error());
-  auto container = own(clone_container(plan, *signals, *relay));
+  auto container = own(clone_container(plan, *signals, *relay, *cgroup));
   if (!container) return std::unexpected(container.error());
   if (auto looked = let_a_person_look(plan, *container, *signals); !looked) return std::unexpected(looked.error());
   if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
+  if (auto given = own(cgroup->give_to_root_inside(plan)); !given) return std::unexpected(given.error());
   const auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
   const auto info = look_for_info(plan, *container);
@@ -216,6 +224,7 @@ Step<int> start_and_watch(const Plan& plan) {
     if (auto written = own(write_info(plan, *info)); !written) return std::unexpected(written.error());
   auto status = own(supervise(plan, container->payload(), *signals, *relay));
   if (status) container->has_ended();
+  if (const auto met = cgroup->what_was_met(); !met.empty()) report("userns-run", {.rule = {}, .code = 0, .text = met});
   return status;
 }
 

@@ -89,6 +89,15 @@ std::string network_lines(const Plan& plan) {
   return plan.net_why.empty() ? text : cat(text, plan.net_why, "\n");
 }
 
+std::string cgroup_lines(const Spec& spec) {
+  constexpr std::string_view kWays[] = {"", "auto: userns-cgroup, or a scope of systemd's", "by userns-cgroup",
+                                        "a scope of systemd's user manager"};
+  if (spec.cgroup == CgroupMode::kNone) return {};
+  std::string text = cat("cgroup      ", kWays[static_cast<int>(spec.cgroup)], "\n");
+  for (const auto& limit : spec.limits) text += cat("limit       ", limit.file, " ", limit.text, "\n");
+  return text;
+}
+
 std::string command_line(const Plan& plan) {
   std::string text = cat("command     uid ", plan.spec.uid, " gid ", plan.spec.gid, ":");
   for (const auto& word : plan.spec.command) text += cat(" ", quoted(word));
@@ -104,6 +113,7 @@ std::string to_text(const Plan& plan) {
   for (const auto& step : plan.mounts)
     text += cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
                 step.read_only ? ", read-only" : "", step.optional ? ", where possible" : "", "\n");
+  text += cgroup_lines(plan.spec);
   if (plan.tty) text += "terminal    of its own\n";
   if (plan.spec.init) text += "init        a reaper as the first process\n";
   if (plan.spec.seccomp == SeccompMode::kDefault) text += "seccomp     default profile\n";

@@ -1,0 +1,236 @@
+#include "frontend/start/cgroup.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <utility>
+#include <vector>
+
+#include "common/config.h"
+#include "common/report.h"
+#include "frontend/start/helper.h"
+#include "policy/cgroup_rules.h"
+#include "policy/proc_status.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kLargestFile = 64UL << 10U;
+// Set to our pid on the way to the second life, so that a first one is never tried twice.
+constexpr const char* kMark = "USERNS_RUN_IN_CGROUP_OF";
+constexpr const char* kEnable = "cgroup.subtree_control";
+
+Result<std::string> read_path(int dir, const std::string& path) {
+  const auto file = open_at(dir, path.c_str(), O_RDONLY);
+  return file ? read_all(*file, kLargestFile) : std::unexpected(file.error());
+}
+
+Result<void> write_file(int dir, const std::string& path, std::string_view text) {
+  const auto file = open_at(dir, path.c_str(), O_WRONLY);
+  return file ? write_once(*file, text) : std::unexpected(file.error());
+}
+
+std::uint64_t count_of(const Fd& dir, const char* file, std::string_view key) {
+  const auto text = read_path(dir.get(), file).value_or("");
+  for (std::string_view rest = text; !rest.empty();) {
+    auto value = take_until(rest, '\n');
+    if (take_until(value, ' ') == key) return parse_decimal(value).value_or(0);
+  }
+  return 0;
+}
+
+// --- the first life: becoming somebody who can make a cgroup --------------------------------
+
+std::string helper_path() { return cat(std::string_view(kHelperDir), "/userns-cgroup"); }
+std::string name_for_helper() { return cat("run-", ::getpid()); }
+std::string name_for_systemd() { return cat("userns-run-", ::getpid(), ".scope"); }
+
+// Own program and words, which stay the same through both lives.
+Result<std::vector<std::string>> own_words() {
+  auto words = read_path(AT_FDCWD, "/proc/self/cmdline");
+  if (!words) return fail({}, "cannot read one's own words from /proc/self/cmdline", words.error().code);
+  std::string program(4096, '\0');
+  const auto length = ::readlink("/proc/self/exe", program.data(), program.size());
+  if (length <= 0) return fail_errno("cannot find one's own program by /proc/self/exe");
+  program.resize(static_cast<std::size_t>(length));
+  std::vector<std::string> all{std::move(program)};
+  std::string_view rest = *words;
+  take_until(rest, '\0');
+  while (!rest.empty()) all.emplace_back(take_until(rest, '\0'));
+  return all;
+}
+
+Error become(std::vector<std::string> words, const std::vector<std::string>& ours) {
+  words.insert(words.end(), ours.begin(), ours.end());
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execvp(argv[0], argv.data());
+  return {.rule = {}, .code = errno, .text = cat("cannot start ", words.front())};
+}
+
+bool has_user_manager() {
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  return runtime != nullptr && ::access(cat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
+}
+
+// Says yes by having made the container that will be entered.
+Result<void> try_helper() {
+  auto tried = Helper::start(helper_path().c_str(), {"enter", name_for_helper(), "--", "/bin/true"});
+  return tried ? tried->finish() : std::unexpected(tried.error());
+}
+
+Result<CgroupMode> choose_mode(CgroupMode wish) {
+  if (wish == CgroupMode::kSystemd && !has_user_manager())
+    return fail(
+        {}, "--cgroup systemd: there is no systemd user manager here: log in through PAM, or loginctl enable-linger");
+  if (wish != CgroupMode::kAuto) return wish;
+  const auto by_helper = try_helper();
+  if (by_helper) return CgroupMode::kHelper;
+  if (has_user_manager()) return CgroupMode::kSystemd;
+  return fail({}, cat("no way to a cgroup, so no limit would hold: ", by_helper.error().text,
+                      "; and there is no systemd user manager (XDG_RUNTIME_DIR)"));
+}
+
+Error begin_second_life(CgroupMode wish) {
+  const auto mode = choose_mode(wish);
+  if (!mode) return mode.error();
+  const auto ours = own_words();
+  if (!ours) return ours.error();
+  if (::setenv(kMark, cat(::getpid()).c_str(), 1) != 0)
+    return {.rule = {}, .code = errno, .text = "cannot set a variable"};
+  if (*mode == CgroupMode::kHelper) return become({helper_path(), "enter", name_for_helper(), "--"}, *ours);
+  return become({"systemd-run", "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes",
+                 cat("--unit=", name_for_systemd()), "--"},
+                *ours);
+}
+
+// --- the second life ------------------------------------------------------------------------
+
+// The directory of this process's own cgroup; empty where it was not made for this run.
+Result<std::string> own_directory() {
+  const auto text = read_path(AT_FDCWD, "/proc/self/cgroup");
+  if (!text) return fail({}, "cannot read one's own cgroup", text.error().code);
+  const std::string path(cgroup_path(*text, ""));
+  if (!path.ends_with(cat("/", name_for_helper())) && !path.ends_with(cat("/", name_for_systemd())))
+    return std::string{};
+  constexpr std::string_view kMount = "/sys/fs/cgroup";
+  const bool is_pure = ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+  return cat(kMount, is_pure ? "" : "/unified", path);
+}
+
+const Extent* extent_of_root(const ChosenMap& map) {
+  const auto found = std::ranges::find(map.extents, 0U, [](const Extent& e) { return e.inside().first(); });
+  return found == map.extents.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Result<Cgroup> Cgroup::enter(const Plan& plan) {
+  Cgroup cgroup;
+  if (plan.spec.cgroup == CgroupMode::kNone) return cgroup;
+  const auto path = own_directory();
+  if (!path) return std::unexpected(path.error());
+  const char* const mark = std::getenv(kMark);
+  const bool is_second = mark != nullptr && mark == cat(::getpid());
+  if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup));
+  ::unsetenv(kMark);
+  if (path->empty()) return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
+  if (plan.spec.cgroup == CgroupMode::kAuto)
+    report("userns-run", {.rule = {},
+                          .code = 0,
+                          .text = path->ends_with(".scope") ? "--cgroup auto: systemd, a scope of the user manager's"
+                                                            : "--cgroup auto: helper, userns-cgroup"});
+  if (auto made = cgroup.make_leaves(plan, *path); !made) return std::unexpected(made.error());
+  return cgroup;
+}
+
+Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
+  auto own = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!own) return fail({}, cat("cannot open one's own cgroup ", path), own.error().code);
+  own_ = std::move(*own);
+  // A leftover of an earlier process of the same number may have other limits.
+  (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
+  if ((::mkdirat(own_.get(), "monitor", 0755) != 0 && errno != EEXIST) || ::mkdirat(own_.get(), "payload", 0755) != 0)
+    return fail_errno(cat("cannot make cgroups in ", path));
+  if (auto moved = write_file(own_.get(), "monitor/cgroup.procs", "0"); !moved) return moved;
+  auto payload = open_at(own_.get(), "payload", O_RDONLY | O_DIRECTORY);
+  if (!payload) return std::unexpected(payload.error());
+  payload_ = std::move(*payload);
+  if (auto limited = set_limits(plan); !limited) return limited;
+  limits_ = plan.spec.limits;
+  path_ = path;
+  return {};
+}
+
+Result<void> Cgroup::set_limits(const Plan& plan) const {
+  auto controllers = read_path(own_.get(), "cgroup.controllers");
+  if (!controllers) return std::unexpected(controllers.error());
+  std::string_view rest = *controllers;
+  for (rest = rest.substr(0, rest.find('\n')); !rest.empty();)
+    if (auto enabled = write_file(own_.get(), kEnable, cat("+", take_until(rest, ' '))); !enabled)
+      return fail({}, "cannot enable the controllers of one's own cgroup", enabled.error().code);
+  for (const auto& limit : plan.spec.limits) {
+    const auto set = write_file(payload_.get(), limit.file, limit.text);
+    if (!set && set.error().code == ENOENT)
+      return fail({}, cat(limit.option, " can't be set: this host offers no ", limit.file,
+                          " in the cgroup v2 hierarchy; an administrator may limit it in cgroup.conf(5)"));
+    if (!set) return fail({}, cat("cannot set ", limit.option), set.error().code);
+  }
+  return {};
+}
+
+// Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of both it is one chown.
+Result<void> Cgroup::give_to_root_inside(const Plan& plan) const {
+  const std::string payload = cat(path_, "/payload");
+  const auto* const uids = extent_of_root(plan.ids.uids);
+  const auto* const gids = extent_of_root(plan.ids.gids);
+  if (!payload_.valid() || (plan.namespaces & CLONE_NEWCGROUP) == 0) return {};
+  if (uids == nullptr || gids == nullptr || plan.ids.uids.writer != MapWriter::kHelper ||
+      plan.ids.gids.writer != MapWriter::kHelper)
+    return {};
+  const auto map = [](char kind, int inside, std::uint64_t outside) {
+    return cat("--map=", kind, ":", inside, ":", outside, ":1");
+  };
+  auto chown = Helper::start(
+      "/proc/self/exe", {map('u', 0, uids->outside().first()), map('g', 0, gids->outside().first()),
+                         map('u', 1, ::getuid()), map('g', 1, ::getgid()), "--share=mount,pid,ipc,uts,net,cgroup",
+                         "--seccomp=none", "--tty=no", "--", "/bin/chown", "0:0", payload,
+                         cat(payload, "/cgroup.procs"), cat(payload, "/cgroup.threads"), cat(payload, "/", kEnable)});
+  return chown ? chown->finish() : std::unexpected(chown.error());
+}
+
+std::string Cgroup::what_was_met() const {
+  const auto limit = [&](std::string_view file) {
+    const auto found = std::ranges::find(limits_, file, &LimitWish::file);
+    return found == limits_.end() ? std::string_view{} : std::string_view(found->option);
+  };
+  std::string met;
+  const auto add = [&](std::string_view text) { met += cat(met.empty() ? "" : "; ", text); };
+  if (!payload_.valid()) return met;
+  if (count_of(payload_, "memory.events", "oom_kill") > 0)
+    add(count_of(payload_, "memory.events", "oom") > 0 && !limit("memory.max").empty()
+            ? cat("the memory limit (", limit("memory.max"), ") was reached, and processes were killed")
+            : "a memory limit of the administrator's was reached, and processes were killed");
+  if (const auto refused = count_of(payload_, "pids.events", "max"); refused > 0)
+    add(cat("the limit of processes (", limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
+            ") was reached: ", refused, " could not be started"));
+  if (const auto throttled = count_of(payload_, "cpu.stat", "nr_throttled"); throttled > 0)
+    add(cat("the CPU limit (", limit("cpu.max"), ") held it back in ", throttled, " of ",
+            count_of(payload_, "cpu.stat", "nr_periods"), " periods"));
+  return met;
+}
+
+Cgroup::~Cgroup() {
+  if (!payload_.valid()) return;
+  (void)write_file(payload_.get(), "cgroup.kill", "1");
+  // What root inside made below is his; userns-cgroup removes it with the rest.
+  (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,48 @@
+// The container's cgroups: a leaf for us, a leaf for the container, limits on the latter.
+//
+//   OWN/           made for this run, the caller's: by userns-cgroup (run-PID) or systemd (userns-run-PID.scope)
+//   OWN/monitor/   we
+//   OWN/payload/   the container, below the limits of spec.limits; root inside may make cgroups below it
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/fd.h"
+#include "frontend/start/plan.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+class Cgroup {
+ public:
+  // Where spec.cgroup asks for it and this process has none yet: becomes userns-cgroup or systemd-run, which become
+  // this program again, with the same pid and words, in a cgroup of the caller's. So this returns in the second life.
+  static Result<Cgroup> enter(const Plan& plan);
+
+  // For CLONE_INTO_CGROUP; none where there are no cgroups.
+  [[nodiscard]] const Fd& payload() const { return payload_; }
+  // After the clone, which still has to be the caller's: the root inside, where he is not the caller, may make cgroups.
+  Result<void> give_to_root_inside(const Plan& plan) const;
+  // Which limits it met: "memory limit 512M reached, killed". Empty where none was met.
+  [[nodiscard]] std::string what_was_met() const;
+
+  Cgroup() = default;
+  Cgroup(Cgroup&&) = default;
+  Cgroup& operator=(Cgroup&&) = default;
+  Cgroup(const Cgroup&) = delete;
+  Cgroup& operator=(const Cgroup&) = delete;
+  // Nothing of the container survives.
+  ~Cgroup();
+
+ private:
+  std::string path_;
+  Fd own_;
+  Fd payload_;
+  std::vector<LimitWish> limits_;
+
+  Result<void> make_leaves(const Plan& plan, const std::string& path);
+  Result<void> set_limits(const Plan& plan) const;
+};
+
+}  // namespace userns::frontend

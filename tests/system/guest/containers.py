@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""In the booted guest: userns-run as two ordinary users, with cgroups by userns-cgroup and by systemd's user manager."""
+
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from cgroups import below, pids_in, read, remove  # noqa: E402
+from harness import User, case, main, prctl, spawn, wait_for  # noqa: E402
+
+ALICE, BOB = User('alice', 1000), User('bob', 1001)
+BASE = '/sys/fs/cgroup/system.slice/userns-cgroup.service'
+RUN = '/usr/local/bin/userns-run'
+SLOW = 120  # the guest's CPU is emulated
+prctl(36, 1)  # orphans come to this process
+
+
+def env_of(user):
+    return {'PATH': '/usr/local/bin:/usr/bin:/bin', 'HOME': '/', 'XDG_RUNTIME_DIR': f'/run/user/{user.uid}',
+            'DBUS_SESSION_BUS_ADDRESS': f'unix:path=/run/user/{user.uid}/bus'}
+
+
+def run(user, *words, env=None, **how):
+    return spawn([RUN, *words], user, env=env or env_of(user), **how).wait(SLOW)
+
+
+def policy(text):
+    os.makedirs('/etc/userns', exist_ok=True)
+    with open('/etc/userns/cgroup.conf', 'w') as file:
+        file.write(text + '\n')
+    subprocess.run(['systemctl', 'enable', '-q', '--now', 'userns-cgroup.service'], check=True)
+    for name in os.listdir(BASE):
+        if name.isdigit():
+            with open(f'{BASE}/{name}/cgroup.kill', 'w') as file:
+                file.write('1')
+            remove(f'{BASE}/{name}')
+
+
+def linger(user):
+    subprocess.run(['loginctl', 'enable-linger', user.name], check=True)
+    wait_for(lambda: os.path.exists(f'/run/user/{user.uid}/systemd/private'), f"{user.name}'s user manager", SLOW)
+
+
+MAPS = 'cat /proc/self/uid_map; touch /tmp/x 2>/dev/null; id -u'
+
+
+@case("two users' containers have root inside and different ids outside, by our newuidmap and newgidmap")
+def _(_root):
+    seen = []
+    for user in (ALICE, BOB):
+        done = run(user, '--', '/bin/sh', '-c', MAPS)
+        assert done.code == 0 and done.out.split()[-1] == '0', done
+        seen.append(tuple(int(word) for word in done.out.split()[:3]))
+    assert seen[0][1] != seen[1][1] and all(s[0] == 0 and s[2] == 65536 for s in seen), seen
+    log = open('/var/log/audit/audit.log').read()
+    assert 'op=newuidmap uid=1000' in log and 'op=newgidmap uid=1001' in log
+
+
+@case('--memory kills what exceeds it, and the end says so')
+def _(_root):
+    policy('alice memory.max=300M memory.swap.max=0 pids.max=200')
+    done = run(ALICE, '--memory', '40M', '--', '/usr/bin/python3', '-c', 'x = bytearray(120 << 20)')
+    assert done.code == 137 and 'the memory limit (--memory 40M) was reached' in done.err, done
+    done = run(ALICE, '--memory', '200M', '--', '/usr/bin/python3', '-c', 'x = bytearray(60 << 20); print(len(x))')
+    assert done.code == 0 and 'was reached' not in done.err, done
+
+
+@case("the administrator's limit holds above a container's own, and the end says whose it was")
+def _(_root):
+    policy('alice memory.max=60M memory.swap.max=0 pids.max=200')
+    done = run(ALICE, '--memory', '900M', '--', '/usr/bin/python3', '-c', 'x = bytearray(150 << 20)')
+    assert done.code == 137 and "memory limit of the administrator's was reached" in done.err, done
+
+
+@case('--pids stops a container from starting more, and the end says so')
+def _(_root):
+    policy('alice pids.max=200')
+    done = run(ALICE, '--pids', '8', '--', '/bin/sh', '-c', 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done; true')
+    assert 'the limit of processes (--pids 8) was reached' in done.err, done
+
+
+@case('--cpus holds, and the end says how often')
+def _(_root):
+    policy('alice pids.max=200')
+    done = run(ALICE, '--cpus', '0.2', '--', '/usr/bin/python3', '-c',
+               'import time\nwhile time.process_time() < 1: pass')
+    assert done.code == 0, done
+    said = re.search(r'the CPU limit \(--cpus 0.2\) held it back in (\d+) of (\d+) periods', done.err)
+    assert said and int(said[1]) > 5, done
+
+
+@case('auto takes userns-cgroup where policy grants it, else systemd, and says which')
+def _(_root):
+    linger(ALICE)
+    policy('alice pids.max=200')
+    done = run(ALICE, '--pids', '50', '--', 'true')
+    assert done.code == 0 and '--cgroup auto: helper' in done.err, done
+    policy('bob pids.max=200')
+    done = run(ALICE, '--pids', '50', '--', 'true')
+    assert done.code == 0 and '--cgroup auto: systemd' in done.err, done
+
+
+@case('where no way leads to a cgroup, a limit is a refusal that says why')
+def _(_root):
+    policy('alice pids.max=200')
+    done = run(BOB, '--pids', '50', '--', 'true', env={'PATH': '/usr/bin:/bin'})
+    assert done.code == 125 and 'CG-POLICY' in done.err and 'no systemd user manager' in done.err, done
+
+
+@case('--cgroup systemd: a scope of the user manager with Delegate, below which the same limits hold')
+def _(_root):
+    linger(ALICE)
+    child = spawn([RUN, '--cgroup', 'systemd', '--memory', '50M', '--pids', '30', '--', '/bin/sleep', '900'], ALICE,
+                  env=env_of(ALICE))
+    where = wait_for(lambda: [d for d in below('/sys/fs/cgroup/user.slice/user-1000.slice')
+                              if d.endswith(f'/userns-run-{child.pid}.scope/payload') and pids_in(d)], 'the scope', SLOW)
+    assert read(where[0] + '/memory.max') == str(50 << 20) and read(where[0] + '/pids.max') == '30'
+    wait_for(lambda: pids_in(os.path.dirname(where[0]) + '/monitor') == [child.pid], 'the monitor alone', SLOW)
+    os.kill(child.pid, 15)
+    assert child.wait(SLOW).code == 143
+    wait_for(lambda: not os.path.exists(os.path.dirname(where[0])), 'the scope to go', SLOW)
+    done = run(ALICE, '--cgroup', 'systemd', '--memory', '40M', '--memory-swap', '0', '--', '/usr/bin/python3', '-c',
+               'x = bytearray(120 << 20)')
+    assert done.code == 137 and 'the memory limit (--memory 40M) was reached' in done.err, done
+
+
+@case('monitor and payload are in leaves of their own, and the container sees its leaf as the root')
+def _(_root):
+    policy('alice pids.max=200')
+    child = spawn([RUN, '--cgroup', 'helper', '--', '/bin/sh', '-c', 'cat /proc/self/cgroup; exec sleep 900'], ALICE,
+                  env=env_of(ALICE))
+    own = f'{BASE}/1000/run-{child.pid}'
+    wait_for(lambda: os.path.exists(own + '/payload') and pids_in(own + '/payload'), 'the payload', SLOW)
+    wait_for(lambda: 'sleep' in os.readlink(f'/proc/{pids_in(own + "/payload")[0]}/exe'), 'sleep', SLOW)
+    wait_for(lambda: pids_in(own + '/monitor') == [child.pid], 'the monitor alone', SLOW)
+    os.kill(child.pid, 15)
+    done = child.wait(SLOW)
+    assert done.out == '0::/\n', done
+
+
+@case('root inside makes cgroups below his, with limits, as a systemd inside would')
+def _(_root):
+    policy('alice pids.max=200 memory.max=300M')
+    script = ('mount -t cgroup2 none /mnt && cd /mnt && mkdir init.scope app.slice && echo 0 > init.scope/cgroup.procs && '
+              'echo "+pids +memory" > cgroup.subtree_control && echo 7 > app.slice/pids.max && cat app.slice/pids.max; '
+              'echo max > /mnt/pids.max || echo kept')
+    done = run(ALICE, '--cgroup', 'helper', '--pids', '90', '--', '/bin/sh', '-c', script)
+    assert done.out.split() == ['7', 'kept'], done
+
+
+@case('nothing survives the end, also without a pid namespace')
+def _(_root):
+    policy('alice pids.max=200')
+    done = run(ALICE, '--cgroup', 'helper', '--share', 'pid', '--', '/bin/sh', '-c', 'setsid sleep 901 & setsid sleep 902 & true')
+    assert done.code == 0, done
+    wait_for(lambda: not pids_in(f'{BASE}/1000'), 'the end of all', SLOW)
+
+
+@case('empty leftovers of runs do not use up containers=')
+def _(_root):
+    policy('alice pids.max=200 containers=2')
+    for _ in range(5):
+        assert run(ALICE, '--cgroup', 'helper', '--', 'true').code == 0
+
+
+main(need_root=False)
