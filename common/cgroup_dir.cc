@@ -52,7 +52,7 @@ Result<Fd> lock_cgroup(const Fd& dir, const std::string& name, bool make) {
     if (make && ::mkdirat(dir.get(), name.c_str(), 0711) != 0 && errno != EEXIST)
       return fail_errno(cat("cannot make cgroup ", name));
     auto opened = open_cgroup(dir, name);
-    if (!opened && !(make && opened.error().code == ENOENT)) return opened;
+    if (!opened && (!make || opened.error().code != ENOENT)) return opened;
     // Whoever had the lock before may have removed what we have locked.
     if (opened && ::flock(opened->get(), LOCK_EX | LOCK_NB) == 0 && still_named(dir, name, *opened)) return opened;
     ::nanosleep(&kPause, nullptr);

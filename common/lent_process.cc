@@ -31,7 +31,7 @@ Error LentProcess::exec(char** argv) const {
   // The kernel lays argv's strings, the environment's and the program's file name one after the other.
   char** last = argv;
   while (last[1] != nullptr) ++last;
-  auto* const end = reinterpret_cast<char*>(::getauxval(AT_EXECFN));
+  auto* const end = reinterpret_cast<char*>(::getauxval(AT_EXECFN));  // NOLINT(performance-no-int-to-ptr)
   std::vector<char*> environment;
   for (char* at = *last + std::strlen(*last) + 1; at < end; at += std::strlen(at) + 1) environment.push_back(at);
   environment.push_back(nullptr);

@@ -127,8 +127,8 @@ struct Spec {
   std::optional<std::vector<int>> cap_keep;  // only these stay
   bool no_new_privs = false;
   SeccompMode seccomp = SeccompMode::kDefault;
-  std::vector<RlimitWish> rlimits;
   CgroupMode cgroup = CgroupMode::kNone;
+  std::vector<RlimitWish> rlimits;
   std::vector<LimitWish> limits;  // of the container; then cgroup is not none
 
   TtyMode tty = TtyMode::kAuto;

@@ -68,6 +68,7 @@ Result<std::vector<std::string>> own_words() {
 Error become(std::vector<std::string> words, const std::vector<std::string>& ours) {
   words.insert(words.end(), ours.begin(), ours.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execvp(argv[0], argv.data());

@@ -81,7 +81,8 @@ Result<Request> parse(int argc, char** argv) {
   Request request{.verb = count > 0 ? args[0] : "", .json = count == 2 && args[1] == "--json"};
   if (request.verb == "list" && (count == 1 || request.json)) return request;
   const bool enters = request.verb == "enter" && count == 4 && args[2] == "--";
-  if (!enters && !(request.verb == "release" && count == 2))
+  const bool releases = request.verb == "release" && count == 2;
+  if (!enters && !releases)
     return fail("CG-ARGS", "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
   auto name = ContainerName::parse(args[1]);
   if (!name) return std::unexpected(name.error());
@@ -97,11 +98,11 @@ struct Known {
 };
 
 void audit_decision(const Known& known, const Error* refusal) {
-  const std::string_view rule = refusal == nullptr ? "none" : refusal->rule.empty() ? "error" : refusal->rule;
+  const std::string_view broken = refusal == nullptr ? "none" : refusal->rule;
   audit({.program = kProgram,
          .text = cat(known.request.name ? known.request.verb : "?", " uid=", known.caller.uid.value(),
                      " gid=", known.caller.gid.value(), " name=", known.request.name ? known.request.name->text() : "?",
-                     " rule=", rule),
+                     " rule=", broken.empty() ? "error" : broken),
          .granted = refusal == nullptr});
 }
 

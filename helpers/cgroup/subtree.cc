@@ -162,7 +162,8 @@ Result<Hierarchy> open_v2(const std::string& configured, Uid uid) {
   const auto top = open_base(kMount, CgroupVersion::kV2);
   const std::string mount = top ? kMount : cat(kMount, "/unified");
   const std::string unit = cat(mount, "/system.slice", kUnit);
-  const std::string path = !configured.empty() ? configured : ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
+  const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
+  const std::string& path = configured.empty() ? found : configured;
   auto base = open_base(path, CgroupVersion::kV2);
   if (!base) return std::unexpected(base.error());
   return Hierarchy{std::move(*base), cat(uid.value()), Fd(), path};
