@@ -138,4 +138,5 @@ def main():
         end_all_children()
 
 
-main()
+if __name__ == '__main__':
+    main()
