@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import below, pids_in, read, remove  # noqa: E402
@@ -163,6 +164,21 @@ def _(_root):
     policy('alice pids.max=200 containers=2')
     for _ in range(5):
         assert run(ALICE, '--cgroup', 'helper', '--', 'true').code == 0
+
+
+@case('userns-cgroup enter and systemd-run --user --scope, ten times each: both work (the note compares them)')
+def _(_root):
+    linger(ALICE)
+    policy('alice pids.max=200')
+    taken = []
+    for words in (['/usr/local/libexec/userns/userns-cgroup', 'enter', 'bench', '--'],
+                  ['/usr/bin/systemd-run', '--user', '--scope', '--quiet', '--collect']):
+        begun = time.monotonic()
+        for _ in range(10):
+            done = spawn([*words, '/bin/true'], ALICE, env=env_of(ALICE)).wait(SLOW)
+            assert done.code == 0, done
+        taken.append(time.monotonic() - begun)
+    return f'userns-cgroup takes {taken[0] / taken[1]:.2f} of the time of systemd-run, in this emulated guest'
 
 
 main(need_root=False)
