@@ -438,7 +438,7 @@ def _(root):
             vlans = json.loads(sh(f'bridge -j vlan show dev {nic["host"]}'))[0]['vlans']
             assert [v['vlan'] for v in vlans] == [30] and set(vlans[0]['flags']) == {'PVID', 'Egress Untagged'}, vlans
             assert a.reaches('10.7.0.3') and b.reaches('10.7.0.1')
-            assert not a.reaches('10.7.0.4', tries=1, tries=1) and not a.reaches('10.7.0.1', tries=1, tries=1) and not b.reaches('10.7.0.2', tries=1, tries=1)
+            assert not a.reaches('10.7.0.4', tries=1) and not a.reaches('10.7.0.1', tries=1) and not b.reaches('10.7.0.2', tries=1)
     finally:
         sh('ip link del br6')
 
@@ -451,7 +451,7 @@ def _(root):
             h.added(c)
             c.up(f'10.9.0.{i}/24')
         assert a.reaches('10.9.0.1') and a2.reaches('10.9.0.1') and a.reaches('10.9.0.4') and b.reaches('10.9.0.3')
-        assert not a.reaches('10.9.0.3', tries=1, tries=1) and not a2.reaches('10.9.0.2', tries=1, tries=1)
+        assert not a.reaches('10.9.0.3', tries=1) and not a2.reaches('10.9.0.2', tries=1)
 
 
 @case('NR-MAC: an address is chosen only where the line lets one, and never one in use')
@@ -480,7 +480,7 @@ def _(root):
         thief.sh('ip link set eth0 down')
         thief.sh(f'ip link set eth0 address {nic["mac"]}')
         thief.sh('ip link set eth0 up')
-        assert not thief.reaches('10.9.0.1', tries=1, tries=1) and not thief.reaches('10.9.0.2', tries=1, tries=1)
+        assert not thief.reaches('10.9.0.1', tries=1) and not thief.reaches('10.9.0.2', tries=1)
         assert victim.reaches('10.9.0.1')
         assert fdb()[nic['mac']] == {(nic['host'], 'static')}, fdb()
         assert fdb()[other['mac']] == {(other['host'], 'static')}, fdb()
