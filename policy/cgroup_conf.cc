@@ -103,7 +103,7 @@ bool is_key(const SettingKey& key, std::string_view name) {
 
 Result<Setting> parse_setting(std::string_view name, std::string_view value) {
   const auto key = std::ranges::find_if(kKeys, [&](const SettingKey& k) { return is_key(k, name); });
-  if (key == std::end(kKeys) || value.empty())
+  if (key == std::end(kKeys))
     return fail("CC-KEY", cat(quoted(name), " is not KEY=VALUE with a key of cgroup.conf(5)"));
   Setting setting{key, std::string(key->file.empty() ? name : key->file), file_text(*key, value)};
   if (!setting.text.empty()) return setting;
@@ -124,7 +124,7 @@ struct Reader {
   Result<void> take_setting(CgroupLine& taken, std::string_view word) const {
     auto value = word;
     const auto name = take_until(value, '=');
-    auto parsed = parse_setting(name, value);
+    auto parsed = parse_setting(word.contains('=') ? name : std::string_view{}, value);
     if (!parsed)
       return refuse(parsed.error().rule, parsed.error().rule == "CC-KEY" ? word : value, parsed.error().text);
     Setting& setting = *parsed;

@@ -95,9 +95,9 @@ TEST(CgroupConf, RefusesEveryOtherValue) {
 
 TEST(CgroupConf, RefusesKeysThatItDoesNotKnowOrHasSeen) {
   for (const std::string_view bad :
-       {"memory", "memory.max", "memory.max=", "=4G", "memory.low=4G", "hugetlb.max=4M", "hugetlb..max=4M",
-        "hugetlb.a.b.max=4M", "hugetlb.a/b.max=4M", "cgroup.procs=0", "pids.max=4 pids.max=4",
-        "hugetlb.2MB.max=4M hugetlb.2MB.max=5M", "Memory.max=4G"}) {
+       {"memory", "memory.max", "=4G", "memory.low=4G", "hugetlb.max=4M", "hugetlb..max=4M", "hugetlb.a.b.max=4M",
+        "hugetlb.a/b.max=4M", "cgroup.procs=0", "pids.max=4 pids.max=4", "hugetlb.2MB.max=4M hugetlb.2MB.max=5M",
+        "Memory.max=4G"}) {
     const auto conf = parse_cgroup_conf("alice " + std::string(bad), "f");
     ASSERT_FALSE(conf) << bad;
     EXPECT_EQ(conf.error().rule, "CC-KEY") << bad;
