@@ -8,6 +8,8 @@
 #include "common/config.h"
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/run_command.h"
+#include "frontend/cli/verbs/verb.h"
+#include "frontend/spec/nearest.h"
 #include "frontend/spec/options.h"
 #include "policy/text.h"
 
@@ -18,6 +20,7 @@ using namespace userns::frontend;
 
 constexpr std::string_view kUsage =
     "usage: userns-run [OPTIONS] [-- COMMAND [ARG...]]\n"
+    "       userns-run VERB [NAME...] [OPTIONS] [-- COMMAND [ARG...]]\n"
     "\n"
     "Runs COMMAND (or a shell) in a new container, as a root who is nobody on the host.\n"
     "Nothing of the container is left when it ends but the files it wrote.\n";
@@ -32,12 +35,33 @@ bool asked_for(std::span<const std::string_view> words, std::string_view word) {
   return std::ranges::find(words, word) != words.end();
 }
 
+std::string list_of_verbs() {
+  if (verbs().empty()) return {};
+  constexpr std::size_t kColumn = 13;
+  std::string text = "\nVerbs, each with its own --help:\n";
+  for (const auto& verb : verbs()) {
+    std::string line = cat("  ", verb.name);
+    line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
+    text += cat(line, verb.summary, "\n");
+  }
+  return text;
+}
+
 int unknown_word(std::string_view word) {
+  std::vector<std::string_view> names;
+  for (const auto& verb : verbs()) names.push_back(verb.name);
   return own_failure(
       {.rule = {},
        .code = 0,
-       .text = cat("there is no verb ", quoted(word), "; to run it as a command in a container: userns-run -- ",
-                   word.size() < 64 ? word : "...")});
+       .text = cat("there is no verb ", quoted(word), did_you_mean(word, names, ""),
+                   "; to run it as a command in a container: userns-run -- ", word.size() < 64 ? word : "...")});
+}
+
+int carry_out(const Verb& verb, std::span<const std::string_view> words, std::span<const std::string_view> command,
+              bool has_command) {
+  if (asked_for(words, "--help")) return print(verb_help(verb));
+  const auto taken = parse_words(verb, words, command, has_command);
+  return taken ? verb.run(*taken) : own_failure(taken.error());
 }
 
 }  // namespace
@@ -48,8 +72,11 @@ int main(int argc, char** argv) {
   const bool has_command = dashes != words.end();
   const std::span<const std::string_view> ours(words.begin(), dashes);
   const std::span<const std::string_view> command(has_command ? dashes + 1 : dashes, words.end());
-  if (asked_for(ours, "--help")) return print(cat(kUsage, options_help(), kEnd));
+  if (!ours.empty() && !ours.front().starts_with('-')) {
+    const auto verb = std::ranges::find(verbs(), ours.front(), &Verb::name);
+    return verb == verbs().end() ? unknown_word(ours.front()) : carry_out(*verb, ours.subspan(1), command, has_command);
+  }
+  if (asked_for(ours, "--help")) return print(cat(kUsage, list_of_verbs(), options_help(), kEnd));
   if (asked_for(ours, "--version")) return print(cat("userns-run (userns suite) ", std::string_view(kVersion), "\n"));
-  if (!ours.empty() && !ours.front().starts_with('-')) return unknown_word(ours.front());
   return run_command(ours, command, has_command);
 }

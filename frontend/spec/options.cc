@@ -366,6 +366,16 @@ Result<Spec> parse_options(std::span<const std::string_view> words) {
   return std::move(draft.spec);
 }
 
+std::span<const ContainerOption> container_options() {
+  static constexpr auto kPublic = [] {
+    std::array<ContainerOption, kOptions.size()> all;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      all[i] = {.name = kOptions[i].name, .value = kOptions[i].value, .help = kOptions[i].help};
+    return all;
+  }();
+  return kPublic;
+}
+
 std::string options_help() {
   constexpr std::size_t kColumn = 27;
   std::string text;

@@ -21,4 +21,12 @@ Result<Spec> parse_options(std::span<const std::string_view> words);
 // The options in groups, a line each, for --help.
 std::string options_help();
 
+// The table itself, for verbs that take these options and for shell completions.
+struct ContainerOption {
+  std::string_view name;   // without the dashes
+  std::string_view value;  // placeholder; empty: a flag, which takes an optional =yes or =no
+  std::string_view help;
+};
+std::span<const ContainerOption> container_options();
+
 }  // namespace userns::frontend
