@@ -1,4 +1,5 @@
-// What the starting process and the one inside say to each other until the command runs.
+// What the starting process and the one inside say to each other until the command runs, or the work
+// of in_map() is done.
 //
 // The other end closing is never taken for success, except after kExec: then the exec closed it.
 #pragma once
@@ -18,10 +19,13 @@ struct Message {
     kTerminal,    // inside -> outside: the master side of the command's terminal
     kExec,        // inside -> outside: the next thing is the exec
     kFailure,     // inside -> outside: `text` and errno say what
+    kProgress,    // inside -> outside, of in_map() as the next two: `text` is for whoever watches
+    kPart,        // a piece of what the work returns
+    kDone,        // that was all of it
   } kind = Kind::kFailure;
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno
-  std::string text;     // kFailure; at most kLongestText bytes
+  std::string text;     // kFailure, kProgress, kPart; at most kLongestText bytes
   Fd fd;                // kTerminal
 };
 inline constexpr std::size_t kLongestText = 4000;
@@ -36,6 +40,8 @@ class Channel {
   // Whether receive() would return at once.
   [[nodiscard]] bool has_message() const;
   void close() { end_.reset(); }
+  // For poll(2).
+  [[nodiscard]] int raw() const { return end_.get(); }
 
  private:
   Fd end_;

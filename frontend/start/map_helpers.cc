@@ -1,5 +1,8 @@
 #include "frontend/start/map_helpers.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -14,7 +17,6 @@ namespace {
 
 struct Half {
   const ChosenMap* map;
-  const std::vector<std::string>* words;
   const char* program;
   std::string_view file;  // "uid_map"
 };
@@ -43,21 +45,21 @@ Result<void> write_directly(const Half& half, pid_t target) {
 }
 
 // What is left to do by a helper that now runs; nothing where it was done at once.
-Result<std::optional<Helper>> begin(const Plan& plan, const Half& half, pid_t target) {
+Result<std::optional<Helper>> begin(const ChosenIds& ids, const Half& half, pid_t target, bool keep_written) {
   if (half.map->writer == MapWriter::kNobody) return std::nullopt;
-  if (plan.spec.wait) {
+  if (keep_written) {
     const auto written = is_written(target, half.file);
     if (!written) return std::unexpected(written.error());
     if (*written) return std::nullopt;
   }
   if (half.map->writer == MapWriter::kHelper) {
     std::vector<std::string> words{cat(target)};
-    words.insert(words.end(), half.words->begin(), half.words->end());
+    std::ranges::move(helper_words(*half.map), std::back_inserter(words));
     auto helper = Helper::start(half.program, words);
     if (!helper) return std::unexpected(helper.error());
     return std::optional(std::move(*helper));
   }
-  if (plan.ids.deny_setgroups && half.file == "gid_map")
+  if (ids.deny_setgroups && half.file == "gid_map")
     if (auto denied = write_file(target, "setgroups", "deny"); !denied) return std::unexpected(denied.error());
   if (auto written = write_directly(half, target); !written) return std::unexpected(written.error());
   return std::nullopt;
@@ -65,15 +67,36 @@ Result<std::optional<Helper>> begin(const Plan& plan, const Half& half, pid_t ta
 
 }  // namespace
 
-Result<void> map_ids(const Plan& plan, pid_t target, const std::function<Result<void>()>& meanwhile) {
-  auto uids = begin(plan, {&plan.ids.uids, &plan.uid_helper, kNewuidmapPath, "uid_map"}, target);
+Result<void> map_ids(const ChosenIds& ids, pid_t target, const MapWork& how) {
+  auto uids = begin(ids, {&ids.uids, kNewuidmapPath, "uid_map"}, target, how.keep_written);
   if (!uids) return std::unexpected(uids.error());
-  auto gids = begin(plan, {&plan.ids.gids, &plan.gid_helper, kNewgidmapPath, "gid_map"}, target);
+  auto gids = begin(ids, {&ids.gids, kNewgidmapPath, "gid_map"}, target, how.keep_written);
   if (!gids) return std::unexpected(gids.error());
-  auto done = meanwhile();
+  auto done = how.meanwhile ? how.meanwhile() : Result<void>{};
   if (*uids && done) done = (*uids)->finish();
   if (*gids && done) done = (*gids)->finish();
   return done;
+}
+
+std::vector<std::string> helper_words(const ChosenMap& map) {
+  std::vector<std::string> words;
+  if (map.writer != MapWriter::kHelper) return words;
+  words.reserve(map.extents.size() * 3);
+  for (const auto& extent : map.extents) {
+    words.push_back(cat(extent.inside().first()));
+    words.push_back(cat(extent.outside().first()));
+    words.push_back(cat(extent.count()));
+  }
+  return words;
+}
+
+std::string why_no_clone(int code) {
+  if (code == ENOSPC) return ": a limit in /proc/sys/user is reached";
+  if (code == EPERM)
+    return ": user namespaces are switched off here (sysctl kernel.unprivileged_userns_clone, "
+           "user.max_user_namespaces, "
+           "kernel.apparmor_restrict_unprivileged_userns, or a seccomp filter), or this is a chroot";
+  return {};
 }
 
 }  // namespace userns::frontend

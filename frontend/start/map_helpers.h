@@ -5,14 +5,26 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <string>
+#include <vector>
 
-#include "frontend/start/plan.h"
+#include "frontend/start/choose_ids.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
 
+struct MapWork {
+  std::function<Result<void>()> meanwhile;  // called while the helpers run
+  bool keep_written = false;                // a map that is there already stays
+};
 // The helpers are the installed ones of this build, or those on PATH. What they say on stderr becomes
-// the error's text. With spec.wait, a map that is there already stays. `meanwhile` is called while they run.
-Result<void> map_ids(const Plan& plan, pid_t target, const std::function<Result<void>()>& meanwhile);
+// the error's text.
+Result<void> map_ids(const ChosenIds& ids, pid_t target, const MapWork& how = {});
+
+// The words of a helper after the pid; none where no helper is needed.
+std::vector<std::string> helper_words(const ChosenMap& map);
+
+// What the errno of a clone(2) that was to make a user namespace means to people; ": why" or empty.
+std::string why_no_clone(int code);
 
 }  // namespace userns::frontend

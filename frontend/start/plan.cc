@@ -106,18 +106,6 @@ Result<ChosenIds> choose(const Spec& spec) {
   return choose_ids(spec, facts);
 }
 
-std::vector<std::string> helper_words(const ChosenMap& map) {
-  std::vector<std::string> words;
-  if (map.writer != MapWriter::kHelper) return words;
-  words.reserve(map.extents.size() * 3);
-  for (const auto& extent : map.extents) {
-    words.push_back(cat(extent.inside().first()));
-    words.push_back(cat(extent.outside().first()));
-    words.push_back(cat(extent.count()));
-  }
-  return words;
-}
-
 std::uint64_t namespaces_of(const Spec& spec) {
   const std::uint64_t all = spec.namespaces | CLONE_NEWUSER;
   return std::holds_alternative<NetHost>(spec.net) ? all & ~std::uint64_t{CLONE_NEWNET} : all;
@@ -156,8 +144,6 @@ Result<Plan> make_plan(const Spec& spec) {
   plan.setup_gid = plan.ids.gids.extents.empty() || plan.ids.gids.has(0) ? 0 : spec.gid;
   if ((plan.namespaces & CLONE_NEWNS) != 0)
     plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
-  plan.uid_helper = helper_words(plan.ids.uids);
-  plan.gid_helper = helper_words(plan.ids.gids);
   return plan;
 }
 

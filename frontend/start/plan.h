@@ -40,12 +40,10 @@ struct Plan {
   std::uint64_t namespaces = 0;  // CLONE_NEW*, CLONE_NEWUSER included
   std::uint32_t setup_uid = 0;   // inside; who the container is set up as: 0 where that is mapped
   std::uint32_t setup_gid = 0;
-  std::string net_why;                  // how spec.net was chosen, where it was "auto"; then it is no longer
-  bool own_root = false;                // a rootfs or an overlay: pivot_root
-  bool tty = false;                     // the command gets a terminal of its own
-  std::vector<MountStep> mounts;        // below the root, in order
-  std::vector<std::string> uid_helper;  // words after the pid; empty: no helper is needed
-  std::vector<std::string> gid_helper;
+  std::string net_why;            // how spec.net was chosen, where it was "auto"; then it is no longer
+  bool own_root = false;          // a rootfs or an overlay: pivot_root
+  bool tty = false;               // the command gets a terminal of its own
+  std::vector<MountStep> mounts;  // below the root, in order
 };
 
 // Finds the caller's ids (subid files or NSS: the helpers' own code) and decides. Changes nothing.

@@ -73,15 +73,6 @@ class Container {
   Channel channel_;
 };
 
-std::string why_no_clone(int code) {
-  if (code == ENOSPC) return ": a limit in /proc/sys/user is reached";
-  if (code == EPERM)
-    return ": user namespaces are switched off here (sysctl kernel.unprivileged_userns_clone, "
-           "user.max_user_namespaces, "
-           "kernel.apparmor_restrict_unprivileged_userns, or a seccomp filter), or this is a chroot";
-  return {};
-}
-
 Result<Container> clone_container(const Plan& plan, const Signals& signals, Relay& relay, const Cgroup& cgroup) {
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
@@ -153,7 +144,8 @@ Step<void> map(const Plan& plan, Container& container) {
       if (auto done = helper.finish(); !done) return done;
     return {};
   };
-  const auto mapped = own(map_ids(plan, container.payload().pid, connect));
+  const auto mapped =
+      own(map_ids(plan.ids, container.payload().pid, {.meanwhile = connect, .keep_written = plan.spec.wait}));
   if (inside) return std::unexpected(std::move(*inside));
   while (!mapped && container.channel().has_message())
     if (auto message = hear(container); !message) return std::unexpected(message.error());

@@ -13,10 +13,10 @@ bool is_ignored(int number) {
 
 }  // namespace
 
-Result<Signals> Signals::take() {
+Result<Signals> Signals::take(std::initializer_list<int> which) {
   sigset_t taken;
   ::sigemptyset(&taken);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT})
+  for (const int number : which)
     if (!is_ignored(number)) ::sigaddset(&taken, number);
   Signals signals;
   if (::sigprocmask(SIG_BLOCK, &taken, &signals.original_) != 0) return fail_errno("cannot block signals");

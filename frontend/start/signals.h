@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csignal>
+#include <initializer_list>
 #include <optional>
 
 #include "common/fd.h"
@@ -11,8 +12,9 @@ namespace userns::frontend {
 
 class Signals {
  public:
-  // Blocks TERM INT HUP QUIT USR1 USR2 WINCH TSTP CONT, but for those that the caller ignores (nohup).
-  static Result<Signals> take();
+  // Blocks these, but for those that the caller ignores (nohup).
+  static Result<Signals> take(std::initializer_list<int> which = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2,
+                                                                  SIGWINCH, SIGTSTP, SIGCONT});
 
   [[nodiscard]] const Fd& fd() const { return fd_; }                    // readable when one has come
   [[nodiscard]] const sigset_t& original() const { return original_; }  // for the command
@@ -21,6 +23,18 @@ class Signals {
  private:
   Fd fd_;
   sigset_t original_{};
+};
+
+// Gives the caller its own mask back at the end of a scope.
+class SignalsAgain {
+ public:
+  explicit SignalsAgain(const Signals& signals) : original_(signals.original()) {}
+  SignalsAgain(const SignalsAgain&) = delete;
+  SignalsAgain& operator=(const SignalsAgain&) = delete;
+  ~SignalsAgain() { (void)::sigprocmask(SIG_SETMASK, &original_, nullptr); }
+
+ private:
+  sigset_t original_;
 };
 
 }  // namespace userns::frontend
