@@ -1,8 +1,10 @@
 #include "frontend/start/net_helpers.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,50 +119,87 @@ void add_forwards(std::vector<std::string>& words, const Plan& plan, bool udp) {
   if (!any) words.insert(words.end(), {udp ? "-u" : "-t", "none"});
 }
 
-// A named pipe for a pid, gone again with this object.
-class ScratchPipe {
+// A directory of the caller's own with room for one name, gone again with this object.
+class Scratch {
  public:
-  ScratchPipe() {
-    if (::mkdtemp(directory_.data()) == nullptr || ::mkfifo(path().c_str(), 0600) != 0) return;
-    fd_.reset(::open(path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  }
-  ~ScratchPipe() {
+  Scratch() { made_ = ::mkdtemp(directory_.data()) != nullptr; }
+  ~Scratch() {
     ::unlink(path().c_str());
     ::rmdir(directory_.c_str());
   }
-  ScratchPipe(const ScratchPipe&) = delete;
-  ScratchPipe& operator=(const ScratchPipe&) = delete;
-  [[nodiscard]] const Fd& fd() const { return fd_; }
-  [[nodiscard]] std::string path() const { return directory_ + "/pid"; }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  [[nodiscard]] bool made() const { return made_; }
+  [[nodiscard]] std::string path() const { return directory_ + "/it"; }
 
  private:
   std::string directory_ = "/tmp/userns-run-XXXXXX";
-  Fd fd_;
+  bool made_ = false;
 };
+
+// A named pipe in it.
+Fd open_pipe(const Scratch& scratch) {
+  if (!scratch.made() || ::mkfifo(scratch.path().c_str(), 0600) != 0) return {};
+  return Fd(::open(scratch.path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+}
 
 // Writes its pid when it is ready.
 Result<Fd> start_pasta(const std::string& path, const Plan& plan, pid_t target) {
-  const ScratchPipe ready;
-  if (!ready.fd().valid()) return fail_errno("cannot make a pipe in /tmp for pasta");
+  const Scratch scratch;
+  const Fd ready = open_pipe(scratch);
+  if (!ready.valid()) return fail_errno("cannot make a pipe in /tmp for pasta");
   // Nothing of the host's loopback is for the container, and the other way round.
   Command pasta{.path = path,
                 .words = {"pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw", "-T", "none", "-U", "none",
-                          "--pid", ready.path()}};
+                          "--pid", scratch.path()}};
   add_forwards(pasta.words, plan, false);
   add_forwards(pasta.words, plan, true);
   pasta.words.push_back(cat(target));
-  return run_watched("pasta", pasta, ready.fd(), nullptr);
+  return run_watched("pasta", pasta, ready, nullptr);
 }
 
-// Writes "1" to its fd 3 when it is ready.
-Result<Fd> start_slirp(const std::string& path, pid_t target) {
+// One request and one answer a connection, as slirp4netns(1), "API SOCKET", has it.
+Result<std::string> ask_slirp(const std::string& socket_path, std::string_view request) {
+  constexpr std::size_t kLongestAnswer = 4096;
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const Fd end(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!end.valid() || ::connect(end.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return fail_errno("cannot reach slirp4netns for --publish");
+  if (::send(end.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
+    return fail_errno("cannot ask slirp4netns");
+  ::shutdown(end.get(), SHUT_WR);
+  return read_all(end, kLongestAnswer);
+}
+
+Result<void> forward(const std::string& socket_path, const PublishWish& publish) {
+  const std::string_view protocol = publish.udp ? "udp" : "tcp";
+  const auto answer =
+      ask_slirp(socket_path, cat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
+                                 R"(","host_addr":"0.0.0.0","host_port":)", publish.host,
+                                 R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
+  if (!answer) return std::unexpected(answer.error());
+  if (answer->find("\"return\"") != std::string::npos) return {};
+  return fail({}, cat("--publish ", publish.host, ":", publish.container, "/", protocol,
+                      ": slirp4netns could not open that port of the host; is it in use, or below 1024? (",
+                      std::string_view(*answer), ")"));
+}
+
+// Writes "1" to its fd 3 when it is ready; then its socket takes the ports.
+Result<Fd> start_slirp(const std::string& path, const Plan& plan, pid_t target) {
   auto ready = make_pipe();
   if (!ready) return std::unexpected(ready.error());
+  const Scratch scratch;
+  if (!scratch.made()) return fail_errno("cannot make a directory in /tmp for slirp4netns");
   const Command slirp{.path = path,
                       .words = {"slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-ipv6",
-                                "--ready-fd=3", cat(target), "tap0"},
+                                "--api-socket", scratch.path(), "--ready-fd=3", cat(target), "tap0"},
                       .third = ready->write.get()};
-  return run_watched("slirp4netns", slirp, ready->read, &ready->write);
+  auto life = run_watched("slirp4netns", slirp, ready->read, &ready->write);
+  for (const auto& publish : plan.spec.publish)
+    if (auto open = life ? forward(scratch.path(), publish) : Result<void>{}; !open)
+      return std::unexpected(open.error());
+  return life;
 }
 
 }  // namespace
@@ -185,8 +224,7 @@ Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
   const auto pasta = find_program("pasta"), slirp = find_program("slirp4netns");
   if (pasta.empty() && slirp.empty())
     return fail({}, "--net user needs pasta (package passt) or slirp4netns: install one");
-  if (pasta.empty() && !plan.spec.publish.empty()) return fail({}, "--publish needs pasta (package passt): install it");
-  auto life = pasta.empty() ? start_slirp(slirp, target) : start_pasta(pasta, plan, target);
+  auto life = pasta.empty() ? start_slirp(slirp, plan, target) : start_pasta(pasta, plan, target);
   if (!life) return std::unexpected(life.error());
   return UserNet(std::move(*life));
 }
