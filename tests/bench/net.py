@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Figures of userns-net and --net beside those of other programs, in one run, as ratios. Not a test: nothing here can fail.
 
-usage: net.py BUILD_DIR [add|throughput|start]
+usage: net.py BUILD_DIR [start|life|throughput|add]
 """
 
 import json
 import os
 import resource
+import socket
 import statistics
 import subprocess
 import sys
@@ -78,6 +79,30 @@ def bench_add(root, h):
             show(f'add with {wanted} NICs of the same user there', figures, 'ms', 'userns-net add')
 
 
+def one_life(root, user, words):
+    """Milliseconds from the add on until no trace of the NIC is left, its namespace killed at once."""
+    with Container(user) as c:
+        argv = [word.replace('%d', str(c.pid)) for word in words]
+        begun = time.perf_counter()
+        done = root.run(argv, user)
+        assert done.code == 0, done
+        host = json.loads(done.out)['host'] if done.out.startswith('{') else done.out.split(':')[2]
+        c.kill()
+        while any(name == host for _, name in socket.if_nameindex()):
+            time.sleep(0.0005)
+        return (time.perf_counter() - begun) * 1000
+
+
+def bench_life(root, h):
+    mount('tmpfs', '/run/lxc', 'tmpfs') if os.path.isdir('/run/lxc') else None
+    h.conf('alice veth br0 16\n')
+    root.write('/etc/lxc/lxc-usernet', 'bob veth br1 16\n')
+    figures = interleaved(25, **{
+        'userns-net add, death': lambda: (one_life(root, root.alice, [h.helper, 'add', '--netns', 'pid:%d', '--bridge', 'br0']),),
+        'lxc-user-nic create, death': lambda: (one_life(root, root.bob, [THEIRS, 'create', '/p', 'n', '%d', 'veth', 'br1', 'eth0']),)})
+    show('a NIC from the add until it is gone with its killed namespace', figures, 'ms', 'userns-net add, death')
+
+
 def iperf(command, server):
     """Gbit/s of one TCP stream out of a container."""
     done = subprocess.run(command + ['iperf3', '-J', '-c', server, '-t', '3'], capture_output=True, text=True)
@@ -136,7 +161,7 @@ def main():
     root = Root(sys.argv[1])
     h = Host(root)
     try:
-        for what, bench in (('start', bench_start), ('throughput', bench_throughput), ('add', bench_add)):
+        for what, bench in (('start', bench_start), ('life', bench_life), ('throughput', bench_throughput), ('add', bench_add)):
             if len(sys.argv) < 3 or sys.argv[2] == what:
                 bench(root, h)
                 h.all_gone() if what != 'add' else None
