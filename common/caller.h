@@ -1,10 +1,9 @@
 // Who called: by system calls alone, so that it cannot be argued with.
 #pragma once
 
-#include <optional>
+#include <cerrno>
+#include <cstddef>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "policy/error.h"
 #include "policy/ids.h"
@@ -19,15 +18,14 @@ struct Caller {
   static Caller identify();
 };
 
-// The caller's supplementary groups. Before the drop, which empties them.
-Result<std::vector<Gid>> supplementary_groups();
-
 // The login name of `uid` as policy files can tell it: empty where it has none, or one that they would read as
 // something else (digits: a uid; '@': a group; ':', '*'). NSS runs inside this process: only after the
 // drop of privilege. Fails where the lookup itself failed (then policy cannot be read either).
 Result<std::string> login_name(Uid uid);
 
-// The id of the group `name`, nothing where there is none. The same conditions.
-Result<std::optional<Gid>> group_id(std::string_view name);
+// Room for one entry of an NSS database: more than any has, and pages that are not touched cost nothing.
+constexpr std::size_t kLongestNssEntry = 1UL << 20U;
+// "No such entry" is spelled in all of these ways (getpwnam(3)); any other errno is a lookup that failed.
+constexpr bool means_absent(int error) { return error == 0 || error == ENOENT || error == ESRCH; }
 
 }  // namespace userns

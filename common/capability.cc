@@ -62,12 +62,6 @@ bool can_undo(std::uint64_t kept, Uid held) {
   return (held != Uid{0} && ::setresuid(0, 0, 0) == 0) || write_state({~kept, 0, 0}) || write_state({});
 }
 
-Result<void> verify(const CapState& kept, Uid held, Uid uid) {
-  if (can_undo(kept.permitted, held) || !uids_are(held, uid) || read_state() != kept)
-    return fail("PR-DROP", "privilege is still there after it was dropped");
-  return {};
-}
-
 }  // namespace
 
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved) {
@@ -87,15 +81,9 @@ Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_a
       !write_state(keep) || ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
       (!needs.for_exec && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0))
     return fail("PR-DROP", "cannot drop privilege", errno);
-  return verify(keep, held, uid);
-}
-
-Result<void> become_for_good(Uid uid) {
-  const CapState none{0, 0, read_state().inheritable};
-  const auto change = [&] { return ::setresuid(uid.value(), uid.value(), uid.value()); };
-  if (with_capability({CAP_SETUID}, change) != 0 || !write_state(none))
-    return fail("PR-DROP", "cannot drop privilege for the command", errno);
-  return verify(none, uid, uid);
+  if (can_undo(keep.permitted, held) || !uids_are(held, uid) || read_state() != keep)
+    return fail("PR-DROP", "privilege is still there after it was dropped");
+  return {};
 }
 
 void step_down(Uid uid) {
@@ -103,9 +91,9 @@ void step_down(Uid uid) {
   (void)::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 }
 
-Result<void> forget(CapSet caps) {
+Result<void> keep_only(CapSet caps) {
   auto keep = read_state();
-  keep.permitted &= ~caps.bits;
+  keep.permitted &= caps.bits;
   keep.effective = 0;
   if (!write_state(keep)) return fail("PR-DROP", "cannot drop a capability", errno);
   if (read_state() != keep) return fail("PR-DROP", "a capability is still there after it was dropped");

@@ -24,12 +24,7 @@ struct CapSet {
   constexpr CapSet(std::initializer_list<cap_value_t> caps) {
     for (const cap_value_t cap : caps) bits |= std::uint64_t{1} << static_cast<unsigned>(cap);
   }
-  static constexpr CapSet all() {
-    CapSet set;
-    set.bits = ~std::uint64_t{0};
-    return set;
-  }
-  constexpr void add(CapSet other) { bits |= other.bits; }
+  constexpr CapSet& operator|=(CapSet other) { return bits |= other.bits, *this; }
   friend constexpr bool operator==(CapSet, CapSet) = default;
 };
 
@@ -53,16 +48,12 @@ struct Needs {
 // namespaces.
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved = {});
 
-// The end of a `for_exec` process's privilege: all three uids become `uid`, no capability stays.
-// Needs CAP_SETUID permitted. Verified like drop_all_but() (PR-DROP).
-Result<void> become_for_good(Uid uid);
-
 // All three uids become `uid`, permitted capabilities stay: the caller may stop and kill the process again, and his
 // limits count it. Before each write that he can make wait for ever. Nothing to do where the kernel refuses.
 void step_down(Uid uid);
 
-// Gives up `caps` too, permitted or already gone. Verified (PR-DROP).
-Result<void> forget(CapSet caps);
+// Gives up all that is still permitted but `caps`. Verified (PR-DROP).
+Result<void> keep_only(CapSet caps);
 
 namespace detail {
 // Makes exactly `caps` effective (empty: none). False where the kernel refused.

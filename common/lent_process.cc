@@ -42,6 +42,12 @@ Error LentProcess::exec(char** argv) const {
   return {kExecFailed, errno, cat("cannot execute ", quoted(*argv))};
 }
 
+Result<void> become_for_good(Uid uid) {
+  const auto change = [&] { return ::setresuid(uid.value(), uid.value(), uid.value()); };
+  if (with_capability({CAP_SETUID}, change) != 0) return fail("PR-DROP", "cannot become the caller", errno);
+  return drop_all_but({.for_exec = true}, uid);
+}
+
 Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
                                           const std::function<Result<std::string>()>& answer) {
   auto pipe = make_pipe();

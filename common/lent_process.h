@@ -35,6 +35,10 @@ class LentProcess {
   mode_t umask_ = 0;
 };
 
+// The end of such a process's privilege: all three uids become `uid`, no capability stays. Needs CAP_SETUID permitted.
+// Verified like drop_all_but() (PR-DROP).
+Result<void> become_for_good(Uid uid);
+
 // What `answer` returns, asked in a forked child that has no privilege, no environment and cwd / (NSS modules run
 // there). Shorter than PIPE_BUF. Fails with `rule` where the child did not end well.
 Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,

@@ -59,12 +59,9 @@ bool reset_signals() {
 void raise_limits() {
   for (const auto which :
        {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RTTIME}) {
-    rlimit limit{};
-    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
-    if (::getrlimit(which, &limit) != 0 || (limit.rlim_cur == limit.rlim_max && limit.rlim_max == RLIM_INFINITY))
-      continue;
+    rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
     // The kernel has no "unlimited" for open files; what the hard limit allows is plenty.
-    if (which != RLIMIT_NOFILE && ::setrlimit(which, &unlimited) == 0) continue;
+    if ((which != RLIMIT_NOFILE && ::setrlimit(which, &limit) == 0) || ::getrlimit(which, &limit) != 0) continue;
     limit.rlim_cur = limit.rlim_max;
     (void)::setrlimit(which, &limit);
   }

@@ -16,9 +16,6 @@
 namespace userns {
 namespace {
 
-constexpr const char* kNsswitchPath = "/etc/nsswitch.conf";
-constexpr std::size_t kLargestNsswitch = 1UL << 20U;
-
 Result<void> scan(SubidScanner& scanner, const Fd& in, std::string_view source) {
   static std::array<char, 64UL << 10U> chunk;  // pages that a small file never touches cost nothing
   for (std::size_t got = chunk.size(); got == chunk.size();) {
@@ -74,10 +71,8 @@ Result<void> ask_nss(SubidScanner& scanner, IdKind kind, const std::string& owne
 }  // namespace
 
 Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
-  const auto nsswitch = open_trusted_file(kNsswitchPath);
-  if (!nsswitch) return std::unexpected(nsswitch.error());
-  const auto text = *nsswitch ? read_all(**nsswitch, kLargestNsswitch) : Result<std::string>{};
-  if (!text) return fail("SU-READ", cat("cannot read ", kNsswitchPath), text.error().code);
+  const auto text = read_trusted_file("/etc/nsswitch.conf", "SU-READ");
+  if (!text) return std::unexpected(text.error());
   SubidScanner scanner(name, uid);
   std::string source = kind == IdKind::kUid ? "/etc/subuid" : "/etc/subgid";
   Result<void> done;

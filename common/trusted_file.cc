@@ -83,4 +83,13 @@ Result<std::optional<Fd>> open_trusted_directory(std::string_view path) {
   return open_trusted(path, S_IFDIR, "directory");
 }
 
+Result<std::string> read_trusted_file(std::string_view path, std::string_view rule) {
+  constexpr std::size_t kLargest = 1UL << 20U;
+  const auto file = open_trusted_file(path);
+  if (!file) return std::unexpected(file.error());
+  auto text = *file ? read_all(**file, kLargest) : Result<std::string>{};
+  if (!text) return fail(rule, cat("cannot read ", path), text.error().code);
+  return text;
+}
+
 }  // namespace userns

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "policy/text.h"
+#include "policy/who.h"
 
 namespace userns {
 namespace {
@@ -74,11 +75,8 @@ Result<ContainerName> ContainerName::parse(std::string_view text) {
 
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
                                 const std::function<bool(std::string_view group)>& in_group) {
-  const auto found = std::ranges::find_if(conf.lines, [&](const CgroupLine& line) {
-    const std::string_view who = line.who;
-    if (who.starts_with('@')) return in_group(who.substr(1));
-    return who == "*" || (!login.empty() && who == login) || who == cat(caller.value());
-  });
+  const auto found = std::ranges::find_if(
+      conf.lines, [&](const CgroupLine& line) { return is_for(line.who, caller, login, in_group); });
   return found == conf.lines.end() ? nullptr : &*found;
 }
 

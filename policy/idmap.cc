@@ -44,12 +44,9 @@ Result<IdMap> IdMap::parse(std::span<const std::string_view> words) {
   if (words.empty() || words.size() % kWordsPerExtent != 0)
     return fail("IM-ARGS",
                 cat("a map is made of triples INSIDE OUTSIDE COUNT, at least one; got ", words.size(), " numbers"));
-  if (words.size() / kWordsPerExtent > kMaxExtents)
-    return fail("IM-EXTENTS", cat(words.size() / kWordsPerExtent, " triples; the kernel takes at most ", kMaxExtents));
   std::vector<Extent> extents;
-  extents.reserve(words.size() / kWordsPerExtent);
-  for (std::size_t i = 0; i < words.size(); i += kWordsPerExtent) {
-    const auto extent = parse_extent(words.subspan(i, kWordsPerExtent));
+  for (; !words.empty(); words = words.subspan(kWordsPerExtent)) {
+    const auto extent = parse_extent(words);
     if (!extent) return std::unexpected(extent.error());
     extents.push_back(*extent);
   }
@@ -74,10 +71,10 @@ std::string IdMap::kernel_text() const {
   return text;
 }
 
-bool IdMap::maps_outside_root() const {
+const Extent* IdMap::outside_root() const {
   for (const auto& extent : extents_)
-    if (extent.outside().first() == 0) return true;
-  return false;
+    if (extent.outside().first() == 0) return &extent;
+  return nullptr;
 }
 
 std::string to_text(IdRange range) { return cat("[", range.first(), "-", range.end(), ")"); }

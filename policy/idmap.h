@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "policy/error.h"
-#include "policy/ids.h"
+#include "policy/id_range.h"
 
 namespace userns {
 
@@ -30,7 +30,8 @@ class IdMap {
   [[nodiscard]] std::span<const Extent> extents() const { return extents_; }
   // What is written to /proc/PID/uid_map: a line per extent, at most kMaxMapBytes.
   [[nodiscard]] std::string kernel_text() const;
-  [[nodiscard]] bool maps_outside_root() const;
+  // The first extent with outside id 0, or nullptr.
+  [[nodiscard]] const Extent* outside_root() const;
 
  private:
   explicit IdMap(std::vector<Extent> extents) : extents_(std::move(extents)) {}

@@ -40,7 +40,7 @@ class MapGrant {
   // (CVE-2018-7169).
   [[nodiscard]] bool deny_setgroups() const { return deny_setgroups_; }
   // Outside id 0 is mapped (only ever for root): the kernel wants CAP_SETFCAP for it.
-  [[nodiscard]] bool needs_setfcap() const { return map_.maps_outside_root(); }
+  [[nodiscard]] bool needs_setfcap() const { return map_.outside_root() != nullptr; }
 
  private:
   MapGrant(IdMap map, bool deny_setgroups) : map_(std::move(map)), deny_setgroups_(deny_setgroups) {}

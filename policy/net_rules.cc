@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <concepts>
 #include <limits>
 #include <utility>
 
@@ -110,68 +111,55 @@ Result<NetRequest> parse_words(std::span<const std::string_view> words) {
   return request;
 }
 
-std::string explain_bridge(const NetFacts& facts, const NetRequest& request) {
-  const std::string_view why = !facts.bridge              ? " does not exist"
-                               : !facts.bridge->is_bridge ? " is not a bridge"
-                                                          : " is down: ip link set it up";
-  return cat("interface ", request.bridge, why);
+// What a rule has against the request; nothing where it holds.
+using Objection = std::optional<std::string>;
+
+Objection ours(const NetFacts& f, const NetRequest& /*r*/) {
+  if (!f.netns_is_ours) return {};
+  return "the target is the network namespace that this program runs in: give one of your own";
+}
+Objection not_ones_own(const NetFacts& f, const NetRequest& /*r*/) {
+  if (f.netns_owner == f.caller) return {};
+  return cat("the network namespace belongs to uid ", f.netns_owner.value(), ", not to the caller (uid ",
+             f.caller.value(), "): make it inside a user namespace of your own");
+}
+Objection not_granted(const NetFacts& f, const NetRequest& r) {
+  if (std::ranges::any_of(f.lines, &NetLine::count)) return {};
+  return cat("no line of net.conf gives uid ", f.caller.value(), " a NIC on ", r.bridge,
+             ": ask the administrator for one");
+}
+Objection no_bridge(const NetFacts& f, const NetRequest& r) {
+  if (!f.bridge) return cat("interface ", r.bridge, " does not exist");
+  if (!f.bridge->is_bridge) return cat("interface ", r.bridge, " is not a bridge");
+  if (!f.bridge->up) return cat("interface ", r.bridge, " is down: ip link set it up");
+  return {};
 }
 
-bool any_line(const NetFacts& facts, bool (*broken)(const NetFacts&, const NetTerms&)) {
-  return std::ranges::any_of(facts.lines,
-                             [&](const NetLine& line) { return line.count > 0 && broken(facts, line.terms); });
+// Terms of the caller's that the rule is against.
+bool any_terms(const NetFacts& f, const std::predicate<NetTerms> auto& against) {
+  return std::ranges::any_of(f.lines, [&](const NetLine& line) { return line.count > 0 && against(line.terms); });
+}
+Objection no_vlans(const NetFacts& f, const NetRequest& r) {
+  if (f.bridge->filters_vlans || !any_terms(f, [](const NetTerms& t) { return t.vlan != 0; })) return {};
+  return cat("net.conf sets vlan= for ", r.bridge, ", which does not filter VLANs: ip link set it to vlan_filtering 1");
+}
+Objection mtu_too_large(const NetFacts& f, const NetRequest& r) {
+  if (!any_terms(f, [&](const NetTerms& t) { return t.mtu > f.bridge->mtu; })) return {};
+  return cat("net.conf sets mtu= for ", r.bridge, " above the bridge's own ", f.bridge->mtu);
+}
+Objection mac_not_free(const NetFacts& f, const NetRequest& r) {
+  if (!r.mac || !any_terms(f, [](const NetTerms& t) { return !t.any_mac && !t.spoof; })) return {};
+  return cat("net.conf lets nobody choose a MAC address here: leave --mac out, or ask for mac=any on ", r.bridge);
 }
 
-// The policy. First broken rule speaks; the order is from who to what.
+// The policy. First broken rule speaks; the order is from who to what, and each may rely on those before it.
 struct Rule {
   std::string_view id;
-  bool (*holds)(const NetFacts&, const NetRequest&);
-  std::string (*explain)(const NetFacts&, const NetRequest&);
+  Objection (*objection)(const NetFacts&, const NetRequest&);
 };
-constexpr std::array kRules{
-    Rule{"NR-HOST", [](const NetFacts& f, const NetRequest&) { return !f.netns_is_ours; },
-         [](const NetFacts&, const NetRequest&) {
-           return std::string("the target is the network namespace that this program runs in: give one of your own");
-         }},
-    Rule{"NR-OWNER", [](const NetFacts& f, const NetRequest&) { return f.netns_owner == f.caller; },
-         [](const NetFacts& f, const NetRequest&) {
-           return cat("the network namespace belongs to uid ", f.netns_owner.value(), ", not to the caller (uid ",
-                      f.caller.value(), "): make it inside a user namespace of your own");
-         }},
-    Rule{"NR-POLICY",
-         [](const NetFacts& f, const NetRequest&) { return std::ranges::any_of(f.lines, &NetLine::count); },
-         [](const NetFacts& f, const NetRequest& r) {
-           return cat("no line of net.conf gives uid ", f.caller.value(), " a NIC on ", r.bridge,
-                      ": ask the administrator for one");
-         }},
-    Rule{"NR-BRIDGE",
-         [](const NetFacts& f, const NetRequest&) { return f.bridge && f.bridge->is_bridge && f.bridge->up; },
-         explain_bridge},
-    Rule{"NR-VLAN",
-         [](const NetFacts& f, const NetRequest&) {
-           return !any_line(
-               f, [](const NetFacts& facts, const NetTerms& t) { return t.vlan != 0 && !facts.bridge->filters_vlans; });
-         },
-         [](const NetFacts&, const NetRequest& r) {
-           return cat("net.conf sets vlan= for ", r.bridge,
-                      ", which does not filter VLANs: ip link set it to vlan_filtering 1");
-         }},
-    Rule{"NR-MTU",
-         [](const NetFacts& f, const NetRequest&) {
-           return !any_line(f, [](const NetFacts& facts, const NetTerms& t) { return t.mtu > facts.bridge->mtu; });
-         },
-         [](const NetFacts& f, const NetRequest& r) {
-           return cat("net.conf sets mtu= for ", r.bridge, " above the bridge's own ", f.bridge->mtu);
-         }},
-    Rule{"NR-MAC",
-         [](const NetFacts& f, const NetRequest& r) {
-           return !r.mac || !any_line(f, [](const NetFacts&, const NetTerms& t) { return !t.any_mac && !t.spoof; });
-         },
-         [](const NetFacts&, const NetRequest& r) {
-           return cat("net.conf lets nobody choose a MAC address here: leave --mac out, or ask for mac=any on ",
-                      r.bridge);
-         }},
-};
+constexpr Rule kRules[] = {{"NR-HOST", ours},        {"NR-OWNER", not_ones_own}, {"NR-POLICY", not_granted},
+                           {"NR-BRIDGE", no_bridge}, {"NR-VLAN", no_vlans},      {"NR-MTU", mtu_too_large},
+                           {"NR-MAC", mac_not_free}};
 
 }  // namespace
 
@@ -231,7 +219,7 @@ std::optional<Slot> Slot::from_name(std::string_view name) {
 
 Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request) {
   for (const auto& rule : kRules)
-    if (!rule.holds(facts, request)) return fail(rule.id, rule.explain(facts, request));
+    if (auto objection = rule.objection(facts, request)) return fail(rule.id, std::move(*objection));
   return NetGrant(facts, request);
 }
 

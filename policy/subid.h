@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "policy/error.h"
-#include "policy/ids.h"
+#include "policy/id_range.h"
 
 namespace userns {
 

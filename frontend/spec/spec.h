@@ -13,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-#include "policy/ids.h"
+#include "policy/id_range.h"
 
 namespace userns::frontend {
 

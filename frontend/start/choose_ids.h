@@ -10,7 +10,7 @@
 
 #include "frontend/spec/spec.h"
 #include "policy/error.h"
-#include "policy/ids.h"
+#include "policy/id_range.h"
 
 namespace userns::frontend {
 

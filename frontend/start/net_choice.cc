@@ -15,8 +15,10 @@
 #include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
+#include "common/groups.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
+#include "policy/who.h"
 
 namespace userns::frontend {
 namespace {
@@ -35,12 +37,6 @@ bool is_up(std::string_view bridge) {
   return any.valid() && ::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
 }
 
-bool speaks_of_caller(std::string_view who, std::string_view name, const std::vector<Gid>& groups) {
-  if (!who.starts_with('@')) return who == "*" || (!name.empty() && who == name) || who == cat(::getuid());
-  const auto group = group_id(who.substr(1));
-  return group && *group && std::ranges::find(groups, **group) != groups.end();
-}
-
 std::string granted_bridge(std::string& why_not) {
   const auto path = cat(std::string_view(kPolicyDir), "/net.conf");
   const auto text = text_of(path);
@@ -52,10 +48,10 @@ std::string granted_bridge(std::string& why_not) {
     return {};
   }
   const auto name = login_name(Uid{::getuid()}).value_or("");
-  auto groups = supplementary_groups().value_or(std::vector<Gid>{});
-  groups.emplace_back(::getgid());
+  auto groups = Groups::of_caller().value_or(Groups{});
+  const auto in_group = [&](std::string_view group) { return groups.contain(group); };
   const auto granted = std::ranges::find_if(*lines, [&](const NetLine& line) {
-    return line.count > 0 && is_up(line.bridge) && speaks_of_caller(line.who, name, groups);
+    return line.count > 0 && is_up(line.bridge) && is_for(line.who, Uid{::getuid()}, name, in_group);
   });
   return granted == lines->end() ? std::string{} : std::string(granted->bridge);
 }

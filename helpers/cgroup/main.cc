@@ -11,6 +11,7 @@
 #include "common/caller.h"
 #include "common/capability.h"
 #include "common/config.h"
+#include "common/groups.h"
 #include "common/lent_process.h"
 #include "common/report.h"
 #include "common/trusted_file.h"
@@ -23,7 +24,6 @@ namespace userns::cgroup {
 namespace {
 
 constexpr const char* kProgram = "userns-cgroup";
-constexpr std::size_t kLargestPolicy = 1UL << 20U;
 // Of a command that can't be run, as nice(1) and env(1) have it.
 constexpr int kFailed = 125, kNotExecutable = 126, kNotFound = 127;
 
@@ -33,7 +33,6 @@ constexpr Needs kNeeds{.names = "CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_SETUID",
                        .required = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID},
                        .wanted = {CAP_AUDIT_WRITE},
                        .for_exec = true};
-constexpr CapSet kHeld{CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID, CAP_AUDIT_WRITE};
 
 const std::string& conf_path() {
   static const std::string path = cat(std::string_view(kPolicyDir), "/cgroup.conf");
@@ -41,26 +40,18 @@ const std::string& conf_path() {
 }
 
 Result<CgroupConf> read_conf() {
-  const auto file = open_trusted_file(conf_path());
-  if (!file) return std::unexpected(file.error());
-  const auto text = *file ? read_all(**file, kLargestPolicy) : Result<std::string>{};
-  if (!text) return fail("CC-READ", cat("cannot read ", conf_path()), text.error().code);
-  return parse_cgroup_conf(*text, conf_path());
+  const auto text = read_trusted_file(conf_path(), "CC-READ");
+  return text ? parse_cgroup_conf(*text, conf_path()) : std::unexpected(text.error());
 }
 
 // The line of the policy that is for the caller.
-Result<const CgroupLine*> find_line(const CgroupConf& conf, const Caller& caller, const std::vector<Gid>& groups) {
-  const auto number = ask_without_privilege(caller.uid, "CG-POLICY", [&]() -> Result<std::string> {
-    std::optional<Error> failed;
-    const auto in_group = [&](std::string_view name) {
-      const auto gid = group_id(name);
-      if (!gid) failed = gid.error();
-      return gid && *gid && std::ranges::find(groups, **gid) != groups.end();
-    };
-    const auto login = login_name(caller.uid);
-    if (!login) return std::unexpected(login.error());
-    const auto* const line = matching_line(conf, caller.uid, *login, in_group);
-    if (failed) return std::unexpected(*failed);
+Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, Groups& groups) {
+  const auto number = ask_without_privilege(caller, "CG-POLICY", [&]() -> Result<std::string> {
+    const auto login = login_name(caller);
+    if (!login) return login;
+    const auto* const line =
+        matching_line(conf, caller, *login, [&](std::string_view name) { return groups.contain(name); });
+    if (groups.failed()) return std::unexpected(*groups.failed());
     return cat(line == nullptr ? 0 : line->number);
   });
   if (!number) return std::unexpected(number.error());
@@ -127,9 +118,8 @@ Result<void> release_all(const Known& known, Hierarchy v2) {
   return release(*known.request.name, all);
 }
 
-Result<void> decide_and_enter(const Known& known, const std::vector<Gid>& groups, const CgroupConf& conf,
-                              Hierarchy v2) {
-  const auto line = find_line(conf, known.caller, groups);
+Result<void> decide_and_enter(const Known& known, Groups& groups, const CgroupConf& conf, Hierarchy v2) {
+  const auto line = find_line(conf, known.caller.uid, groups);
   const auto controllers = read_cgroup_file(v2.base, "cgroup.controllers");
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
   const auto grant = decide({.caller = known.caller.uid,
@@ -151,10 +141,9 @@ Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FIL
 Result<void> serve(int argc, char** argv, Known& known) {
   const auto lent = LentProcess::begin();  // 1
   known.caller = Caller::identify();       // 2
-  auto groups = supplementary_groups();
+  auto groups = Groups::of_caller();
   if (auto dropped = drop_all_but(kNeeds, Uid{0}); !dropped) return dropped;  // 3
   if (!lent || !groups) return std::unexpected(lent ? groups.error() : lent.error());
-  groups->push_back(known.caller.gid);
   auto request = parse(argc, argv);  // 4
   if (!request) return std::unexpected(request.error());
   known.request = std::move(*request);
@@ -196,7 +185,7 @@ int main(int argc, char** argv) {
   if (done.error().rule != kExecFailed) cgroup::audit_decision(known, &done.error());
   // From here on he may kill us, and his limits count us: the write of the message can wait for ever.
   (void)become_for_good(known.caller.uid);
-  (void)forget(cgroup::kHeld);
+  (void)keep_only({});
   report(cgroup::kProgram, done.error());
   return cgroup::exit_status(done.error());
 }

@@ -7,12 +7,12 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "common/audit.h"
 #include "common/caller.h"
 #include "common/capability.h"
 #include "common/config.h"
+#include "common/groups.h"
 #include "common/namespace_fd.h"
 #include "common/netlink.h"
 #include "common/report.h"
@@ -22,13 +22,13 @@
 #include "policy/net_conf.h"
 #include "policy/net_rules.h"
 #include "policy/text.h"
+#include "policy/who.h"
 
 namespace userns::net {
 namespace {
 
 constexpr const char* kProgram = "userns-net";
 constexpr StartupLimits kLimits{.most_args = 12, .longest_arg = 4096};
-constexpr std::size_t kLargestPolicy = 1UL << 20U;
 
 // Before the parsing proper: which fd is not to be closed.
 std::optional<int> named_fd(int argc, char** argv) {
@@ -51,25 +51,9 @@ Result<void> become_unstoppable_and_drop(const Caller& caller) {
 
 struct Who {
   Caller caller;
-  std::vector<Gid> groups;  // the real gid among them
-  std::string name;         // empty where the uid has none
+  Groups groups;
+  std::string name;  // empty where the uid has none
 };
-
-Result<bool> speaks_of(const NetLine& line, const Who& who) {
-  if (!line.who.starts_with('@'))
-    return line.who == "*" || (!who.name.empty() && line.who == who.name) || line.who == cat(who.caller.uid.value());
-  const auto group = group_id(line.who.substr(1));
-  if (!group) return std::unexpected(group.error());
-  return group->has_value() && std::ranges::find(who.groups, **group) != who.groups.end();
-}
-
-Result<std::string> read_trusted(const std::string& path) {
-  const auto file = open_trusted_file(path);
-  if (!file) return std::unexpected(file.error());
-  auto text = *file ? read_all(**file, kLargestPolicy) : Result<std::string>{};
-  if (!text) return fail("NC-READ", cat("cannot read ", path), text.error().code);
-  return text;
-}
 
 // What was gathered stays open until the act, so that what is judged is what is acted on.
 struct Gathered {
@@ -79,13 +63,13 @@ struct Gathered {
   NetFacts facts;
 };
 
-Result<Gathered> gather(Netlink& netlink, const Who& who, const NetRequest& request) {
+Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
   auto netns = open_net_namespace(request.netns);
   if (!netns) return std::unexpected(netns.error());
   auto bridge = find_link(netlink, request.bridge);
   if (!bridge) return std::unexpected(bridge.error());
   const std::string path = cat(std::string_view(kPolicyDir), "/net.conf");
-  auto policy = read_trusted(path);
+  auto policy = read_trusted_file(path, "NC-READ");
   if (!policy) return std::unexpected(policy.error());
   Gathered all{std::move(*netns), std::move(*bridge), std::move(*policy), {}};
   const auto lines = parse_net_conf(path, all.policy);
@@ -95,11 +79,11 @@ Result<Gathered> gather(Netlink& netlink, const Who& who, const NetRequest& requ
                .netns_owner = all.netns.owner,
                .bridge = {},
                .lines = {}};
-  for (const auto& line : *lines) {
-    const auto speaks = line.bridge == request.bridge ? speaks_of(line, who) : Result<bool>(false);
-    if (!speaks) return std::unexpected(speaks.error());
-    if (*speaks) all.facts.lines.push_back(line);
-  }
+  const auto in_group = [&](std::string_view name) { return who.groups.contain(name); };
+  for (const auto& line : *lines)
+    if (line.bridge == request.bridge && is_for(line.who, who.caller.uid, who.name, in_group))
+      all.facts.lines.push_back(line);
+  if (who.groups.failed()) return std::unexpected(*who.groups.failed());
   if (const auto& b = all.bridge)
     all.facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge", (b->flags & IFF_UP) != 0,
                         b->filters_vlans, b->mtu};
@@ -120,13 +104,13 @@ Result<void> put_out(Uid uid, std::string_view line) {
   return write_all(Fd(::dup(STDOUT_FILENO)), line);
 }
 
-Result<void> add(Netlink& netlink, const Who& who, const NetRequest& request) {
+Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
   const auto gathered = gather(netlink, who, request);            // 5
   const auto grant = gathered ? decide(gathered->facts, request)  // 6
                               : Result<NetGrant>(std::unexpected(gathered.error()));
   audit_decision(who, request, grant ? "" : grant.error().rule);  // 7
   if (!grant) return std::unexpected(grant.error());
-  const auto host = read_trusted("/etc/machine-id");
+  const auto host = read_trusted_file("/etc/machine-id", "NC-READ");
   const auto user = is_interface_name(who.name) ? std::string_view(who.name) : std::string_view{};
   const auto nic = make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, host.value_or(""));  // 8
   if (!nic) audit_decision(who, request, nic.error().rule);
@@ -189,18 +173,16 @@ Result<void> remove(Netlink& netlink, const Who& who, const NetRequest& request)
 // The nine steps (SECURITY.md, "The life of a helper"); reporting is main's.
 Result<void> serve(int argc, char** argv) {
   const auto args = sanitise(argc, argv, kLimits, named_fd(argc, argv));  // 1
-  Who who{Caller::identify(), {}, {}};                                    // 2
-  auto groups = supplementary_groups();
-  if (auto dropped = become_unstoppable_and_drop(who.caller); !dropped) return dropped;  // 3
-  if (!args) return std::unexpected(args.error());                                       // 4
+  const auto caller = Caller::identify();                                 // 2
+  auto groups = Groups::of_caller();
+  if (auto dropped = become_unstoppable_and_drop(caller); !dropped) return dropped;  // 3
+  if (!args) return std::unexpected(args.error());                                   // 4
   if (!groups) return std::unexpected(groups.error());
   const auto request = parse_net_request(*args);
   if (!request) return std::unexpected(request.error());
-  who.groups = std::move(*groups);
-  who.groups.push_back(who.caller.gid);
-  auto name = login_name(who.caller.uid);
+  auto name = login_name(caller.uid);
   if (!name) return std::unexpected(name.error());
-  who.name = std::move(*name);
+  Who who{caller, std::move(*groups), std::move(*name)};
   auto netlink = open_netlink();
   if (!netlink) return std::unexpected(netlink.error());
   switch (request->verb) {
@@ -229,7 +211,7 @@ int main(int argc, char** argv) {
   const auto done = net::serve(argc, argv);
   if (done) return 0;
   step_down(uid);
-  (void)forget(CapSet::all());
+  (void)keep_only({});
   report(net::kProgram, done.error());
   return 1;
 }

@@ -11,12 +11,6 @@ namespace {
 // Longer than any map that the kernel shows: 340 lines of three ten-digit columns.
 constexpr std::size_t kLongestShownMap = 340UL * 40;
 
-CapSet needed(const Traits& traits, bool outside_root) {
-  CapSet caps{traits.capability};
-  if (outside_root) caps.add({CAP_SETFCAP});
-  return caps;
-}
-
 Result<void> deny_setgroups(const Process& process) {
   const auto file = process.open_file("setgroups", O_RDWR);
   if (!file) return fail("IM-SETGROUPS", "cannot open the target's setgroups file", file.error().code);
@@ -31,8 +25,12 @@ Result<void> deny_setgroups(const Process& process) {
 
 }  // namespace
 
+CapSet MapFile::needs(const Traits& traits, bool outside_root) {
+  return outside_root ? CapSet{traits.capability, CAP_SETFCAP} : CapSet{traits.capability};
+}
+
 Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool outside_root) {
-  auto file = with_capability(needed(traits, outside_root), [&] { return process.open_file(traits.map_file, O_RDWR); });
+  auto file = with_capability(needs(traits, outside_root), [&] { return process.open_file(traits.map_file, O_RDWR); });
   if (!file && process.hidden())
     return fail("IM-HIDDEN",
                 cat("cannot open the target's ", traits.map_file,
@@ -49,7 +47,7 @@ Result<void> MapFile::write(const Traits& traits, const Process& process, const 
   if (grant.deny_setgroups())
     if (const auto denied = deny_setgroups(process); !denied) return denied;
   const std::string text = grant.map().kernel_text();
-  const auto written = with_capability(needed(traits, grant.needs_setfcap()), [&] { return write_once(file_, text); });
+  const auto written = with_capability(needs(traits, grant.needs_setfcap()), [&] { return write_once(file_, text); });
   if (!written)
     return fail("IM-WRITE", cat("the kernel refused the ", traits.map_file, " of the target"), written.error().code);
   return {};

@@ -1,6 +1,7 @@
 // The privileged act: opening a process's map file and writing it once.
 #pragma once
 
+#include "common/capability.h"
 #include "common/process.h"
 #include "helpers/newidmap/traits.h"
 #include "policy/idmap_rules.h"
@@ -11,7 +12,9 @@ namespace userns::newidmap {
 // file *and* of whoever writes it, and pins the user namespace at open.
 class MapFile {
  public:
-  // Opens it with the traits' capability effective (and CAP_SETFCAP for `outside_root`), as the
+  // The traits' capability, and CAP_SETFCAP where outside id 0 is mapped.
+  static CapSet needs(const Traits& traits, bool outside_root);
+  // Opens it with what it needs effective, as the
   // caller's uid: so the kernel itself checks that the caller owns the namespace.
   static Result<MapFile> open(const Traits& traits, const Process& process, bool outside_root);
 

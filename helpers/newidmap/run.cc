@@ -34,54 +34,49 @@ std::optional<int> named_fd(const Result<Target>& target) {
 
 Needs needs_of(const Traits& traits, const Caller& caller) {
   Needs needs{.names = traits.capability_name, .required = {traits.capability}, .wanted = {CAP_AUDIT_WRITE}};
-  if (caller.uid == Uid{0}) needs.wanted.add({CAP_SETFCAP});
+  if (caller.uid == Uid{0}) needs.wanted |= {CAP_SETFCAP};
   return needs;
 }
 
-// What was gathered stays open until the act, so that what is judged is what is acted on.
-struct Gathered {
+// A grant, and what stayed open since it was judged.
+struct Permit {
   Process process;
-  std::optional<MapFile> map_file;  // none where the target is not the caller's
-  bool child_namespace = false;
-  std::string name;
-  SubidRanges subids;
-
-  [[nodiscard]] MapFacts facts(const Traits& traits, const Caller& caller) const {
-    return {.kind = traits.kind,
-            .caller_uid = caller.uid,
-            .caller_gid = caller.gid,
-            .caller_name = name,
-            .target_uid = process.owner(),
-            .target_gid = process.group(),
-            .target_in_child_namespace = child_namespace,
-            .target_already_mapped = map_file && map_file->already_written(),
-            .owned = &subids.owned,
-            .owned_source = subids.source,
-            .skipped = &subids.skipped};
-  }
+  MapFile map_file;
+  MapGrant grant;
 };
 
-Result<Gathered> gather(const Traits& traits, const Caller& caller, const Target& target, const IdMap& request) {
+Result<Permit> judge(const Traits& traits, const Caller& caller, const Target& target, const IdMap& request) {
   auto process = Process::open(target);
   if (!process) return std::unexpected(process.error());
-  Gathered all{.process = std::move(*process), .map_file = {}, .child_namespace = false, .name = {}, .subids = {}};
-  if (all.process.owner() == caller.uid && all.process.group() == caller.gid) {
-    const bool outside_root = caller.uid == Uid{0} && request.maps_outside_root();
-    auto map_file = MapFile::open(traits, all.process, outside_root);
-    if (!map_file) return std::unexpected(map_file.error());
-    all.map_file = std::move(*map_file);
-    const auto child = in_child_user_namespace(all.process);
+  std::optional<MapFile> map_file;  // none where the target is not the caller's
+  bool child_namespace = false;
+  if (process->owner() == caller.uid && process->group() == caller.gid) {
+    auto opened = MapFile::open(traits, *process, caller.uid == Uid{0} && request.outside_root() != nullptr);
+    if (!opened) return std::unexpected(opened.error());
+    map_file = std::move(*opened);
+    const auto child = in_child_user_namespace(*process);
     if (!child) return std::unexpected(child.error());
-    all.child_namespace = *child;
+    child_namespace = *child;
   }
-  if (auto alive = all.process.still_alive(); !alive) return std::unexpected(alive.error());
-  auto name = login_name(caller.uid);
+  if (auto alive = process->still_alive(); !alive) return std::unexpected(alive.error());
+  const auto name = login_name(caller.uid);
   if (!name) return std::unexpected(name.error());
-  all.name = std::move(*name);
-  auto subids = find_subids(traits.kind, all.name, caller.uid);
+  const auto subids = find_subids(traits.kind, *name, caller.uid);
   if (!subids) return std::unexpected(subids.error());
-  all.subids = std::move(*subids);
-  return all;
+  auto grant = decide({.kind = traits.kind,
+                       .caller_uid = caller.uid,
+                       .caller_gid = caller.gid,
+                       .caller_name = *name,
+                       .target_uid = process->owner(),
+                       .target_gid = process->group(),
+                       .target_in_child_namespace = child_namespace,
+                       .target_already_mapped = map_file && map_file->already_written(),
+                       .owned = &subids->owned,
+                       .owned_source = subids->source,
+                       .skipped = &subids->skipped},
+                      request);
+  if (!grant) return std::unexpected(grant.error());
+  return Permit{std::move(*process), std::move(*map_file), std::move(*grant)};
 }
 
 std::string summary_of(const IdMap& request) {
@@ -107,15 +102,11 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv, std::string& s
   const auto request = IdMap::parse(std::span(*args).subspan(1));
   if (!request) return std::unexpected(request.error());
   summary += cat(" target=", args->front(), " map=", summary_of(*request));
-  const auto gathered = gather(traits, caller, *target, *request);  // 5
-  if (!gathered) return std::unexpected(gathered.error());
-  const auto grant = decide(gathered->facts(traits, caller), *request);  // 6
-  if (!grant) return std::unexpected(grant.error());
+  const auto permit = judge(traits, caller, *target, *request);  // 5, 6
+  if (!permit) return std::unexpected(permit.error());
   audit({.program = traits.program, .text = cat(summary, " rule=none"), .granted = true});  // 7
-  CapSet spent{CAP_AUDIT_WRITE};
-  if (!grant->needs_setfcap()) spent.add({CAP_SETFCAP});
-  if (auto dropped = forget(spent); !dropped) return dropped;
-  return gathered->map_file->write(traits, gathered->process, *grant);  // 8
+  if (auto dropped = keep_only(MapFile::needs(traits, permit->grant.needs_setfcap())); !dropped) return dropped;
+  return permit->map_file.write(traits, permit->process, permit->grant);  // 8
 }
 
 }  // namespace
@@ -131,7 +122,7 @@ int run(const Traits& traits, int argc, char** argv) {
   if (done) return 0;
   const auto rule = done.error().rule.empty() ? "system" : done.error().rule;
   audit({.program = traits.program, .text = cat(summary, " rule=", rule), .granted = false});
-  (void)forget(CapSet::all());
+  (void)keep_only({});
   report(traits.program, done.error());
   return 1;
 }

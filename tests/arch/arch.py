@@ -17,7 +17,7 @@ from harness import build_dir, build_info, case, main, skip
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
 
 # What the front-end may take from common/: mechanism that is not about privilege.
-FRONTEND_MAY = {'caller', 'config', 'fd', 'namespace_fd', 'process', 'protocol', 'report', 'subid_source'}
+FRONTEND_MAY = {'caller', 'config', 'fd', 'groups', 'namespace_fd', 'process', 'protocol', 'report', 'subid_source'}
 # Headers that do I/O, carry locales or throw as a habit; nowhere in trusted code.
 HEAVY = {'iostream', 'fstream', 'sstream', 'istream', 'ostream', 'iomanip', 'locale', 'regex', 'filesystem', 'thread',
          'future', 'iosfwd', 'print', 'format', 'codecvt'}

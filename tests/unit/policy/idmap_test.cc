@@ -133,9 +133,9 @@ TEST(IdMap, MayBe4095BytesOfTextAndNotOneMore) {
 }
 
 TEST(IdMap, KnowsWhetherTheHostsRootIsInIt) {
-  EXPECT_TRUE(parse("5 0 1")->maps_outside_root());
-  EXPECT_TRUE(parse("0 5 1 1 0 2")->maps_outside_root());
-  EXPECT_FALSE(parse("0 1 5")->maps_outside_root());
+  EXPECT_NE(parse("5 0 1")->outside_root(), nullptr);
+  EXPECT_NE(parse("0 5 1 1 0 2")->outside_root(), nullptr);
+  EXPECT_EQ(parse("0 1 5")->outside_root(), nullptr);
 }
 
 TEST(IdMap, RangesReadAsHalfOpenIntervals) {

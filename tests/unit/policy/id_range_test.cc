@@ -1,4 +1,4 @@
-#include "policy/ids.h"
+#include "policy/id_range.h"
 
 #include <gtest/gtest.h>
 
