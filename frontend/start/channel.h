@@ -21,12 +21,14 @@ struct Message {
     kFailure,     // inside -> outside: `text` and errno say what
     kProgress,    // inside -> outside, of in_map() as the next two: `text` is for whoever watches
     kPart,        // a piece of what the work returns
+    kOpen,        // of in_map()'s work: `text` is a name that the starter may open
+    kOpened,      // outside -> inside: the answer, `fd` or why not
     kDone,        // that was all of it
   } kind = Kind::kFailure;
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno
   std::string text;     // kFailure, kProgress, kPart; at most kLongestText bytes
-  Fd fd;                // kTerminal
+  Fd fd;                // kTerminal, kOpened
 };
 inline constexpr std::size_t kLongestText = 4000;
 

@@ -127,6 +127,18 @@ std::unexpected<Error> interrupted(int number) {
   return fail({}, cat("interrupted by SIG", std::string_view(::sigabbrev_np(number))), EINTR);
 }
 
+Result<void> open_for(const Worker& worker, const std::string& name, const InMap& how) {
+  Message answer{.kind = Kind::kOpened};
+  auto opened = how.on_open ? how.on_open(name) : fail({}, "there is nothing to be opened", ENOENT);
+  if (opened) {
+    answer.fd = std::move(*opened);
+  } else {
+    answer.code = opened.error().code;
+    answer.text = std::move(opened.error().text);
+  }
+  return worker.channel().send(answer);
+}
+
 // What the worker says, until it is done. A signal of ours ends it: its destructor kills.
 Result<std::string> listen(Worker& worker, const Signals& signals, const InMap& how) {
   std::string text;
@@ -141,6 +153,8 @@ Result<std::string> listen(Worker& worker, const Signals& signals, const InMap& 
     if (!*message) return died(worker.end());
     if ((*message)->kind == Kind::kFailure) return fail({}, std::move((*message)->text), (*message)->code);
     if ((*message)->kind == Kind::kDone) return text;
+    if ((*message)->kind == Kind::kOpen)
+      if (auto answered = open_for(worker, (*message)->text, how); !answered) return died(worker.end());
     if ((*message)->kind == Kind::kPart) text += (*message)->text;
     if ((*message)->kind == Kind::kProgress && how.on_progress) how.on_progress((*message)->text);
   }
@@ -181,6 +195,14 @@ void Outside::progress(std::string_view text) const {
   if (!channel_.send({.kind = Kind::kProgress, .text = std::string(text)})) ::_exit(1);
 }
 
+Result<Fd> Outside::open(const std::string& name) const {
+  if (!channel_.send({.kind = Kind::kOpen, .text = name})) ::_exit(1);
+  auto answer = channel_.receive();
+  if (!answer || !*answer) ::_exit(1);
+  if ((*answer)->fd.valid()) return std::move((*answer)->fd);
+  return fail({}, std::move((*answer)->text), (*answer)->code);
+}
+
 Result<std::string> in_map(const ChosenIds& ids, const Work& work, const InMap& how) {
   if (auto possible = check_root(ids); !possible) return std::unexpected(possible.error());
   const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
@@ -208,7 +230,8 @@ Result<void> give_away(const ChosenIds& ids, const Fd& directory) {
   const auto all = ids_with_self(ids, ::geteuid(), ::getegid());
   if (!all) return std::unexpected(all.error());
   const auto given = in_map(all->ids, [&](const Outside&) -> Result<std::string> {
-    if (::fchown(directory.get(), 0, 0) != 0) return fail_errno("cannot give the directory to the container's root");
+    if (::fchownat(directory.get(), "", 0, 0, AT_EMPTY_PATH) != 0)
+      return fail_errno("cannot give the directory to the container's root");
     return "";
   });
   if (!given) return std::unexpected(given.error());

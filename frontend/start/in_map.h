@@ -23,6 +23,8 @@ class Outside {
   explicit Outside(const Channel& channel) : channel_(channel) {}
   // At most kLongestText bytes. Never fails: a starter that is gone ends this process.
   void progress(std::string_view text) const;
+  // What the starter's on_open says.
+  [[nodiscard]] Result<Fd> open(const std::string& name) const;
 
  private:
   const Channel& channel_;
@@ -31,6 +33,8 @@ using Work = std::function<Result<std::string>(const Outside&)>;
 
 struct InMap {
   std::function<void(std::string_view)> on_progress;
+  // Opens with the caller's rights what the work asks for. The name is not to be trusted.
+  std::function<Result<Fd>(const std::string&)> on_open;
   bool mount_namespace = false;  // the work mounts: all mounts are private
 };
 
@@ -52,7 +56,7 @@ struct IdsWithSelf {
 };
 Result<IdsWithSelf> ids_with_self(const ChosenIds& ids, std::uint32_t own_uid, std::uint32_t own_gid);
 
-// `directory` (the caller's; open for reading, not O_PATH) becomes 0:0's of these ids.
+// `directory` (the caller's) becomes 0:0's of these ids.
 Result<void> give_away(const ChosenIds& ids, const Fd& directory);
 
 }  // namespace userns::frontend

@@ -1,0 +1,37 @@
+// Makes a root file system out of something: what `create` calls. From outside, as the caller; the work is
+// done in a map of its own (in_map()) as root of the container's ids.
+//
+// `target` is an empty directory of the caller's, open for reading. On a failure (or a signal: EINTR)
+// what was made so far is still there, and remove_tree() removes it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "common/fd.h"
+#include "frontend/rootfs/image_config.h"
+#include "frontend/rootfs/unpack.h"
+#include "frontend/start/choose_ids.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+struct FillHow {
+  std::optional<std::uint64_t> max_bytes;  // --max-size; none: half of what is free (default_limits())
+  std::function<void(const UnpackCounts&)> on_progress;
+};
+struct Filled {
+  UnpackCounts counts;
+  ImageConfig image;  // of an image; else empty
+};
+
+// A tar of a root file system; an image as `docker save` or `podman save` writes it; an OCI layout, as a tar
+// or as a directory. `path`: "-" is standard input.
+Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const std::string& path, const FillHow& how);
+
+// A tar of a root file system from an open file or pipe: never taken for an image.
+Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& tar, const FillHow& how);
+
+}  // namespace userns::frontend

@@ -1,0 +1,104 @@
+// Puts a tar archive into an empty root file system, or the layers of an image one on top of the other.
+//
+// Runs inside (in_map()), as root of the ids. The archive is not trusted: what it names is reached by Walk
+// and so never outside of the root; sizes are bounded; whatever cannot be done as the archive says is an
+// error that names the entry, not a warning.
+//
+// Taken over: owners by number, modes, times, hard and symbolic links, fifos, holes of sparse files, user
+// attributes, file capabilities, ACLs. Left out and counted: devices (nobody may make them here; a container
+// has its own /dev), attributes that mean nothing inside or that the file system does not keep.
+// An entry that comes again replaces the earlier one; a file can replace a directory, with all that is in it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/fd.h"
+#include "frontend/rootfs/attributes.h"
+#include "frontend/rootfs/source.h"
+#include "frontend/rootfs/tar_reader.h"
+#include "frontend/rootfs/walk.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// What an archive may become: bytes of data, with 4096 for each entry; entries.
+struct UnpackLimits {
+  std::uint64_t bytes = 0;
+  std::uint64_t entries = 0;
+};
+// Half of what is free where `directory` is, in bytes and in files.
+UnpackLimits default_limits(const Fd& directory);
+
+struct UnpackCounts {
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;       // of data
+  std::uint64_t devices = 0;     // left out
+  std::uint64_t attributes = 0;  // left out
+};
+
+class Unpacker {
+ public:
+  // `top`: the empty directory that becomes the root; open for reading; must live as long. `on_progress` is
+  // called some ten times a second.
+  Unpacker(const Fd& top, UnpackLimits limits, std::function<void(const UnpackCounts&)> on_progress);
+
+  // One archive. `layer`: names that begin with .wh. take away what earlier layers made (whiteouts of the
+  // OCI image format).
+  Result<void> add(Source& source, bool layer);
+  // After the last one: the directories' owners, modes, attributes and times.
+  Result<void> finish();
+  [[nodiscard]] const UnpackCounts& counts() const { return counts_; }
+
+ private:
+  struct Owner {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+  };
+  struct Facts {
+    Owner owner;
+    unsigned mode = 0;
+    timespec modified{};
+    std::vector<Attribute> attributes;
+  };
+  using Place = std::pair<int, std::string>;  // a directory, a name in it
+
+  Result<void> add_entry(TarReader& reader, archive_entry* entry, bool layer);
+  Result<void> make(TarReader& reader, archive_entry* entry, const Names& names);
+  Result<void> read_rest(TarReader& reader);
+  Result<void> make_directory(const Names& names, const Place& place, Facts facts);
+  Result<void> make_file(TarReader& reader, archive_entry* entry, const Place& place, const Facts& facts);
+  Result<void> make_link(archive_entry* entry, const Place& place, const Facts& facts);
+  Result<void> make_fifo(const Place& place, const Facts& facts);
+  Result<void> make_hard_link(archive_entry* entry, const Names& names);
+  Result<void> make_socket_or_device(const Names& names, const Place& place);
+  Result<void> write_data(TarReader& reader, const Fd& file, std::uint64_t size);
+  Result<void> hide(const Names& names);
+  Result<void> hide_below(const Names& names);
+  Result<void> white_out(Names names);
+  Result<void> clear(const Place& place);
+  Result<Facts> facts_of(archive_entry* entry);
+  Result<Owner> owner_of(archive_entry* entry) const;
+  Result<void> dress(int file, const Facts& facts);
+  Result<void> finish_directory(const std::string& path, const Facts& facts);
+  Result<void> check_limits(const TarReader& reader) const;
+  void show_progress();
+
+  const Fd& top_;
+  Walk walk_;
+  UnpackLimits limits_;
+  UnpackCounts counts_;
+  std::function<void(const UnpackCounts&)> on_progress_;
+  std::chrono::steady_clock::time_point shown_;
+  std::map<std::string, Facts> directories_;  // by path; set at the end, when nothing is put in any more
+  std::set<std::string> left_out_;            // paths of devices
+  std::set<std::string> of_layer_;            // paths of this layer, which its whiteouts do not take away
+};
+
+}  // namespace userns::frontend
