@@ -370,10 +370,20 @@ std::span<const ContainerOption> container_options() {
   static constexpr auto kPublic = [] {
     std::array<ContainerOption, kOptions.size()> all;
     for (std::size_t i = 0; i < all.size(); ++i)
-      all[i] = {.name = kOptions[i].name, .value = kOptions[i].value, .help = kOptions[i].help};
+      all[i] = {.name = kOptions[i].name,
+                .value = kOptions[i].value,
+                .help = kOptions[i].help,
+                .many = kOptions[i].times == kMany};
     return all;
   }();
   return kPublic;
+}
+
+Result<void> check_option(std::string_view name, std::string_view value) {
+  const auto* const option = find_option(name);
+  if (option == nullptr) return fail({}, "there is no such option");
+  Draft draft;
+  return option->take(draft, value);
 }
 
 std::string options_help() {

@@ -26,7 +26,11 @@ struct ContainerOption {
   std::string_view name;   // without the dashes
   std::string_view value;  // placeholder; empty: a flag, which takes an optional =yes or =no
   std::string_view help;
+  bool many;  // may be given again
 };
 std::span<const ContainerOption> container_options();
+
+// Whether `value` is one of the option `name`'s, on its own: the error says why not. The option exists.
+Result<void> check_option(std::string_view name, std::string_view value);
 
 }  // namespace userns::frontend

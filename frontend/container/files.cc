@@ -1,0 +1,42 @@
+#include "frontend/container/files.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "policy/text.h"
+
+namespace userns::frontend {
+
+Result<std::string> read_file_at(int dir, const char* name, std::size_t limit) {
+  const unsigned long long resolve = dir == AT_FDCWD ? 0 : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  const auto file = open_at(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve);
+  if (!file) return std::unexpected(file.error());
+  struct stat facts{};
+  if (::fstat(file->get(), &facts) != 0) return fail_errno(cat("cannot look at ", name));
+  if (!S_ISREG(facts.st_mode)) return fail({}, cat(name, " is no regular file"));
+  if (facts.st_uid != ::geteuid() && facts.st_uid != 0)
+    return fail({}, cat(name, " belongs to uid ", facts.st_uid, ", not to you"));
+  auto text = read_all(*file, limit);
+  if (!text) return fail({}, cat(name, " ", text.error().text), text.error().code);
+  return text;
+}
+
+Result<void> replace_file(const Fd& dir, const char* name, std::string_view text, unsigned mode) {
+  const auto fresh = cat(".", name, ".tmp");
+  ::unlinkat(dir.get(), fresh.c_str(), 0);  // of a process that was killed
+  const auto file = open_at(dir.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, RESOLVE_BENEATH, mode);
+  if (!file) return fail({}, cat("cannot write ", name), file.error().code);
+  Result<void> done = write_all(*file, text);
+  if (!done) done = fail({}, cat("cannot write ", name), done.error().code);
+  if (done && ::fsync(file->get()) != 0) done = fail_errno(cat("cannot write ", name));
+  if (done && ::renameat(dir.get(), fresh.c_str(), dir.get(), name) != 0) done = fail_errno(cat("cannot write ", name));
+  if (!done) ::unlinkat(dir.get(), fresh.c_str(), 0);
+  if (done) ::fsync(dir.get());  // not every file system can, and the file is whole in any case
+  return done;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,19 @@
+// A directory's small files, by its fd: never followed out of it, never read for ever, replaced whole.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/fd.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// The whole of a regular file of the caller's (or root's) of at most `limit` bytes; ENOENT in the error's code where
+// there is none. `name` may be a path where `dir` is AT_FDCWD: then links are followed.
+Result<std::string> read_file_at(int dir, const char* name, std::size_t limit);
+// The new text is there as a whole, also after a crash, or the old one is. `name` is one name in `dir`, and has one
+// writer at a time: who holds a lock.
+Result<void> replace_file(const Fd& dir, const char* name, std::string_view text, unsigned mode = 0600);
+
+}  // namespace userns::frontend

@@ -1,0 +1,300 @@
+#include "frontend/container/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+
+#include "frontend/container/files.h"
+#include "frontend/container/user_dirs.h"
+#include "frontend/spec/nearest.h"
+#include "frontend/spec/options.h"
+#include "policy/cgroup_rules.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr unsigned long long kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+constexpr int kDirectory = O_RDONLY | O_DIRECTORY;
+constexpr int kDeepestInclude = 8;
+
+// --- locks --------------------------------------------------------------------------------------
+
+std::unexpected<Error> was_destroyed(const Container& container) {
+  return fail({}, cat("the container ", container.name(), " was destroyed meanwhile"), ENOENT);
+}
+
+Result<Fd> open_lock(const Container& container) {
+  auto file = open_at(container.dir().get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, kBelow, 0600);
+  if (file) return file;
+  if (file.error().code == ENOENT) return was_destroyed(container);
+  return fail({}, cat("cannot lock the container ", container.name(), " (", container.path(), "/lock)"),
+              file.error().code);
+}
+
+// Who waited may have waited for the end of the container.
+Result<Lock> checked(Fd file, const Container& container) {
+  struct stat facts{};
+  if (::fstat(file.get(), &facts) != 0) return fail_errno("cannot look at the lock");
+  if (facts.st_nlink == 0) return was_destroyed(container);
+  return Lock(std::move(file));
+}
+
+// --- config files -------------------------------------------------------------------------------
+
+Result<std::vector<Setting>> parse_file(std::string_view text, std::string_view path) {
+  const auto file = ConfigFile::parse(text, path);
+  if (!file) return std::unexpected(file.error());
+  return file->settings();
+}
+
+std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
+
+// The settings of the included files, the deepest first, then these.
+Result<void> add_with_includes(std::vector<std::vector<Setting>>& files, std::vector<Setting> settings,
+                               const std::string& path, int depth) {
+  for (const auto& setting : settings) {
+    if (setting.key != "include") continue;
+    const auto where = cat(path, ":", setting.line, ":1: include ");
+    if (depth == kDeepestInclude) return fail({}, cat(where, "goes too deep: do files include each other?"));
+    const auto included = setting.value.starts_with('/') ? setting.value : directory_of(path) + setting.value;
+    const auto text = read_file_at(AT_FDCWD, included.c_str(), kLargestConfig);
+    if (!text) return fail({}, cat(where, quoted(setting.value), ": ", text.error().text), text.error().code);
+    auto inner = parse_file(*text, included);
+    if (!inner) return std::unexpected(inner.error());
+    if (auto added = add_with_includes(files, std::move(*inner), included, depth + 1); !added) return added;
+  }
+  files.push_back(std::move(settings));
+  return {};
+}
+
+Result<std::string> default_conf() {
+  const auto directory = user_config_dir();
+  if (!directory) return directory;
+  return cat(*directory, "/userns/default.conf");
+}
+
+Result<void> add_defaults(std::vector<std::vector<Setting>>& files) {
+  const auto path = default_conf();
+  if (!path) return {};  // without a home there is no such file
+  const auto text = read_file_at(AT_FDCWD, path->c_str(), kLargestConfig);
+  if (!text && text.error().code == ENOENT) return {};
+  if (!text) return std::unexpected(text.error());
+  auto settings = parse_file(*text, *path);
+  if (!settings) return std::unexpected(settings.error());
+  return add_with_includes(files, std::move(*settings), *path, 0);
+}
+
+// From the most general file to the container's own.
+Result<std::vector<std::vector<Setting>>> files_of(const Container& container) {
+  const auto own = container.config();
+  if (!own) return std::unexpected(own.error());
+  std::vector<std::vector<Setting>> files;
+  if (auto added = add_defaults(files); !added) return std::unexpected(added.error());
+  if (auto added = add_with_includes(files, own->settings(), cat(container.path(), "/config"), 0); !added)
+    return std::unexpected(added.error());
+  return files;
+}
+
+std::vector<Setting> as_settings(std::span<const std::string> words) {
+  std::vector<Setting> settings;
+  for (std::string_view word : words) {
+    const auto key = take_until(word, '=');
+    settings.push_back(
+        {.key = std::string(key.substr(std::min(key.find_first_not_of('-'), key.size()))), .value = std::string(word)});
+  }
+  return settings;
+}
+
+// --- directories --------------------------------------------------------------------------------
+
+Result<std::string> absolute(std::string_view path) {
+  if (path.empty()) return fail({}, "--path is empty: name a directory");
+  if (std::ranges::any_of(path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
+    return fail({}, cat("--path ", quoted(path), ": a control character is in the name"));
+  std::string whole(path);
+  if (!path.starts_with('/')) {
+    std::array<char, PATH_MAX> cwd{};
+    if (::getcwd(cwd.data(), cwd.size()) == nullptr) return fail_errno("cannot find the working directory");
+    whole = cat(std::string_view(cwd.data()), "/", path);
+  }
+  while (whole.size() > 1 && whole.ends_with('/')) whole.pop_back();
+  return whole;
+}
+
+// The whole way, each new directory for the caller alone.
+Result<void> make_directories(const std::string& path) {
+  for (std::size_t at = 1; at != std::string::npos;) {
+    at = path.find('/', at + 1);
+    const auto part = path.substr(0, at);
+    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR && errno != EROFS && errno != EACCES)
+      return fail_errno(cat("cannot make ", part));
+    struct stat facts{};
+    if (::stat(part.c_str(), &facts) == 0) continue;
+    if (errno == ENOENT && ::mkdir(part.c_str(), 0700) == 0) continue;
+    return fail_errno(cat("cannot make ", part, ", where containers are to be kept (--path names another place)"));
+  }
+  return {};
+}
+
+// Whoever else could write here could have the caller start, or delete, what is his.
+Result<void> check_owner(const Fd& dir, const std::string& path) {
+  struct stat facts{};
+  if (::fstat(dir.get(), &facts) != 0) return fail_errno(cat("cannot look at ", path));
+  if (facts.st_uid != ::geteuid())
+    return fail({}, cat(path, " belongs to uid ", facts.st_uid, ", not to you (uid ", ::geteuid(),
+                        "): containers are kept in a directory of one's own; --path names another"));
+  if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    return fail(
+        {}, cat("others can write in ", path, ", and could put files of theirs into containers: chmod go-w ", path));
+  return {};
+}
+
+Result<std::string> name_of_fd(const Fd& fd) {
+  std::array<char, PATH_MAX> name{};
+  const auto size = ::readlink(cat("/proc/self/fd/", fd.get()).c_str(), name.data(), name.size());
+  if (size <= 0) return fail_errno("cannot find the path of a directory (is /proc mounted?)");
+  return std::string(name.data(), static_cast<std::size_t>(size));
+}
+
+Result<std::vector<std::string>> entries(const Fd& dir) {
+  const int again = ::openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // NOLINT(*-vararg)
+  DIR* const stream = again < 0 ? nullptr : ::fdopendir(again);
+  if (stream == nullptr) return fail_errno("cannot list the directory");
+  std::vector<std::string> names;
+  while (const dirent* const entry = ::readdir(stream)) names.emplace_back(entry->d_name);  // NOLINT(*-mt-unsafe)
+  ::closedir(stream);
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace
+
+// --- Container ----------------------------------------------------------------------------------
+
+Result<Lock> Container::lock() const {
+  auto file = open_lock(*this);
+  if (!file) return std::unexpected(file.error());
+  while (::flock(file->get(), LOCK_EX) != 0)
+    if (errno != EINTR) return fail_errno(cat("cannot lock the container ", name_));
+  return checked(std::move(*file), *this);
+}
+
+Result<std::optional<Lock>> Container::try_lock() const {
+  auto file = open_lock(*this);
+  if (!file) return std::unexpected(file.error());
+  if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return std::nullopt;
+    return fail_errno(cat("cannot lock the container ", name_));
+  }
+  return checked(std::move(*file), *this);
+}
+
+Result<ConfigFile> Container::config() const {
+  const auto text = read_file_at(dir().get(), "config", kLargestConfig);
+  if (!text)
+    return fail({}, cat("cannot read the config of ", name_, " (", path_, "/config): ", text.error().text),
+                text.error().code);
+  return ConfigFile::parse(*text, cat(path_, "/config"));
+}
+
+Result<ContainerConfig> Container::settings() const {
+  const auto files = files_of(*this);
+  if (!files) return std::unexpected(files.error());
+  return merge(*files);
+}
+
+Result<void> Container::write_config(const Lock& /*proof*/, const ConfigFile& config) const {
+  const auto text = config.text();
+  if (text.size() > kLargestConfig) return fail({}, cat("the config of ", name_, " would be too long"));
+  return replace_file(dir(), "config", text);
+}
+
+Result<Spec> Container::spec(std::span<const std::string> extra) const {
+  auto files = files_of(*this);
+  if (!files) return std::unexpected(files.error());
+  files->push_back(as_settings(extra));
+  const auto merged = merge(*files);
+  std::vector<std::string_view> words(merged.words.begin(), merged.words.end());
+  auto spec = parse_options(words);
+  if (!spec) return fail(spec.error().rule, cat("container ", name_, ": ", spec.error().text), spec.error().code);
+  spec->command = merged.command;
+  if (spec->rootfs.empty()) spec->rootfs = cat(path_, "/rootfs");
+  if (!spec->hostname && (spec->namespaces & CLONE_NEWUTS) != 0) spec->hostname = name_;
+  return spec;
+}
+
+// --- Store --------------------------------------------------------------------------------------
+
+Result<std::string> container_name(std::string_view text) {
+  const auto name = ContainerName::parse(text);
+  if (!name) return fail({}, name.error().text);
+  return name->text();
+}
+
+Result<std::string> default_store_path() {
+  const auto data = user_data_dir();
+  if (!data) return data;
+  return cat(*data, "/userns");
+}
+
+Result<Store> Store::open(std::optional<std::string_view> path) {
+  auto whole = path ? absolute(*path) : default_store_path();
+  if (!whole) return std::unexpected(whole.error());
+  auto dir = open_at(AT_FDCWD, whole->c_str(), kDirectory);
+  if (!dir && dir.error().code == ENOENT) return Store(std::move(*whole), Fd());
+  if (!dir) return fail({}, cat("cannot open ", *whole, ", where containers are kept"), dir.error().code);
+  if (auto own = check_owner(*dir, *whole); !own) return std::unexpected(own.error());
+  auto canonical = name_of_fd(*dir);
+  if (!canonical) return std::unexpected(canonical.error());
+  return Store(std::move(*canonical), std::move(*dir));
+}
+
+Result<Store> Store::open_or_make(std::optional<std::string_view> path) {
+  auto store = open(path);
+  if (!store || store->dir().valid()) return store;
+  if (auto made = make_directories(store->path()); !made) return std::unexpected(made.error());
+  return open(store->path());
+}
+
+Result<std::vector<std::string>> Store::names() const {
+  if (!dir().valid()) return std::vector<std::string>{};
+  auto all = entries(dir());
+  if (!all) return fail({}, cat("cannot list ", path_), all.error().code);
+  std::erase_if(*all, [&](const std::string& name) {
+    return !ContainerName::parse(name) ||
+           ::faccessat(dir().get(), cat(name, "/config").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+  });
+  return all;
+}
+
+Result<Container> Store::open_unfinished(std::string_view name, const std::string& directory) const {
+  auto opened = dir().valid() ? open_at(dir().get(), directory.c_str(), kDirectory | O_NOFOLLOW, kBelow)
+                              : Result<Fd>(fail({}, "", ENOENT));
+  if (!opened) return fail({}, cat("cannot open ", path_, "/", directory), opened.error().code);
+  auto path = cat(path_, "/", directory);
+  if (auto own = check_owner(*opened, path); !own) return std::unexpected(own.error());
+  return Container(std::string(name), std::move(path), std::move(*opened));
+}
+
+Result<Container> Store::find(std::string_view name) const {
+  const auto good = container_name(name);
+  if (!good) return std::unexpected(good.error());
+  auto container = open_unfinished(*good, *good);
+  if (container || container.error().code != ENOENT) return container;
+  std::vector<std::string_view> known;
+  const auto all = names();
+  if (all) known.assign(all->begin(), all->end());
+  return fail({}, cat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)), ENOENT);
+}
+
+}  // namespace userns::frontend
