@@ -117,7 +117,10 @@ Error begin_second_life(CgroupMode wish) {
 Result<std::string> own_directory() {
   const auto text = read_path(AT_FDCWD, "/proc/self/cgroup");
   if (!text) return fail({}, "cannot read one's own cgroup", text.error().code);
-  const std::string path(cgroup_path(*text, ""));
+  std::string path(cgroup_path(*text, ""));
+  // A container that is started again: there already, in the leaf that is for us.
+  if (const auto leaf = path.rfind("/monitor"); leaf != std::string::npos && path.ends_with("/monitor"))
+    path.resize(leaf);
   if (!path.ends_with(cat("/", name_for_helper())) && !path.ends_with(cat("/", name_for_systemd())))
     return std::string{};
   constexpr std::string_view kMount = "/sys/fs/cgroup";
@@ -138,7 +141,7 @@ Result<Cgroup> Cgroup::enter(const Plan& plan) {
   const auto path = own_directory();
   if (!path) return std::unexpected(path.error());
   const char* const mark = std::getenv(kMark);
-  const bool is_second = mark != nullptr && mark == cat(::getpid());
+  const bool is_second = !path->empty() || (mark != nullptr && mark == cat(::getpid()));
   if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup));
   ::unsetenv(kMark);
   if (path->empty()) return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
@@ -227,9 +230,40 @@ std::string Cgroup::what_was_met() const {
   return met;
 }
 
-Cgroup::~Cgroup() {
+Cgroup Cgroup::adopt(const std::string& path, std::span<const std::pair<std::string, std::string>> limits) {
+  Cgroup cgroup;
+  auto own = path.empty() ? Fd{} : Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  auto payload = own.valid() ? open_at(own.get(), "payload", O_RDONLY | O_DIRECTORY) : Result<Fd>(Fd{});
+  if (!payload) return cgroup;
+  cgroup.path_ = path;
+  cgroup.own_ = std::move(own);
+  cgroup.payload_ = std::move(*payload);
+  for (const auto& [file, option] : limits) cgroup.limits_.push_back({.option = option, .file = file, .text = {}});
+  return cgroup;
+}
+
+void Cgroup::kill() const {
+  if (payload_.valid()) (void)write_file(payload_.get(), "cgroup.kill", "1");
+}
+
+void Cgroup::thaw() const {
+  if (payload_.valid()) (void)write_file(payload_.get(), "cgroup.freeze", "0");
+}
+
+Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {
+  end();
+  path_ = std::move(other.path_);
+  own_ = std::move(other.own_);
+  payload_ = std::move(other.payload_);
+  limits_ = std::move(other.limits_);
+  return *this;
+}
+
+Cgroup::~Cgroup() { end(); }
+
+void Cgroup::end() {
   if (!payload_.valid()) return;
-  (void)write_file(payload_.get(), "cgroup.kill", "1");
+  kill();
   // What root inside made below is his; userns-cgroup removes it with the rest.
   (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
 }

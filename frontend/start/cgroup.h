@@ -5,7 +5,9 @@
 //   OWN/payload/   the container, below the limits of spec.limits; root inside may make cgroups below it
 #pragma once
 
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/fd.h"
@@ -27,15 +29,24 @@ class Cgroup {
   // Which limits it met: "memory limit 512M reached, killed". Empty where none was met.
   [[nodiscard]] std::string what_was_met() const;
 
+  // Of a process that becomes another program: what it was, by its directory (directory(); "": none) and its limits,
+  // each a file and the option that asked for it.
+  static Cgroup adopt(const std::string& path, std::span<const std::pair<std::string, std::string>> limits);
+  [[nodiscard]] const std::string& directory() const { return path_; }
+  void kill() const;  // all that are in it
+  void thaw() const;
+
   Cgroup() = default;
   Cgroup(Cgroup&&) = default;
-  Cgroup& operator=(Cgroup&&) = default;
+  Cgroup& operator=(Cgroup&& other) noexcept;
   Cgroup(const Cgroup&) = delete;
   Cgroup& operator=(const Cgroup&) = delete;
   // Nothing of the container survives.
   ~Cgroup();
 
  private:
+  void end();
+
   std::string path_;
   Fd own_;
   Fd payload_;

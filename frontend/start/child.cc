@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "frontend/start/environment.h"
+#include "frontend/start/failure.h"
 #include "frontend/start/identity.h"
 #include "frontend/start/init.h"
 #include "frontend/start/mounts.h"
@@ -160,11 +161,6 @@ Result<void> dress(const Plan& plan) {
     return fail_errno("cannot set no_new_privs");
   return set_limits(plan.spec.rlimits);
 }
-
-struct Failure {
-  Error error;
-  int exit_status = kExitOwnFailure;
-};
 
 // Whether the command is there at all. A PATH directory that the container's root may not search says
 // EACCES, too, and is not what the user meant.

@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <type_traits>
 #include <utility>
 
 #include "common/report.h"
@@ -20,6 +19,7 @@
 #include "frontend/start/record.h"
 #include "frontend/start/relay.h"
 #include "frontend/start/run.h"
+#include "frontend/start/running.h"
 #include "frontend/start/signals.h"
 #include "frontend/start/supervise.h"
 #include "frontend/start/wait_by_hand.h"
@@ -32,48 +32,7 @@ namespace {
 // the helpers run: a network namespace takes the kernel as long as a helper takes to map.
 constexpr std::uint64_t kAtClone = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME;
 
-struct Failure {
-  Error error;
-  int exit_status = kExitOwnFailure;
-};
-template <class T>
-using Step = std::expected<T, Failure>;
-
-template <class T>
-Step<T> own(Result<T> result) {
-  if (!result) return std::unexpected(Failure{std::move(result.error())});
-  if constexpr (std::is_void_v<T>)
-    return {};
-  else
-    return std::move(*result);
-}
-
-// The container's first process. Unless it was let go, it dies with this object, and so does all below it.
-class Container {
- public:
-  Container(Payload payload, Channel channel) : payload_(std::move(payload)), channel_(std::move(channel)) {}
-  Container(Container&& other) noexcept
-      : payload_(std::exchange(other.payload_, {})), channel_(std::move(other.channel_)) {}
-  Container(const Container&) = delete;
-  Container& operator=(const Container&) = delete;
-  Container& operator=(Container&&) = delete;
-  ~Container() {
-    if (payload_.pid == 0) return;
-    ::kill(payload_.pid, SIGKILL);  // not reaped yet, so the number is still its own
-    while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
-  }
-
-  [[nodiscard]] const Payload& payload() const { return payload_; }
-  [[nodiscard]] const Channel& channel() const { return channel_; }
-  void has_ended() { payload_.pid = 0; }
-  bool has_namespaces = false;
-
- private:
-  Payload payload_;
-  Channel channel_;
-};
-
-Result<Container> clone_container(const Plan& plan, const Signals& signals, Relay& relay, const Cgroup& cgroup) {
+Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, Relay& relay, const Cgroup& cgroup) {
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
   const Inheritance inheritance{.channel = std::move(channel->inside),
@@ -96,7 +55,7 @@ Result<Container> clone_container(const Plan& plan, const Signals& signals, Rela
     channel->outside.close();
     run_inside(plan, inheritance);
   }
-  return Container({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)}, std::move(channel->outside));
+  return FirstProcess({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)}, std::move(channel->outside));
 }
 
 Failure failure_of(Message message) {
@@ -105,7 +64,7 @@ Failure failure_of(Message message) {
 }
 
 // What the other side says next. It may always say that it failed; its silence is an error.
-Step<Message> hear(const Container& container) {
+Step<Message> hear(const FirstProcess& container) {
   auto message = own(container.channel().receive());
   if (!message) return std::unexpected(message.error());
   if (!*message)
@@ -115,7 +74,7 @@ Step<Message> hear(const Container& container) {
   return std::move(**message);
 }
 
-Step<void> await_namespaces(Container& container) {
+Step<void> await_namespaces(FirstProcess& container) {
   if (container.has_namespaces) return {};
   const auto message = hear(container);
   if (!message) return std::unexpected(message.error());
@@ -123,14 +82,14 @@ Step<void> await_namespaces(Container& container) {
   return {};
 }
 
-Step<void> let_a_person_look(const Plan& plan, Container& container, const Signals& signals) {
+Step<void> let_a_person_look(const Plan& plan, FirstProcess& container, const Signals& signals) {
   if (!plan.spec.wait) return {};
   if (auto ready = await_namespaces(container); !ready) return ready;
   return own(wait_by_hand(container.payload().pid, signals));
 }
 
 // Where the process inside failed meanwhile, its own words say why, not those of a helper that lost it.
-Step<void> map(const Plan& plan, Container& container) {
+Step<void> map(const Plan& plan, FirstProcess& container) {
   std::optional<Failure> inside;
   const auto connect = [&]() -> Result<void> {
     if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
@@ -152,23 +111,14 @@ Step<void> map(const Plan& plan, Container& container) {
   return mapped;
 }
 
-Step<std::string> look_for_info(const Plan& plan, Container& container) {
+Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
   if (auto ready = await_namespaces(container); !ready) return std::unexpected(ready.error());
   return plan.spec.info_fd ? own(describe(plan, container.payload().pid)) : std::string{};
 }
 
-// Only the exec closes the channel without a word of failure.
-Step<void> go(const Container& container, Relay& relay) {
+Step<void> go(const FirstProcess& container, Relay& relay) {
   [[maybe_unused]] const auto sent = container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
-  for (bool at_exec = false; !at_exec;) {
-    auto message = hear(container);
-    if (!message) return std::unexpected(message.error());
-    at_exec = message->kind == Message::Kind::kExec;
-    if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
-  }
-  auto last = own(container.channel().receive());
-  if (!last) return std::unexpected(last.error());
-  return *last ? Step<void>(std::unexpected(failure_of(std::move(**last)))) : Step<void>{};
+  return hear_exec(container, relay);
 }
 
 Result<void> follow_into_death(const Plan& plan) {
@@ -187,14 +137,34 @@ Result<void> open_standard_fds() {
   return {};
 }
 
+}  // namespace
+
+FirstProcess::~FirstProcess() {
+  if (payload_.pid == 0) return;
+  ::kill(payload_.pid, SIGKILL);  // not reaped yet, so the number is still its own
+  while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
+Step<void> hear_exec(const FirstProcess& first, Relay& relay) {
+  for (bool at_exec = false; !at_exec;) {
+    auto message = hear(first);
+    if (!message) return std::unexpected(message.error());
+    at_exec = message->kind == Message::Kind::kExec;
+    if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
+  }
+  auto last = own(first.channel().receive());
+  if (!last) return std::unexpected(last.error());
+  return *last ? Step<void>(std::unexpected(failure_of(std::move(**last)))) : Step<void>{};
+}
+
 // The start, in order. A cgroup is entered first (its helper execs us anew); a network helper runs
 // beside the map helpers (it needs the namespaces to be there).
-Step<int> start_and_watch(const Plan& plan) {
+Step<Running> start(const Plan& plan) {
   if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
-  const auto cgroup = own(Cgroup::enter(plan));
+  auto cgroup = own(Cgroup::enter(plan));
   if (!cgroup) return std::unexpected(cgroup.error());
   if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
-  const auto signals = own(Signals::take());
+  auto signals = own(Signals::take());
   if (!signals) return std::unexpected(signals.error());
   auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
   if (!relay) return std::unexpected(relay.error());
@@ -203,20 +173,34 @@ Step<int> start_and_watch(const Plan& plan) {
   if (auto looked = let_a_person_look(plan, *container, *signals); !looked) return std::unexpected(looked.error());
   if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
   if (auto given = own(cgroup->give_to_root_inside(plan)); !given) return std::unexpected(given.error());
-  const auto user_net = own(UserNet::start(plan, container->payload().pid));
+  auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
-  const auto info = look_for_info(plan, *container);
+  auto info = look_for_info(plan, *container);
   if (!info) return std::unexpected(info.error());
   if (auto started = go(*container, *relay); !started) return std::unexpected(started.error());
+  return Running{.cgroup = std::move(*cgroup),
+                 .signals = std::move(*signals),
+                 .relay = std::move(*relay),
+                 .first = std::move(*container),
+                 .user_net = std::move(*user_net),
+                 .info = std::move(*info)};
+}
+
+namespace {
+
+Step<int> start_and_watch(const Plan& plan) {
+  auto running = start(plan);
+  if (!running) return std::unexpected(running.error());
   PidFile pid_file;
   if (!plan.spec.pid_file.empty())
-    if (auto written = own(pid_file.write(plan.spec.pid_file, container->payload().pid)); !written)
+    if (auto written = own(pid_file.write(plan.spec.pid_file, running->first.payload().pid)); !written)
       return std::unexpected(written.error());
   if (plan.spec.info_fd)
-    if (auto written = own(write_info(plan, *info)); !written) return std::unexpected(written.error());
-  auto status = own(supervise(plan, container->payload(), *signals, *relay));
-  if (status) container->has_ended();
-  if (const auto met = cgroup->what_was_met(); !met.empty()) report("userns-run", {.rule = {}, .code = 0, .text = met});
+    if (auto written = own(write_info(plan, running->info)); !written) return std::unexpected(written.error());
+  auto status = own(supervise(plan, running->first.payload(), running->signals, running->relay));
+  if (status) running->first.has_ended();
+  if (const auto met = running->cgroup.what_was_met(); !met.empty())
+    report("userns-run", {.rule = {}, .code = 0, .text = met});
   return status;
 }
 

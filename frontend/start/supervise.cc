@@ -7,16 +7,15 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <optional>
 #include <vector>
 
 #include "common/report.h"
+#include "frontend/start/default_action.h"
 #include "frontend/start/raw_terminal.h"
 #include "frontend/start/run.h"
-#include "policy/proc_status.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -25,22 +24,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kEndOfInputEvery = 50;  // ms
-constexpr std::size_t kLargestStatus = 64UL << 10U;
-
-bool in_set(std::string_view status, std::string_view field, int number) {
-  const auto text = proc_field(status, field).value_or("");
-  std::uint64_t bits = 0;
-  std::from_chars(text.data(), text.data() + text.size(), bits, 16);
-  return (bits >> static_cast<unsigned>(number - 1) & 1U) != 0;
-}
-
-// Whether nothing in the process takes notice of the signal.
-bool left_to_default(pid_t pid, int number) {
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/status").c_str(), O_RDONLY);
-  const auto status = file ? read_all(*file, kLargestStatus) : Result<std::string>(std::unexpected(file.error()));
-  if (!status) return false;
-  return !in_set(*status, "SigCgt", number) && !in_set(*status, "SigIgn", number) && !in_set(*status, "SigBlk", number);
-}
 
 class Supervisor {
  public:

@@ -1,0 +1,53 @@
+// A container whose command runs, and all that has to live as long as it does.
+#pragma once
+
+#include "frontend/start/cgroup.h"
+#include "frontend/start/channel.h"
+#include "frontend/start/failure.h"
+#include "frontend/start/net_helpers.h"
+#include "frontend/start/plan.h"
+#include "frontend/start/relay.h"
+#include "frontend/start/signals.h"
+#include "frontend/start/supervise.h"
+
+namespace userns::frontend {
+
+// The container's first process. Unless it has ended, it dies with this object, and so does all below it.
+class FirstProcess {
+ public:
+  FirstProcess(Payload payload, Channel channel) : payload_(std::move(payload)), channel_(std::move(channel)) {}
+  FirstProcess(FirstProcess&& other) noexcept
+      : payload_(std::exchange(other.payload_, {})), channel_(std::move(other.channel_)) {}
+  FirstProcess(const FirstProcess&) = delete;
+  FirstProcess& operator=(const FirstProcess&) = delete;
+  FirstProcess& operator=(FirstProcess&&) = delete;
+  ~FirstProcess();
+
+  [[nodiscard]] const Payload& payload() const { return payload_; }
+  [[nodiscard]] const Channel& channel() const { return channel_; }
+  void has_ended() { payload_.pid = 0; }
+  bool has_namespaces = false;
+
+ private:
+  Payload payload_;
+  Channel channel_;
+};
+
+// In the order in which they are made; they go in the opposite order.
+struct Running {
+  Cgroup cgroup;
+  Signals signals;
+  Relay relay;
+  FirstProcess first;
+  UserNet user_net;
+  std::string info;  // the JSON of --info-fd
+};
+
+// From the plan to the exec. A failure leaves nothing behind.
+Step<Running> start(const Plan& plan);
+
+// What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Only the exec closes the
+// channel without a word of failure.
+Step<void> hear_exec(const FirstProcess& first, Relay& relay);
+
+}  // namespace userns::frontend
