@@ -22,6 +22,13 @@ Result<Fd> open_master(const Plan& plan) {
   return master;
 }
 
+// From the caller's terminal, before the command can look.
+void take_window_size(const Fd& master) {
+  winsize size{};
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+    (void)::ioctl(master.get(), TIOCSWINSZ, &size);
+}
+
 // What a system's init and getty open. Nice to have: not every container has room for it.
 void offer_as_console(const Fd& master) {
   unsigned number = 0;
@@ -42,6 +49,7 @@ Result<void> take_terminal(const Plan& plan, const Channel& channel) {
   if (!slave.valid()) return fail_errno("cannot open the container's terminal");
   if (plan.spec.uid != plan.setup_uid && ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
     return fail_errno("cannot give the container's terminal to its user");
+  take_window_size(*master);
   if (plan.own_root) offer_as_console(*master);
   Message message{.kind = Message::Kind::kTerminal};
   message.fd = std::move(*master);
