@@ -29,6 +29,14 @@ def descendants(pid):
     return found
 
 
+def name_of(pid):
+    """Empty where the process is gone meanwhile."""
+    try:
+        return status_of(pid)['Name']
+    except (FileNotFoundError, ProcessLookupError):
+        return ''
+
+
 def payload(child):
     """The container's first process, once the command runs in it (its name is no longer ours)."""
     def look():
@@ -294,7 +302,7 @@ def _(root):
 def _(root, args):
     command = words(root, '--die-with-parent', *args, command=('sleep', '100'))
     parent = spawn([PYTHON, '-c', f'import subprocess,time; subprocess.Popen({[str(w) for w in command]!r}); time.sleep(100)'], root.alice)
-    pids = wait_for(lambda: any(status_of(p)['Name'] == 'sleep' for p in descendants(parent.pid)) and descendants(parent.pid), 'the container')
+    pids = wait_for(lambda: any(name_of(p) == 'sleep' for p in descendants(parent.pid)) and descendants(parent.pid), 'the container')
     parent.kill()
     parent.wait()
     wait_for(lambda: all(gone(pid) or status_of(pid)['State'].startswith('Z') for pid in pids), 'it to end')
