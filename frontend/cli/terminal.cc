@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "common/report.h"
+#include "frontend/start/hint.h"
 #include "frontend/start/run.h"
 
 namespace userns::frontend {
@@ -20,7 +20,7 @@ int print(std::string_view text) {
 }
 
 int own_failure(const Error& error) {
-  report("userns-run", error);
+  report_failure(error);
   return kExitOwnFailure;
 }
 

@@ -14,6 +14,7 @@
 #include "frontend/start/cgroup.h"
 #include "frontend/start/channel.h"
 #include "frontend/start/child.h"
+#include "frontend/start/hint.h"
 #include "frontend/start/map_helpers.h"
 #include "frontend/start/net_helpers.h"
 #include "frontend/start/record.h"
@@ -210,7 +211,7 @@ int run(const Plan& plan) {
   if (!plan.net_why.empty()) report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   const auto status = start_and_watch(plan);
   if (status) return *status;
-  report("userns-run", status.error().error);
+  report_failure(status.error().error);
   return status.error().exit_status;
 }
 

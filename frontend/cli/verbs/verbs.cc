@@ -1,12 +1,19 @@
 #include <array>
 
+#include "frontend/cli/verbs/doctor.h"
 #include "frontend/cli/verbs/verb.h"
 
 namespace userns::frontend {
 namespace {
 
 // A row each; the functions are in the verb's own file.
-constexpr std::array<Verb, 0> kVerbs{};
+constexpr std::array kVerbs{
+    Verb{.name = "doctor",
+         .arguments = "[--json]",
+         .summary = "Says what containers need on this host, what is missing, and what to do about it",
+         .options = kDoctorOptions,
+         .run = run_doctor},
+};
 
 }  // namespace
 

@@ -1,0 +1,109 @@
+// What is looked at before a judgement: numbers and texts as the system gave them. gather() fills it, judge() reads it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace userns::frontend::doctor {
+
+struct Sysctl {
+  std::string_view name;  // "user.max_user_namespaces"; static
+  std::optional<std::uint64_t> value;
+};
+
+// A namespace that was made for trial, in a child: the errno, 0 where it worked.
+struct Trial {
+  std::string_view what;  // "net"; static
+  int code = 0;
+};
+
+struct Program {
+  std::string_view name;  // static
+  std::string path;       // that userns-run would run; empty: none is there
+  bool is_roots = false;
+  bool is_setuid = false;
+  bool has_file_caps = false;
+  bool on_nosuid = false;
+  std::string version;  // first line of --version; empty: it said none
+};
+
+struct Subids {
+  std::string_view id;  // "subuid"; static
+  std::string source;
+  std::string error;  // of the look-up; empty: none
+  std::uint64_t count = 0;
+  std::uint64_t malformed_line = 0;
+  std::string malformed_why;
+};
+
+struct PolicyFile {
+  std::string path;
+  bool is_there = false;
+  bool is_safe = false;  // root's, and not writable by others
+  std::string error;     // of reading or parsing; empty: none
+};
+
+struct Bridge {
+  std::string name;
+  std::uint32_t count = 0;  // NICs that net.conf grants
+  bool is_there = false, is_bridge = false, is_up = false;
+  std::size_t ports = 0;
+};
+
+enum class CgroupLayout : std::uint8_t { kNone, kV1, kHybrid, kV2 };
+
+struct Facts {
+  std::string version;  // of userns-run
+  std::uint32_t uid = 0;
+  std::string login;  // empty: none
+  std::string kernel;
+
+  std::vector<Sysctl> sysctls;
+  Trial user_namespace{"user", 0};
+  std::vector<Trial> namespaces;  // inside it; empty where there is none
+  std::optional<Trial> proc_mount, sys_mount;
+  std::vector<std::string> over_proc;  // mount points below /proc
+  std::string hidepid;                 // option of /proc; empty: none
+  std::uint64_t keys_used = 0, keys_most = 0;
+
+  bool no_new_privs = false;
+  bool filtered = false;       // by seccomp
+  std::uint64_t bounding = 0;  // capabilities
+  std::string apparmor;        // the profile that confines us; empty or "unconfined": none
+  bool is_container = false;   // our user namespace is not the host's
+
+  std::vector<Program> programs;  // newuidmap, newgidmap, userns-net, userns-cgroup, in this order
+  std::array<Subids, 2> subids;
+
+  PolicyFile net_conf, cgroup_conf;
+  std::vector<Bridge> bridges;  // that net.conf grants the caller
+  std::string cgroup_limits;    // the line of cgroup.conf that is for the caller, as "memory.max=..."; empty: none
+  CgroupLayout cgroups = CgroupLayout::kNone;
+  bool has_systemd = false;
+  bool has_cgroup_unit = false;  // a cgroup of userns-cgroup.service is there
+  bool has_own_base = false;     // cgroup.conf names another
+  std::string delegated;         // controllers of the user's own service manager; empty: none
+
+  std::string runtime_dir;  // XDG_RUNTIME_DIR; empty: unset
+  bool runtime_dir_is_own = false;
+  bool has_user_manager = false;
+  bool has_user_bus = false;
+
+  std::string containers;        // directory of containers
+  std::string containers_there;  // the part of it that exists
+  bool can_write = false;
+  bool noexec = false, nosuid = false;
+  std::uint64_t free_mib = 0;
+
+  std::string pasta, slirp, busybox;  // paths; empty: not there
+  bool busybox_is_static = false;
+  bool can_open_tun = false;
+
+  std::string start_error;  // of a container for trial; empty: it ran
+};
+
+}  // namespace userns::frontend::doctor

@@ -1,0 +1,342 @@
+#include "frontend/doctor/gather.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <linux/magic.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "common/caller.h"
+#include "common/config.h"
+#include "common/fd.h"
+#include "common/report.h"
+#include "common/subid_source.h"
+#include "frontend/doctor/probe.h"
+#include "frontend/start/helper.h"
+#include "frontend/start/net_choice.h"
+#include "policy/cgroup_conf.h"
+#include "policy/cgroup_rules.h"
+#include "policy/net_conf.h"
+#include "policy/proc_status.h"
+#include "policy/text.h"
+
+namespace userns::frontend::doctor {
+namespace {
+
+constexpr std::size_t kLargestFile = 1UL << 20U;
+
+Result<std::string> read_file(const std::string& path) {
+  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOCTTY);
+  return file ? read_all(*file, kLargestFile) : std::unexpected(file.error());
+}
+
+// Without the newline; empty where it cannot be read.
+std::string line_of(const std::string& path) {
+  auto text = read_file(path).value_or("");
+  text.resize(std::min(text.find_first_of(std::string_view("\n\0", 2)), text.size()));
+  return text;
+}
+
+bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+std::string env(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// --- the kernel and the caller --------------------------------------------------------------
+
+void look_at_kernel(Facts& facts) {
+  utsname system{};
+  if (::uname(&system) == 0) facts.kernel = system.release;
+  for (const std::string_view name :
+       {"kernel.unprivileged_userns_clone", "kernel.apparmor_restrict_unprivileged_userns", "user.max_user_namespaces",
+        "fs.inotify.max_user_instances", "fs.inotify.max_user_watches"}) {
+    std::string path = cat("/proc/sys/", name);
+    std::ranges::replace(path, '.', '/');
+    facts.sysctls.push_back({.name = name, .value = parse_decimal(line_of(path))});
+  }
+}
+
+std::string_view option_of(std::string_view options, std::string_view key) {
+  while (!options.empty()) {
+    const auto option = take_until(options, ',');
+    if (option.starts_with(key)) return option.substr(key.size());
+  }
+  return {};
+}
+
+// ID PARENT DEV ROOT MOUNTPOINT OPTIONS ... - TYPE SOURCE SUPER_OPTIONS
+void look_at_mounts(Facts& facts) {
+  const auto text = read_file("/proc/self/mountinfo").value_or("");
+  for (std::string_view rest = text; !rest.empty();) {
+    const auto line = take_until(rest, '\n');
+    std::string_view words = line;
+    for (int i = 0; i < 4; ++i) (void)take_until(words, ' ');
+    const auto where = take_until(words, ' ');
+    const auto dash = line.find(" - ");
+    if (where == "/proc" && dash != std::string_view::npos)
+      facts.hidepid = option_of(line.substr(line.rfind(' ') + 1), "hidepid=");
+    // Directories that are always empty may be mounted on; what is hidden there is nothing.
+    if (where.starts_with("/proc/") && !where.starts_with("/proc/sys/fs/binfmt_misc"))
+      facts.over_proc.emplace_back(where);
+  }
+}
+
+// The next word; blanks before it are passed over.
+std::string_view word_of(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  return take_until(text, ' ');
+}
+
+// "UID: USAGE KEYS/INSTANTIATED KEYS/MOST BYTES/MOST"
+void look_at_keys(Facts& facts) {
+  facts.keys_most = parse_decimal(line_of("/proc/sys/kernel/keys/maxkeys")).value_or(0);
+  const auto text = read_file("/proc/key-users").value_or("");
+  for (std::string_view rest = text; !rest.empty();) {
+    auto line = take_until(rest, '\n');
+    if (word_of(line) != cat(facts.uid, ":")) continue;
+    (void)word_of(line);
+    (void)word_of(line);
+    auto keys = word_of(line);
+    facts.keys_used = parse_decimal(take_until(keys, '/')).value_or(0);
+    facts.keys_most = parse_decimal(keys).value_or(0);
+  }
+}
+
+void look_at_caller(Facts& facts) {
+  facts.uid = ::getuid();
+  facts.login = login_name(Uid{facts.uid}).value_or("");
+  const auto status = read_file("/proc/self/status").value_or("");
+  facts.no_new_privs = proc_number(status, "NoNewPrivs") == 1;
+  facts.filtered = proc_number(status, "Seccomp").value_or(0) != 0;
+  facts.bounding = std::strtoull(std::string(proc_field(status, "CapBnd").value_or("")).c_str(), nullptr, 16);
+  facts.apparmor = line_of("/proc/self/attr/apparmor/current");
+  if (facts.apparmor == "unconfined") facts.apparmor.clear();
+  facts.runtime_dir = env("XDG_RUNTIME_DIR");
+  struct stat found{};
+  facts.runtime_dir_is_own = ::stat(facts.runtime_dir.c_str(), &found) == 0 && found.st_uid == facts.uid;
+  facts.has_user_manager = !facts.runtime_dir.empty() && exists(cat(facts.runtime_dir, "/systemd/private"));
+  facts.has_user_bus = !facts.runtime_dir.empty() && exists(cat(facts.runtime_dir, "/bus"));
+}
+
+// --- helpers --------------------------------------------------------------------------------
+
+std::string version_of(const std::string& path) {
+  auto pipe = make_pipe();
+  if (!pipe) return {};
+  auto started = Helper::start(path.c_str(), {"--version"}, &pipe->write);
+  pipe->write.reset();
+  if (!started) return {};
+  const bool well = started->finish().has_value();
+  auto said = read_all(pipe->read, kLargestFile).value_or("");
+  said.resize(std::min(said.find('\n'), said.size()));
+  return well ? said : std::string{};
+}
+
+Program look_at_program(std::string_view name, const std::string& installed) {
+  Program program{.name = name, .path = exists(installed) ? installed : find_program(name), .version = {}};
+  struct stat found{};
+  struct statvfs system{};
+  if (program.path.empty() || ::stat(program.path.c_str(), &found) != 0) return program;
+  program.is_roots = found.st_uid == 0;
+  program.is_setuid = (found.st_mode & S_ISUID) != 0;
+  program.has_file_caps = ::getxattr(program.path.c_str(), "security.capability", nullptr, 0) > 0;
+  program.on_nosuid = ::statvfs(program.path.c_str(), &system) == 0 && (system.f_flag & ST_NOSUID) != 0;
+  program.version = version_of(program.path);
+  return program;
+}
+
+void look_at_programs(Facts& facts) {
+  const std::string_view helpers(kHelperDir);
+  facts.programs = {look_at_program("newuidmap", kNewuidmapPath), look_at_program("newgidmap", kNewgidmapPath),
+                    look_at_program("userns-net", cat(helpers, "/userns-net")),
+                    look_at_program("userns-cgroup", cat(helpers, "/userns-cgroup"))};
+  facts.pasta = find_program("pasta");
+  facts.slirp = find_program("slirp4netns");
+  facts.can_open_tun = ::access("/dev/net/tun", R_OK | W_OK) == 0;
+  facts.busybox = find_program("busybox");
+  if (facts.busybox.empty()) return;
+  // A program that needs a loader says so in a header of type PT_INTERP.
+  const auto file = open_at(AT_FDCWD, facts.busybox.c_str(), O_RDONLY);
+  char begin[4096] = {};
+  const auto got = file ? read_some(*file, begin).value_or(0) : 0;
+  Elf64_Ehdr header{};
+  if (got < sizeof header) return;
+  std::memcpy(&header, begin, sizeof header);
+  facts.busybox_is_static = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr part{};
+    const auto at = header.e_phoff + i * sizeof part;
+    if (at + sizeof part > got) break;
+    std::memcpy(&part, begin + at, sizeof part);
+    if (part.p_type == PT_INTERP) facts.busybox_is_static = false;
+  }
+}
+
+// --- ids and policy -------------------------------------------------------------------------
+
+Subids look_at_subids(const Facts& facts, IdKind kind) {
+  Subids subids{.id = kind == IdKind::kUid ? "subuid" : "subgid", .source = {}, .error = {}, .malformed_why = {}};
+  const auto found = find_subids(kind, facts.login, Uid{facts.uid});
+  if (!found) {
+    subids.error = to_text(found.error());
+    return subids;
+  }
+  subids.source = found->source;
+  for (const auto& range : found->owned.ranges()) subids.count += range.count();
+  subids.malformed_line = found->skipped.line;
+  subids.malformed_why = found->skipped.why;
+  return subids;
+}
+
+PolicyFile look_at_policy(std::string_view name, std::string& text) {
+  PolicyFile file{.path = cat(std::string_view(kPolicyDir), "/", name), .error = {}};
+  struct stat found{};
+  file.is_there = ::stat(file.path.c_str(), &found) == 0;
+  if (!file.is_there) return file;
+  file.is_safe = found.st_uid == 0 && (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+  auto read = read_file(file.path);
+  if (!read) file.error = cat("cannot read ", file.path, ": ", to_text(read.error()));
+  text = std::move(read).value_or("");
+  return file;
+}
+
+std::vector<Gid> all_groups() {
+  auto groups = supplementary_groups().value_or(std::vector<Gid>{});
+  groups.emplace_back(::getgid());
+  return groups;
+}
+
+bool is_member(std::string_view group) {
+  const auto groups = all_groups();
+  const auto gid = group_id(group);
+  return gid && *gid && std::ranges::find(groups, **gid) != groups.end();
+}
+
+bool speaks_of_caller(const Facts& facts, std::string_view who) {
+  if (who.starts_with('@')) return is_member(who.substr(1));
+  return who == "*" || (!facts.login.empty() && who == facts.login) || who == cat(facts.uid);
+}
+
+Bridge look_at_bridge(std::string_view name) {
+  Bridge bridge{.name = std::string(name)};
+  const auto directory = cat("/sys/class/net/", name);
+  bridge.is_there = exists(directory);
+  bridge.is_bridge = exists(cat(directory, "/bridge"));
+  bridge.is_up = (std::strtoul(line_of(cat(directory, "/flags")).c_str(), nullptr, 16) & 1U) != 0;
+  const std::unique_ptr<DIR, int (*)(DIR*)> ports(::opendir(cat(directory, "/brif").c_str()), ::closedir);
+  while (const dirent* const entry = ports ? ::readdir(ports.get()) : nullptr)
+    if (entry->d_name[0] != '.') ++bridge.ports;
+  return bridge;
+}
+
+void look_at_net_conf(Facts& facts) {
+  std::string text;
+  facts.net_conf = look_at_policy("net.conf", text);
+  const auto lines = parse_net_conf(facts.net_conf.path, text);
+  if (!lines) facts.net_conf.error = to_text(lines.error());
+  if (!lines || !facts.net_conf.error.empty()) return;
+  for (const auto& line : *lines) {
+    if (line.count == 0 || !speaks_of_caller(facts, line.who)) continue;
+    auto known = std::ranges::find(facts.bridges, line.bridge, &Bridge::name);
+    if (known == facts.bridges.end()) known = facts.bridges.insert(known, look_at_bridge(line.bridge));
+    known->count += line.count;
+  }
+}
+
+void look_at_cgroup_conf(Facts& facts) {
+  std::string text;
+  facts.cgroup_conf = look_at_policy("cgroup.conf", text);
+  const auto conf = parse_cgroup_conf(text, facts.cgroup_conf.path);
+  if (!conf) facts.cgroup_conf.error = to_text(conf.error());
+  if (!conf || !facts.cgroup_conf.error.empty()) return;
+  facts.has_own_base = !conf->base.empty();
+  const auto* const line = matching_line(*conf, Uid{facts.uid}, facts.login, is_member);
+  if (line == nullptr) return;
+  for (const auto& setting : line->settings)
+    facts.cgroup_limits += cat(facts.cgroup_limits.empty() ? "" : " ", setting.key->name, "=", setting.text);
+  if (facts.cgroup_limits.empty()) facts.cgroup_limits = "the kernel's own limits alone";
+}
+
+void look_at_cgroups(Facts& facts) {
+  const auto is_v2 = [](const char* path) {
+    struct statfs system{};
+    return ::statfs(path, &system) == 0 && system.f_type == CGROUP2_SUPER_MAGIC;
+  };
+  const std::string top = is_v2("/sys/fs/cgroup") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+  if (is_v2("/sys/fs/cgroup"))
+    facts.cgroups = CgroupLayout::kV2;
+  else if (is_v2("/sys/fs/cgroup/unified"))
+    facts.cgroups = CgroupLayout::kHybrid;
+  else if (exists("/sys/fs/cgroup/memory") || exists("/sys/fs/cgroup/cpu"))
+    facts.cgroups = CgroupLayout::kV1;
+  facts.has_systemd = exists("/run/systemd/system");
+  facts.has_cgroup_unit = exists(cat(top, "/system.slice/userns-cgroup.service/cgroup.procs"));
+  facts.delegated =
+      line_of(cat(top, "/user.slice/user-", facts.uid, ".slice/user@", facts.uid, ".service/cgroup.controllers"));
+}
+
+// --- files ----------------------------------------------------------------------------------
+
+void look_at_containers(Facts& facts) {
+  const auto data = env("XDG_DATA_HOME"), home = env("HOME");
+  const passwd* const entry = home.empty() ? ::getpwuid(facts.uid) : nullptr;
+  const auto own = !home.empty() ? home : entry != nullptr ? std::string(entry->pw_dir) : std::string("/");
+  facts.containers = cat(data.starts_with('/') ? data : cat(own, "/.local/share"), "/userns");
+  auto there = facts.containers;
+  while (there.size() > 1 && !exists(there)) there.resize(std::max<std::size_t>(there.rfind('/'), 1));
+  facts.containers_there = there;
+  facts.can_write = ::access(there.c_str(), W_OK | X_OK) == 0;
+  struct statvfs system{};
+  if (::statvfs(there.c_str(), &system) != 0) return;
+  facts.noexec = (system.f_flag & ST_NOEXEC) != 0;
+  facts.nosuid = (system.f_flag & ST_NOSUID) != 0;
+  facts.free_mib = system.f_bavail * (system.f_frsize / 1024) / 1024;
+}
+
+void start_one(Facts& facts) {
+  const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
+  if (!nowhere) return;
+  auto started =
+      Helper::start("/proc/self/exe", {"--net=none", "--cgroup=none", "--tty=no", "--", "/bin/true"}, &*nowhere);
+  const auto done = started ? started->finish() : std::unexpected(started.error());
+  if (done) return;
+  facts.start_error = to_text(done.error());
+  constexpr std::string_view kOurName = "userns-run: ";
+  if (facts.start_error.starts_with(kOurName)) facts.start_error.erase(0, kOurName.size());
+  facts.start_error.resize(std::min(facts.start_error.rfind(" (see "), facts.start_error.size()));
+}
+
+}  // namespace
+
+Facts gather() {
+  Facts facts;
+  facts.version = kVersion;
+  look_at_caller(facts);
+  look_at_kernel(facts);
+  look_at_mounts(facts);
+  look_at_keys(facts);
+  probe_namespaces(facts);
+  look_at_programs(facts);
+  facts.subids = {look_at_subids(facts, IdKind::kUid), look_at_subids(facts, IdKind::kGid)};
+  look_at_net_conf(facts);
+  look_at_cgroup_conf(facts);
+  look_at_cgroups(facts);
+  look_at_containers(facts);
+  start_one(facts);
+  return facts;
+}
+
+}  // namespace userns::frontend::doctor

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""userns-run doctor: what is wrong with a host is found by it, and a failed start points to the same check."""
+
+import json
+import os
+import pty
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from container import run, spawn  # noqa: E402
+from harness import (CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_NOSUID, MS_REMOUNT, case, main, mount, skip,  # noqa: E402
+                     umount, unshare)
+
+LEVELS = {'pass', 'note', 'warn', 'fail'}
+
+
+def examine(root, user=None, code=None, **how):
+    """{id or "id subject": check} as alice sees it."""
+    done = root.run([root.program('userns-run'), 'doctor', '--json'], user or root.alice, timeout=60, **how)
+    assert done.out, done
+    report = json.loads(done.out)
+    assert done.err == '' and done.code == (0 if report['ok'] else 1), done
+    assert code is None or done.code == code, done
+    assert report['ok'] == all(c['status'] != 'fail' for c in report['checks']), done
+    for check in report['checks']:
+        assert check['status'] in LEVELS and check['text'] and bool(check['fix']) == (check['status'] != 'pass'), check
+    return {f"{c['id']} {c['subject']}".strip(): c for c in report['checks']}
+
+
+def found(root, name, status, *pieces, **how):
+    check = examine(root, **how)[name]
+    assert check['status'] == status, check
+    for piece in pieces:
+        assert piece in check['text'] + ' ' + check['fix'], (piece, check)
+    return check
+
+
+class Mounted:
+    """Something over a path, for as long as it takes."""
+
+    def __init__(self, source, where, flags=MS_BIND, kind=None):
+        self.args, self.where = (source, where, kind, flags), where
+
+    def __enter__(self):
+        mount(*self.args)
+
+    def __exit__(self, *_):
+        umount(self.where)
+
+
+@case('a user with ids and setuid helpers has no failure, and the container for trial ran')
+def _(root):
+    checks = examine(root, code=0)
+    for name in ('userns', 'namespaces', 'proc', 'newuidmap', 'newgidmap', 'subuid', 'subgid', 'start'):
+        assert checks[name]['status'] == 'pass', checks[name]
+    assert '65536 in /etc/subuid' in checks['subuid']['text'], checks['subuid']
+
+
+@case('for people: aligned, without colours where no terminal is, counted at the end')
+def _(root):
+    done = root.run([root.program('userns-run'), 'doctor'], root.alice)
+    assert done.code == 0 and '\033' not in done.out and ' as alice (uid 70001)\n' in done.out, done
+    columns = {re.match(r'  \S+ +\S+ +', line).end() for line in done.out.splitlines() if line.startswith('  ok ')}
+    assert len(columns) == 1 and done.out.splitlines()[-1].split()[1].startswith('ok'), done
+
+
+@case('no ids: subuid and subgid fail, the start too, and the failed start points to the check')
+def _(root):
+    checks = examine(root, user=root.carol, code=1)
+    assert [checks[n]['status'] for n in ('subuid', 'subgid', 'start')] == ['fail'] * 3, checks
+    assert 'grant carol --ids 65536' in checks['subuid']['fix'], checks['subuid']
+    assert 'carol has no subordinate ids' in checks['start']['text'] and 'doctor' not in checks['start']['text']
+    done = run(root, user=root.carol)
+    assert done.code == 125 and done.err.rstrip().endswith('(see subuid in userns-run doctor)'), done
+
+
+@case('few ids are a warning; a malformed line of the user is named with its place')
+def _(root):
+    root.subuid('alice:100000:1000\n')
+    found(root, 'subuid', 'warn', '1000 in /etc/subuid', code=0)
+    root.subuid('bob:1:1\nalice:0x1000:65536\n')
+    found(root, 'subuid', 'fail', '/etc/subuid:2 grants nothing', 'hexadecimal', code=1)
+
+
+@case('a subid file that others can write is a failure with its reason')
+def _(root):
+    root.subuid('alice:100000:65536\n', mode=0o666)
+    found(root, 'subuid', 'fail', 'TF-FILE', code=1)
+
+
+@case('a helper that lost its setuid bit, is not root\'s, or is not there')
+def _(root):
+    if root.privilege != 'setuid':
+        skip('with file capabilities there is no bit to lose')
+    kept = root.newuidmap + '.kept'
+    try:
+        os.chmod(root.newuidmap, 0o755)
+        found(root, 'newuidmap', 'fail', 'lost its setuid bit', f'chmod u+s {root.newuidmap}', code=1)
+        os.chown(root.newuidmap, root.bob.uid, 0)
+        found(root, 'newuidmap', 'fail', "not root's", code=1)
+    finally:
+        os.chown(root.newuidmap, 0, 0)
+        os.chmod(root.newuidmap, 0o4755)
+    os.rename(root.newuidmap, kept)
+    try:
+        found(root, 'newuidmap', 'fail', 'not installed', code=1, env={'PATH': '/nowhere'})
+    finally:
+        os.rename(kept, root.newuidmap)
+
+
+@case('helpers on a nosuid mount')
+def _(root):
+    with Mounted(root.newuidmap, root.newuidmap):
+        mount(None, root.newuidmap, None, MS_BIND | MS_REMOUNT | MS_NOSUID)
+        found(root, 'newuidmap', 'fail', 'nosuid', code=1)
+
+
+@case('another project\'s newuidmap is a warning, a program of another version too')
+def _(root):
+    fake = f'{root.tmp}/other'
+    root.write(fake, "#!/bin/sh\necho 'newuidmap (userns suite) 0.0.1'\n", mode=0o4755)
+    with Mounted(fake, root.newuidmap):
+        found(root, 'newuidmap', 'warn', '0.0.1', 'same version')
+    root.write(fake, '#!/bin/sh\nexit 1\n', mode=0o4755)
+    with Mounted(fake, root.newuidmap):
+        found(root, 'newuidmap', 'warn', "another project's")
+
+
+@case('no_new_privs and a poor bounding set are the caller\'s failures')
+def _(root):
+    found(root, 'no-new-privs', 'fail', '--map-self', code=1, no_new_privs=True)
+    found(root, 'bounding-set', 'fail', 'CAP_SETUID', code=1, drop_bounding=(7,))
+
+
+@case('a /proc that is masked, as container engines do')
+def _(root):
+    with Mounted('/dev/null', '/proc/timer_list'):
+        found(root, 'proc', 'fail', '/proc/timer_list', 'systempaths', code=1)
+        done = run(root)
+        assert done.code == 125 and '(see proc in userns-run doctor)' in done.err, done
+
+
+@case('net.conf: what it grants, whether the bridge is there, a line that refuses the file')
+def _(root):
+    root.write('/etc/userns/net.conf', '*  veth  br-none  2\n')
+    checks = examine(root, code=1)
+    assert checks['net-conf']['text'] == '2 NICs on br-none' and checks['bridge br-none']['status'] == 'fail', checks
+    root.write('/etc/userns/net.conf', 'bob veth br-none 2\n')
+    assert 'bridge br-none' not in examine(root, code=0)
+    root.write('/etc/userns/net.conf', 'alice veth\n')
+    found(root, 'net-conf', 'fail', '/etc/userns/net.conf:1:', code=1)
+    root.write('/etc/userns/net.conf', '* veth br-none 1\n', mode=0o666)
+    found(root, 'net-conf', 'fail', "not root's alone", code=1)
+    root.write('/etc/userns/net.conf', '')
+
+
+@case('a bridge is down, has no port, is well')
+def _(root):
+    root.write('/etc/userns/net.conf', 'alice veth br7 1\n')
+    script = f'''set -e
+mount -t sysfs sysfs /sys
+doctor() {{ setpriv --reuid {root.alice.uid} --regid {root.alice.gid} --clear-groups \
+  {root.program('userns-run')} doctor --json | python3 -c 'import json, sys
+print([c["status"] for c in json.load(sys.stdin)["checks"] if c["id"] == "bridge"])'; }}
+ip link add br7 type bridge; doctor
+ip link set br7 up; doctor
+ip link add port type veth peer other; ip link set port master br7 up; doctor
+'''
+    done = root.run(['/bin/sh', '-c', script], timeout=90, before=lambda: unshare(CLONE_NEWNS | CLONE_NEWNET))
+    root.write('/etc/userns/net.conf', '')
+    assert done.out.splitlines() == ["['fail']", "['warn']", "['pass']"], done
+
+
+@case('cgroup.conf: the limits that are for the caller, a line that refuses the file')
+def _(root):
+    root.write('/etc/userns/cgroup.conf', 'bob pids.max=7\nalice memory.max=1G pids.max=100\n')
+    found(root, 'cgroup-conf', 'pass', 'memory.max=', 'pids.max=100')
+    root.write('/etc/userns/cgroup.conf', 'alice memory.min=1\n')
+    found(root, 'cgroup-conf', 'fail', '/etc/userns/cgroup.conf:1:', code=1)
+    root.write('/etc/userns/cgroup.conf', '')
+
+
+@case('the directory of containers: not to be written, noexec, nosuid')
+def _(root):
+    env = {'PATH': '/usr/bin:/bin', 'XDG_DATA_HOME': '/proc/1/x'}
+    found(root, 'containers', 'fail', 'XDG_DATA_HOME', code=1, env=env)
+    place = f'{root.tmp}/place'
+    os.makedirs(place, exist_ok=True)
+    for flag, status, word in ((8, 'fail', 'noexec'), (2, 'warn', 'nosuid')):
+        mount('tmpfs', place, 'tmpfs', flag, 'mode=1777')
+        found(root, 'containers', status, word, env={'PATH': '/usr/bin:/bin', 'XDG_DATA_HOME': place})
+        umount(place)
+
+
+@case('what is not there and not needed is no failure')
+def _(root):
+    checks = examine(root, code=0, env={'PATH': '/nowhere', 'HOME': root.tmp + '/home/alice'})
+    assert [checks[n]['status'] for n in ('user-network', 'busybox')] == ['note', 'note'], checks
+
+
+@case('colours only on a terminal, and never with NO_COLOR')
+def _(root):
+    for env, coloured in (({'TERM': 'xterm'}, True), ({'TERM': 'xterm', 'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
+        ours, theirs = pty.openpty()
+        child = spawn([root.program('userns-run'), 'doctor'], root.alice, fds={1: theirs}, env={'PATH': '/usr/bin:/bin', **env})
+        os.close(theirs)
+        said = b''
+        try:
+            while piece := os.read(ours, 4096):
+                said += piece
+        except OSError:
+            pass
+        child.wait()
+        os.close(ours)
+        assert (b'\033[' in said) == coloured and b'newuidmap' in said, said
+
+
+@case('a closed or full standard output is a failure that says so; other words are refused')
+def _(root):
+    full = os.open('/dev/full', os.O_WRONLY)
+    done = root.run([root.program('userns-run'), 'doctor'], root.alice, fds={1: full})
+    os.close(full)
+    assert done.code == 125 and 'standard output' in done.err, done
+    for words in (['x'], ['--jsn'], ['--', 'true']):
+        done = root.run([root.program('userns-run'), 'doctor', *words], root.alice)
+        assert done.code == 125 and 'doctor' in done.err, done
+
+
+@case('nothing is left behind: no process, no file')
+def _(root):
+    home = f'{root.tmp}/home/alice'
+    before = sorted(os.listdir(home))
+    examine(root, env={'PATH': '/usr/bin:/bin', 'HOME': home})
+    assert before == sorted(os.listdir(home))
+
+
+main()
