@@ -20,6 +20,12 @@ need_debian_root() {
   command -v apt-get >/dev/null || die "needs apt-get: made for Debian 12; elsewhere install the packages listed in packaging/lib.sh by hand and follow README.md"
 }
 
+# The files of this tree, each ended by a zero byte, without what was built.
+tree_files() {
+  git -C "$top" ls-files -z --cached --others --exclude-standard 2>/dev/null ||
+    (cd "$top" && find . \( -path './build*' -o -path ./.git \) -prune -o -type f -print0)
+}
+
 slug() { tr -cs 'a-zA-Z0-9+\n' - <<<"$1" | sed 's/-*$//'; }
 
 # step TITLE COMMAND...: runs it with its output in a log under $logs and shows that time passes; on failure shows the end of the log.
