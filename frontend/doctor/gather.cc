@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <elf.h>
 #include <linux/magic.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -20,8 +19,10 @@
 #include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
+#include "common/groups.h"
 #include "common/report.h"
 #include "common/subid_source.h"
+#include "frontend/container/store.h"
 #include "frontend/doctor/probe.h"
 #include "frontend/start/helper.h"
 #include "frontend/start/net_choice.h"
@@ -30,6 +31,7 @@
 #include "policy/net_conf.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
+#include "policy/who.h"
 
 namespace userns::frontend::doctor {
 namespace {
@@ -213,23 +215,6 @@ PolicyFile look_at_policy(std::string_view name, std::string& text) {
   return file;
 }
 
-std::vector<Gid> all_groups() {
-  auto groups = supplementary_groups().value_or(std::vector<Gid>{});
-  groups.emplace_back(::getgid());
-  return groups;
-}
-
-bool is_member(std::string_view group) {
-  const auto groups = all_groups();
-  const auto gid = group_id(group);
-  return gid && *gid && std::ranges::find(groups, **gid) != groups.end();
-}
-
-bool speaks_of_caller(const Facts& facts, std::string_view who) {
-  if (who.starts_with('@')) return is_member(who.substr(1));
-  return who == "*" || (!facts.login.empty() && who == facts.login) || who == cat(facts.uid);
-}
-
 Bridge look_at_bridge(std::string_view name) {
   Bridge bridge{.name = std::string(name)};
   const auto directory = cat("/sys/class/net/", name);
@@ -248,8 +233,10 @@ void look_at_net_conf(Facts& facts) {
   const auto lines = parse_net_conf(facts.net_conf.path, text);
   if (!lines) facts.net_conf.error = to_text(lines.error());
   if (!lines || !facts.net_conf.error.empty()) return;
+  auto groups = Groups::of_caller().value_or(Groups{});
+  const auto in_group = [&](std::string_view group) { return groups.contain(group); };
   for (const auto& line : *lines) {
-    if (line.count == 0 || !speaks_of_caller(facts, line.who)) continue;
+    if (line.count == 0 || !is_for(line.who, Uid{facts.uid}, facts.login, in_group)) continue;
     auto known = std::ranges::find(facts.bridges, line.bridge, &Bridge::name);
     if (known == facts.bridges.end()) known = facts.bridges.insert(known, look_at_bridge(line.bridge));
     known->count += line.count;
@@ -263,7 +250,9 @@ void look_at_cgroup_conf(Facts& facts) {
   if (!conf) facts.cgroup_conf.error = to_text(conf.error());
   if (!conf || !facts.cgroup_conf.error.empty()) return;
   facts.has_own_base = !conf->base.empty();
-  const auto* const line = matching_line(*conf, Uid{facts.uid}, facts.login, is_member);
+  auto groups = Groups::of_caller().value_or(Groups{});
+  const auto* const line =
+      matching_line(*conf, Uid{facts.uid}, facts.login, [&](std::string_view group) { return groups.contain(group); });
   if (line == nullptr) return;
   for (const auto& setting : line->settings)
     facts.cgroup_limits += cat(facts.cgroup_limits.empty() ? "" : " ", setting.key->name, "=", setting.text);
@@ -291,10 +280,8 @@ void look_at_cgroups(Facts& facts) {
 // --- files ----------------------------------------------------------------------------------
 
 void look_at_containers(Facts& facts) {
-  const auto data = env("XDG_DATA_HOME"), home = env("HOME");
-  const passwd* const entry = home.empty() ? ::getpwuid(facts.uid) : nullptr;
-  const auto own = !home.empty() ? home : entry != nullptr ? std::string(entry->pw_dir) : std::string("/");
-  facts.containers = cat(data.starts_with('/') ? data : cat(own, "/.local/share"), "/userns");
+  facts.containers = default_store_path().value_or("");
+  if (facts.containers.empty()) return;
   auto there = facts.containers;
   while (there.size() > 1 && !exists(there)) there.resize(std::max<std::size_t>(there.rfind('/'), 1));
   facts.containers_there = there;

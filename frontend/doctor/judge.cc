@@ -379,6 +379,8 @@ constexpr std::string_view kFiles = "Files and programs";
 
 void containers(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "containers");
+  if (facts.containers.empty())
+    return check.fail("there is no home directory to keep containers in", "set HOME or XDG_DATA_HOME");
   if (!facts.can_write)
     return check.fail(
         cat(facts.containers_there, " is not the caller's to write; containers live in ", facts.containers),
