@@ -29,6 +29,20 @@ bool still_named(const Fd& dir, const std::string& name, const Fd& opened) {
          named.st_ino == held.st_ino && named.st_dev == held.st_dev;
 }
 
+Result<std::vector<std::string>> entries(const Fd& dir, unsigned char type) {
+  auto again = open_cgroup(dir, ".");
+  if (!again) return std::unexpected(again.error());
+  const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(again->get()), ::closedir);
+  if (!list) return fail_errno("cannot list a cgroup");
+  (void)again->release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* const entry = ::readdir(list.get()))
+    if (entry->d_type == type && entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  if (errno != 0) return fail_errno("cannot list a cgroup");
+  return names;
+}
+
 }  // namespace
 
 bool is_cgroup(const Fd& dir, CgroupVersion version) {
@@ -71,19 +85,8 @@ Result<void> write_cgroup_file(const Fd& dir, const std::string& file, std::stri
   return written ? written : fail({}, cat("cannot write ", quoted(text), " to ", file), written.error().code);
 }
 
-Result<std::vector<std::string>> child_cgroups(const Fd& dir) {
-  auto again = open_cgroup(dir, ".");
-  if (!again) return std::unexpected(again.error());
-  const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(again->get()), ::closedir);
-  if (!list) return fail_errno("cannot list a cgroup");
-  (void)again->release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* const entry = ::readdir(list.get()))
-    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  if (errno != 0) return fail_errno("cannot list a cgroup");
-  return names;
-}
+Result<std::vector<std::string>> child_cgroups(const Fd& dir) { return entries(dir, DT_DIR); }
+Result<std::vector<std::string>> interface_files(const Fd& dir) { return entries(dir, DT_REG); }
 
 std::size_t count_children(const Fd& dir) {
   struct stat facts{};

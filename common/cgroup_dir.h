@@ -32,6 +32,7 @@ Result<std::string> read_cgroup_file(const Fd& dir, const std::string& file);
 Result<void> write_cgroup_file(const Fd& dir, const std::string& file, std::string_view text);
 
 Result<std::vector<std::string>> child_cgroups(const Fd& dir);
+Result<std::vector<std::string>> interface_files(const Fd& dir);
 // How many of them, as the kernel counts; more than any limit where it doesn't say.
 std::size_t count_children(const Fd& dir);
 

@@ -49,18 +49,21 @@ std::string number_text(const SettingKey& key, std::string_view text, bool units
   return cat(*number << shift);
 }
 
-// "8:0,rbps=10M,wiops=100" as "8:0 rbps=10485760 wiops=100".
+// "8:0,rbps=10M,wiops=100" as "8:0 rbps=10485760 wbps=max riops=max wiops=100": what is not said is not limited.
 std::string device_text(const SettingKey& key, std::string_view text) {
+  constexpr std::string_view kRates[] = {"rbps", "wbps", "riops", "wiops"};
+  std::string rates[] = {"max", "max", "max", "max"};
   std::string out(take_until(text, ','));
   const bool is_device = std::ranges::count(out, ':') == 1 && out.find_first_not_of("0123456789:") == std::string::npos;
   if (!is_device || out.starts_with(':') || out.ends_with(':') || text.empty()) return {};
   while (!text.empty()) {
     auto value = take_until(text, ',');
-    const auto name = take_until(value, '=');
+    const auto rate = static_cast<std::size_t>(std::ranges::find(kRates, take_until(value, '=')) - kRates);
     const auto number = value == "max" ? "max" : number_text(key, value, true);
-    if ((name != "rbps" && name != "wbps" && name != "riops" && name != "wiops") || number.empty()) return {};
-    out += cat(" ", name, "=", number);
+    if (rate == std::size(kRates) || number.empty()) return {};
+    rates[rate] = number;
   }
+  for (std::size_t i = 0; i < std::size(kRates); ++i) out += cat(" ", kRates[i], "=", rates[i]);
   return out;
 }
 
@@ -134,19 +137,25 @@ struct Reader {
     return {};
   }
 
-  // `base = PATH`, or nothing taken.
+  // `base = PATH [delegated]`, `base.v1 = PATH`, or nothing taken.
   Result<bool> take_base(CgroupConf& conf, std::string_view rest) const {
-    if (!rest.starts_with("base")) return false;
-    rest.remove_prefix(4);
+    const std::string_view key = rest.starts_with("base.v1") ? "base.v1" : "base";
+    if (!rest.starts_with(key)) return false;
+    rest.remove_prefix(key.size());
     skip_blanks(rest);
     if (!rest.starts_with('=')) return false;
     rest.remove_prefix(1);
-    const auto path_word = next_word(rest);
-    skip_blanks(rest);
-    if (!path_word.starts_with('/') || cat(path_word, "/").find("/../") != std::string::npos || !rest.empty())
-      return refuse("CC-BASE", path_word, "base is one absolute path without .., of a cgroup2 directory");
-    if (!conf.base.empty()) return refuse("CC-BASE", path_word, "base is given twice");
-    conf.base = path_word;
+    const bool v1 = key != "base";
+    std::string& base = v1 ? conf.v1_base : conf.base;
+    const auto path_word = next_word(rest), word = next_word(rest);
+    conf.delegated = conf.delegated || (!v1 && word == "delegated");
+    const bool is_path = path_word.starts_with('/') && !cat(path_word, "/").contains("/../");
+    if (!is_path || (!word.empty() && (v1 || word != "delegated")) || !next_word(rest).empty())
+      return refuse("CC-BASE", path_word,
+                    cat(key, " is one absolute path without .., ",
+                        v1 ? "within each v1 hierarchy" : "of a cgroup2 directory; only 'delegated' may follow"));
+    if (!base.empty()) return refuse("CC-BASE", path_word, cat(key, " is given twice"));
+    base = path_word;
     return true;
   }
 

@@ -43,7 +43,9 @@ struct CgroupLine {
 };
 
 struct CgroupConf {
-  std::string base;  // absolute; empty: to be found
+  std::string base;        // absolute; empty: to be found
+  bool delegated = false;  // root says that base is in a unit with Delegate=yes
+  std::string v1_base;     // absolute within each v1 hierarchy; empty: where the caller is
   std::vector<CgroupLine> lines;
 };
 

@@ -21,15 +21,15 @@ std::string_view controller_of(std::string_view file) { return file.substr(0, fi
 std::string_view v1_name(std::string_view controller) { return controller == "io" ? "blkio" : controller; }
 
 // What a v2 setting is called in v1; nothing where v1 has no such limit.
-std::vector<CgroupWrite> v1_writes(const Setting& setting) {
+std::vector<CgroupWrite> v1_writes(const Setting& setting, bool required) {
   const auto& key = *setting.key;
   std::string_view text = setting.text;
   std::vector<CgroupWrite> writes;
   const auto add = [&](std::string file, std::string value) {
-    writes.push_back({std::move(file), std::move(value), true});
+    writes.push_back({std::move(file), std::move(value), required});
   };
   const auto unlimited = [](std::string_view value) { return std::string(value == "max" ? "-1" : value); };
-  if (key.v1_file.empty() || setting.text == "\n") return writes;
+  if (text.empty() || text == "\n") return writes;
   if (key.form == SettingForm::kDevice) {
     const auto device = take_until(text, ' ');
     while (!text.empty()) {
@@ -108,18 +108,19 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) 
                                  " is systemd's own, which wants no other writer there: an administrator can run "
                                  "'systemctl enable --now userns-cgroup.service', or set base = in ",
                                  facts.conf_path, " to the cgroup of a unit with Delegate=yes"));
-  CgroupGrant grant(name.text());
+  CgroupGrant grant(name.text(), facts.ledger);
   // What users set themselves on their own leaves, and what policy needs.
   std::string useful = "cpu io memory pids";
   for (const auto& key : setting_keys()) {
     auto settings = settings_for(*facts.line, key);
     const bool given = !settings.empty();
-    if (!given && !key.standard.empty())
+    if (!given)
       settings.push_back({&key, std::string(key.file.empty() ? key.name : key.file), std::string(key.standard)});
     for (auto& setting : settings)
       if (auto added = grant.add(setting, given, facts.controllers); !added) return std::unexpected(added.error());
     if (given) useful += cat(" ", controller_of(key.name));
   }
+  grant.part_with_the_idle();
   for (auto rest = facts.controllers; !rest.empty();)
     if (const auto controller = take_until(rest, ' '); has_word(useful, controller, ' '))
       grant.enable_ += cat("+", controller, " ");
@@ -130,16 +131,43 @@ Result<void> CgroupGrant::add(const Setting& setting, bool given, std::string_vi
   const auto controller = controller_of(setting.key->file.empty() ? setting.key->name : setting.key->file);
   if (setting.key->name == "containers") {
     containers_ = *parse_decimal(setting.text);
-  } else if (controller == "cgroup" || has_word(controllers, controller, ' ')) {
-    parts_[0].writes.push_back({setting.file, setting.text, given || controller == "cgroup"});
-  } else if (given) {
-    auto writes = v1_writes(setting);
-    if (writes.empty())
-      return fail("CG-CONTROLLER", cat(setting.file, " can't be set on this host: the base has no ", controller,
-                                       " controller and cgroup v1 no such limit"));
-    std::ranges::move(writes, std::back_inserter(part_of(parts_, v1_name(controller)).writes));
+  } else if (has_word(controllers, controller, ' ') || (controller == "cgroup" && parts_[0].controller.empty())) {
+    if (!setting.text.empty())
+      parts_[0].writes.push_back({setting.file, setting.text, given || controller == "cgroup"});
+  } else if (given && setting.key->v1_file.empty()) {
+    return fail("CG-CONTROLLER", cat(setting.file, " can't be set on this host: the base has no ", controller,
+                                     " controller and cgroup v1 no such limit"));
+  } else if (!setting.key->v1_file.empty()) {
+    std::ranges::move(v1_writes(setting, given), std::back_inserter(part_of(parts_, v1_name(controller)).writes));
   }
   return {};
+}
+
+void CgroupGrant::part_with_the_idle() {
+  const auto limits = [](const CgroupPart& part) { return std::ranges::any_of(part.writes, &CgroupWrite::required); };
+  const auto idle = std::stable_partition(parts_.begin() + 1, parts_.end(), limits);
+  idle_.assign(idle, parts_.end());
+  parts_.erase(idle, parts_.end());
+}
+
+std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view file, std::string_view text) {
+  std::vector<CgroupWrite> writes;
+  const auto unless_set = [&](std::string_view device, std::string value) {
+    const auto sets = [&](const CgroupWrite& w) { return w.file == file && w.text.starts_with(device); };
+    if (std::ranges::none_of(part.writes, sets)) writes.push_back({std::string(file), std::move(value), false});
+  };
+  const bool v2 = file == "io.max";
+  if (v2 || file.starts_with("blkio.throttle.")) {
+    while (!text.empty()) {
+      auto line = take_until(text, '\n');
+      const auto device = cat(take_until(line, ' '), " ");
+      if (device.contains(':')) unless_set(device, cat(device, v2 ? "rbps=max wbps=max riops=max wiops=max" : "0"));
+    }
+  } else if (file.starts_with("hugetlb.") && !file.contains(".rsvd.")) {
+    if (file.ends_with(".max")) unless_set("", "max");
+    if (file.ends_with(".limit_in_bytes")) unless_set("", "-1");
+  }
+  return writes;
 }
 
 }  // namespace userns

@@ -45,6 +45,7 @@ struct CgroupFacts {
   std::string_view conf_path;
   std::string_view base;
   bool base_is_systemds = false;  // systemd runs, and no unit on the way to the base is delegated
+  std::string_view ledger;        // hierarchy that the base is in: empty: v2; else a v1 controller, and there is no v2
   std::string_view controllers;   // of the base: "cpu io memory"
 };
 
@@ -59,6 +60,10 @@ struct CgroupPart {
   std::vector<CgroupWrite> writes;
 };
 
+// What takes back the limits on devices and page sizes that an older policy set and `part` does not: of an interface
+// file of the user's directory and its text. Nothing for other files.
+std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view file, std::string_view text);
+
 class CgroupGrant;
 Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
 
@@ -66,18 +71,22 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
 class CgroupGrant {
  public:
   [[nodiscard]] const std::string& name() const { return name_; }
-  // The first is v2's; the others are v1 hierarchies that have what v2 lacks.
+  // The first is the ledger's, which is v2's where there is one; the others are v1 hierarchies that have what v2 lacks.
   [[nodiscard]] std::span<const CgroupPart> parts() const { return parts_; }
+  // v1 hierarchies where this line limits nothing and an older one may have.
+  [[nodiscard]] std::span<const CgroupPart> idle() const { return idle_; }
   // For cgroup.subtree_control: "+cpu +memory".
   [[nodiscard]] const std::string& enable() const { return enable_; }
   [[nodiscard]] std::uint64_t containers() const { return containers_; }
 
  private:
-  explicit CgroupGrant(std::string name) : name_(std::move(name)) {}
+  CgroupGrant(std::string name, std::string_view ledger) : name_(std::move(name)), parts_{{ledger, {}}} {}
   friend Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
   Result<void> add(const Setting& setting, bool given, std::string_view controllers);
+  void part_with_the_idle();
   std::string name_;
-  std::vector<CgroupPart> parts_ = std::vector<CgroupPart>(1);
+  std::vector<CgroupPart> parts_;
+  std::vector<CgroupPart> idle_;
   std::string enable_;
   std::uint64_t containers_ = 0;
 };

@@ -97,41 +97,45 @@ void audit_decision(const Known& known, const Error* refusal) {
          .granted = refusal == nullptr});
 }
 
-Result<void> enter_all(const CgroupGrant& grant, const Caller& caller, Hierarchy v2) {
+Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const Caller& caller, Hierarchy ledger) {
   std::vector<Hierarchy> all;
-  all.push_back(std::move(v2));
+  all.push_back(std::move(ledger));
   for (const auto& part : grant.parts().subspan(1)) {
-    auto v1 = open_v1(part.controller, caller.uid);
+    auto v1 = open_v1(part.controller, conf, caller.uid);
     if (!v1) return std::unexpected(v1.error());
     all.push_back(std::move(*v1));
   }
+  for (const auto& part : grant.idle())
+    if (const auto v1 = open_v1(part.controller, conf, caller.uid)) take_back(*v1, part);
   return enter(grant, caller, all);
 }
 
-Result<void> release_all(const Known& known, Hierarchy v2) {
+Result<void> release_all(const Known& known, const CgroupConf& conf, Hierarchy ledger) {
   std::vector<Hierarchy> all;
-  all.push_back(std::move(v2));
+  all.push_back(std::move(ledger));
   // Whatever an older policy may have used.
-  for (const char* const controller : {"memory", "pids", "cpu", "cpuset", "blkio", "hugetlb"})
-    if (auto v1 = open_v1(controller, known.caller.uid)) all.push_back(std::move(*v1));
+  for (const std::string_view controller : kV1Controllers)
+    if (auto v1 = open_v1(controller, conf, known.caller.uid); v1 && controller != all[0].controller)
+      all.push_back(std::move(*v1));
   audit_decision(known, nullptr);
   return release(*known.request.name, all);
 }
 
-Result<void> decide_and_enter(const Known& known, Groups& groups, const CgroupConf& conf, Hierarchy v2) {
+Result<void> decide_and_enter(const Known& known, Groups& groups, const CgroupConf& conf, Hierarchy ledger) {
   const auto line = find_line(conf, known.caller.uid, groups);
-  const auto controllers = read_cgroup_file(v2.base, "cgroup.controllers");
+  const auto controllers = ledger.controller.empty() ? read_cgroup_file(ledger.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
   const auto grant = decide({.caller = known.caller.uid,
                              .line = *line,
                              .conf_path = conf_path(),
-                             .base = v2.path,
-                             .base_is_systemds = is_systemds_own(v2.path),
+                             .base = ledger.path,
+                             .base_is_systemds = is_systemds_own(ledger, conf),
+                             .ledger = ledger.controller,
                              .controllers = std::string_view(*controllers).substr(0, controllers->find('\n'))},
                             *known.request.name);  // 6
   if (!grant) return std::unexpected(grant.error());
-  audit_decision(known, nullptr);                         // 7
-  return enter_all(*grant, known.caller, std::move(v2));  // 8
+  audit_decision(known, nullptr);                                   // 7
+  return enter_all(*grant, conf, known.caller, std::move(ledger));  // 8
 }
 
 Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
@@ -149,16 +153,16 @@ Result<void> serve(int argc, char** argv, Known& known) {
   known.request = std::move(*request);
   const auto conf = read_conf();  // 5
   if (!conf) return std::unexpected(conf.error());
-  auto v2 = open_v2(conf->base, known.caller.uid);
-  if (!v2) return std::unexpected(v2.error());
+  auto ledger = open_ledger(*conf, known.caller.uid);
+  if (!ledger) return std::unexpected(ledger.error());
   if (known.request.verb == "list") {
-    const auto text = list(*v2, known.request.json);
+    const auto text = list(*ledger, known.request.json);
     if (!text) return std::unexpected(text.error());
     auto dropped = become_for_good(known.caller.uid);
     return dropped ? print(*text) : dropped;
   }
-  if (known.request.verb == "release") return release_all(known, std::move(*v2));
-  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*v2)); !entered) return entered;
+  if (known.request.verb == "release") return release_all(known, *conf, std::move(*ledger));
+  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*ledger)); !entered) return entered;
   if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
   return std::unexpected(lent->exec(known.request.command));  // 9
 }

@@ -33,14 +33,11 @@ Result<std::string> own_path(std::string_view controller) {
 
 bool is_populated(const Fd& node, const std::string& name) {
   const auto box = open_cgroup(node, name);
-  const auto events = box ? read_cgroup_file(*box, "cgroup.events") : std::unexpected(box.error());
-  return !events || !events->starts_with("populated 0\n");
-}
-
-// Empty leftovers of the user's, of containers that ended or were never entered.
-void sweep(const Fd& node) {
-  for (const auto& name : child_cgroups(node).value_or(std::vector<std::string>{}))
-    if (!is_populated(node, name)) (void)remove_cgroups(node, name, kDeepest);
+  if (!box) return true;
+  // Nothing is handed over in v1, so there is no process further down.
+  const bool is_v2 = is_cgroup(*box, CgroupVersion::kV2);
+  const auto text = read_cgroup_file(*box, is_v2 ? "cgroup.events" : "cgroup.procs");
+  return !text || !(is_v2 ? text->starts_with("populated 0\n") : text->empty());
 }
 
 // v1: no process can enter a cpuset that names no CPUs and memory nodes.
@@ -63,18 +60,14 @@ Result<void> set_limits(const Fd& node, const CgroupPart& part) {
   return {};
 }
 
-// The v2 tree counts the containers.
-Result<Fd> make_container(const Fd& node, const CgroupGrant& grant, bool is_v2) {
-  auto box = make_cgroup(node, grant.name());
-  if (!is_v2) return box;
-  if (!box || count_children(node) > grant.containers()) {
-    sweep(node);
-    box = make_cgroup(node, grant.name());
+// Limits of devices and page sizes stay in the kernel until they are taken back one by one. What fails leaves a limit.
+void take_back_unnamed(const Fd& node, const CgroupPart& part) {
+  if (part.controller != "" && part.controller != "blkio" && part.controller != "hugetlb") return;
+  for (const auto& file : interface_files(node).value_or(std::vector<std::string>{})) {
+    const bool lists = file == "io.max" || file.starts_with("blkio.throttle.");
+    const auto text = lists ? read_cgroup_file(node, file).value_or("") : "";
+    for (const auto& write : taken_back(part, file, text)) (void)write_cgroup_file(node, write.file, write.text);
   }
-  if (box && count_children(node) > grant.containers())
-    return fail("CG-COUNT", cat("the ", grant.containers(),
-                                " containers that policy allows are all in use: release one, see userns-cgroup list"));
-  return box;
 }
 
 // What one hierarchy needs before this process can enter it.
@@ -83,23 +76,44 @@ struct Prepared {
   Fd box;
 };
 
-Result<void> prepare(Prepared& made, const Hierarchy& where, const CgroupPart& part, const CgroupGrant& grant,
-                     const Caller& caller) {
-  const bool is_v2 = part.controller.empty();
+Result<void> prepare_node(Prepared& made, const Hierarchy& where, const CgroupPart& part, const CgroupGrant& grant) {
+  const bool enables = part.controller.empty() && !grant.enable().empty();
   auto node = lock_cgroup(where.base, where.node, true);
   if (!node) return std::unexpected(node.error());
   made.node = std::move(*node);
   Result<void> done;
-  if (is_v2 && !grant.enable().empty()) done = write_cgroup_file(where.base, kEnable, grant.enable());
+  if (enables) done = write_cgroup_file(where.base, kEnable, grant.enable());
   if (part.controller == "cpuset") done = fill_cpuset(where.base, made.node);
   if (done) done = set_limits(made.node, part);
-  if (done && is_v2 && !grant.enable().empty()) done = write_cgroup_file(made.node, kEnable, grant.enable());
-  if (!done) return done;
-  auto box = make_container(made.node, grant, is_v2);
+  if (done) take_back_unnamed(made.node, part);
+  if (done && enables) done = write_cgroup_file(made.node, kEnable, grant.enable());
+  return done;
+}
+
+// Empty leftovers of the user's, of containers that ended or were never entered. The ledger's, which tells of them, is
+// the last to go.
+void sweep(std::span<const Prepared> made) {
+  for (const auto& name : child_cgroups(made[0].node).value_or(std::vector<std::string>{}))
+    if (!is_populated(made[0].node, name))
+      for (std::size_t i = made.size(); i > 0; --i) (void)remove_cgroups(made[i - 1].node, name, i == 1 ? kDeepest : 0);
+}
+
+// The tree of the ledger counts the containers.
+Result<void> make_box(std::span<Prepared> made, std::size_t at, const CgroupGrant& grant, const Caller& caller) {
+  const Fd& node = made[at].node;
+  const auto controller = grant.parts()[at].controller;
+  auto box = make_cgroup(node, grant.name());
+  if (at == 0 && (!box || count_children(node) > grant.containers())) {
+    sweep(made);
+    box = make_cgroup(node, grant.name());
+  }
+  if (at == 0 && box && count_children(node) > grant.containers())
+    return fail("CG-COUNT", cat("the ", grant.containers(),
+                                " containers that policy allows are all in use: release one, see userns-cgroup list"));
   if (!box) return std::unexpected(box.error());
-  made.box = std::move(*box);
-  if (part.controller == "cpuset") return fill_cpuset(made.node, made.box);
-  return is_v2 ? hand_over(made.box, caller.uid, caller.gid) : done;
+  made[at].box = std::move(*box);
+  if (controller == "cpuset") return fill_cpuset(node, made[at].box);
+  return controller.empty() ? hand_over(made[at].box, caller.uid, caller.gid) : Result<void>{};
 }
 
 Result<void> join(const Fd& dir) { return write_cgroup_file(dir, "cgroup.procs", "0"); }
@@ -109,8 +123,9 @@ Result<void> join(const Fd& dir) { return write_cgroup_file(dir, "cgroup.procs",
 Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all) {
   std::vector<Prepared> made(all.size());
   Result<void> done;
-  for (std::size_t i = 0; i < all.size() && done; ++i) done = prepare(made[i], all[i], grant.parts()[i], grant, caller);
-  // v2 is last, so that only v1 has a way back to go.
+  for (std::size_t i = 0; i < all.size() && done; ++i) done = prepare_node(made[i], all[i], grant.parts()[i], grant);
+  for (std::size_t i = 0; i < all.size() && done; ++i) done = make_box(made, i, grant, caller);
+  // The ledger is last, so that from v2 there is no way back to go.
   for (std::size_t i = all.size(); i > 0 && done; --i) done = join(made[i - 1].box);
   if (done) return done;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -119,6 +134,14 @@ Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<con
     (void)remove_cgroups(all[i].base, all[i].node, 0);
   }
   return done;
+}
+
+void take_back(const Hierarchy& where, const CgroupPart& part) {
+  const auto node = lock_cgroup(where.base, where.node, false);
+  if (!node) return;
+  if (part.controller == "cpuset") (void)fill_cpuset(where.base, *node);
+  (void)set_limits(*node, part);
+  take_back_unnamed(*node, part);
 }
 
 Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) {
@@ -132,7 +155,7 @@ Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) 
   if (!box) return fail("CG-GONE", cat("there is no container ", name.text(), " of yours: see userns-cgroup list"));
   if (is_populated(nodes[0], name.text()))
     return fail("CG-BUSY", cat("container ", name.text(), " still has processes: end them first"));
-  // v2 is last: its lock is what keeps a new container of this name away.
+  // The ledger is last: its lock is what keeps a new container of this name away.
   Result<void> done;
   for (std::size_t i = all.size(); i > 0 && done; --i) {
     if (nodes[i - 1].valid()) done = remove_cgroups(nodes[i - 1], name.text(), i == 1 ? kDeepest : 0);
@@ -141,16 +164,16 @@ Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) 
   return done;
 }
 
-Result<std::string> list(const Hierarchy& v2, bool json) {
+Result<std::string> list(const Hierarchy& ledger, bool json) {
   std::string out;
-  const auto node = open_cgroup(v2.base, v2.node);
+  const auto node = open_cgroup(ledger.base, ledger.node);
   if (!node && node.error().code != ENOENT) return std::unexpected(node.error());
   auto names = node ? child_cgroups(*node) : Result<std::vector<std::string>>{};
   if (!names) return std::unexpected(names.error());
   std::ranges::sort(*names);
   for (const auto& name : *names) {
     const bool populated = is_populated(*node, name);
-    const std::string path = cat(v2.path, "/", v2.node, "/", name);
+    const std::string path = cat(ledger.path, "/", ledger.node, "/", name);
     out += json ? cat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)", populated ? "true" : "false",
                       R"(,"path":")", path, "\"}")
                 : cat(name, populated ? " running " : " empty ", path, "\n");
@@ -158,40 +181,45 @@ Result<std::string> list(const Hierarchy& v2, bool json) {
   return json ? cat("[", out, "]\n") : out;
 }
 
-Result<Hierarchy> open_v2(const std::string& configured, Uid uid) {
-  const auto top = open_base(kMount, CgroupVersion::kV2);
-  const std::string mount = top ? kMount : cat(kMount, "/unified");
-  const std::string unit = cat(mount, "/system.slice", kUnit);
-  const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
-  const std::string& path = configured.empty() ? found : configured;
-  auto base = open_base(path, CgroupVersion::kV2);
-  if (!base) return std::unexpected(base.error());
-  return Hierarchy{std::move(*base), cat(uid.value()), Fd(), path};
-}
-
-Result<Hierarchy> open_v1(std::string_view controller, Uid uid) {
+Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, Uid uid) {
   const auto own = own_path(controller);
   if (!own) return std::unexpected(own.error());
   if (own->empty() || own->contains("/.."))
     return fail("CG-CONTROLLER", cat("this host has no ", controller, " controller that can be used here"));
-  const std::string home = cat(kMount, "/", controller, *own);
-  std::string path(above_node(home, v1_node(uid)));
+  const auto mount = cat(kMount, "/", controller), home = cat(mount, *own);
+  const std::string path =
+      conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid))) : cat(mount, conf.v1_base);
   auto at = open_base(home, CgroupVersion::kV1);
   if (!at) return std::unexpected(at.error());
   auto base = open_base(path, CgroupVersion::kV1);
   if (!base) return std::unexpected(base.error());
-  return Hierarchy{std::move(*base), v1_node(uid), std::move(*at), std::move(path)};
+  return Hierarchy{controller, std::move(*base), v1_node(uid), std::move(*at), path};
 }
 
-bool is_systemds_own(const std::string& path) {
-  if (::access("/run/systemd/system", F_OK) != 0) return false;
+Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid) {
+  const auto top = open_base(kMount, CgroupVersion::kV2);
+  const std::string mount = top ? kMount : cat(kMount, "/unified");
+  const std::string unit = cat(mount, "/system.slice", kUnit);
+  const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
+  const std::string& path = conf.base.empty() ? found : conf.base;
+  auto base = open_base(path, CgroupVersion::kV2);
+  if (base) return Hierarchy{{}, std::move(*base), cat(uid.value()), Fd(), path};
+  if (conf.base.empty() && base.error().rule == "CG-BASE")
+    for (const std::string_view controller : kV1Controllers)
+      if (auto v1 = open_v1(controller, conf, uid); v1 || v1.error().rule != "CG-CONTROLLER") return v1;
+  return std::unexpected(base.error());
+}
+
+bool is_systemds_own(const Hierarchy& v2, const CgroupConf& conf) {
+  if (!v2.controller.empty() || ::access("/run/systemd/system", F_OK) != 0) return false;
   // Root alone can write to any of these directories, so their names are as good as fds.
-  for (auto end = path.find('/', 1);; end = path.find('/', end + 1)) {
-    const std::string part = path.substr(0, end);
+  for (auto end = v2.path.find('/', 1);; end = v2.path.find('/', end + 1)) {
+    const std::string part = v2.path.substr(0, end);
     char value = '0';
-    // Before systemd 251 only the unit's name tells.
-    if ((::getxattr(part.c_str(), "user.delegate", &value, 1) == 1 && value == '1') || part.ends_with(kUnit))
-      return false;
+    // Before systemd 251 nothing that this process can read tells: only a unit of ours is known, or root's word.
+    const bool told =
+        part.ends_with(kUnit) || (conf.delegated && (part.ends_with(".service") || part.ends_with(".scope")));
+    if (told || (::getxattr(part.c_str(), "user.delegate", &value, 1) == 1 && value == '1')) return false;
     if (end == std::string::npos) return true;
   }
 }

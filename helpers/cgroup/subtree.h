@@ -1,6 +1,6 @@
 // The privileged act: a user's node in each hierarchy, and his containers' directories below it.
 //
-//   BASE/            root's; v2: configured or found; v1: where the caller is
+//   BASE/            root's; v2: configured or found; v1: configured, or where the caller is
 //   BASE/UID/        root's, 0711, holds the limits; v1: userns-UID. Its lock serialises all work of one user
 //   BASE/UID/NAME/   the user's (v1: root's)
 //
@@ -10,6 +10,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/caller.h"
@@ -20,25 +21,33 @@ namespace userns::cgroup {
 
 // One hierarchy, open. All directories down to `base` are root's alone (TF-PATH).
 struct Hierarchy {
+  std::string_view controller;  // v1; empty: v2. Static storage
   Fd base;
   std::string node;  // the user's directory in it
   Fd home;           // v1: where this process is now
   std::string path;  // of base
 };
 
-// The v2 hierarchy, at `configured` or where the host keeps it (CG-BASE).
-Result<Hierarchy> open_v2(const std::string& configured, Uid uid);
-// Those of v1 that `controllers` name; all of them must be there (CG-CONTROLLER).
-Result<Hierarchy> open_v1(std::string_view controller, Uid uid);
-// Whether systemd runs and no unit on the way to `path` has Delegate=yes: then only systemd may write there.
-bool is_systemds_own(const std::string& path);
+// Those of v1 that limits can be in. Where a host has no v2 the first that it has is the ledger.
+inline constexpr std::string_view kV1Controllers[] = {"pids", "memory", "cpu", "cpuset", "blkio", "hugetlb"};
 
-// Makes node and container in all hierarchies (the first is v2), one for each part of the grant, sets the limits, hands
-// the container over and moves this process there. Unmade where it fails. CG-LIMIT, CG-COUNT, CG-BUSY.
+// The hierarchy in which containers are counted: v2, at its configured base or where the host keeps it (CG-BASE); v1 on
+// a host without v2.
+Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid);
+// The v1 hierarchy of a controller, a name of static storage (CG-CONTROLLER), at its configured base or where this
+// process is.
+Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, Uid uid);
+// Whether systemd runs and no unit on the way to the base has Delegate=yes: then only systemd may write there.
+bool is_systemds_own(const Hierarchy& v2, const CgroupConf& conf);
+
+// Makes node and container in all hierarchies (the first is the ledger), one for each part of the grant, sets the
+// limits, hands the container over and moves this process there. Unmade where it fails. CG-LIMIT, CG-COUNT, CG-BUSY.
 Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all);
+// Takes back what an older policy may have limited in the user's node of this hierarchy, where he has one.
+void take_back(const Hierarchy& where, const CgroupPart& part);
 // Removes an empty container: CG-GONE, CG-BUSY.
 Result<void> release(const ContainerName& name, std::span<const Hierarchy> all);
 // One line per container, or one line of JSON.
-Result<std::string> list(const Hierarchy& v2, bool json);
+Result<std::string> list(const Hierarchy& ledger, bool json);
 
 }  // namespace userns::cgroup

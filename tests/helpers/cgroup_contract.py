@@ -10,8 +10,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups, V1, below, pids_in, read, write  # noqa: E402
-from harness import (CAP, SYSCALL, case, cases, main, open_fds, prctl, skip, spawn, status_of, trace,  # noqa: E402
-                     wait_for)
+from harness import (CAP, SYSCALL, case, cases, main, mount, open_fds, prctl, skip, spawn,  # noqa: E402
+                     status_of, trace, umount, wait_for)
 
 cgroups = Cgroups.become_tenant()
 SLEEP = ['/bin/sleep', '60']
@@ -220,6 +220,140 @@ def _(root):
     refused(enter(root, 'web', ['/bin/true']), 'CG-CONTROLLER', 'memory.high')
 
 
+@case('v1: a limit that was taken out of the line is taken back at the next enter')
+def _(root):
+    needs('memory', 'pids', 'cpu', 'cpuset')
+    setup(root, V1_LIMITS)
+    running(root, 'web')
+    place = {c: f'{cgroups.v1[c]}/userns-{root.alice.uid}' for c in ('memory', 'pids', 'cpu', 'cpuset')}
+    unlimited = read(cgroups.v1['memory'] + '/memory.limit_in_bytes')
+    assert read(place['memory'] + '/memory.limit_in_bytes') == str(64 << 20)
+    # One hierarchy stays in use, one keeps another of its limits, two have none any more.
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice pids.max=30 cpu.weight=300\n')
+    assert enter(root, 'web', ['/bin/true']).code == 0
+    assert read(place['memory'] + '/memory.limit_in_bytes') == unlimited
+    assert read(place['pids'] + '/pids.max') == '30'
+    assert read(place['cpu'] + '/cpu.cfs_quota_us') == '-1' and read(place['cpu'] + '/cpu.shares') == '3072'
+    assert read(place['cpuset'] + '/cpuset.cpus') == read(cgroups.v1['cpuset'] + '/cpuset.cpus')
+
+
+@case('v1: a device that the line names no more is not limited any more')
+def _(root):
+    needs('blkio')
+    devices = [f"{words[0]}:{words[1]}" for words in map(str.split, read('/proc/partitions').splitlines()[2:])]
+    if not devices or not os.path.exists(cgroups.v1['blkio'] + '/blkio.throttle.read_bps_device'):
+        skip('no block device, or no throttling, to try here')
+    setup(root, f'alice io.max={devices[0]},rbps=500M,wiops=9000')
+    running(root, 'web')
+    place = f"{cgroups.v1['blkio']}/userns-{root.alice.uid}"
+    assert read(place + '/blkio.throttle.read_bps_device') == f'{devices[0]} {500 << 20}'
+    assert read(place + '/blkio.throttle.write_iops_device') == f'{devices[0]} 9000'
+    for line, left in ((f'alice io.max={devices[0]},rbps=500M', f'{devices[0]} {500 << 20}'), ('alice containers=1', '')):
+        root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n{line}\n')
+        assert enter(root, 'web', ['/bin/true']).code == 0
+        assert read(place + '/blkio.throttle.read_bps_device') == left
+        assert read(place + '/blkio.throttle.write_iops_device') == ''
+
+
+@case('v2: a page size that the line names no more is not limited any more')
+def _(root):
+    if cgroups.why_not or 'hugetlb' not in read(cgroups.v2 + '/cgroup.controllers'):
+        skip(cgroups.why_not or 'no v2 controller to try here')
+    setup(root, 'alice hugetlb.2MB.max=4M')
+    running(root, 'web')
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers=1\n')
+    assert enter(root, 'web', ['/bin/true']).code == 0
+    assert read(f'{node(root.alice)}/hugetlb.2MB.max') == 'max'
+
+
+@case('v1: base.v1 is where the nodes are, wherever the caller is (CG-BASE, TF-PATH)')
+def _(root):
+    needs('pids', 'memory', 'cpu')
+    setup(root, 'alice pids.max=20')
+    limits = {'pids': 'pids.max=20', 'memory': 'memory.max=64M', 'cpu': 'cpu.max=50%'}
+    # The test may be in different cgroups of two hierarchies; base.v1 is one path for all that limits are in.
+    inner = cgroups.v1['memory'].removeprefix('/sys/fs/cgroup/memory')
+    top = {c: f'{cgroups.v1[c]}/users' for c in limits if cgroups.v1[c] == f'/sys/fs/cgroup/{c}{inner}'}
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nbase.v1 = {inner}/users\n'
+               f"alice {' '.join(limits[c] for c in top)}\n")
+    refused(enter(root, 'web', ['/bin/true']), 'CG-BASE', '/users')
+    for path in top.values():
+        os.mkdir(path)
+    child = running(root, 'web')
+    for path in top.values():
+        assert child.pid in pids_in(f'{path}/userns-{root.alice.uid}/web'), path
+    os.chown(top['memory'], root.alice.uid, -1)
+    assert '[TF-PATH]' in enter(root, 'web', ['/bin/true']).err
+
+
+class WithoutV2:
+    """The host as if it had no cgroup v2, in the private mount namespace of the test."""
+
+    def __enter__(self):
+        if cgroups.top == '/sys/fs/cgroup':
+            skip('v2 alone is mounted here')
+        mount('none', cgroups.top, 'tmpfs', 0, 'mode=755')
+
+    def __exit__(self, *_):
+        umount(cgroups.top)
+
+
+def v1_alone(root, lines):
+    setup(root, 'alice containers=1')
+    root.write('/etc/userns/cgroup.conf', lines + '\n')
+
+
+@case('without v2: limits hold, containers are listed, counted and released in a v1 hierarchy')
+def _(root):
+    needs('pids', 'memory')
+    v1_alone(root, 'alice pids.max=20 memory.max=64M containers=2')
+    place = {c: f'{cgroups.v1[c]}/userns-{root.alice.uid}' for c in ('pids', 'memory')}
+    with WithoutV2():
+        started = []
+        for name in ('one', 'two'):
+            started.append(spawn([root.program('userns-cgroup'), 'enter', name, '--', *SLEEP], root.alice))
+            wait_for(lambda: os.path.isdir(f"{place['pids']}/{name}") and pids_in(f"{place['pids']}/{name}"), name)
+        assert started[0].pid in pids_in(place['memory'] + '/one')
+        assert read(place['pids'] + '/pids.max') == '20'
+        assert read(place['memory'] + '/memory.limit_in_bytes') == str(64 << 20)
+        for path in [p for top in place.values() for p in below(top)]:
+            assert os.stat(path).st_uid == 0 and os.stat(path + '/cgroup.procs').st_uid == 0, path
+        full = enter(root, 'three', ['/bin/true'])
+        assert full.code == 125 and '[CG-COUNT]' in full.err, full
+        listed = json.loads(helper(root, 'list', '--json').out)
+        assert [(c['name'], c['populated']) for c in listed] == [('one', True), ('two', True)], listed
+        assert listed[0]['path'] == place['pids'] + '/one'
+        busy = helper(root, 'release', 'one')
+        assert busy.code == 125 and '[CG-BUSY]' in busy.err, busy
+        for child in started:
+            child.kill()
+            child.wait()
+        assert enter(root, 'three', ['/bin/true']).code == 0, 'empty ones are swept'
+        assert helper(root, 'release', 'three').code == 0
+        assert '[CG-GONE]' in helper(root, 'release', 'one').err
+    assert cgroups.left() == [], cgroups.left()
+
+
+@case('v1: what is swept is swept in every hierarchy, so that no name leaves a directory behind')
+def _(root):
+    needs('memory')
+    setup(root, 'alice memory.max=64M containers=2')
+    for number in range(12):
+        assert enter(root, f'n{number}', ['/bin/true']).code == 0
+    assert len(below(f"{cgroups.v1['memory']}/userns-{root.alice.uid}")) <= 3, cgroups.left()
+
+
+@case('without v2: a limit that v1 has not is a refusal (CG-CONTROLLER), so is a base (CG-BASE); nothing is left')
+def _(root):
+    needs('pids', 'memory')
+    for lines, rule in (('alice memory.high=64M', 'CG-CONTROLLER'), ('alice descendants=5', 'CG-CONTROLLER'),
+                        (f'base = {cgroups.top}\nalice pids.max=5', 'CG-BASE')):
+        v1_alone(root, lines)
+        with WithoutV2():
+            done = enter(root, 'web', ['/bin/true'])
+        refused(done, rule)
+
+
 # --- who may --------------------------------------------------------------------------------
 
 @cases([
@@ -336,6 +470,22 @@ def _(root):
         os.setxattr(cgroups.v2, 'user.delegate', b'0')
         assert '[CG-WRITER]' in enter(root, 'web', ['/bin/true']).err
         os.removexattr(cgroups.v2, 'user.delegate')
+    finally:
+        os.rmdir('/run/systemd/system')
+
+
+@case('where systemd is older than 251, root can say that the base is in a delegated unit (CG-WRITER)')
+def _(root):
+    setup(root, 'alice containers=3')
+    root.overlay('/run')
+    os.makedirs('/run/systemd/system')
+    unit = cgroups.v2 + '/mine.service'
+    os.mkdir(unit)
+    try:
+        for base, granted in ((unit, False), (unit + ' delegated', True), (cgroups.v2 + ' delegated', False)):
+            root.write('/etc/userns/cgroup.conf', f'base = {base}\nalice containers=3\n')
+            done = enter(root, 'web', ['/bin/true'])
+            assert done.code == (0 if granted else 125) and granted == ('[CG-WRITER]' not in done.err), done
     finally:
         os.rmdir('/run/systemd/system')
 

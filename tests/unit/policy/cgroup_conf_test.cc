@@ -31,7 +31,7 @@ TEST(CgroupConf, TakesEachKeyInTheSpellingsOfItsForm) {
       {"cpu.max=max", "cpu.max", "max 100000"},
       {"cpu.weight=10000", "cpu.weight", "10000"},
       {"io.weight=1", "io.weight", "1"},
-      {"io.max=8:0,rbps=10M,wiops=max", "io.max", "8:0 rbps=10485760 wiops=max"},
+      {"io.max=8:0,rbps=10M,wiops=max", "io.max", "8:0 rbps=10485760 wbps=max riops=max wiops=max"},
       {"cpuset.cpus=0-3,5", "cpuset.cpus", "0-3,5"},
       {"descendants=7", "cgroup.max.descendants", "7"},
       {"depth=64", "cgroup.max.depth", "64"},
@@ -126,6 +126,12 @@ TEST(CgroupConf, SaysWhereALineIsWrong) {
       {"base = /a/..", "f:1:8: ", "CC-BASE"},
       {"base = /a b", "f:1:8: ", "CC-BASE"},
       {"base = /a\nbase = /a", "f:2:8: ", "CC-BASE"},
+      {"base = /a delegate", "f:1:8: ", "CC-BASE"},
+      {"base = /a delegated b", "f:1:8: ", "CC-BASE"},
+      {"base.v1 = /a delegated", "f:1:11: ", "CC-BASE"},
+      {"base.v1 = a", "f:1:11: ", "CC-BASE"},
+      {"base.v1 = /..", "f:1:11: ", "CC-BASE"},
+      {"base.v1 = /a\nbase.v1 = /b", "f:2:11: ", "CC-BASE"},
   };
   for (const auto& [text, where, rule] : bad) {
     const auto conf = parse_cgroup_conf(text, "f");
@@ -144,6 +150,15 @@ TEST(CgroupConf, TakesCommentsBlanksAndALastLineWithoutNewline) {
   EXPECT_EQ(conf->lines[0].who, "alice");
   EXPECT_EQ(conf->lines[0].number, 5U);
   EXPECT_EQ(conf->lines[1].number, 6U);
+}
+
+TEST(CgroupConf, TakesABaseForV1AndRootsWordThatTheBaseIsDelegated) {
+  const auto conf = parse_cgroup_conf("base.v1 = /users\nbase = /x.service\tdelegated # by root\n", "f");
+  ASSERT_TRUE(conf) << conf.error().text;
+  EXPECT_EQ(conf->base, "/x.service");
+  EXPECT_EQ(conf->v1_base, "/users");
+  EXPECT_TRUE(conf->delegated);
+  EXPECT_FALSE(parse_cgroup_conf("base = /x.service", "f")->delegated);
 }
 
 TEST(CgroupConf, TakesAUserWhoIsCalledBase) {

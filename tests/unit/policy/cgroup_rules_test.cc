@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -139,6 +140,8 @@ TEST(Decide, TranslatesForV1WhatV2Lacks) {
                 {"blkio",
                  {{"blkio.bfq.weight", "10"},
                   {"blkio.throttle.read_bps_device", "8:0 10485760"},
+                  {"blkio.throttle.write_bps_device", "8:0 0"},
+                  {"blkio.throttle.read_iops_device", "8:0 0"},
                   {"blkio.throttle.write_iops_device", "8:0 0"}}},
                 {"cpuset", {{"cpuset.cpus", "0-1"}}}}));
   const auto unlimited = decide_on("memory.max=max cpu.max=max hugetlb.1GB.max=max", "");
@@ -147,6 +150,81 @@ TEST(Decide, TranslatesForV1WhatV2Lacks) {
                                       {"memory", {{"memory.limit_in_bytes", "-1"}}},
                                       {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "-1"}}},
                                       {"hugetlb", {{"hugetlb.1GB.limit_in_bytes", "-1"}}}}));
+}
+
+TEST(Decide, TakesBackInV1WhatTheLineDoesNotSet) {
+  const auto grant = decide_on("pids.max=4", "hugetlb");
+  ASSERT_TRUE(grant);
+  EXPECT_EQ(v1_parts(*grant),
+            (std::map<std::string, std::map<std::string, std::string>>{{"pids", {{"pids.max", "4"}}}}));
+  std::map<std::string, std::map<std::string, std::string>> idle;
+  for (const auto& part : grant->idle()) {
+    auto& files = idle[std::string(part.controller)];
+    for (const auto& write : part.writes) {
+      EXPECT_FALSE(write.required);
+      files[write.file] = write.text;
+    }
+  }
+  EXPECT_EQ(idle, (std::map<std::string, std::map<std::string, std::string>>{
+                      {"memory", {{"memory.limit_in_bytes", "-1"}}},
+                      {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "-1"}, {"cpu.shares", "1024"}}},
+                      {"blkio", {{"blkio.bfq.weight", "100"}}},
+                      {"cpuset", {}}}));
+  // A v1 hierarchy that one limit keeps in use has its others taken back in place.
+  const auto cpu = decide_on("cpu.weight=200", "");
+  ASSERT_TRUE(cpu);
+  const auto& writes = cpu->parts()[1].writes;
+  EXPECT_TRUE(std::ranges::any_of(
+      writes, [](const CgroupWrite& w) { return w.file == "cpu.cfs_quota_us" && w.text == "-1" && !w.required; }));
+}
+
+TEST(Decide, DoesWithoutV2WhereTheLedgerIsAV1Hierarchy) {
+  const auto decide_v1 = [](const std::string& settings) {
+    const auto conf = conf_of("alice " + settings);
+    return decide({.caller = Uid{1000}, .line = conf.lines.data(), .conf_path = "f", .base = "/b", .ledger = "pids"},
+                  *ContainerName::parse("web"));
+  };
+  const auto grant = decide_v1("pids.max=4 memory.max=1G containers=2");
+  ASSERT_TRUE(grant) << grant.error().text;
+  EXPECT_EQ(grant->parts()[0].controller, "pids");
+  EXPECT_EQ(required(grant->parts()[0]), (std::map<std::string, std::string>{{"pids.max", "4"}}));
+  EXPECT_EQ(v1_parts(*grant).size(), 1U);
+  EXPECT_TRUE(grant->enable().empty());
+  EXPECT_EQ(grant->containers(), 2U);
+  const auto ledger_alone = decide_v1("memory.max=1G");
+  ASSERT_TRUE(ledger_alone);
+  EXPECT_EQ(ledger_alone->parts()[0].controller, "pids") << "the ledger is there without a limit, too";
+  for (const std::string bad : {"descendants=4", "depth=2", "memory.high=1G"}) {
+    const auto refused = decide_v1(bad);
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_EQ(refused.error().rule, "CG-CONTROLLER") << bad;
+  }
+}
+
+TEST(TakenBack, IsWhatAFileShowsAndThePartDoesNotSet) {
+  const auto shown = [](const CgroupPart& part, std::string_view file, std::string_view text) {
+    std::string all;
+    for (const auto& write : taken_back(part, file, text)) {
+      EXPECT_TRUE(write.file == file && !write.required);
+      all += write.text + ";";
+    }
+    return all;
+  };
+  const CgroupPart v2{"",
+                      {{"io.max", "8:0 rbps=1 wbps=max riops=max wiops=max", true}, {"hugetlb.2MB.max", "4", true}}};
+  constexpr std::string_view kIo = "8:0 rbps=1 wbps=max\n8:01 rbps=1 wbps=max\n254:0 rbps=max wbps=7\n";
+  EXPECT_EQ(shown(v2, "io.max", kIo),
+            "8:01 rbps=max wbps=max riops=max wiops=max;254:0 rbps=max wbps=max riops=max wiops=max;");
+  EXPECT_EQ(shown(v2, "io.max", ""), "");
+  EXPECT_EQ(shown(v2, "hugetlb.2MB.max", ""), "");
+  EXPECT_EQ(shown(v2, "hugetlb.1GB.max", ""), "max;");
+  EXPECT_EQ(shown(v2, "hugetlb.1GB.rsvd.max", ""), "");
+  EXPECT_EQ(shown(v2, "hugetlb.1GB.events", ""), "");
+  EXPECT_EQ(shown(v2, "memory.max", "4"), "");
+  const CgroupPart v1{"blkio", {{"blkio.throttle.read_bps_device", "8:0 1", true}}};
+  EXPECT_EQ(shown(v1, "blkio.throttle.read_bps_device", "8:0 1\n254:0 5\n"), "254:0 0;");
+  EXPECT_EQ(shown(v1, "blkio.throttle.write_bps_device", "8:0 1\n"), "8:0 0;");
+  EXPECT_EQ(shown({"hugetlb", {}}, "hugetlb.2MB.limit_in_bytes", "9"), "-1;");
 }
 
 TEST(Decide, RefusesALimitThatNeitherV2NorV1Has) {
