@@ -65,6 +65,19 @@ std::string without_namespace_root(std::string_view capability) {
   return value.append(capability.substr(4, XATTR_CAPS_SZ_2 - 4));
 }
 
+std::uint32_t namespace_root(std::string_view capability) {
+  return capability.size() == XATTR_CAPS_SZ_3 ? number_at(capability, XATTR_CAPS_SZ_2, 4) : 0;
+}
+
+std::string with_namespace_root(std::string_view capability, std::uint32_t root) {
+  if (capability.size() != XATTR_CAPS_SZ_2 && capability.size() != XATTR_CAPS_SZ_3) return std::string(capability);
+  std::string value;
+  put_number(value, (number_at(capability, 0, 4) & ~VFS_CAP_REVISION_MASK) | VFS_CAP_REVISION_3, 4);
+  value.append(capability.substr(4, XATTR_CAPS_SZ_2 - 4));
+  put_number(value, root, 4);
+  return value;
+}
+
 std::string acl_value(std::vector<AclEntry> entries) {
   std::ranges::sort(entries, {}, [](const AclEntry& entry) { return std::tuple(entry.tag, entry.id); });
   std::string value;

@@ -29,6 +29,10 @@ bool is_taken(std::string_view name);
 // then the kernel takes it for one of the root who sets it. Any other value unchanged.
 std::string without_namespace_root(std::string_view capability);
 
+// The number of the namespace root in such a capability; 0 where there is none.
+std::uint32_t namespace_root(std::string_view capability);
+std::string with_namespace_root(std::string_view capability, std::uint32_t root);
+
 struct AclEntry {
   std::uint16_t tag = 0;  // ACL_USER_OBJ .. ACL_OTHER of acl(5)
   std::uint16_t permissions = 0;

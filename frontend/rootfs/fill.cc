@@ -2,19 +2,24 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "frontend/rootfs/blobs.h"
+#include "frontend/rootfs/copy.h"
 #include "frontend/rootfs/image.h"
+#include "frontend/rootfs/template_busybox.h"
 #include "frontend/start/in_map.h"
+#include "frontend/start/mount_api.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -73,14 +78,16 @@ Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Ac
   return to_text(Filled{.counts = unpacker.counts(), .image = std::move(*image)});
 }
 
+std::function<void(std::string_view)> hear(const FillHow& how) {
+  return [&how](std::string_view text) {
+    if (how.on_progress) how.on_progress(to_counts(text));
+  };
+}
+
 Result<Filled> fill(const ChosenIds& ids, const Fd& target, const FillHow& how, const Act& act,
                     const std::function<Result<Fd>(const std::string&)>& opener = {}) {
   if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
-  const InMap in{.on_progress =
-                     [&](std::string_view text) {
-                       if (how.on_progress) how.on_progress(to_counts(text));
-                     },
-                 .on_open = opener};
+  const InMap in{.on_progress = hear(how), .on_open = opener, .mount_namespace = false, .prepare = {}};
   const auto done = in_map(ids, [&](const Outside& outside) { return unpack_inside(target, how, act, outside); }, in);
   if (!done) return std::unexpected(done.error());
   return to_filled(*done);
@@ -105,6 +112,57 @@ Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd
       opener);
 }
 
+// A mount belongs to the namespace that it was opened in, so what is to be a layer is opened again here.
+Result<Fd> again_here(const Fd& directory) {
+  std::array<char, PATH_MAX> path{};
+  if (::readlink(cat("/proc/self/fd/", directory.get()).c_str(), path.data(), path.size() - 1) < 0)
+    return fail_errno("cannot find the layers of the snapshot");
+  auto tree = clone_tree(AT_FDCWD, path.data());
+  struct stat was{};
+  struct stat is{};
+  if (!tree) return tree;
+  if (::fstat(directory.get(), &was) != 0 || ::fstat(tree->get(), &is) != 0 || was.st_ino != is.st_ino ||
+      was.st_dev != is.st_dev)
+    return fail({}, cat(userns::quoted(path.data()), " was moved meanwhile: try again"));
+  return tree;
+}
+
+Result<std::vector<Fd>> layers_here(std::span<const Fd> layers) {
+  std::vector<Fd> here;
+  for (const auto& layer : layers) {
+    auto tree = again_here(layer);
+    if (!tree) return std::unexpected(tree.error());
+    here.push_back(std::move(*tree));
+  }
+  return here;
+}
+
+// The tree to copy: of a snapshot, an overlay that nobody can write to.
+Result<Fd> merged(std::span<const Fd> layers) {
+  if (layers.size() == 1) return open_at(layers.front().get(), ".", O_RDONLY | O_DIRECTORY);
+  std::string lower;
+  for (const auto& layer : layers) {
+    // Kernels before 6.13 take layers only from mounts that are attached.
+    if (auto put = attach_at(layer, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
+    lower += cat(lower.empty() ? "" : ":", "/proc/self/fd/", layer.get());
+  }
+  const auto tree = new_filesystem("overlay", cat("lowerdir=", lower, ",userxattr"), MOUNT_ATTR_RDONLY);
+  if (!tree) return fail({}, "cannot put the layers of the snapshot together", tree.error().code);
+  return open_at(tree->get(), ".", O_RDONLY | O_DIRECTORY);
+}
+
+Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, const BothIds& both, const FillHow& how,
+                                const Outside& outside) {
+  const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
+  const auto source = top ? merged(from) : std::unexpected(top.error());
+  if (!source) return std::unexpected(source.error());
+  auto limits = default_limits(*top);
+  if (how.max_bytes) limits.bytes = *how.max_bytes;
+  Copier copier(*source, *top, both, limits, [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
+  if (auto copied = copier.copy(); !copied) return std::unexpected(copied.error());
+  return to_text(Filled{.counts = copier.counts(), .image = {}});
+}
+
 Result<Fd> open_archive(const std::string& path) {
   if (path == "-") {
     Fd input(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
@@ -125,6 +183,57 @@ Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& t
                 if (auto added = unpacker.add(source, false); !added) return std::unexpected(added.error());
                 return ImageConfig{};
               });
+}
+
+Result<Filled> fill_from_busybox(const ChosenIds& ids, const Fd& target) {
+  const auto busybox = find_busybox();
+  if (!busybox) return std::unexpected(busybox.error());
+  if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
+  const auto done = in_map(ids, [&](const Outside&) -> Result<std::string> {
+    const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
+    const auto made = top ? make_busybox_tree(*top, *busybox) : std::unexpected(top.error());
+    if (!made) return std::unexpected(made.error());
+    return to_text(Filled{.counts = {.entries = *made}, .image = {}});
+  });
+  if (!done) return std::unexpected(done.error());
+  return to_filled(*done);
+}
+
+Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const DebianWish& wish, const FillHow& how) {
+  auto mmdebstrap = Mmdebstrap::start(wish);
+  if (!mmdebstrap) return std::unexpected(mmdebstrap.error());
+  if (auto begun = mmdebstrap->await_tar(how.on_stage); !begun) return std::unexpected(begun.error());
+  auto filled = fill_from_tar(ids, target, mmdebstrap->tar(), how);
+  if (!filled && filled.error().code == EINTR) return filled;
+  // A tar that ends too early is mmdebstrap's failure, and it says why.
+  if (auto done = mmdebstrap->finish(); !done && (filled || filled.error().code == 0))
+    return std::unexpected(done.error());
+  return filled;
+}
+
+Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
+                              std::span<const Fd> from, const FillHow& how) {
+  const auto both = both_ids(from_ids, ids);
+  if (!both) return std::unexpected(both.error());
+  if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
+  const bool several = from.size() > 1;
+  std::vector<Fd> here;
+  InMap in{.on_progress = hear(how), .on_open = {}, .mount_namespace = several, .prepare = {}};
+  if (several)
+    in.prepare = [&]() -> Result<void> {
+      auto layers = layers_here(from);
+      if (!layers) return std::unexpected(layers.error());
+      here = std::move(*layers);
+      return {};
+    };
+  const auto done = in_map(
+      both->ids,
+      [&](const Outside& outside) {
+        return copy_inside(target, several ? std::span<const Fd>(here) : from, *both, how, outside);
+      },
+      in);
+  if (!done) return std::unexpected(done.error());
+  return to_filled(*done);
 }
 
 Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const std::string& path, const FillHow& how) {

@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "common/fd.h"
 #include "frontend/rootfs/image_config.h"
+#include "frontend/rootfs/template_debian.h"
 #include "frontend/rootfs/unpack.h"
 #include "frontend/start/choose_ids.h"
 #include "policy/error.h"
@@ -21,6 +23,7 @@ namespace userns::frontend {
 struct FillHow {
   std::optional<std::uint64_t> max_bytes;  // --max-size; none: half of what is free (default_limits())
   std::function<void(const UnpackCounts&)> on_progress;
+  std::function<void(std::string_view)> on_stage;  // what a template does before there is anything to unpack
 };
 struct Filled {
   UnpackCounts counts;
@@ -33,5 +36,16 @@ Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const s
 
 // A tar of a root file system from an open file or pipe: never taken for an image.
 Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& tar, const FillHow& how);
+
+// The busybox template (template_busybox.h).
+Result<Filled> fill_from_busybox(const ChosenIds& ids, const Fd& target);
+
+// The debian template (template_debian.h). Takes a minute or so.
+Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const DebianWish& wish, const FillHow& how);
+
+// A copy of the tree of another container, whose ids are `from_ids`. Of a snapshot, `from` are its layers: the
+// changes first, then what they are on (frontend/start/overlay.h).
+Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
+                              std::span<const Fd> from, const FillHow& how);
 
 }  // namespace userns::frontend

@@ -30,7 +30,7 @@ bool may_be_of_image(const Names& names) {
   const auto first = names.front();
   for (const std::string_view known : {"blobs", "oci-layout", "index.json", "manifest.json", "repositories"})
     if (first == known) return true;
-  return first.size() >= 64 && is_hex(first.substr(0, 64));
+  return first.starts_with("sha256:") || (first.size() >= 64 && is_hex(first.substr(0, 64)));
 }
 
 struct Looks {

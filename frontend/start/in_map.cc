@@ -44,11 +44,12 @@ Result<void> become_root(pid_t starter) {
 }
 
 Result<std::string> do_work(const Work& work, const InMap& how, const Channel& channel, pid_t starter) {
+  auto prepared = how.mount_namespace ? make_all_private() : Result<void>{};
+  if (prepared && how.prepare) prepared = how.prepare();
   const auto message = channel.receive();
   if (!message || !*message || (*message)->kind != Kind::kGo) ::_exit(1);
   if (auto become = become_root(starter); !become) return std::unexpected(become.error());
-  if (how.mount_namespace)
-    if (auto apart = make_all_private(); !apart) return std::unexpected(apart.error());
+  if (!prepared) return std::unexpected(prepared.error());
   try {
     return work(Outside(channel));
   } catch (const std::exception& error) {

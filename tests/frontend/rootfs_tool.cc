@@ -1,6 +1,7 @@
 // The functions of frontend/rootfs on a command line, for the tests: each as a user with subordinate ids calls it.
 //
-//   rootfs_tool [--max-size N] FIRST:COUNT archive FILE DIR | remove PARENT NAME
+//   rootfs_tool [--max-size N] FIRST:COUNT archive FILE DIR | remove PARENT NAME | copy FIRST:COUNT,LAYER... DIR |
+//     busybox - DIR | debian SUITE DIR
 //
 // Prints what was counted, or the error as userns-run does, with status 125.
 #include <fcntl.h>
@@ -47,6 +48,17 @@ int say(const Result<Filled>& filled) {
   return print(text);
 }
 
+Result<Filled> copy(const ChosenIds& ids, const Fd& directory, std::string_view text, const FillHow& how) {
+  const auto from_ids = ids_of(take_until(text, ','));
+  std::vector<Fd> layers;
+  while (!text.empty()) {
+    auto layer = open_at(AT_FDCWD, std::string(take_until(text, ',')).c_str(), O_PATH | O_DIRECTORY);
+    if (!layer) return std::unexpected(layer.error());
+    layers.push_back(std::move(*layer));
+  }
+  return fill_from_copy(ids, directory, from_ids, layers, how);
+}
+
 int say(const Result<void>& done) { return done ? 0 : own_failure(done.error()); }
 
 }  // namespace
@@ -63,6 +75,10 @@ int main(int argc, char** argv) {
   const auto directory = open_at(AT_FDCWD, words[words[1] == "remove" ? 2 : 3].c_str(), O_PATH | O_DIRECTORY);
   if (!directory) return own_failure(directory.error());
   if (words[1] == "archive") return say(fill_from_archive(ids, *directory, words[2], how));
+  if (words[1] == "copy") return say(copy(ids, *directory, words[2], how));
+  if (words[1] == "busybox") return say(fill_from_busybox(ids, *directory));
+  how.on_stage = [](std::string_view text) { (void)print(cat("stage=", text, "\n")); };
+  if (words[1] == "debian") return say(fill_from_debian(ids, *directory, {.suite = words[2], .packages = {}}, how));
   if (words[1] == "remove") return say(remove_tree(ids, *directory, words[3]));
   return 2;
 }

@@ -5,12 +5,13 @@ import io
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import tarfile
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, well  # noqa: E402,F401
-from harness import spawn  # noqa: E402
+from harness import skip, spawn  # noqa: E402
 
 IDS = f'{FIRST}:65536'
 
@@ -104,6 +105,55 @@ def same(ours, theirs):
         if ours.get(name) != theirs.get(name):
             wrong.append(f'{name}: ours {ours.get(name)}, theirs {theirs.get(name)}')
     assert not wrong, f'{len(wrong)} of {len(theirs)} differ:\n' + '\n'.join(wrong[:10])
+
+
+def rich_tree(top):
+    """A tree with everything that a root file system has, made by root."""
+    if not shutil.which('setfacl'):
+        skip('setfacl is not installed')
+    clean(top)
+    for name in ('etc', 'usr/bin', 'usr/lib/deep/er/still', 'var/mail', 'tmp', 'home/u', 'empty', 'closed'):
+        os.makedirs(f'{top}/{name}')
+    os.symlink('usr/bin', f'{top}/bin')
+    os.symlink('/etc/absent', f'{top}/etc/dangling')
+    os.symlink('../../../../etc/passwd', f'{top}/usr/lib/up')
+    files = {'etc/passwd': b'root:x:0:0::/root:/bin/sh\n', 'usr/bin/su': b'\x7fELF' * 1000, 'usr/bin/ping': b'p' * 70000,
+             'home/u/mine': b'', 'usr/lib/deep/er/still/here': os.urandom(3 << 20), 'usr/lib/acl': b'acl',
+             'a name with\nnewline and \xff\xfe bytes': b'1', 'ünïcode': b'2', 'n' * 255: b'3', 'usr/lib/' + 'd' * 180: b'4'}
+    for name, data in files.items():
+        with open(os.path.join(os.fsencode(top), name.encode() if name.isascii() or 'ü' in name else name.encode('latin-1')), 'wb') as file:
+            file.write(data)
+    for name, owner, mode in (('usr/bin/su', (0, 0), 0o4755), ('usr/bin/ping', (0, 0), 0o755), ('home/u', (1000, 1000), 0o700),
+                              ('home/u/mine', (1000, 1001), 0o600), ('var/mail', (0, 8), 0o2775), ('tmp', (0, 0), 0o1777),
+                              ('closed', (65534, 65534), 0o000), ('usr/lib/acl', (33, 33), 0o640), ('etc/passwd', (0, 42), 0o6711)):
+        os.chown(f'{top}/{name}', *owner)
+        os.chmod(f'{top}/{name}', mode)
+    os.lchown(f'{top}/etc/dangling', 1000, 1000)
+    os.link(f'{top}/usr/bin/su', f'{top}/usr/bin/sudo')
+    os.link(f'{top}/etc/dangling', f'{top}/etc/dangling2')
+    os.mkfifo(f'{top}/tmp/fifo', 0o640)
+    os.chown(f'{top}/tmp/fifo', 7, 7)
+    os.chmod(f'{top}/tmp/fifo', 0o666)
+    with open(f'{top}/var/sparse', 'wb') as file:
+        file.write(b'begin')
+        file.seek(64 << 20)
+        file.write(b'middle')
+        file.truncate(200 << 20)
+    subprocess.run(['setcap', 'cap_net_raw+ep', f'{top}/usr/bin/ping'], check=True)
+    os.setxattr(f'{top}/usr/lib/acl', 'user.note', b'binary \0 value')
+    subprocess.run(['setfacl', '-m', 'u:1000:rwx,g:33:r,m:rx', f'{top}/usr/lib/acl'], check=True)
+    subprocess.run(['setfacl', '-m', 'd:u:1000:rwx', f'{top}/var/mail'], check=True)
+    for number, (directory, _, names) in enumerate(os.walk(top, topdown=False)):
+        for name in names + ['.']:
+            os.utime(f'{directory}/{name}', ns=(10**18 + number, 10**18 + number * 1000 + 123456789), follow_symlinks=False)
+    return top
+
+
+def tar_of(where, name, *options):
+    options = options or ('--format=posix', '--xattrs', '--xattrs-include=*', '--acls')
+    subprocess.run(['tar', '-C', where, '-cf', name, '--numeric-owner', '--sparse', *options, '.'], check=True)
+    os.chmod(name, 0o644)
+    return name
 
 
 class Archive:

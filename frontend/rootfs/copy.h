@@ -1,0 +1,62 @@
+// Copies a tree from one container's ids to another's.
+//
+// Runs inside (in_map()), in the map of both (shift_ids.h). By directory fds on either side: links are
+// copied, not followed, and what is mounted somewhere in the source is not part of it. Data is shared with
+// the source where the file system can (FICLONE), else copied in the kernel; holes stay holes. What vanishes
+// from the source meanwhile is left out. Devices and sockets are left out and counted.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/fd.h"
+#include "frontend/rootfs/attributes.h"
+#include "frontend/rootfs/shift_ids.h"
+#include "frontend/rootfs/unpack.h"
+#include "policy/error.h"
+
+struct stat;
+
+namespace userns::frontend {
+
+class Copier {
+ public:
+  // All must live as long.
+  Copier(const Fd& from, const Fd& to, const BothIds& ids, UnpackLimits limits,
+         std::function<void(const UnpackCounts&)> on_progress);
+  Result<void> copy();
+  [[nodiscard]] const UnpackCounts& counts() const { return counts_; }
+
+ private:
+  Result<void> copy_below(const Fd& from, const Fd& to, const std::string& path);
+  Result<void> copy_entry(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
+  Result<void> copy_directory(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
+  Result<void> copy_file(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
+  Result<void> copy_link(const Fd& from, const Fd& to, const std::string& name, const struct stat& facts);
+  Result<void> copy_fifo(const Fd& to, const std::string& name, const struct stat& facts);
+  Result<bool> link_to_earlier(const Fd& to, const std::string& name, const std::string& path,
+                               const struct stat& facts);
+  Result<void> copy_data(const Fd& from, const Fd& to, const struct stat& facts);
+  Result<void> copy_range(const Fd& from, const Fd& to, off_t begin, off_t end);
+  Result<void> dress(int from, int to, const struct stat& facts);
+  Result<std::vector<Attribute>> shifted(std::vector<Attribute> attributes) const;
+  Result<std::pair<std::uint32_t, std::uint32_t>> owner_of(const struct stat& facts) const;
+  Result<void> count_entry(std::uint64_t bytes);
+
+  const Fd& from_;
+  const Fd& to_;
+  const BothIds& ids_;
+  UnpackLimits limits_;
+  std::function<void(const UnpackCounts&)> on_progress_;
+  std::chrono::steady_clock::time_point shown_;
+  UnpackCounts counts_;
+  std::string failed_at_;
+  bool may_share_ = true;
+  std::map<std::pair<dev_t, ino_t>, std::string> linked_;  // where the first of several names of a file is
+};
+
+}  // namespace userns::frontend
