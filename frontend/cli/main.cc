@@ -9,6 +9,8 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/run_command.h"
 #include "frontend/cli/verbs/verb.h"
+#include "frontend/container/handover.h"
+#include "frontend/container/starter.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/options.h"
 #include "policy/text.h"
@@ -72,6 +74,7 @@ int main(int argc, char** argv) {
   const bool has_command = dashes != words.end();
   const std::span<const std::string_view> ours(words.begin(), dashes);
   const std::span<const std::string_view> command(has_command ? dashes + 1 : dashes, words.end());
+  if (!ours.empty() && ours.front() == kStarterWord) return be_starter(ours.subspan(1), command);
   if (!ours.empty() && !ours.front().starts_with('-')) {
     const auto verb = std::ranges::find(verbs(), ours.front(), &Verb::name);
     return verb == verbs().end() ? unknown_word(ours.front()) : carry_out(*verb, ours.subspan(1), command, has_command);

@@ -23,6 +23,8 @@ class UserNet {
   // After the maps: the program enters the container's user namespace. Returns when it is ready; nothing to do where
   // the plan has no user networking.
   static Result<UserNet> start(const Plan& plan, pid_t target);
+  // For a process that becomes another program; not valid() where there is nothing.
+  [[nodiscard]] const Fd& life() const { return life_; }
 
  private:
   explicit UserNet(Fd life) : life_(std::move(life)) {}

@@ -49,13 +49,13 @@ Result<void> take_terminal(const Plan& plan, const Channel& channel) {
   if (!slave.valid()) return fail_errno("cannot open the container's terminal");
   if (plan.spec.uid != plan.setup_uid && ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
     return fail_errno("cannot give the container's terminal to its user");
-  take_window_size(*master);
+  if (!plan.kept) take_window_size(*master);
   if (plan.own_root) offer_as_console(*master);
   Message message{.kind = Message::Kind::kTerminal};
   message.fd = std::move(*master);
   if (auto sent = channel.send(message); !sent) return sent;
   if (::ioctl(slave.get(), TIOCSCTTY, 0) != 0) return fail_errno("cannot make the terminal the command's own");
-  const bool errors_too = ::isatty(STDERR_FILENO) == 1;
+  const bool errors_too = plan.kept || ::isatty(STDERR_FILENO) == 1;
   for (int number = 0; number < (errors_too ? 3 : 2); ++number)
     if (::dup2(slave.get(), number) < 0) return fail_errno("cannot set up standard input and output");
   return {};

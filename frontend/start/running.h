@@ -43,8 +43,9 @@ struct Running {
   std::string info;  // the JSON of --info-fd
 };
 
-// From the plan to the exec. A failure leaves nothing behind.
-Step<Running> start(const Plan& plan);
+// From the plan to the exec. A failure leaves nothing behind. Fds 0-2 are open. The container does not outlive this
+// process where spec.die_with_parent says so.
+Step<Running> start(const Plan& plan, Cgroup cgroup);
 
 // What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Only the exec closes the
 // channel without a word of failure.

@@ -158,28 +158,23 @@ Step<void> hear_exec(const FirstProcess& first, Relay& relay) {
   return *last ? Step<void>(std::unexpected(failure_of(std::move(**last)))) : Step<void>{};
 }
 
-// The start, in order. A cgroup is entered first (its helper execs us anew); a network helper runs
-// beside the map helpers (it needs the namespaces to be there).
-Step<Running> start(const Plan& plan) {
-  if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
-  auto cgroup = own(Cgroup::enter(plan));
-  if (!cgroup) return std::unexpected(cgroup.error());
-  if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
+// The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be there).
+Step<Running> start(const Plan& plan, Cgroup cgroup) {
   auto signals = own(Signals::take());
   if (!signals) return std::unexpected(signals.error());
   auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
   if (!relay) return std::unexpected(relay.error());
-  auto container = own(clone_container(plan, *signals, *relay, *cgroup));
+  auto container = own(clone_container(plan, *signals, *relay, cgroup));
   if (!container) return std::unexpected(container.error());
   if (auto looked = let_a_person_look(plan, *container, *signals); !looked) return std::unexpected(looked.error());
   if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
-  if (auto given = own(cgroup->give_to_root_inside(plan)); !given) return std::unexpected(given.error());
+  if (auto given = own(cgroup.give_to_root_inside(plan)); !given) return std::unexpected(given.error());
   auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
   auto info = look_for_info(plan, *container);
   if (!info) return std::unexpected(info.error());
   if (auto started = go(*container, *relay); !started) return std::unexpected(started.error());
-  return Running{.cgroup = std::move(*cgroup),
+  return Running{.cgroup = std::move(cgroup),
                  .signals = std::move(*signals),
                  .relay = std::move(*relay),
                  .first = std::move(*container),
@@ -189,8 +184,13 @@ Step<Running> start(const Plan& plan) {
 
 namespace {
 
+// A cgroup is entered first: its helper execs us anew.
 Step<int> start_and_watch(const Plan& plan) {
-  auto running = start(plan);
+  if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
+  auto cgroup = own(Cgroup::enter(plan));
+  if (!cgroup) return std::unexpected(cgroup.error());
+  if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
+  auto running = start(plan, std::move(*cgroup));
   if (!running) return std::unexpected(running.error());
   PidFile pid_file;
   if (!plan.spec.pid_file.empty())

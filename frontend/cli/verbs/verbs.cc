@@ -1,18 +1,24 @@
 #include <array>
 
 #include "frontend/cli/verbs/doctor.h"
+#include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/verb.h"
 
 namespace userns::frontend {
 namespace {
 
 // A row each; the functions are in the verb's own file.
-constexpr std::array kVerbs{
+const std::array kVerbs{
     Verb{.name = "doctor",
          .arguments = "[--json]",
          .summary = "Says what containers need on this host, what is missing, and what to do about it",
          .options = kDoctorOptions,
          .run = run_doctor},
+    kStartVerb,
+    kStopVerb,
+    kRestartVerb,
+    kKillVerb,
+    kWaitVerb,
 };
 
 }  // namespace

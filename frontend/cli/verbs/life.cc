@@ -1,0 +1,265 @@
+#include "frontend/cli/verbs/life.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string>
+
+#include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/select.h"
+#include "frontend/container/background.h"
+#include "frontend/container/connection.h"
+#include "frontend/container/console.h"
+#include "frontend/container/state.h"
+#include "frontend/spec/nearest.h"
+#include "frontend/spec/values.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::chrono::milliseconds kStopTimeout{10000};
+
+// --- start --------------------------------------------------------------------------------------
+
+Result<std::uint64_t> parse_log_size(std::string_view text) {
+  constexpr std::uint64_t kLargest = std::uint64_t{1} << 40U;
+  unsigned shift = 0;
+  if (text.ends_with('K')) shift = 10;
+  if (text.ends_with('M')) shift = 20;
+  if (text.ends_with('G')) shift = 30;
+  if (shift != 0) text.remove_suffix(1);
+  const auto number = parse_decimal(text);
+  if (!number || *number > (kLargest >> shift))
+    return fail({}, cat("--log-size is a number of bytes, as 1M; 0 for no log; not ", quoted(text)));
+  return *number << shift;
+}
+
+Result<StartWish> start_wish(const Words& words) {
+  StartWish wish{.options = words.container, .command = words.command, .remove = words.has("rm"), .restart = {}};
+  if (words.has_command && (words.command.empty() || words.command.front().empty()))
+    return fail({}, "no command after --: write one, or leave out the -- to start the container's init");
+  if (const auto text = words.one("restart")) {
+    const auto restart = parse_restart(*text);
+    if (!restart) return std::unexpected(restart.error());
+    wish.restart = *restart;
+  }
+  if (const auto text = words.one("log-size")) {
+    const auto size = parse_log_size(*text);
+    if (!size) return std::unexpected(size.error());
+    wish.log_size = *size;
+  }
+  return wish;
+}
+
+int start_one(const Container& container, const StartWish& wish) {
+  const auto started = start_in_background(container, wish);
+  if (started) return 0;
+  auto error = started.error().error;
+  if (!error.text.contains(container.name())) error.text = cat(container.name(), ": ", error.text);
+  own_failure(error);
+  return started.error().exit_status;
+}
+
+int start_in_foreground(const Container& container, const StartWish& wish) {
+  if (const int status = start_one(container, wish); status != 0) return status;
+  const auto status = attach_console(container, {.escape = {}, .leash = true});
+  return status ? *status : own_failure(status.error());
+}
+
+Result<std::vector<Container>> to_start(const Words& words) {
+  if (!words.has("autostart")) return selected(words);
+  if (!words.names.empty()) return fail({}, "--autostart starts all that have autostart = yes: name no container");
+  const auto store = store_of(words);
+  if (!store) return std::unexpected(store.error());
+  const auto names = store->names();
+  if (!names) return std::unexpected(names.error());
+  std::vector<Container> containers;
+  for (const auto& name : *names) {
+    auto container = store->find(name);
+    const auto config = container ? container->settings() : Result<ContainerConfig>(std::unexpected(container.error()));
+    if (!config) {
+      own_failure(config.error());  // the others are to start
+      continue;
+    }
+    const auto state = read_state(container->dir());
+    if (config->autostart && state && !*state) containers.push_back(std::move(*container));
+  }
+  return containers;
+}
+
+int start_verb(const Words& words) {
+  const auto wish = start_wish(words);
+  if (!wish) return own_failure(wish.error());
+  const auto containers = to_start(words);
+  if (!containers) return own_failure(containers.error());
+  if (containers->empty()) return 0;  // of --autostart
+  if (!words.has("foreground")) return for_each(*containers, [&](const Container& c) { return start_one(c, *wish); });
+  if (containers->size() > 1)
+    return own_failure({.rule = {}, .code = 0, .text = "--foreground: one container at a time"});
+  return start_in_foreground(containers->front(), *wish);
+}
+
+// --- stop, restart, wait ------------------------------------------------------------------------
+
+Result<std::chrono::milliseconds> timeout_of(const Words& words) {
+  const auto text = words.one("timeout");
+  if (!text) return kStopTimeout;
+  auto timeout = parse_timeout(*text);
+  if (!timeout) return fail({}, cat("--timeout: ", timeout.error().text));
+  return timeout;
+}
+
+Result<int> await(const Container& container, const Request& request) {
+  const auto connection = Connection::open(container);
+  if (!connection) return std::unexpected(connection.error());
+  if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
+  return await_end(container, *connection);
+}
+
+// The lock keeps a start from coming in between, and two stops from speaking of each other's.
+int stop_one(const Container& container, std::chrono::milliseconds timeout) {
+  const auto lock = container.lock();
+  if (!lock) return own_failure(lock.error());
+  const auto state = read_state(container.dir());
+  if (!state) return own_failure(state.error());
+  if (!*state) {
+    auto run = lock_run(container.dir());
+    if (run && *run) [[maybe_unused]]
+      const auto clean = clean_up_after_crash(container.dir());
+    return own_failure({.rule = {}, .code = 0, .text = cat(container.name(), " is not running")});
+  }
+  const auto status = await(container, {.kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count()});
+  return status ? 0 : own_failure(status.error());
+}
+
+int stop_verb(const Words& words) {
+  const auto timeout = timeout_of(words);
+  if (!timeout) return own_failure(timeout.error());
+  const auto containers = selected(words);
+  if (!containers) return own_failure(containers.error());
+  return for_each(*containers, [&](const Container& c) { return stop_one(c, *timeout); });
+}
+
+int restart_one(const Container& container, std::chrono::milliseconds timeout) {
+  const auto state = read_state(container.dir());
+  if (!state) return own_failure(state.error());
+  if (*state)
+    if (const int status = stop_one(container, timeout); status != 0) return status;
+  return start_one(container, {});
+}
+
+int restart_verb(const Words& words) {
+  const auto timeout = timeout_of(words);
+  if (!timeout) return own_failure(timeout.error());
+  const auto containers = selected(words);
+  if (!containers) return own_failure(containers.error());
+  return for_each(*containers, [&](const Container& c) { return restart_one(c, *timeout); });
+}
+
+Result<int> wait_for_end(const Container& container) {
+  const auto status = await(container, {.kind = Request::Kind::kWait});
+  if (status) return status;
+  const auto last = read_last_end(container.dir());
+  return last ? Result<int>(last->exit_status) : status;
+}
+
+int wait_verb(const Words& words) {
+  const auto containers = selected(words);
+  if (!containers) return own_failure(containers.error());
+  return for_each(*containers, [&](const Container& container) {
+    const auto status = wait_for_end(container);
+    if (!status) return own_failure(status.error());
+    if (const int put = print(containers->size() > 1 ? cat(container.name(), " ", *status, "\n") : cat(*status, "\n"));
+        put != 0)
+      return put;
+    return *status;
+  });
+}
+
+// --- kill ---------------------------------------------------------------------------------------
+
+// "TERM", "SIGTERM", "15", "RTMIN+3".
+Result<int> parse_signal(std::string_view text) {
+  const auto name = text.starts_with("SIG") ? text.substr(3) : text;
+  if (const auto number = parse_decimal(name)) {
+    if (*number >= 1 && *number <= static_cast<std::uint64_t>(SIGRTMAX)) return static_cast<int>(*number);
+    return fail({}, cat("there is no signal ", quoted(text)));
+  }
+  if (name.starts_with("RTMIN+")) {
+    const auto more = parse_decimal(name.substr(6));
+    if (more && *more <= static_cast<std::uint64_t>(SIGRTMAX - SIGRTMIN)) return SIGRTMIN + static_cast<int>(*more);
+  }
+  for (int number = 1; number < SIGRTMIN; ++number) {
+    const char* const known = ::sigabbrev_np(number);
+    if (known != nullptr && name == known) return number;
+  }
+  return fail({}, cat("there is no signal ", quoted(text), ": give a name, as TERM or RTMIN+3, or a number"));
+}
+
+int kill_one(const Container& container, int number) {
+  const auto init = find_init_process(container);
+  if (!init) return own_failure(init.error());
+  if (::syscall(SYS_pidfd_send_signal, init->pidfd.get(), number, nullptr, 0) == 0) return 0;
+  return own_failure(fail_errno(cat("cannot signal the first process of ", container.name())).error());
+}
+
+int kill_verb(const Words& words) {
+  const auto number = parse_signal(words.one("signal").value_or("KILL"));
+  if (!number) return own_failure(number.error());
+  const auto containers = selected(words);
+  if (!containers) return own_failure(containers.error());
+  return for_each(*containers, [&](const Container& c) { return kill_one(c, *number); });
+}
+
+// --- the table ----------------------------------------------------------------------------------
+
+constexpr VerbOption kTimeout{"timeout", "TIME", "how long a stop may take before all is killed (10s)", false};
+constexpr std::array kStartOptions{
+    VerbOption{"foreground", "", "stay: the console is here, its end is ours", false},
+    VerbOption{"rm", "", "destroy it when it has ended", false},
+    VerbOption{"restart", "WHEN", "no | on-failure[:N] | always, over the config file's", false},
+    VerbOption{"log-size", "SIZE", "of each of the two files of the console's log (1M); 0: none", false},
+    VerbOption{"autostart", "", "all that have autostart = yes and do not run", false},
+    kGroupOption,
+    kPathOption};
+constexpr std::array kStopOptions{kTimeout, kGroupOption, kPathOption};
+constexpr std::array kKillOptions{VerbOption{"signal", "SIGNAL", "its name or number (KILL)", false}, kGroupOption,
+                                  kPathOption};
+constexpr std::array kWaitOptions{kGroupOption, kPathOption};
+
+}  // namespace
+
+constinit const Verb kStartVerb{.name = "start",
+                                .arguments = "NAME... [OPTIONS] [-- COMMAND [ARG...]]",
+                                .summary = "Starts containers in the background: init, or COMMAND",
+                                .options = kStartOptions,
+                                .takes_container_options = true,
+                                .run = start_verb};
+constinit const Verb kStopVerb{.name = "stop",
+                               .arguments = "NAME... [OPTIONS]",
+                               .summary = "Asks the init of containers to stop, and kills what is left after a while",
+                               .options = kStopOptions,
+                               .run = stop_verb};
+constinit const Verb kRestartVerb{.name = "restart",
+                                  .arguments = "NAME... [OPTIONS]",
+                                  .summary = "Stops containers, where they run, and starts them",
+                                  .options = kStopOptions,
+                                  .run = restart_verb};
+constinit const Verb kKillVerb{.name = "kill",
+                               .arguments = "NAME... [OPTIONS]",
+                               .summary = "Sends a signal to the first process of containers",
+                               .options = kKillOptions,
+                               .run = kill_verb};
+constinit const Verb kWaitVerb{.name = "wait",
+                               .arguments = "NAME... [OPTIONS]",
+                               .summary = "Waits until containers have ended; prints and returns the exit status",
+                               .options = kWaitOptions,
+                               .run = wait_verb};
+
+}  // namespace userns::frontend

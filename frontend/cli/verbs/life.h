@@ -1,0 +1,16 @@
+// The verbs of a container's life: start, stop, restart, kill, wait, freeze, thaw.
+#pragma once
+
+#include <array>
+
+#include "frontend/cli/verbs/verb.h"
+
+namespace userns::frontend {
+
+extern const Verb kStartVerb;
+extern const Verb kStopVerb;
+extern const Verb kRestartVerb;
+extern const Verb kKillVerb;
+extern const Verb kWaitVerb;
+
+}  // namespace userns::frontend

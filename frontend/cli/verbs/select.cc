@@ -1,0 +1,101 @@
+#include "frontend/cli/verbs/select.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "frontend/cli/terminal.h"
+#include "frontend/start/run.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kAtOnce = 16;
+
+// Waits for one of ours. Its exit status.
+int collect_one() {
+  int status = 0;
+  while (::waitpid(-1, &status, 0) < 0)
+    if (errno != EINTR) return kExitOwnFailure;
+  return WIFSIGNALED(status) ? kExitSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+bool has_label(const ContainerConfig& config, const std::vector<std::string_view>& groups) {
+  return std::ranges::any_of(config.groups, [&](const std::string& label) {
+    return std::ranges::find(groups, std::string_view(label)) != groups.end();
+  });
+}
+
+Result<void> add_groups(const Store& store, const std::vector<std::string_view>& groups,
+                        std::vector<Container>& containers) {
+  const auto names = store.names();
+  if (!names) return std::unexpected(names.error());
+  for (const auto& name : *names) {
+    const bool there = std::ranges::any_of(containers, [&](const Container& c) { return c.name() == name; });
+    auto container = store.find(name);
+    if (there || !container) continue;
+    const auto config = container->settings();
+    if (!config) return std::unexpected(config.error());
+    if (has_label(*config, groups)) containers.push_back(std::move(*container));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Store> store_of(const Words& words) { return Store::open(words.one("path")); }
+
+Result<Container> one_container(const Words& words) {
+  if (words.names.empty()) return fail({}, "which container? userns-run list shows them");
+  if (words.names.size() > 1) return fail({}, "one container at a time");
+  const auto store = store_of(words);
+  return store ? store->find(words.names.front()) : std::unexpected(store.error());
+}
+
+Result<std::vector<Container>> selected(const Words& words) {
+  const auto store = store_of(words);
+  if (!store) return std::unexpected(store.error());
+  std::vector<Container> containers;
+  for (const auto& name : words.names) {
+    auto container = store->find(name);
+    if (!container) return std::unexpected(container.error());
+    containers.push_back(std::move(*container));
+  }
+  const auto groups = words.all("group");
+  if (!groups.empty())
+    if (auto added = add_groups(*store, groups, containers); !added) return std::unexpected(added.error());
+  if (containers.empty() && !groups.empty())
+    return fail({}, cat("no container has the label ", quoted(groups.front())));
+  if (containers.empty()) return fail({}, "which containers? name them, or give --group; userns-run list shows them");
+  return containers;
+}
+
+int for_each(const std::vector<Container>& containers, const std::function<int(const Container&)>& act) {
+  if (containers.size() == 1) return act(containers.front());
+  int worst = 0;
+  std::size_t running = 0;
+  const auto collect = [&] {
+    const int status = collect_one();
+    if (worst == 0) worst = status;
+    --running;
+  };
+  std::fflush(nullptr);
+  for (const auto& container : containers) {
+    if (running == kAtOnce) collect();
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(act(container));
+    if (pid < 0) {
+      worst = own_failure(fail_errno("cannot start a process").error());
+      break;
+    }
+    ++running;
+  }
+  while (running > 0) collect();
+  return worst;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,158 @@
+#include "frontend/container/background.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <ctime>
+#include <limits>
+
+#include "frontend/container/connection.h"
+#include "frontend/container/handover.h"
+#include "frontend/container/state.h"
+#include "frontend/spec/shell_words.h"
+#include "frontend/start/channel.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+Result<std::string> own_program() {
+  std::array<char, PATH_MAX> path{};
+  const auto size = ::readlink("/proc/self/exe", path.data(), path.size());
+  if (size <= 0) return fail_errno("cannot find one's own program by /proc/self/exe");
+  std::string_view text(path.data(), static_cast<std::size_t>(size));
+  constexpr std::string_view kDeleted = " (deleted)";  // an upgrade meanwhile: the new one is there
+  if (text.ends_with(kDeleted)) text.remove_suffix(kDeleted.size());
+  return std::string(text);
+}
+
+std::string time_text(std::int64_t seconds) {
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  std::array<char, 64> text{};
+  if (::localtime_r(&time, &parts) == nullptr) return cat(seconds);
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &parts)};
+}
+
+std::unexpected<Error> runs_already(const Container& container) {
+  const auto state = read_state(container.dir());
+  if (!state || !*state || (*state)->init.pid == 0)
+    return fail({}, cat(container.name(), " is just being started or stopped"));
+  return fail({}, cat(container.name(), " runs since ", time_text((*state)->started_at), " (process ",
+                      (*state)->init.pid, "); to stop it: userns-run stop ", container.name()));
+}
+
+// All that the start needs, held here until it is handed over.
+struct Prepared {
+  Fd run;
+  Fd control;
+  ChannelPair report;
+  Handover handover;
+};
+
+std::vector<std::string> hooks_of(const ContainerConfig& config, HookEvent event) {
+  std::vector<std::string> commands;
+  for (const auto& hook : config.hooks)
+    if (hook.event == event) commands.push_back(join_words(hook.command));
+  return commands;
+}
+
+void fill(Handover& handover, const ContainerConfig& config, const Container& container, const StartWish& wish) {
+  const auto restart = wish.restart.value_or(config.restart);
+  handover.name = container.name();
+  handover.path = container.path().substr(0, container.path().rfind('/'));
+  handover.log_size = wish.log_size;
+  handover.restart = restart.mode != RestartMode::kNo;
+  handover.restart_always = restart.mode == RestartMode::kAlways;
+  handover.restarts_left = restart.most.value_or(std::numeric_limits<std::uint32_t>::max());
+  handover.remove = wish.remove;
+  handover.pre_start = hooks_of(config, HookEvent::kPreStart);
+  handover.started = hooks_of(config, HookEvent::kStart);
+  handover.post_stop = hooks_of(config, HookEvent::kPostStop);
+  handover.rest = wish.options;
+  handover.rest.emplace_back("--");
+  handover.rest.insert(handover.rest.end(), wish.command.begin(), wish.command.end());
+}
+
+Result<Prepared> prepare(const Container& container, const StartWish& wish) {
+  const auto config = container.settings();
+  if (!config) return std::unexpected(config.error());
+  auto program = own_program();
+  if (!program) return std::unexpected(program.error());
+  auto run = lock_run(container.dir());
+  if (!run) return std::unexpected(run.error());
+  if (!*run) return runs_already(container);
+  if (auto clean = clean_up_after_crash(container.dir()); !clean) return std::unexpected(clean.error());
+  auto control = listen_in(container.dir(), kControlFile);
+  if (!control) return std::unexpected(control.error());
+  auto report = make_channel();
+  if (!report) return std::unexpected(report.error());
+  Prepared prepared{.run = std::move(**run), .control = std::move(*control), .report = std::move(*report)};
+  fill(prepared.handover, *config, container, wish);
+  prepared.handover.program = std::move(*program);
+  prepared.handover.directory = container.dir().get();
+  prepared.handover.lock = prepared.run.get();
+  prepared.handover.control = prepared.control.get();
+  prepared.handover.report = prepared.report.inside.raw();
+  return prepared;
+}
+
+// In a session of its own, with nothing of the caller's terminal but its stderr, until the start is over.
+[[noreturn]] void become_starter(const Handover& handover) {
+  ::setsid();
+  const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO})
+    if (!null.valid() || ::dup2(null.get(), number) < 0) ::_exit(kExitOwnFailure);
+  for (int number = 1; number < NSIG; ++number) (void)::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (const int fd : {handover.directory, handover.lock, handover.control, handover.report})
+    (void)::fcntl(fd, F_SETFD, 0);
+  auto words = to_words(handover);
+  words.insert(words.begin(), {"userns-run", std::string(kStarterWord)});
+  std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execv("/proc/self/exe", argv.data());
+  ::_exit(kExitOwnFailure);
+}
+
+Step<void> hear(const Channel& report) {
+  auto message = own(report.receive());
+  if (!message) return std::unexpected(message.error());
+  if (!*message)
+    return std::unexpected(Failure{{.rule = {}, .code = 0, .text = "the start was killed before it was over"}});
+  if ((*message)->kind == Message::Kind::kExec) return {};
+  return std::unexpected(
+      Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)}, (*message)->exit_status});
+}
+
+}  // namespace
+
+Step<void> start_in_background(const Container& container, const StartWish& wish) {
+  const auto lock = own(container.lock());
+  if (!lock) return std::unexpected(lock.error());
+  auto prepared = own(prepare(container, wish));
+  if (!prepared) return std::unexpected(prepared.error());
+  const pid_t pid = ::fork();
+  if (pid < 0) return own(Result<void>(fail_errno("cannot start a process")));
+  if (pid == 0) become_starter(prepared->handover);
+  prepared->run.reset();
+  prepared->control.reset();
+  prepared->report.inside.close();
+  auto heard = hear(prepared->report.outside);
+  if (heard) return heard;
+  (void)::unlinkat(container.dir().get(), kControlFile, 0);
+  // Its locks are free when it has ended.
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+  return heard;
+}
+
+}  // namespace userns::frontend

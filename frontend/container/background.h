@@ -1,0 +1,26 @@
+// Starting a named container in the background: the side of the one who asks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "frontend/container/store.h"
+#include "frontend/start/failure.h"
+
+namespace userns::frontend {
+
+struct StartWish {
+  std::vector<std::string> options;  // over those of the config file, each as "--name=value"
+  std::vector<std::string> command;  // instead of init; empty: none is given
+  bool remove = false;               // afterwards
+  std::optional<Restart> restart;    // over that of the config file
+  std::uint64_t log_size = 1UL << 20U;
+};
+
+// Returns when the command's exec has happened (with --wait-ready: when the system is up), or did not: then the error
+// says what the same start in the foreground would have said, and nothing is left. The container then lives by a
+// monitor in a session of its own; whoever kills the caller before that has ended the start, too.
+Step<void> start_in_background(const Container& container, const StartWish& wish);
+
+}  // namespace userns::frontend

@@ -1,0 +1,157 @@
+#include "frontend/container/connection.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "frontend/container/state.h"
+#include "frontend/start/run.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kMostFds = 3;
+constexpr int kBacklog = 64;
+
+struct alignas(cmsghdr) FdSpace {
+  std::array<char, CMSG_SPACE(kMostFds * sizeof(int))> bytes{};
+};
+
+Result<Fd> new_socket(int flags) {
+  Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0));
+  if (!socket.valid()) return fail_errno("cannot make a socket");
+  return socket;
+}
+
+sockaddr_un socket_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
+  return address;
+}
+
+std::unexpected<Error> not_running(const Container& container) {
+  return fail({}, cat(container.name(), " is not running; to start it: userns-run start ", container.name()));
+}
+
+void attach(msghdr& packet, FdSpace& space, const std::vector<int>& fds) {
+  if (fds.empty()) return;
+  packet.msg_control = space.bytes.data();
+  packet.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+  cmsghdr* const entry = CMSG_FIRSTHDR(&packet);
+  entry->cmsg_level = SOL_SOCKET;
+  entry->cmsg_type = SCM_RIGHTS;
+  entry->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+  std::memcpy(CMSG_DATA(entry), fds.data(), fds.size() * sizeof(int));
+}
+
+}  // namespace
+
+std::string address_in(const Fd& directory, const char* name) {
+  return cat("/proc/self/fd/", directory.get(), "/", std::string_view(name));
+}
+
+Result<Fd> listen_in(const Fd& directory, const char* name) {
+  auto socket = new_socket(SOCK_NONBLOCK);
+  if (!socket) return socket;
+  const auto address = socket_address(address_in(directory, name));
+  (void)::unlinkat(directory.get(), name, 0);
+  const auto mask = ::umask(0177);
+  const bool bound = ::bind(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  const int code = errno;
+  ::umask(mask);
+  if (!bound) return fail({}, "cannot make the monitor's socket in the container's directory", code);
+  if (::listen(socket->get(), kBacklog) != 0) return fail_errno("cannot listen on the monitor's socket");
+  return socket;
+}
+
+Result<Connection> Connection::open(const Container& container) {
+  auto socket = new_socket(0);
+  if (!socket) return std::unexpected(socket.error());
+  const auto address = socket_address(address_in(container.dir(), kControlFile));
+  if (::connect(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+    return Connection(std::move(*socket));
+  if (errno == ENOENT || errno == ECONNREFUSED) return not_running(container);
+  return fail_errno(cat("cannot reach the monitor of ", container.name()));
+}
+
+Result<void> Connection::ask(const Request& request, const std::vector<int>& fds) const {
+  auto text = to_text(request);
+  if (text.size() > kLargestRequest)
+    return fail({}, cat("the command and its environment are too long together: at most ", kLargestRequest, " bytes"));
+  iovec part{text.data(), text.size()};
+  msghdr packet{};
+  packet.msg_iov = &part;
+  packet.msg_iovlen = 1;
+  FdSpace space{};
+  attach(packet, space, fds);
+  while (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL) < 0)
+    if (errno != EINTR) return fail_errno("cannot reach the container's monitor");
+  return {};
+}
+
+bool Connection::send(Said what, std::string_view text) const {
+  char kind = static_cast<char>(what);
+  std::array<iovec, 2> parts{iovec{&kind, 1},
+                             iovec{const_cast<char*>(text.data()), text.size()}};  // NOLINT(*-const-cast)
+  msghdr packet{};
+  packet.msg_iov = parts.data();
+  packet.msg_iovlen = parts.size();
+  while (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL) < 0)
+    if (errno != EINTR) return false;
+  return true;
+}
+
+std::optional<Answer> Connection::receive() const {
+  std::array<char, kLargestData + 1> text;  // NOLINT(*-member-init): only what is received is read
+  iovec part{text.data(), text.size()};
+  msghdr packet{};
+  packet.msg_iov = &part;
+  packet.msg_iovlen = 1;
+  FdSpace space{};
+  packet.msg_control = space.bytes.data();
+  packet.msg_controllen = space.bytes.size();
+  ssize_t got = -1;
+  while ((got = ::recvmsg(socket_.get(), &packet, MSG_CMSG_CLOEXEC)) < 0)
+    if (errno != EINTR) return std::nullopt;
+  if (got == 0) return std::nullopt;
+  Answer answer{.said = static_cast<Said>(text[0])};
+  answer.text.assign(text.data() + 1, static_cast<std::size_t>(got) - 1);
+  const cmsghdr* const entry = CMSG_FIRSTHDR(&packet);
+  if (entry != nullptr && entry->cmsg_type == SCM_RIGHTS && entry->cmsg_len == CMSG_LEN(sizeof(int))) {
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(entry), sizeof fd);
+    answer.fd = Fd(fd);
+  }
+  return answer;
+}
+
+Result<InitProcess> find_init_process(const Container& container) {
+  const auto connection = Connection::open(container);
+  if (!connection) return std::unexpected(connection.error());
+  if (auto asked = connection->ask({.kind = Request::Kind::kInit}); !asked) return std::unexpected(asked.error());
+  auto answer = connection->receive();
+  if (!answer) return not_running(container);
+  const auto pid = parse_decimal(answer->text);
+  if (answer->said != Said::kOk || !answer->fd.valid() || !pid)
+    return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
+  return InitProcess{.pid = static_cast<pid_t>(*pid), .pidfd = std::move(answer->fd)};
+}
+
+Result<int> await_end(const Container& container, const Connection& connection) {
+  std::optional<int> status;
+  while (const auto answer = connection.receive())
+    if (answer->said == Said::kEnd) status = static_cast<int>(parse_decimal(answer->text).value_or(kExitOwnFailure));
+  if (status) return *status;
+  return fail({}, cat("the monitor of ", container.name(), " was killed, and the container with it"));
+}
+
+}  // namespace userns::frontend

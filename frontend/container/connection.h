@@ -1,0 +1,53 @@
+// A client's end of the monitor's socket (frontend/container/control.h).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/fd.h"
+#include "frontend/container/control.h"
+#include "frontend/container/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+struct Answer {
+  Said said = Said::kError;
+  std::string text;
+  Fd fd;  // what came with it
+};
+
+class Connection {
+ public:
+  // Fails where the container does not run: the error says how it is started.
+  static Result<Connection> open(const Container& container);
+
+  [[nodiscard]] Result<void> ask(const Request& request, const std::vector<int>& fds = {}) const;
+  // Nothing is lost: waits until the monitor takes it. False where the monitor is gone.
+  [[nodiscard]] bool send(Said what, std::string_view text) const;
+  // Waits. No value: the monitor has closed the connection.
+  [[nodiscard]] std::optional<Answer> receive() const;
+  [[nodiscard]] int raw() const { return socket_.get(); }
+
+ private:
+  explicit Connection(Fd socket) : socket_(std::move(socket)) {}
+  Fd socket_;
+};
+
+// Of the container's first process. Fails where it does not run.
+struct InitProcess {
+  pid_t pid = 0;
+  Fd pidfd;
+};
+Result<InitProcess> find_init_process(const Container& container);
+
+// Waits for the answer to a request that is answered by the end of the container. Its exit status.
+Result<int> await_end(const Container& container, const Connection& connection);
+
+// The address of a socket in a directory, however long the directory's path is; for bind(2) and connect(2).
+std::string address_in(const Fd& directory, const char* name);
+Result<Fd> listen_in(const Fd& directory, const char* name);
+
+}  // namespace userns::frontend

@@ -1,0 +1,180 @@
+#include "frontend/container/console.h"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "common/report.h"
+#include "frontend/container/connection.h"
+#include "frontend/start/raw_terminal.h"
+#include "frontend/start/run.h"
+#include "frontend/start/signals.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::int64_t kLeashTimeout = 10000;  // ms
+constexpr unsigned char kControl = 0x1f;
+
+std::optional<WindowSize> window_size() {
+  winsize size{};
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+    return std::nullopt;
+  return WindowSize{.rows = size.ws_row, .columns = size.ws_col};
+}
+
+class Console {
+ public:
+  Console(const Container& container, Connection connection, Signals signals, const ConsoleWish& wish)
+      : container_(container),
+        connection_(std::move(connection)),
+        signals_(std::move(signals)),
+        keys_(wish.escape),
+        leash_(wish.leash) {}
+
+  Result<int> watch() {
+    terminal_.enter(STDIN_FILENO);
+    while (!status_) {
+      std::array polled{pollfd{.fd = connection_.raw(), .events = POLLIN, .revents = 0},
+                        pollfd{.fd = signals_.fd().get(), .events = POLLIN, .revents = 0},
+                        pollfd{.fd = input_ ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
+      if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait");
+      if (polled[1].revents != 0) take_signals();
+      if (polled[2].revents != 0) take_input();
+      if (polled[0].revents != 0 && !take_answer())
+        return fail({}, cat("the monitor of ", container_.name(), " was killed, and the container with it"));
+    }
+    terminal_.leave();
+    return *status_;
+  }
+
+ private:
+  bool take_answer() {
+    const auto answer = connection_.receive();
+    if (!answer) return false;
+    if (answer->said == Said::kEnd) status_ = static_cast<int>(parse_decimal(answer->text).value_or(kExitOwnFailure));
+    if (answer->said == Said::kLost) say(cat(answer->text, " bytes of the console went by too fast to be shown"));
+    if (answer->said == Said::kData) show(answer->text);
+    return true;
+  }
+
+  void show(std::string_view text) {
+    while (!text.empty()) {
+      const auto put = ::write(STDOUT_FILENO, text.data(), text.size());
+      if (put < 0 && errno == EAGAIN) {
+        pollfd polled{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+        (void)::poll(&polled, 1, -1);
+      } else if (put < 0 && errno != EINTR) {
+        status_ = 0;  // nobody looks any more
+        return;
+      }
+      if (put > 0) text.remove_prefix(static_cast<std::size_t>(put));
+    }
+  }
+
+  void take_input() {
+    std::array<char, kLargestData> chunk;  // NOLINT(*-member-init): only what is read is looked at
+    const auto got = ::read(STDIN_FILENO, chunk.data(), chunk.size());
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (got <= 0) {
+      input_ = false;
+      return;
+    }
+    auto typed = keys_.take({chunk.data(), static_cast<std::size_t>(got)});
+    if (!typed.text.empty()) (void)connection_.send(Said::kData, typed.text);
+    if (typed.found) detach();
+  }
+
+  void detach() {
+    status_ = 0;
+    terminal_.leave();
+    say(cat("detached; ", container_.name(), " runs on"));
+  }
+
+  void take_signals() {
+    while (const auto number = signals_.next()) {
+      if (*number == SIGWINCH) {
+        if (const auto size = window_size()) (void)connection_.send(Said::kSize, to_text(*size));
+      } else if (leash_) {
+        stop();
+      } else {
+        status_ = 128 + *number;
+      }
+    }
+  }
+
+  void stop() {
+    const auto other = Connection::open(container_);
+    if (other) [[maybe_unused]]
+      const auto asked = other->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = kLeashTimeout});
+  }
+
+  static void say(std::string text) { report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)}); }
+
+  const Container& container_;
+  Connection connection_;
+  Signals signals_;
+  EscapeKeys keys_;
+  bool leash_;
+  bool input_ = true;
+  RawTerminal terminal_;
+  std::optional<int> status_;
+};
+
+}  // namespace
+
+Result<int> attach_console(const Container& container, const ConsoleWish& wish) {
+  auto connection = Connection::open(container);
+  if (!connection) return std::unexpected(connection.error());
+  auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGWINCH});
+  if (!signals) return std::unexpected(signals.error());
+  if (auto asked = connection->ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash});
+      !asked)
+    return std::unexpected(asked.error());
+  return Console(container, std::move(*connection), std::move(*signals), wish).watch();
+}
+
+Result<std::string> parse_escape(std::string_view text) {
+  if (text == "none") return std::string{};
+  std::string keys;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == ' ') continue;
+    if (text[at] != '^') {
+      keys.push_back(text[at]);
+      continue;
+    }
+    if (++at == text.size() || text[at] < '?' || text[at] > '~')
+      return fail({}, cat("--escape is a sequence of keys, as ^]^] or ^aq, or none; not ", quoted(text)));
+    keys.push_back(static_cast<char>(static_cast<unsigned char>(text[at]) & kControl));
+  }
+  if (keys.empty()) return fail({}, "--escape is empty: give a sequence of keys, as ^]^], or none");
+  return keys;
+}
+
+EscapeKeys::Typed EscapeKeys::take(std::string_view piece) {
+  if (keys_.empty()) return {.text = std::string(piece)};
+  Typed typed;
+  for (const char c : piece) {
+    if (c != keys_[matched_] && matched_ > 0) {
+      // What was held back was meant; but for its first key, which it may begin with again.
+      typed.text.append(keys_, 0, matched_);
+      matched_ = 0;
+    }
+    if (c != keys_[matched_]) {
+      typed.text.push_back(c);
+    } else if (++matched_ == keys_.size()) {
+      typed.found = true;
+      return typed;
+    }
+  }
+  return typed;
+}
+
+}  // namespace userns::frontend

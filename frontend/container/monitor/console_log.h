@@ -1,0 +1,28 @@
+// What the container's console has said, in files of bounded size: console.log and the one before it.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "common/fd.h"
+
+namespace userns::frontend {
+
+class ConsoleLog {
+ public:
+  // Each of the two files has at most `size` bytes; 0: there is no log.
+  ConsoleLog(const Fd& directory, std::uint64_t size);
+  // A log that cannot be written (a full disk) stops nobody.
+  void append(std::string_view text);
+
+ private:
+  void open(int flags);
+  void rotate();
+
+  const Fd& directory_;
+  std::uint64_t size_;
+  std::uint64_t used_ = 0;
+  Fd file_;
+};
+
+}  // namespace userns::frontend

@@ -1,0 +1,556 @@
+#include "frontend/container/monitor/monitor.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include "frontend/container/hooks.h"
+#include "frontend/container/monitor/client.h"
+#include "frontend/container/monitor/console_log.h"
+#include "frontend/container/state.h"
+#include "frontend/start/cgroup.h"
+#include "frontend/start/channel.h"
+#include "frontend/start/default_action.h"
+#include "frontend/start/run.h"
+#include "frontend/start/signals.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::milliseconds;
+using Mode = Client::Mode;
+
+enum class BootEnd : std::uint8_t { kPowerOff, kReboot, kOther };
+bool says_ready(const Fd&, pid_t) { return false; }
+BootEnd boot_end(int wait_status) {
+  if (!WIFSIGNALED(wait_status)) return WEXITSTATUS(wait_status) == 0 ? BootEnd::kPowerOff : BootEnd::kOther;
+  if (WTERMSIG(wait_status) == SIGINT) return BootEnd::kPowerOff;
+  return WTERMSIG(wait_status) == SIGHUP ? BootEnd::kReboot : BootEnd::kOther;
+}
+constexpr std::size_t kRemembered = 128UL << 10U;  // of the console
+constexpr std::size_t kChunk = 8192;
+constexpr std::size_t kMostTyped = 64UL << 10U;
+constexpr std::size_t kMostClients = 64;
+constexpr auto kRequestTakes = std::chrono::seconds(5);   // at most, after connecting
+constexpr auto kWatcherMayTake = Milliseconds(200);       // to read on, before the console goes on without it
+constexpr auto kFarewellTakes = std::chrono::seconds(2);  // until the last words have reached all watchers
+constexpr auto kFirstDelay = Milliseconds(100);           // before a restart on failure; doubled each time
+constexpr unsigned kMostDoublings = 7;
+
+void keep_across_exec(int fd, bool keep) {
+  if (fd >= 0) (void)::fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
+}
+
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
+  for (auto& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+void become_silent() {
+  const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (int number = 0; number < 3 && null.valid(); ++number) (void)::dup2(null.get(), number);
+  [[maybe_unused]] const int moved = ::chdir("/");
+}
+
+class Monitor {
+ public:
+  Monitor(Handover handover, Signals signals)
+      : h_(std::move(handover)),
+        directory_(h_.directory),
+        lock_(h_.lock),
+        control_(h_.control),
+        pidfd_(h_.pidfd),
+        terminal_(h_.terminal),
+        notify_(h_.notify),
+        life_(h_.life),
+        signals_(std::move(signals)),
+        log_(directory_, h_.log_size),
+        ring_(kRemembered),
+        cgroup_(Cgroup::adopt(h_.cgroup, h_.limits)) {
+    for (const int fd : {h_.directory, h_.lock, h_.control, h_.pidfd, h_.terminal, h_.notify, h_.life, h_.report})
+      keep_across_exec(fd, false);
+    for (const auto& client : h_.clients) {
+      keep_across_exec(client.fd, false);
+      clients_.emplace_back(Fd(client.fd), client.watches ? Mode::kWatches : Mode::kWaits);
+    }
+    if (terminal_.valid()) {
+      (void)::fcntl(terminal_.get(), F_SETFL, ::fcntl(terminal_.get(), F_GETFL) | O_NONBLOCK);
+      // Else it would hang up whenever nobody inside has it open.
+      held_.reset(::ioctl(terminal_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    }
+    if (h_.ready_within >= 0) ready_by_ = Clock::now() + Milliseconds(h_.ready_within);
+  }
+
+  int live() {
+    if (!ready_by_ && !tell_success()) kill_all();
+    reap();
+    while (!ended_) step();
+    return end();
+  }
+
+ private:
+  // --- the start's report -------------------------------------------------------------------
+  // Who asked for the start and is gone did not want it any more.
+  bool tell_success() {
+    const Channel report{Fd(std::exchange(h_.report, -1))};
+    return report.raw() < 0 || report.send({.kind = Message::Kind::kExec}).has_value();
+  }
+  void tell_failure(std::string text) {
+    const Channel report{Fd(std::exchange(h_.report, -1))};
+    if (report.raw() >= 0) [[maybe_unused]]
+      const auto sent =
+          report.send({.kind = Message::Kind::kFailure, .exit_status = kExitOwnFailure, .text = std::move(text)});
+  }
+
+  // --- one turn -----------------------------------------------------------------------------
+  void step() {
+    polled_.assign({{.fd = signals_.fd().get(), .events = POLLIN},
+                    {.fd = notify_.get(), .events = POLLIN},
+                    {.fd = clients_.size() < kMostClients ? control_.get() : -1, .events = POLLIN},
+                    {.fd = terminal_.get(), .events = terminal_events()}});
+    for (const auto& client : clients_) polled_.push_back({.fd = client.raw(), .events = events_of(client)});
+    if (::poll(polled_.data(), polled_.size(), time_left()) < 0) {
+      if (errno != EINTR) kill_all();
+      return;
+    }
+    if (polled_[0].revents != 0) take_signals();
+    if (polled_[1].revents != 0) hear_system();
+    if (polled_[3].revents != 0) move_console(polled_[3].revents);
+    std::size_t at = 4;
+    for (auto& client : clients_)
+      if (at < polled_.size() && polled_[at++].revents != 0) serve(client);
+    for (auto& client : clients_)
+      if (client.mode == Mode::kWatches) client.catch_up(ring_);
+    if (polled_[2].revents != 0) accept();
+    look_at_clock();
+    drop_closed();
+  }
+
+  [[nodiscard]] short terminal_events() const {
+    return static_cast<short>((held_back() ? 0 : POLLIN) | (typed_.empty() ? 0 : POLLOUT));
+  }
+  [[nodiscard]] short events_of(const Client& client) const {
+    const bool watches = client.mode == Mode::kWatches;
+    const bool deaf = watches && typed_.size() >= kMostTyped;
+    return static_cast<short>((deaf ? 0 : POLLIN) | (watches && client.position < ring_.end() ? POLLOUT : 0));
+  }
+
+  [[nodiscard]] int time_left() const {
+    std::optional<Clock::time_point> next;
+    const auto consider = [&](const std::optional<Clock::time_point>& time) {
+      if (time && (!next || *time < *next)) next = time;
+    };
+    consider(deadline_);
+    consider(ready_by_);
+    consider(wake_);
+    for (const auto& client : clients_)
+      if (client.mode == Mode::kNew) consider(client.since + kRequestTakes);
+    if (held_back()) consider(behind_since_ + kWatcherMayTake);
+    if (!next) return -1;
+    const auto left = std::chrono::ceil<Milliseconds>(*next - Clock::now()).count();
+    return static_cast<int>(std::clamp<long>(left, 0, 60'000));
+  }
+
+  void look_at_clock() {
+    const auto time = Clock::now();
+    if (deadline_ && time >= *deadline_) kill_all();
+    if (ready_by_ && time >= *ready_by_) was_not_ready();
+    for (auto& client : clients_)
+      if (client.mode == Mode::kNew && time >= client.since + kRequestTakes) client.close();
+  }
+
+  // --- the console --------------------------------------------------------------------------
+  // A watcher that is slow gets a moment, once; then the console goes on without it.
+  [[nodiscard]] bool held_back() const { return any_far_behind() && Clock::now() < behind_since_ + kWatcherMayTake; }
+  [[nodiscard]] bool any_far_behind() const {
+    return std::ranges::any_of(clients_, [&](const Client& client) {
+      return client.mode == Mode::kWatches && client.position + kRemembered / 2 < ring_.end();
+    });
+  }
+
+  void move_console(short events) {
+    if ((events & POLLOUT) != 0 && !typed_.empty()) {
+      const auto put = ::write(terminal_.get(), typed_.data(), typed_.size());
+      if (put > 0) typed_.erase(0, static_cast<std::size_t>(put));
+      if (put < 0 && errno != EAGAIN && errno != EINTR) typed_.clear();
+    }
+    if ((events & POLLIN) != 0) (void)read_console();
+    if ((events & (POLLHUP | POLLERR)) != 0 && (events & POLLIN) == 0) terminal_.reset();
+  }
+
+  bool read_console() {
+    std::array<char, kChunk> chunk;  // NOLINT(*-member-init): only what is read is looked at
+    const bool was_behind = any_far_behind();
+    const auto got = ::read(terminal_.get(), chunk.data(), chunk.size());
+    if (got <= 0) return false;
+    const std::string_view text(chunk.data(), static_cast<std::size_t>(got));
+    ring_.append(text);
+    log_.append(text);
+    if (!was_behind && any_far_behind()) behind_since_ = Clock::now();
+    return true;
+  }
+
+  // --- clients ------------------------------------------------------------------------------
+  void accept() {
+    Fd connection(::accept4(control_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (connection.valid() && may_be_heard(connection)) clients_.emplace_back(std::move(connection), Mode::kNew);
+  }
+
+  void drop_closed() {
+    for (const auto& client : clients_)
+      if (!client.open() && client.child_pidfd.valid())  // its command hears that the terminal is gone
+        (void)::syscall(SYS_pidfd_send_signal, client.child_pidfd.get(), SIGHUP, nullptr, 0);
+    if (std::ranges::any_of(clients_, [](const Client& client) { return !client.open() && client.leash; }))
+      stop(Milliseconds(h_.stop_timeout), SIGHUP);
+    clients_.remove_if([](const Client& client) { return !client.open(); });
+  }
+
+  void serve(Client& client) {
+    // One packet a turn: whoever sends without end waits his turn.
+    auto packet = client.receive();
+    if (!packet) return;
+    if (client.mode == Mode::kNew)
+      take_request(client, std::move(*packet));
+    else if (client.mode == Mode::kWatches)
+      take_typed(client, packet->text);
+    else
+      client.close();
+  }
+
+  void take_typed(Client& client, std::string_view text) {
+    const char kind = text.front();
+    text.remove_prefix(1);
+    if (kind == static_cast<char>(Said::kData))
+      typed_ += text;
+    else if (const auto size = parse_size(text); size && kind == static_cast<char>(Said::kSize))
+      resize(*size);
+    else
+      client.close();
+  }
+
+  void resize(const WindowSize& size) const {
+    const winsize window{.ws_row = size.rows, .ws_col = size.columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    (void)::ioctl(terminal_.get(), TIOCSWINSZ, &window);
+  }
+
+  void take_request(Client& client, Packet packet) {
+    const auto request = parse_request(packet.text);
+    if (!request) {
+      client.say(Said::kError, request.error().text);
+      client.close();
+      return;
+    }
+    switch (request->kind) {
+      case Request::Kind::kInit:
+        if (pidfd_.valid())
+          client.say(Said::kOk, cat(h_.pid), &pidfd_);
+        else
+          client.say(Said::kError, "its command has ended and is about to be started again");
+        client.close();
+        return;
+      case Request::Kind::kWait:
+        client.mode = Mode::kWaits;
+        return;
+      case Request::Kind::kReady:
+        client.mode = Mode::kWantsReady;
+        if (ready_) tell_ready(client);
+        return;
+      case Request::Kind::kConsole:
+        if (request->size) resize(*request->size);
+        client.position = ring_.begin();
+        client.mode = Mode::kWatches;
+        client.leash = request->leash;
+        client.say(Said::kOk, "");
+        return;
+      case Request::Kind::kStop:
+        client.mode = Mode::kWaits;
+        stop(Milliseconds(request->timeout), SIGTERM);
+        return;
+      case Request::Kind::kExec:
+        start_beside(client, *request, std::move(packet.fds));
+    }
+  }
+
+  // --- exec ---------------------------------------------------------------------------------
+  // userns-run anew, because only somebody who is in the container's cgroups already may start a process in them.
+  void start_beside(Client& client, const Request& request, std::vector<Fd> fds) {
+    client.mode = Mode::kRuns;
+    int pidfd = -1;
+    clone_args args{};
+    args.flags = CLONE_PIDFD | (cgroup_.payload().valid() ? CLONE_INTO_CGROUP : 0);
+    args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+    args.exit_signal = SIGCHLD;
+    if (cgroup_.payload().valid()) args.cgroup = static_cast<decltype(args.cgroup)>(cgroup_.payload().get());
+    const long pid = fds.size() == 3 ? ::syscall(SYS_clone3, &args, sizeof args) : -1;
+    if (pid == 0) become_beside(request, fds);
+    if (pid < 0) {
+      client.say(Said::kError, fds.size() == 3 ? cat("cannot start a process in the container's cgroup: errno ", errno)
+                                               : "exec needs three file descriptors");
+      client.close();
+      return;
+    }
+    client.child = static_cast<pid_t>(pid);
+    client.child_pidfd = Fd(pidfd);
+    client.say(Said::kOk, cat(pid), &client.child_pidfd);
+  }
+
+  [[noreturn]] void become_beside(const Request& request, const std::vector<Fd>& fds) const {
+    ::setsid();
+    for (int number = 0; number < 3; ++number)
+      if (::dup2(fds[static_cast<std::size_t>(number)].get(), number) < 0) ::_exit(kExitOwnFailure);
+    reset_signals();
+    auto words = request.words;
+    auto environment = request.environment;
+    ::execve(h_.program.c_str(), pointers_to(words).data(), pointers_to(environment).data());
+    ::_exit(kExitOwnFailure);
+  }
+
+  static void reset_signals() {
+    for (int number = 1; number < NSIG; ++number) (void)::signal(number, SIG_DFL);
+    sigset_t none;
+    ::sigemptyset(&none);
+    (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+  }
+
+  // --- readiness ----------------------------------------------------------------------------
+  void hear_system() {
+    if (!says_ready(notify_, h_.pid) || ready_) return;
+    ready_ = true;
+    if (std::exchange(ready_by_, std::nullopt) && !tell_success()) kill_all();
+    for (auto& client : clients_)
+      if (client.mode == Mode::kWantsReady) tell_ready(client);
+  }
+
+  static void tell_ready(Client& client) {
+    client.say(Said::kOk, "");
+    client.close();
+  }
+
+  void was_not_ready() {
+    ready_by_.reset();
+    tell_failure(cat("the system did not say that it is up within ", h_.ready_within, " ms (--wait-ready): stopped"));
+    stop(Milliseconds(h_.stop_timeout), SIGTERM);
+  }
+
+  // --- the end ------------------------------------------------------------------------------
+  void take_signals() {
+    while (const auto number = signals_.next()) {
+      if (*number == SIGCHLD) reap();
+      if (*number == SIGTERM) stop(Milliseconds(h_.stop_timeout), SIGTERM);
+    }
+  }
+
+  void reap() {
+    int status = 0;
+    for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+      if (pid == h_.pid) ended_ = status;
+      for (auto& client : clients_) {
+        if (client.child != pid) continue;
+        client.child_pidfd.reset();
+        client.say(Said::kEnd, cat(status_of(status)));
+        client.close();
+      }
+    }
+  }
+
+  static int status_of(int raw) { return WIFSIGNALED(raw) ? kExitSignalBase + WTERMSIG(raw) : WEXITSTATUS(raw); }
+
+  void send(int number) const { (void)::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0); }
+
+  void stop(Milliseconds timeout, int asked_by) {
+    const auto until = Clock::now() + timeout;
+    deadline_ = deadline_ ? std::min(*deadline_, until) : until;
+    cgroup_.thaw();
+    send(SIGCONT);
+    if (std::exchange(stopping_, true)) return;
+    ready_by_.reset();
+    if (h_.is_pid_1 && left_to_default(h_.pid, h_.stop_signal)) {
+      ended_by_ = asked_by;
+      kill_all();
+    } else {
+      send(h_.stop_signal);
+    }
+  }
+
+  void kill_all() {
+    stopping_ = true;
+    deadline_.reset();
+    send(SIGKILL);
+    cgroup_.kill();
+  }
+
+  [[nodiscard]] bool asks_for_reboot() const {
+    return (h_.boots || h_.is_pid_1) && !stopping_ && boot_end(*ended_) == BootEnd::kReboot;
+  }
+
+  [[nodiscard]] int exit_status() const {
+    if ((h_.boots || h_.is_pid_1) && boot_end(*ended_) != BootEnd::kOther && WIFSIGNALED(*ended_)) return 0;
+    if (ended_by_ && WIFSIGNALED(*ended_) && WTERMSIG(*ended_) == SIGKILL) return kExitSignalBase + *ended_by_;
+    return status_of(*ended_);
+  }
+
+  int end() {
+    while (terminal_.valid() && read_console()) continue;
+    for (auto& client : clients_)
+      if (client.mode == Mode::kRuns && client.child_pidfd.valid())
+        (void)::syscall(SYS_pidfd_send_signal, client.child_pidfd.get(), SIGHUP, nullptr, 0);
+    const int status = exit_status();
+    const auto met = cgroup_.what_was_met();
+    cgroup_ = Cgroup{};
+    life_.reset();
+    if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
+    say_farewell_to_console();
+    run_hooks(h_.post_stop, h_.name, h_.pid, status);
+    (void)write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met});
+    (void)::unlinkat(directory_.get(), kStateFile, 0);
+    if (h_.report >= 0)
+      tell_failure(cat("the container ended with status ", status, " before it said that it is up (--wait-ready)"));
+    if (is_to_start_again(status)) start_again();
+    return end_for_good(status);
+  }
+
+  // All that the watchers have not read yet, for as long as they read.
+  void say_farewell_to_console() {
+    const auto until = Clock::now() + kFarewellTakes;
+    while (Clock::now() < until) {
+      std::vector<pollfd> behind;
+      for (auto& client : clients_) {
+        if (client.mode != Mode::kWatches || !client.open()) continue;
+        client.catch_up(ring_);
+        if (client.open() && client.position < ring_.end()) behind.push_back({.fd = client.raw(), .events = POLLOUT});
+      }
+      if (behind.empty()) return;
+      (void)::poll(behind.data(), behind.size(), 100);
+    }
+  }
+
+  bool is_to_start_again(int status) {
+    if (asks_for_reboot()) return true;
+    if (stopping_ || !h_.restart || (status == 0 && !h_.restart_always) || h_.restarts_left == 0) return false;
+    --h_.restarts_left;
+    return true;
+  }
+
+  // Whoever asks for a stop now is heard: the container counts as running.
+  bool wait_before_restart() {
+    const auto until = Clock::now() + kFirstDelay * (1U << std::min(h_.restarts, kMostDoublings));
+    pid_ended();
+    wake_ = until;
+    while (Clock::now() < until && !stopping_) step();
+    wake_.reset();
+    return !stopping_;
+  }
+
+  void pid_ended() {
+    h_.pid = 0;
+    pidfd_.reset();
+    terminal_.reset();
+    notify_.reset();
+    h_.is_pid_1 = false;
+  }
+
+  void start_again() {
+    const bool reboots = asks_for_reboot();
+    if (!reboots && !wait_before_restart()) return;
+    ++h_.restarts;
+    Handover next;
+    next.directory = h_.directory;
+    next.lock = h_.lock;
+    next.control = h_.control;
+    next.name = h_.name;
+    next.program = h_.program;
+    next.path = h_.path;
+    next.log_size = h_.log_size;
+    next.restart = h_.restart;
+    next.restart_always = h_.restart_always;
+    next.restarts_left = h_.restarts_left;
+    next.restarts = h_.restarts;
+    next.remove = h_.remove;
+    next.rest = h_.rest;
+    for (auto& client : clients_) {
+      if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;
+      client.say(Said::kAgain, "");
+      keep_across_exec(client.raw(), true);
+      next.clients.push_back({.fd = client.raw(), .watches = client.mode == Mode::kWatches});
+    }
+    for (const int fd : {h_.directory, h_.lock, h_.control}) keep_across_exec(fd, true);
+    auto words = to_words(next);
+    words.insert(words.begin(), {"userns-run", std::string(kStarterWord)});
+    reset_signals();
+    ::execv(h_.program.c_str(), pointers_to(words).data());
+    log_.append(cat("userns-monitor: cannot start ", h_.program, " again: errno ", errno, "\r\n"));
+  }
+
+  int end_for_good(int status) {
+    (void)::unlinkat(directory_.get(), kControlFile, 0);
+    control_.reset();
+    lock_.reset();  // before anybody hears of the end: he may start it again
+    for (auto& client : clients_) {
+      if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;
+      client.say(Said::kEnd, cat(status));
+      keep_across_exec(client.raw(), h_.remove);  // closed when the container is gone, then
+    }
+    if (h_.remove) {
+      std::vector<std::string> words{"userns-run", "destroy", h_.name, cat("--path=", h_.path)};
+      reset_signals();
+      ::execv(h_.program.c_str(), pointers_to(words).data());
+    }
+    return 0;
+  }
+
+  Handover h_;
+  Fd directory_, lock_, control_, pidfd_, terminal_, notify_, life_, held_;
+  Signals signals_;
+  ConsoleLog log_;
+  Ring ring_;
+  Cgroup cgroup_;
+  std::list<Client> clients_;
+  std::vector<pollfd> polled_;
+  std::string typed_;  // and not yet taken by the terminal
+  Clock::time_point behind_since_;
+  std::optional<Clock::time_point> deadline_;
+  std::optional<Clock::time_point> ready_by_;
+  std::optional<Clock::time_point> wake_;
+  std::optional<int> ended_;  // waitpid(2)
+  std::optional<int> ended_by_;
+  bool stopping_ = false;
+  bool ready_ = false;
+};
+
+}  // namespace
+
+int monitor(Handover handover) {
+  (void)::prctl(PR_SET_NAME, "userns-monitor", 0, 0, 0);
+  become_silent();
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2})
+    (void)::signal(number, SIG_IGN);
+  (void)::signal(SIGTERM, SIG_DFL);
+  auto signals = Signals::take({SIGTERM, SIGCHLD});
+  if (!signals) return 1;
+  return Monitor(std::move(handover), std::move(*signals)).live();
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,196 @@
+#include "frontend/container/starter.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/config.h"
+#include "common/report.h"
+#include "frontend/container/control.h"
+#include "frontend/container/handover.h"
+#include "frontend/container/hooks.h"
+#include "frontend/container/monitor/console_log.h"
+#include "frontend/container/state.h"
+#include "frontend/container/store.h"
+#include "frontend/start/init_kind.h"
+#include "frontend/start/plan.h"
+#include "frontend/start/record.h"
+#include "frontend/start/running.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+void keep_across_exec(std::initializer_list<int> fds, bool keep) {
+  for (const int fd : fds)
+    if (fd >= 0) (void)::fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
+}
+
+void keep_across_exec(const Handover& h, bool keep) {
+  keep_across_exec({h.directory, h.lock, h.control, h.report, h.pidfd, h.terminal, h.notify, h.life}, keep);
+  for (const auto& client : h.clients) keep_across_exec({client.fd}, keep);
+}
+
+// The command of this start, or of the config file, or the init that is there, or a shell.
+Result<void> choose_command(Spec& spec, std::span<const std::string_view> given) {
+  if (!given.empty()) spec.command.assign(given.begin(), given.end());
+  if (!spec.command.empty()) return {};
+  const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
+  if (!rootfs) return fail({}, cat("cannot open the root file system ", quoted(spec.rootfs)), rootfs.error().code);
+  const auto init = find_init(*rootfs);
+  spec.command = {init ? init->path : "/bin/sh"};
+  return {};
+}
+
+Result<Plan> make_plan_for(const Handover& handover, std::span<const std::string> options,
+                           std::span<const std::string_view> command) {
+  const auto store = Store::open(handover.path);
+  if (!store) return std::unexpected(store.error());
+  const auto container = store->find(handover.name);
+  if (!container) return std::unexpected(container.error());
+  auto spec = container->spec(options);
+  if (!spec) return std::unexpected(spec.error());
+  if (auto chosen = choose_command(*spec, command); !chosen) return std::unexpected(chosen.error());
+  spec->die_with_parent = true;  // with the monitor
+  spec->tty = TtyMode::kYes;
+  auto plan = make_plan(*spec);
+  if (plan) plan->kept = true;
+  return plan;
+}
+
+State state_of(const Plan& plan, const Running& running, const Handover& handover) {
+  const auto& spec = plan.spec;
+  State state{.boot_id = boot_id(),
+              .monitor = ProcessId::of(::getpid()).value_or(ProcessId{}),
+              .init = ProcessId::of(running.first.payload().pid).value_or(ProcessId{}),
+              .started_at = now(),
+              .kind = handover.kind,
+              .restarts = handover.restarts,
+              .namespaces = plan.namespaces,
+              .cgroup = running.cgroup.directory(),
+              .own_root = plan.own_root,
+              .dress = {.cap_drop = spec.cap_drop,
+                        .cap_keep = spec.cap_keep,
+                        .no_new_privs = spec.no_new_privs,
+                        .seccomp = spec.seccomp == SeccompMode::kDefault,
+                        .rlimits = spec.rlimits,
+                        .env = {}},
+              .command = spec.command};
+  for (const auto& wish : spec.env)
+    if (wish.value) state.dress.env.emplace_back(wish.name, *wish.value);
+  return state;
+}
+
+void describe_run(Handover& handover, const Plan& plan, const Running& running) {
+  const auto& payload = running.first.payload();
+  handover.pid = payload.pid;
+  handover.pidfd = payload.pidfd.get();
+  handover.terminal = running.relay.master().get();
+  handover.life = running.user_net.life().get();
+  handover.kind = "command";
+  handover.stop_signal = SIGTERM;
+  handover.is_pid_1 = (plan.namespaces & CLONE_NEWPID) != 0 && !plan.spec.init;
+  handover.stop_timeout = plan.spec.stop_timeout.count();
+  handover.cgroup = running.cgroup.directory();
+  handover.pid_file = plan.spec.pid_file;
+  for (const auto& limit : plan.spec.limits) handover.limits.emplace_back(limit.file, limit.option);
+}
+
+Error become_monitor(const Handover& handover) {
+  const auto program = cat(std::string_view(kHelperDir), "/userns-monitor");
+  auto words = to_words(handover);
+  words.insert(words.begin(), "userns-monitor");
+  std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  keep_across_exec(handover, true);
+  ::execv(program.c_str(), argv.data());
+  const int code = errno;
+  keep_across_exec(handover, false);
+  return {.rule = {}, .code = code, .text = cat("cannot start the monitor ", program)};
+}
+
+// Returns only where it failed; then nothing of the container is left.
+Failure start_and_become_monitor(Handover& handover, std::span<const std::string> options,
+                                 std::span<const std::string_view> command) {
+  const Fd directory(handover.directory);
+  const auto plan = make_plan_for(handover, options, command);
+  if (!plan) return {plan.error()};
+  if (!plan->net_why.empty() && handover.report >= 0)
+    report("userns-run", {.rule = {}, .code = 0, .text = plan->net_why});
+  keep_across_exec(handover, plan->spec.cgroup != CgroupMode::kNone);
+  auto cgroup = Cgroup::enter(*plan);
+  keep_across_exec(handover, false);
+  if (!cgroup) return {cgroup.error()};
+  if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked) return {hooked.error()};
+  const auto running = start(*plan, std::move(*cgroup));
+  if (!running) return running.error();
+  describe_run(handover, *plan, *running);
+  if (auto written = write_state(directory, state_of(*plan, *running, handover)); !written) return {written.error()};
+  PidFile pid_file;
+  if (!plan->spec.pid_file.empty())
+    if (auto written = pid_file.write(plan->spec.pid_file, handover.pid); !written) return {written.error()};
+  auto hooked = run_hooks(handover.started, handover.name, handover.pid, 0);
+  const auto error = hooked ? become_monitor(handover) : hooked.error();
+  (void)::unlinkat(directory.get(), kStateFile, 0);
+  return {error};
+}
+
+void tell(const Handover& handover, const Failure& failure) {
+  if (handover.report < 0) return;
+  const Channel report{Fd(handover.report)};
+  [[maybe_unused]] const auto sent = report.send({.kind = Message::Kind::kFailure,
+                                                  .exit_status = failure.exit_status,
+                                                  .code = failure.error.code,
+                                                  .text = failure.error.text});
+}
+
+// A start that nobody waits for: what would have been said is said in the log, and the run has ended.
+void record(const Handover& handover, const Failure& failure) {
+  const Fd directory(::fcntl(handover.directory, F_DUPFD_CLOEXEC, 3));
+  if (!directory.valid()) return;
+  const auto text = cat("cannot start it again: ", to_text(failure.error));
+  ConsoleLog(directory, handover.log_size).append(cat("userns-run: ", text, "\r\n"));
+  (void)write_last_end(directory, {.exit_status = failure.exit_status, .ended_at = now(), .text = text});
+  (void)::unlinkat(directory.get(), kControlFile, 0);
+  Fd(handover.lock).reset();
+  const auto end = cat(static_cast<char>(Said::kEnd), failure.exit_status);
+  for (const auto& client : handover.clients)
+    (void)::send(client.fd, end.data(), end.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace
+
+int be_starter(std::span<const std::string_view> words, std::span<const std::string_view> command) {
+  auto handover = handover_from(words);
+  if (handover && (handover->directory < 0 || handover->lock < 0 || handover->control < 0))
+    handover = fail({}, "these words are userns-run's own: to start a container, userns-run start NAME");
+  if (!handover) {
+    report("userns-run", handover.error());
+    return kExitOwnFailure;
+  }
+  keep_across_exec(*handover, false);
+  const auto options = handover->rest;
+  handover->rest.emplace_back("--");
+  handover->rest.insert(handover->rest.end(), command.begin(), command.end());
+  const bool again = handover->report < 0;
+  auto copy = *handover;
+  if (again) copy.directory = ::fcntl(handover->directory, F_DUPFD_CLOEXEC, 3);
+  const auto failure = start_and_become_monitor(copy, options, command);
+  if (again)
+    record(*handover, failure);
+  else
+    tell(*handover, failure);
+  return failure.exit_status;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,96 @@
+// Whether a named container runs, and what is known about it: in the container's own directory.
+//
+//   running      locked (fcntl(2), open file description lock) for as long as its monitor lives, from before the start
+//                on. The kernel lets go of the lock when the monitor is gone, however it went: so nothing can be stale.
+//   state.json   written before the command runs, removed when it has ended; what a killed monitor or a crash of the
+//                machine leaves is told from the truth by the lock, and cleaned up by the next verb that changes things
+//   last.json    how the last run ended
+//   control      the monitor's socket (frontend/container/control.h)
+//   console.log, console.log.1
+//
+// All functions take an fd of that directory; it is the caller's own and nobody else can write there.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/fd.h"
+#include "frontend/spec/spec.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+inline constexpr const char* kRunningFile = "running";
+inline constexpr const char* kStateFile = "state.json";
+inline constexpr const char* kLastFile = "last.json";
+inline constexpr const char* kControlFile = "control";
+inline constexpr const char* kLogFile = "console.log";
+inline constexpr const char* kOldLogFile = "console.log.1";
+
+// A process for ever: a pid comes again, with another time of start.
+struct ProcessId {
+  pid_t pid = 0;
+  std::uint64_t start = 0;  // clock ticks since boot: proc(5), /proc/PID/stat
+
+  static std::optional<ProcessId> of(pid_t pid);
+  [[nodiscard]] bool lives() const;
+};
+
+// What every process of the container's is put into, also those that come later (exec).
+struct Dress {
+  std::vector<int> cap_drop;
+  std::optional<std::vector<int>> cap_keep;
+  bool no_new_privs = false;
+  bool seccomp = true;
+  std::vector<RlimitWish> rlimits;
+  std::vector<std::pair<std::string, std::string>> env;
+};
+
+struct State {
+  std::string boot_id;
+  ProcessId monitor;
+  ProcessId init;                // as seen from the host
+  std::int64_t started_at = 0;   // seconds since 1970
+  std::string kind;              // of init: name_of(InitKind), or "command"
+  unsigned restarts = 0;         // since `start`
+  std::uint64_t namespaces = 0;  // CLONE_NEW* of its own
+  std::string cgroup;            // its directory; empty where it has none
+  bool own_root = false;         // not the host's own tree
+  Dress dress;
+  std::vector<std::string> command;
+};
+
+// How a run ended.
+struct LastEnd {
+  int exit_status = 0;  // 128+N for signal N
+  std::int64_t ended_at = 0;
+  std::string text;  // "limits were met ..."; empty where there is nothing to say
+};
+
+// The state of a container that runs; nothing where it does not. One that is just being started has a state
+// without an init (pid 0).
+Result<std::optional<State>> read_state(const Fd& directory);
+std::optional<LastEnd> read_last_end(const Fd& directory);
+Result<void> write_state(const Fd& directory, const State& state);
+Result<void> write_last_end(const Fd& directory, const LastEnd& end);
+
+// The lock of a run, for whoever is to become the monitor. No value: somebody holds it, so the container runs.
+Result<std::optional<Fd>> lock_run(const Fd& directory);
+
+// After lock_run(): what a run that did not end in order has left, processes included.
+Result<void> clean_up_after_crash(const Fd& directory);
+
+std::string boot_id();
+std::int64_t now();  // seconds since 1970
+
+// The text of a state, and back. Pure; anything that is not a whole state is an error.
+std::string to_json(const State& state);
+Result<State> state_from_json(std::string_view text);
+
+}  // namespace userns::frontend

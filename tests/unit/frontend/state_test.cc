@@ -1,0 +1,123 @@
+#include "frontend/container/state.h"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+
+#include "policy/text.h"
+#include "tests/unit/expect.h"
+
+namespace userns::frontend {
+namespace {
+
+struct Directory {
+  std::string path = "/tmp/userns-state-XXXXXX";
+  Fd fd;
+  Directory() {
+    if (::mkdtemp(path.data()) != nullptr) fd = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+  ~Directory() {
+    for (const char* name : {kRunningFile, kStateFile, kLastFile, kControlFile}) ::unlinkat(fd.get(), name, 0);
+    ::rmdir(path.c_str());
+  }
+};
+
+State some_state() {
+  return {.boot_id = boot_id(),
+          .monitor = ProcessId::of(::getpid()).value(),
+          .init = {.pid = 1, .start = 2},
+          .started_at = 1700000000,
+          .kind = "systemd",
+          .restarts = 1,
+          .namespaces = 0x7e020080,
+          .cgroup = "/sys/fs/cgroup/x",
+          .own_root = true,
+          .dress = {.cap_drop = {1, 2},
+                    .cap_keep = std::vector{3},
+                    .no_new_privs = true,
+                    .seccomp = false,
+                    .rlimits = {{.resource = 7, .soft = 1, .hard = ~std::uint64_t{0}}},
+                    .env = {{"A", "b=\"c\""}}},
+          .command = {"sh", "-c", "\xff"}};
+}
+
+TEST(State, is_read_back_as_it_was_written) {
+  const auto text = to_json(some_state());
+  const auto state = state_from_json(text);
+  ASSERT_TRUE(state) << test::text_of(state);
+  EXPECT_EQ(to_json(*state), text);
+  EXPECT_EQ(state->dress.rlimits.at(0).hard, ~std::uint64_t{0});
+  EXPECT_EQ(state->dress.cap_keep, std::vector{3});
+}
+
+TEST(State, that_is_none_is_an_error) {
+  for (const std::string_view text : {"", "{", "[]", "{}", R"({"boot_id":3})", "null"})
+    EXPECT_FALSE(state_from_json(text)) << text;
+  auto text = to_json(some_state());
+  text.replace(text.find("1700000000"), 10, "\"x\"");
+  EXPECT_FALSE(state_from_json(text));
+}
+
+TEST(State, is_that_of_a_running_container_only_while_the_lock_is_held) {
+  const Directory directory;
+  EXPECT_FALSE(read_state(directory.fd).value());
+  auto lock = lock_run(directory.fd).value();
+  ASSERT_TRUE(lock);
+  EXPECT_FALSE(lock_run(directory.fd).value()) << "two runs at once";
+  EXPECT_EQ(read_state(directory.fd).value().value().init.pid, 0) << "it is being started";
+  ASSERT_TRUE(write_state(directory.fd, some_state()));
+  EXPECT_EQ(read_state(directory.fd).value().value().kind, "systemd");
+  auto old = some_state();
+  old.monitor.start += 1;
+  ASSERT_TRUE(write_state(directory.fd, old));
+  EXPECT_EQ(read_state(directory.fd).value().value().kind, "") << "another process with the monitor's number";
+  old = some_state();
+  old.boot_id = "another";
+  ASSERT_TRUE(write_state(directory.fd, old));
+  EXPECT_EQ(read_state(directory.fd).value().value().kind, "") << "before a reboot";
+  lock->reset();
+  EXPECT_FALSE(read_state(directory.fd).value());
+}
+
+TEST(State, of_a_killed_monitor_is_cleaned_up_with_what_it_left) {
+  const Directory directory;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  auto state = some_state();
+  state.cgroup.clear();
+  state.init = ProcessId::of(child).value();
+  ASSERT_TRUE(write_state(directory.fd, state));
+  ASSERT_TRUE(clean_up_after_crash(directory.fd));
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_NE(::faccessat(directory.fd.get(), kStateFile, F_OK, 0), 0);
+}
+
+TEST(State, never_kills_a_process_that_only_has_the_number) {
+  const Directory directory;
+  auto state = some_state();
+  state.cgroup.clear();
+  state.init = {.pid = ::getpid(), .start = ProcessId::of(::getpid()).value().start + 1};
+  ASSERT_TRUE(write_state(directory.fd, state));
+  ASSERT_TRUE(clean_up_after_crash(directory.fd));
+}
+
+TEST(LastEnd, is_read_back_as_it_was_written) {
+  const Directory directory;
+  EXPECT_FALSE(read_last_end(directory.fd));
+  ASSERT_TRUE(write_last_end(directory.fd, {.exit_status = 137, .ended_at = 12, .text = "a \"b\"\n\\"}));
+  const auto last = read_last_end(directory.fd).value();
+  EXPECT_EQ(last.exit_status, 137);
+  EXPECT_EQ(last.text, "a 'b'''");
+}
+
+}  // namespace
+}  // namespace userns::frontend
