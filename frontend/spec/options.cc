@@ -160,6 +160,8 @@ constexpr std::array kOptions{
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.read_only); }},
     Option{"overlay", "", kFiles, kOnce, "changes to it are thrown away at the end",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.overlay); }},
+    Option{"changes", "DIR", kFiles, kOnce, "changes to it are kept in DIR/upper; itself it stays as it is",
+           [](Draft& d, Text t) { return put(not_empty(t), d.spec.changes); }},
     Option{"bind", "SRC:DST[:ro]", kFiles, kMany, "SRC of the host appears as DST inside",
            [](Draft& d, Text t) { return add(parse_bind(t), d.spec.mounts); }},
     Option{"tmpfs", "DST", kFiles, kMany, "an empty file system in memory as DST inside", take_tmpfs},
@@ -347,6 +349,11 @@ Result<void> check(const Spec& spec) {
     return fail({}, "--publish leads into a network of the container's own: give --net user, too");
   if (spec.read_only && spec.overlay)
     return fail({}, "--read-only forbids changes and --overlay throws them away: give one of them");
+  if (!spec.changes.empty() && (spec.read_only || spec.overlay))
+    return fail({},
+                cat("--changes keeps changes and ",
+                    spec.overlay ? "--overlay throws them away" : "--read-only forbids them", ": give one of them"));
+  if (!spec.changes.empty() && spec.rootfs.empty()) return fail({}, "--changes are of a --rootfs: give one, too");
   return {};
 }
 

@@ -116,6 +116,7 @@ struct Spec {
   std::string rootfs;             // empty: the host's own tree
   bool read_only = false;         // of the root file system
   bool overlay = false;           // writes go to a throw-away upper layer
+  std::string changes;            // writes go to this directory's upper/; empty: into rootfs
   std::vector<MountWish> mounts;  // in the order given
 
   std::optional<std::string> hostname;

@@ -169,7 +169,7 @@ Result<void> check_entry(const Plan& plan, const Fd& root) {
 }
 
 // The tree that becomes /, attached on the host's / so that mounts can be put on it.
-Result<Fd> put_root(const Plan& plan, Fd tree) {
+Result<Fd> put_root(const Plan& plan, Fd tree, const Changes& changes) {
   if (plan.spec.rootfs.empty()) {
     auto root = overlay_host_tree();
     if (root && plan.spec.read_only)
@@ -179,6 +179,16 @@ Result<Fd> put_root(const Plan& plan, Fd tree) {
   if (plan.spec.overlay) {
     auto overlay = overlay_tree(tree);
     if (!overlay) return overlay;
+    tree = std::move(*overlay);
+  }
+  if (changes.tree.valid()) {
+    auto overlay = overlay_kept(tree, changes);
+    if (!overlay)
+      return fail({},
+                  cat("cannot keep changes in ", quoted(plan.spec.changes),
+                      " (upper/ and work/ must be directories of the container's root's, on a file system that keeps "
+                      "user attributes)"),
+                  overlay.error().code);
     tree = std::move(*overlay);
   }
   if (plan.spec.read_only)
@@ -203,6 +213,12 @@ Result<void> open_root(const Plan& plan, Sources& sources) {
   if (kind_of(*root) != PlaceKind::kDirectory)
     return fail({}, cat("cannot use ", quoted(plan.spec.rootfs), " as a root file system: it is not a directory"));
   sources.root = std::move(*root);
+  if (plan.spec.changes.empty()) return {};
+  auto changes = open_changes(plan.spec.changes);
+  if (!changes)
+    return fail({}, cat("cannot keep changes in ", quoted(plan.spec.changes), ": ", changes.error().text),
+                changes.error().code);
+  sources.changes = std::move(*changes);
   return {};
 }
 
@@ -221,7 +237,7 @@ Result<Sources> open_sources(const Plan& plan) {
 
 Result<void> build_mounts(const Plan& plan, Sources sources) {
   if (plan.mounts.empty() && !plan.own_root && !plan.spec.read_only) return {};
-  auto root = plan.own_root ? put_root(plan, std::move(sources.root)) : host_root(plan);
+  auto root = plan.own_root ? put_root(plan, std::move(sources.root), sources.changes) : host_root(plan);
   if (!root) return std::unexpected(root.error());
   for (std::size_t i = 0; i < plan.mounts.size(); ++i)
     if (auto put = put_step(plan, plan.mounts[i], std::move(sources.steps[i]), *root, sources.nodes); !put) return put;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/fd.h"
+#include "frontend/start/overlay.h"
 #include "frontend/start/plan.h"
 #include "policy/error.h"
 
@@ -13,6 +14,7 @@ namespace userns::frontend {
 // Trees that are attached nowhere yet.
 struct Sources {
   Fd root;                // of the rootfs; none where there is none
+  Changes changes;        // of --changes
   std::vector<Fd> steps;  // one per plan.mounts; none where it can only be made after the maps
   std::vector<Fd> nodes;  // the host's harmless devices, for a private /dev
 };

@@ -91,6 +91,27 @@ Result<Fd> overlay_tree(const Fd& lower) {
   return overlay_on(lower, *scratch, "root");
 }
 
+Result<Changes> open_changes(const std::string& path) {
+  auto tree = clone_tree(AT_FDCWD, path.c_str());
+  if (!tree) return std::unexpected(tree.error());
+  constexpr int kDirectory = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+  auto upper = open_at(tree->get(), "upper", kDirectory);
+  if (!upper) return std::unexpected(upper.error());
+  auto work = open_at(tree->get(), "work", kDirectory);
+  if (!work) return std::unexpected(work.error());
+  return Changes{.tree = std::move(*tree), .upper = std::move(*upper), .work = std::move(*work)};
+}
+
+Result<Fd> overlay_kept(const Fd& lower, const Changes& changes) {
+  for (const auto* tree : {&lower, &changes.tree})
+    if (auto put = attach_at(*tree, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
+  const std::string_view fds = "/proc/self/fd/";
+  return new_filesystem("overlay",
+                        cat("lowerdir=", fds, lower.get(), ",upperdir=", fds, changes.upper.get(), ",workdir=", fds,
+                            changes.work.get(), ",userxattr"),
+                        0);
+}
+
 Result<Fd> overlay_host_tree() {
   const auto scratch = attached_tmpfs();
   auto root = scratch ? attached_tmpfs() : std::unexpected(scratch.error());

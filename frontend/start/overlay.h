@@ -1,8 +1,11 @@
-// --overlay: a root whose writes go to a throw-away layer in memory. As the container's root.
+// --overlay: a root whose writes go to a throw-away layer in memory. --changes: to a directory. As the container's
+// root.
 //
 // Source: overlayfs in the kernel's documentation, "userxattr". Before Linux 6.6 a tmpfs keeps no user
 // attributes, and a directory of the lower layer can't be replaced or renamed there.
 #pragma once
+
+#include <string>
 
 #include "common/fd.h"
 #include "policy/error.h"
@@ -11,6 +14,16 @@ namespace userns::frontend {
 
 // An overlay of `lower` (a tree that is attached nowhere), not attached either.
 Result<Fd> overlay_tree(const Fd& lower);
+
+// Where what differs is kept.
+struct Changes {
+  Fd tree;  // attached nowhere; holds the other two
+  Fd upper;
+  Fd work;  // the kernel's own
+};
+// As the caller, whose directory this is.
+Result<Changes> open_changes(const std::string& path);
+Result<Fd> overlay_kept(const Fd& lower, const Changes& changes);
 
 // The host's own tree: a fresh root, attached on the host's, with an overlay of each of the host's top
 // directories but /proc, /sys, /dev, /run and /tmp. One that the host has mounted something below cannot

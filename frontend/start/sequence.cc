@@ -12,6 +12,7 @@
 
 #include "common/report.h"
 #include "frontend/start/cgroup.h"
+#include "frontend/start/changes.h"
 #include "frontend/start/channel.h"
 #include "frontend/start/child.h"
 #include "frontend/start/hint.h"
@@ -160,6 +161,7 @@ Step<void> hear_exec(const FirstProcess& first, Relay& relay) {
 
 // The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be there).
 Step<Running> start(const Plan& plan, Cgroup cgroup) {
+  if (auto prepared = own(prepare_changes(plan)); !prepared) return std::unexpected(prepared.error());
   auto signals = own(Signals::take());
   if (!signals) return std::unexpected(signals.error());
   auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());

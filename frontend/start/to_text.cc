@@ -70,7 +70,9 @@ std::string what_is_mounted(const MountStep& step) {
 
 std::string root_line(const Plan& plan) {
   const std::string tree = plan.spec.rootfs.empty() ? "the host's own tree" : quoted(plan.spec.rootfs);
-  return cat("root        ", tree, plan.spec.overlay ? ", writes go to a throw-away layer" : "",
+  const auto kept =
+      plan.spec.changes.empty() ? std::string{} : cat(", writes go to ", quoted(plan.spec.changes), "/upper");
+  return cat("root        ", tree, kept, plan.spec.overlay ? ", writes go to a throw-away layer" : "",
              plan.spec.read_only ? ", read-only" : "", "\n");
 }
 

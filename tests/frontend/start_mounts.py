@@ -1,6 +1,7 @@
 """userns-run: the root file system, what is mounted in it, and that nothing leads out of it."""
 
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -166,6 +167,47 @@ def _(root):
     done = well(shell(root, 'echo x >/new && rm /bin/stty && touch /etc/passwd && cat /new && ls /bin | grep -c stty; true', '--overlay', where=where))
     assert done.out.split() == ['x', '0'], done
     assert not os.path.exists(f'{where}/new') and os.path.islink(f'{where}/bin/stty')
+
+
+def changes(root, name):
+    path = f'{root.tmp}/home/alice/{name}'
+    shutil.rmtree(path, ignore_errors=True)
+    os.mkdir(path, 0o700)
+    os.chown(path, root.alice.uid, root.alice.gid)
+    return path
+
+
+@case('--changes keeps them from start to start; two containers on one rootfs do not see each other\'s, and it stays as it is')
+def _(root):
+    where = rootfs(root)
+    before = sorted(os.listdir(where)), sorted(os.listdir(f'{where}/bin'))
+    os.chmod(where, 0o751)
+    one, two = changes(root, 'one'), changes(root, 'two')
+    script = 'echo %s >/new && rm /bin/stty && chown u /etc/passwd && mkdir -p /home/u/d && rm -r /home/u && mkdir /home/u && echo x >/home/u/y'
+    for name, path in (('1', one), ('2', two)):
+        well(shell(root, script % name, '--changes', path, where=where))
+    for name, path in (('1', one), ('2', two)):
+        done = well(shell(root, 'cat /new; ls /home/u; ls /bin | grep -c stty; stat -c %u /etc/passwd; stat -c %a /', '--changes', path, where=where), 0)
+        assert done.out.split() == [name, 'y', '0', '1000', '751'], done
+    assert before == (sorted(os.listdir(where)), sorted(os.listdir(f'{where}/bin')))
+    assert os.stat(f'{one}/upper/new').st_uid == FIRST and sorted(os.listdir(one)) == ['upper', 'work']
+
+
+@case('--changes that cannot be kept are an error that leaves nothing')
+def _(root):
+    where = rootfs(root)
+    path = changes(root, 'one')
+    fails(run(root, '--changes', f'{path}/absent', where=where), 'absent', 'No such file')
+    fails(run(root, '--changes', path, where=f'{where}-absent'), 'absent')
+    fails(run(root, '--changes', path), '--rootfs')
+    fails(run(root, '--changes', path, '--overlay', where=where), '--overlay')
+    fails(run(root, '--changes', path, '--read-only', where=where), '--read-only')
+    root.subuid('')
+    fails(run(root, '--changes', path, '--map', '100000:65536', where=where), 'not allowed')
+    assert os.listdir(path) == []
+    os.chmod(path, 0o500)
+    fails(run(root, '--changes', path, where=where))
+    assert os.listdir(path) == []
 
 
 @case('a rootfs in a closed home directory works: it is opened with the caller\'s rights')
