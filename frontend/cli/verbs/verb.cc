@@ -56,7 +56,7 @@ Error no_such_option(const Verb& verb, std::span<const Known> known, std::string
   return {.rule = {},
           .code = 0,
           .text = cat(verb.name, " has no option ", quoted(cat("--", name)), did_you_mean(name, names, "--"),
-                      " (userns-run ", verb.name, " --help lists them)")};
+                      " (", verb.program, " ", verb.name, " --help lists them)")};
 }
 
 Result<std::vector<po::option>> split(const Verb& verb, std::span<const Known> known,
@@ -76,7 +76,7 @@ Result<std::vector<po::option>> split(const Verb& verb, std::span<const Known> k
   } catch (const po::unknown_option& error) {
     return std::unexpected(no_such_option(verb, known, error.get_option_name()));
   } catch (const po::invalid_command_line_syntax& error) {
-    return fail({}, cat(error.get_option_name(), " needs a value: see userns-run ", verb.name, " --help"));
+    return fail({}, cat(error.get_option_name(), " needs a value: see ", verb.program, " ", verb.name, " --help"));
   } catch (const po::error& error) {
     return fail({}, cat("the options make no sense: ", std::string_view(error.what())));
   }
@@ -135,7 +135,7 @@ Result<Words> parse_words(const Verb& verb, std::span<const std::string_view> wo
 }
 
 std::string verb_help(const Verb& verb) {
-  std::string text = cat("usage: userns-run ", verb.name, verb.arguments.empty() ? "" : " ", verb.arguments, "\n\n",
+  std::string text = cat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ", verb.arguments, "\n\n",
                          verb.summary, ".\n");
   if (!verb.options.empty()) text += "\n";
   for (const auto& option : verb.options) {

@@ -1,4 +1,4 @@
-// The verbs of userns-run: one table, from which come the dispatch, --help and the shell completions.
+// The verbs of a program: one table, from which come the dispatch, --help and the shell completions.
 //
 //   userns-run VERB [NAME...] [OPTIONS] [-- COMMAND...]
 //
@@ -46,6 +46,7 @@ struct Verb {
   std::span<const VerbOption> options;
   bool takes_container_options = false;
   int (*run)(const Words&);  // returns the exit status of userns-run(1); has reported its errors
+  std::string_view program = "userns-run";
 };
 
 // In the order of --help.
