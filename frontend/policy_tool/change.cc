@@ -1,0 +1,196 @@
+#include "frontend/policy_tool/change.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "frontend/policy_tool/checks.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// What stands before a comment, without the blanks at its end; and the rest.
+struct Parts {
+  std::string_view entry, rest;
+};
+Parts parts_of(std::string_view line, bool comment_begins_a_word) {
+  auto at = line.find('#');
+  while (comment_begins_a_word && at != std::string_view::npos && at > 0 && line[at - 1] != ' ' && line[at - 1] != '\t')
+    at = line.find('#', at + 1);
+  auto entry = line.substr(0, at);
+  entry = entry.substr(0, entry.find_last_not_of(" \t") + 1);
+  return {entry, line.substr(entry.size())};
+}
+
+// `text` with the line of this number made `line`, or taken away where it is empty.
+std::string with_line(std::string_view text, std::size_t number, std::string_view line) {
+  std::string out;
+  std::size_t at = 0;
+  for (auto rest = text; !rest.empty();) {
+    const auto length = std::min(rest.find('\n'), rest.size() - 1) + 1;
+    if (++at != number)
+      out += rest.substr(0, length);
+    else if (!line.empty())
+      out += cat(line, rest.substr(0, length).ends_with('\n') ? "\n" : "");
+    rest.remove_prefix(length);
+  }
+  return out;
+}
+
+// A new line before the one of this number, or at the end (0).
+std::string with_new_line(std::string_view text, std::size_t before, std::string_view line) {
+  std::string out;
+  std::size_t at = 0;
+  for (auto rest = text; !rest.empty();) {
+    const auto length = std::min(rest.find('\n'), rest.size() - 1) + 1;
+    if (++at == before) out += cat(line, "\n");
+    out += rest.substr(0, length);
+    rest.remove_prefix(length);
+  }
+  if (before == 0) out += cat(out.empty() || out.ends_with('\n') ? "" : "\n", line, "\n");
+  return out;
+}
+
+bool same_terms(const NetTerms& a, const NetTerms& b) {
+  return a.mtu == b.mtu && a.vlan == b.vlan && a.isolated == b.isolated && a.spoof == b.spoof && a.any_mac == b.any_mac;
+}
+
+// The user's lines for a bridge.
+Result<std::vector<NetEntry>> lines_for(std::string_view text, Who who, std::string_view bridge) {
+  const auto whole = parse_net_conf("net.conf", text);
+  if (!whole)
+    return fail(whole.error().rule, cat("the file is malformed and stays as it is: ", whole.error().text,
+                                        "; mend it first: userns-policy edit net.conf"));
+  auto entries = net_entries({}, text, nullptr);
+  std::erase_if(entries, [&](const NetEntry& e) { return e.parsed.bridge != bridge || !contains(who, e.parsed.who); });
+  return entries;
+}
+
+struct CgroupPlace {
+  std::optional<CgroupEntry> line;  // the one that decides for `who`
+  std::size_t before = 0;           // where a new one would go
+};
+Result<CgroupPlace> place_of(std::string_view text, Who who) {
+  const auto whole = parse_cgroup_conf(text, "cgroup.conf");
+  if (!whole)
+    return fail(whole.error().rule, cat("the file is malformed and stays as it is: ", whole.error().text,
+                                        "; mend it first: userns-policy edit cgroup.conf"));
+  CgroupPlace place;
+  for (auto& entry : cgroup_entries({}, text, nullptr).lines) {
+    const std::string_view other = entry.parsed.who;
+    if (!place.line && contains(who, other)) place.line = entry;
+    const bool is_wider = other == "*" || (other.starts_with('@') && !who.front().starts_with('@'));
+    if (place.before == 0 && is_wider && who.front() != "*") place.before = entry.line.number;
+  }
+  return place;
+}
+
+// Whether a word of a line sets the same as `key`: for io.max, of the same device.
+bool sets(std::string_view word, std::string_view key, std::string_view value) {
+  auto other = word;
+  if (take_until(other, '=') != key) return false;
+  return key != "io.max" || other.substr(0, other.find(',')) == value.substr(0, value.find(','));
+}
+
+std::vector<std::string_view> words_of(std::string_view entry) {
+  std::vector<std::string_view> words;
+  while (!entry.empty()) {
+    const auto word = entry.substr(0, entry.find_first_of(" \t"));
+    if (!word.empty()) words.push_back(word);
+    entry.remove_prefix(std::min(word.size() + 1, entry.size()));
+  }
+  return words;
+}
+
+// The entry with one word changed (`to`), or taken away with the blanks before it.
+std::string with_word(std::string_view entry, std::string_view word, std::string_view to) {
+  const auto at = static_cast<std::size_t>(word.data() - entry.data());
+  const auto head = to.empty() ? entry.substr(0, entry.find_last_not_of(" \t", at - 1) + 1) : entry.substr(0, at);
+  return cat(head, to, entry.substr(at + word.size()));
+}
+
+Result<std::string> checked_net(std::string text) {
+  const auto parsed = parse_net_conf("net.conf", text);
+  return parsed ? Result<std::string>(std::move(text)) : std::unexpected(parsed.error());
+}
+Result<std::string> checked_cgroup(std::string text) {
+  const auto parsed = parse_cgroup_conf(text, "cgroup.conf");
+  return parsed ? Result<std::string>(std::move(text)) : std::unexpected(parsed.error());
+}
+
+}  // namespace
+
+Result<std::string> grant_net(std::string_view text, Who who, std::string_view wish) {
+  auto settings = wish;
+  auto count = take_until(settings, ',');
+  const auto bridge = take_until(count, ':');
+  std::string line = cat(who.front(), "  veth  ", bridge, "  ", count);
+  if (!settings.empty()) line += " ";
+  while (!settings.empty()) line += cat(" ", take_until(settings, ','));
+  const auto parsed = parse_net_conf({}, line);
+  if (!parsed || parsed->size() != 1 || count.empty() || wish.find_first_of(" \t\n#") != std::string_view::npos)
+    return fail({}, cat("--net ", quoted(wish), " is not BRIDGE:COUNT[,key=value...]",
+                        parsed ? "" : cat(": ", parsed.error().text.substr(parsed.error().text.find(' ') + 1))));
+  const auto lines = lines_for(text, who, bridge);
+  if (!lines) return std::unexpected(lines.error());
+  if (lines->size() > 1)
+    return fail({}, cat(who.front(), " has ", lines->size(), " lines for ", bridge,
+                        ", which add up: userns-policy edit net.conf"));
+  if (lines->empty()) return checked_net(with_new_line(text, 0, line));
+  const auto& old = lines->front();
+  if (old.parsed.count == parsed->front().count && same_terms(old.parsed.terms, parsed->front().terms))
+    return std::string(text);
+  return checked_net(with_line(text, old.line.number, cat(line, parts_of(old.line.text, true).rest)));
+}
+
+Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge) {
+  const auto lines = lines_for(text, who, bridge.substr(0, bridge.find(':')));
+  if (!lines) return std::unexpected(lines.error());
+  std::string out(text);
+  for (auto line = lines->rbegin(); line != lines->rend(); ++line) out = with_line(out, line->line.number, {});
+  return checked_net(std::move(out));
+}
+
+Result<std::string> grant_cgroup(std::string_view text, Who who, std::span<const std::string> settings) {
+  const auto place = place_of(text, who);
+  if (!place) return std::unexpected(place.error());
+  std::string entry = place->line ? std::string(parts_of(place->line->line.text, false).entry) : who.front();
+  for (const std::string_view setting : settings) {
+    auto value = setting;
+    const auto key = take_until(value, '=');
+    const auto parsed = parse_setting(setting.contains('=') ? key : std::string_view{}, value);
+    if (!parsed || setting.find_first_of(" \t#\n") != std::string_view::npos)
+      return fail({}, cat("--cgroup ", quoted(setting), ": ", parsed ? "blanks are not taken" : parsed.error().text));
+    const auto words = words_of(entry);
+    const auto old = std::ranges::find_if(words, [&](std::string_view word) { return sets(word, key, value); });
+    entry = old == words.end() ? cat(entry, " ", setting) : with_word(entry, *old, setting);
+  }
+  if (!place->line) return checked_cgroup(with_new_line(text, place->before, entry));
+  return checked_cgroup(
+      with_line(text, place->line->line.number, cat(entry, parts_of(place->line->line.text, false).rest)));
+}
+
+Result<std::string> revoke_cgroup(std::string_view text, Who who, std::span<const std::string> keys) {
+  for (const std::string_view key : keys)
+    if (const auto known = parse_setting(key.substr(0, key.find('=')), "max");
+        key != "all" && !known && known.error().rule == "CC-KEY")
+      return fail({}, cat("--cgroup ", quoted(key), " is no key of cgroup.conf(5), nor all"));
+  const auto place = place_of(text, who);
+  if (!place) return std::unexpected(place.error());
+  if (!place->line) return std::string(text);
+  const auto& line = place->line->line;
+  std::string entry(parts_of(line.text, false).entry);
+  for (const std::string_view key : keys)
+    for (auto words = words_of(entry);; words = words_of(entry)) {
+      const auto settings = std::span(words).subspan(1);
+      const auto old = std::ranges::find_if(settings, [&](std::string_view word) {
+        return key == "all" || word.substr(0, word.find('=')) == key.substr(0, key.find('='));
+      });
+      if (old == settings.end()) break;
+      entry = with_word(entry, *old, {});
+    }
+  const bool is_empty = words_of(entry).size() < 2;
+  return checked_cgroup(with_line(text, line.number, is_empty ? "" : cat(entry, parts_of(line.text, false).rest)));
+}
+
+}  // namespace userns::frontend

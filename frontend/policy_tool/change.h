@@ -1,0 +1,27 @@
+// Changes to the text of net.conf and cgroup.conf that keep every other byte: comments, order, blanks. Pure.
+//
+// Each takes a text that the helpers accept and returns one that they accept; the same text where nothing is to change.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// Who a line is about: the first is how a new line has it; a user's lines may have any of them (name, uid).
+using Who = std::span<const std::string>;
+
+// `wish`: BRIDGE:COUNT[,key=value...].
+Result<std::string> grant_net(std::string_view text, Who who, std::string_view wish);
+Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge);
+
+// `settings`: KEY=VALUE words. They are put into the line that is there; a new one goes before the lines of groups and
+// everyone, because the first line that is for a user decides.
+Result<std::string> grant_cgroup(std::string_view text, Who who, std::span<const std::string> settings);
+// `keys`: what to take from the line, or "all".
+Result<std::string> revoke_cgroup(std::string_view text, Who who, std::span<const std::string> keys);
+
+}  // namespace userns::frontend

@@ -1,0 +1,214 @@
+#include <algorithm>
+#include <map>
+
+#include "frontend/policy_tool/checks.h"
+#include "policy/idmap.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::uint64_t kDistro = 65536;           // ids that a distribution's own root file system needs
+constexpr std::uint64_t kSignedEnd = 1ULL << 31U;  // from here on an id is negative to some
+constexpr std::size_t kLongestLine = 1023;         // of shadow's reader and ours
+
+// What is wrong with a line that the parser refuses: the field, and the id of the finding.
+Finding malformed(std::string_view path, const TextLine& line, const Error& error, std::string_view program) {
+  auto rest = line.text;
+  const auto owner = take_until(rest, ':');
+  const auto start = take_until(rest, ':');
+  const auto count = rest;
+  const std::string_view text = error.text;
+  const bool in_start = text.starts_with("start "), in_count = text.starts_with("count ") || text == "has count 0";
+  const auto part = in_start ? start : in_count ? count : text.starts_with("leaves") ? start : owner;
+  const bool is_crlf = line.text.ends_with('\r');
+  const auto number = in_start ? start : in_count ? count : std::string_view{};
+  const bool is_hex = !is_crlf && (number.starts_with("0x") || number.starts_with("0X"));
+  const bool is_octal = !is_crlf && !is_hex && number.size() > 1 && number.starts_with('0') &&
+                        number.find_first_not_of("01234567") == std::string_view::npos;
+  const std::string_view id = is_crlf                 ? "crlf"
+                              : text == "has count 0" ? "count-zero"
+                              : is_hex                ? "hex"
+                              : is_octal              ? "octal"
+                                                      : "malformed";
+  auto finding = finding_at(Severity::kError, id, path, line, is_crlf ? line.text.substr(line.text.size() - 1) : part);
+  finding.what = is_crlf ? "the line ends as in DOS, with a carriage return"
+                 : number.empty() && !in_count && !in_start
+                     ? cat("the line ", text)
+                     : std::string(text == "has count 0" ? "the count is 0" : text);
+  finding.why = is_hex || is_octal
+                    ? cat(program, " passes the line over; shadow's own takes the number as ",
+                          is_hex ? "hexadecimal" : "octal", ", so that two programs disagree on whose ids these are")
+                    : cat("the line gives nothing: ", program, " passes it over");
+  finding.fix = is_crlf              ? cat("take the carriage returns away: sed -i 's/\\r$//' ", path)
+                : is_hex || is_octal ? "write the number in decimal"
+                                     : "write it as OWNER:START:COUNT, or remove it";
+  return finding;
+}
+
+struct Checker {
+  const PolicyText& file;
+  const HostFacts& facts;
+  std::vector<Finding>& found;
+  IdKind kind = file.kind == PolicyFile::kSubuid ? IdKind::kUid : IdKind::kGid;
+  const IdFacts& ids = kind == IdKind::kUid ? facts.uids : facts.gids;
+  std::string_view id_word = kind == IdKind::kUid ? "uid" : "gid";
+  std::string_view account_word = kind == IdKind::kUid ? "user" : "group";
+
+  void say(Severity severity, std::string_view id, const SubidEntry& entry, std::string_view part, std::string what,
+           std::string why, std::string fix) const {
+    auto& f = found.emplace_back(finding_at(severity, id, file.path, entry.line, part));
+    f.what = std::move(what);
+    f.why = std::move(why);
+    f.fix = std::move(fix);
+  }
+  static std::string_view numbers(const SubidEntry& entry) {
+    return entry.line.text.substr(entry.parsed.owner.size() + 1);
+  }
+
+  // One finding for the first account that is in the range.
+  void check_real(const SubidEntry& entry) const {
+    const auto range = entry.parsed.range;
+    const auto first =
+        std::ranges::lower_bound(ids.taken, range.first(), {}, [](const Account& a) { return std::uint64_t{a.id}; });
+    if (first == ids.taken.end() || first->id >= range.end()) return;
+    const auto many = std::count_if(first, ids.taken.end(), [&](const Account& a) { return a.id < range.end(); });
+    say(Severity::kError, kind == IdKind::kUid ? "real-user" : "real-group", entry, numbers(entry),
+        cat(to_text(range), " holds ", id_word, " ", first->id, ", the ", account_word, " ", quoted(first->name),
+            many > 1 ? cat(" and ", many - 1, " more") : ""),
+        cat("root in a container of ", quoted(entry.parsed.owner), " can become that ", account_word,
+            ", and read and write its files"),
+        "move the range to where no account is: userns-policy grant finds one");
+  }
+
+  void check_reserved(const SubidEntry& entry) const {
+    const auto range = entry.parsed.range;
+    if (range.first() == 0)
+      say(Severity::kError, "id-zero", entry, numbers(entry), cat("the range starts with id 0, the host's root"),
+          cat("our helpers refuse that id; one that does not makes ", quoted(entry.parsed.owner), " root on the host"),
+          "start it above all real ids");
+    for (const auto& reserved : ids.reserved)
+      if (reserved.range.overlaps(range) && !(range.first() == 0 && range.count() == 1))
+        say(reserved.severity, reserved.id, entry, numbers(entry),
+            cat(to_text(range), " reaches into ", to_text(reserved.range), ", ", reserved.whose),
+            "the same ids would be two parties'", cat("take ids from ", ids.delegable_name));
+    if (range.end() > kSignedEnd)
+      say(Severity::kWarning, "signed", entry, numbers(entry), cat(to_text(range), " goes beyond 2^31"),
+          "some file systems and programs take such ids as negative numbers",
+          cat("take ids from ", ids.delegable_name));
+    else if (!ids.delegable.contains(range) && !ids.reserved.empty() &&
+             std::ranges::none_of(ids.reserved, [&](const Reserved& r) { return r.range.overlaps(range); }))
+      say(Severity::kWarning, "outside-login-defs", entry, numbers(entry),
+          cat(to_text(range), " is not within ", to_text(ids.delegable), ", ", ids.delegable_name, " of login.defs"),
+          "useradd and others do not look there when they choose ids", "take ids from that range, or widen it");
+  }
+
+  // Every pair that overlaps would be too many: each line names one that reaches into it.
+  void check_overlaps(std::vector<const SubidEntry*> sorted) const {
+    std::ranges::stable_sort(sorted, {}, [](const SubidEntry* e) { return e->parsed.range.first(); });
+    const SubidEntry* widest = nullptr;
+    for (const auto* const entry : sorted) {
+      if (widest != nullptr && widest->parsed.range.overlaps(entry->parsed.range)) {
+        // The later line is the one that was added to what was there.
+        const auto& late = entry->line.number > widest->line.number ? *entry : *widest;
+        const auto& early = &late == entry ? *widest : *entry;
+        const bool same = same_owner(late.parsed.owner, early.parsed.owner);
+        if (late.line.text != early.line.text)
+          say(same ? Severity::kWarning : Severity::kError, same ? "overlap-own" : "overlap", late, numbers(late),
+              cat(to_text(late.parsed.range), " overlaps ", to_text(early.parsed.range), " of ",
+                  same ? "the same owner" : quoted(early.parsed.owner), " (line ", early.line.number, ")"),
+              same ? "the owner has fewer ids than the lines add up to"
+                   : "each can become the other's users, and read and write their files",
+              same ? "unite the lines" : "move one of the ranges: userns-policy grant finds a free one");
+      }
+      if (widest == nullptr || entry->parsed.range.end() > widest->parsed.range.end()) widest = entry;
+    }
+  }
+
+  // By name or by uid, as the helpers read it.
+  [[nodiscard]] std::string owner_key(std::string_view owner) const {
+    if (const auto uid = parse_decimal(owner); uid && *uid <= kLargestId) return cat(*uid);
+    const auto user = facts.user_by_name(owner);
+    return user ? cat(user->id) : cat("name ", owner);
+  }
+  [[nodiscard]] bool same_owner(std::string_view a, std::string_view b) const {
+    return a == b || owner_key(a) == owner_key(b);
+  }
+
+  void check_owners(const std::vector<SubidEntry>& entries, const PolicyText* other) const {
+    struct Owned {
+      const SubidEntry* first = nullptr;
+      OwnedRanges ranges;
+      bool too_many = false;
+    };
+    std::map<std::string, Owned> owners;
+    std::map<std::string_view, std::string> keys;
+    for (const auto& entry : entries) {
+      auto& key = keys[entry.parsed.owner];
+      if (key.empty()) {
+        key = owner_key(entry.parsed.owner);
+        check_who(file, entry.line, entry.parsed.owner, facts, found);
+      }
+      auto& owned = owners[key];
+      if (owned.first == nullptr) owned.first = &entry;
+      if (!owned.ranges.add(entry.parsed.range, entry.line.number)) owned.too_many = true;
+    }
+    std::map<std::string, bool> elsewhere;
+    if (other != nullptr)
+      for (const auto& entry : subid_entries(other->path, other->text, kind, nullptr))
+        elsewhere[owner_key(entry.parsed.owner)] = true;
+    for (const auto& [key, owned] : owners) {
+      const auto widest = std::ranges::max(owned.ranges.ranges(), {}, [](IdRange r) { return r.count(); }).count();
+      const auto& owner = owned.first->parsed.owner;
+      if (owned.too_many)
+        say(Severity::kError, "too-many", *owned.first, owner,
+            cat(quoted(owner), " has more than ", OwnedRanges::kMaxSeparate, " separate ranges"),
+            "the helpers refuse such a user altogether (SU-MANY)", "unite some of them");
+      if (widest < kDistro)
+        say(Severity::kWarning, "small", *owned.first, owner,
+            cat(quoted(owner), " has at most ", widest, " ", id_word, "s in a row"),
+            "a distribution uses ids up to 65534 and needs 65536 of them",
+            cat("userns-policy grant ", owner, " --ids 65536"));
+      if (other != nullptr && !elsewhere.contains(key))
+        say(Severity::kWarning, "one-sided", *owned.first, owner, cat(quoted(owner), " has no ids in ", other->path),
+            "a container needs uids and gids", cat("userns-policy grant ", owner, " --ids ", widest));
+    }
+  }
+};
+
+}  // namespace
+
+std::vector<SubidEntry> subid_entries(std::string_view path, std::string_view text, IdKind kind,
+                                      std::vector<Finding>* findings) {
+  const std::string_view program = kind == IdKind::kUid ? "newuidmap" : "newgidmap";
+  std::vector<SubidEntry> entries;
+  for (const auto& line : lines_of(text)) {
+    if (line.text.empty() || line.text.starts_with('#')) continue;
+    const auto parsed = line.text.size() > kLongestLine
+                            ? Result<SubidLine>(fail("SU-LINE", "is longer than 1023 bytes"))
+                            : parse_subid_line(line.text);
+    if (parsed)
+      entries.push_back({line, *parsed});
+    else if (findings != nullptr)
+      findings->push_back(malformed(path, line, parsed.error(), program));
+  }
+  return entries;
+}
+
+void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyText* other, std::vector<Finding>& found) {
+  const Checker checker{file, facts, found};
+  const auto entries = subid_entries(file.path, file.text, checker.kind, &found);
+  std::vector<TextLine> lines;
+  std::vector<const SubidEntry*> all;
+  for (const auto& entry : entries) {
+    checker.check_real(entry);
+    checker.check_reserved(entry);
+    lines.push_back(entry.line);
+    all.push_back(&entry);
+  }
+  checker.check_overlaps(std::move(all));
+  checker.check_owners(entries, other);
+  check_duplicates(file, lines, found);
+}
+
+}  // namespace userns::frontend

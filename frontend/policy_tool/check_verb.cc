@@ -1,0 +1,174 @@
+// userns-policy check: which files, and their findings in one report.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+
+#include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/safe_path.h"
+#include "frontend/policy_tool/tool.h"
+#include "policy/subid.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::array kAll{PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::kNet, PolicyFile::kCgroup};
+constexpr std::size_t kLargestConf = 1UL << 20U;  // that a helper reads
+
+struct Subject {
+  PolicyText text;
+  bool is_installed = false;  // then its owner and mode matter, too
+};
+
+struct Report {
+  std::vector<std::string> files;
+  std::vector<Finding> findings;
+
+  // Two files may share a directory.
+  void add_path(std::vector<Finding> found) {
+    for (auto& f : found)
+      if (std::ranges::none_of(findings,
+                               [&](const Finding& g) { return g.line == 0 && g.file == f.file && g.what == f.what; }))
+        findings.push_back(std::move(f));
+  }
+};
+
+Result<Subject> subject_of(std::string_view file, std::optional<PolicyFile> as) {
+  const auto kind = as ? as : kind_of(file);
+  if (!kind)
+    return fail({}, cat("which file ", quoted(file),
+                        " is can't be told by its name: add --as subuid, subgid, net.conf or "
+                        "cgroup.conf"));
+  auto text = read_policy(std::string(file));
+  if (!text) return std::unexpected(text.error());
+  return Subject{{*kind, std::string(file), std::move(*text)}, false};
+}
+
+// The installed files that are there. An unreadable one is a finding, not the end.
+std::vector<Subject> installed(const std::string& root, Report& report) {
+  std::vector<Subject> all;
+  for (const auto kind : kAll) {
+    const auto path = cat(root, installed_path(kind));
+    auto text = read_policy(path);
+    if (text || text.error().code != ENOENT) report.files.push_back(path);
+    if (text) {
+      all.push_back({{kind, path, std::move(*text)}, true});
+    } else if (auto found = check_path(root, path, kind); !found.empty()) {
+      report.add_path(std::move(found));
+    } else if (text.error().code != ENOENT) {
+      auto& f = report.findings.emplace_back();
+      f.id = "unreadable";
+      f.file = path;
+      f.what = text.error().code == EACCES ? "can not be read by you" : text.error().text;
+      f.why = "what is in it is not known";
+      f.fix = "run userns-policy check as root";
+    }
+  }
+  return all;
+}
+
+const PolicyText* other_of(const std::vector<Subject>& all, PolicyFile kind) {
+  const auto wanted = kind == PolicyFile::kSubuid ? PolicyFile::kSubgid : PolicyFile::kSubuid;
+  if (kind != PolicyFile::kSubuid && kind != PolicyFile::kSubgid) return nullptr;
+  for (const auto& subject : all)
+    if (subject.text.kind == wanted) return &subject.text;
+  return nullptr;
+}
+
+// Files that nobody reads, because the ids come from elsewhere.
+void check_nsswitch(const std::string& root, Report& report) {
+  const auto path = cat(root, "/etc/nsswitch.conf");
+  const auto text = text_of(path);
+  const auto source = nss_subid_source(text);
+  if (source == "files") return;
+  const auto at = static_cast<std::size_t>(source.data() - text.data());
+  std::size_t before = 0;
+  for (const auto& line : lines_of(text)) {
+    if (at < before + line.text.size() + 1) {
+      auto& f = report.findings.emplace_back(finding_at(Severity::kWarning, "not-read", path, line, source));
+      f.what = cat("subordinate ids come from ", quoted(source), ", not from files");
+      f.why = "/etc/subuid and /etc/subgid are not read while this stands";
+      f.fix = "grant ids there, or write subid: files";
+      return;
+    }
+    before += line.text.size() + 1;
+  }
+}
+
+void check_size(const Subject& subject, Report& report) {
+  const bool is_conf = subject.text.kind == PolicyFile::kNet || subject.text.kind == PolicyFile::kCgroup;
+  if (!is_conf || subject.text.text.size() <= kLargestConf) return;
+  auto& f = report.findings.emplace_back();
+  f.id = "too-large";
+  f.file = subject.text.path;
+  f.what = "is longer than 1 MiB";
+  f.why = "the helpers refuse it whole";
+  f.fix = "make it shorter: groups stand for many users";
+}
+
+void check_all(const std::vector<Subject>& subjects, const std::string& root, Report& report) {
+  const auto facts = host_facts(root);
+  for (const auto& subject : subjects) {
+    const auto add = [&](std::vector<Finding> found) {
+      report.findings.insert(report.findings.end(), std::make_move_iterator(found.begin()),
+                             std::make_move_iterator(found.end()));
+    };
+    if (subject.is_installed) report.add_path(check_path(root, subject.text.path, subject.text.kind));
+    check_size(subject, report);
+    add(check(subject.text, facts, other_of(subjects, subject.text.kind)));
+  }
+}
+
+std::string to_text(const Report& report) {
+  const bool colour = wants_colour(STDOUT_FILENO);
+  std::string text;
+  for (const auto& finding : report.findings) text += to_text(finding, colour);
+  std::string names;
+  for (const auto& file : report.files) names += cat(names.empty() ? "" : ", ", file);
+  return cat(text, report.findings.empty() ? "no errors, no warnings" : count_text(report.findings), " in ",
+             names.empty() ? "no file: none of them exists" : names, "\n");
+}
+
+}  // namespace
+
+int check_verb(const Words& words) {
+  std::string root(words.one("root").value_or(""));
+  while (root.ends_with('/')) root.pop_back();
+  std::optional<PolicyFile> as;
+  if (const auto wish = words.one("as")) {
+    as = kind_of(*wish);
+    if (!as)
+      return tool_failure({.rule = {},
+                           .code = 0,
+                           .text = cat("--as ", quoted(*wish), " is none of subuid, subgid, net.conf, cgroup.conf")});
+  }
+  if (!words.names.empty() && words.one("root"))
+    return tool_failure({.rule = {},
+                         .code = 0,
+                         .text = "--root checks all files below a directory: name no file, or leave --root out"});
+  if (words.names.empty() && as)
+    return tool_failure({.rule = {}, .code = 0, .text = "--as says what the files are that are named: name one"});
+  if (!root.empty() && ::access(cat(root, "/etc").c_str(), X_OK) != 0)
+    return tool_failure(
+        {.rule = {}, .code = errno, .text = cat("--root ", quoted(root), ": there is no ", root, "/etc")});
+  Report report;
+  std::vector<Subject> subjects;
+  for (const auto& name : words.names) {
+    auto subject = subject_of(name, as);
+    if (!subject) return tool_failure(subject.error());
+    report.files.push_back(name);
+    subjects.push_back(std::move(*subject));
+  }
+  if (words.names.empty()) {
+    subjects = installed(root, report);
+    check_nsswitch(root, report);
+  }
+  check_all(subjects, root, report);
+  const auto text = words.has("json") ? to_json(report.findings, report.files) : to_text(report);
+  return put(text, exit_status(report.findings));
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,206 @@
+// userns-policy edit: a private copy, an editor, a check, and one step to put it in place.
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "common/fd.h"
+#include "common/report.h"
+#include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/lock.h"
+#include "frontend/policy_tool/replace.h"
+#include "frontend/policy_tool/tool.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr int kDiscarded = 1;
+
+void tell(std::string_view text) { (void)write_all(Fd(::dup(STDERR_FILENO)), text); }
+
+// The copy, in a directory that only root can enter.
+class PrivateCopy {
+ public:
+  static Result<PrivateCopy> make(std::string_view name, std::string_view text) {
+    const char* const where = std::getenv("TMPDIR");
+    std::string directory = cat(where != nullptr && where[0] == '/' ? where : "/tmp", "/userns-policy.XXXXXX");
+    if (::mkdtemp(directory.data()) == nullptr) return fail_errno(cat("cannot make a private directory ", directory));
+    PrivateCopy copy(directory, cat(directory, "/", name));
+    const auto file = open_at(AT_FDCWD, copy.path_.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0, 0600);
+    const auto written = file ? write_all(*file, text) : std::unexpected(file.error());
+    if (!written) return fail({}, cat("cannot write a private copy ", copy.path_), written.error().code);
+    return copy;
+  }
+  PrivateCopy(PrivateCopy&& other) noexcept
+      : directory_(std::exchange(other.directory_, {})), path_(std::move(other.path_)) {}
+  PrivateCopy& operator=(PrivateCopy&&) = delete;
+  // Whatever the editor left beside it goes, too.
+  ~PrivateCopy() {
+    std::error_code ignored;
+    if (!directory_.empty()) std::filesystem::remove_all(directory_, ignored);
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  void keep() { directory_.clear(); }
+
+ private:
+  PrivateCopy(std::string directory, std::string path) : directory_(std::move(directory)), path_(std::move(path)) {}
+  std::string directory_, path_;
+};
+
+std::string editor() {
+  for (const char* const name : {"VISUAL", "EDITOR"})
+    if (const char* const value = std::getenv(name); value != nullptr && *value != '\0') return value;
+  return ::access("/usr/bin/sensible-editor", X_OK) == 0 ? "sensible-editor" : "vi";
+}
+
+// The keys of the terminal are the editor's, as in system(3); signals that would end us are noted.
+volatile std::sig_atomic_t g_interrupted = 0;
+
+class Signals {
+ public:
+  Signals() {
+    struct sigaction note{};
+    note.sa_handler = [](int) { g_interrupted = 1; };
+    for (std::size_t i = 0; i < kNoted.size(); ++i) ::sigaction(kNoted[i], &note, &before_[i]);
+  }
+  ~Signals() {
+    for (std::size_t i = 0; i < kNoted.size(); ++i) ::sigaction(kNoted[i], &before_[i], nullptr);
+  }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+ private:
+  static constexpr std::array kNoted{SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kNoted.size()> before_{};
+};
+
+// The shell takes an editor with arguments apart, as git and crontab let it.
+Result<void> run_editor(const std::string& path) {
+  const std::string command = cat(editor(), " \"$1\"");
+  const char* const words[] = {"/bin/sh", "-c", command.c_str(), "sh", path.c_str(), nullptr};
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno("cannot start the editor");
+  if (child == 0) {
+    for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
+    ::execv(words[0], const_cast<char* const*>(words));
+    ::_exit(127);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  g_interrupted = WIFSIGNALED(status) ? g_interrupted : 0;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return fail({}, cat("the editor ", userns::quoted(editor()),
+                      WIFSIGNALED(status) ? " was killed" : cat(" ended with status ", WEXITSTATUS(status)),
+                      "; nothing was changed"));
+}
+
+// A line from standard input; nothing at its end or after a signal.
+std::optional<std::string> answer() {
+  std::string line;
+  for (char c = 0; g_interrupted == 0 && ::read(STDIN_FILENO, &c, 1) == 1;) {
+    if (c == '\n') return line;
+    if (line.size() < 64) line += c;
+  }
+  return std::nullopt;
+}
+
+// True: edit again. False: discard.
+bool wants_to_edit_again() {
+  for (;;) {
+    tell("What now? (e)dit again, (d)iscard, (i)nstall anyway: ");
+    const auto said = answer();
+    if (!said || *said == "d" || *said == "x" || *said == "discard") return false;
+    if (*said == "e" || *said == "edit") return true;
+    if (*said == "i" || *said == "install")
+      tell("Text with errors is never installed: it would take from users what they have, or give it to others.\n");
+  }
+}
+
+struct Job {
+  PolicyFile kind;
+  Snapshot before;
+  PrivateCopy copy;
+};
+
+bool has_errors(std::span<const Finding> findings) {
+  return std::ranges::any_of(findings, [](const Finding& f) { return f.severity == Severity::kError; });
+}
+
+std::vector<Finding> check_copy(const Job& job, const std::string& text) {
+  const auto facts = host_facts({});
+  const bool is_subuid = job.kind == PolicyFile::kSubuid;
+  PolicyText other{is_subuid ? PolicyFile::kSubgid : PolicyFile::kSubuid, {}, {}};
+  other.path = installed_path(other.kind);
+  other.text = text_of(other.path);
+  return check({job.kind, job.before.path, text}, facts,
+               is_subuid || job.kind == PolicyFile::kSubgid ? &other : nullptr);
+}
+
+int failed_with(Job& job, const Error& error, const std::string& text) {
+  if (text != job.before.text) {
+    job.copy.keep();
+    tell(cat("userns-policy: what you wrote is kept in ", job.copy.path(), "\n"));
+  }
+  return tool_failure(error);
+}
+
+int edit(Job& job) {
+  for (;;) {
+    if (const auto edited = run_editor(job.copy.path()); !edited) return tool_failure(edited.error());
+    const auto text = read_policy(job.copy.path());
+    if (!text) return tool_failure(text.error());
+    if (*text == job.before.text) {
+      tell(cat(job.before.path, " is unchanged\n"));
+      return 0;
+    }
+    const auto findings = check_copy(job, *text);
+    for (const auto& finding : findings) tell(to_text(finding, wants_colour(STDERR_FILENO)));
+    if (has_errors(findings)) {
+      if (wants_to_edit_again()) continue;
+      tell(cat("discarded; ", job.before.path, " is unchanged\n"));
+      return kDiscarded;
+    }
+    if (const auto done = replace(job.before, *text); !done) return failed_with(job, done.error(), *text);
+    tell(cat(job.before.path, " is changed\n"));
+    return 0;
+  }
+}
+
+}  // namespace
+
+int edit_verb(const Words& words) {
+  if (words.names.size() != 1)
+    return tool_failure({.rule = {}, .code = 0, .text = "edit takes one of subuid, subgid, net.conf, cgroup.conf"});
+  const auto kind = kind_of(words.names[0]);
+  const auto path = kind ? installed_path(*kind) : std::string{};
+  if (!kind || (words.names[0].find('/') != std::string::npos && words.names[0] != path))
+    return tool_failure({.rule = {},
+                         .code = 0,
+                         .text = cat(userns::quoted(words.names[0]),
+                                     " is none of the policy files: subuid, subgid, net.conf, cgroup.conf")});
+  if (::geteuid() != 0)
+    return tool_failure({.rule = {},
+                         .code = 0,
+                         .text = cat("only root can change ", path, ": sudo userns-policy edit ", words.names[0])});
+  const Signals signals;
+  const std::vector<std::string> paths{path};
+  const auto lock = PolicyLock::take(paths, Hold::kFiles);
+  if (!lock) return tool_failure(lock.error());
+  auto before = snapshot(path);
+  if (!before) return tool_failure(before.error());
+  auto copy = PrivateCopy::make(path.substr(path.rfind('/') + 1), before->text);
+  if (!copy) return tool_failure(copy.error());
+  Job job{*kind, std::move(*before), std::move(*copy)};
+  return edit(job);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,358 @@
+// userns-policy explain: the helpers' own decisions about a user, and the lines that they come from.
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include "common/caller.h"
+#include "common/fd.h"
+#include "common/report.h"
+#include "common/subid_source.h"
+#include "common/trusted_file.h"
+#include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/tool.h"
+#include "policy/cgroup_rules.h"
+#include "policy/idmap_rules.h"
+#include "policy/net_rules.h"
+#include "policy/text.h"
+#include "policy/who.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kLargestConf = 1UL << 20U;
+
+struct User {
+  Uid uid{0};
+  Gid gid{0};
+  std::string name;  // as policy files can tell it; may be empty
+  std::vector<Gid> groups;
+  std::string group_names;
+
+  // A lookup that fails is "no", and remembered, as in the helpers.
+  bool is_in(std::string_view group, std::optional<Error>& failed) const {
+    const auto id = group_id(group);
+    if (!id) failed = id.error();
+    return id && *id && contains(groups, **id);
+  }
+  [[nodiscard]] bool is_meant_by(std::string_view who, std::optional<Error>& failed) const {
+    return is_for(who, uid, name, [&](std::string_view group) { return is_in(group, failed); });
+  }
+  [[nodiscard]] std::string text() const { return name.empty() ? cat("uid ", uid.value()) : name; }
+};
+
+Result<User> find_user(const std::string& word) {
+  const auto number = parse_decimal(word);
+  const auto* entry =
+      number && *number <= kLargestId ? ::getpwuid(static_cast<uid_t>(*number)) : ::getpwnam(word.c_str());
+  if (entry == nullptr)
+    return fail({}, cat("there is no user ", quoted(word), ": give a login name, or the uid of one"));
+  User user{.uid = Uid{entry->pw_uid}, .gid = Gid{entry->pw_gid}, .name = {}, .groups = {}, .group_names = {}};
+  const std::string login = entry->pw_name;
+  std::vector<gid_t> groups(64);
+  int count = static_cast<int>(groups.size());
+  while (::getgrouplist(login.c_str(), user.gid.value(), groups.data(), &count) < 0) {
+    groups.resize(static_cast<std::size_t>(std::max(count, 0)) + groups.size());
+    count = static_cast<int>(groups.size());
+  }
+  groups.resize(static_cast<std::size_t>(count));
+  for (const auto gid : groups) {
+    user.groups.emplace_back(gid);
+    const auto* const group = ::getgrgid(gid);
+    user.group_names +=
+        cat(user.group_names.empty() ? "" : " ", group == nullptr ? cat(gid) : std::string(group->gr_name));
+  }
+  auto name = login_name(user.uid);
+  if (!name) return std::unexpected(name.error());
+  user.name = std::move(*name);
+  return user;
+}
+
+// As the helpers are when they read: so that a file which only root can read is as shut to us as to them.
+Result<void> become(const User& user) {
+  if (::geteuid() != 0) return {};
+  std::vector<gid_t> groups;
+  for (const auto gid : user.groups) groups.push_back(gid.value());
+  if (::setgroups(groups.size(), groups.data()) != 0 ||
+      ::setresgid(user.gid.value(), user.gid.value(), user.gid.value()) != 0 ||
+      ::setresuid(user.uid.value(), user.uid.value(), user.uid.value()) != 0)
+    return fail_errno(cat("cannot take the place of ", user.text()));
+  return {};
+}
+
+Result<std::string> read_trusted(const std::string& path, std::string_view rule) {
+  const auto file = open_trusted_file(path);
+  if (!file) return std::unexpected(file.error());
+  auto text = *file ? read_all(**file, kLargestConf) : Result<std::string>{};
+  if (!text) return fail(rule, cat("cannot read ", path), text.error().code);
+  return text;
+}
+
+struct Answer {
+  std::string text;
+  bool allowed = true;
+
+  void refuse(std::string_view what, const Error& error) {
+    text += cat(what, ": refused: ", to_text(error), "\n");
+    allowed = false;
+  }
+  void line(std::string_view path, const TextLine& line, std::string_view note = {}) {
+    text += cat("  ", path, ":", line.number, ": ", line.text, note.empty() ? "" : "   -- ", note, "\n");
+  }
+};
+
+// --- ids ------------------------------------------------------------------------------------
+
+// INSIDE:OUTSIDE:COUNT for uids and gids, or with u: or g: before it for one of them.
+Result<std::vector<std::string>> numbers_of(std::span<const std::string> requests, char kind) {
+  std::vector<std::string> numbers;
+  for (const std::string_view request : requests) {
+    auto rest = request;
+    const bool has_kind = rest.size() > 2 && rest[1] == ':' && (rest[0] == 'u' || rest[0] == 'g' || rest[0] == 'b');
+    if (std::ranges::count(rest, ':') != (has_kind ? 3 : 2))
+      return fail({},
+                  cat(quoted(request), " is not INSIDE:OUTSIDE:COUNT, with u: or g: before it for uids or gids alone"));
+    if (has_kind && rest[0] != kind && rest[0] != 'b') continue;
+    if (has_kind) rest.remove_prefix(2);
+    for (int i = 0; i < 3; ++i) numbers.emplace_back(take_until(rest, ':'));
+  }
+  return numbers;
+}
+
+// The lines of the file that give the user something of `wanted`, or anything.
+void show_sources(Answer& answer, const SubidRanges& subids, const User& user, IdKind kind, const IdMap* wanted) {
+  if (!subids.source.starts_with('/')) return;
+  const auto text = text_of(subids.source);
+  for (const auto& entry : subid_entries(subids.source, text, kind, nullptr)) {
+    if (entry.parsed.owner != user.name && entry.parsed.owner != cat(user.uid.value())) continue;
+    if (wanted == nullptr || std::ranges::any_of(wanted->extents(), [&](const Extent& e) {
+          return e.outside().overlaps(entry.parsed.range);
+        }))
+      answer.line(subids.source, entry.line, to_text(entry.parsed.range));
+  }
+}
+
+void explain_kind(Answer& answer, const User& user, IdKind kind, std::span<const std::string> numbers, bool asked) {
+  const bool is_uid = kind == IdKind::kUid;
+  const std::string_view program = is_uid ? "newuidmap" : "newgidmap";
+  const auto own = is_uid ? user.uid.value() : user.gid.value();
+  const auto subids = find_subids(kind, user.name, user.uid);
+  if (!subids) return answer.refuse(program, subids.error());
+  if (!asked) {
+    std::string ranges;
+    for (const auto range : subids->owned.ranges()) ranges += cat(ranges.empty() ? "" : ", ", to_text(range));
+    answer.text += cat(program, ": ", ranges.empty() ? cat("nothing in ", subids->source) : ranges, "; and one's own ",
+                       is_uid ? "uid " : "gid ", own, " alone\n");
+    if (subids->skipped.line > 0)
+      answer.text +=
+          cat("  ", subids->source, ":", subids->skipped.line, ": gives nothing: the line ", subids->skipped.why, "\n");
+    return show_sources(answer, *subids, user, kind, nullptr);
+  }
+  if (numbers.empty()) return;
+  const std::vector<std::string_view> words(numbers.begin(), numbers.end());
+  const auto map = IdMap::parse(words);
+  if (!map) return answer.refuse(program, map.error());
+  const MapFacts facts{.kind = kind,
+                       .caller_uid = user.uid,
+                       .caller_gid = user.gid,
+                       .caller_name = user.name,
+                       .target_uid = user.uid,
+                       .target_gid = user.gid,
+                       .target_in_child_namespace = true,
+                       .owned = &subids->owned,
+                       .owned_source = subids->source,
+                       .skipped = &subids->skipped};
+  const auto grant = decide(facts, *map);
+  if (!grant) return answer.refuse(program, grant.error());
+  answer.text += cat(program, ": allowed");
+  for (const auto& extent : map->extents()) answer.text += cat(" ", to_text(extent));
+  answer.text +=
+      cat(" by ", subids->source,
+          grant->deny_setgroups() ? "; setgroups(2) will be denied, as no delegated gid is mapped" : "", "\n");
+  show_sources(answer, *subids, user, kind, &*map);
+  for (const auto& extent : map->extents())
+    if (!subids->owned.covers(extent.outside()))
+      answer.text += cat("  the user's own ", is_uid ? "uid " : "gid ", own, " needs no line\n");
+}
+
+Result<Answer> explain_map(const User& user, std::span<const std::string> requests) {
+  Answer answer;
+  for (const auto kind : {IdKind::kUid, IdKind::kGid}) {
+    const auto numbers = numbers_of(requests, kind == IdKind::kUid ? 'u' : 'g');
+    if (!numbers) return std::unexpected(numbers.error());
+    explain_kind(answer, user, kind, *numbers, !requests.empty());
+  }
+  return answer;
+}
+
+// --- network --------------------------------------------------------------------------------
+
+std::string terms_text(const NetTerms& terms) {
+  return cat(terms.mtu > 0 ? cat(" mtu=", terms.mtu) : "", terms.vlan > 0 ? cat(" vlan=", terms.vlan) : "",
+             terms.isolated ? " isolated" : "", terms.spoof ? " any sender address" : " locked to its MAC address",
+             terms.any_mac ? ", which the user may choose" : "");
+}
+
+void explain_bridge(Answer& answer, const User& user, const std::string& path, std::span<const NetEntry> entries,
+                    std::string_view bridge) {
+  const auto what = cat("net ", bridge);
+  if (!is_interface_name(bridge))
+    return answer.refuse(what, {.rule = "NR-NAME", .code = 0, .text = cat(quoted(bridge), " is no name of a bridge")});
+  NetFacts facts{.caller = user.uid, .netns_owner = user.uid, .bridge = {}, .lines = {}};
+  std::vector<const NetEntry*> used;
+  std::optional<Error> failed;
+  for (const auto& entry : entries) {
+    if (entry.parsed.bridge != bridge || !user.is_meant_by(entry.parsed.who, failed)) continue;
+    facts.lines.push_back(entry.parsed);
+    used.push_back(&entry);
+  }
+  if (failed) return answer.refuse(what, *failed);
+  const auto found = interface_facts(std::string(bridge));
+  if (found.index > 0) facts.bridge = {found.index, found.is_bridge, found.up, found.filters_vlans, found.mtu};
+  const auto grant = decide(facts, {.netns = {}, .bridge = bridge, .name = {}, .container = {}, .mac = {}});
+  if (!grant) {
+    answer.refuse(what, grant.error());
+  } else {
+    answer.text +=
+        cat(what, ": allowed: ", grant->slots(), grant->slots() == 1 ? " interface" : " interfaces", " at a time\n");
+  }
+  for (const auto* const entry : used)
+    answer.line(path, entry->line, cat(entry->parsed.count, ":", terms_text(entry->parsed.terms)));
+}
+
+Result<Answer> explain_net(const User& user, std::optional<std::string_view> asked) {
+  Answer answer;
+  const auto path = installed_path(PolicyFile::kNet);
+  const auto text = read_trusted(path, "NC-READ");
+  const auto lines = text ? parse_net_conf(path, *text) : std::unexpected(text.error());
+  if (!lines) {
+    answer.refuse("net", lines.error());
+    return answer;
+  }
+  const auto entries = net_entries(path, *text, nullptr);
+  if (asked) {
+    explain_bridge(answer, user, path, entries, *asked);
+    return answer;
+  }
+  std::vector<std::string_view> bridges;
+  std::optional<Error> failed;  // told of each bridge
+  for (const auto& entry : entries)
+    if (user.is_meant_by(entry.parsed.who, failed) && !contains(bridges, entry.parsed.bridge))
+      bridges.push_back(entry.parsed.bridge);
+  if (bridges.empty()) {
+    answer.text = cat("net: nothing: no line of ", path, " is for ", user.text(), "\n");
+    answer.allowed = false;
+  }
+  for (const auto bridge : bridges) explain_bridge(answer, user, path, entries, bridge);
+  return answer;
+}
+
+// --- cgroups --------------------------------------------------------------------------------
+
+// What only root may be able to read; the helper is root when it reads it.
+struct CgroupSources {
+  std::string path;
+  Result<std::string> text;
+  Result<CgroupConf> conf;
+  Result<CgroupBase> base;
+};
+
+CgroupSources read_cgroup_sources(Uid uid) {
+  CgroupSources all;
+  all.path = installed_path(PolicyFile::kCgroup);
+  all.text = read_trusted(all.path, "CC-READ");
+  all.conf = all.text ? parse_cgroup_conf(*all.text, all.path) : std::unexpected(all.text.error());
+  all.base = cgroup_base(all.conf.value_or(CgroupConf{}), uid);
+  return all;
+}
+
+Result<void> check_v1(const CgroupGrant& grant, const CgroupConf& conf, Uid uid) {
+  for (const auto& part : grant.parts().subspan(1))
+    if (const auto v1 = v1_base(part.controller, conf, uid); !v1) return std::unexpected(v1.error());
+  return {};
+}
+
+Answer explain_cgroup(const User& user, const CgroupSources& sources) {
+  Answer answer;
+  const auto refuse = [&](const Error& error) {
+    answer.refuse("cgroup", error);
+    return answer;
+  };
+  if (!sources.conf) return refuse(sources.conf.error());
+  if (!sources.base) return refuse(sources.base.error());
+  std::optional<Error> failed;
+  const auto* const line = matching_line(*sources.conf, user.uid, user.name,
+                                         [&](std::string_view group) { return user.is_in(group, failed); });
+  if (failed) return refuse(*failed);
+  const auto grant = decide({.caller = user.uid,
+                             .line = line,
+                             .conf_path = sources.path,
+                             .base = sources.base->path,
+                             .base_is_systemds = sources.base->is_systemds,
+                             .ledger = sources.base->ledger,
+                             .controllers = sources.base->controllers},
+                            *ContainerName::parse("x"));
+  const auto v1 = grant ? check_v1(*grant, *sources.conf, user.uid) : Result<void>{};
+  if (!grant || !v1) {
+    answer.refuse("cgroup", grant ? v1.error() : grant.error());
+  } else if (grant->containers() == 0) {
+    answer.refuse("cgroup", {.rule = "CG-COUNT", .code = 0, .text = "the line allows no containers"});
+  } else {
+    answer.text = cat("cgroup: allowed: ", grant->containers(), " at a time, below ", sources.base->path, "/",
+                      user.uid.value(), "\n");
+    for (const auto& part : grant->parts())
+      for (const auto& write : part.writes)
+        if (write.required && write.text != "\n")
+          answer.text += cat("  ", write.file, " = ", write.text,
+                             part.controller.empty() ? "" : cat(" (v1 ", part.controller, ")"), "\n");
+  }
+  if (line != nullptr) answer.line(sources.path, lines_of(*sources.text)[line->number - 1]);
+  return answer;
+}
+
+int failure(std::string text) { return tool_failure({.rule = {}, .code = 0, .text = std::move(text)}); }
+
+}  // namespace
+
+int explain_verb(const Words& words) {
+  const auto count = words.names.size();
+  const std::string_view topic = count > 1 ? words.names[1] : "";
+  if (count == 0) return failure("explain needs a user: userns-policy explain USER [map ... | net BRIDGE | cgroup]");
+  if (count > 1 && topic != "map" && topic != "net" && topic != "cgroup")
+    return failure(cat("there is nothing to explain about ", quoted(topic), ": say map, net or cgroup"));
+  if ((topic == "net" && count > 3) || (topic == "cgroup" && count > 2))
+    return failure(cat(quoted(words.names.back()), " is a word too many: userns-policy explain --help"));
+  const auto user = find_user(words.names[0]);
+  if (!user) return tool_failure(user.error());
+  const bool all = topic.empty();
+  const auto sources = all || topic == "cgroup" ? std::optional(read_cgroup_sources(user->uid)) : std::nullopt;
+  // A user who asks for himself may not be able to read what the helper reads as root.
+  if (sources && !sources->text && sources->text.error().code == EACCES && !all)
+    return tool_failure(sources->text.error());
+  if (const auto done = become(*user); !done) return tool_failure(done.error());
+  std::string text = cat(user->text(), ": uid ", user->uid.value(), ", groups ", user->group_names,
+                         " (by NSS; a running session keeps those of its login)\n");
+  bool allowed = true;
+  const auto take = [&](const Answer& answer) {
+    text += answer.text;
+    allowed = allowed && answer.allowed;
+  };
+  if (all || topic == "map") {
+    const auto requests = all ? std::span<const std::string>{} : std::span(words.names).subspan(2);
+    const auto answer = explain_map(*user, requests);
+    if (!answer) return tool_failure(answer.error());
+    take(*answer);
+  }
+  if (all || topic == "net") {
+    const auto answer = explain_net(*user, count > 2 ? std::optional<std::string_view>(words.names[2]) : std::nullopt);
+    if (!answer) return tool_failure(answer.error());
+    take(*answer);
+  }
+  if (sources) take(explain_cgroup(*user, *sources));
+  return put(text, all || allowed ? 0 : 1);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,322 @@
+// userns-policy grant and revoke: what changes is computed by pure functions, shown or written under the locks.
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <functional>
+
+#include "common/caller.h"
+#include "common/fd.h"
+#include "frontend/policy_tool/change.h"
+#include "frontend/policy_tool/free_range.h"
+#include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/lock.h"
+#include "frontend/policy_tool/replace.h"
+#include "frontend/policy_tool/subid_library.h"
+#include "frontend/policy_tool/tool.h"
+#include "policy/idmap.h"
+#include "policy/subid.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// Who is given something.
+struct Owner {
+  std::vector<std::string> forms;  // as lines name him; the first is how a new one does
+  bool is_user = true;             // not a group or everyone
+};
+
+Result<Owner> find_owner(const std::string& word, bool for_ids) {
+  if (word == "*" || word.starts_with('@')) {
+    if (for_ids) return fail({}, cat(quoted(word), ": ids are given to users, one by one: name a user"));
+    if (word.find_first_of(" \t#=\n") != std::string::npos || word == "@")
+      return fail({}, cat(quoted(word), " is no group that a line can name"));
+    const auto group = word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
+    if (!group)
+      return fail({}, cat("there is no group ", quoted(word.substr(1)),
+                          ": nothing is granted to a name that somebody may get later"));
+    return Owner{{word}, false};
+  }
+  const auto number = parse_decimal(word);
+  const auto* const entry =
+      number && *number <= kLargestId ? ::getpwuid(static_cast<uid_t>(*number)) : ::getpwnam(word.c_str());
+  if (entry == nullptr)
+    return fail({},
+                cat("there is no user ", quoted(word), ": nothing is granted to a name that somebody may get later"));
+  const Uid uid{entry->pw_uid};
+  const auto name = login_name(uid);
+  if (!name) return std::unexpected(name.error());
+  // A name that lines would take for something else is left out.
+  Owner owner{{cat(uid.value())}, true};
+  if (!name->empty() && name->find_first_of(" \t#=\n") == std::string::npos)
+    owner.forms.insert(owner.forms.begin(), *name);
+  return owner;
+}
+
+// --- ids ------------------------------------------------------------------------------------
+
+struct SubidFile {
+  IdKind kind;
+  Snapshot before;
+};
+struct Change {
+  IdKind kind;
+  IdRange range;
+};
+
+constexpr std::array kKinds{IdKind::kUid, IdKind::kGid};
+std::string subid_path(IdKind kind) {
+  return installed_path(kind == IdKind::kUid ? PolicyFile::kSubuid : PolicyFile::kSubgid);
+}
+std::string_view file_word(IdKind kind) { return kind == IdKind::kUid ? "subuid" : "subgid"; }
+
+Result<std::vector<SubidFile>> read_subid_files() {
+  std::vector<SubidFile> files;
+  for (const auto kind : kKinds) {
+    auto before = snapshot(subid_path(kind));
+    if (!before) return std::unexpected(before.error());
+    files.push_back({kind, std::move(*before)});
+  }
+  return files;
+}
+
+OwnedRanges owned_in(const SubidFile& file, const Owner& owner) {
+  OwnedRanges owned;
+  for (const auto& entry : subid_entries({}, file.before.text, file.kind, nullptr))
+    if (contains(owner.forms, entry.parsed.owner)) (void)owned.add(entry.parsed.range, entry.line.number);
+  return owned;
+}
+
+// What is missing: the same numbers for uids and gids, as useradd does, where they are free in both.
+Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFacts& facts, const Owner& owner,
+                                 std::uint64_t count) {
+  std::vector<IdKind> missing;
+  std::optional<std::uint64_t> start;
+  for (const auto& file : files) {
+    const auto owned = owned_in(file, owner);
+    const auto enough = std::ranges::find_if(owned.ranges(), [&](IdRange r) { return r.count() >= count; });
+    if (enough == owned.ranges().end())
+      missing.push_back(file.kind);
+    else if (!start)
+      start = enough->first();
+  }
+  std::vector<IdRange> taken;
+  auto first = std::max(facts.uids.delegable.first(), facts.gids.delegable.first());
+  const auto end = std::min(facts.uids.delegable.end(), facts.gids.delegable.end());
+  for (const auto& file : files)
+    if (contains(missing, file.kind))
+      std::ranges::move(taken_ids(file.kind == IdKind::kUid ? facts.uids : facts.gids, file.before.text, file.kind),
+                        std::back_inserter(taken));
+  const auto where = first < end ? IdRange::make(first, end - first) : std::nullopt;
+  auto range = start ? IdRange::make(*start, count) : std::nullopt;
+  if (range && std::ranges::any_of(taken, [&](IdRange t) { return t.overlaps(*range); })) range.reset();
+  if (!range && where) range = find_free(count, *where, std::move(taken));
+  if (!range && !missing.empty())
+    return fail({}, cat("no ", count, " ids in a row are free from ", first, " to ", end - 1,
+                        " (login.defs, accounts, other users' ranges): userns-policy check says what takes them"));
+  std::vector<Change> changes;
+  for (const auto kind : missing) changes.push_back({kind, *range});
+  return changes;
+}
+
+std::string line_of(const Owner& owner, IdRange range) {
+  return cat(owner.forms.front(), ":", range.first(), ":", range.count());
+}
+
+std::string appended(std::string_view text, std::string_view line) {
+  return cat(text, text.empty() || text.ends_with('\n') ? "" : "\n", line, "\n");
+}
+
+// Without each line of the owner's that `is_meant`.
+std::string without(const SubidFile& file, const Owner& owner, const std::function<bool(IdRange)>& is_meant) {
+  std::string out;
+  auto entries = subid_entries({}, file.before.text, file.kind, nullptr);
+  std::erase_if(entries, [&](const SubidEntry& e) {
+    return !contains(owner.forms, e.parsed.owner) || !is_meant(e.parsed.range);
+  });
+  for (const auto& line : lines_of(file.before.text))
+    if (!contains(entries, line.number, [](const SubidEntry& e) { return e.line.number; })) out += cat(line.text, "\n");
+  if (entries.empty()) return file.before.text;
+  return out;
+}
+
+Result<void> check_source() {
+  const auto nsswitch = text_of("/etc/nsswitch.conf");
+  if (const auto source = nss_subid_source(nsswitch); source != "files")
+    return fail({}, cat("subordinate ids come from ", quoted(source),
+                        " here (subid: in nsswitch.conf), and the files are not read: grant them there"));
+  return {};
+}
+
+Result<std::string> write_ids(const Owner& owner, std::uint64_t count, const HostFacts& facts) {
+  std::string said;
+  const auto files = read_subid_files();
+  const auto wishes = files ? plan(*files, facts, owner, count) : std::unexpected(files.error());
+  if (!wishes) return std::unexpected(wishes.error());
+  const auto say = [&](const Change& c) {
+    said += cat(owner.forms.front(), ": ", file_word(c.kind), " ", to_text(c.range), "\n");
+  };
+  // What it chose is only what we meant, or is taken back.
+  for (const auto& wish : *wishes) {
+    const auto& file = *std::ranges::find(*files, wish.kind, &SubidFile::kind);
+    if (!is_plain_for_library(file.before.text, file.before.path) ||
+        !grant_by_library(wish.kind, owner.forms.front(), wish.range))
+      break;
+    say(wish);
+  }
+  const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
+  const auto lock = PolicyLock::take(paths, Hold::kAccounts);
+  if (!lock) return std::unexpected(lock.error());
+  const auto now = read_subid_files();
+  const auto rest = now ? plan(*now, facts, owner, count) : std::unexpected(now.error());
+  if (!rest) return std::unexpected(rest.error());
+  for (const auto& change : *rest) {
+    const auto& file = *std::ranges::find(*now, change.kind, &SubidFile::kind);
+    if (auto done = replace(file.before, appended(file.before.text, line_of(owner, change.range))); !done)
+      return fail({},
+                  cat(said.empty() ? "" : cat("half is done (", said.substr(0, said.size() - 1), "); say it again: "),
+                      done.error().text),
+                  done.error().code);
+    say(change);
+  }
+  return said;
+}
+
+Result<std::string> show_ids(const Owner& owner, std::uint64_t count, const HostFacts& facts) {
+  const auto files = read_subid_files();
+  const auto wishes = files ? plan(*files, facts, owner, count) : std::unexpected(files.error());
+  if (!wishes) return std::unexpected(wishes.error());
+  std::string text;
+  for (const auto& wish : *wishes) {
+    const auto& before = std::ranges::find(*files, wish.kind, &SubidFile::kind)->before;
+    text += diff(before.path, before.text, appended(before.text, line_of(owner, wish.range)));
+  }
+  return text;
+}
+
+Result<std::string> grant_ids(const Owner& owner, std::string_view number, bool dry) {
+  const auto count = parse_decimal(number);
+  if (!count || *count == 0 || *count > kLargestId)
+    return fail({}, cat("--ids ", quoted(number),
+                        " is no number of ids: ", count ? "1 to 4294967294" : why_not_decimal(number)));
+  if (auto source = check_source(); !source) return std::unexpected(source.error());
+  const auto facts = host_facts({});
+  return dry ? show_ids(owner, *count, facts) : write_ids(owner, *count, facts);
+}
+
+Result<std::string> revoke_ids(const Owner& owner, std::string_view number, bool dry) {
+  const auto count = parse_decimal(number);
+  if (number != "all" && (!count || *count == 0))
+    return fail({}, cat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
+  if (auto source = check_source(); !source) return std::unexpected(source.error());
+  const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
+  const auto lock = dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
+  if (!lock) return std::unexpected(lock.error());
+  const auto files = read_subid_files();
+  if (!files) return std::unexpected(files.error());
+  std::string said;
+  for (const auto& file : *files) {
+    const auto after = without(file, owner, [&](IdRange r) { return !count || r.count() == *count; });
+    const auto shown = diff(file.before.path, file.before.text, after);
+    if (dry) said += shown;
+    if (dry || shown.empty()) continue;
+    if (auto done = replace(file.before, after); !done) return std::unexpected(done.error());
+    said += cat(owner.forms.front(), ": ", file_word(file.kind), " taken away: files that these ids own stay theirs\n");
+  }
+  return said;
+}
+
+// --- net.conf and cgroup.conf ---------------------------------------------------------------
+
+using Edit = std::function<Result<std::string>(std::string_view before)>;
+
+Result<std::string> change_file(PolicyFile kind, const Edit& edit, bool dry) {
+  const std::vector<std::string> paths{installed_path(kind)};
+  const auto directory = paths[0].substr(0, paths[0].rfind('/'));
+  if (::access(directory.c_str(), F_OK) != 0)
+    return fail({}, cat("there is no directory ", directory, ": mkdir ", directory), errno);
+  const auto lock = dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
+  if (!lock) return std::unexpected(lock.error());
+  const auto before = snapshot(paths[0]);
+  const auto after = before ? edit(before->text) : std::unexpected(before.error());
+  if (!after) return after;
+  auto shown = diff(before->path, before->text, *after);
+  if (dry || shown.empty()) return shown;
+  if (auto done = replace(*before, *after); !done) return std::unexpected(done.error());
+  return shown;
+}
+
+// --- the verbs ------------------------------------------------------------------------------
+
+struct Wish {
+  std::vector<std::string_view> ids, nets;
+  std::vector<std::string> cgroups;
+  bool dry = false;
+};
+
+Result<Wish> wish_of(const Words& words, std::string_view verb) {
+  Wish wish{words.all("ids"), words.all("net"), {}, words.has("dry-run")};
+  for (const auto word : words.all("cgroup")) wish.cgroups.emplace_back(word);
+  if (words.names.empty()) return fail({}, cat(verb, " needs a user: userns-policy ", verb, " --help"));
+  for (std::size_t i = 1; i < words.names.size(); ++i) {
+    if (wish.cgroups.empty())
+      return fail({}, cat(quoted(words.names[i]), " is a word too many: userns-policy ", verb, " --help"));
+    wish.cgroups.push_back(words.names[i]);
+  }
+  if (wish.ids.empty() && wish.nets.empty() && wish.cgroups.empty())
+    return fail({}, cat("what to ", verb, "? --ids, --net or --cgroup"));
+  if (!wish.dry && ::geteuid() != 0)
+    return fail({}, cat(verb, " writes policy files, which only root may: sudo userns-policy ", verb,
+                        " ..., or --dry-run to see what it would do"));
+  return wish;
+}
+
+int carry_out(const Words& words, bool grants) {
+  const auto wish = wish_of(words, grants ? "grant" : "revoke");
+  if (!wish) return tool_failure(wish.error());
+  const auto owner = find_owner(words.names[0], !wish->ids.empty());
+  if (!owner) return tool_failure(owner.error());
+  const Who who = owner->forms;
+  std::string said;
+  Result<std::string> done;
+  const auto take = [&](Result<std::string> one) {
+    done = std::move(one);
+    if (done) said += *done;
+    return done.has_value();
+  };
+  for (const auto number : wish->ids)
+    if (!take(grants ? grant_ids(*owner, number, wish->dry) : revoke_ids(*owner, number, wish->dry))) break;
+  // All bridges in one step.
+  if (done && !wish->nets.empty())
+    take(change_file(
+        PolicyFile::kNet,
+        [&](std::string_view before) {
+          Result<std::string> text(before);
+          for (const auto net : wish->nets)
+            if (text) text = grants ? grant_net(*text, who, net) : revoke_net(*text, who, net);
+          return text;
+        },
+        wish->dry));
+  if (done && !wish->cgroups.empty())
+    take(change_file(
+        PolicyFile::kCgroup,
+        [&](std::string_view before) {
+          return grants ? grant_cgroup(before, who, wish->cgroups) : revoke_cgroup(before, who, wish->cgroups);
+        },
+        wish->dry));
+  if (said.empty() && done && !wish->dry)
+    said = cat(owner->forms.front(),
+               grants ? " has that already: nothing was changed\n" : " does not have that: nothing was changed\n");
+  const int written = put(said);
+  return done ? written : tool_failure(done.error());
+}
+
+}  // namespace
+
+int grant_verb(const Words& words) { return carry_out(words, true); }
+int revoke_verb(const Words& words) { return carry_out(words, false); }
+
+}  // namespace userns::frontend

@@ -1,0 +1,373 @@
+#include "frontend/policy_tool/host_facts.h"
+
+#include <grp.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <set>
+
+#include "common/caller.h"
+#include "common/fd.h"
+#include "common/trusted_file.h"
+#include "policy/cgroup_rules.h"
+#include "policy/proc_status.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kLargestFile = 64UL << 20U;  // a passwd file of a large site
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r";
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  return text.substr(0, text.find_last_not_of(kBlanks) + 1);
+}
+
+// --- accounts -------------------------------------------------------------------------------
+
+struct Accounts {
+  std::vector<Account> users;
+  struct Group {
+    Account account;
+    bool has_listed = false;
+  };
+  std::vector<Group> groups;
+};
+
+Accounts from_nss() {
+  Accounts all;
+  ::setpwent();
+  while (const passwd* const entry = ::getpwent()) all.users.push_back({entry->pw_name, entry->pw_uid, entry->pw_gid});
+  ::endpwent();
+  ::setgrent();
+  while (const group* const entry = ::getgrent())
+    all.groups.push_back({{entry->gr_name, entry->gr_gid, 0}, entry->gr_mem != nullptr && *entry->gr_mem != nullptr});
+  ::endgrent();
+  return all;
+}
+
+Accounts from_files(const std::string& root) {
+  Accounts all;
+  const auto users = text_of(cat(root, "/etc/passwd")), groups = text_of(cat(root, "/etc/group"));
+  const auto number = [](std::string_view text) {
+    return static_cast<std::uint32_t>(parse_decimal(text).value_or(kLargestId));
+  };
+  for (std::string_view rest = users; !rest.empty();) {
+    auto line = take_until(rest, '\n');
+    const auto name = take_until(line, ':');
+    (void)take_until(line, ':');
+    const auto uid = take_until(line, ':'), gid = take_until(line, ':');
+    if (parse_decimal(uid)) all.users.push_back({std::string(name), number(uid), number(gid)});
+  }
+  for (std::string_view rest = groups; !rest.empty();) {
+    auto line = take_until(rest, '\n');
+    const auto name = take_until(line, ':');
+    (void)take_until(line, ':');
+    const auto gid = take_until(line, ':');
+    if (parse_decimal(gid)) all.groups.push_back({{std::string(name), number(gid), 0}, !line.empty()});
+  }
+  return all;
+}
+
+// A directory service may answer for what it does not list.
+std::optional<Account> ask_user(std::string_view name) {
+  const auto* const entry = ::getpwnam(std::string(name).c_str());
+  return entry == nullptr ? std::nullopt : std::optional(Account{entry->pw_name, entry->pw_uid, entry->pw_gid});
+}
+std::optional<Account> ask_uid(std::uint32_t uid) {
+  const auto* const entry = ::getpwuid(uid);
+  return entry == nullptr ? std::nullopt : std::optional(Account{entry->pw_name, entry->pw_uid, entry->pw_gid});
+}
+
+void add_accounts(HostFacts& facts, Accounts accounts, bool ask_nss) {
+  const auto shared = std::make_shared<const Accounts>(std::move(accounts));
+  facts.uids.taken = shared->users;
+  for (const auto& group : shared->groups) facts.gids.taken.push_back(group.account);
+  for (auto* const ids : {&facts.uids, &facts.gids}) std::ranges::stable_sort(ids->taken, {}, &Account::id);
+  facts.user_by_name = [shared, ask_nss](std::string_view name) {
+    const auto found =
+        std::ranges::find(shared->users, name, [](const Account& a) { return std::string_view(a.name); });
+    if (found != shared->users.end()) return std::optional(*found);
+    return ask_nss ? ask_user(name) : std::nullopt;
+  };
+  facts.user_by_uid = [shared, ask_nss](std::uint32_t uid) {
+    const auto found = std::ranges::find(shared->users, uid, &Account::id);
+    if (found != shared->users.end()) return std::optional(*found);
+    return ask_nss ? ask_uid(uid) : std::nullopt;
+  };
+  facts.group_by_name = [shared, ask_nss](std::string_view name) -> std::optional<GroupFacts> {
+    GroupFacts group;
+    const auto found =
+        std::ranges::find(shared->groups, name, [](const auto& g) { return std::string_view(g.account.name); });
+    if (found != shared->groups.end()) {
+      group = {found->account.id, found->has_listed};
+    } else if (const auto* const entry = ask_nss ? ::getgrnam(std::string(name).c_str()) : nullptr; entry != nullptr) {
+      group = {entry->gr_gid, entry->gr_mem != nullptr && *entry->gr_mem != nullptr};
+    } else {
+      return std::nullopt;
+    }
+    group.has_members = group.has_members || contains(shared->users, group.id, &Account::group);
+    return group;
+  };
+}
+
+// --- reserved ids ---------------------------------------------------------------------------
+
+void reserve(std::vector<Reserved>& list, std::uint64_t first, std::uint64_t last, Severity severity,
+             std::string_view id, std::string whose) {
+  const auto range = last < first ? std::nullopt : IdRange::make(first, last - first + 1);
+  if (range) list.push_back({*range, severity, id, std::move(whose)});
+}
+
+void add_login_defs(IdFacts& ids, std::string_view text, std::string_view letter) {
+  const auto number = [&](std::string_view key, std::uint64_t standard) {
+    return login_defs_number(text, key).value_or(standard);
+  };
+  const auto least = number(cat(letter, "ID_MIN"), 1000), most = number(cat(letter, "ID_MAX"), 60000);
+  if (least > 0)
+    reserve(ids.reserved, 0, least - 1, Severity::kError, "system-ids",
+            cat("ids of system accounts (below ", letter, "ID_MIN of login.defs)"));
+  reserve(ids.reserved, least, most, Severity::kWarning, "account-range",
+          cat("ids for coming accounts (", letter, "ID_MIN to ", letter, "ID_MAX of login.defs)"));
+  const auto first = number(cat("SUB_", letter, "ID_MIN"), 100000),
+             last = number(cat("SUB_", letter, "ID_MAX"), 600100000);
+  if (const auto range = last < first ? std::nullopt : IdRange::make(first, last - first + 1)) ids.delegable = *range;
+  ids.delegable_name = letter == "U" ? "SUB_UID_MIN to SUB_UID_MAX" : "SUB_GID_MIN to SUB_GID_MAX";
+}
+
+// Source: systemd's docs/UIDS-GIDS.md.
+void add_systemds(IdFacts& ids, bool has_nspawn) {
+  reserve(ids.reserved, 60001, 60577, Severity::kWarning, "dynamic-range", "ids of systemd-homed");
+  reserve(ids.reserved, 61184, 65519, Severity::kWarning, "dynamic-range",
+          "ids that systemd gives to services (DynamicUser=)");
+  reserve(ids.reserved, 65534, 65535, Severity::kError, "system-ids",
+          "nobody, and what 16-bit programs take for no id");
+  if (has_nspawn)
+    reserve(ids.reserved, 524288, 1879048191, Severity::kWarning, "dynamic-range",
+            "ids that systemd-nspawn chooses from");
+  reserve(ids.reserved, 2147352576, 2147418111, Severity::kWarning, "dynamic-range",
+          "ids of foreign disk images (systemd)");
+  reserve(ids.reserved, 4294967294, 4294967294, Severity::kError, "system-ids", "what some programs take for nobody");
+}
+
+void add_directory(HostFacts& facts, const std::string& root) {
+  const auto add = [&](const std::vector<IdRange>& ranges, std::string_view whose) {
+    for (const auto range : ranges)
+      for (auto* const list : {&facts.uids.reserved, &facts.gids.reserved})
+        list->push_back({range, Severity::kError, "directory-range", std::string(whose)});
+  };
+  add(sssd_ranges(text_of(cat(root, "/etc/sssd/sssd.conf"))), "ids of a directory's accounts (sssd.conf)");
+  add(winbind_ranges(text_of(cat(root, "/etc/samba/smb.conf"))),
+      "ids of a domain's accounts (idmap config in smb.conf)");
+}
+
+// --- the machine ----------------------------------------------------------------------------
+
+std::uint64_t number_in(const std::string& path) {
+  const auto text = text_of(path);
+  return parse_decimal(trimmed(std::string_view(text).substr(0, text.find('\n')))).value_or(0);
+}
+
+std::vector<std::string> names_in(const char* directory) {
+  std::vector<std::string> names;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, gone))
+    names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+// "hugepages-2048kB" is "2MB" to the cgroup.
+std::string page_size(std::string_view name) {
+  name.remove_prefix(std::min<std::size_t>(10, name.size()));
+  const auto kilobytes = parse_decimal(name.substr(0, name.find('k'))).value_or(0);
+  if (kilobytes >= 1U << 20U) return cat(kilobytes >> 20U, "GB");
+  return kilobytes >= 1024 ? cat(kilobytes >> 10U, "MB") : cat(kilobytes, "KB");
+}
+
+MachineFacts machine_facts() {
+  MachineFacts machine;
+  for (const auto& name : names_in("/sys/class/net")) machine.interfaces[name] = interface_facts(name);
+  struct sysinfo info{};
+  if (::sysinfo(&info) == 0) {
+    machine.memory = std::uint64_t{info.totalram} * info.mem_unit;
+    machine.swap = std::uint64_t{info.totalswap} * info.mem_unit;
+  }
+  machine.cpus = static_cast<std::uint64_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_CONF)));
+  machine.pids = number_in("/proc/sys/kernel/pid_max");
+  if (const auto threads = number_in("/proc/sys/kernel/threads-max"); threads > 0)
+    machine.pids = std::min(machine.pids, threads);
+  for (const auto& name : names_in("/sys/kernel/mm/hugepages")) machine.hugepages.push_back(page_size(name));
+  machine.has_block_device = [](std::string_view device) {
+    return ::access(cat("/sys/dev/block/", device).c_str(), F_OK) == 0;
+  };
+  machine.cgroup_base = [](const CgroupConf& conf) { return cgroup_base(conf, Uid{0}); };
+  machine.v1_hierarchy = [](std::string_view controller, const CgroupConf& conf) -> Result<void> {
+    const auto base = v1_base(controller, conf, Uid{0});
+    return base ? Result<void>{} : std::unexpected(base.error());
+  };
+  return machine;
+}
+
+// As helpers/cgroup has them.
+constexpr std::string_view kV1Controllers[] = {"pids", "memory", "cpu", "cpuset", "blkio", "hugetlb"};
+constexpr std::string_view kMount = "/sys/fs/cgroup", kUnit = "/userns-cgroup.service";
+
+Result<void> check_base(const std::string& path, long magic) {
+  const auto trusted = open_trusted_directory(path);
+  if (!trusted) return std::unexpected(trusted.error());
+  struct statfs fs{};
+  if (*trusted && ::fstatfs((*trusted)->get(), &fs) == 0 && fs.f_type == magic) return {};
+  return fail("CG-BASE",
+              cat(path, " is no directory of a cgroup ", magic == CGROUP2_SUPER_MAGIC ? "v2" : "v1", " file system"));
+}
+
+bool is_systemds_own(const std::string& path, const CgroupConf& conf) {
+  if (::access("/run/systemd/system", F_OK) != 0) return false;
+  for (auto end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    const std::string part = path.substr(0, end);
+    char value = '0';
+    const bool told =
+        part.ends_with(kUnit) || (conf.delegated && (part.ends_with(".service") || part.ends_with(".scope")));
+    if (told || (::getxattr(part.c_str(), "user.delegate", &value, 1) == 1 && value == '1')) return false;
+    if (end == std::string::npos) return true;
+  }
+}
+
+}  // namespace
+
+std::string text_of(const std::string& path) {
+  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK);
+  return file ? read_all(*file, kLargestFile).value_or("") : std::string{};
+}
+
+std::optional<std::uint64_t> login_defs_number(std::string_view text, std::string_view key) {
+  std::optional<std::uint64_t> found;
+  while (!text.empty()) {
+    auto line = trimmed(take_until(text, '\n'));
+    if (!line.starts_with(key) || line.substr(key.size()).find_first_of(" \t") != 0) continue;
+    line = trimmed(line.substr(key.size()));
+    if (const auto number = parse_decimal(line.substr(0, line.find_first_of(" \t#")))) found = number;
+  }
+  return found;
+}
+
+std::vector<IdRange> sssd_ranges(std::string_view text) {
+  std::vector<IdRange> ranges;
+  // A section's numbers; by default sssd maps a domain's accounts into these when it maps at all.
+  std::uint64_t map_min = 200000, map_max = 2000200000, min_id = 1, max_id = 0;
+  bool maps = false, is_domain = false;
+  const auto finish = [&] {
+    if (const auto range = IdRange::make(map_min, map_max - std::min(map_max, map_min) + 1); is_domain && maps && range)
+      ranges.push_back(*range);
+    if (const auto range = max_id >= min_id ? IdRange::make(min_id, max_id - min_id + 1) : std::nullopt;
+        is_domain && range)
+      ranges.push_back(*range);
+    map_min = 200000, map_max = 2000200000, min_id = 1, max_id = 0, maps = false;
+  };
+  while (!text.empty()) {
+    auto value = trimmed(take_until(text, '\n'));
+    if (value.starts_with('[')) {
+      finish();
+      is_domain = value.starts_with("[domain/");
+    }
+    const auto key = trimmed(take_until(value, '='));
+    value = trimmed(value);
+    const auto number = parse_decimal(value);
+    if (key == "ldap_idmap_range_min" && number) map_min = *number, maps = true;
+    if (key == "ldap_idmap_range_max" && number) map_max = *number, maps = true;
+    if (key == "min_id" && number) min_id = *number;
+    if (key == "max_id" && number) max_id = *number;
+    if (key == "id_provider" && value == "ad") maps = true;
+    if (key == "ldap_id_mapping") maps = value == "True" || value == "true";
+  }
+  finish();
+  return ranges;
+}
+
+std::vector<IdRange> winbind_ranges(std::string_view text) {
+  std::vector<IdRange> ranges;
+  while (!text.empty()) {
+    auto value = trimmed(take_until(text, '\n'));
+    const auto key = trimmed(take_until(value, '='));
+    if (!key.starts_with("idmap config") || !key.ends_with("range")) continue;
+    const auto first = parse_decimal(trimmed(take_until(value, '-'))), last = parse_decimal(trimmed(value));
+    if (const auto range = first && last && *last >= *first ? IdRange::make(*first, *last - *first + 1) : std::nullopt)
+      ranges.push_back(*range);
+  }
+  return ranges;
+}
+
+InterfaceFacts interface_facts(const std::string& name) {
+  const auto base = cat("/sys/class/net/", name);
+  InterfaceFacts facts;
+  facts.index = static_cast<std::uint32_t>(number_in(cat(base, "/ifindex")));
+  facts.is_bridge = ::access(cat(base, "/bridge").c_str(), F_OK) == 0;
+  facts.filters_vlans = number_in(cat(base, "/bridge/vlan_filtering")) == 1;
+  facts.mtu = static_cast<std::uint32_t>(number_in(cat(base, "/mtu")));
+  const auto flags = text_of(cat(base, "/flags"));  // "0x1003\n"
+  facts.up = flags.size() > 3 && (std::strtoul(flags.c_str(), nullptr, 16) & IFF_UP) != 0;
+  return facts;
+}
+
+Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf, Uid uid) {
+  const auto text = text_of("/proc/self/cgroup");
+  const auto own = cgroup_path(text, controller);
+  if (own.empty() || own.contains("/.."))
+    return fail("CG-CONTROLLER", cat("this host has no ", controller, " controller that can be used here"));
+  const auto mount = cat(kMount, "/", controller), home = cat(mount, own);
+  auto path = conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid))) : cat(mount, conf.v1_base);
+  for (const auto& directory : {home, path})
+    if (auto trusted = check_base(directory, CGROUP_SUPER_MAGIC); !trusted) return std::unexpected(trusted.error());
+  return path;
+}
+
+Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
+  const std::string mount =
+      check_base(std::string(kMount), CGROUP2_SUPER_MAGIC) ? std::string(kMount) : cat(kMount, "/unified");
+  const std::string unit = cat(mount, "/system.slice", kUnit);
+  CgroupBase base{.path = !conf.base.empty()                  ? conf.base
+                          : ::access(unit.c_str(), F_OK) == 0 ? unit
+                                                              : mount,
+                  .ledger = {},
+                  .controllers = {}};
+  if (const auto trusted = check_base(base.path, CGROUP2_SUPER_MAGIC); !trusted) {
+    if (conf.base.empty() && trusted.error().rule == "CG-BASE")
+      for (const std::string_view controller : kV1Controllers) {
+        const auto v1 = v1_base(controller, conf, uid);
+        if (v1) return CgroupBase{.path = *v1, .ledger = std::string(controller), .controllers = {}};
+        if (v1.error().rule != "CG-CONTROLLER") return std::unexpected(v1.error());
+      }
+    return std::unexpected(trusted.error());
+  }
+  base.controllers = text_of(cat(base.path, "/cgroup.controllers"));
+  base.controllers.resize(std::min(base.controllers.find('\n'), base.controllers.size()));
+  base.is_systemds = is_systemds_own(base.path, conf);
+  return base;
+}
+
+HostFacts host_facts(const std::string& root) {
+  HostFacts facts;
+  add_accounts(facts, root.empty() ? from_nss() : from_files(root), root.empty());
+  const auto login_defs = text_of(cat(root, "/etc/login.defs"));
+  add_login_defs(facts.uids, login_defs, "U");
+  add_login_defs(facts.gids, login_defs, "G");
+  const bool has_nspawn = ::access(cat(root, "/usr/bin/systemd-nspawn").c_str(), F_OK) == 0;
+  for (auto* const ids : {&facts.uids, &facts.gids}) add_systemds(*ids, has_nspawn);
+  add_directory(facts, root);
+  if (root.empty()) facts.machine = machine_facts();
+  return facts;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,125 @@
+#include "frontend/policy_tool/lock.h"
+
+#include <shadow.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <optional>
+#include <utility>
+
+#include "common/fd.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr int kTries = 150;
+constexpr timespec kPause{0, 100'000'000};
+
+// The process that a lock file names; 0: it is empty, just being made or no lock of this kind.
+Result<int> owner_of(const std::string& lock) {
+  const auto file = open_at(AT_FDCWD, lock.c_str(), O_RDONLY | O_NOFOLLOW);
+  auto text = file ? read_all(*file, 64) : std::unexpected(file.error());
+  if (!text) return std::unexpected(text.error());
+  const auto pid = parse_decimal(std::string_view(*text).substr(0, text->find_first_of(std::string_view("\0\n", 2))));
+  return pid && *pid <= 1U << 22U ? static_cast<int>(*pid) : 0;
+}
+
+bool is_gone(int pid) { return pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH; }
+
+// Shadow writes the terminating zero, too.
+Result<void> write_own(const std::string& own) {
+  ::unlink(own.c_str());  // of an earlier process of this number
+  const auto file = open_at(AT_FDCWD, own.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
+  if (!file) return std::unexpected(file.error());
+  const std::string text = cat(::getpid());
+  return write_all(*file, std::string_view(text.c_str(), text.size() + 1));
+}
+
+bool is_linked(const std::string& own) {
+  struct stat facts{};
+  return ::stat(own.c_str(), &facts) == 0 && facts.st_nlink == 2;
+}
+
+// True: taken. False: somebody else's, `holder` being who.
+Result<bool> try_once(const std::string& own, const std::string& lock, int& holder) {
+  if (::link(own.c_str(), lock.c_str()) == 0) return is_linked(own);
+  if (errno != EEXIST) return fail_errno(cat("cannot make the lock ", lock));
+  const auto owner = owner_of(lock);
+  if (!owner && owner.error().code == ENOENT) return false;
+  if (!owner) return std::unexpected(owner.error());
+  holder = *owner;
+  if (is_gone(*owner)) ::unlink(lock.c_str());
+  return false;
+}
+
+void unlock(const std::vector<std::string>& locks) {
+  for (const auto& lock : locks) ::unlink(lock.c_str());
+}
+
+// What keeps us from it: nothing, or a process; 0 is one that can't be told.
+struct Holder {
+  std::string file;
+  int pid = 0;
+};
+
+// Under lckpwdf, so that of two who find a dead owner's lock only one takes it over.
+Result<std::vector<std::string>> try_all(std::span<const std::string> files, std::optional<Holder>& holder) {
+  std::vector<std::string> locks;
+  holder.reset();
+  for (const auto& file : files) {
+    const std::string own = cat(file, ".", ::getpid()), lock = cat(file, ".lock");
+    int pid = 0;
+    Result<bool> taken = false;
+    if (const auto written = write_own(own); !written)
+      taken = fail({}, cat("cannot lock ", file), written.error().code);
+    else
+      for (int tries = 0; tries < 2 && taken && !*taken; ++tries) taken = try_once(own, lock, pid);
+    ::unlink(own.c_str());
+    if (taken && *taken) {
+      locks.push_back(lock);
+      continue;
+    }
+    unlock(locks);
+    if (!taken) return std::unexpected(taken.error());
+    holder = Holder{file, pid};
+    break;
+  }
+  return locks;
+}
+
+}  // namespace
+
+Result<PolicyLock> PolicyLock::take(std::span<const std::string> files, Hold hold) {
+  std::optional<Holder> holder;
+  for (int tries = 0; tries < kTries; ++tries) {
+    if (tries > 0) ::nanosleep(&kPause, nullptr);
+    if (::lckpwdf() != 0)
+      return fail({}, "the account files have been locked by another program for 15 seconds: try again", errno);
+    auto locks = try_all(files, holder);
+    if (!locks || holder || hold == Hold::kFiles) ::ulckpwdf();
+    if (!locks) return std::unexpected(locks.error());
+    if (holder) continue;
+    PolicyLock all;
+    all.locks_ = std::move(*locks);
+    all.accounts_ = hold == Hold::kAccounts;
+    return all;
+  }
+  return fail({}, holder->pid > 0
+                      ? cat(holder->file, " is being changed by process ", holder->pid, ": wait for it to end")
+                      : cat(holder->file, " is locked, and ", holder->file,
+                            ".lock does not say by which process: remove it if nobody is at work"));
+}
+
+PolicyLock::PolicyLock(PolicyLock&& other) noexcept
+    : locks_(std::exchange(other.locks_, {})), accounts_(std::exchange(other.accounts_, false)) {}
+
+PolicyLock::~PolicyLock() {
+  unlock(locks_);
+  if (accounts_) ::ulckpwdf();
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,90 @@
+// userns-policy(8): checks, explains and safely changes the policy files. Runs with the rights of whoever calls it.
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "common/config.h"
+#include "frontend/policy_tool/tool.h"
+#include "frontend/spec/nearest.h"
+#include "policy/text.h"
+
+namespace {
+
+using namespace userns;
+using namespace userns::frontend;
+
+constexpr std::string_view kProgram = "userns-policy";
+constexpr std::array kCheckOptions{
+    VerbOption{"json", "", "one JSON document instead of text"},
+    VerbOption{"root", "DIR", "the files below DIR, which holds another system"},
+    VerbOption{"as", "KIND", "what the named files are: subuid, subgid, net.conf, cgroup.conf"},
+};
+constexpr std::array kGrantOptions{
+    VerbOption{"ids", "N", "N subordinate uids and gids in a row, from where nobody has any"},
+    VerbOption{"net", "BRIDGE:COUNT", "so many interfaces on a bridge; ,key=value adds settings of net.conf(5)", true},
+    VerbOption{"cgroup", "KEY=VALUE", "limits of cgroup.conf(5); more may follow as words", true},
+    VerbOption{"dry-run", "", "show what would change, as a diff"},
+};
+constexpr std::array kRevokeOptions{
+    VerbOption{"ids", "N|all", "lines of exactly N ids, or all"},
+    VerbOption{"net", "BRIDGE", "the lines for a bridge", true},
+    VerbOption{"cgroup", "KEY|all", "a limit, or the whole line; more may follow as words", true},
+    VerbOption{"dry-run", "", "show what would change, as a diff"},
+};
+constexpr std::array<Verb, 5> kVerbs{
+    Verb{"check", "[--json] [--root DIR | FILE...]",
+         "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions, false, check_verb,
+         kProgram},
+    Verb{"explain",
+         "USER [map [INSIDE:OUTSIDE:COUNT...] | net [BRIDGE] | cgroup]",
+         "Says what a user may do, and because of which line: 0 allowed, 1 not",
+         {},
+         false,
+         explain_verb,
+         kProgram},
+    Verb{"edit",
+         "subuid | subgid | net.conf | cgroup.conf",
+         "Opens a copy in an editor, checks it, and puts it in place whole",
+         {},
+         false,
+         edit_verb,
+         kProgram},
+    Verb{"grant", "USER --ids N | --net BRIDGE:COUNT[,key=value...] | --cgroup KEY=VALUE...",
+         "Gives a user something, if he does not have it yet", kGrantOptions, false, grant_verb, kProgram},
+    Verb{"revoke", "USER --ids N|all | --net BRIDGE | --cgroup KEY|all...", "Takes it away again", kRevokeOptions,
+         false, revoke_verb, kProgram},
+};
+
+std::string help() {
+  std::string text = "usage: userns-policy VERB ...\n\n";
+  for (const auto& verb : kVerbs) text += cat("  ", verb.name, " ", verb.arguments, "\n      ", verb.summary, "\n");
+  return text +
+         "\n  --help, --version; VERB --help\n\n"
+         "Exit status 125: userns-policy itself failed, and nothing was changed.  Manual: userns-policy(8), with "
+         "examples.\n";
+}
+
+int no_such_verb(std::string_view word) {
+  std::vector<std::string_view> names;
+  for (const auto& verb : kVerbs) names.push_back(verb.name);
+  return tool_failure({.rule = {},
+                       .code = 0,
+                       .text = cat("there is no verb ", quoted(word), did_you_mean(word, names),
+                                   " (userns-policy --help lists them)")});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + argc);
+  const auto first = words.empty() ? std::string_view("--help") : words.front();
+  if (first == "--help") return put(help(), words.empty() ? kToolFailed : 0);
+  if (first == "--version") return put(cat("userns-policy (userns suite) ", std::string_view(kVersion), "\n"));
+  const auto* const verb = std::ranges::find(kVerbs, first, &Verb::name);
+  if (verb == kVerbs.end()) return no_such_verb(first);
+  const auto rest = std::span(words).subspan(1);
+  if (std::ranges::find(rest, "--help") != rest.end()) return put(verb_help(*verb));
+  const auto taken = parse_words(*verb, rest, {}, false);
+  return taken ? verb->run(*taken) : tool_failure(taken.error());
+}

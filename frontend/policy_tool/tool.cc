@@ -1,0 +1,69 @@
+#include "frontend/policy_tool/tool.h"
+
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "common/caller.h"
+#include "common/config.h"
+#include "common/fd.h"
+#include "common/report.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+
+int tool_failure(const Error& error) {
+  report("userns-policy", error);
+  return kToolFailed;
+}
+
+int put(std::string_view text, int status) {
+  const Fd out(::dup(STDOUT_FILENO));
+  const auto written = write_all(out, text);
+  return written ? status
+                 : tool_failure({.rule = {}, .code = written.error().code, .text = "cannot write to standard output"});
+}
+
+bool wants_colour(int fd) {
+  const char* const no = std::getenv("NO_COLOR");
+  return (no == nullptr || *no == '\0') && ::isatty(fd) == 1;
+}
+
+std::string installed_path(PolicyFile kind) {
+  switch (kind) {
+    case PolicyFile::kSubuid:
+      return "/etc/subuid";
+    case PolicyFile::kSubgid:
+      return "/etc/subgid";
+    case PolicyFile::kNet:
+      return cat(std::string_view(kPolicyDir), "/net.conf");
+    case PolicyFile::kCgroup:
+      return cat(std::string_view(kPolicyDir), "/cgroup.conf");
+  }
+  return {};
+}
+
+Result<std::optional<Gid>> group_id(std::string_view name) {
+  errno = 0;
+  const auto* const entry = ::getgrnam(std::string(name).c_str());
+  if (entry != nullptr) return Gid{entry->gr_gid};
+  if (!means_absent(errno)) return fail("SU-NAME", cat("cannot look up group ", quoted(name)), errno);
+  return std::nullopt;
+}
+
+Result<std::string> read_policy(const std::string& path) {
+  // NONBLOCK: a fifo must not make us wait.
+  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK);
+  if (!file) return std::unexpected(file.error());
+  struct stat facts{};
+  if (::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode))
+    return fail({}, cat(path, " is not a regular file"));
+  auto text = read_all(*file, kLargestPolicy);
+  if (!text) return fail({}, cat("cannot read ", path), text.error().code);
+  return text;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,41 @@
+// The verbs of userns-policy, and what they share. Each returns an exit status of userns-policy(8) and has reported its
+// errors.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "frontend/cli/verbs/verb.h"
+#include "frontend/policy_tool/checks.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// userns-policy itself failed (bad words, a file that cannot be read); nothing was changed.
+inline constexpr int kToolFailed = 125;
+
+int check_verb(const Words& words);
+int explain_verb(const Words& words);
+int edit_verb(const Words& words);
+int grant_verb(const Words& words);
+int revoke_verb(const Words& words);
+
+// Reports and returns kToolFailed.
+int tool_failure(const Error& error);
+// On standard output, whole.
+int put(std::string_view text, int status = 0);
+// Whether colour is welcome on this fd: a terminal, and NO_COLOR is not set.
+bool wants_colour(int fd);
+
+// Where a policy file is installed: "/etc/subuid", POLICYDIR/net.conf.
+std::string installed_path(PolicyFile kind);
+
+// The id of a group; nothing where there is none. Fails where the lookup failed (SU-NAME).
+Result<std::optional<Gid>> group_id(std::string_view name);
+
+// A regular file; anything else is refused without waiting for it.
+inline constexpr std::size_t kLargestPolicy = 256UL << 20U;  // subid files can be large
+Result<std::string> read_policy(const std::string& path);
+
+}  // namespace userns::frontend

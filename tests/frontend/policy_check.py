@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""userns-policy check on files as they lie on a disk: owners, modes, links, other roots, what is printed and where."""
+
+import json
+import os
+import pty
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+from harness import case, cases, main  # noqa: E402
+
+NET, CGROUP = '/etc/userns/net.conf', '/etc/userns/cgroup.conf'
+
+
+def setup(root, net=None, cgroup=None):
+    for path, text in ((NET, net), (CGROUP, cgroup)):
+        if os.path.lexists(path):
+            os.unlink(path)
+        if text is not None:
+            root.write(path, text)
+
+
+def check(root, *words, user=None, **how):
+    return root.run([root.program('userns-policy'), 'check', *words], user, **how)
+
+
+def findings(root, *words, user=None):
+    """[(id, file, line)] and the exit status."""
+    done = check(root, '--json', *words, user=user)
+    assert done.err == '', done
+    document = json.loads(done.out)
+    found = [(f['id'], f['file'], f.get('line')) for f in document['findings']]
+    assert document['errors'] + document['warnings'] == len(found), document
+    assert done.code == (2 if document['errors'] else 1 if found else 0), done
+    return found
+
+
+@case('clean files: status 0, one line that names them')
+def _(root):
+    setup(root)
+    done = check(root)
+    assert (done.code, done.err, done.out) == (0, '', 'no errors, no warnings in /etc/subuid, /etc/subgid\n'), done
+
+
+@case('a warning is status 1, an error is status 2')
+def _(root):
+    setup(root, 'nobodyatall veth br0 0\n')
+    done = check(root, NET)
+    assert done.code == 1 and '0 errors, 3 warnings' in done.out, done
+    setup(root, 'x\n')
+    assert check(root, NET).code == 2
+
+
+@case('the report is as a compiler\'s: place, line, caret, why, fix')
+def _(root):
+    setup(root)
+    root.subuid('alice:100000:65536\nbob:0200000:65536\n')
+    done = check(root)
+    lines = done.out.splitlines()
+    assert lines[0].startswith("/etc/subuid:2:5: error: start '0200000' "), done
+    assert lines[1:3] == ['  bob:0200000:65536', '      ^~~~~~~'] and lines[3].startswith('  why: '), done
+    assert lines[4] == '  fix: write the number in decimal', done
+
+
+@case('JSON has a version, the files and every field of a finding')
+def _(root):
+    setup(root)
+    root.subuid('alice:100000:65536\nbob:100000:65536\n')
+    document = json.loads(check(root, '--json').out)
+    assert document['version'] == 1 and document['files'] == ['/etc/subuid', '/etc/subgid'], document
+    (found,) = [f for f in document['findings'] if f['id'] == 'overlap']
+    assert set(found) == {'severity', 'id', 'file', 'line', 'column', 'length', 'source', 'what', 'why', 'fix'}, found
+    assert (found['severity'], found['line'], found['column'], found['source']) == ('error', 2, 5, 'bob:100000:65536'), found
+
+
+@case('colour on a terminal alone, and not with NO_COLOR')
+def _(root):
+    setup(root, 'x\n')
+    texts = []
+    for env in ({}, {'NO_COLOR': '1'}, {'NO_COLOR': ''}):
+        outer, inner = pty.openpty()
+        done = check(root, NET, env=env, fds={1: inner})
+        os.close(inner)
+        texts.append(os.read(outer, 65536))
+        os.close(outer)
+        assert done.code == 2, done
+    assert [b'\033[' in text for text in texts] == [True, False, True], texts
+    assert '\033' not in check(root, NET).out
+
+
+@cases([
+    ('a file that its group can write', lambda: os.chmod(NET, 0o664), ('unsafe-file', NET), 'TF-FILE'),
+    ('a file that others can write', lambda: os.chmod(NET, 0o646), ('unsafe-file', NET), 'TF-FILE'),
+    ('a file that is not root\'s', lambda: os.chown(NET, 70001, 0), ('unsafe-file', NET), 'TF-FILE'),
+    ('a directory that its group can write', lambda: os.chmod('/etc/userns', 0o775), ('unsafe-path', '/etc/userns'), 'TF-PATH'),
+    ('a directory that is not root\'s', lambda: os.chown('/etc/userns', 70001, 0), ('unsafe-path', '/etc/userns'), 'TF-PATH'),
+])
+def _(root, spoil, finding, rule):
+    setup(root, '# nothing\n')
+    try:
+        spoil()
+        assert [f[:2] for f in findings(root)] == [finding]
+        # The helpers say the same.
+        with root.target(root.alice, 0x50000000) as target:
+            done = root.run([root.program('userns-net'), 'add', '--netns', f'pid:{target.pid}', '--bridge', 'lo'], root.alice)
+        assert f'[{rule}]' in done.err, done
+    finally:
+        os.chmod('/etc/userns', 0o755)
+        os.chown('/etc/userns', 0, 0)
+
+
+@case('a link through a directory of a user\'s is found, and the directory is named')
+def _(root):
+    setup(root)
+    home = f'{root.tmp}/home/alice'
+    root.write(f'{home}/net.conf', '# nothing\n')
+    os.symlink(f'{home}/net.conf', NET)
+    assert findings(root) == [('unsafe-path', home, None)]
+    os.unlink(NET)
+    os.symlink(NET, NET)
+    assert [f[0] for f in findings(root)] == ['unsafe-path']
+
+
+@case('a link within /etc is as good as the file')
+def _(root):
+    setup(root)
+    root.write('/etc/lxc-usernet-here', '# nothing\n')
+    os.symlink('../lxc-usernet-here', NET)
+    assert findings(root) == []
+
+
+@case('subid files and net.conf must be readable by everyone, cgroup.conf not')
+def _(root):
+    setup(root, '# nothing\n', '# nothing\n')
+    for path in (NET, CGROUP, '/etc/subgid'):
+        os.chmod(path, 0o600)
+    assert findings(root) == [('unreadable', '/etc/subgid', None), ('unreadable', NET, None)]
+
+
+@case('a user who cannot read a file is told so, and gets the rest')
+def _(root):
+    setup(root, 'x\n', '# nothing\n')
+    os.chmod(CGROUP, 0o600)
+    assert findings(root, user=root.alice) == [('unreadable', CGROUP, None), ('malformed', NET, 1)]
+
+
+@case('neither a fifo nor a directory nor a device hangs it')
+def _(root):
+    setup(root)
+    for make in (lambda: os.mkfifo(NET), lambda: os.mkdir(NET), lambda: os.mknod(NET, 0o20644, os.makedev(1, 5))):
+        make()
+        assert [f[:2] for f in findings(root)] == [('unsafe-file', NET)]
+        os.rmdir(NET) if os.path.isdir(NET) else os.unlink(NET)
+
+
+@case('--root takes accounts and files from a directory, and asks the machine nothing')
+def _(root):
+    top = f'{root.tmp}/image'
+    for name in ('etc/userns', 'etc/sssd'):
+        os.makedirs(f'{top}/{name}')
+    root.write(f'{top}/etc/passwd', 'root:x:0:0::/:\nzoe:x:1000:1000::/:\n')
+    root.write(f'{top}/etc/group', 'root:x:0:\nzoe:x:1000:\nstaff:x:50:zoe\n')
+    root.write(f'{top}/etc/subuid', 'zoe:100000:65536\nalice:300000:65536\n')
+    root.write(f'{top}/etc/subgid', 'zoe:100000:65536\nalice:300000:65536\n')
+    root.write(f'{top}/etc/userns/net.conf', '@staff veth no-such-bridge 1\n@students veth br0 1\n')
+    root.write(f'{top}/etc/login.defs', 'SUB_UID_MIN 200000\n')
+    root.write(f'{top}/etc/sssd/sssd.conf', '[domain/x]\nid_provider = ldap\nmin_id = 300000\nmax_id = 400000\n')
+    found = findings(root, '--root', top + '/')
+    assert found == [('outside-login-defs', f'{top}/etc/subuid', 1), ('unknown-owner', f'{top}/etc/subuid', 2),
+                     ('directory-range', f'{top}/etc/subuid', 2), ('unknown-owner', f'{top}/etc/subgid', 2),
+                     ('directory-range', f'{top}/etc/subgid', 2), ('group-missing', f'{top}/etc/userns/net.conf', 2)], found
+    done = check(root, '--root', f'{root.tmp}/nowhere')
+    assert done.code == 125 and 'there is no' in done.err, done
+
+
+@case('named files are told by their name or by --as')
+def _(root):
+    draft = f'{root.tmp}/draft'
+    root.write(draft, 'x\n')
+    done = check(root, draft)
+    assert done.code == 125 and '--as' in done.err and done.out == '', done
+    assert findings(root, '--as', 'net.conf', draft) == [('malformed', draft, 1)]
+    assert findings(root, '--as', 'subuid', draft) == [('malformed', draft, 1)]
+    done = check(root, '/nowhere/subuid')
+    assert done.code == 125 and 'No such file' in done.err, done
+
+
+@case('ids that come from NSS make the files unread, which is said')
+def _(root):
+    setup(root)
+    root.write('/etc/nsswitch.conf', 'passwd: files\nsubid: sss\n')
+    assert findings(root) == [('not-read', '/etc/nsswitch.conf', 2)]
+
+
+@case('a real user in a range, found by NSS')
+def _(root):
+    setup(root)
+    root.subuid('alice:70000:65536\n')
+    found = findings(root)
+    assert ('real-user', '/etc/subuid', 1) in found, found
+
+
+@case('a hundred thousand lines are read at once')
+def _(root):
+    setup(root)
+    text = ''.join(f'alice:{100000 + 10 * i}:10\n' for i in range(100000))
+    root.subuid(text)
+    root.subgid('alice:100000:1000000\n')
+    found = findings(root)
+    assert found == [], found[:5]
+
+
+@case('bad words are refused with the nearest good one')
+def _(root):
+    for words, says in ((['--jsn'], '--json'), (['--as', 'x', NET], '--as'), (['--root', '/', NET], '--root'),
+                        (['--root'], 'needs a value')):
+        done = check(root, *words)
+        assert done.code == 125 and says in done.err and done.out == '' and done.err.count('\n') == 1, done
+    done = root.run([root.program('userns-policy'), 'chekc'])
+    assert done.code == 125 and 'did you mean check?' in done.err, done
+    done = root.run([root.program('userns-policy'), 'check', '--help'])
+    assert done.code == 0 and '--root DIR' in done.out, done
+
+
+@case('a report that cannot be written is a failure')
+def _(root):
+    setup(root)
+    with open('/dev/full', 'w') as full:
+        done = check(root, fds={1: full.fileno()})
+    assert done.code == 125 and 'standard output' in done.err, done
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""userns-policy explain against what newuidmap, newgidmap, userns-net and userns-cgroup really do."""
+
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from cgroups import Cgroups  # noqa: E402
+from harness import ROOT, case, cases, main, skip  # noqa: E402
+from net_host import Container, Host, sh  # noqa: E402
+
+cgroups = Cgroups.become_tenant()
+NET, CGROUP = '/etc/userns/net.conf', '/etc/userns/cgroup.conf'
+
+
+def explain(root, *words, user=None):
+    return root.run([root.program('userns-policy'), 'explain', *words], user)
+
+
+def rule_in(text):
+    found = re.findall(r'\[([A-Z]{2}-[A-Z]+)\]', text)
+    return found[0] if found else None
+
+
+SUBIDS = '# first\nalice:100000:65536\nalice:165536:10\n70001:500000:5\nbob:200000:65536\nalice:0700000:9\nalice:0:1\n'
+
+
+@cases([(f'map {" ".join(numbers)} for {who}', who, numbers) for who, numbers in [
+    ('alice', ['0:100000:65536']),
+    ('alice', ['0:100000:65546']),
+    ('alice', ['0:100000:65547']),
+    ('alice', ['0:500000:5', '5:70001:1']),
+    ('alice', ['0:71001:1']),
+    ('alice', ['0:200000:1']),
+    ('alice', ['0:0:1']),
+    ('alice', ['0:100000:10', '5:100100:10']),
+    ('alice', ['0:0100000:10']),
+    ('alice', ['0:100000:0']),
+    ('alice', ['0:700000:9']),
+    ('bob', ['0:200000:65536']),
+    ('bob', ['0:100000:1']),
+    ('carol', ['0:70003:1']),
+    ('carol', ['0:100000:1']),
+]])
+def _(root, who, numbers):
+    user = getattr(root, who)
+    root.subuid(SUBIDS)
+    root.subgid(SUBIDS)
+    triples = [word for number in numbers for word in number.split(':')]
+    for letter, program in (('u', root.newuidmap), ('g', root.newgidmap)):
+        with root.target(user) as target:
+            real = root.run([program, target.pid, *triples], user)
+        for caller in (ROOT, user):
+            said = explain(root, who, 'map', *[f'{letter}:{number}' for number in numbers], user=caller)
+            assert said.code == real.code and rule_in(said.out) == rule_in(real.err), (said, real)
+        # The helper's own sentence, word for word.
+        if real.code:
+            assert real.err.split(': ', 1)[1].strip() in said.out, (said, real)
+
+
+@case('map names the lines that give it, and those alone')
+def _(root):
+    root.subuid(SUBIDS)
+    done = explain(root, 'alice', 'map', 'u:0:165000:540')
+    assert done.code == 0, done
+    assert re.findall(r'/etc/subuid:(\d+):', done.out) == ['2', '3'], done
+    done = explain(root, 'alice', 'map')
+    assert '[100000-165546), [500000-500005)' in done.out and '/etc/subuid:6: gives nothing' in done.out, done
+
+
+@case('map without an own range says so, and status 0 only where both maps are allowed')
+def _(root):
+    root.subuid('alice:100000:65536\n')
+    root.subgid('')
+    done = explain(root, 'alice', 'map', '0:100000:65536')
+    assert done.code == 1 and 'newuidmap: allowed' in done.out and 'newgidmap: refused' in done.out, done
+
+
+@case('a subid file that only root can read is shut to root\'s explain as it is to newuidmap')
+def _(root):
+    os.chmod('/etc/subuid', 0o600)
+    with root.target(root.alice) as target:
+        real = root.run([root.newuidmap, target.pid, 0, 100000, 1], root.alice)
+    said = explain(root, 'alice', 'map', 'u:0:100000:1')
+    assert real.code == 1 and said.code == 1 and rule_in(real.err) == rule_in(said.out) == 'TF-FILE', (real, said)
+
+
+@case('an NSS source that fails is a refusal in both')
+def _(root):
+    root.write('/etc/nsswitch.conf', 'passwd: files\nsubid: nosuch\n')
+    with root.target(root.alice) as target:
+        real = root.run([root.newuidmap, target.pid, 0, 100000, 1], root.alice)
+    said = explain(root, 'alice', 'map', 'u:0:100000:1')
+    assert rule_in(real.err) == rule_in(said.out) == 'SU-NSS', (real, said)
+
+
+# Before the host of the test's own, whose /sys has no cgroups.
+@cases([(f'cgroup for {who} with {conf!r}', conf, who, line) for conf, who, line in [
+    ('alice pids.max=5\n', 'alice', 2),
+    ('alice pids.max=5\n', 'bob', None),
+    ('bob pids.max=5\n# x\n* pids.max=6 containers=2\n', 'alice', 4),
+    ('@alice pids.max=7\n* pids.max=6\n', 'alice', 2),
+    ('alice containers=0\n* pids.max=6\n', 'alice', 2),
+    ('alice memory.high=1G\n', 'alice', 2),
+    ('alice pids.max=5\nnonsense\n', 'alice', None),
+    ('70001 containers=3\n', 'alice', 2),
+]])
+def _(root, conf, who, line):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    user = getattr(root, who)
+    root.write(CGROUP, f'base = {cgroups.v2}\n{conf}', mode=0o600)
+    real = root.run([root.program('userns-cgroup'), 'enter', 'x', '--', '/bin/true'], user)
+    said = explain(root, who, 'cgroup')
+    assert (said.code == 0) == (real.code == 0) and rule_in(said.out) == rule_in(real.err), (said, real)
+    shown = re.findall(rf'^  {CGROUP}:(\d+): ', said.out, re.M)
+    assert shown == ([str(line)] if line else []), said
+    if said.code == 0 and 'containers=3' in conf:
+        assert f'3 at a time, below {cgroups.v2}/{user.uid}' in said.out, said
+    cgroups.clear()
+
+
+@case('a user who cannot read cgroup.conf is told that root can')
+def _(root):
+    root.write(CGROUP, 'alice containers=1\n', mode=0o600)
+    done = explain(root, 'alice', 'cgroup', user=root.alice)
+    assert done.code == 125 and 'Permission denied' in done.err and done.out == '', done
+    done = explain(root, 'alice', user=root.alice)
+    assert done.code == 0 and 'newuidmap:' in done.out, done
+
+
+_host = None
+
+
+def host(root):
+    global _host
+    if not _host:
+        _host = Host(root)
+        sh('ip link add down0 type bridge')
+        sh('ip link add veth9 type veth peer veth8')
+        with open('/etc/group', 'a') as file:
+            file.write('students:x:72000:bob\nnone:x:72001:\n')
+    _host.all_gone()
+    return _host
+
+
+@cases([(f'net {bridge} for {who} with {conf!r}', conf, who, bridge, lines) for conf, who, bridge, lines in [
+    ('alice veth br0 2\n', 'alice', 'br0', [1]),
+    ('alice veth br0 2\n', 'bob', 'br0', []),
+    ('# x\n\nalice veth br0 0\n', 'alice', 'br0', [3]),
+    ('70001 veth br0 1\n* veth br0 1\n', 'alice', 'br0', [1, 2]),
+    ('@students veth br0 1\n', 'bob', 'br0', [1]),
+    ('@students veth br0 1\n', 'alice', 'br0', []),
+    ('@nogroup-such veth br0 1\n', 'alice', 'br0', []),
+    ('@alice veth br0 1\n', 'alice', 'br0', [1]),
+    ('* veth br7 1\n', 'alice', 'br7', [1]),
+    ('* veth down0 1\n', 'alice', 'down0', [1]),
+    ('* veth veth9 1\n', 'alice', 'veth9', [1]),
+    ('* veth br0 1 vlan=7\n', 'alice', 'br0', [1]),
+    ('* veth br0 1 mtu=9000\n', 'alice', 'br0', [1]),
+    ('alice veth br0 1\nnonsense\n', 'alice', 'br0', []),
+    ('* veth br0 1\n', 'carol', 'br0', [1]),
+    ('* veth br0 1\n', 'carol', '-x', []),
+]])
+def _(root, conf, who, bridge, lines):
+    user = getattr(root, who)
+    h = host(root)
+    h.conf(conf)
+    if who == 'bob':
+        user = user.but(groups=[72000])
+    with Container(user) as container:
+        real = h.add(container, bridge)
+        said = explain(root, who, 'net', bridge)
+        assert said.code == real.code and rule_in(said.out) == rule_in(real.err), (said, real)
+        refused = 'refused: ' in said.out
+        assert refused == bool(real.code), (said, real)
+        if real.code == 0 and 'at a time' in said.out:
+            # As many as it says, and no more.
+            most = int(re.search(r'allowed: (\d+)', said.out)[1])
+            for _ in range(most - 1):
+                h.added(container, bridge)
+            assert rule_in(h.add(container, bridge).err) == 'NR-QUOTA'
+    shown = [int(n) for n in re.findall(rf'^  {NET}:(\d+): ', said.out, re.M)]
+    assert shown == lines, said
+    h.all_gone()
+
+
+@case('net without a bridge goes through all that are the user\'s')
+def _(root):
+    h = host(root)
+    h.conf('alice veth br0 2\n* veth br1 1\nbob veth br9 1\n@alice veth br0 1\n')
+    done = explain(root, 'alice', 'net')
+    assert done.code == 0 and 'net br0: allowed: 3 ' in done.out and 'net br1: allowed: 1 ' in done.out, done
+    assert 'br9' not in done.out, done
+
+
+@case('without a topic all three are explained, with the user\'s groups')
+def _(root):
+    host(root)
+    root.write(NET, 'alice veth br0 1\n')
+    root.write(CGROUP, 'alice containers=1\n')
+    done = explain(root, str(root.alice.uid))
+    assert done.code == 0 and done.out.startswith('alice: uid 70001, groups alice '), done
+    for word in ('newuidmap: [100000-165536)', 'newgidmap: [100000-165536)', 'net br0: allowed', 'cgroup: '):
+        assert word in done.out, (word, done)
+
+
+@case('bad words are refused in one sentence')
+def _(root):
+    for words, says in (([], 'needs a user'), (['nosuch'], "no user 'nosuch'"), (['alice', 'nett'], 'map, net or cgroup'),
+                        (['alice', 'map', '0:1'], 'INSIDE:OUTSIDE:COUNT'), (['alice', 'net', 'a', 'b'], 'too many')):
+        done = explain(root, *words)
+        assert done.code == 125 and says in done.err and done.err.count('\n') == 1 and done.out == '', done
+
+
+if __name__ == '__main__':
+    main()
