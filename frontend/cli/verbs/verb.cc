@@ -55,8 +55,8 @@ Error no_such_option(const Verb& verb, std::span<const Known> known, std::string
   for (const auto& option : known) names.push_back(option.name);
   return {.rule = {},
           .code = 0,
-          .text = cat(verb.name, " has no option ", quoted(cat("--", name)), did_you_mean(name, names, "--"),
-                      " (", verb.program, " ", verb.name, " --help lists them)")};
+          .text = cat(verb.name, " has no option ", quoted(cat("--", name)), did_you_mean(name, names, "--"), " (",
+                      verb.program, " ", verb.name, " --help lists them)")};
 }
 
 Result<std::vector<po::option>> split(const Verb& verb, std::span<const Known> known,
@@ -135,8 +135,8 @@ Result<Words> parse_words(const Verb& verb, std::span<const std::string_view> wo
 }
 
 std::string verb_help(const Verb& verb) {
-  std::string text = cat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ", verb.arguments, "\n\n",
-                         verb.summary, ".\n");
+  std::string text = cat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ", verb.arguments,
+                         "\n\n", verb.summary, ".\n");
   if (!verb.options.empty()) text += "\n";
   for (const auto& option : verb.options) {
     const std::string_view value = option.value;
