@@ -1,6 +1,7 @@
 #include "frontend/start/child.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -20,6 +21,7 @@
 #include "frontend/start/failure.h"
 #include "frontend/start/identity.h"
 #include "frontend/start/init.h"
+#include "frontend/start/inside_names.h"
 #include "frontend/start/mounts.h"
 #include "frontend/start/net_inside.h"
 #include "frontend/start/pty.h"
@@ -117,9 +119,15 @@ Result<void> enter_directory(const Plan& plan) {
   return {};
 }
 
-std::string container_passwd() {
-  const auto file = open_at(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK);
-  if (!file) return {};
+// A file of the container's, which may be anything: no link leads out, nothing but a regular file is read, and not for
+// ever. Empty where there is none.
+std::string read_inside(const char* name) {
+  const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+  const auto file =
+      root ? open_at(root->get(), name, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+           : Result<Fd>(std::unexpected(root.error()));
+  struct stat facts{};
+  if (!file || ::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};
   return read_all(*file, kLargestPasswd).value_or("");
 }
 
@@ -127,7 +135,7 @@ std::vector<std::string> command_environment(const Plan& plan) {
   std::vector<std::string_view> caller;
   for (char** word = ::environ; word != nullptr && *word != nullptr; ++word) caller.emplace_back(*word);
   if (!plan.own_root) return make_environment(plan.spec, caller, nullptr);
-  const auto user = inside_user(container_passwd(), plan.spec.uid);
+  const auto user = inside_user(read_inside("etc/passwd"), plan.spec.uid);
   return make_environment(plan.spec, caller, &user);
 }
 
@@ -182,6 +190,16 @@ Failure exec_failure(const Plan& plan) {
           .exit_status = code == ENOENT || code == ENOTDIR ? kExitNotFound : kExitNotExecutable};
 }
 
+// Nothing of the caller's but 0-2 is handed in: an open directory of the host's would be a way out, for the command and
+// already for a working directory that is a link to /proc/self/fd.
+Result<void> close_all_but(const Channel& channel) {
+  const auto kept = static_cast<unsigned>(channel.raw());
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+  if ((kept > kFirst && ::close_range(kFirst, kept - 1, 0) != 0) || ::close_range(kept + 1, UINT_MAX, 0) != 0)
+    return fail_errno("cannot close inherited file descriptors");
+  return {};
+}
+
 // Returns only where it failed.
 Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto taken = take_stdio(plan, inheritance); !taken) return {taken.error()};
@@ -189,10 +207,8 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   auto environment_words = pointers_to(environment);
   const auto command_words = pointers_to(plan.spec.command);
   if (auto dressed = dress(plan); !dressed) return {dressed.error()};
+  if (auto closed = close_all_but(inheritance.channel); !closed) return {closed.error()};
   if (auto entered = enter_directory(plan); !entered) return {entered.error()};
-  // Nothing of the caller's but 0-2 is handed in: an open directory of the host's would be a way out.
-  if (::close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC) != 0)
-    return {fail_errno("cannot close inherited file descriptors").error()};
   ::sigprocmask(SIG_SETMASK, &inheritance.signal_mask, nullptr);
   if (auto sent = inheritance.channel.send({.kind = Message::Kind::kExec}); !sent) return {sent.error()};
   ::environ = environment_words.data();  // its PATH is searched
@@ -212,14 +228,45 @@ Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
 
 }  // namespace
 
-void run_inside(const Plan& plan, const Inheritance& inheritance) {
-  const Failure failure = start_inside(plan, inheritance);
+namespace {
+
+[[noreturn]] void report_and_exit(const Inheritance& inheritance, const Failure& failure) {
   // Nothing is left to do where nobody hears it.
   [[maybe_unused]] const auto sent = inheritance.channel.send({.kind = Message::Kind::kFailure,
                                                                .exit_status = failure.exit_status,
                                                                .code = failure.error.code,
                                                                .text = failure.error.text});
   ::_exit(failure.exit_status);
+}
+
+Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::string& user, const std::string& group) {
+  wait_for_go(inheritance.channel);
+  ::umask(022);
+  if (!user.empty() || !group.empty()) {
+    const auto ids = inside_ids(read_inside("etc/passwd"), read_inside("etc/group"), user.empty() ? "0" : user, group);
+    if (!ids)
+      return {{.rule = {},
+               .code = 0,
+               .text = cat("the container has no user ", quoted(user.empty() ? "0" : user),
+                           group.empty() ? "" : cat(", or no group ", quoted(group)),
+                           ": see its /etc/passwd and /etc/group, or give a number")}};
+    plan.spec.uid = ids->uid;
+    plan.spec.gid = ids->gid;
+    plan.spec.groups = ids->groups;
+    std::erase_if(plan.spec.groups, [&](std::uint32_t gid) { return !plan.ids.gids.has(gid); });
+  }
+  if (auto become = become_setup_user(plan); !become) return {become.error()};
+  return run_command(plan, inheritance);
+}
+
+}  // namespace
+
+void run_joined(Plan plan, const Inheritance& inheritance, const std::string& user, const std::string& group) {
+  report_and_exit(inheritance, start_joined(plan, inheritance, user, group));
+}
+
+void run_inside(const Plan& plan, const Inheritance& inheritance) {
+  report_and_exit(inheritance, start_inside(plan, inheritance));
 }
 
 }  // namespace userns::frontend

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <csignal>
+#include <string>
 
 #include "common/fd.h"
 #include "frontend/start/channel.h"
@@ -21,5 +22,10 @@ struct Inheritance {
 
 // Never returns: the command runs, or a failure was sent through the channel.
 [[noreturn]] void run_inside(const Plan& plan, const Inheritance& inheritance);
+
+// The same for a command that comes later, in a process that is in the container's namespaces already. `user` and
+// `group`: by the container's files; they become the plan's.
+[[noreturn]] void run_joined(Plan plan, const Inheritance& inheritance, const std::string& user,
+                             const std::string& group);
 
 }  // namespace userns::frontend

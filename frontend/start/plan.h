@@ -43,6 +43,7 @@ struct Plan {
   std::string net_why;            // how spec.net was chosen, where it was "auto"; then it is no longer
   bool own_root = false;          // a rootfs or an overlay: pivot_root
   bool kept = false;              // by a monitor: its terminal is a console, and not the caller's
+  bool joins = false;             // a container that runs already
   bool tty = false;               // the command gets a terminal of its own
   std::vector<MountStep> mounts;  // below the root, in order
 };

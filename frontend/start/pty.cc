@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,12 +14,18 @@
 namespace userns::frontend {
 namespace {
 
+const dev_t kPtmx = makedev(5, 2);
+
 Result<Fd> open_master(const Plan& plan) {
   const char* const path = plan.own_root ? "/dev/pts/ptmx" : "/dev/ptmx";
   Fd master(::open(path, O_RDWR | O_NOCTTY | O_CLOEXEC));
   int unlocked = 0;
   if (!master.valid() || ::ioctl(master.get(), TIOCSPTLCK, &unlocked) != 0)
     return fail_errno(cat("cannot make a terminal in the container's ", std::string_view(path)));
+  // The place may be the container's to rearrange by now.
+  struct stat facts{};
+  if (::fstat(master.get(), &facts) != 0 || !S_ISCHR(facts.st_mode) || facts.st_rdev != kPtmx)
+    return fail({}, cat("the container's ", std::string_view(path), " is not the place where terminals are made"));
   return master;
 }
 
@@ -50,7 +57,7 @@ Result<void> take_terminal(const Plan& plan, const Channel& channel) {
   if (plan.spec.uid != plan.setup_uid && ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
     return fail_errno("cannot give the container's terminal to its user");
   if (!plan.kept) take_window_size(*master);
-  if (plan.own_root) offer_as_console(*master);
+  if (plan.own_root && !plan.joins) offer_as_console(*master);
   Message message{.kind = Message::Kind::kTerminal};
   message.fd = std::move(*master);
   if (auto sent = channel.send(message); !sent) return sent;

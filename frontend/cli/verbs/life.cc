@@ -229,7 +229,7 @@ constexpr std::array kStartOptions{
     kGroupOption,
     kPathOption};
 constexpr std::array kStopOptions{kTimeout, kGroupOption, kPathOption};
-constexpr std::array kKillOptions{VerbOption{"signal", "SIGNAL", "its name or number (KILL)", false}, kGroupOption,
+constexpr std::array kKillOptions{VerbOption{"signal", "SIGNAL", "its name or number (KILL)", false, 's'}, kGroupOption,
                                   kPathOption};
 constexpr std::array kWaitOptions{kGroupOption, kPathOption};
 

@@ -24,12 +24,17 @@ struct Known {
   bool flag = false;
   bool many = false;
   bool own = false;  // the verb's, not the container's
+  char letter = 0;
 };
 
 std::vector<Known> known_options(const Verb& verb) {
   std::vector<Known> known;
   for (const auto& option : verb.options)
-    known.push_back({.name = option.name, .flag = option.value[0] == '\0', .many = option.many, .own = true});
+    known.push_back({.name = option.name,
+                     .flag = option.value[0] == '\0',
+                     .many = option.many,
+                     .own = true,
+                     .letter = option.letter});
   if (!verb.takes_container_options) return known;
   for (const auto& option : container_options())
     if (std::ranges::find(known, option.name, &Known::name) == known.end())
@@ -44,6 +49,9 @@ const Known* find_known(std::span<const Known> known, std::string_view name) {
 
 // A flag is written out, so that the word after it is never taken for its value.
 std::string written_out(std::span<const Known> known, std::string_view word) {
+  if (word.size() == 2 && word.starts_with('-'))
+    for (const auto& option : known)
+      if (option.letter == word[1]) return written_out(known, cat("--", option.name));
   const auto* const option = word.starts_with("--") ? find_known(known, word.substr(2)) : nullptr;
   return option != nullptr && option->flag ? cat(word, "=yes") : std::string(word);
 }
@@ -140,7 +148,8 @@ std::string verb_help(const Verb& verb) {
   if (!verb.options.empty()) text += "\n";
   for (const auto& option : verb.options) {
     const std::string_view value = option.value;
-    std::string line = cat("  --", std::string_view(option.name), value.empty() ? "" : " ", value);
+    std::string line = cat(option.letter == 0 ? "  --" : cat("  -", option.letter, ", --"),
+                           std::string_view(option.name), value.empty() ? "" : " ", value);
     line.append(line.size() < kHelpColumn ? kHelpColumn - line.size() : 1, ' ');
     text += cat(line, std::string_view(option.help), "\n");
   }

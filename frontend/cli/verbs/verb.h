@@ -23,6 +23,7 @@ struct VerbOption {
   const char* value;  // placeholder; empty: a flag
   const char* help;
   bool many = false;  // may be given again
+  char letter = 0;    // "-f"; 0: none
 };
 
 // A verb's words, taken apart.

@@ -1,6 +1,7 @@
 #include <array>
 
 #include "frontend/cli/verbs/doctor.h"
+#include "frontend/cli/verbs/inside.h"
 #include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/verb.h"
 
@@ -19,6 +20,9 @@ const std::array kVerbs{
     kRestartVerb,
     kKillVerb,
     kWaitVerb,
+    kExecVerb,
+    kConsoleVerb,
+    kLogsVerb,
 };
 
 }  // namespace

@@ -1,0 +1,202 @@
+#include "frontend/cli/verbs/inside.h"
+
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <limits>
+
+#include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/select.h"
+#include "frontend/container/beside.h"
+#include "frontend/container/console.h"
+#include "frontend/container/files.h"
+#include "frontend/container/state.h"
+#include "frontend/spec/values.h"
+#include "frontend/start/run.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// --- exec ---------------------------------------------------------------------------------------
+
+Result<void> add_env(ExecWish& wish, std::string_view text) {
+  auto env = parse_env(text);
+  if (!env) return fail({}, cat("--env: ", env.error().text));
+  if (!env->value) {
+    const char* const own = std::getenv(env->name.c_str());
+    if (own == nullptr) return {};
+    env->value = own;
+  }
+  wish.env.emplace_back(std::move(env->name), std::move(*env->value));
+  return {};
+}
+
+Result<bool> wants_tty(const Words& words) {
+  const auto text = words.one("tty");
+  if (!text || *text == "auto") return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  if (*text == "yes" || *text == "no") return *text == "yes";
+  return fail({}, cat("--tty is auto, yes or no, not ", quoted(*text)));
+}
+
+Result<ExecWish> exec_wish(const Words& words) {
+  ExecWish wish{.user = std::string(words.one("user").value_or("")),
+                .group = std::string(words.one("group-id").value_or("")),
+                .cwd = std::string(words.one("cwd").value_or("")),
+                .env = {},
+                .command = words.command};
+  if (wish.command.empty() || wish.command.front().empty())
+    return fail({}, "what is to be run? userns-run exec NAME -- COMMAND [ARG...]");
+  if (!wish.cwd.empty())
+    if (const auto path = parse_path(wish.cwd); !path) return fail({}, cat("--cwd: ", path.error().text));
+  for (const auto text : words.all("env"))
+    if (auto added = add_env(wish, text); !added) return std::unexpected(added.error());
+  const auto tty = wants_tty(words);
+  if (!tty) return std::unexpected(tty.error());
+  wish.tty = *tty;
+  return wish;
+}
+
+int exec_verb(const Words& words) {
+  const auto wish = exec_wish(words);
+  if (!wish) return own_failure(wish.error());
+  const auto container = one_container(words);
+  if (!container) return own_failure(container.error());
+  const auto status = execute_beside(*container, *wish);
+  if (status) return *status;
+  own_failure(status.error().error);
+  return status.error().exit_status;
+}
+
+// --- console ------------------------------------------------------------------------------------
+
+int console_verb(const Words& words) {
+  const auto escape = parse_escape(words.one("escape").value_or("^]^]"));
+  if (!escape) return own_failure(escape.error());
+  const auto container = one_container(words);
+  if (!container) return own_failure(container.error());
+  const auto status = attach_console(*container, {.escape = *escape});
+  return status ? *status : own_failure(status.error());
+}
+
+// --- logs ---------------------------------------------------------------------------------------
+
+constexpr int kLookEvery = 200;  // ms
+constexpr std::size_t kLargestLog = std::size_t{1} << 30U;
+
+// Both files of the log as one text.
+Result<std::string> whole_log(const Container& container) {
+  std::string text;
+  for (const char* name : {kOldLogFile, kLogFile}) {
+    auto part = read_file_at(container.dir().get(), name, kLargestLog);
+    if (part) text += *part;
+    if (!part && part.error().code != ENOENT)
+      return fail({}, cat("cannot read the log of ", container.name(), ": ", part.error().text), part.error().code);
+  }
+  return text;
+}
+
+std::string_view last_lines(std::string_view text, std::uint64_t count) {
+  std::size_t at = text.size();
+  if (text.ends_with('\n') && at > 0) --at;
+  for (; count > 0; --count) {
+    const auto before = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
+    if (before == std::string_view::npos) return text;
+    at = before;
+  }
+  return text.substr(std::min(at + 1, text.size()));
+}
+
+struct Place {
+  ino_t file = 0;
+  off_t at = 0;
+};
+
+// What the log has got since; a file that was put aside meanwhile is read to its end.
+Result<std::string> what_is_new(const Container& container, Place& place) {
+  std::string text;
+  for (const char* name : {kOldLogFile, kLogFile}) {
+    const auto file = open_at(container.dir().get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    struct stat facts{};
+    if (!file || ::fstat(file->get(), &facts) != 0) continue;
+    const bool current = std::string_view(name) == kLogFile;
+    if (!current && facts.st_ino != place.file) continue;
+    if (current && facts.st_ino != place.file) place = {.file = facts.st_ino, .at = 0};
+    if (::lseek(file->get(), std::min(place.at, facts.st_size), SEEK_SET) < 0) continue;
+    auto part = read_all(*file, kLargestLog);
+    if (!part) return part;
+    place.at += static_cast<off_t>(part->size());
+    text += *part;
+  }
+  return text;
+}
+
+int follow(const Container& container, Place place) {
+  while (true) {
+    const auto state = read_state(container.dir());  // before the look: what is said last is not missed
+    const auto text = what_is_new(container, place);
+    if (!text) return own_failure(text.error());
+    if (const int put = text->empty() ? 0 : print(*text); put != 0) return put;
+    if (!state || !*state) return 0;
+    (void)::poll(nullptr, 0, kLookEvery);
+  }
+}
+
+int logs_verb(const Words& words) {
+  const auto container = one_container(words);
+  if (!container) return own_failure(container.error());
+  std::uint64_t lines = std::numeric_limits<std::uint64_t>::max();
+  if (const auto text = words.one("lines")) {
+    const auto number = parse_decimal(*text);
+    if (!number) return own_failure({.rule = {}, .code = 0, .text = cat("--lines is a number, not ", quoted(*text))});
+    lines = *number;
+  }
+  Place place;
+  struct stat facts{};
+  if (::fstatat(container->dir().get(), kLogFile, &facts, AT_SYMLINK_NOFOLLOW) == 0)
+    place = {.file = facts.st_ino, .at = facts.st_size};
+  const auto text = whole_log(*container);
+  if (!text) return own_failure(text.error());
+  const auto shown = last_lines(*text, lines);
+  if (const int put = shown.empty() ? 0 : print(shown); put != 0) return put;
+  return words.has("follow") ? follow(*container, place) : 0;
+}
+
+// --- the table ----------------------------------------------------------------------------------
+
+constexpr std::array kExecOptions{
+    VerbOption{"user", "USER", "a name or number in the container (root)", false},
+    VerbOption{"group-id", "GROUP", "a name or number in the container (the user's own)", false},
+    VerbOption{"cwd", "DIR", "where it runs, in the container (/)", false},
+    VerbOption{"env", "NAME[=VALUE]", "set a variable, or take the caller's", true},
+    VerbOption{"tty", "WHEN", "auto | yes | no: a terminal of its own", false},
+    kPathOption};
+constexpr std::array kConsoleOptions{VerbOption{"escape", "KEYS", "keys that detach (^]^]), or none", false},
+                                     kPathOption};
+constexpr std::array kLogsOptions{VerbOption{"follow", "", "go on as more comes, until it stops", false, 'f'},
+                                  VerbOption{"lines", "N", "only the last N lines", false, 'n'}, kPathOption};
+
+}  // namespace
+
+constinit const Verb kExecVerb{.name = "exec",
+                               .arguments = "NAME [OPTIONS] -- COMMAND [ARG...]",
+                               .summary = "Runs a command in a container that runs, as its root",
+                               .options = kExecOptions,
+                               .run = exec_verb};
+constinit const Verb kConsoleVerb{.name = "console",
+                                  .arguments = "NAME [OPTIONS]",
+                                  .summary = "Attaches to the console of a container; Ctrl-] twice leaves it",
+                                  .options = kConsoleOptions,
+                                  .run = console_verb};
+constinit const Verb kLogsVerb{.name = "logs",
+                               .arguments = "NAME [OPTIONS]",
+                               .summary = "Shows what the console of a container has said",
+                               .options = kLogsOptions,
+                               .run = logs_verb};
+
+}  // namespace userns::frontend

@@ -1,0 +1,12 @@
+// The verbs that look into a container or reach into it: exec, console, logs.
+#pragma once
+
+#include "frontend/cli/verbs/verb.h"
+
+namespace userns::frontend {
+
+extern const Verb kExecVerb;
+extern const Verb kConsoleVerb;
+extern const Verb kLogsVerb;
+
+}  // namespace userns::frontend

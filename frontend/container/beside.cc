@@ -1,0 +1,136 @@
+#include "frontend/container/beside.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+
+#include "frontend/container/connection.h"
+#include "frontend/container/seal.h"
+#include "frontend/container/state.h"
+#include "frontend/start/join.h"
+#include "frontend/start/process_ids.h"
+#include "frontend/start/raw_terminal.h"
+#include "frontend/start/signals.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// Set for the process that the monitor starts in the container's cgroup.
+constexpr const char* kMark = "USERNS_RUN_BESIDE";
+constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+Result<State> running_state(const Container& container) {
+  auto state = read_state(container.dir());
+  if (!state) return std::unexpected(state.error());
+  if (!*state || (*state)->init.pid == 0)
+    return fail(
+        {}, cat(container.name(), *state ? " is just being started or stopped"
+                                         : cat(" is not running; to start it: userns-run start ", container.name())));
+  return std::move(**state);
+}
+
+Plan plan_for(const State& state, const ExecWish& wish) {
+  Plan plan;
+  auto& spec = plan.spec;
+  spec.command = wish.command;
+  spec.cwd = wish.cwd.empty() && state.own_root ? "/" : wish.cwd;
+  spec.cap_drop = state.dress.cap_drop;
+  spec.cap_keep = state.dress.cap_keep;
+  spec.no_new_privs = state.dress.no_new_privs;
+  spec.seccomp = state.dress.seccomp ? SeccompMode::kDefault : SeccompMode::kNone;
+  spec.rlimits = state.dress.rlimits;
+  for (const auto& [name, value] : state.dress.env) spec.env.push_back({.name = name, .value = value});
+  for (const auto& [name, value] : wish.env) spec.env.push_back({.name = name, .value = value});
+  plan.own_root = state.own_root;
+  plan.tty = wish.tty;
+  return plan;
+}
+
+// Nothing of the caller's environment goes in but what says how to talk to his terminal.
+void forget_environment() {
+  const char* const term = std::getenv("TERM");
+  const std::string kept = term == nullptr ? "" : term;
+  ::clearenv();
+  (void)::setenv("PATH", kPath, 1);
+  if (!kept.empty()) (void)::setenv("TERM", kept.c_str(), 1);
+}
+
+Step<int> execute_here(const Container& container, const State& state, const ExecWish& wish) {
+  auto init = own(find_init_process(container));
+  if (!init) return std::unexpected(init.error());
+  const auto ids = own(ids_of_process(init->pid));
+  if (!ids) return std::unexpected(ids.error());
+  if (auto safe = own(be_out_of_reach(*ids)); !safe) return std::unexpected(safe.error());
+  forget_environment();
+  return join(plan_for(state, wish), {.pid = init->pid,
+                                      .pidfd = std::move(init->pidfd),
+                                      .namespaces = state.namespaces,
+                                      .user = wish.user,
+                                      .group = wish.group});
+}
+
+// --- by the monitor, into the cgroup --------------------------------------------------------------
+
+std::vector<std::string> words_for(const Container& container, const ExecWish& wish) {
+  std::vector<std::string> words{"userns-run", "exec", container.name(),
+                                 cat("--path=", container.path().substr(0, container.path().rfind('/'))),
+                                 cat("--tty=", wish.tty ? "yes" : "no")};
+  if (!wish.user.empty()) words.push_back(cat("--user=", wish.user));
+  if (!wish.group.empty()) words.push_back(cat("--group-id=", wish.group));
+  if (!wish.cwd.empty()) words.push_back(cat("--cwd=", wish.cwd));
+  for (const auto& [name, value] : wish.env) words.push_back(cat("--env=", name, "=", value));
+  words.emplace_back("--");
+  words.insert(words.end(), wish.command.begin(), wish.command.end());
+  return words;
+}
+
+// Hands on signals, and waits for the end.
+Result<int> watch(const Connection& connection, const Fd& pidfd, const Signals& signals) {
+  while (true) {
+    std::array polled{pollfd{.fd = connection.raw(), .events = POLLIN, .revents = 0},
+                      pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0}};
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait");
+    while (const auto number = signals.next()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), *number, nullptr, 0);
+    if (polled[0].revents == 0) continue;
+    const auto answer = connection.receive();
+    if (!answer) return fail({}, "the container's monitor was killed, and the container with it");
+    if (answer->said == Said::kEnd) return static_cast<int>(parse_decimal(answer->text).value_or(kExitOwnFailure));
+  }
+}
+
+Result<int> execute_by_monitor(const Container& container, const ExecWish& wish) {
+  const auto connection = Connection::open(container);
+  if (!connection) return std::unexpected(connection.error());
+  const auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH});
+  if (!signals) return std::unexpected(signals.error());
+  Request request{.kind = Request::Kind::kExec, .size = {}, .environment = {cat(std::string_view(kMark), "=yes")}};
+  for (const char* name : {"TERM", "HOME"})
+    if (const char* const value = std::getenv(name))
+      request.environment.push_back(cat(std::string_view(name), "=", std::string_view(value)));
+  request.words = words_for(container, wish);
+  RawTerminal terminal;  // restored also where the process in between is killed
+  if (wish.tty) terminal.enter(STDIN_FILENO);
+  if (auto asked = connection->ask(request, {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}); !asked)
+    return std::unexpected(asked.error());
+  const auto answer = connection->receive();
+  if (!answer || answer->said != Said::kOk)
+    return fail({}, cat("the monitor of ", container.name(), " says: ", answer ? answer->text : "nothing"));
+  return watch(*connection, answer->fd, *signals);
+}
+
+}  // namespace
+
+Step<int> execute_beside(const Container& container, const ExecWish& wish) {
+  const auto state = own(running_state(container));
+  if (!state) return std::unexpected(state.error());
+  if (state->cgroup.empty() || std::getenv(kMark) != nullptr) return execute_here(container, *state, wish);
+  return own(execute_by_monitor(container, wish));
+}
+
+}  // namespace userns::frontend

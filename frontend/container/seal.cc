@@ -1,0 +1,69 @@
+#include "frontend/container/seal.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "common/fd.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+constexpr std::size_t kLargestWords = 4UL << 20U;
+
+bool is_mapped(const ChosenMap& map, std::uint64_t outside) {
+  const auto one = IdRange::make(outside, 1);
+  return one && std::ranges::any_of(map.extents, [&](const Extent& e) { return e.outside().contains(*one); });
+}
+
+bool is_within_reach(const struct stat& facts, const ChosenIds& ids) {
+  // An owner may change the mode first.
+  return is_mapped(ids.uids, facts.st_uid) || (facts.st_mode & S_IWOTH) != 0 ||
+         ((facts.st_mode & S_IWGRP) != 0 && is_mapped(ids.gids, facts.st_gid));
+}
+
+Result<Fd> sealed_copy(const Fd& program, off_t size) {
+  Fd copy(::memfd_create("userns-run", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!copy.valid()) return fail_errno("cannot make a file in memory");
+  for (off_t at = 0; at < size;) {
+    const auto sent = ::sendfile(copy.get(), program.get(), &at, static_cast<std::size_t>(size - at));
+    if (sent == 0) break;
+    if (sent < 0 && errno != EINTR) return fail_errno("cannot copy this program into memory");
+  }
+  if (::fcntl(copy.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("cannot seal this program's copy in memory");
+  return copy;
+}
+
+Result<std::string> own_words() {
+  const auto file = open_at(AT_FDCWD, "/proc/self/cmdline", O_RDONLY);
+  return file ? read_all(*file, kLargestWords) : std::unexpected(file.error());
+}
+
+}  // namespace
+
+Result<void> be_out_of_reach(const ChosenIds& ids) {
+  const auto program = open_at(AT_FDCWD, "/proc/self/exe", O_RDONLY);
+  struct stat facts{};
+  if (!program || ::fstat(program->get(), &facts) != 0) return fail_errno("cannot look at this program's own file");
+  if (!is_within_reach(facts, ids) || ::fcntl(program->get(), F_GET_SEALS) == kSeals) return {};
+  const auto copy = sealed_copy(*program, facts.st_size);
+  if (!copy) return std::unexpected(copy.error());
+  auto words = own_words();
+  if (!words) return std::unexpected(words.error());
+  std::vector<char*> argv;
+  for (std::size_t at = 0; at < words->size(); at = words->find('\0', at) + 1) argv.push_back(words->data() + at);
+  argv.push_back(nullptr);
+  ::fexecve(copy->get(), argv.data(), ::environ);
+  return fail_errno("cannot run this program from its copy in memory");
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,22 @@
+// Users and groups by the container's own passwd(5) and group(5). Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace userns::frontend {
+
+struct InsideIds {
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::vector<std::uint32_t> groups;
+};
+
+// Of `user`, a name or a number; `group`, a name or a number, instead of the user's own. A number needs no entry; its
+// group is then 0. Nothing where a name has no entry.
+std::optional<InsideIds> inside_ids(std::string_view passwd, std::string_view group_file, std::string_view user,
+                                    std::string_view group);
+
+}  // namespace userns::frontend

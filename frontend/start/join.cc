@@ -1,0 +1,115 @@
+#include "frontend/start/join.h"
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "frontend/start/channel.h"
+#include "frontend/start/child.h"
+#include "frontend/start/process_ids.h"
+#include "frontend/start/running.h"
+#include "frontend/start/supervise.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// Goes in, and leaves a process in there that is a child of ours: this one stays outside the pid namespace, as the
+// kernel has it, and ends at once.
+[[noreturn]] void go_in(const Plan& plan, const JoinWish& wish, const Inheritance& inheritance) {
+  const auto give_up = [&](const char* what) {
+    const int code = errno;
+    [[maybe_unused]] const auto sent = inheritance.channel.send(
+        {.kind = Message::Kind::kFailure, .exit_status = kExitOwnFailure, .code = code, .text = what});
+    ::_exit(kExitOwnFailure);
+  };
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up("cannot hide the process that goes in");
+  if (::setns(wish.pidfd.get(), static_cast<int>(wish.namespaces)) != 0)
+    give_up(errno == ESRCH ? "the container has just ended" : "cannot enter the container's namespaces");
+  clone_args args{};
+  args.flags = CLONE_PARENT;
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) give_up("cannot start a process in the container");
+  if (pid == 0) run_joined(plan, inheritance, wish.user, wish.group);
+  [[maybe_unused]] const auto sent = inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = cat(pid)});
+  ::_exit(0);
+}
+
+void collect(pid_t pid) {
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
+// The process inside, by what the one that went in says about it. A number of a child that was not waited for is its
+// own.
+Step<FirstProcess> meet(Channel channel) {
+  auto message = own(channel.receive());
+  if (!message) return std::unexpected(message.error());
+  if (!*message) return own(Result<FirstProcess>(fail({}, "the process that was to enter the container was killed")));
+  if ((*message)->kind == Message::Kind::kFailure)
+    return std::unexpected(
+        Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)}, (*message)->exit_status});
+  const auto pid = static_cast<pid_t>(parse_decimal((*message)->text).value_or(0));
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (pid == 0 || !pidfd.valid()) return own(Result<FirstProcess>(fail_errno("cannot watch the process inside")));
+  return FirstProcess({.pid = pid, .pidfd = std::move(pidfd)}, std::move(channel));
+}
+
+// Our copies of what is for the process inside are closed on return: its end is then heard.
+Step<FirstProcess> send_in(const Plan& plan, const JoinWish& wish, const Signals& signals, Relay& relay) {
+  auto channel = own(make_channel());
+  if (!channel) return std::unexpected(channel.error());
+  const Inheritance inheritance{.channel = std::move(channel->inside),
+                                .stdio = relay.take_far_ends(),
+                                .signal_mask = signals.original(),
+                                .starter = ::getpid(),
+                                .left_to_unshare = 0};
+  const pid_t visitor = ::fork();
+  if (visitor < 0) return own(Result<FirstProcess>(fail_errno("cannot start a process")));
+  if (visitor == 0) {
+    channel->outside.close();
+    go_in(plan, wish, inheritance);
+  }
+  auto inside = meet(std::move(channel->outside));
+  collect(visitor);
+  return inside;
+}
+
+// A container that ended meanwhile may have left its number to somebody else.
+Result<ChosenIds> ids_of(const JoinWish& wish) {
+  auto ids = ids_of_process(wish.pid);
+  if (::syscall(SYS_pidfd_send_signal, wish.pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH)
+    return fail({}, "the container has just ended");
+  return ids;
+}
+
+}  // namespace
+
+Step<int> join(Plan plan, const JoinWish& wish) {
+  auto ids = own(ids_of(wish));
+  if (!ids) return std::unexpected(ids.error());
+  plan.ids = std::move(*ids);
+  plan.setup_uid = plan.ids.uids.has(0) ? 0 : plan.spec.uid;
+  plan.setup_gid = plan.ids.gids.has(0) ? 0 : plan.spec.gid;
+  plan.joins = true;
+  const auto signals = own(Signals::take());
+  if (!signals) return std::unexpected(signals.error());
+  auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
+  if (!relay) return std::unexpected(relay.error());
+  auto inside = send_in(plan, wish, *signals, *relay);
+  if (!inside) return std::unexpected(inside.error());
+  [[maybe_unused]] const auto sent =
+      inside->channel().send({.kind = Message::Kind::kGo});  // if not, hear_exec() says why
+  if (auto started = hear_exec(*inside, *relay); !started) return std::unexpected(started.error());
+  auto status = own(supervise(plan, inside->payload(), *signals, *relay));
+  if (status) inside->has_ended();
+  return status;
+}
+
+}  // namespace userns::frontend
