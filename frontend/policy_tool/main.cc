@@ -32,7 +32,13 @@ constexpr std::array kRevokeOptions{
     VerbOption{"cgroup", "KEY|all", "a limit, or the whole line; more may follow as words", true},
     VerbOption{"dry-run", "", "show what would change, as a diff"},
 };
-constexpr std::array<Verb, 5> kVerbs{
+constexpr std::array kImportOptions{
+    VerbOption{"usernet", "FILE", "an lxc-usernet(5) file, for net.conf(5)", true},
+    VerbOption{"config", "FILE", "an lxc.container.conf(5) file, for userns-run(1)", true},
+    VerbOption{"output", "DIR", "write files there instead of standard output; nothing is overwritten"},
+};
+
+constexpr std::array<Verb, 6> kVerbs{
     Verb{"check", "[--json] [--root DIR | FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions, false, check_verb,
          kProgram},
@@ -54,6 +60,9 @@ constexpr std::array<Verb, 5> kVerbs{
          "Gives a user something, if he does not have it yet", kGrantOptions, false, grant_verb, kProgram},
     Verb{"revoke", "USER --ids N|all | --net BRIDGE | --cgroup KEY|all...", "Takes it away again", kRevokeOptions,
          false, revoke_verb, kProgram},
+    Verb{"import-lxc", "[--usernet FILE] [--config FILE...] [--output DIR]",
+         "Says in our words what files of LXC say, and what has no counterpart", kImportOptions, false, import_lxc_verb,
+         kProgram},
 };
 
 std::string help() {

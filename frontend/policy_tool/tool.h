@@ -20,6 +20,7 @@ int explain_verb(const Words& words);
 int edit_verb(const Words& words);
 int grant_verb(const Words& words);
 int revoke_verb(const Words& words);
+int import_lxc_verb(const Words& words);
 
 // Reports and returns kToolFailed.
 int tool_failure(const Error& error);

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""userns-policy import-lxc: LXC's files as they are on disks, and what userns-run and userns-net make of the outcome."""
+
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+sys.path.insert(0, os.path.dirname(__file__))
+from container import FIRST, rootfs  # noqa: E402
+from harness import CLONE_NEWNET, CLONE_NEWUSER, case, main, skip, spawn  # noqa: E402
+
+NET = '/etc/userns/net.conf'
+
+
+def tool(root, *words, user=None, **how):
+    return root.run([root.program('userns-policy'), *words], user, **how)
+
+
+def well(root, *words, **how):
+    done = tool(root, *words, **how)
+    assert done.code == 0 and done.err == '', done
+    return done.out
+
+
+def lxc(root, name, text):
+    directory = f'{root.tmp}/lxc/{name}'
+    os.makedirs(directory, exist_ok=True)
+    root.write(f'{directory}/config', text)
+    return f'{directory}/config'
+
+
+@case('a container of LXC runs in userns-run with what its configuration came to')
+def _(root):
+    where = rootfs(root)
+    os.makedirs(f'{where}/data')
+    root.write(f'{root.tmp}/shared', 'from the host\n')
+    config = lxc(root, 'web', f'''# a comment
+lxc.idmap = u 0 {FIRST} 65536
+lxc.idmap = g 0 {FIRST} 65536
+lxc.rootfs.path = dir:{where}
+lxc.uts.name = web
+lxc.mount.entry = {root.tmp}/shared data/shared none bind,ro,create=file 0 0
+lxc.environment = COLOUR=blue
+lxc.prlimit.nofile = 100:200
+lxc.net.0.type = empty
+lxc.apparmor.profile = unconfined
+''')
+    out = well(root, 'import-lxc', '--config', config)
+    assert '# lxc.apparmor.profile = unconfined: ' in out, out
+    words = [f'--{key}={value}' for key, value in re.findall(r'^([a-z-]+) = (.*)$', out, re.M)]
+    assert len(words) == 8, out
+    root.write(f'{where}/data/shared', '', owner=(FIRST, FIRST))
+    done = spawn([root.program('userns-run'), *words, '--', '/bin/sh', '-c',
+                  'hostname; cat /data/shared; echo $COLOUR; ulimit -n; cat /proc/self/uid_map'], root.alice).wait()
+    lines = done.out.splitlines()
+    assert done.code == 0 and lines[:4] == ['web', 'from the host', 'blue', '100'] and lines[4].split() == ['0', str(FIRST), '65536'], done
+
+
+@case('every line of a configuration is there again, as a setting or as a comment')
+def _(root):
+    common = '/usr/share/lxc/config'
+    if not os.path.isdir(common):
+        skip('lxc is not installed')
+    lines = 0
+    for name in sorted(os.listdir(common)):
+        path = f'{common}/{name}'
+        if not name.endswith('.conf') or os.path.isdir(path):
+            continue
+        out = well(root, 'import-lxc', '--config', path)
+        with open(path) as file:
+            for line in file:
+                key = line.split('=')[0].strip()
+                if key and not key.startswith('#'):
+                    lines += 1
+                    # Settings of ours stand for some; all others are named.
+                    assert key in out or key in ('lxc.cap.drop', 'lxc.include'), (path, line, out)
+    assert lines > 20, lines
+    return f'{lines} lines of {common}'
+
+
+@case('an lxc-usernet file comes to a net.conf that userns-net takes')
+def _(root):
+    root.write(f'{root.tmp}/usernet', '# bridges\nalice veth lxcbr0 2\nbob ovs x 1\n')
+    out = well(root, 'import-lxc', '--usernet', f'{root.tmp}/usernet')
+    assert '\nalice veth lxcbr0 2\n# bob ovs x 1   -- ' in out, out
+    root.write(NET, out)
+    with root.target(root.alice, CLONE_NEWUSER | CLONE_NEWNET) as target:
+        done = root.run([root.program('userns-net'), 'add', '--netns', f'pid:{target.pid}', '--bridge', 'lxcbr0'], root.alice)
+    assert '[NR-BRIDGE]' in done.err or done.code == 0, done  # granted, and the machine has no such bridge
+
+
+@case('--output writes new files and overwrites none')
+def _(root):
+    config = lxc(root, 'db', 'lxc.uts.name = db\n')
+    directory = f'{root.tmp}/out'
+    os.makedirs(directory)
+    root.write(f'{root.tmp}/usernet', 'alice veth lxcbr0 2\n')
+    out = well(root, 'import-lxc', '--config', config, '--usernet', f'{root.tmp}/usernet', '--output', directory)
+    assert sorted(out.split()) == [f'{directory}/db.conf', f'{directory}/net.conf'], out
+    assert sorted(os.listdir(directory)) == ['db.conf', 'net.conf']
+    done = tool(root, 'import-lxc', '--config', config, '--output', directory)
+    assert done.code == 125 and 'nothing is overwritten' in done.err, done
+    done = tool(root, 'import-lxc', '--config', config, '--config', config, '--output', f'{root.tmp}/out2')
+    assert done.code == 125 and 'two files' in done.err, done
+
+
+@case('includes are followed in their place: files, directories, missing ones')
+def _(root):
+    directory = f'{root.tmp}/inc'
+    os.makedirs(directory)
+    root.write(f'{directory}/b.conf', 'lxc.uts.name = b\n')
+    root.write(f'{directory}/a.conf', 'lxc.uts.name = a\n')
+    root.write(f'{directory}/c.txt', 'lxc.uts.name = c\n')
+    config = lxc(root, 'inc', f'lxc.include = {directory}\nlxc.include = /nowhere/at-all\n')
+    out = well(root, 'import-lxc', '--config', config)
+    assert '\nhostname = b\n' in out and 'uts.name = c' not in out and 'can not be read (/nowhere/at-all)' in out, out
+
+
+@case('bad words and files are refused in one sentence')
+def _(root):
+    for words, says in (([], 'needs --usernet'), (['--config', '/nowhere'], 'No such file'), (['x', '--config', '/nowhere'], 'needs --usernet'),
+                        (['--config', '/dev/zero'], 'not a regular file')):
+        done = tool(root, 'import-lxc', *words)
+        assert done.code == 125 and says in done.err and done.err.count('\n') == 1 and done.out == '', done
+
+
+if __name__ == '__main__':
+    main()
