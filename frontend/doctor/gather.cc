@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -135,16 +136,16 @@ void look_at_caller(Facts& facts) {
 
 // --- helpers --------------------------------------------------------------------------------
 
+// Into memory, not a pipe: whoever has much to say must not wait for us while we wait for him.
 std::string version_of(const std::string& path) {
-  auto pipe = make_pipe();
-  if (!pipe) return {};
-  auto started = Helper::start(path.c_str(), {"--version"}, &pipe->write);
-  pipe->write.reset();
-  if (!started) return {};
-  const bool well = started->finish().has_value();
-  auto said = read_all(pipe->read, kLargestFile).value_or("");
+  const Fd output(::memfd_create("version", MFD_CLOEXEC));
+  if (!output.valid()) return {};
+  auto started = Helper::start(path.c_str(), {"--version"}, &output);
+  const bool well = started && started->finish().has_value();
+  if (!well || ::lseek(output.get(), 0, SEEK_SET) != 0) return {};
+  auto said = read_all(output, kLargestFile).value_or("");
   said.resize(std::min(said.find('\n'), said.size()));
-  return well ? said : std::string{};
+  return said;
 }
 
 Program look_at_program(std::string_view name, const std::string& installed) {

@@ -11,16 +11,24 @@ namespace {
 struct Clue {
   std::string_view piece;  // of the text
   std::string_view check;
+  std::string_view also = {};  // another piece of it
 };
 
 // The first that is in the text decides. Rule ids: SECURITY.md.
 constexpr std::array kClues{
     Clue{"no_new_privs", "no-new-privs"},
+    Clue{"[PR-MISSING]", "newgidmap", "newgidmap: "},
+    Clue{"[PR-MISSING]", "userns-net", "userns-net: "},
+    Clue{"[PR-MISSING]", "userns-cgroup", "userns-cgroup: "},
     Clue{"[PR-MISSING]", "newuidmap"},
     Clue{"has no subordinate ids in /etc/subgid", "subgid"},
     Clue{"has no subordinate ids", "subuid"},
+    Clue{"[IM-RANGE]", "subgid", "newgidmap: "},
     Clue{"[IM-RANGE]", "subuid"},
     Clue{"[SU-", "subuid"},
+    Clue{"[TF-", "net-conf", "/net.conf"},
+    Clue{"[TF-", "cgroup-conf", "/cgroup.conf"},
+    Clue{"[TF-", "subgid", "/etc/subgid"},
     Clue{"[TF-", "subuid"},
     Clue{"[NR-BRIDGE]", "bridge"},
     Clue{"[NR-POLICY]", "net-conf"},
@@ -44,7 +52,7 @@ constexpr std::array kClues{
 
 std::string_view check_for(std::string_view text) {
   for (const auto& clue : kClues)
-    if (text.find(clue.piece) != std::string_view::npos) return clue.check;
+    if (text.contains(clue.piece) && text.contains(clue.also)) return clue.check;
   return {};
 }
 

@@ -122,6 +122,10 @@ def _(root):
     root.write(fake, "#!/bin/sh\necho 'newuidmap (userns suite) 0.0.1'\n", mode=0o4755)
     with Mounted(fake, root.newuidmap):
         found(root, 'newuidmap', 'warn', '0.0.1', 'same version')
+    for script in ('exit 1', 'head -c 3000000 /dev/zero'):  # far more than a pipe holds
+        root.write(fake, f'#!/bin/sh\n{script}\n', mode=0o4755)
+        with Mounted(fake, root.newuidmap):
+            found(root, 'newuidmap', 'warn', "another project's")
     root.write(fake, '#!/bin/sh\nexit 1\n', mode=0o4755)
     with Mounted(fake, root.newuidmap):
         found(root, 'newuidmap', 'warn', "another project's")
