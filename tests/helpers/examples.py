@@ -1,27 +1,56 @@
 #!/usr/bin/env python3
-"""The examples of userns-run(1), run word for word by a user with uid 1000 and real setuid helpers.
+"""The examples of the manuals and of README.md, run word for word by a user with uid 1000 and real setuid helpers.
 
-Every block after a comment `.\\" example: NAME` has its check below, and every check its block.
+A block of commands in a manual ("$ ...") stands below a comment `.\\" example: NAME`, or below `.\\" not run: WHY`. What it must
+come to is said by a check below; without one it must end well. `.\\" example: NAME as root` has commands behind "# ".
 """
 
+import glob
+import json
 import os
 import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import case, main, spawn  # noqa: E402
+from harness import ROOT, case, main, spawn  # noqa: E402
 
-MANUAL = os.path.join(os.path.dirname(__file__), '..', '..', 'man', 'userns-run.1')
+TOP = os.path.join(os.path.dirname(__file__), '..', '..')
+MANUALS = sorted(glob.glob(TOP + '/man/*.[1-9]'))
+BLOCK = re.compile(r'^(?:\.\\" (example|not run): (.+)\n)?\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)\.Ed', re.M)
+
+
+def commands(text, prompt='$ '):
+    """The words behind the prompt; a line that is not begun so belongs to the command above while a quote of it is open."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith(prompt):
+            found.append(line[2:])
+        elif found and found[-1].count("'") % 2:
+            found[-1] += '\n' + line
+    return [unescaped(command) for command in found]
+
+
+def unescaped(text):
+    return text.replace(r'\(aq', "'").replace(r'\e', '\\').replace(r'\-', '-').replace(r'\&', '')
 
 
 def blocks():
-    """{name: commands} of the manual."""
-    with open(MANUAL) as file:
-        found = re.findall(r'^\.\\" example: (.+)\n\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)\.Ed', file.read(), re.M)
-    return {name: [line[2:] for line in text.splitlines() if line.startswith('$ ')] for name, text in found}
+    """{name: commands}, and the places of blocks without a name."""
+    named, unnamed = {}, []
+    for path in MANUALS:
+        with open(path) as file:
+            for kind, name, text in BLOCK.findall(file.read()):
+                if kind == 'example' and name.endswith(' as root'):
+                    named[name] = commands(text, '# ')
+                elif kind == 'example':
+                    assert name not in named, f'two examples are named {name}'
+                    named[name] = commands(text)
+                elif not kind and (commands(text) or commands(text, '# userns-')):
+                    unnamed.append(f'{os.path.basename(path)}: {text.splitlines()[0]}')
+    return named, unnamed
 
 
-EXAMPLES = blocks()
+EXAMPLES, UNNAMED = blocks()
 CHECKS = {}
 
 
@@ -47,15 +76,15 @@ def user(root):
     return root.mark
 
 
-def start(root, commands, **how):
-    owner = user(root)
+def start(root, commands, owner=None, **how):
+    owner = owner or user(root)
     path = os.path.dirname(root.program('userns-run'))
     return spawn(['/bin/bash', '-ec', '\n'.join(commands)], owner, cwd=root.home,
                  env={'HOME': root.home, 'PATH': f'{path}:/usr/bin:/bin:/usr/sbin:/sbin'}, **how)
 
 
-def run(root, commands):
-    done = start(root, commands).wait()
+def run(root, commands, owner=None):
+    done = start(root, commands, owner).wait()
     assert done.code == 0, done
     return done.out
 
@@ -139,9 +168,67 @@ def _(_root, run_it):
     assert "'debian', read-only" in out and "'make' 'check'" in out, out
 
 
-@case('each example of the manual is checked, and each check has its example')
+@example('doctor-json')
+def _(_root, run_it):
+    failed = run_it('doctor-json').split()
+    assert set(failed) <= {'userns-net', 'userns-cgroup'}, failed
+
+
+@example('policy-explain')
+def _(root, _run_it):
+    done = start(root, EXAMPLES['policy-explain']).wait()
+    assert done.code == 1 and '65537' in done.out, done
+
+
+@case('every other example ends well')
+def _(root):
+    with open('/etc/group', 'a') as file:
+        file.write('students:x:7777:\n')
+    root.program('userns-policy')
+    for name, lines in EXAMPLES.items():
+        if name not in CHECKS:
+            run(root, lines, ROOT if name.endswith(' as root') else None)
+
+
+@case('the commands that README.md gives a user end well')
+def _(root):
+    with open(TOP + '/README.md') as file:
+        block, = re.findall(r'Then as that user.*?```sh\n(.*?)```', file.read(), re.S)
+    for line in block.splitlines():
+        run(root, [line])
+        assert 'userns-run' in line, line
+
+
+@case('every block of commands in a manual is an example, or says why it is not run; every check has its example')
 def _(_root):
-    assert EXAMPLES.keys() == CHECKS.keys() and all(EXAMPLES.values()), EXAMPLES.keys() ^ CHECKS.keys()
+    assert not UNNAMED, UNNAMED
+    assert set(CHECKS) <= set(EXAMPLES) and all(EXAMPLES.values()), set(CHECKS) - set(EXAMPLES)
+
+
+def file_example(page):
+    """The policy file that the EXAMPLES section of a manual shows."""
+    with open(f'{TOP}/man/{page}') as file:
+        return re.search(r'^\.Sh EXAMPLES\n.*?^\.Bd -literal.*?\n(.*?)^\.Ed', file.read(), re.M | re.S)[1]
+
+
+@case('the examples of policy files, shown and shipped, are well-formed')
+def _(root):
+    texts = {}
+    for name, page in (('net.conf', 'net.conf.5'), ('cgroup.conf', 'cgroup.conf.5')):
+        with open(f'{TOP}/packaging/{name}.example') as file:
+            shipped = file.read()
+        uncommented = re.sub(r'^#(?=[a-z@*0-9][^ ]*( +[^ ]+)+$)', '', shipped, flags=re.M)
+        texts[name] = (file_example(page), shipped, uncommented)
+        assert uncommented != shipped, shipped
+    for net, cgroup in zip(texts['net.conf'], texts['cgroup.conf']):
+        root.write('/etc/userns/net.conf', net)
+        root.write('/etc/userns/cgroup.conf', cgroup)
+        done = root.run([root.program('userns-run'), 'doctor', '--json'], user(root))
+        for check in json.loads(done.out)['checks']:
+            if check['id'] in ('net-conf', 'cgroup-conf'):
+                assert 'refused as a whole' not in check['text'], check
+    for name in texts:
+        root.write(f'/etc/userns/{name}', '')
 
 
 main()
