@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "frontend/policy_tool/checks.h"
 #include "policy/idmap.h"
@@ -53,6 +54,7 @@ struct Checker {
   IdKind kind = file.kind == PolicyFile::kSubuid ? IdKind::kUid : IdKind::kGid;
   const IdFacts& ids = kind == IdKind::kUid ? facts.uids : facts.gids;
   std::string_view id_word = kind == IdKind::kUid ? "uid" : "gid";
+  mutable std::map<std::string, std::string, std::less<>> keys = {};  // owner: who that is
   std::string_view account_word = kind == IdKind::kUid ? "user" : "group";
 
   void say(Severity severity, std::string_view id, const SubidEntry& entry, std::string_view part, std::string what,
@@ -125,11 +127,18 @@ struct Checker {
     }
   }
 
-  // By name or by uid, as the helpers read it.
-  [[nodiscard]] std::string owner_key(std::string_view owner) const {
-    if (const auto uid = parse_decimal(owner); uid && *uid <= kLargestId) return cat(*uid);
-    const auto user = facts.user_by_name(owner);
-    return user ? cat(user->id) : cat("name ", owner);
+  // By name or by uid, as the helpers read it. Asked once for each: it may be a directory that answers.
+  [[nodiscard]] const std::string& owner_key(std::string_view owner) const {
+    const auto [known, is_new] = keys.try_emplace(std::string(owner));
+    if (!is_new) return known->second;
+    const auto uid = parse_decimal(owner);
+    if (uid && *uid <= kLargestId)
+      known->second = cat(*uid);
+    else if (const auto user = facts.user_by_name(owner))
+      known->second = cat(user->id);
+    else
+      known->second = cat("name ", owner);
+    return known->second;
   }
   [[nodiscard]] bool same_owner(std::string_view a, std::string_view b) const {
     return a == b || owner_key(a) == owner_key(b);
@@ -142,21 +151,17 @@ struct Checker {
       bool too_many = false;
     };
     std::map<std::string, Owned> owners;
-    std::map<std::string_view, std::string> keys;
+    std::set<std::string_view> seen;
     for (const auto& entry : entries) {
-      auto& key = keys[entry.parsed.owner];
-      if (key.empty()) {
-        key = owner_key(entry.parsed.owner);
-        check_who(file, entry.line, entry.parsed.owner, facts, found);
-      }
-      auto& owned = owners[key];
+      if (seen.insert(entry.parsed.owner).second) check_who(file, entry.line, entry.parsed.owner, facts, found);
+      auto& owned = owners[owner_key(entry.parsed.owner)];
       if (owned.first == nullptr) owned.first = &entry;
       if (!owned.ranges.add(entry.parsed.range, entry.line.number)) owned.too_many = true;
     }
-    std::map<std::string, bool> elsewhere;
+    std::set<std::string> elsewhere;
     if (other != nullptr)
       for (const auto& entry : subid_entries(other->path, other->text, kind, nullptr))
-        elsewhere[owner_key(entry.parsed.owner)] = true;
+        elsewhere.insert(owner_key(entry.parsed.owner));
     for (const auto& [key, owned] : owners) {
       const auto widest = std::ranges::max(owned.ranges.ranges(), {}, [](IdRange r) { return r.count(); }).count();
       const auto& owner = owned.first->parsed.owner;

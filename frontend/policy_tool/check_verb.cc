@@ -52,7 +52,7 @@ std::vector<Subject> installed(const std::string& root, Report& report) {
   std::vector<Subject> all;
   for (const auto kind : kAll) {
     const auto path = cat(root, installed_path(kind));
-    auto text = read_policy(path);
+    auto text = read_policy(installed_path(kind), root);
     if (text || text.error().code != ENOENT) report.files.push_back(path);
     if (text) {
       all.push_back({{kind, path, std::move(*text)}, true});
@@ -81,7 +81,7 @@ const PolicyText* other_of(const std::vector<Subject>& all, PolicyFile kind) {
 // Files that nobody reads, because the ids come from elsewhere.
 void check_nsswitch(const std::string& root, Report& report) {
   const auto path = cat(root, "/etc/nsswitch.conf");
-  const auto text = text_of(path);
+  const auto text = text_of("/etc/nsswitch.conf", root);
   const auto source = nss_subid_source(text);
   if (source == "files") return;
   const auto at = static_cast<std::size_t>(source.data() - text.data());

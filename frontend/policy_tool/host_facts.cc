@@ -19,14 +19,13 @@
 #include "common/caller.h"
 #include "common/fd.h"
 #include "common/trusted_file.h"
+#include "frontend/policy_tool/tool.h"
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
-
-constexpr std::size_t kLargestFile = 64UL << 20U;  // a passwd file of a large site
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\r";
@@ -59,7 +58,7 @@ Accounts from_nss() {
 
 Accounts from_files(const std::string& root) {
   Accounts all;
-  const auto users = text_of(cat(root, "/etc/passwd")), groups = text_of(cat(root, "/etc/group"));
+  const auto users = text_of("/etc/passwd", root), groups = text_of("/etc/group", root);
   const auto number = [](std::string_view text) {
     return static_cast<std::uint32_t>(parse_decimal(text).value_or(kLargestId));
   };
@@ -90,35 +89,54 @@ std::optional<Account> ask_uid(std::uint32_t uid) {
   return entry == nullptr ? std::nullopt : std::optional(Account{entry->pw_name, entry->pw_uid, entry->pw_gid});
 }
 
-void add_accounts(HostFacts& facts, Accounts accounts, bool ask_nss) {
-  const auto shared = std::make_shared<const Accounts>(std::move(accounts));
-  facts.uids.taken = shared->users;
-  for (const auto& group : shared->groups) facts.gids.taken.push_back(group.account);
+// Large sites have as many owners as users.
+struct Index {
+  std::map<std::string, Account, std::less<>> users;
+  std::map<std::uint32_t, std::string> names;  // of uids
+  std::map<std::string, GroupFacts, std::less<>> groups;
+  std::set<std::uint32_t> primary;  // groups that are a user's first
+};
+
+std::shared_ptr<const Index> index_of(const Accounts& accounts) {
+  const auto index = std::make_shared<Index>();
+  for (const auto& user : accounts.users) {
+    index->users.try_emplace(user.name, user);
+    index->names.try_emplace(user.id, user.name);
+    index->primary.insert(user.group);
+  }
+  for (const auto& group : accounts.groups)
+    index->groups.try_emplace(
+        group.account.name,
+        GroupFacts{group.account.id, group.has_listed || index->primary.contains(group.account.id)});
+  return index;
+}
+
+std::optional<GroupFacts> ask_group(std::string_view name, const Index& index) {
+  const auto* const entry = ::getgrnam(std::string(name).c_str());
+  if (entry == nullptr) return std::nullopt;
+  return GroupFacts{entry->gr_gid,
+                    (entry->gr_mem != nullptr && *entry->gr_mem != nullptr) || index.primary.contains(entry->gr_gid)};
+}
+
+void add_accounts(HostFacts& facts, const Accounts& accounts, bool ask_nss) {
+  facts.uids.taken = accounts.users;
+  for (const auto& group : accounts.groups) facts.gids.taken.push_back(group.account);
   for (auto* const ids : {&facts.uids, &facts.gids}) std::ranges::stable_sort(ids->taken, {}, &Account::id);
-  facts.user_by_name = [shared, ask_nss](std::string_view name) {
-    const auto found =
-        std::ranges::find(shared->users, name, [](const Account& a) { return std::string_view(a.name); });
-    if (found != shared->users.end()) return std::optional(*found);
+  const auto index = index_of(accounts);
+  facts.user_by_name = [index, ask_nss](std::string_view name) {
+    const auto found = index->users.find(name);
+    if (found != index->users.end()) return std::optional(found->second);
     return ask_nss ? ask_user(name) : std::nullopt;
   };
-  facts.user_by_uid = [shared, ask_nss](std::uint32_t uid) {
-    const auto found = std::ranges::find(shared->users, uid, &Account::id);
-    if (found != shared->users.end()) return std::optional(*found);
+  facts.user_by_uid = [index, ask_nss](std::uint32_t uid) {
+    const auto found = index->names.find(uid);
+    if (found != index->names.end()) return std::optional(index->users.find(found->second)->second);
     return ask_nss ? ask_uid(uid) : std::nullopt;
   };
-  facts.group_by_name = [shared, ask_nss](std::string_view name) -> std::optional<GroupFacts> {
-    GroupFacts group;
-    const auto found =
-        std::ranges::find(shared->groups, name, [](const auto& g) { return std::string_view(g.account.name); });
-    if (found != shared->groups.end()) {
-      group = {found->account.id, found->has_listed};
-    } else if (const auto* const entry = ask_nss ? ::getgrnam(std::string(name).c_str()) : nullptr; entry != nullptr) {
-      group = {entry->gr_gid, entry->gr_mem != nullptr && *entry->gr_mem != nullptr};
-    } else {
-      return std::nullopt;
-    }
-    group.has_members = group.has_members || contains(shared->users, group.id, &Account::group);
-    return group;
+  facts.group_by_name = [index, ask_nss](std::string_view name) -> std::optional<GroupFacts> {
+    const auto found = index->groups.find(name);
+    if (found != index->groups.end()) return found->second;
+    return ask_nss ? ask_group(name, *index) : std::nullopt;
   };
 }
 
@@ -167,9 +185,8 @@ void add_directory(HostFacts& facts, const std::string& root) {
       for (auto* const list : {&facts.uids.reserved, &facts.gids.reserved})
         list->push_back({range, Severity::kError, "directory-range", std::string(whose)});
   };
-  add(sssd_ranges(text_of(cat(root, "/etc/sssd/sssd.conf"))), "ids of a directory's accounts (sssd.conf)");
-  add(winbind_ranges(text_of(cat(root, "/etc/samba/smb.conf"))),
-      "ids of a domain's accounts (idmap config in smb.conf)");
+  add(sssd_ranges(text_of("/etc/sssd/sssd.conf", root)), "ids of a directory's accounts (sssd.conf)");
+  add(winbind_ranges(text_of("/etc/samba/smb.conf", root)), "ids of a domain's accounts (idmap config in smb.conf)");
 }
 
 // --- the machine ----------------------------------------------------------------------------
@@ -247,9 +264,9 @@ bool is_systemds_own(const std::string& path, const CgroupConf& conf) {
 
 }  // namespace
 
-std::string text_of(const std::string& path) {
-  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK);
-  return file ? read_all(*file, kLargestFile).value_or("") : std::string{};
+std::string text_of(const std::string& path, const std::string& root) {
+  const auto file = open_below(root, path);
+  return file ? read_all(*file, kLargestPolicy).value_or("") : std::string{};
 }
 
 std::optional<std::uint64_t> login_defs_number(std::string_view text, std::string_view key) {
@@ -360,7 +377,7 @@ Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
 HostFacts host_facts(const std::string& root) {
   HostFacts facts;
   add_accounts(facts, root.empty() ? from_nss() : from_files(root), root.empty());
-  const auto login_defs = text_of(cat(root, "/etc/login.defs"));
+  const auto login_defs = text_of("/etc/login.defs", root);
   add_login_defs(facts.uids, login_defs, "U");
   add_login_defs(facts.gids, login_defs, "G");
   const bool has_nspawn = ::access(cat(root, "/usr/bin/systemd-nspawn").c_str(), F_OK) == 0;

@@ -25,7 +25,7 @@ Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid);
 // CG-CONTROLLER, CG-BASE, TF-PATH.
 Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf, Uid uid);
 
-// The text of a small file; empty where it cannot be read.
-std::string text_of(const std::string& path);
+// The text of a file, below `root` (read_policy() of tool.h); empty where it cannot be read.
+std::string text_of(const std::string& path, const std::string& root = {});
 
 }  // namespace userns::frontend

@@ -1,4 +1,7 @@
 // userns-policy(8): checks, explains and safely changes the policy files. Runs with the rights of whoever calls it.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -83,9 +86,18 @@ int no_such_verb(std::string_view word) {
                                    " (userns-policy --help lists them)")});
 }
 
+// What is opened later must not be taken for standard output or error, and be written to.
+bool open_standard_fds() {
+  int fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = ::open("/dev/null", O_RDWR);
+  if (fd > STDERR_FILENO) ::close(fd);
+  return fd > STDERR_FILENO;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!open_standard_fds()) return kToolFailed;
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + argc);
   const auto first = words.empty() ? std::string_view("--help") : words.front();
   if (first == "--help") return put(help(), words.empty() ? kToolFailed : 0);

@@ -1,6 +1,7 @@
 #include "frontend/policy_tool/tool.h"
 
 #include <grp.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,9 +55,15 @@ Result<std::optional<Gid>> group_id(std::string_view name) {
   return std::nullopt;
 }
 
-Result<std::string> read_policy(const std::string& path) {
-  // NONBLOCK: a fifo must not make us wait.
-  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK);
+Result<Fd> open_below(const std::string& root, const std::string& path) {
+  constexpr int kFlags = O_RDONLY | O_NOCTTY | O_NONBLOCK;  // a fifo must not make us wait
+  if (root.empty()) return open_at(AT_FDCWD, path.c_str(), kFlags);
+  const auto top = open_at(AT_FDCWD, root.c_str(), O_PATH | O_DIRECTORY);
+  return top ? open_at(top->get(), path.c_str(), kFlags, RESOLVE_IN_ROOT) : std::unexpected(top.error());
+}
+
+Result<std::string> read_policy(const std::string& path, const std::string& root) {
+  const auto file = open_below(root, path);
   if (!file) return std::unexpected(file.error());
   struct stat facts{};
   if (::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode))

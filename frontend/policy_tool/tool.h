@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/fd.h"
 #include "frontend/cli/verbs/verb.h"
 #include "frontend/policy_tool/checks.h"
 #include "policy/error.h"
@@ -32,11 +33,15 @@ bool wants_colour(int fd);
 // Where a policy file is installed: "/etc/subuid", POLICYDIR/net.conf.
 std::string installed_path(PolicyFile kind);
 
+// For reading; see read_policy().
+Result<Fd> open_below(const std::string& root, const std::string& path);
+
 // The id of a group; nothing where there is none. Fails where the lookup failed (SU-NAME).
 Result<std::optional<Gid>> group_id(std::string_view name);
 
 // A regular file; anything else is refused without waiting for it.
 inline constexpr std::size_t kLargestPolicy = 256UL << 20U;  // subid files can be large
-Result<std::string> read_policy(const std::string& path);
+// `root`: a directory that no link leads out of; empty for the running system.
+Result<std::string> read_policy(const std::string& path, const std::string& root = {});
 
 }  // namespace userns::frontend

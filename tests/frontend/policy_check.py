@@ -210,6 +210,21 @@ def _(root):
     assert found == [], found[:5]
 
 
+@case('links of an image lead nowhere else: what is read is the image\'s')
+def _(root):
+    top = f'{root.tmp}/hostile'
+    os.makedirs(f'{top}/etc/userns')
+    for name in ('passwd', 'group'):
+        root.write(f'{top}/etc/{name}', 'root:x:0:0::/:\n')
+    root.write(f'{root.tmp}/secret', 'a secret of the host\n')
+    os.symlink(f'{root.tmp}/secret', f'{top}/etc/subuid')
+    os.symlink('../../secret', f'{top}/etc/subgid')
+    os.symlink('/etc/real', f'{top}/etc/userns/net.conf')
+    root.write(f'{top}/etc/real', 'root veth br0 1 mtu=\n')
+    done = check(root, '--root', top)
+    assert 'secret of' not in done.out and f'{top}/etc/userns/net.conf:1:17: error' in done.out, done
+
+
 @case('bad words are refused with the nearest good one')
 def _(root):
     for words, says in ((['--jsn'], '--json'), (['--as', 'x', NET], '--as'), (['--root', '/', NET], '--root'),

@@ -250,6 +250,43 @@ def _(root):
     return f'{len(expected) - 1} grants of 150, {len(troubles)} times shadow gave up'
 
 
+@case('twenty grants at once: each has its own ids, the same in both files')
+def _(root):
+    with open('/etc/passwd', 'a') as file:
+        for i in range(20):
+            file.write(f'crowd{i}:x:{75000 + i}:75000::/nowhere:/bin/sh\n')
+    children = [spawn([root.program('userns-policy'), 'grant', f'crowd{i}', '--ids', '65536']) for i in range(20)]
+    for child in children:
+        done = child.wait(60)
+        assert done.code == 0, done
+    for path in ('/etc/subuid', '/etc/subgid'):
+        disjoint(path)
+        assert len(ranges(path)) == 22, read(path)
+    assert sorted(ranges('/etc/subuid')) == sorted(ranges('/etc/subgid'))
+    nothing_left()
+
+
+@case('files that are not there are made')
+def _(root):
+    for path in ('/etc/subuid', '/etc/subgid'):
+        os.unlink(path)
+    well(root, 'grant', 'alice', '--ids', '65536')
+    assert read('/etc/subuid') == read('/etc/subgid') == 'alice:100000:65536\n'
+    assert os.stat('/etc/subuid').st_mode & 0o7777 == 0o644
+
+
+@case('with standard fds closed nothing of what is said goes into a file')
+def _(root):
+    for closed in ((2,), (1, 2), (0, 1, 2)):
+        root.reset()
+        root.write(NET, '')
+        tool(root, 'grant', 'carol', '--ids', '65536', '--net', 'br0:1', closed=closed)
+        tool(root, 'grant', 'nosuch', '--net', 'br0:x', closed=closed)
+        assert read(NET) == 'carol  veth  br0  1\n', (closed, read(NET))
+        assert ranges('/etc/subuid')[-1] == ('carol', 265536, 65536) and read('/etc/subuid').count('\n') == 3, read('/etc/subuid')
+        nothing_left()
+
+
 # --- net.conf and cgroup.conf ---------------------------------------------------------------
 
 @case('--net: a line is added, changed in place with its comment, and taken away; all else stays')
