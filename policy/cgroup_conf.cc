@@ -175,7 +175,7 @@ struct Reader {
     for (auto word = next_word(rest); !word.empty(); word = next_word(rest))
       if (auto done = take_setting(taken, word); !done) return done;
     if (taken.settings.empty())
-      return refuse("CC-LINE", who, cat(who, " is given nothing: add KEY=VALUE, as containers=1"));
+      return refuse("CC-LINE", who, cat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));
     conf.lines.push_back(std::move(taken));
     return {};
   }

@@ -65,11 +65,11 @@ std::string to_text(const Finding& finding, bool colour) {
   const std::string_view mark = !colour ? "" : is_error(finding) ? "\033[1;31m" : "\033[1;35m";
   std::string text = cat(bold, printable(finding.file));
   if (finding.line > 0) text += cat(":", finding.line, ":", finding.column);
-  text += cat(": ", plain, mark, name_of(finding.severity), ":", plain, " ", bold, finding.what, plain, " [",
+  text += cat(": ", plain, mark, name_of(finding.severity), ":", plain, " ", bold, printable(finding.what), plain, " [",
               finding.id, "]\n");
   if (finding.line > 0) text += excerpt(finding, mark, plain);
-  if (!finding.why.empty()) text += cat("  why: ", finding.why, "\n");
-  if (!finding.fix.empty()) text += cat("  fix: ", finding.fix, "\n");
+  if (!finding.why.empty()) text += cat("  why: ", printable(finding.why), "\n");
+  if (!finding.fix.empty()) text += cat("  fix: ", printable(finding.fix), "\n");
   return text;
 }
 

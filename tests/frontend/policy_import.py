@@ -125,5 +125,40 @@ def _(root):
         assert done.code == 125 and says in done.err and done.err.count('\n') == 1 and done.out == '', done
 
 
+def examples():
+    """The command lines of the manual: [(whether root's, command)]."""
+    with open(os.path.join(os.path.dirname(__file__), '..', '..', 'man', 'userns-policy.8')) as file:
+        blocks = re.findall(r'^\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)\.Ed', file.read(), re.M)
+    lines = '\n'.join(blocks).replace('\\e\n', '').splitlines()
+    return [(line[0] == '#', line[2:]) for line in lines if line[:2] in ('# ', '$ ')]
+
+
+@case('every example of the manual does what it is there for')
+def _(root):
+    with open('/etc/group', 'a') as file:
+        file.write('students:x:72500:alice\n')
+    home = f'{root.tmp}/home/alice'
+    os.makedirs('/etc/lxc', exist_ok=True)
+    root.write('/etc/lxc/lxc-usernet', 'alice veth lxcbr0 2\n')
+    for name in ('', '/.local', '/.local/share', '/.local/share/lxc', '/.local/share/lxc/web'):
+        os.makedirs(home + name, exist_ok=True)
+    root.write(f'{home}/.local/share/lxc/web/config', 'lxc.uts.name = web\n')
+    for name in ('net.conf', 'cgroup.conf'):
+        root.write(f'/etc/userns/{name}', '')
+    ran = []
+    for is_root, command in examples():
+        if '| jq' in command:
+            assert root.run(['/bin/bash', '-c', command.split('|')[0]]).code in (0, 1, 2)
+            continue
+        env = {'HOME': '/root' if is_root else home, 'PATH': f"{os.path.dirname(root.program('userns-policy'))}:/usr/bin:/bin"}
+        done = root.run(['/bin/bash', '-c', command], None if is_root else root.alice, cwd='/' if is_root else home, env=env)
+        ran.append((command, done))
+        assert done.code == (1 if '65537' in command else 0) and done.err == '', done
+    said = ' '.join(done.out for _, done in ran)
+    assert len(ran) == 7 and 'newuidmap: refused: uid range [0-65537)' in said and './web.conf' in said, ran
+    with open('/etc/userns/net.conf') as file:
+        assert file.read() == '# From /etc/lxc/lxc-usernet.\nalice veth lxcbr0 2\n'
+
+
 if __name__ == '__main__':
     main()

@@ -11,9 +11,11 @@ using namespace userns;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string text(as_text(data, std::min<std::size_t>(size, 4096)));
-  const auto read = [&](const std::string&) -> Result<std::vector<frontend::NamedText>> {
-    return text.size() % 2 == 0 ? Result<std::vector<frontend::NamedText>>({{"again", "lxc.uts.name = x\n"}})
-                                : fail({}, "none");
+  const auto read = [&](const std::string& path) -> Result<std::vector<frontend::NamedText>> {
+    if (text.size() % 2 != 0) return fail({}, "none");
+    std::vector<frontend::NamedText> files;
+    files.push_back({path, "lxc.uts.name = x\n"});
+    return files;
   };
   const auto config = frontend::translate_lxc_config({"config", text}, read);
   must(config.size() > frontend::kLargestConfig || frontend::ConfigFile::parse(config, "x").has_value(),
