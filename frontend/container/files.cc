@@ -1,11 +1,14 @@
 #include "frontend/container/files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <memory>
 
 #include "policy/text.h"
 
@@ -37,6 +40,21 @@ Result<void> replace_file(const Fd& dir, const char* name, std::string_view text
   if (!done) ::unlinkat(dir.get(), fresh.c_str(), 0);
   if (done) ::fsync(dir.get());  // not every file system can, and the file is whole in any case
   return done;
+}
+
+Result<std::vector<std::string>> list_directory(const Fd& dir) {
+  auto again = open_at(dir.get(), ".", O_RDONLY | O_DIRECTORY);
+  if (!again) return std::unexpected(again.error());
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(again->get()), ::closedir);
+  if (!stream) return fail_errno("cannot list the directory");
+  (void)again->release();  // the stream's
+  std::vector<std::string> names;
+  while (const dirent* const entry = ::readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of its own
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
 }
 
 }  // namespace userns::frontend

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/fd.h"
 #include "policy/error.h"
@@ -15,5 +16,8 @@ Result<std::string> read_file_at(int dir, const char* name, std::size_t limit);
 // The new text is there as a whole, also after a crash, or the old one is. `name` is one name in `dir`, and has one
 // writer at a time: who holds a lock.
 Result<void> replace_file(const Fd& dir, const char* name, std::string_view text, unsigned mode = 0600);
+
+// Names of all entries, sorted.
+Result<std::vector<std::string>> list_directory(const Fd& dir);
 
 }  // namespace userns::frontend

@@ -1,6 +1,5 @@
 #include "frontend/container/store.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sched.h>
@@ -95,13 +94,10 @@ Result<void> add_defaults(std::vector<std::vector<Setting>>& files) {
 }
 
 // From the most general file to the container's own.
-Result<std::vector<std::vector<Setting>>> files_of(const Container& container) {
-  const auto own = container.config();
-  if (!own) return std::unexpected(own.error());
+Result<std::vector<std::vector<Setting>>> files_of(const ConfigFile& own, const std::string& path) {
   std::vector<std::vector<Setting>> files;
   if (auto added = add_defaults(files); !added) return std::unexpected(added.error());
-  if (auto added = add_with_includes(files, own->settings(), cat(container.path(), "/config"), 0); !added)
-    return std::unexpected(added.error());
+  if (auto added = add_with_includes(files, own.settings(), path, 0); !added) return std::unexpected(added.error());
   return files;
 }
 
@@ -121,14 +117,7 @@ Result<std::string> absolute(std::string_view path) {
   if (path.empty()) return fail({}, "--path is empty: name a directory");
   if (std::ranges::any_of(path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
     return fail({}, cat("--path ", quoted(path), ": a control character is in the name"));
-  std::string whole(path);
-  if (!path.starts_with('/')) {
-    std::array<char, PATH_MAX> cwd{};
-    if (::getcwd(cwd.data(), cwd.size()) == nullptr) return fail_errno("cannot find the working directory");
-    whole = cat(std::string_view(cwd.data()), "/", path);
-  }
-  while (whole.size() > 1 && whole.ends_with('/')) whole.pop_back();
-  return whole;
+  return absolute_path(path);
 }
 
 // The whole way, each new directory for the caller alone.
@@ -166,17 +155,6 @@ Result<std::string> name_of_fd(const Fd& fd) {
   return std::string(name.data(), static_cast<std::size_t>(size));
 }
 
-Result<std::vector<std::string>> entries(const Fd& dir) {
-  const int again = ::openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // NOLINT(*-vararg)
-  DIR* const stream = again < 0 ? nullptr : ::fdopendir(again);
-  if (stream == nullptr) return fail_errno("cannot list the directory");
-  std::vector<std::string> names;
-  while (const dirent* const entry = ::readdir(stream)) names.emplace_back(entry->d_name);  // NOLINT(*-mt-unsafe)
-  ::closedir(stream);
-  std::ranges::sort(names);
-  return names;
-}
-
 }  // namespace
 
 // --- Container ----------------------------------------------------------------------------------
@@ -208,9 +186,12 @@ Result<ConfigFile> Container::config() const {
 }
 
 Result<ContainerConfig> Container::settings() const {
-  const auto files = files_of(*this);
-  if (!files) return std::unexpected(files.error());
-  return merge(*files);
+  const auto own = config();
+  return own ? settings(*own) : std::unexpected(own.error());
+}
+
+Result<ContainerConfig> Container::settings(const ConfigFile& own) const {
+  return settings_of(own, cat(path_, "/config"));
 }
 
 Result<void> Container::write_config(const Lock& /*proof*/, const ConfigFile& config) const {
@@ -220,16 +201,32 @@ Result<void> Container::write_config(const Lock& /*proof*/, const ConfigFile& co
 }
 
 Result<Spec> Container::spec(std::span<const std::string> extra) const {
-  auto files = files_of(*this);
+  const auto own = config();
+  return own ? spec(*own, extra) : std::unexpected(own.error());
+}
+
+Result<Spec> Container::spec(const ConfigFile& own, std::span<const std::string> extra) const {
+  auto spec = spec_of(own, cat(path_, "/config"), extra);
+  if (!spec) return fail(spec.error().rule, cat("container ", name_, ": ", spec.error().text), spec.error().code);
+  if (spec->rootfs.empty()) spec->rootfs = cat(path_, "/rootfs");
+  if (!spec->hostname && (spec->namespaces & CLONE_NEWUTS) != 0) spec->hostname = name_;
+  return spec;
+}
+
+Result<ContainerConfig> settings_of(const ConfigFile& own, const std::string& path) {
+  const auto files = files_of(own, path);
+  if (!files) return std::unexpected(files.error());
+  return merge(*files);
+}
+
+Result<Spec> spec_of(const ConfigFile& own, const std::string& path, std::span<const std::string> extra) {
+  auto files = files_of(own, path);
   if (!files) return std::unexpected(files.error());
   files->push_back(as_settings(extra));
   const auto merged = merge(*files);
   std::vector<std::string_view> words(merged.words.begin(), merged.words.end());
   auto spec = parse_options(words);
-  if (!spec) return fail(spec.error().rule, cat("container ", name_, ": ", spec.error().text), spec.error().code);
-  spec->command = merged.command;
-  if (spec->rootfs.empty()) spec->rootfs = cat(path_, "/rootfs");
-  if (!spec->hostname && (spec->namespaces & CLONE_NEWUTS) != 0) spec->hostname = name_;
+  if (spec) spec->command = merged.command;
   return spec;
 }
 
@@ -255,6 +252,7 @@ Result<Store> Store::open(std::optional<std::string_view> path) {
   if (!dir) return fail({}, cat("cannot open ", *whole, ", where containers are kept"), dir.error().code);
   if (auto own = check_owner(*dir, *whole); !own) return std::unexpected(own.error());
   auto canonical = name_of_fd(*dir);
+  if (canonical) canonical = absolute(*canonical);
   if (!canonical) return std::unexpected(canonical.error());
   return Store(std::move(*canonical), std::move(*dir));
 }
@@ -267,12 +265,22 @@ Result<Store> Store::open_or_make(std::optional<std::string_view> path) {
 }
 
 Result<std::vector<std::string>> Store::names() const {
+  auto all = directories();
+  if (all) std::erase_if(*all, [](const std::string& name) { return name.starts_with('.'); });
+  if (all)
+    std::erase_if(*all, [&](const std::string& name) {
+      return ::faccessat(dir().get(), cat(name, "/config").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+    });
+  return all;
+}
+
+Result<std::vector<std::string>> Store::directories() const {
   if (!dir().valid()) return std::vector<std::string>{};
-  auto all = entries(dir());
+  auto all = list_directory(dir());
   if (!all) return fail({}, cat("cannot list ", path_), all.error().code);
   std::erase_if(*all, [&](const std::string& name) {
-    return !ContainerName::parse(name) ||
-           ::faccessat(dir().get(), cat(name, "/config").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+    const std::string_view rest = name;
+    return !ContainerName::parse(rest.starts_with('.') ? rest.substr(1, rest.find('.', 1) - 1) : rest);
   });
   return all;
 }

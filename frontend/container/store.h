@@ -7,7 +7,7 @@
 //     lock           flock(2): verbs that change something take turns
 //     state log socket   the monitor's
 //   PATH/.NAME.new-XXXXXX    being made       both are litter where their lock is free
-//   PATH/.NAME.gone-XXXXXX   being deleted    (frontend/container/sweep.h)
+//   PATH/.NAME.gone-XXXXXX   being deleted    (frontend/container/unfinished.h)
 //
 // PATH is --path, or $XDG_DATA_HOME/userns, or ~/.local/share/userns.
 #pragma once
@@ -58,6 +58,10 @@ class Container {
   // The holder of the lock may. Nothing is checked but that it can be read back.
   [[nodiscard]] Result<void> write_config(const Lock& lock, const ConfigFile& config) const;
 
+  // What the config would come to if it were its own.
+  [[nodiscard]] Result<ContainerConfig> settings(const ConfigFile& own) const;
+  [[nodiscard]] Result<Spec> spec(const ConfigFile& own, std::span<const std::string> extra = {}) const;
+
   // What to start: settings() and `extra` words ("--key=value") over them. Without a `rootfs` of its own the root file
   // system is that in path(); without a `hostname`, the host name is the container's. spec.command is that of the
   // config file: empty where that has none.
@@ -71,6 +75,10 @@ class Container {
   std::string path_;
   std::shared_ptr<const Fd> dir_;  // a Container is copied like a name
 };
+
+// What a config would come to for a container that is not there yet; what it includes is beside `path`.
+Result<ContainerConfig> settings_of(const ConfigFile& own, const std::string& path);
+Result<Spec> spec_of(const ConfigFile& own, const std::string& path, std::span<const std::string> extra = {});
 
 // "web", or why not.
 Result<std::string> container_name(std::string_view text);
@@ -88,6 +96,8 @@ class Store {
   [[nodiscard]] Result<Container> find(std::string_view name) const;
   // Sorted.
   [[nodiscard]] Result<std::vector<std::string>> names() const;
+  // The names of all containers and of those that are unfinished (frontend/container/unfinished.h).
+  [[nodiscard]] Result<std::vector<std::string>> directories() const;
   // A directory of the store that is no finished container (".web.new-x4Gk2a").
   [[nodiscard]] Result<Container> open_unfinished(std::string_view name, const std::string& directory) const;
 

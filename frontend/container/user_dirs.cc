@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <climits>
 #include <cstdlib>
 #include <string_view>
 
+#include "common/fd.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -38,5 +40,16 @@ Result<std::string> below(const char* variable, std::string_view in_home) {
 
 Result<std::string> user_data_dir() { return below("XDG_DATA_HOME", "/.local/share"); }
 Result<std::string> user_config_dir() { return below("XDG_CONFIG_HOME", "/.config"); }
+
+Result<std::string> absolute_path(std::string_view path) {
+  std::string whole(path);
+  if (!path.starts_with('/')) {
+    std::array<char, PATH_MAX> cwd{};
+    if (::getcwd(cwd.data(), cwd.size()) == nullptr) return fail_errno("cannot find the working directory");
+    whole = cat(std::string_view(cwd.data()), cwd[1] == '\0' ? "" : "/", path);
+  }
+  while (whole.size() > 1 && whole.ends_with('/')) whole.pop_back();
+  return whole;
+}
 
 }  // namespace userns::frontend

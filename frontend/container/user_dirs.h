@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "policy/error.h"
 
@@ -13,5 +14,8 @@ namespace userns::frontend {
 Result<std::string> user_data_dir();
 // $XDG_CONFIG_HOME, or HOME/.config.
 Result<std::string> user_config_dir();
+
+// Of a path that may be relative to the working directory. Links are left as they are, slashes at the end are not.
+Result<std::string> absolute_path(std::string_view path);
 
 }  // namespace userns::frontend

@@ -213,11 +213,15 @@ void take(ContainerConfig& config, const Setting& setting) {
 
 std::span<const ContainerKey> container_keys() { return kKeys; }
 
+Result<void> check_key(std::string_view key) {
+  if (is_only_typed(key)) return fail({}, cat(key, " is for one start and stands in no file: give it as --", key));
+  return is_known(key) ? Result<void>{} : no_such_key(key);
+}
+
 Result<void> check_setting(std::string_view key, std::string_view value) {
   if (value.contains('\0')) return fail({}, cat(key, ": a NUL byte is in the value"));
-  if (is_only_typed(key)) return fail({}, cat(key, " is for one start and stands in no file: give it as --", key));
+  if (auto known = check_key(key); !known) return known;
   const auto* const own = find_key(key);
-  if (!is_known(key)) return no_such_key(key);
   const auto good = own != nullptr ? own->check(value) : check_option(key, value);
   if (good) return {};
   return fail(good.error().rule, cat(key, " ", quoted(value), ": ", good.error().text));
@@ -323,6 +327,7 @@ ContainerConfig merge(std::span<const std::vector<Setting>> files) {
   }
   ContainerConfig config;
   for (const auto& setting : all) take(config, setting);
+  config.all = std::move(all);
   return config;
 }
 

@@ -35,6 +35,8 @@ std::span<const ContainerKey> container_keys();
 
 // Fails where there is no such key, where it is one for the command line alone, and where the value is none of its.
 Result<void> check_setting(std::string_view key, std::string_view value);
+// Fails where a file has no such key.
+Result<void> check_key(std::string_view key);
 // Whether it may stand there again. The key exists.
 bool may_repeat(std::string_view key);
 
@@ -86,6 +88,7 @@ struct Hook {
 Result<Hook> parse_hook(std::string_view text);
 
 struct ContainerConfig {
+  std::vector<Setting> all;          // that hold, in order
   std::vector<std::string> words;    // the options, each as "--key=value", for parse_options()
   std::vector<std::string> command;  // empty: the init that the root file system has
   std::vector<std::string> groups;

@@ -1,8 +1,12 @@
 #include <array>
 
+#include "frontend/cli/verbs/config.h"
+#include "frontend/cli/verbs/create.h"
+#include "frontend/cli/verbs/destroy.h"
 #include "frontend/cli/verbs/doctor.h"
 #include "frontend/cli/verbs/inside.h"
 #include "frontend/cli/verbs/life.h"
+#include "frontend/cli/verbs/list.h"
 #include "frontend/cli/verbs/verb.h"
 
 namespace userns::frontend {
@@ -10,6 +14,32 @@ namespace {
 
 // A row each; the functions are in the verb's own file.
 const std::array kVerbs{
+    Verb{.name = "create",
+         .arguments = "NAME --tar FILE | --rootfs DIR [OPTIONS] [-- COMMAND...]",
+         .summary = "Makes a container with a name",
+         .options = kCreateOptions,
+         .takes_container_options = true,
+         .run = run_create},
+    Verb{.name = "destroy",
+         .arguments = "NAME...",
+         .summary = "Deletes containers with all their files",
+         .options = kDestroyOptions,
+         .run = run_destroy},
+    Verb{.name = "list",
+         .arguments = "[NAME...]",
+         .summary = "Shows the containers there are",
+         .options = kListOptions,
+         .run = run_list},
+    Verb{.name = "info",
+         .arguments = "NAME",
+         .summary = "Shows what there is to know about a container",
+         .options = kInfoOptions,
+         .run = run_info},
+    Verb{.name = "config",
+         .arguments = "NAME [KEY=VALUE...] [KEY+=VALUE...]",
+         .summary = "Shows or changes the settings of a container",
+         .options = kConfigOptions,
+         .run = run_config},
     Verb{.name = "doctor",
          .arguments = "[--json]",
          .summary = "Says what containers need on this host, what is missing, and what to do about it",

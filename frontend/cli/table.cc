@@ -1,0 +1,54 @@
+#include "frontend/cli/table.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "policy/text.h"
+
+namespace userns::frontend {
+
+std::string to_table(const std::vector<std::vector<std::string>>& rows) {
+  constexpr std::string_view kNothing = "-";
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 1);
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (i > 0) line.append(2, ' ');
+      const std::string_view cell = row[i].empty() ? kNothing : std::string_view(row[i]);
+      line += cell;
+      if (i + 1 < row.size()) line.append(widths[i] - cell.size(), ' ');
+    }
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string for_people(std::int64_t seconds) {
+  constexpr std::int64_t kMinute = 60;
+  constexpr std::int64_t kHour = 60 * kMinute;
+  constexpr std::int64_t kDay = 24 * kHour;
+  seconds = std::max<std::int64_t>(seconds, 0);
+  if (seconds >= kDay) return cat(seconds / kDay, "d ", seconds % kDay / kHour, "h");
+  if (seconds >= kHour) return cat(seconds / kHour, "h ", seconds % kHour / kMinute, "m");
+  if (seconds >= kMinute) return cat(seconds / kMinute, "m ", seconds % kMinute, "s");
+  return cat(seconds, "s");
+}
+
+std::string size_for_people(std::uint64_t bytes) {
+  constexpr std::array<char, 5> kUnits{'K', 'M', 'G', 'T', 'P'};
+  if (bytes < 1024) return cat(bytes, "B");
+  std::size_t unit = 0;
+  std::uint64_t tenths = bytes * 10 / 1024;
+  for (; tenths >= 10240 && unit + 1 < kUnits.size(); ++unit) tenths /= 1024;
+  if (tenths < 100) return cat(tenths / 10, ".", tenths % 10, kUnits[unit]);
+  return cat(tenths / 10, kUnits[unit]);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,138 @@
+#include "frontend/cli/verbs/config.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/settings.h"
+#include "frontend/container/id_blocks.h"
+#include "frontend/container/registry.h"
+#include "frontend/start/callers_ids.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+struct Edit {
+  std::string key;
+  std::string value;
+  bool adds = false;  // KEY+=VALUE
+};
+
+Result<Edit> parse_edit(std::string_view word) {
+  const auto at = word.find('=');
+  if (at == std::string_view::npos || at == 0)
+    return fail({}, cat(quoted(word), " is no setting: write KEY=VALUE, or KEY+=VALUE for one more"));
+  const bool adds = word[at - 1] == '+';
+  const std::string key(word.substr(0, at - (adds ? 1 : 0)));
+  auto value = value_to_store(key, word.substr(at + 1));
+  if (!value) return std::unexpected(value.error());
+  return Edit{key, std::move(*value), adds};
+}
+
+Result<std::vector<Edit>> edits_of(const Words& words) {
+  std::vector<Edit> edits;
+  for (const auto& word : std::span(words.names).subspan(1)) {
+    auto edit = parse_edit(word);
+    if (!edit) return std::unexpected(edit.error());
+    edits.push_back(std::move(*edit));
+  }
+  return edits;
+}
+
+// All values that are given for a key are its new ones.
+Result<void> apply(ConfigFile& config, const std::vector<Edit>& edits, const Words& words) {
+  for (const auto key : words.all("unset"))
+    if (!config.unset(key)) {
+      if (auto known = check_key(key); !known) return known;
+    }
+  std::map<std::string, std::vector<std::string>> replaced;
+  for (const auto& edit : edits)
+    if (!edit.adds) replaced[edit.key].push_back(edit.value);
+  std::set<std::string> done;
+  for (const auto& edit : edits) {
+    const bool first = !edit.adds && done.insert(edit.key).second;
+    auto changed = edit.adds ? config.add(edit.key, edit.value)
+                   : first   ? config.set(edit.key, replaced[edit.key])
+                             : Result<void>{};
+    if (!changed) return changed;
+  }
+  return {};
+}
+
+bool is_about_ids(std::string_view key) { return key == "map" || key == "map-self"; }
+
+bool changes_ids(const std::vector<Edit>& edits, const Words& words) {
+  const auto unset = words.all("unset");
+  return std::ranges::any_of(edits, [](const Edit& edit) { return is_about_ids(edit.key); }) ||
+         std::ranges::any_of(unset, is_about_ids);
+}
+
+// Other ids than before must be nobody else's. Called with the registry held.
+Result<void> check_ids(const Container& container, const ConfigFile& before, const ConfigFile& after,
+                       const Registry& registry) {
+  const auto spec = container.spec(after);
+  if (!spec) return std::unexpected(spec.error());
+  if (std::holds_alternative<MapAuto>(spec->mapping))
+    return fail({}, "a container has ids of its own, which its files belong to: set map to others, or map-self");
+  if (std::holds_alternative<MapSelf>(spec->mapping)) return {};
+  const auto ids = find_ids(*spec);
+  if (!ids) return std::unexpected(ids.error());
+  // With whom it shared them before, it may go on.
+  const auto own = held_by(container.path(), before.text());
+  auto others = registry.holders();
+  std::erase_if(others, [&](const Holder& other) { return other.path == own.path || share_ids(other, own); });
+  const auto* const holder = holder_of(ids->uids.extents, ids->gids.extents, others);
+  return holder == nullptr ? Result<void>{} : fail({}, cat("some of these ids are held by ", holder->path));
+}
+
+Result<void> edit(const Container& container, const std::vector<Edit>& edits, const Words& words) {
+  const auto lock = container.lock();
+  if (!lock) return std::unexpected(lock.error());
+  const auto before = container.config();
+  if (!before) return std::unexpected(before.error());
+  auto after = *before;
+  if (auto applied = apply(after, edits, words); !applied) return applied;
+  if (auto possible = container.spec(after); !possible) return std::unexpected(possible.error());
+  if (!changes_ids(edits, words)) return container.write_config(*lock, after);
+  const auto store = store_of(words);
+  auto registry = store ? Registry::lock(*store) : std::unexpected(store.error());
+  if (!registry) return std::unexpected(registry.error());
+  if (auto free = check_ids(container, *before, after, *registry); !free) return free;
+  if (auto written = container.write_config(*lock, after); !written) return written;
+  return registry->add(held_by(container.path(), after.text()));
+}
+
+Result<std::string> to_show(const Container& container, bool all) {
+  const auto own = container.config();
+  if (!own) return std::unexpected(own.error());
+  if (!all) return own->text();
+  const auto merged = container.settings(*own);
+  if (!merged) return std::unexpected(merged.error());
+  ConfigFile file;
+  for (const auto& setting : merged->all)
+    if (setting.key != "include")
+      if (auto added = file.add(setting.key, setting.value); !added) return std::unexpected(added.error());
+  return file.text();
+}
+
+}  // namespace
+
+int run_config(const Words& words) {
+  if (words.names.empty())
+    return own_failure({.rule = {}, .code = 0, .text = "which container? userns-run list shows them"});
+  const auto store = store_of(words);
+  const auto container = store ? store->find(words.names.front()) : std::unexpected(store.error());
+  if (!container) return own_failure(container.error());
+  const auto edits = edits_of(words);
+  if (!edits) return own_failure(edits.error());
+  if (edits->empty() && words.all("unset").empty()) {
+    const auto text = to_show(*container, words.has("all"));
+    return text ? print(*text) : own_failure(text.error());
+  }
+  const auto edited = edit(*container, *edits, words);
+  return edited ? 0 : own_failure(edited.error());
+}
+
+}  // namespace userns::frontend

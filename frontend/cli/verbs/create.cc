@@ -1,0 +1,145 @@
+#include "frontend/cli/verbs/create.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "common/report.h"
+#include "frontend/cli/table.h"
+#include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/settings.h"
+#include "frontend/container/create.h"
+#include "frontend/spec/shell_words.h"
+#include "policy/cgroup_conf.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// One line on a terminal, written over and over.
+class Progress {
+ public:
+  void show(std::string_view text) {
+    if (!on_terminal_) return;
+    const auto line = cat("\r\x1b[K", text);
+    shown_ = ::write(STDERR_FILENO, line.data(), line.size()) > 0;
+  }
+  void clear() {
+    if (shown_) show("");
+    shown_ = false;
+  }
+  [[nodiscard]] bool on_terminal() const { return on_terminal_; }
+
+ private:
+  bool on_terminal_ = ::isatty(STDERR_FILENO) == 1;
+  bool shown_ = false;
+};
+
+void note(std::string text) { report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)}); }
+
+std::string to_text(const UnpackCounts& counts) {
+  return cat(counts.entries, " files, ", size_for_people(counts.bytes));
+}
+
+Result<std::uint64_t> parse_size(std::string_view text) {
+  const auto size = parse_setting("memory.max", text);
+  const auto bytes = size ? parse_decimal(size->text) : std::nullopt;
+  if (!bytes || *bytes == 0) return fail({}, cat("--max-size ", quoted(text), " is no size, as 512M or 2G"));
+  return *bytes;
+}
+
+Result<std::uint64_t> parse_count(std::string_view text) {
+  const auto count = parse_decimal(text);
+  if (!count || *count == 0 || *count > kLargestId)
+    return fail({}, cat("--ids ", quoted(text), " is no number of ids"));
+  return *count;
+}
+
+// Option by option; a repeatable one adds up.
+Result<ConfigFile> config_of(const Words& words) {
+  ConfigFile config;
+  const auto add = [&](std::string_view key, std::string_view typed) -> Result<void> {
+    const auto value = value_to_store(key, typed);
+    if (!value) return std::unexpected(value.error());
+    auto added = config.add(key, *value);
+    return added ? added : fail({}, cat("--", added.error().text));
+  };
+  for (std::string_view word : words.container) {
+    const auto key = take_until(word, '=').substr(2);
+    if (auto added = add(key, word); !added) return std::unexpected(added.error());
+  }
+  for (const auto* const key : {"group", "autostart", "restart", "hook"})
+    for (const auto value : words.all(key))
+      if (auto added = add(key, value); !added) return std::unexpected(added.error());
+  if (!words.has_command) return config;
+  if (words.command.empty()) return fail({}, "no command after --: write one, or leave out the -- to start its init");
+  if (auto added = add("command", join_words(words.command)); !added) return std::unexpected(added.error());
+  return config;
+}
+
+Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
+  bool adopts = false;
+  for (const auto& setting : config.settings()) adopts |= setting.key == "rootfs";
+  const auto tar = words.one("tar");
+  if ((tar ? 1 : 0) + (adopts ? 1 : 0) != 1) return fail({}, "from what? give one of --tar FILE and --rootfs DIR");
+  if (adopts) return FromDirectory{};
+  return FromArchive{std::string(*tar)};
+}
+
+Result<CreateWish> wish_of(const Words& words) {
+  if (words.names.size() != 1) return fail({}, "create takes one name: userns-run create NAME --tar FILE");
+  auto name = container_name(words.names.front());
+  if (!name) return std::unexpected(name.error());
+  auto config = config_of(words);
+  if (!config) return std::unexpected(config.error());
+  auto source = source_of(words, *config);
+  if (!source) return std::unexpected(source.error());
+  CreateWish wish{.name = std::move(*name),
+                  .source = std::move(*source),
+                  .config = std::move(*config),
+                  .id_count = {},
+                  .share_ids = {},
+                  .how = {}};
+  if (const auto text = words.one("ids")) {
+    const auto count = parse_count(*text);
+    if (!count) return std::unexpected(count.error());
+    wish.id_count = *count;
+  }
+  if (const auto other = words.one("share-ids")) wish.share_ids = std::string(*other);
+  if (const auto text = words.one("max-size")) {
+    const auto size = parse_size(*text);
+    if (!size) return std::unexpected(size.error());
+    wish.how.max_bytes = *size;
+  }
+  return wish;
+}
+
+void say_what_is_missing(const Created& created) {
+  if (created.counts.devices > 0)
+    note(cat("left out ", created.counts.devices, " device nodes: a container has a /dev of its own"));
+  if (created.counts.attributes > 0)
+    note(cat("left out ", created.counts.attributes, " file attributes that mean nothing in a container"));
+  for (const auto& text : created.notes) note(text);
+}
+
+}  // namespace
+
+int run_create(const Words& words) {
+  auto wish = wish_of(words);
+  if (!wish) return own_failure(wish.error());
+  const auto store = Store::open_or_make(words.one("path"));
+  if (!store) return own_failure(store.error());
+  Progress progress;
+  wish->how.on_progress = [&](const UnpackCounts& counts) { progress.show(to_text(counts)); };
+  const auto created = create_container(*store, *wish);
+  progress.clear();
+  if (!created) return own_failure(created.error());
+  say_what_is_missing(*created);
+  const auto& name = created->container.name();
+  if (progress.on_terminal())
+    note(cat(name, " is there (", to_text(created->counts), "): userns-run start ", name, " starts it"));
+  return 0;
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,25 @@
+// userns-run create: makes a named container.
+#pragma once
+
+#include <array>
+
+#include "frontend/cli/verbs/select.h"
+#include "frontend/cli/verbs/verb.h"
+
+namespace userns::frontend {
+
+inline constexpr std::array kCreateOptions{
+    VerbOption{"tar", "FILE", "from an archive: a root file system, or an image (docker save, OCI); - is stdin"},
+    VerbOption{"max-size", "SIZE", "the most that it may become (half of what is free)"},
+    VerbOption{"ids", "N", "how many ids it gets (65536)"},
+    VerbOption{"share-ids", "NAME", "the same ids as that container has"},
+    VerbOption{"group", "NAME", "a label, for acting on several containers", true},
+    VerbOption{"autostart", "", "userns-run start --autostart starts it"},
+    VerbOption{"restart", "WHEN", "no (default) | on-failure[:N] | always"},
+    VerbOption{"hook", "EVENT=CMD", "pre-start | start | post-stop: a command of yours on the host", true},
+    kPathOption,
+};
+
+int run_create(const Words& words);
+
+}  // namespace userns::frontend

@@ -1,0 +1,26 @@
+// A container's facts as text. Pure.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "frontend/container/facts.h"
+
+namespace userns::frontend {
+
+// `now`: seconds since 1970. `with_path`: containers of several stores.
+std::string list_table(std::span<const ContainerFacts> all, std::int64_t now, bool with_path);
+// An array with an object for each; the same keys in each, in userns-run(1).
+std::string list_json(std::span<const ContainerFacts> all);
+
+// What info says beyond that.
+struct MoreFacts {
+  std::string rootfs;
+  std::vector<std::string> snapshots;
+};
+std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::int64_t now);
+std::string info_json(const ContainerFacts& facts, const MoreFacts& more);
+
+}  // namespace userns::frontend

@@ -1,0 +1,77 @@
+#include "frontend/cli/verbs/list.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/facts_text.h"
+#include "frontend/container/destroy.h"
+#include "frontend/container/facts.h"
+#include "frontend/container/registry.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+bool is_wanted(const ContainerFacts& facts, const Words& words) {
+  const auto groups = words.all("group");
+  const bool in_group = groups.empty() || std::ranges::any_of(facts.config.groups, [&](std::string_view label) {
+                          return std::ranges::find(groups, label) != groups.end();
+                        });
+  return in_group && !(words.has("running") && !facts.running) && !(words.has("stopped") && facts.running);
+}
+
+// One that cannot be looked at is told about; the others are listed all the same.
+Result<void> add_facts(const Store& store, const Words& words, std::vector<ContainerFacts>& all) {
+  const auto names = words.names.empty() ? store.names() : Result<std::vector<std::string>>(words.names);
+  if (!names) return std::unexpected(names.error());
+  for (const auto& name : *names) {
+    const auto container = store.find(name);
+    if (!container && !words.names.empty()) return std::unexpected(container.error());
+    if (!container) (void)own_failure(container.error());
+    if (!container) continue;
+    auto facts = facts_of(*container);
+    if (!facts.problem.empty()) (void)own_failure({.rule = {}, .code = 0, .text = facts.problem});
+    if (is_wanted(facts, words)) all.push_back(std::move(facts));
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> paths_of(const Words& words) {
+  if (words.has("all-paths") && words.one("path")) return fail({}, "--all-paths and --path exclude each other");
+  if (words.has("all-paths")) return known_stores();
+  const auto store = store_of(words);
+  return store ? Result<std::vector<std::string>>({store->path()}) : std::unexpected(store.error());
+}
+
+}  // namespace
+
+int run_list(const Words& words) {
+  const auto paths = paths_of(words);
+  if (!paths) return own_failure(paths.error());
+  std::vector<ContainerFacts> all;
+  for (const auto& path : *paths) {
+    const auto store = Store::open(path);
+    auto added = store ? add_facts(*store, words, all) : std::unexpected(store.error());
+    if (!added && !words.has("all-paths")) return own_failure(added.error());
+    if (!added) (void)own_failure(added.error());
+  }
+  if (words.has("json")) return print(list_json(all));
+  std::string names;
+  for (const auto& facts : all) names += cat(facts.name, "\n");
+  return print(words.has("names") ? names : list_table(all, std::time(nullptr), words.has("all-paths")));
+}
+
+int run_info(const Words& words) {
+  const auto store = store_of(words);
+  const auto container = store ? one_container(words) : std::unexpected(store.error());
+  if (!container) return own_failure(container.error());
+  const auto facts = facts_of(*container);
+  MoreFacts more;
+  const auto spec = container->spec();
+  if (spec) more.rootfs = spec->rootfs;
+  if (auto snapshots = snapshots_of(*store, container->name())) more.snapshots = std::move(*snapshots);
+  return print(words.has("json") ? info_json(facts, more) : info_text(facts, more, std::time(nullptr)));
+}
+
+}  // namespace userns::frontend

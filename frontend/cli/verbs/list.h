@@ -1,0 +1,28 @@
+// userns-run list, userns-run info: what named containers there are, and what there is to know about one.
+#pragma once
+
+#include <array>
+
+#include "frontend/cli/verbs/select.h"
+#include "frontend/cli/verbs/verb.h"
+
+namespace userns::frontend {
+
+inline constexpr std::array kListOptions{
+    VerbOption{"json", "", "for programs"},
+    VerbOption{"running", "", "only those that run"},
+    VerbOption{"stopped", "", "only those that do not"},
+    kGroupOption,
+    VerbOption{"all-paths", "", "those of every --path that was ever used"},
+    VerbOption{"names", "", "only names, a line each"},
+    kPathOption,
+};
+int run_list(const Words& words);
+
+inline constexpr std::array kInfoOptions{
+    VerbOption{"json", "", "for programs"},
+    kPathOption,
+};
+int run_info(const Words& words);
+
+}  // namespace userns::frontend

@@ -1,0 +1,241 @@
+#include "frontend/container/create.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <thread>
+
+#include "frontend/container/id_blocks.h"
+#include "frontend/container/registry.h"
+#include "frontend/container/unfinished.h"
+#include "frontend/start/callers_ids.h"
+#include "frontend/start/signals.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// A killed process may hold its lock for some moments longer.
+constexpr int kTries = 50;
+constexpr std::chrono::milliseconds kPause{20};
+
+Result<void> check_free(const Store& store, const std::string& name) {
+  if (::faccessat(store.dir().get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
+  return fail(
+      {}, cat("there is a container ", name, " in ", store.path(), " already: userns-run info ", name, " shows it"));
+}
+
+// --- ids ----------------------------------------------------------------------------------------
+
+// What the files of a directory that is there already belong to.
+struct RootOwner {
+  std::string path;
+  std::uint32_t uid;
+  std::uint32_t gid;
+};
+Result<RootOwner> owner_of(const std::string& path) {
+  const auto dir = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!dir) return fail({}, cat("cannot open the root file system ", path), dir.error().code);
+  struct stat facts{};
+  if (::fstat(dir->get(), &facts) != 0) return fail_errno(cat("cannot look at ", path));
+  return RootOwner{path, facts.st_uid, facts.st_gid};
+}
+
+bool has_outside(const ChosenMap& map, std::uint32_t id) {
+  const auto one = IdRange::make(id, 1);
+  return one && std::ranges::any_of(map.extents, [&](const Extent& extent) { return extent.outside().contains(*one); });
+}
+
+Result<void> check_fits(const RootOwner& root, const ChosenIds& ids) {
+  if (has_outside(ids.uids, root.uid) && has_outside(ids.gids, root.gid)) return {};
+  return fail({},
+              cat(root.path, " belongs to ", root.uid, ":", root.gid,
+                  ", which is none of the container's ids: userns-run shift gives it to them, or --map-self makes it "
+                  "its root's where it is yours"));
+}
+
+std::vector<MapWish> wishes_of(const Blocks& blocks) {
+  std::vector<MapWish> wishes;
+  for (const auto& extent : blocks.uids) wishes.push_back({MapWish::Which::kUid, extent});
+  for (const auto& extent : blocks.gids) wishes.push_back({MapWish::Which::kGid, extent});
+  return wishes;
+}
+
+Result<Blocks> shared_with(const Store& store, const std::string& name) {
+  const auto other = store.find(name);
+  if (!other) return std::unexpected(other.error());
+  const auto spec = other->spec();
+  if (!spec) return std::unexpected(spec.error());
+  const auto ids = find_ids(*spec);
+  if (!ids) return std::unexpected(ids.error());
+  return Blocks{ids->uids.extents, ids->gids.extents};
+}
+
+Result<void> check_unheld(const ChosenIds& ids, const Registry& registry) {
+  const auto* const holder = holder_of(ids.uids.extents, ids.gids.extents, registry.holders());
+  if (holder == nullptr) return {};
+  return fail({}, cat("some of these ids are held by ", holder->path,
+                      ": leave out --map to get others, or say --share-ids if the two are to share them"));
+}
+
+// The caller's own id is no other container's, however often it is used.
+bool is_own_alone(const Spec& spec) { return std::holds_alternative<MapSelf>(spec.mapping); }
+
+Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry, const std::optional<RootOwner>& root) {
+  const auto callers = CallersIds::find();
+  if (!callers) return std::unexpected(callers.error());
+  BlockWish block{.count = wish.id_count, .root_uid = {}, .root_gid = {}};
+  if (root) block.root_uid = root->uid;
+  if (root) block.root_gid = root->gid;
+  auto chosen = choose_blocks(callers->facts(), registry.holders(), block);
+  if (chosen || !root) return chosen;
+  return fail({}, cat(root->path, ": ", chosen.error().text, "; userns-run shift changes whom it belongs to"));
+}
+
+// Maps by hand are the caller's affair, as long as no other container has one of these ids.
+Result<Blocks> blocks_by_hand(const CreateWish& wish, const Spec& spec, const Registry& registry) {
+  if (wish.share_ids || wish.id_count)
+    return fail({}, "--map and --map-self say which ids, and so do --ids and --share-ids: give one of them");
+  if (is_own_alone(spec)) return Blocks{};
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  if (auto unheld = check_unheld(*ids, registry); !unheld) return std::unexpected(unheld.error());
+  return Blocks{ids->uids.extents, ids->gids.extents};
+}
+
+// The container's maps, and `spec` with them. Empty where the caller's own id is the only one.
+Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spec& spec, const Registry& registry) {
+  std::optional<RootOwner> root;
+  if (std::holds_alternative<FromDirectory>(wish.source)) {
+    auto owner = owner_of(spec.rootfs);
+    if (!owner) return std::unexpected(owner.error());
+    root = std::move(*owner);
+  }
+  const bool by_hand = !std::holds_alternative<MapAuto>(spec.mapping);
+  auto blocks = by_hand          ? blocks_by_hand(wish, spec, registry)
+                : wish.share_ids ? shared_with(store, *wish.share_ids)
+                                 : free_blocks(wish, registry, root);
+  if (!blocks) return blocks;
+  if (!is_own_alone(spec)) spec.mapping = wishes_of(*blocks);
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  if (root)
+    if (auto fits = check_fits(*root, *ids); !fits) return std::unexpected(fits.error());
+  return blocks;
+}
+
+// --- the act ------------------------------------------------------------------------------------
+
+// The registry, once nobody makes a container of that name any more.
+Result<Registry> await_turn(const Store& store, const std::string& name, std::vector<Unfinished>& litter) {
+  for (int left = kTries;; --left) {
+    auto registry = Registry::lock(store);
+    if (!registry) return registry;
+    if (auto free = check_free(store, name); !free) return std::unexpected(free.error());
+    auto others = look_around(store, *registry, name);
+    if (!others) return std::unexpected(others.error());
+    litter = std::move(others->litter);
+    if (!others->being_made) return registry;
+    if (left == 0) return fail({}, cat("the container ", name, " is being created by another process right now"));
+    litter.clear();
+    registry = fail({}, "");
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+// Under the registry's lock: from here on the ids are taken.
+Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile& config, Spec& spec,
+                         Registry& registry) {
+  const auto blocks = choose_blocks_for(store, wish, spec, registry);
+  if (!blocks) return std::unexpected(blocks.error());
+  if (!is_own_alone(spec))
+    if (auto set = config.set("map", map_values(*blocks)); !set) return std::unexpected(set.error());
+  auto unfinished = begin_container(store, registry, wish.name);
+  if (!unfinished) return unfinished;
+  Result<void> done = unfinished->container.write_config(unfinished->lock, config);
+  if (done) done = registry.add(held_by(unfinished->container.path(), config.text()));
+  if (done) return unfinished;
+  (void)remove_unfinished(store, *unfinished);
+  return std::unexpected(done.error());
+}
+
+Result<Fd> make_rootfs(const Container& container) {
+  if (::mkdirat(container.dir().get(), "rootfs", 0700) != 0)
+    return fail_errno(cat("cannot make ", container.path(), "/rootfs"));
+  return open_at(container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& container) {
+  const auto* const archive = std::get_if<FromArchive>(&wish.source);
+  if (archive == nullptr) return Filled{};
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  const auto target = make_rootfs(container);
+  if (!target) return std::unexpected(target.error());
+  return fill_from_archive(*ids, *target, archive->path, wish.how);
+}
+
+Result<void> check_uninterrupted(const Signals& signals) {
+  const auto number = signals.next();
+  if (!number) return {};
+  return fail({}, cat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
+}
+
+Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config, const Spec& spec,
+                         const Unfinished& unfinished, const Signals& signals) {
+  Created created{.container = unfinished.container, .counts = {}, .notes = {}};
+  if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
+  const auto filled = fill(wish, spec, unfinished.container);
+  if (!filled) return std::unexpected(filled.error());
+  created.counts = filled->counts;
+  if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
+    return std::unexpected(taken.error());
+  if (auto good = spec_of(config, cat(unfinished.container.path(), "/config")); !good)
+    return fail({}, cat("what the image asks for is not possible: ", good.error().text));
+  if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
+    return std::unexpected(written.error());
+  if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
+  if (auto finished = finish_container(store, unfinished); !finished) return std::unexpected(finished.error());
+  auto container = store.find(wish.name);
+  if (!container) return std::unexpected(container.error());
+  created.container = std::move(*container);
+  return created;
+}
+
+// Where that is not possible, somebody's own files are concerned: the message says which.
+std::string what_is_left(const Store& store, const Unfinished& unfinished) {
+  const auto removed = remove_unfinished(store, unfinished);
+  if (removed) return {};
+  return cat("; what was made of it could not be deleted and is left in ", unfinished.container.path(), " (",
+             removed.error().text, ")");
+}
+
+}  // namespace
+
+Result<Created> create_container(const Store& store, const CreateWish& wish) {
+  auto config = wish.config;
+  auto spec = spec_of(config, cat(store.path(), "/", wish.name, "/config"));
+  if (!spec) return std::unexpected(spec.error());
+  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
+  if (!signals) return std::unexpected(signals.error());
+  const SignalsAgain again(*signals);
+  std::vector<Unfinished> litter;
+  auto registry = await_turn(store, wish.name, litter);
+  if (!registry) return std::unexpected(registry.error());
+  auto unfinished = begin(store, wish, config, *spec, *registry);
+  registry = fail({}, "");                                               // the others' turn
+  for (const auto& left : litter) (void)remove_unfinished(store, left);  // if not, the next one tries
+  if (!unfinished) return std::unexpected(unfinished.error());
+  auto created = complete(store, wish, config, *spec, *unfinished, *signals);
+  if (created) return created;
+  return fail(created.error().rule, created.error().text + what_is_left(store, *unfinished), created.error().code);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,82 @@
+#include "frontend/container/destroy.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "frontend/container/facts.h"
+#include "frontend/container/registry.h"
+#include "frontend/container/unfinished.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+bool is_snapshot_of(const Container& container, std::string_view name) {
+  const auto config = container.config();
+  if (!config) return false;
+  const auto settings = config->settings();
+  return std::ranges::any_of(settings, [&](const Setting& one) { return one.key == "base" && one.value == name; });
+}
+
+Result<void> check_snapshots(const Store& store, const std::string& name) {
+  const auto snapshots = snapshots_of(store, name);
+  if (!snapshots) return std::unexpected(snapshots.error());
+  if (snapshots->empty()) return {};
+  std::string list;
+  for (const auto& snapshot : *snapshots) list += cat(list.empty() ? "" : ", ", snapshot);
+  return fail({}, cat(name, " has snapshots that show its files: destroy them first (", list, ")"));
+}
+
+Result<void> check_stopped(const Container& container, bool force) {
+  if (!is_running(container)) return {};
+  if (force) return stop_for_good(container);
+  return fail({}, cat(container.name(), " is running: userns-run stop ", container.name(), " first, or give --force"));
+}
+
+std::unexpected<Error> not_whole(const Container& container, const Error& error) {
+  return fail(error.rule,
+              cat("not all of ", container.name(), " is deleted: ", error.text, "; userns-run destroy ",
+                  container.name(), " goes on with it"),
+              error.code);
+}
+
+}  // namespace
+
+Result<void> destroy_container(const Store& store, const Container& container, bool force) {
+  auto lock = container.lock();
+  if (!lock) return std::unexpected(lock.error());
+  if (auto stopped = check_stopped(container, force); !stopped) return stopped;
+  if (auto alone = check_snapshots(store, container.name()); !alone) return alone;
+  const auto ended = end_container(store, container, std::move(*lock));
+  if (!ended) return std::unexpected(ended.error());
+  if (auto removed = remove_unfinished(store, *ended); !removed) return not_whole(container, removed.error());
+  return {};
+}
+
+Result<bool> destroy_rest(const Store& store, std::string_view name) {
+  if (!store.dir().valid()) return false;
+  auto registry = Registry::lock(store);
+  if (!registry) return std::unexpected(registry.error());
+  auto others = look_around(store, *registry, name);
+  if (!others) return std::unexpected(others.error());
+  registry = fail({}, "");  // the others' turn
+  bool any = false;
+  for (const auto& left : others->litter) {
+    if (left.container.name() != name) continue;
+    any = true;
+    if (auto removed = remove_unfinished(store, left); !removed) return not_whole(left.container, removed.error());
+  }
+  return any;
+}
+
+Result<std::vector<std::string>> snapshots_of(const Store& store, std::string_view name) {
+  auto names = store.names();
+  if (!names) return names;
+  std::erase_if(*names, [&](const std::string& other) {
+    const auto container = store.find(other);
+    return !container || !is_snapshot_of(*container, name);
+  });
+  return names;
+}
+
+}  // namespace userns::frontend

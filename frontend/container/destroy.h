@@ -1,0 +1,23 @@
+// Deletes containers: files of every owner that the container's ids have, from inside a map of these.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/container/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// Fails, and nothing has happened, where it runs and `force` is not set, and where snapshots of it are left. After an
+// interruption it is no container any more, and destroy_rest() does the rest. An adopted root file system stays.
+Result<void> destroy_container(const Store& store, const Container& container, bool force);
+
+// What is left of an interrupted creation or deletion of a container of this name. False where there is nothing.
+Result<bool> destroy_rest(const Store& store, std::string_view name);
+
+// The containers that are snapshots of it.
+Result<std::vector<std::string>> snapshots_of(const Store& store, std::string_view name);
+
+}  // namespace userns::frontend

@@ -1,0 +1,47 @@
+// What there is to tell about a container, whether it runs or not.
+//
+// Nothing is asked of the container: pids, addresses and memory are the host kernel's word (/proc, cgroups).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/container/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+struct RunningFacts {
+  pid_t pid = 0;  // of the container's first process, on the host; 0: it is just being started
+  std::string init;
+  std::int64_t started_at = 0;  // seconds since 1970
+  bool frozen = false;
+  std::optional<std::uint64_t> memory;  // bytes
+  std::vector<std::string> addresses;   // not loopback, not link-local
+};
+
+struct ContainerFacts {
+  std::string name;
+  std::string path;
+  std::optional<RunningFacts> running;  // none: stopped
+  ContainerConfig config;
+  std::string problem;  // of the config, which then is empty
+};
+
+ContainerFacts facts_of(const Container& container);
+
+bool is_running(const Container& container);
+// Asks nobody: whatever runs in it is killed. The holder of the container's lock may.
+Result<void> stop_for_good(const Container& container);
+
+// The addresses in the text of /proc/PID/net/fib_trie and /proc/PID/net/if_inet6, loopback and link-local ones left
+// out. Pure.
+std::vector<std::string> ipv4_addresses(std::string_view fib_trie);
+std::vector<std::string> ipv6_addresses(std::string_view if_inet6);
+
+}  // namespace userns::frontend

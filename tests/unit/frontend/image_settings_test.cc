@@ -1,0 +1,67 @@
+#include "frontend/container/create.h"
+#include "tests/unit/expect.h"
+
+namespace userns::frontend {
+namespace {
+
+using test::contains;
+using test::text_of;
+using Many = std::vector<std::string>;
+
+ConfigFile with(const Many& pairs) {
+  ConfigFile config;
+  for (const auto& pair : pairs)
+    EXPECT_EQ(text_of(config.add(pair.substr(0, pair.find('=')), pair.substr(pair.find('=') + 1))), "");
+  return config;
+}
+
+std::string taken(ConfigFile config, const ImageConfig& image, Many* notes = nullptr) {
+  Many said;
+  EXPECT_EQ(text_of(take_image_config(config, image, said)), "");
+  if (notes != nullptr)
+    *notes = said;
+  else
+    EXPECT_EQ(said, Many{});
+  return config.text();
+}
+
+TEST(ImageSettings, WhatTheImageSaysBecomesSettings) {
+  const ImageConfig image{.env = {"PATH=/usr/bin", "X= y"},
+                          .entrypoint = {"/init", "-c"},
+                          .cmd = {"a b"},
+                          .cwd = "/srv",
+                          .user = "33:44",
+                          .stop_signal = ""};
+  EXPECT_EQ(taken({}, image),
+            "env = PATH=/usr/bin\nenv = X= y\ncommand = /init -c 'a b'\nuid = 33\ngid = 44\ncwd = /srv\n");
+}
+
+TEST(ImageSettings, WhatWasAskedForWins) {
+  const ImageConfig image{
+      .env = {"PATH=/usr/bin", "A=1"}, .entrypoint = {}, .cmd = {"x"}, .cwd = "/srv", .user = "33", .stop_signal = ""};
+  EXPECT_EQ(taken(with({"env=PATH=/bin", "command=sh", "cwd=/", "uid=5"}), image),
+            "env = PATH=/bin\ncommand = sh\ncwd = /\nuid = 5\nenv = A=1\n");
+}
+
+TEST(ImageSettings, NothingOfIt) {
+  EXPECT_EQ(taken({}, {}), "");
+  EXPECT_EQ(taken({}, {.env = {}, .entrypoint = {}, .cmd = {}, .cwd = "/", .user = "root", .stop_signal = ""}), "");
+}
+
+TEST(ImageSettings, NonsenseIsLeftOutAndSaid) {
+  Many notes;
+  const ImageConfig image{.env = {"=x", "", std::string("A=\0b", 4)},
+                          .entrypoint = {},
+                          .cmd = {""},
+                          .cwd = "relative/..",
+                          .user = "www-data",
+                          .stop_signal = ""};
+  EXPECT_EQ(taken({}, image, &notes), "");
+  ASSERT_EQ(notes.size(), 6U);
+  EXPECT_TRUE(contains(notes[3], "command"));
+  EXPECT_TRUE(contains(notes[4], "'www-data' is no number"));
+  EXPECT_TRUE(contains(notes[5], "working directory"));
+}
+
+}  // namespace
+}  // namespace userns::frontend
