@@ -1,11 +1,96 @@
 #include "frontend/container/facts.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <set>
+#include <thread>
+
+#include "frontend/container/connection.h"
+#include "frontend/container/control.h"
+#include "frontend/container/files.h"
+#include "frontend/container/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kLargestProcFile = std::size_t{1} << 20;
+// A process that has no more to do than to end.
+constexpr int kTries = 500;
+constexpr std::chrono::milliseconds kPause{10};
+
+// A kernel file; empty where it is gone with its process, or too long to be of use.
+std::string kernel_text(const std::string& path) {
+  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY);
+  const auto text = file ? read_all(*file, kLargestProcFile) : std::unexpected(file.error());
+  return text ? *text : std::string{};
+}
+
+std::optional<std::uint64_t> number_in(std::string_view text) { return parse_decimal(take_until(text, '\n')); }
+
+// Below `pid`, and itself: as many as a container may sanely have, whatever it does meanwhile.
+void add_descendants(pid_t pid, std::set<pid_t>& found) {
+  constexpr std::size_t kMost = 20000;
+  std::vector<pid_t> left{pid};
+  while (!left.empty() && found.size() < kMost) {
+    const pid_t one = left.back();
+    left.pop_back();
+    if (!found.insert(one).second) continue;
+    const auto text = kernel_text(cat("/proc/", one, "/task/", one, "/children"));
+    for (std::string_view rest = text; !rest.empty();)
+      if (const auto child = parse_decimal(take_until(rest, ' '))) left.push_back(static_cast<pid_t>(*child));
+  }
+}
+
+// What its processes have resident: pages that several share are counted several times.
+std::optional<std::uint64_t> resident(pid_t init) {
+  std::set<pid_t> pids;
+  add_descendants(init, pids);
+  std::uint64_t pages = 0;
+  for (const pid_t pid : pids) {
+    const auto text = kernel_text(cat("/proc/", pid, "/statm"));
+    std::string_view rest = text;
+    (void)take_until(rest, ' ');
+    pages += parse_decimal(take_until(rest, ' ')).value_or(0);
+  }
+  if (pages == 0) return std::nullopt;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+RunningFacts running_facts(const State& state) {
+  RunningFacts facts{
+      .pid = state.init.pid, .init = state.kind, .started_at = state.started_at, .memory = {}, .addresses = {}};
+  if (facts.pid == 0) return facts;
+  if (!state.cgroup.empty()) {
+    facts.frozen = kernel_text(state.cgroup + "/cgroup.events").contains("frozen 1\n");
+    facts.memory = number_in(kernel_text(state.cgroup + "/memory.current"));
+  }
+  if (!facts.memory) facts.memory = resident(facts.pid);
+  facts.addresses = ipv4_addresses(kernel_text(cat("/proc/", facts.pid, "/net/fib_trie")));
+  for (auto& address : ipv6_addresses(kernel_text(cat("/proc/", facts.pid, "/net/if_inet6"))))
+    facts.addresses.push_back(std::move(address));
+  if (!state.init.lives()) facts.addresses.clear();  // then somebody else's may have been read
+  return facts;
+}
+
+// The monitor lets go of it when it ends.
+Result<void> await_no_run(const Container& container) {
+  for (int left = kTries; left > 0; --left) {
+    const auto run = lock_run(container.dir());
+    if (!run) return std::unexpected(run.error());
+    if (*run) return clean_up_after_crash(container.dir());
+    std::this_thread::sleep_for(kPause);
+  }
+  return fail({}, cat(container.name(), " does not end"));
+}
+
+}  // namespace
 
 ContainerFacts facts_of(const Container& container) {
   ContainerFacts facts{.name = container.name(), .path = container.path(), .running = {}, .config = {}, .problem = {}};
+  if (const auto state = read_state(container.dir()); state && *state) facts.running = running_facts(**state);
   auto config = container.settings();
   if (config)
     facts.config = std::move(*config);
@@ -14,8 +99,17 @@ ContainerFacts facts_of(const Container& container) {
   return facts;
 }
 
-bool is_running(const Container& /*container*/) { return false; }
+bool is_running(const Container& container) {
+  const auto state = read_state(container.dir());
+  return !state || *state;
+}
 
-Result<void> stop_for_good(const Container& container) { return fail({}, cat(container.name(), " cannot be stopped")); }
+Result<void> stop_for_good(const Container& container) {
+  const auto connection = Connection::open(container);
+  if (connection &&
+      connection->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = 0, .environment = {}, .words = {}}))
+    (void)await_end(container, *connection);
+  return await_no_run(container);
+}
 
 }  // namespace userns::frontend
