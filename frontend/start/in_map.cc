@@ -230,6 +230,9 @@ Result<IdsWithSelf> ids_with_self(const ChosenIds& ids, std::uint32_t own_uid, s
 Result<void> give_away(const ChosenIds& ids, const Fd& directory) {
   const auto all = ids_with_self(ids, ::geteuid(), ::getegid());
   if (!all) return std::unexpected(all.error());
+  // A setgid directory above has made it another group's, which is not mapped.
+  if (::fchownat(directory.get(), "", ~gid_t{0}, ::getegid(), AT_EMPTY_PATH) != 0)
+    return fail_errno("cannot give the directory to the container's root: it is not the caller's");
   const auto given = in_map(all->ids, [&](const Outside&) -> Result<std::string> {
     if (::fchownat(directory.get(), "", 0, 0, AT_EMPTY_PATH) != 0)
       return fail_errno("cannot give the directory to the container's root");

@@ -101,6 +101,15 @@ def _(root):
     well(unpack(root, closed, where))
 
 
+@case("a directory of another group of the caller's, as a setgid directory above makes it, is given away as well")
+def _(root):
+    where = target(root)
+    os.chown(where, root.alice.uid, 4242)
+    well(unpack(root, Archive().add('a', b'x').write(f'{root.tmp}/a.tar'), where))
+    facts = os.stat(where)
+    assert (facts.st_uid, facts.st_gid) == (FIRST, FIRST), facts
+
+
 @case('devices are left out and counted, with the hard links to them; fifos stay')
 def _(root):
     archive = Archive().directory('dev').add('dev/null', type=tarfile.CHRTYPE, devmajor=1, devminor=3) \
