@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -28,6 +29,7 @@ namespace {
 // An archive that is made to use up memory meets this first. The largest that a good one takes are the
 // dictionaries of xz and zstd: 128 MiB.
 constexpr rlim_t kMostMemory = 1UL << 30U;
+constexpr rlim_t kMostFiles = 8192;  // deep trees take one or two open directories for each level
 
 // --- what the work says, as text and back -------------------------------------------------------
 
@@ -47,7 +49,7 @@ std::string to_text(const Filled& filled) {
   const nlohmann::json json{image.env, image.entrypoint, image.cmd, image.cwd, image.user, image.stop_signal};
   return to_text(filled.counts) + json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
-Filled to_filled(const std::string& text) {
+Filled parse_filled(const std::string& text) {
   Filled filled{.counts = to_counts(text)};
   const auto json = nlohmann::json::parse(text.substr(std::min(text.size(), sizeof(UnpackCounts))));
   auto& image = filled.image;
@@ -60,13 +62,34 @@ Filled to_filled(const std::string& text) {
   return filled;
 }
 
+// What a worker says that was taken over by an archive is not trusted, either.
+Result<Filled> to_filled(const std::string& text) {
+  try {
+    return parse_filled(text);
+  } catch (const nlohmann::json::exception&) {
+    return fail({}, "the worker inside does not say what it did");
+  }
+}
+
 // --- the work -----------------------------------------------------------------------------------
+
+// Lower ones of the caller's stay.
+Result<void> set_limits() {
+  rlimit memory{};
+  rlimit files{};
+  if (::getrlimit(RLIMIT_DATA, &memory) != 0 || ::getrlimit(RLIMIT_NOFILE, &files) != 0)
+    return fail_errno("cannot find the limits");
+  memory.rlim_cur = memory.rlim_max = std::min(memory.rlim_max, kMostMemory);
+  files.rlim_cur = std::max(files.rlim_cur, std::min(files.rlim_max, kMostFiles));
+  if (::setrlimit(RLIMIT_DATA, &memory) != 0 || ::setrlimit(RLIMIT_NOFILE, &files) != 0)
+    return fail_errno("cannot bound the memory that the work takes");
+  return {};
+}
 
 using Act = std::function<Result<ImageConfig>(const Fd& top, UnpackLimits, Unpacker&, const Outside&)>;
 
 Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Act& act, const Outside& outside) {
-  const rlimit memory{.rlim_cur = kMostMemory, .rlim_max = kMostMemory};
-  if (::setrlimit(RLIMIT_DATA, &memory) != 0) return fail_errno("cannot bound the memory that unpacking takes");
+  if (auto bound = set_limits(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   if (!top) return std::unexpected(top.error());
   auto limits = default_limits(*top);
@@ -153,6 +176,7 @@ Result<Fd> merged(std::span<const Fd> layers) {
 
 Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, const BothIds& both, const FillHow& how,
                                 const Outside& outside) {
+  if (auto bound = set_limits(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   const auto source = top ? merged(from) : std::unexpected(top.error());
   if (!source) return std::unexpected(source.error());

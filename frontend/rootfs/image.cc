@@ -16,6 +16,7 @@
 namespace userns::frontend {
 namespace {
 
+constexpr int kMostLooks = 4;    // a pipe is kept in memory that far
 constexpr int kMostIndexes = 4;  // an index may lead to an index
 constexpr std::uint64_t kSlack = 64UL << 20U;
 
@@ -42,7 +43,7 @@ struct Looks {
 Result<Looks> look_at(FileSource& source) {
   auto reader = TarReader::open(source);
   if (!reader) return std::unexpected(reader.error());
-  while (true) {
+  for (int looked = 0; looked < kMostLooks; ++looked) {
     const auto entry = reader->next();
     if (!entry) return std::unexpected(entry.error());
     if (*entry == nullptr) return Looks{};
@@ -50,6 +51,7 @@ Result<Looks> look_at(FileSource& source) {
     if (!names) return Looks{};  // to be complained about by who unpacks it
     if (!names->empty()) return Looks{.image = may_be_of_image(*names), .compressed = reader->is_compressed()};
   }
+  return Looks{};
 }
 
 Result<Fd> nameless_file(const Fd& directory) {

@@ -97,7 +97,7 @@ std::string stage_in(std::string_view said) {
   const auto at = said.rfind("I: ");
   if (at == std::string_view::npos) return {};
   auto line = said.substr(at + 3);
-  line = line.substr(0, line.find_first_of("\r\n"));
+  line = line.substr(0, line.find_first_of(":\r\n"));
   while (line.ends_with('.')) line.remove_suffix(1);
   return std::string(line);
 }

@@ -102,6 +102,8 @@ std::unexpected<Error> about(std::string_view path, const Error& error) {
   return fail({}, cat("cannot unpack ", quoted(path), ": ", error.text), error.code);
 }
 
+bool is_nothing(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
+
 }  // namespace
 
 UnpackLimits default_limits(const Fd& directory) {
@@ -384,7 +386,7 @@ Result<void> Unpacker::white_out(Names names) {
 Result<void> Unpacker::hide(const Names& names) {
   if (of_layer_.contains(joined(names))) return hide_below(names);
   const auto parent = walk_.parent_of(names, false);
-  if (!parent) return parent.error().code == ENOENT ? Result<void>{} : std::unexpected(parent.error());
+  if (!parent) return is_nothing(parent.error()) ? Result<void>{} : std::unexpected(parent.error());
   const auto path = joined(names);
   const auto first_of_layer = of_layer_.lower_bound(cat(path, "/"));
   if (first_of_layer != of_layer_.end() && first_of_layer->starts_with(cat(path, "/"))) return hide_below(names);
@@ -400,7 +402,7 @@ Result<void> Unpacker::hide_below(const Names& names) {
     directory = std::move(*opened);
   } else {
     const auto parent = walk_.parent_of(names, false);
-    if (!parent) return parent.error().code == ENOENT ? Result<void>{} : std::unexpected(parent.error());
+    if (!parent) return is_nothing(parent.error()) ? Result<void>{} : std::unexpected(parent.error());
     auto opened = open_at(*parent, std::string(names.back()).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!opened) return {};  // no directory: nothing below
     directory = std::move(*opened);

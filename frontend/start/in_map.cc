@@ -31,6 +31,8 @@ namespace {
 
 using Kind = Message::Kind;
 
+constexpr std::size_t kLongestResult = 64UL << 20U;  // a worker that was taken over does not take the memory, too
+
 // --- the worker's side ------------------------------------------------------------------------
 
 Result<void> become_root(pid_t starter) {
@@ -157,6 +159,7 @@ Result<std::string> listen(Worker& worker, const Signals& signals, const InMap& 
     if ((*message)->kind == Kind::kOpen)
       if (auto answered = open_for(worker, (*message)->text, how); !answered) return died(worker.end());
     if ((*message)->kind == Kind::kPart) text += (*message)->text;
+    if (text.size() > kLongestResult) return fail({}, "the worker inside says more than it has to");
     if ((*message)->kind == Kind::kProgress && how.on_progress) how.on_progress((*message)->text);
   }
 }

@@ -376,11 +376,9 @@ def _(root):
 
 @case('interrupted, mmdebstrap is ended too')
 def _(root):
-    log, env = mmdebstrap(root, f'trap "echo ended >{root.tmp}/log/end; exit 1" TERM; sleep 60 & wait')
-    clean(f'{root.tmp}/log/end')
+    _, env = mmdebstrap(root, f'trap "echo ended >{root.tmp}/log/end; exit 1" TERM; echo >{root.tmp}/log/ready; sleep 60 & wait')
     child = spawn([tool(root), IDS, 'debian', '', target(root)], root.alice, env=env)
-    wait_for(lambda: os.path.exists(log), 'mmdebstrap')
-    time.sleep(0.5)
+    wait_for(lambda: os.path.exists(f'{root.tmp}/log/ready'), 'mmdebstrap')
     child.kill(signal.SIGTERM)
     fails(child.wait(10), 'interrupted by SIGTERM')
     assert open(f'{root.tmp}/log/end').read() == 'ended\n'
