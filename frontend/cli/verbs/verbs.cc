@@ -7,6 +7,7 @@
 #include "frontend/cli/verbs/inside.h"
 #include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/list.h"
+#include "frontend/cli/verbs/shift.h"
 #include "frontend/cli/verbs/verb.h"
 
 namespace userns::frontend {
@@ -53,6 +54,16 @@ const std::array kVerbs{
     kExecVerb,
     kConsoleVerb,
     kLogsVerb,
+    Verb{.name = "shift",
+         .arguments = "DIR... --from FIRST:COUNT --to FIRST:COUNT [OPTIONS]",
+         .summary = "Give the files of a tree other owners, all that goes with them included",
+         .options = shift_options(),
+         .run = shift_verb},
+    Verb{.name = "convert",
+         .arguments = "NAME|DIR [OPTIONS]",
+         .summary = "Make a root file system with the ids of its own the container's",
+         .options = convert_options(),
+         .run = convert_verb},
 };
 
 }  // namespace
