@@ -15,6 +15,7 @@
 #include "frontend/container/background.h"
 #include "frontend/container/connection.h"
 #include "frontend/container/console.h"
+#include "frontend/container/freeze.h"
 #include "frontend/container/state.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/values.h"
@@ -217,6 +218,24 @@ int kill_verb(const Words& words) {
   return for_each(*containers, [&](const Container& c) { return kill_one(c, *number); });
 }
 
+// --- freeze, thaw -------------------------------------------------------------------------------
+
+int tell_means(const Container& container, std::string_view what, const Result<std::string>& means) {
+  return means ? print(cat(container.name(), ": ", what, " by ", *means, "\n")) : own_failure(means.error());
+}
+
+int freeze_verb(const Words& words) {
+  const auto containers = selected(words);
+  if (!containers) return own_failure(containers.error());
+  return for_each(*containers, [](const Container& c) { return tell_means(c, "frozen", freeze(c)); });
+}
+
+int thaw_verb(const Words& words) {
+  const auto containers = selected(words);
+  if (!containers) return own_failure(containers.error());
+  return for_each(*containers, [](const Container& c) { return tell_means(c, "thawed", thaw(c)); });
+}
+
 // --- the table ----------------------------------------------------------------------------------
 
 constexpr VerbOption kTimeout{"timeout", "TIME", "how long a stop may take before all is killed (10s)", false};
@@ -251,6 +270,16 @@ constinit const Verb kRestartVerb{.name = "restart",
                                   .summary = "Stops containers, where they run, and starts them",
                                   .options = kStopOptions,
                                   .run = restart_verb};
+constinit const Verb kFreezeVerb{.name = "freeze",
+                                 .arguments = "NAME... [OPTIONS]",
+                                 .summary = "Stops all processes of containers where they are, until thaw",
+                                 .options = kWaitOptions,
+                                 .run = freeze_verb};
+constinit const Verb kThawVerb{.name = "thaw",
+                               .arguments = "NAME... [OPTIONS]",
+                               .summary = "Lets frozen containers go on",
+                               .options = kWaitOptions,
+                               .run = thaw_verb};
 constinit const Verb kKillVerb{.name = "kill",
                                .arguments = "NAME... [OPTIONS]",
                                .summary = "Sends a signal to the first process of containers",

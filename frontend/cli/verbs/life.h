@@ -10,6 +10,8 @@ namespace userns::frontend {
 extern const Verb kStartVerb;
 extern const Verb kStopVerb;
 extern const Verb kRestartVerb;
+extern const Verb kFreezeVerb;
+extern const Verb kThawVerb;
 extern const Verb kKillVerb;
 extern const Verb kWaitVerb;
 

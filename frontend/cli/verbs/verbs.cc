@@ -8,6 +8,7 @@
 #include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/list.h"
 #include "frontend/cli/verbs/shift.h"
+#include "frontend/cli/verbs/ps.h"
 #include "frontend/cli/verbs/verb.h"
 
 namespace userns::frontend {
@@ -49,6 +50,8 @@ const std::array kVerbs{
     kStartVerb,
     kStopVerb,
     kRestartVerb,
+    kFreezeVerb,
+    kThawVerb,
     kKillVerb,
     kWaitVerb,
     kExecVerb,
@@ -64,6 +67,7 @@ const std::array kVerbs{
          .summary = "Makes a root file system that has ids of its own one of a container",
          .options = convert_options(),
          .run = convert_verb},
+    kPsVerb,
 };
 
 }  // namespace

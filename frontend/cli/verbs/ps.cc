@@ -1,0 +1,152 @@
+#include "frontend/cli/verbs/ps.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "frontend/cli/table.h"
+#include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/select.h"
+#include "frontend/container/connection.h"
+#include "frontend/container/processes.h"
+#include "frontend/container/state.h"
+#include "frontend/start/process_ids.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kCommandWidth = 60;
+
+struct Listed {
+  std::string container;
+  ProcessFacts process;
+  std::optional<std::uint64_t> uid;  // inside the container, whatever namespace below it is in
+  std::optional<std::uint64_t> gid;
+};
+
+std::optional<std::uint64_t> inside(const ChosenMap& map, std::uint32_t outside) {
+  const auto one = IdRange::make(outside, 1);
+  for (const auto& extent : map.extents)
+    if (one && extent.outside().contains(*one)) return extent.inside().first() + outside - extent.outside().first();
+  return std::nullopt;
+}
+
+Result<void> add(std::vector<Listed>& listed, const Container& container) {
+  const auto init = find_init_process(container);
+  if (!init) return std::unexpected(init.error());
+  const auto ids = ids_of_process(init->pid);
+  if (!ids) return std::unexpected(ids.error());
+  auto processes = processes_below(init->pid);
+  if (!processes) return std::unexpected(processes.error());
+  for (auto& process : *processes) {
+    const auto uid = inside(ids->uids, process.uid);
+    const auto gid = inside(ids->gids, process.gid);
+    listed.push_back({.container = container.name(), .process = std::move(process), .uid = uid, .gid = gid});
+  }
+  return {};
+}
+
+// The named ones, or all that run.
+Result<std::vector<Container>> wanted(const Words& words) {
+  if (!words.names.empty() || words.has("group")) return selected(words);
+  const auto store = store_of(words);
+  if (!store) return std::unexpected(store.error());
+  const auto names = store->names();
+  if (!names) return std::unexpected(names.error());
+  std::vector<Container> running;
+  for (const auto& name : *names) {
+    auto container = store->find(name);
+    const auto state = container ? read_state(container->dir()) : Result<std::optional<State>>(std::nullopt);
+    if (state && *state && (*state)->init.pid != 0) running.push_back(std::move(*container));
+  }
+  return running;
+}
+
+std::string text_of(const std::optional<std::uint64_t>& id) { return id ? cat(*id) : std::string{}; }
+
+std::string table_of(const std::vector<Listed>& listed) {
+  std::vector<std::vector<std::string>> rows{
+      {"CONTAINER", "PID", "INSIDE", "UID", "INSIDE", "GID", "INSIDE", "USERNS", "COMMAND"}};
+  for (const auto& [container, process, uid, gid] : listed)
+    rows.push_back({container, cat(process.pid), cat(process.inside), cat(process.uid), text_of(uid), cat(process.gid),
+                    text_of(gid), cat(process.user_namespace), printable(process.command, kCommandWidth)});
+  return to_table(rows);
+}
+
+json json_of(const Listed& listed) {
+  const auto& process = listed.process;
+  json object{{"container", listed.container},
+              {"pid", process.pid},
+              {"pid_inside", process.inside},
+              {"uid", process.uid},
+              {"gid", process.gid},
+              {"user_namespace", process.user_namespace},
+              {"command", process.command}};
+  if (listed.uid) object["uid_inside"] = *listed.uid;
+  if (listed.gid) object["gid_inside"] = *listed.gid;
+  return object;
+}
+
+int print_json(const json& object) { return print(object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"); }
+
+std::string user_name(std::uint32_t uid) {
+  const passwd* const entry = ::getpwuid(uid);  // NOLINT(concurrency-mt-unsafe): one thread
+  return entry == nullptr ? std::string{} : printable(entry->pw_name, 32);
+}
+
+int show_host(bool as_json) {
+  if (::geteuid() != 0)
+    return own_failure({.rule = {}, .code = 0, .text = "ps --host looks into everybody's processes: run it as root"});
+  const auto spaces = user_namespaces();
+  if (!spaces) return own_failure(spaces.error());
+  std::vector<std::vector<std::string>> rows{{"USERNS", "PARENT", "OWNER", "USER", "PROCESSES", "FIRST", "COMMAND"}};
+  auto list = json::array();
+  for (const auto& space : *spaces) {
+    rows.push_back({cat(space.id), space.parent == 0 ? "" : cat(space.parent), cat(space.owner), user_name(space.owner),
+                    cat(space.processes), cat(space.first), printable(space.command, kCommandWidth)});
+    list.push_back({{"id", space.id},
+                    {"parent", space.parent},
+                    {"owner", space.owner},
+                    {"user", user_name(space.owner)},
+                    {"processes", space.processes},
+                    {"first", space.first},
+                    {"command", space.command}});
+  }
+  return as_json ? print_json(list) : print(to_table(rows));
+}
+
+int ps_verb(const Words& words) {
+  if (words.has("host")) return show_host(words.has("json"));
+  const auto containers = wanted(words);
+  if (!containers) return own_failure(containers.error());
+  std::vector<Listed> listed;
+  for (const auto& container : *containers)
+    if (auto added = add(listed, container); !added) return own_failure(added.error());
+  if (!words.has("json")) return print(table_of(listed));
+  auto list = json::array();
+  for (const auto& one : listed) list.push_back(json_of(one));
+  return print_json(list);
+}
+
+constexpr std::array kPsOptions{
+    VerbOption{"host", "", "every user namespace of the machine, and whose it is (root)", false},
+    VerbOption{"json", "", "for programs", false}, kGroupOption, kPathOption};
+
+}  // namespace
+
+constinit const Verb kPsVerb{.name = "ps",
+                             .arguments = "[NAME...] [OPTIONS]",
+                             .summary = "Lists the processes of containers, with their ids on both sides",
+                             .options = kPsOptions,
+                             .run = ps_verb};
+
+}  // namespace userns::frontend

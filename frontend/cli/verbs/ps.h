@@ -1,0 +1,10 @@
+// ps: processes of containers, seen from both sides; and every user namespace of the machine.
+#pragma once
+
+#include "frontend/cli/verbs/verb.h"
+
+namespace userns::frontend {
+
+extern const Verb kPsVerb;
+
+}  // namespace userns::frontend

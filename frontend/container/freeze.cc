@@ -1,0 +1,88 @@
+#include "frontend/container/freeze.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <set>
+
+#include "common/fd.h"
+#include "frontend/container/connection.h"
+#include "frontend/container/processes.h"
+#include "frontend/container/state.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr int kLookEvery = 5;  // ms
+constexpr int kLooks = 2000;   // until a cgroup that does not freeze is an error
+constexpr int kRounds = 50;    // of signals: who is stopped makes no new processes
+constexpr std::size_t kLargest = 4096;
+
+Result<bool> is_frozen(const Fd& cgroup) {
+  const auto file = open_at(cgroup.get(), "cgroup.events", O_RDONLY);
+  const auto text = file ? read_all(*file, kLargest) : Result<std::string>(std::unexpected(file.error()));
+  if (!text) return fail({}, "cannot read the container's cgroup.events", text.error().code);
+  return text->find("frozen 1") != std::string::npos;
+}
+
+Result<std::string> by_cgroup(const std::string& path, bool stop) {
+  const auto cgroup = open_at(AT_FDCWD, cat(path, "/payload").c_str(), O_RDONLY | O_DIRECTORY);
+  if (!cgroup) return fail({}, "cannot open the container's cgroup", cgroup.error().code);
+  const auto file = open_at(cgroup->get(), "cgroup.freeze", O_WRONLY);
+  const auto written = file ? write_once(*file, stop ? "1" : "0") : Result<void>(std::unexpected(file.error()));
+  if (!written) return fail({}, "cannot write the container's cgroup.freeze", written.error().code);
+  for (int look = 0; look < kLooks; ++look) {
+    const auto frozen = is_frozen(*cgroup);
+    if (!frozen) return std::unexpected(frozen.error());
+    if (*frozen == stop) return "its cgroup";
+    (void)::poll(nullptr, 0, kLookEvery);
+  }
+  return fail({}, "the container's cgroup does not freeze: a process in it can't be stopped just now");
+}
+
+bool signal_process(pid_t pid, int number) {
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  return pidfd.valid() && ::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0;
+}
+
+// A process that is in no user namespace of the container's is not signalled even where a number is used again: the
+// caller has no right to.
+Result<std::string> by_signals(pid_t init, int number) {
+  std::set<pid_t> done;
+  for (int round = 0; round < kRounds; ++round) {
+    const auto processes = processes_below(init);
+    if (!processes) return std::unexpected(processes.error());
+    bool fresh = false;
+    for (const auto& process : *processes)
+      if (!done.contains(process.pid) && signal_process(process.pid, number)) {
+        done.insert(process.pid);
+        fresh = true;
+      }
+    if (!fresh) return cat(number == SIGSTOP ? "SIGSTOP to " : "SIGCONT to ", done.size(), " processes");
+  }
+  return fail({},
+              "the container makes new processes faster than they can be stopped; give it a cgroup (--cgroup auto)");
+}
+
+Result<std::string> act(const Container& container, bool stop) {
+  const auto lock = container.lock();
+  if (!lock) return std::unexpected(lock.error());
+  const auto state = read_state(container.dir());
+  if (!state) return std::unexpected(state.error());
+  if (!*state || (*state)->init.pid == 0) return fail({}, cat(container.name(), " is not running"));
+  if (!(*state)->cgroup.empty()) return by_cgroup((*state)->cgroup, stop);
+  const auto init = find_init_process(container);
+  if (!init) return std::unexpected(init.error());
+  return by_signals(init->pid, stop ? SIGSTOP : SIGCONT);
+}
+
+}  // namespace
+
+Result<std::string> freeze(const Container& container) { return act(container, true); }
+Result<std::string> thaw(const Container& container) { return act(container, false); }
+
+}  // namespace userns::frontend

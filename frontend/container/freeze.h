@@ -1,0 +1,15 @@
+// Stopping all processes of a container where they are, and letting them go on.
+#pragma once
+
+#include <string>
+
+#include "frontend/container/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// Returns by what means: its cgroup, or signals where it has none.
+Result<std::string> freeze(const Container& container);
+Result<std::string> thaw(const Container& container);
+
+}  // namespace userns::frontend

@@ -1,0 +1,44 @@
+// The processes of a container, and the user namespaces of the machine, by the host's /proc. What processes say about
+// themselves (their names and words) is theirs to choose: show it with printable().
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+struct ProcessFacts {
+  pid_t pid = 0;
+  pid_t inside = 0;       // its number in its own pid namespace; pid, where that is ours
+  std::uint32_t uid = 0;  // effective, as this process's user namespace sees it
+  std::uint32_t gid = 0;
+  ino_t user_namespace = 0;
+  std::string command;
+};
+
+// Those whose user namespace is that of `init` or below it. What has ended meanwhile is left out.
+Result<std::vector<ProcessFacts>> processes_below(pid_t init);
+
+struct UserNamespace {
+  ino_t id = 0;
+  ino_t parent = 0;  // 0: not to be seen from here
+  std::uint32_t owner = 0;
+  pid_t first = 0;  // the lowest process in it
+  std::size_t processes = 0;
+  std::string command;  // of `first`
+};
+
+// All that have a process in them and may be looked at, this process's own included; sorted by id.
+Result<std::vector<UserNamespace>> user_namespaces();
+
+// Control bytes and what is not ASCII as '?', at most `most` bytes.
+std::string printable(std::string_view text, std::size_t most);
+
+}  // namespace userns::frontend
