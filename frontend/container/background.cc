@@ -11,7 +11,7 @@
 #include <ctime>
 #include <limits>
 
-#include "frontend/container/connection.h"
+#include "frontend/container/console.h"
 #include "frontend/container/handover.h"
 #include "frontend/container/state.h"
 #include "frontend/spec/shell_words.h"
@@ -124,6 +124,15 @@ Result<Prepared> prepare(const Container& container, const StartWish& wish) {
   ::_exit(kExitOwnFailure);
 }
 
+// Before there is a monitor: it will find us waiting, however soon the command ends.
+Result<std::optional<Connection>> ask_for_console(const Container& container) {
+  auto connection = Connection::open(container);
+  if (!connection) return std::unexpected(connection.error());
+  if (auto asked = connection->ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = true}); !asked)
+    return std::unexpected(asked.error());
+  return std::move(*connection);
+}
+
 Step<void> hear(const Channel& report) {
   auto message = own(report.receive());
   if (!message) return std::unexpected(message.error());
@@ -136,23 +145,25 @@ Step<void> hear(const Channel& report) {
 
 }  // namespace
 
-Step<void> start_in_background(const Container& container, const StartWish& wish) {
+Step<std::optional<Connection>> start_in_background(const Container& container, const StartWish& wish) {
   const auto lock = own(container.lock());
   if (!lock) return std::unexpected(lock.error());
   auto prepared = own(prepare(container, wish));
   if (!prepared) return std::unexpected(prepared.error());
+  auto console = own(wish.console ? ask_for_console(container) : std::optional<Connection>{});
+  if (!console) return std::unexpected(console.error());
   const pid_t pid = ::fork();
-  if (pid < 0) return own(Result<void>(fail_errno("cannot start a process")));
+  if (pid < 0) return own(Result<std::optional<Connection>>(fail_errno("cannot start a process")));
   if (pid == 0) become_starter(prepared->handover);
   prepared->run.reset();
   prepared->control.reset();
   prepared->report.inside.close();
   auto heard = hear(prepared->report.outside);
-  if (heard) return heard;
+  if (heard) return std::move(*console);
   (void)::unlinkat(container.dir().get(), kControlFile, 0);
   // Its locks are free when it has ended.
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
-  return heard;
+  return std::unexpected(std::move(heard.error()));
 }
 
 }  // namespace userns::frontend

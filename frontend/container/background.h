@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "frontend/container/connection.h"
 #include "frontend/container/store.h"
 #include "frontend/start/failure.h"
 
@@ -16,11 +18,13 @@ struct StartWish {
   bool remove = false;               // afterwards
   std::optional<Restart> restart;    // over that of the config file
   std::uint64_t log_size = 1UL << 20U;
+  bool console = false;  // and what stands on it from the first byte on; with a leash (frontend/container/console.h)
 };
 
 // Returns when the command's exec has happened (with --wait-ready: when the system is up), or did not: then the error
 // says what the same start in the foreground would have said, and nothing is left. The container then lives by a
 // monitor in a session of its own; whoever kills the caller before that has ended the start, too.
-Step<void> start_in_background(const Container& container, const StartWish& wish);
+// The connection is to the console, where that is wished for.
+Step<std::optional<Connection>> start_in_background(const Container& container, const StartWish& wish);
 
 }  // namespace userns::frontend

@@ -23,13 +23,6 @@ namespace {
 constexpr std::int64_t kLeashTimeout = 10000;  // ms
 constexpr unsigned char kControl = 0x1f;
 
-std::optional<WindowSize> window_size() {
-  winsize size{};
-  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
-    return std::nullopt;
-  return WindowSize{.rows = size.ws_row, .columns = size.ws_col};
-}
-
 class Console {
  public:
   Console(const Container& container, Connection connection, Signals signals, const ConsoleWish& wish)
@@ -130,15 +123,25 @@ class Console {
 
 }  // namespace
 
+std::optional<WindowSize> window_size() {
+  winsize size{};
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+    return std::nullopt;
+  return WindowSize{.rows = size.ws_row, .columns = size.ws_col};
+}
+
+Result<int> watch_console(const Container& container, Connection connection, const ConsoleWish& wish) {
+  auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGWINCH});
+  if (!signals) return std::unexpected(signals.error());
+  return Console(container, std::move(connection), std::move(*signals), wish).watch();
+}
+
 Result<int> attach_console(const Container& container, const ConsoleWish& wish) {
   auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
-  auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGWINCH});
-  if (!signals) return std::unexpected(signals.error());
-  if (auto asked = connection->ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash});
-      !asked)
-    return std::unexpected(asked.error());
-  return Console(container, std::move(*connection), std::move(*signals), wish).watch();
+  const Request request{.kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash};
+  if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
+  return watch_console(container, std::move(*connection), wish);
 }
 
 Result<std::string> parse_escape(std::string_view text) {

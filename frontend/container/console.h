@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "frontend/container/connection.h"
 #include "frontend/container/store.h"
 #include "policy/error.h"
 
@@ -16,7 +17,12 @@ struct ConsoleWish {
 
 // Relays fds 0 and 1 until the container ends, or until the escape keys: then the container goes on, and the status is
 // 0. First comes what the console remembers. The end of input detaches nobody.
+// The same on a connection whose request was a console.
+Result<int> watch_console(const Container& container, Connection connection, const ConsoleWish& wish);
 Result<int> attach_console(const Container& container, const ConsoleWish& wish);
+
+// Of the terminal at fd 0 or 1; nothing where there is none.
+std::optional<WindowSize> window_size();
 
 // "^]^]", "^aq", "^A q": what stands after a caret is a control key. "none": empty.
 Result<std::string> parse_escape(std::string_view text);

@@ -6,10 +6,9 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import fails, well  # noqa: E402
-from named import Store, alive, await_log  # noqa: E402
+from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, main, spawn, wait_for  # noqa: E402
 
-IDLE = 'command = sh -c "trap exit TERM; echo up; while :; do sleep 1000 & wait; done"'
 
 
 def started(root, *settings, name='web', **how):

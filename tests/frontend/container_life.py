@@ -1,14 +1,27 @@
 """userns-run start, stop and the rest of a named container's life."""
 
+import fcntl
+import json
 import os
+import re
 import signal
 import sys
+import termios
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import fails, well  # noqa: E402
-from named import Store, alive, await_log  # noqa: E402
-from harness import case, main, wait_for  # noqa: E402
+from named import IDLE, Store, alive, await_log  # noqa: E402
+from harness import case, cases, main, status_of, wait_for  # noqa: E402
 
+
+def gone(store, name, state):
+    wait_for(lambda: not alive(state['monitor']['pid']) and not alive(state['init']['pid']), f'{name} to be gone')
+    left = store.files(name) - {'config', 'lock', 'running', 'console.log', 'console.log.1', 'last.json'}
+    assert not left, left
+
+
+# --- start --------------------------------------------------------------------------------------
 
 @case('started in the background, it runs until its command ends, and leaves its exit status')
 def _(root):
@@ -21,14 +34,253 @@ def _(root):
     await_log(store, 'web', 'up')
     fails(store.do('start', 'web'), 'web runs since', str(state['init']['pid']))
     waiter = store.begin('wait', 'web')
-    with open(f'/proc/{state["init"]["pid"]}/fd/0', 'wb') as file:
-        pass
-    well(store.do('kill', 'web', '--signal', 'KILL'))
+    read, write = os.pipe()
+    os.write(write, b'\r')
+    well(store.do('console', 'web', stdin=read), 7)
     done = waiter.wait()
-    assert (done.code, done.out) == (137, '137\n'), done
-    assert store.last('web')['exit_status'] == 137
-    wait_for(lambda: not alive(state['monitor']['pid']), 'the monitor to end')
-    assert store.files('web') == {'config', 'lock', 'running', 'console.log', 'last.json'}, store.files('web')
+    assert (done.code, done.out) == (7, '7\n'), done
+    assert store.last('web')['exit_status'] == 7
+    gone(store, 'web', state)
+    assert well(store.do('wait', 'web'), 7).out == '7\n'  # of the last run
+    store.make('new', IDLE)
+    fails(store.do('wait', 'new'), 'new is not running')
+
+
+@cases([
+    ('a command that is not there', ['--', '/bin/nothing'], 127, 'cannot run'),
+    ('a command that is no program', ['--', '/etc/passwd'], 126, 'cannot run'),
+    ('a root file system that is not there', ['--rootfs=/nowhere'], 125, '/nowhere'),
+    ('an id that is not mapped', ['--uid=70000'], 125, '70000'),
+    ('a bind mount of nothing', ['--bind=/nowhere:/mnt'], 125, '/nowhere'),
+    ('a hook that fails', ['hook'], 125, 'the hook'),
+])
+def _(root, words, code, piece):
+    store = Store(root)
+    store.make('web', IDLE, *(['hook = pre-start=false'] if words == ['hook'] else []))
+    done = store.do('start', 'web', *([] if words == ['hook'] else words))
+    fails(done, 'web', piece, code=code)
+    assert store.state('web') is None and store.files('web') <= {'config', 'lock', 'running'}, store.files('web')
+    if words != ['hook']:
+        well(store.do('start', 'web', command=['true']))
+
+
+@case('options of the command line go over those of the config; the caller keeps nothing open')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE, 'hostname = one')
+    well(store.do('start', 'web', '--hostname=two', '--env=A=1', command=['sh', '-c', 'hostname; echo $A; ls /proc/self/fd; echo end; sleep 1000']))
+    text = await_log(store, 'web', 'end').decode()
+    assert text.startswith('two\r\n1\r\n'), text
+    assert text.split()[2:-1] == ['0', '1', '2', '3'], text
+    monitor = store.state('web')['monitor']['pid']
+    links = [os.readlink(f'/proc/{monitor}/fd/{n}') for n in (0, 1, 2)]
+    assert links == ['/dev/null'] * 3, links
+    assert status_of(monitor)['Name'] == 'userns-monitor' and os.readlink(f'/proc/{monitor}/cwd') == '/'
+    assert int(status_of(monitor)['VmRSS'].split()[0]) <= 2048, status_of(monitor)['VmRSS']
+    return f"monitor: VmRSS {status_of(monitor)['VmRSS']}"
+
+
+@case('it lives on when the session and terminal it was started from are gone')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    master, slave = os.openpty()
+
+    def own():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.chown(os.ttyname(slave), root.alice.uid, 5)
+    child = store.begin('start', 'web', stdin=slave, fds={1: slave, 2: slave}, before=own)
+    well(child.wait())
+    os.close(slave)
+    os.close(master)
+    state = store.state('web')
+    time.sleep(0.1)
+    assert alive(state['init']['pid']) and os.getsid(state['monitor']['pid']) == state['monitor']['pid']
+    well(store.do('stop', 'web'))
+    gone(store, 'web', state)
+
+
+@case('several at once, by name and by label, and autostart only those that want it')
+def _(root):
+    store = Store(root)
+    for name, lines in (('a', ['group = juju']), ('b', ['group = juju', 'autostart = yes']), ('c', [])):
+        store.make(name, IDLE, *lines)
+    well(store.do('start', '--autostart'))
+    assert store.state('b') and not store.state('a') and not store.state('c')
+    well(store.do('start', '--autostart'))
+    well(store.do('start', 'a', 'c'))
+    for name in 'abc':
+        await_log(store, name, 'up')
+    well(store.do('stop', '--group=juju'))
+    assert not store.state('b') and not store.state('a') and store.state('c')
+    fails(store.do('stop', '--group=nothing'), 'nothing')
+
+
+@case('in the foreground its end is ours, and our end is its')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    done = well(store.do('start', 'web', '--foreground', command=['sh', '-c', 'echo hello; exit 3']), 3)
+    assert done.out == 'hello\r\n', done
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGKILL, -9)):
+        child = store.begin('start', 'web', '--foreground')
+        await_log(store, 'web', 'up')
+        state = store.state('web')
+        child.kill(number)
+        assert child.wait().code == code
+        gone(store, 'web', state)
+        os.unlink(f'{store.path}/web/console.log')
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+@cases([
+    ('a command that obeys', 'trap "exit 5" TERM; echo up; while :; do sleep 1000 & wait; done', '10s', 5),
+    ('a command that has no handler: process 1 is deaf to it', 'echo up; sleep 1000', '10s', 143),
+    ('a command that ignores everything', 'trap "" TERM INT HUP USR1; echo up; while :; do sleep 1000 & wait; done', '200ms', 137),
+])
+def _(root, script, timeout, status):
+    store = Store(root)
+    store.make('web')
+    well(store.do('start', 'web', command=['sh', '-c', script]))
+    await_log(store, 'web', 'up')
+    state = store.state('web')
+    well(store.do('stop', 'web', f'--timeout={timeout}'))
+    assert not alive(state['init']['pid']) and store.last('web')['exit_status'] == status, store.last('web')
+    gone(store, 'web', state)
+    fails(store.do('stop', 'web'), 'web is not running')
+
+
+@case('restart brings it back, and it starts what does not run')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(store.do('restart', 'web'))
+    await_log(store, 'web', 'up')
+    first = store.state('web')
+    well(store.do('restart', 'web'))
+    second = store.state('web')
+    assert second['init'] != first['init'] and not alive(first['init']['pid']) and alive(second['init']['pid'])
+
+
+@case('on failure it is started again as often as was said, and then has ended')
+def _(root):
+    store = Store(root)
+    store.make('web', 'restart = on-failure:2')
+    well(store.do('start', 'web', command=['sh', '-c', 'echo turn; sleep 0.2; exit 9']))
+    done = well(store.do('wait', 'web', timeout=60), 9)
+    assert done.out == '9\n' and store.log('web').count(b'turn') == 3, store.log('web')
+    well(store.do('start', 'web', command=['sh', '-c', 'echo fine']))
+    wait_for(lambda: store.state('web') is None, 'its end')
+    time.sleep(0.3)
+    assert store.log('web').count(b'fine') == 1
+    well(store.do('start', 'web', '--restart=always', command=['sh', '-c', 'echo again']))
+    wait_for(lambda: store.log('web').count(b'again') >= 2, 'a second turn')
+    well(store.do('stop', 'web'))
+    assert store.state('web') is None
+
+
+@case('hooks run at their moments, with the name and the status')
+def _(root):
+    store = Store(root)
+    out = f'{store.path}/hooks'
+    for event in ('pre-start', 'start', 'post-stop'):
+        with open(f'{store.path}/{event}.sh', 'w') as file:
+            file.write(f'#!/bin/sh\necho {event} $USERNS_NAME $USERNS_STATUS $((USERNS_PID > 0)) >> {out}\n')
+        os.chmod(f'{store.path}/{event}.sh', 0o755)
+    store.make('web', *(f'hook = {event}={store.path}/{event}.sh' for event in ('pre-start', 'start', 'post-stop')))
+    well(store.do('start', 'web', command=['sh', '-c', 'sleep 0.1; exit 4']))
+    wait_for(lambda: store.state('web') is None, 'its end')
+    with open(out) as file:
+        assert file.read() == 'pre-start web 0 0\nstart web 0 1\npost-stop web 4 1\n'
+
+
+@case('kill sends the signal that is named, to the first process')
+def _(root):
+    store = Store(root)
+    store.make('web')
+    script = 'for s in HUP USR1 USR2; do trap "echo got $s" $s; done; echo up; while :; do sleep 1000 & wait; done'
+    well(store.do('start', 'web', command=['sh', '-c', script]))
+    await_log(store, 'web', 'up')
+    for name in ('HUP', 'SIGUSR1', '12'):
+        well(store.do('kill', 'web', '-s', name))
+        await_log(store, 'web', {'SIGUSR1': 'got USR1', 'HUP': 'got HUP'}.get(name, 'got USR2'))
+    fails(store.do('kill', 'web', '--signal=NOPE'), 'NOPE')
+    well(store.do('kill', 'web'))
+    wait_for(lambda: store.state('web') is None, 'its end')
+
+
+@case('frozen it does nothing, thawed it goes on, and a stop works either way')
+def _(root):
+    store = Store(root)
+    store.make('web')
+    well(store.do('start', 'web', command=['sh', '-c', '(while :; do echo b; sleep 0.02; done) & while :; do echo a; sleep 0.02; done']))
+    await_log(store, 'web', 'b')
+    done = well(store.do('freeze', 'web'))
+    assert re.fullmatch(r'web: frozen by (its cgroup|SIGSTOP to \d+ processes)\n', done.out), done
+    time.sleep(0.1)
+    before = len(store.log('web'))
+    time.sleep(0.2)
+    assert len(store.log('web')) == before
+    well(store.do('thaw', 'web'))
+    wait_for(lambda: len(store.log('web')) > before + 20, 'it to go on')
+    well(store.do('freeze', 'web'))
+    well(store.do('stop', 'web', '--timeout=1s'))
+    assert store.state('web') is None
+
+
+# --- looking at it ------------------------------------------------------------------------------
+
+@case('ps shows the processes with their numbers on both sides')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    child = store.begin('exec', 'web', '--user=u', command=['sleep', '77'])
+    state = store.state('web')
+
+    def look():
+        rows = json.loads(well(store.do('ps', 'web', '--json')).out)
+        return rows if any(r['command'] == 'sleep 77' for r in rows) else None
+    rows = wait_for(look, 'the process of exec in ps')
+    by = {r['command']: r for r in rows}
+    assert by['sleep 77']['uid'] == 101000 and by['sleep 77']['uid_inside'] == 1000, rows
+    init = next(r for r in rows if r['pid_inside'] == 1)
+    assert init['pid'] == state['init']['pid'] and init['uid'] == 100000 and init['uid_inside'] == 0
+    assert init['user_namespace'] == os.stat(f'/proc/{init["pid"]}/ns/user').st_ino
+    assert all(r['pid'] != state['monitor']['pid'] for r in rows)
+    table = well(store.do('ps')).out
+    assert 'sleep 77' in table and str(init['pid']) in table and table.startswith('CONTAINER'), table
+    child.kill()
+    fails(store.do('ps', '--host'), 'root')
+    spaces = json.loads(well(root.run([root.program('userns-run'), 'ps', '--host', '--json'])).out)
+    ours = [s for s in spaces if s['id'] == init['user_namespace']]
+    assert len(ours) == 1 and ours[0]['owner'] == root.alice.uid and ours[0]['user'] == 'alice', ours
+
+
+@case('another user can neither see nor reach it; verbs on one container take turns, those on others do not wait')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    store.make('other', IDLE)
+    well(store.do('start', 'web'))
+    for verb in ('stop', 'console', 'logs', 'kill', 'freeze'):
+        done = store.do(verb, 'web', user=root.bob)
+        assert done.code == 125, done
+    assert store.state('web')
+    starts = [store.begin('start', 'other') for _ in range(6)]
+    codes = sorted(child.wait().code for child in starts)
+    assert codes == [0] + [125] * 5, codes
+    well(store.do('stop', 'other'))
+    with open(f'{store.path}/web/lock', 'w') as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        stop = store.begin('stop', 'web')
+        well(store.do('start', 'other'))
+        well(store.do('stop', 'other'))
+        assert alive(stop.pid) and store.state('web')
+    well(stop.wait())
 
 
 main()

@@ -11,6 +11,10 @@ from container import FIRST, rootfs  # noqa: E402
 from harness import spawn, wait_for  # noqa: E402,F401
 
 
+# A command that waits for ever and ends when asked to.
+IDLE = 'command = sh -c "trap \'exit 0\' TERM; echo up; while :; do sleep 1000 & wait; done"'
+
+
 class Store:
     def __init__(self, root, user=None, name='store', first=FIRST):
         self.root, self.user, self.first = root, user or root.alice, first
@@ -82,4 +86,4 @@ def await_log(store, name, piece, seconds=20):
     return wait_for(lambda: piece in store.log(name) and store.log(name), f'{piece!r} in the log of {name}', seconds)
 
 
-__all__ = ['Store', 'alive', 'await_log', 'time']
+__all__ = ['IDLE', 'Store', 'alive', 'await_log', 'time']

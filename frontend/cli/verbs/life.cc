@@ -58,18 +58,22 @@ Result<StartWish> start_wish(const Words& words) {
   return wish;
 }
 
-int start_one(const Container& container, const StartWish& wish) {
-  const auto started = start_in_background(container, wish);
-  if (started) return 0;
-  auto error = started.error().error;
-  if (!error.text.contains(container.name())) error.text = cat(container.name(), ": ", error.text);
-  own_failure(error);
-  return started.error().exit_status;
+int start_failure(const Container& container, Failure failure) {
+  if (!failure.error.text.contains(container.name())) failure.error.text.insert(0, cat(container.name(), ": "));
+  own_failure(failure.error);
+  return failure.exit_status;
 }
 
-int start_in_foreground(const Container& container, const StartWish& wish) {
-  if (const int status = start_one(container, wish); status != 0) return status;
-  const auto status = attach_console(container, {.escape = {}, .leash = true});
+int start_one(const Container& container, const StartWish& wish) {
+  const auto started = start_in_background(container, wish);
+  return started ? 0 : start_failure(container, started.error());
+}
+
+int start_in_foreground(const Container& container, StartWish wish) {
+  wish.console = true;
+  auto started = start_in_background(container, wish);
+  if (!started) return start_failure(container, started.error());
+  const auto status = watch_console(container, std::move(**started), {.escape = {}, .leash = true});
   return status ? *status : own_failure(status.error());
 }
 
@@ -166,7 +170,9 @@ int restart_verb(const Words& words) {
 Result<int> wait_for_end(const Container& container) {
   const auto status = await(container, {.kind = Request::Kind::kWait});
   if (status) return status;
-  const auto last = read_last_end(container.dir());
+  // Of a run that ended in order; a monitor that was killed leaves its state.
+  const bool in_order = ::faccessat(container.dir().get(), kStateFile, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+  const auto last = in_order ? read_last_end(container.dir()) : std::nullopt;
   return last ? Result<int>(last->exit_status) : status;
 }
 

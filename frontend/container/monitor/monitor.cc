@@ -106,6 +106,7 @@ class Monitor {
 
   int live() {
     if (!ready_by_ && !tell_success()) kill_all();
+    meet_waiting();
     reap();
     while (!ended_) step();
     return end();
@@ -211,6 +212,18 @@ class Monitor {
     log_.append(text);
     if (!was_behind && any_far_behind()) behind_since_ = Clock::now();
     return true;
+  }
+
+  // Whoever came before us, or while the end began.
+  void meet_waiting() {
+    std::size_t before = 0;
+    do {
+      before = clients_.size();
+      if (before < kMostClients) accept();
+    } while (clients_.size() > before);
+    for (auto& client : clients_)
+      if (client.mode == Mode::kNew) serve(client);
+    drop_closed();
   }
 
   // --- clients ------------------------------------------------------------------------------
@@ -413,6 +426,7 @@ class Monitor {
   }
 
   int end() {
+    meet_waiting();
     while (terminal_.valid() && read_console()) continue;
     for (auto& client : clients_)
       if (client.mode == Mode::kRuns && client.child_pidfd.valid())
