@@ -7,8 +7,8 @@
 #include "frontend/cli/verbs/inside.h"
 #include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/list.h"
-#include "frontend/cli/verbs/shift.h"
 #include "frontend/cli/verbs/ps.h"
+#include "frontend/cli/verbs/shift.h"
 #include "frontend/cli/verbs/verb.h"
 
 namespace userns::frontend {
