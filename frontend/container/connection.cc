@@ -120,8 +120,9 @@ std::optional<Answer> Connection::receive() const {
   packet.msg_control = space.bytes.data();
   packet.msg_controllen = space.bytes.size();
   ssize_t got = -1;
+  // An end that goes with something of ours unread is told once, before its last words, which are still there.
   while ((got = ::recvmsg(socket_.get(), &packet, MSG_CMSG_CLOEXEC)) < 0)
-    if (errno != EINTR) return std::nullopt;
+    if (errno != EINTR && errno != ECONNRESET) return std::nullopt;
   if (got == 0) return std::nullopt;
   Answer answer{.said = static_cast<Said>(text[0])};
   answer.text.assign(text.data() + 1, static_cast<std::size_t>(got) - 1);

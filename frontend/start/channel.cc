@@ -65,10 +65,9 @@ Result<std::optional<Message>> Channel::receive() const {
   packet.msg_control = space.bytes.data();
   packet.msg_controllen = space.bytes.size();
   ssize_t got = -1;
+  // An end that goes with something of ours unread is told once, before its last words, which are still there.
   while ((got = ::recvmsg(end_.get(), &packet, MSG_CMSG_CLOEXEC)) < 0)
-    if (errno != EINTR)
-      return errno == ECONNRESET ? Result<std::optional<Message>>(std::nullopt)
-                                 : fail_errno("cannot hear the other side of the start");
+    if (errno != EINTR && errno != ECONNRESET) return fail_errno("cannot hear the other side of the start");
   if (got == 0) return std::nullopt;
   if (static_cast<std::size_t>(got) < sizeof header)
     return fail({}, "the other side of the start sent a short message");
