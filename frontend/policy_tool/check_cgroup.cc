@@ -8,18 +8,8 @@
 namespace userns::frontend {
 namespace {
 
-struct Checker {
-  const PolicyText& file;
+struct Checker : Reporter {
   const HostFacts& facts;
-  std::vector<Finding>& found;
-
-  void say(Severity severity, std::string_view id, const TextLine& line, std::string_view part, std::string what,
-           std::string why, std::string fix) const {
-    auto& f = found.emplace_back(finding_at(severity, id, file.path, line, part));
-    f.what = std::move(what);
-    f.why = std::move(why);
-    f.fix = std::move(fix);
-  }
 
   // KEY=VALUE of a line, as a view into it.
   static std::string_view word(const TextLine& line, std::string_view key) {
@@ -146,7 +136,7 @@ CgroupEntries cgroup_entries(std::string_view path, std::string_view text, std::
 }
 
 void check_cgroup(const PolicyText& file, const HostFacts& facts, std::vector<Finding>& found) {
-  const Checker checker{file, facts, found};
+  const Checker checker{{file, found}, facts};
   const auto entries = cgroup_entries(file.path, file.text, &found);
   std::vector<TextLine> lines;
   std::optional<Result<CgroupBase>> base;

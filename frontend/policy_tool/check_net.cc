@@ -4,18 +4,9 @@
 namespace userns::frontend {
 namespace {
 
-struct Checker {
-  const PolicyText& file;
+struct Checker : Reporter {
   const HostFacts& facts;
-  std::vector<Finding>& found;
 
-  void say(Severity severity, std::string_view id, const NetEntry& entry, std::string_view part, std::string what,
-           std::string why, std::string fix) const {
-    auto& f = found.emplace_back(finding_at(severity, id, file.path, entry.line, part));
-    f.what = std::move(what);
-    f.why = std::move(why);
-    f.fix = std::move(fix);
-  }
   // The word of the line that begins so, which the parser has seen.
   static std::string_view word(const NetEntry& entry, std::string_view beginning) {
     const auto text = entry.line.text;
@@ -75,7 +66,7 @@ std::vector<NetEntry> net_entries(std::string_view path, std::string_view text, 
 }
 
 void check_net(const PolicyText& file, const HostFacts& facts, std::vector<Finding>& found) {
-  const Checker checker{file, facts, found};
+  const Checker checker{{file, found}, facts};
   std::vector<TextLine> lines;
   for (const auto& entry : net_entries(file.path, file.text, &found)) {
     check_who(file, entry.line, entry.parsed.who, facts, found);

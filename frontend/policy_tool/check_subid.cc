@@ -13,57 +13,55 @@ constexpr std::uint64_t kDistro = 65536;           // ids that a distribution's 
 constexpr std::uint64_t kSignedEnd = 1ULL << 31U;  // from here on an id is negative to some
 constexpr std::size_t kLongestLine = 1023;         // of shadow's reader and ours
 
-// What is wrong with a line that the parser refuses: the field, and the id of the finding.
+// Where in a line the parser's error is, and of which kind.
+struct Fault {
+  std::string_view part, id = "malformed";
+};
+
+std::string_view id_of_number(std::string_view number) {
+  if (number.starts_with("0x") || number.starts_with("0X")) return "hex";
+  const bool is_octal =
+      number.size() > 1 && number[0] == '0' && number.find_first_not_of("01234567") == std::string_view::npos;
+  return is_octal ? "octal" : "malformed";
+}
+
+Fault fault_of(std::string_view line, std::string_view error) {
+  if (line.ends_with('\r')) return {line.substr(line.size() - 1), "crlf"};
+  auto rest = line;
+  const auto owner = take_until(rest, ':'), start = take_until(rest, ':');
+  if (error == "has count 0") return {rest, "count-zero"};
+  if (error.starts_with("start ")) return {start, id_of_number(start)};
+  if (error.starts_with("count ")) return {rest, id_of_number(rest)};
+  return {error.starts_with("leaves") ? start : owner};
+}
+
 Finding malformed(std::string_view path, const TextLine& line, const Error& error, std::string_view program) {
-  auto rest = line.text;
-  const auto owner = take_until(rest, ':');
-  const auto start = take_until(rest, ':');
-  const auto count = rest;
-  const std::string_view text = error.text;
-  const bool in_start = text.starts_with("start "), in_count = text.starts_with("count ") || text == "has count 0";
-  const auto part = in_start ? start : in_count ? count : text.starts_with("leaves") ? start : owner;
-  const bool is_crlf = line.text.ends_with('\r');
-  const auto number = in_start ? start : in_count ? count : std::string_view{};
-  const bool is_hex = !is_crlf && (number.starts_with("0x") || number.starts_with("0X"));
-  const bool is_octal = !is_crlf && !is_hex && number.size() > 1 && number.starts_with('0') &&
-                        number.find_first_not_of("01234567") == std::string_view::npos;
-  const std::string_view id = is_crlf                 ? "crlf"
-                              : text == "has count 0" ? "count-zero"
-                              : is_hex                ? "hex"
-                              : is_octal              ? "octal"
-                                                      : "malformed";
-  auto finding = finding_at(Severity::kError, id, path, line, is_crlf ? line.text.substr(line.text.size() - 1) : part);
-  finding.what = is_crlf ? "the line ends as in DOS, with a carriage return"
-                 : number.empty() && !in_count && !in_start
-                     ? cat("the line ", text)
-                     : std::string(text == "has count 0" ? "the count is 0" : text);
-  finding.why = is_hex || is_octal
-                    ? cat(program, " passes the line over; shadow's own takes the number as ",
-                          is_hex ? "hexadecimal" : "octal", ", so that two programs disagree on whose ids these are")
-                    : cat("the line gives nothing: ", program, " passes it over");
-  finding.fix = is_crlf              ? cat("take the carriage returns away: sed -i 's/\\r$//' ", path)
-                : is_hex || is_octal ? "write the number in decimal"
-                                     : "write it as OWNER:START:COUNT, or remove it";
+  const auto fault = fault_of(line.text, error.text);
+  auto finding = finding_at(Severity::kError, fault.id, path, line, fault.part);
+  const bool is_about_number = error.text.starts_with("start ") || error.text.starts_with("count ");
+  finding.what = is_about_number ? error.text : cat("the line ", error.text);
+  finding.why = cat("the line gives nothing: ", program, " passes it over");
+  finding.fix = "write it as OWNER:START:COUNT, or remove it";
+  if (fault.id == "crlf") {
+    finding.what = "the line ends as in DOS, with a carriage return";
+    finding.fix = cat("take the carriage returns away: sed -i 's/\\r$//' ", path);
+  } else if (fault.id == "hex" || fault.id == "octal") {
+    finding.why =
+        cat(program, " passes the line over; shadow's own takes the number as ",
+            fault.id == "hex" ? "hexadecimal" : "octal", ", so that two programs disagree on whose ids these are");
+    finding.fix = "write the number in decimal";
+  }
   return finding;
 }
 
-struct Checker {
-  const PolicyText& file;
+struct Checker : Reporter {
   const HostFacts& facts;
-  std::vector<Finding>& found;
   IdKind kind = file.kind == PolicyFile::kSubuid ? IdKind::kUid : IdKind::kGid;
   const IdFacts& ids = kind == IdKind::kUid ? facts.uids : facts.gids;
   std::string_view id_word = kind == IdKind::kUid ? "uid" : "gid";
   mutable std::map<std::string, std::string, std::less<>> keys = {};  // owner: who that is
   std::string_view account_word = kind == IdKind::kUid ? "user" : "group";
 
-  void say(Severity severity, std::string_view id, const SubidEntry& entry, std::string_view part, std::string what,
-           std::string why, std::string fix) const {
-    auto& f = found.emplace_back(finding_at(severity, id, file.path, entry.line, part));
-    f.what = std::move(what);
-    f.why = std::move(why);
-    f.fix = std::move(fix);
-  }
   static std::string_view numbers(const SubidEntry& entry) {
     return entry.line.text.substr(entry.parsed.owner.size() + 1);
   }
@@ -105,24 +103,29 @@ struct Checker {
           "useradd and others do not look there when they choose ids", "take ids from that range, or widen it");
   }
 
+  void say_overlap(const SubidEntry& a, const SubidEntry& b) const {
+    // The later line is the one that was added to what was there.
+    const auto& late = a.line.number > b.line.number ? a : b;
+    const auto& early = &late == &a ? b : a;
+    if (late.line.text == early.line.text) return;
+    const bool same = owner_key(late.parsed.owner) == owner_key(early.parsed.owner);
+    const auto what = cat(to_text(late.parsed.range), " overlaps ", to_text(early.parsed.range), " of ",
+                          same ? "the same owner" : quoted(early.parsed.owner), " (line ", early.line.number, ")");
+    if (same)
+      say(Severity::kWarning, "overlap-own", late, numbers(late), what,
+          "the owner has fewer ids than the lines add up to", "unite the lines");
+    else
+      say(Severity::kError, "overlap", late, numbers(late), what,
+          "each can become the other's users, and read and write their files",
+          "move one of the ranges: userns-policy grant finds a free one");
+  }
+
   // Every pair that overlaps would be too many: each line names one that reaches into it.
   void check_overlaps(std::vector<const SubidEntry*> sorted) const {
     std::ranges::stable_sort(sorted, {}, [](const SubidEntry* e) { return e->parsed.range.first(); });
     const SubidEntry* widest = nullptr;
     for (const auto* const entry : sorted) {
-      if (widest != nullptr && widest->parsed.range.overlaps(entry->parsed.range)) {
-        // The later line is the one that was added to what was there.
-        const auto& late = entry->line.number > widest->line.number ? *entry : *widest;
-        const auto& early = &late == entry ? *widest : *entry;
-        const bool same = same_owner(late.parsed.owner, early.parsed.owner);
-        if (late.line.text != early.line.text)
-          say(same ? Severity::kWarning : Severity::kError, same ? "overlap-own" : "overlap", late, numbers(late),
-              cat(to_text(late.parsed.range), " overlaps ", to_text(early.parsed.range), " of ",
-                  same ? "the same owner" : quoted(early.parsed.owner), " (line ", early.line.number, ")"),
-              same ? "the owner has fewer ids than the lines add up to"
-                   : "each can become the other's users, and read and write their files",
-              same ? "unite the lines" : "move one of the ranges: userns-policy grant finds a free one");
-      }
+      if (widest != nullptr && widest->parsed.range.overlaps(entry->parsed.range)) say_overlap(*entry, *widest);
       if (widest == nullptr || entry->parsed.range.end() > widest->parsed.range.end()) widest = entry;
     }
   }
@@ -139,9 +142,6 @@ struct Checker {
     else
       known->second = cat("name ", owner);
     return known->second;
-  }
-  [[nodiscard]] bool same_owner(std::string_view a, std::string_view b) const {
-    return a == b || owner_key(a) == owner_key(b);
   }
 
   void check_owners(const std::vector<SubidEntry>& entries, const PolicyText* other) const {
@@ -201,7 +201,7 @@ std::vector<SubidEntry> subid_entries(std::string_view path, std::string_view te
 }
 
 void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyText* other, std::vector<Finding>& found) {
-  const Checker checker{file, facts, found};
+  const Checker checker{{file, found}, facts};
   const auto entries = subid_entries(file.path, file.text, checker.kind, &found);
   std::vector<TextLine> lines;
   std::vector<const SubidEntry*> all;

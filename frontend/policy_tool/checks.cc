@@ -61,13 +61,18 @@ Finding from_parser(std::string_view path, const TextLine& line, const Error& er
   return finding;
 }
 
+void Reporter::say(Severity severity, std::string_view id, const TextLine& line, std::string_view part,
+                   std::string what, std::string why, std::string fix) const {
+  auto& f = found.emplace_back(finding_at(severity, id, file.path, line, part));
+  f.what = std::move(what);
+  f.why = std::move(why);
+  f.fix = std::move(fix);
+}
+
 void check_who(const PolicyText& file, const TextLine& line, std::string_view who, const HostFacts& facts,
                std::vector<Finding>& found) {
   const auto say = [&](std::string_view id, std::string what, std::string why, std::string fix) {
-    auto& f = found.emplace_back(finding_at(Severity::kWarning, id, file.path, line, who));
-    f.what = std::move(what);
-    f.why = std::move(why);
-    f.fix = std::move(fix);
+    Reporter{file, found}.say(Severity::kWarning, id, line, who, std::move(what), std::move(why), std::move(fix));
   };
   if (who == "*") return;
   if (who.starts_with('@')) {

@@ -7,6 +7,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "frontend/policy_tool/facts.h"
@@ -59,6 +60,20 @@ CgroupEntries cgroup_entries(std::string_view path, std::string_view text, std::
 void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyText* other, std::vector<Finding>& found);
 void check_net(const PolicyText& file, const HostFacts& facts, std::vector<Finding>& found);
 void check_cgroup(const PolicyText& file, const HostFacts& facts, std::vector<Finding>& found);
+// Puts findings about a file together.
+struct Reporter {
+  const PolicyText& file;
+  std::vector<Finding>& found;
+
+  void say(Severity severity, std::string_view id, const TextLine& line, std::string_view part, std::string what,
+           std::string why, std::string fix) const;
+  // An entry is a line that was parsed.
+  template <class Entry>
+  void say(Severity severity, std::string_view id, const Entry& entry, std::string_view part, std::string what,
+           std::string why, std::string fix) const {
+    say(severity, id, entry.line, part, std::move(what), std::move(why), std::move(fix));
+  }
+};
 // Whether there is such a user or group, who a line is about.
 void check_who(const PolicyText& file, const TextLine& line, std::string_view who, const HostFacts& facts,
                std::vector<Finding>& found);
