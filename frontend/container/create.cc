@@ -12,6 +12,7 @@
 #include <cstring>
 #include <thread>
 
+#include "frontend/container/facts.h"
 #include "frontend/container/id_blocks.h"
 #include "frontend/container/registry.h"
 #include "frontend/container/unfinished.h"
@@ -78,6 +79,12 @@ Result<Blocks> shared_with(const Store& store, const std::string& name) {
   return Blocks{ids->uids.extents, ids->gids.extents};
 }
 
+std::uint64_t count_of(const ChosenMap& map) {
+  std::uint64_t count = 0;
+  for (const auto& extent : map.extents) count += extent.count();
+  return count;
+}
+
 Result<void> check_unheld(const ChosenIds& ids, const Registry& registry) {
   const auto* const holder = holder_of(ids.uids.extents, ids.gids.extents, registry.holders());
   if (holder == nullptr) return {};
@@ -110,43 +117,110 @@ Result<Blocks> blocks_by_hand(const CreateWish& wish, const Spec& spec, const Re
   return Blocks{ids->uids.extents, ids->gids.extents};
 }
 
+Result<std::optional<RootOwner>> adopted_root(const CreateWish& wish, const Spec& spec) {
+  if (!std::holds_alternative<FromDirectory>(wish.source)) return std::nullopt;
+  auto owner = owner_of(spec.rootfs);
+  if (!owner) return std::unexpected(owner.error());
+  return std::move(*owner);
+}
+
 // The container's maps, and `spec` with them. Empty where the caller's own id is the only one.
 Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spec& spec, const Registry& registry) {
-  std::optional<RootOwner> root;
-  if (std::holds_alternative<FromDirectory>(wish.source)) {
-    auto owner = owner_of(spec.rootfs);
-    if (!owner) return std::unexpected(owner.error());
-    root = std::move(*owner);
-  }
+  const auto root = adopted_root(wish, spec);
+  if (!root) return std::unexpected(root.error());
   const bool by_hand = !std::holds_alternative<MapAuto>(spec.mapping);
   auto blocks = by_hand          ? blocks_by_hand(wish, spec, registry)
                 : wish.share_ids ? shared_with(store, *wish.share_ids)
-                                 : free_blocks(wish, registry, root);
+                                 : free_blocks(wish, registry, *root);
   if (!blocks) return blocks;
   if (!is_own_alone(spec)) spec.mapping = wishes_of(*blocks);
   const auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
-  if (root)
-    if (auto fits = check_fits(*root, *ids); !fits) return std::unexpected(fits.error());
+  if (*root)
+    if (auto fits = check_fits(**root, *ids); !fits) return std::unexpected(fits.error());
   return blocks;
+}
+
+// --- another container to begin with ------------------------------------------------------------
+
+// Held, so that it neither runs nor goes away meanwhile.
+struct Other {
+  Container container;
+  Lock lock;
+  Spec spec;
+  ChosenIds ids;
+};
+
+Result<Other> open_other(const Store& store, const FromContainer& from) {
+  auto container = store.find(from.name);
+  if (!container) return std::unexpected(container.error());
+  auto lock = container->lock();
+  if (!lock) return std::unexpected(lock.error());
+  if (is_running(*container))
+    return fail(
+        {}, cat(from.name, " is running, and its files change under a copy: userns-run stop ", from.name, " first"));
+  auto spec = container->spec();
+  if (!spec) return std::unexpected(spec.error());
+  if (from.snapshot && !spec->changes.empty())
+    return fail({}, cat(from.name, " is a snapshot itself: take one of its base, or leave out --snapshot for a copy"));
+  auto ids = find_ids(*spec);
+  if (!ids) return std::unexpected(ids.error());
+  return Other{std::move(*container), std::move(*lock), std::move(*spec), std::move(*ids)};
+}
+
+// The other's settings, then those that were asked for: of a key that takes one value, these.
+Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
+  auto config = other.container.config();
+  if (!config) return config;
+  for (const auto* const key : {"map", "map-self", "base", "rootfs"}) config->unset(key);
+  for (const auto& setting : wish.config.settings()) {
+    if (!may_repeat(setting.key)) config->unset(setting.key);
+    if (auto added = config->add(setting.key, setting.value); !added) return std::unexpected(added.error());
+  }
+  const bool snapshot = std::get<FromContainer>(wish.source).snapshot;
+  if (snapshot)
+    if (auto set = config->set("base", std::vector{other.container.name()}); !set) return std::unexpected(set.error());
+  if (std::holds_alternative<MapSelf>(other.spec.mapping))
+    if (auto set = config->set("map-self", std::vector<std::string>{"yes"}); !set) return std::unexpected(set.error());
+  return config;
+}
+
+// The layers of its tree: the changes first.
+Result<std::vector<Fd>> layers_of(const Other& other) {
+  std::vector<std::string> paths;
+  if (!other.spec.changes.empty()) paths.push_back(other.spec.changes + "/upper");
+  paths.push_back(other.spec.rootfs);
+  std::vector<Fd> layers;
+  for (const auto& path : paths) {
+    auto layer = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+    if (!layer && layer.error().code == ENOENT && layers.empty() && paths.size() > 1) continue;  // never started
+    if (!layer) return std::unexpected(layer.error());
+    layers.push_back(std::move(*layer));
+  }
+  return layers;
 }
 
 // --- the act ------------------------------------------------------------------------------------
 
-// The registry, once nobody makes a container of that name any more.
-Result<Registry> await_turn(const Store& store, const std::string& name, std::vector<Unfinished>& litter) {
+// The registry, once nobody makes a container of that name any more and what others have left is deleted, so that its
+// ids are free again. What cannot be deleted keeps them, and the next creation tries again.
+Result<Registry> await_turn(const Store& store, const std::string& name) {
+  bool swept = false;
   for (int left = kTries;; --left) {
     auto registry = Registry::lock(store);
     if (!registry) return registry;
     if (auto free = check_free(store, name); !free) return std::unexpected(free.error());
     auto others = look_around(store, *registry, name);
     if (!others) return std::unexpected(others.error());
-    litter = std::move(others->litter);
-    if (!others->being_made) return registry;
+    const bool has_litter = !others->litter.empty() && !swept;
+    if (!others->being_made && !has_litter) return registry;
     if (left == 0) return fail({}, cat("the container ", name, " is being created by another process right now"));
-    litter.clear();
-    registry = fail({}, "");
-    std::this_thread::sleep_for(kPause);
+    registry = fail({}, "");  // the others' turn
+    if (has_litter)
+      for (const auto& litter : others->litter) (void)remove_unfinished(store, litter);
+    else
+      std::this_thread::sleep_for(kPause);
+    swept = swept || has_litter;
   }
 }
 
@@ -172,14 +246,22 @@ Result<Fd> make_rootfs(const Container& container) {
   return open_at(container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
-Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& container) {
-  const auto* const archive = std::get_if<FromArchive>(&wish.source);
-  if (archive == nullptr) return Filled{};
+Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& container,
+                    const std::optional<Other>& other) {
+  const auto* const from = std::get_if<FromContainer>(&wish.source);
+  if (std::holds_alternative<FromDirectory>(wish.source) || (from != nullptr && from->snapshot)) return Filled{};
   const auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
   const auto target = make_rootfs(container);
   if (!target) return std::unexpected(target.error());
-  return fill_from_archive(*ids, *target, archive->path, wish.how);
+  if (const auto* const archive = std::get_if<FromArchive>(&wish.source))
+    return fill_from_archive(*ids, *target, archive->path, wish.how);
+  if (const auto* const debian = std::get_if<FromDebian>(&wish.source))
+    return fill_from_debian(*ids, *target, debian->wish, wish.how);
+  if (!other) return fill_from_busybox(*ids, *target);
+  const auto layers = layers_of(*other);
+  if (!layers) return std::unexpected(layers.error());
+  return fill_from_copy(*ids, *target, other->ids, *layers, wish.how);
 }
 
 Result<void> check_uninterrupted(const Signals& signals) {
@@ -189,10 +271,10 @@ Result<void> check_uninterrupted(const Signals& signals) {
 }
 
 Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config, const Spec& spec,
-                         const Unfinished& unfinished, const Signals& signals) {
+                         const Unfinished& unfinished, const std::optional<Other>& other, const Signals& signals) {
   Created created{.container = unfinished.container, .counts = {}, .notes = {}};
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
-  const auto filled = fill(wish, spec, unfinished.container);
+  const auto filled = fill(wish, spec, unfinished.container, other);
   if (!filled) return std::unexpected(filled.error());
   created.counts = filled->counts;
   if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
@@ -219,21 +301,32 @@ std::string what_is_left(const Store& store, const Unfinished& unfinished) {
 
 }  // namespace
 
-Result<Created> create_container(const Store& store, const CreateWish& wish) {
-  auto config = wish.config;
+Result<Created> create_container(const Store& store, const CreateWish& told) {
+  auto wish = told;
+  std::optional<Other> other;
+  if (const auto* const from = std::get_if<FromContainer>(&wish.source)) {
+    auto opened = open_other(store, *from);
+    if (!opened) return std::unexpected(opened.error());
+    other = std::move(*opened);
+    auto config = begin_with(*other, wish);
+    if (!config) return std::unexpected(config.error());
+    wish.config = std::move(*config);
+    if (from->snapshot) wish.share_ids = from->name;
+    if (!from->snapshot && !wish.id_count && !wish.share_ids) wish.id_count = count_of(other->ids.uids);
+  }
+  auto& config = wish.config;
   auto spec = spec_of(config, cat(store.path(), "/", wish.name, "/config"));
   if (!spec) return std::unexpected(spec.error());
+  if (is_own_alone(*spec)) wish.share_ids.reset(), wish.id_count.reset();
   const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
   if (!signals) return std::unexpected(signals.error());
   const SignalsAgain again(*signals);
-  std::vector<Unfinished> litter;
-  auto registry = await_turn(store, wish.name, litter);
+  auto registry = await_turn(store, wish.name);
   if (!registry) return std::unexpected(registry.error());
   auto unfinished = begin(store, wish, config, *spec, *registry);
-  registry = fail({}, "");                                               // the others' turn
-  for (const auto& left : litter) (void)remove_unfinished(store, left);  // if not, the next one tries
+  registry = fail({}, "");  // the others' turn
   if (!unfinished) return std::unexpected(unfinished.error());
-  auto created = complete(store, wish, config, *spec, *unfinished, *signals);
+  auto created = complete(store, wish, config, *spec, *unfinished, other, *signals);
   if (created) return created;
   return fail(created.error().rule, created.error().text + what_is_left(store, *unfinished), created.error().code);
 }

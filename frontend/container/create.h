@@ -23,7 +23,16 @@ struct FromArchive {
 };
 // The root file system is the setting `rootfs`, and stays where it is.
 struct FromDirectory {};
-using CreateSource = std::variant<FromArchive, FromDirectory>;
+struct FromBusybox {};
+struct FromDebian {
+  DebianWish wish;
+};
+// Another one of the same store, which does not run. Its settings come first, but for its ids.
+struct FromContainer {
+  std::string name;
+  bool snapshot = false;  // shows the other's files, and keeps only what differs; then they have the same ids
+};
+using CreateSource = std::variant<FromArchive, FromDirectory, FromBusybox, FromDebian, FromContainer>;
 
 struct CreateWish {
   std::string name;

@@ -18,13 +18,13 @@ bool is_snapshot_of(const Container& container, std::string_view name) {
   return std::ranges::any_of(settings, [&](const Setting& one) { return one.key == "base" && one.value == name; });
 }
 
-Result<void> check_snapshots(const Store& store, const std::string& name) {
+Result<void> check_snapshots(const Store& store, const std::string& name, std::string_view what_to_do) {
   const auto snapshots = snapshots_of(store, name);
   if (!snapshots) return std::unexpected(snapshots.error());
   if (snapshots->empty()) return {};
   std::string list;
   for (const auto& snapshot : *snapshots) list += cat(list.empty() ? "" : ", ", snapshot);
-  return fail({}, cat(name, " has snapshots that show its files: destroy them first (", list, ")"));
+  return fail({}, cat(name, " has snapshots that show its files (", list, "): ", what_to_do));
 }
 
 Result<void> check_stopped(const Container& container, bool force) {
@@ -46,11 +46,18 @@ Result<void> destroy_container(const Store& store, const Container& container, b
   auto lock = container.lock();
   if (!lock) return std::unexpected(lock.error());
   if (auto stopped = check_stopped(container, force); !stopped) return stopped;
-  if (auto alone = check_snapshots(store, container.name()); !alone) return alone;
+  if (auto alone = check_snapshots(store, container.name(), "destroy them first"); !alone) return alone;
   const auto ended = end_container(store, container, std::move(*lock));
   if (!ended) return std::unexpected(ended.error());
   if (auto removed = remove_unfinished(store, *ended); !removed) return not_whole(container, removed.error());
   return {};
+}
+
+Result<void> check_start(const Container& container, const Spec& spec) {
+  if (spec.read_only || spec.overlay) return {};
+  const auto store = Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
+  if (!store) return std::unexpected(store.error());
+  return check_snapshots(*store, container.name(), "start it with --read-only or --overlay, or destroy them first");
 }
 
 Result<bool> destroy_rest(const Store& store, std::string_view name) {

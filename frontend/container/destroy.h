@@ -17,6 +17,9 @@ Result<void> destroy_container(const Store& store, const Container& container, b
 // What is left of an interrupted creation or deletion of a container of this name. False where there is nothing.
 Result<bool> destroy_rest(const Store& store, std::string_view name);
 
+// Fails where snapshots show the files that a start of it could change. `spec`: what is to be started.
+Result<void> check_start(const Container& container, const Spec& spec);
+
 // The containers that are snapshots of it.
 Result<std::vector<std::string>> snapshots_of(const Store& store, std::string_view name);
 

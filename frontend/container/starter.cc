@@ -15,6 +15,7 @@
 #include "common/config.h"
 #include "common/report.h"
 #include "frontend/container/control.h"
+#include "frontend/container/destroy.h"
 #include "frontend/container/handover.h"
 #include "frontend/container/hooks.h"
 #include "frontend/container/monitor/console_log.h"
@@ -58,6 +59,7 @@ Result<Plan> make_plan_for(const Handover& handover, std::span<const std::string
   if (!container) return std::unexpected(container.error());
   auto spec = container->spec(options);
   if (!spec) return std::unexpected(spec.error());
+  if (auto may = check_start(*container, *spec); !may) return std::unexpected(may.error());
   if (auto chosen = choose_command(*spec, command); !chosen) return std::unexpected(chosen.error());
   spec->die_with_parent = true;  // with the monitor
   spec->tty = TtyMode::kYes;

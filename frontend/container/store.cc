@@ -111,6 +111,32 @@ std::vector<Setting> as_settings(std::span<const std::string> words) {
   return settings;
 }
 
+// Where the root file system is that a container does not name itself.
+Result<void> place_root(Spec& spec, const Container& container, const ConfigFile& own) {
+  if (!spec.rootfs.empty()) return {};
+  const auto settings = own.settings();
+  const auto base = std::ranges::find(settings, "base", &Setting::key);
+  if (base == settings.end()) {
+    spec.rootfs = cat(container.path(), "/rootfs");
+    return {};
+  }
+  const auto about = [&](std::string_view why) {
+    return fail({}, cat("container ", container.name(), " is a snapshot: ", why));
+  };
+  const auto shown = container.beside(base->value);
+  const auto config = shown ? shown->config() : std::unexpected(shown.error());
+  if (!config) return about(config.error().text);
+  const auto of_base = config->settings();
+  if (std::ranges::find(of_base, "base", &Setting::key) != of_base.end())
+    return about(cat("its base ", shown->name(), " is one, too, which is not possible"));
+  const auto shown_spec = shown->spec(*config);
+  if (!shown_spec) return about(shown_spec.error().text);
+  if (spec.read_only || spec.overlay) return about("it keeps its changes: leave out --read-only and --overlay");
+  spec.rootfs = shown_spec->rootfs;
+  spec.changes = container.path();
+  return {};
+}
+
 // --- directories --------------------------------------------------------------------------------
 
 Result<std::string> absolute(std::string_view path) {
@@ -158,6 +184,11 @@ Result<std::string> name_of_fd(const Fd& fd) {
 }  // namespace
 
 // --- Container ----------------------------------------------------------------------------------
+
+Result<Container> Container::beside(std::string_view name) const {
+  const auto store = Store::open(std::string_view(path_).substr(0, path_.rfind('/')));
+  return store ? store->find(name) : std::unexpected(store.error());
+}
 
 Result<Lock> Container::lock() const {
   auto file = open_lock(*this);
@@ -208,7 +239,7 @@ Result<Spec> Container::spec(std::span<const std::string> extra) const {
 Result<Spec> Container::spec(const ConfigFile& own, std::span<const std::string> extra) const {
   auto spec = spec_of(own, cat(path_, "/config"), extra);
   if (!spec) return fail(spec.error().rule, cat("container ", name_, ": ", spec.error().text), spec.error().code);
-  if (spec->rootfs.empty()) spec->rootfs = cat(path_, "/rootfs");
+  if (auto placed = place_root(*spec, *this, own); !placed) return std::unexpected(placed.error());
   if (!spec->hostname && (spec->namespaces & CLONE_NEWUTS) != 0) spec->hostname = name_;
   return spec;
 }

@@ -46,6 +46,9 @@ class Container {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const Fd& dir() const { return *dir_; }  // O_DIRECTORY, not O_PATH
 
+  // Another one of the same store.
+  [[nodiscard]] Result<Container> beside(std::string_view name) const;
+
   // Waits for its turn. Fails where the container was destroyed meanwhile.
   [[nodiscard]] Result<Lock> lock() const;
   // Nothing where another has it.
@@ -63,8 +66,8 @@ class Container {
   [[nodiscard]] Result<Spec> spec(const ConfigFile& own, std::span<const std::string> extra = {}) const;
 
   // What to start: settings() and `extra` words ("--key=value") over them. Without a `rootfs` of its own the root file
-  // system is that in path(); without a `hostname`, the host name is the container's. spec.command is that of the
-  // config file: empty where that has none.
+  // system is that in path(), or, of a snapshot, the base's with the changes in path(); without a `hostname`, the host
+  // name is the container's. spec.command is that of the config file: empty where that has none.
   [[nodiscard]] Result<Spec> spec(std::span<const std::string> extra = {}) const;
 
  private:

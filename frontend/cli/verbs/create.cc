@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -10,6 +11,7 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/settings.h"
 #include "frontend/container/create.h"
+#include "frontend/spec/nearest.h"
 #include "frontend/spec/shell_words.h"
 #include "policy/cgroup_conf.h"
 #include "policy/text.h"
@@ -78,17 +80,47 @@ Result<ConfigFile> config_of(const Words& words) {
   return config;
 }
 
+Result<CreateSource> template_of(const Words& words, std::string_view name) {
+  constexpr std::string_view kNames[]{"busybox", "debian"};
+  if (name == "busybox") return FromBusybox{};
+  if (name != "debian")
+    return fail(
+        {}, cat("there is no template ", quoted(name), did_you_mean(name, kNames), "; there are busybox and debian"));
+  FromDebian debian;
+  debian.wish.suite = words.one("suite").value_or("");
+  for (const auto package : words.all("package")) debian.wish.packages.emplace_back(package);
+  return debian;
+}
+
+Result<void> check_modifiers(const Words& words, const CreateSource& source) {
+  const auto only = [&](std::string_view option, std::string_view with, bool given) -> Result<void> {
+    return words.has(option) && !given ? fail({}, cat("--", option, " goes with ", with)) : Result<void>{};
+  };
+  const bool debian = std::holds_alternative<FromDebian>(source);
+  if (auto good = only("suite", "--template debian", debian); !good) return good;
+  if (auto good = only("package", "--template debian", debian); !good) return good;
+  return only("snapshot", "--from", std::holds_alternative<FromContainer>(source));
+}
+
 Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
-  bool adopts = false;
-  for (const auto& setting : config.settings()) adopts |= setting.key == "rootfs";
+  const auto settings = config.settings();
+  const bool adopts = std::ranges::find(settings, "rootfs", &Setting::key) != settings.end();
   const auto tar = words.one("tar");
-  if ((tar ? 1 : 0) + (adopts ? 1 : 0) != 1) return fail({}, "from what? give one of --tar FILE and --rootfs DIR");
-  if (adopts) return FromDirectory{};
-  return FromArchive{std::string(*tar)};
+  const auto made = words.one("template");
+  const auto from = words.one("from");
+  if ((tar ? 1 : 0) + (made ? 1 : 0) + (from ? 1 : 0) + (adopts ? 1 : 0) != 1)
+    return fail({}, "from what? give one of --tar FILE, --template busybox, --from NAME and --rootfs DIR");
+  auto source = adopts ? Result<CreateSource>(FromDirectory{})
+                : tar  ? FromArchive{std::string(*tar)}
+                : from ? Result<CreateSource>(FromContainer{std::string(*from), words.has("snapshot")})
+                       : template_of(words, *made);
+  if (source)
+    if (auto good = check_modifiers(words, *source); !good) return std::unexpected(good.error());
+  return source;
 }
 
 Result<CreateWish> wish_of(const Words& words) {
-  if (words.names.size() != 1) return fail({}, "create takes one name: userns-run create NAME --tar FILE");
+  if (words.names.size() != 1) return fail({}, "create takes one name: userns-run create NAME --template busybox");
   auto name = container_name(words.names.front());
   if (!name) return std::unexpected(name.error());
   auto config = config_of(words);
@@ -132,6 +164,7 @@ int run_create(const Words& words) {
   if (!store) return own_failure(store.error());
   Progress progress;
   wish->how.on_progress = [&](const UnpackCounts& counts) { progress.show(to_text(counts)); };
+  wish->how.on_stage = [&](std::string_view text) { progress.show(text); };
   const auto created = create_container(*store, *wish);
   progress.clear();
   if (!created) return own_failure(created.error());

@@ -10,6 +10,11 @@ namespace userns::frontend {
 
 inline constexpr std::array kCreateOptions{
     VerbOption{"tar", "FILE", "from an archive: a root file system, or an image (docker save, OCI); - is stdin"},
+    VerbOption{"template", "NAME", "busybox: made of the host's own | debian: by mmdebstrap"},
+    VerbOption{"suite", "NAME", "of the template debian (the host's own, or stable)"},
+    VerbOption{"package", "NAME", "of the template debian: one more package", true},
+    VerbOption{"from", "NAME", "a copy of another container, which is stopped"},
+    VerbOption{"snapshot", "", "with --from: shows the other's files and keeps only what differs"},
     VerbOption{"max-size", "SIZE", "the most that it may become (half of what is free)"},
     VerbOption{"ids", "N", "how many ids it gets (65536)"},
     VerbOption{"share-ids", "NAME", "the same ids as that container has"},

@@ -1,0 +1,453 @@
+"""Named containers on disk: create, config, list, info, destroy; what others, crashes and full disks do to them."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from container import FIRST, fails, rootfs, well  # noqa: E402
+from harness import case, cases, main, mount, spawn, umount, wait_for  # noqa: E402
+
+MANY = 64 * 65536  # alice's ids in these tests: room for 64 containers
+
+
+def fresh(root, ids=MANY):
+    """Alice without any container; a tar of a small root file system. Returns its path."""
+    for user in ('alice', 'bob'):
+        shutil.rmtree(f'{root.tmp}/home/{user}', ignore_errors=True)
+        os.makedirs(f'{root.tmp}/home/{user}')
+        os.chown(f'{root.tmp}/home/{user}', *[getattr(root, user).uid] * 2)
+    for path in ('/etc/subuid', '/etc/subgid'):
+        root.write(path, f'alice:{FIRST}:{ids}\nbob:{FIRST + ids}:65536\n')
+    tar = f'{root.tmp}/small.tar'
+    if not os.path.exists(tar):
+        tree = rootfs(root, 'packed', owner=0)
+        os.chown(f'{tree}/home/u', 1000, 1000)
+        os.chmod(f'{tree}/home/u', 0o700)
+        subprocess.run(['tar', '-C', tree, '-cf', tar, '.'], check=True)
+        os.chmod(tar, 0o644)
+    return tar
+
+
+def home(root, user=None):
+    return f'{root.tmp}/home/{(user or root.alice).name}'
+
+
+def environment(root, user=None):
+    return {'HOME': home(root, user), 'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'}
+
+
+def do(root, *words, user=None, env=None, timeout=60, **how):
+    user = user or root.alice
+    return root.run([root.program('userns-run'), *words], user, env=env or environment(root, user), timeout=timeout, **how)
+
+
+def begin(root, *words, user=None, **how):
+    user = user or root.alice
+    return spawn([root.program('userns-run'), *words], user, env=environment(root, user), **how)
+
+
+def store(root, user=None):
+    return f'{home(root, user)}/.local/share/userns'
+
+
+def names(root, *words):
+    return well(do(root, 'list', '--names', *words)).out.split()
+
+
+def left_over(root):
+    """What is in the store beside finished containers and the index."""
+    there = os.listdir(store(root)) if os.path.isdir(store(root)) else []
+    return [name for name in there if name.startswith('.') and name not in ('.lock', '.index')]
+
+
+def maps(root, name, where=None):
+    """[(first, count)] of the uids of a container."""
+    with open(f'{where or store(root)}/{name}/config') as file:
+        return [tuple(map(int, found)) for found in re.findall(r'^map = u:\d+:(\d+):(\d+)$', file.read(), re.M)]
+
+
+def overlapping(ranges):
+    ranges = sorted(ranges)
+    return [(a, b) for a, b in zip(ranges, ranges[1:]) if a[0] + a[1] > b[0]]
+
+
+def processes():
+    """What runs below this test: orphans come to it."""
+    def below(pid):
+        found = []
+        try:
+            with open(f'/proc/{pid}/task/{pid}/children') as file:
+                children = file.read().split()
+        except OSError:
+            return found
+        for child in children:
+            with open(f'/proc/{child}/stat') as file:
+                if file.read().rsplit(')', 1)[1].split()[0] != 'Z':
+                    found += [child] + below(child)
+        return found
+    return below(os.getpid())
+
+
+# --- life ---------------------------------------------------------------------------------------
+
+@case('a container is made from an archive, listed, shown, started and destroyed with all its files')
+def _(root):
+    tar = fresh(root)
+    well(do(root, 'create', 'web', '--tar', tar, '--group', 'juju', '--memory', '64M', '--cgroup', 'none', '--', 'sleep', '900'),
+         125)  # a limit without a cgroup
+    assert names(root) == [] and left_over(root) == []
+    well(do(root, 'create', 'web', '--tar', tar, '--group', 'juju', '--', 'sleep', '900'))
+    where = f'{store(root)}/web'
+    assert os.stat(where).st_mode & 0o777 == 0o700
+    assert os.stat(f'{where}/rootfs/home/u').st_uid == FIRST + 1000 and os.stat(f'{where}/rootfs').st_uid == FIRST
+    (facts,) = json.loads(well(do(root, 'list', '--json')).out)
+    assert (facts['name'], facts['state'], facts['groups'], facts['pid']) == ('web', 'stopped', ['juju'], None), facts
+    well(do(root, 'start', 'web'))
+    (facts,) = json.loads(well(do(root, 'list', '--json', '--running')).out)
+    assert facts['state'] == 'running' and facts['memory'] > 0 and os.path.isdir(f'/proc/{facts["pid"]}'), facts
+    assert str(facts['pid']) in well(do(root, 'list')).out and 'running' in well(do(root, 'info', 'web')).out
+    fails(do(root, 'destroy', 'web'), 'is running', 'userns-run stop web')
+    # Nothing of ours that locks is open in the payload.
+    assert not [link for link in os.listdir(f'/proc/{facts["pid"]}/fd')
+                if 'userns/' in os.readlink(f'/proc/{facts["pid"]}/fd/{link}')]
+    well(do(root, 'destroy', 'web', '--force'))
+    assert names(root) == [] and os.listdir(store(root)) != [] and left_over(root) == []
+    wait_for(lambda: processes() == [], 'no process to be left')
+
+
+@case('the busybox template makes a system that starts')
+def _(root):
+    fresh(root)
+    well(do(root, 'create', 'box', '--template', 'busybox'))
+    well(do(root, 'start', 'box'))
+    (facts,) = json.loads(well(do(root, 'list', '--json')).out)
+    assert facts['state'] == 'running', facts
+    well(do(root, 'destroy', 'box', '--force'))
+
+
+@case('a copy has ids of its own, a snapshot the same, and its base stays while it is there')
+def _(root):
+    tar = fresh(root)
+    well(do(root, 'create', 'base', '--tar', tar, '--env', 'A=1', '--', 'sh', '-c', 'echo $A > /made; sleep 900'))
+    well(do(root, 'create', 'copy', '--from', 'base', '--env', 'A=2'))
+    well(do(root, 'create', 'snap', '--from', 'base', '--snapshot'))
+    assert maps(root, 'copy') == [(FIRST + 65536, 65536)] and maps(root, 'snap') == maps(root, 'base')
+    assert os.stat(f'{store(root)}/copy/rootfs/home/u').st_uid == FIRST + 65536 + 1000
+    assert not os.path.exists(f'{store(root)}/snap/rootfs')
+    well(do(root, 'start', 'snap'))
+    wait_for(lambda: os.path.exists(f'{store(root)}/snap/upper/made'), 'the snapshot to write')
+    assert not os.path.exists(f'{store(root)}/base/rootfs/made')
+    fails(do(root, 'start', 'base'), 'base', 'snapshots', 'snap')
+    well(do(root, 'stop', 'snap', '--timeout', '0'))
+    fails(do(root, 'destroy', 'base'), 'has snapshots', 'snap')
+    fails(do(root, 'create', 'more', '--from', 'snap', '--snapshot'), 'is a snapshot itself')
+    well(do(root, 'create', 'more', '--from', 'snap'))
+    assert os.path.exists(f'{store(root)}/more/rootfs/made') and os.path.exists(f'{store(root)}/more/rootfs/bin/sh')
+    well(do(root, 'destroy', 'snap', 'more', 'copy'))
+    well(do(root, 'destroy', 'base'))
+    assert names(root) == [] and left_over(root) == []
+
+
+@case('a root file system of the user is adopted where it fits his ids, and stays')
+def _(root):
+    fresh(root)
+    tree = rootfs(root, 'adopted', owner=FIRST + 70000)
+    well(do(root, 'create', 'own', '--rootfs', tree, '--', 'sleep', '900'))
+    assert maps(root, 'own') == [(FIRST + 70000, 65536)]
+    well(do(root, 'start', 'own'))
+    fails(do(root, 'create', 'two', '--rootfs', tree), 'has ids from there on', '--share-ids')
+    well(do(root, 'destroy', 'own', '--force'))
+    assert os.path.exists(f'{tree}/bin/busybox') and names(root) == []
+    strange = rootfs(root, 'strange', owner=500)
+    fails(do(root, 'create', 'own', '--rootfs', strange), 'belongs to uid 500', 'userns-run shift')
+    fails(do(root, 'create', 'own', '--rootfs', strange, '--map', f'b:0:{FIRST}:10'), '500:500', 'userns-run shift')
+    fails(do(root, 'create', 'own', '--rootfs', f'{root.tmp}/nowhere'), 'cannot open the root file system')
+    assert names(root) == [] and left_over(root) == []
+
+
+@cases([
+    ('a name that is none is refused', ['create', 'We/b', '--template', 'busybox'], ["'We/b' is no container name"]),
+    ('a creation says what it is from', ['create', 'web'], ['--template busybox']),
+    ('a creation is from one thing', ['create', 'web', '--tar', 'x', '--template', 'busybox'], ['give one of']),
+    ('a template that is none is refused', ['create', 'web', '--template', 'busibox'], ['did you mean busybox?']),
+    ('options of debian are for debian', ['create', 'web', '--template', 'busybox', '--suite', 'sid'], ['--suite goes with']),
+    ('a missing archive is named', ['create', 'web', '--tar', '/nowhere.tar'], ['/nowhere.tar']),
+    ('a setting that is none is named', ['create', 'web', '--template', 'busybox', '--restart', 'maybe'], ["restart 'maybe'"]),
+    ('a bad size is refused', ['create', 'web', '--template', 'busybox', '--max-size', 'x'], ['--max-size']),
+    ('a bad number of ids is refused', ['create', 'web', '--template', 'busybox', '--ids', '0'], ['--ids']),
+    ('a container that is not there is named', ['info', 'wbe'], ["there is no container 'wbe'"]),
+    ('destroy wants names', ['destroy'], ['which containers?']),
+])
+def _(root, words, pieces):
+    fresh(root)
+    fails(do(root, *words), *pieces)
+    assert names(root) == [] and left_over(root) == []
+
+
+# --- ids ----------------------------------------------------------------------------------------
+
+@case('when ids run out it says who holds them and what helps')
+def _(root):
+    tar = fresh(root, 65536)
+    well(do(root, 'create', 'a', '--tar', tar))
+    fails(do(root, 'create', 'b', '--tar', tar), 'held by', '/a', '--ids', '--share-ids', 'ask the administrator')
+    well(do(root, 'create', 'b', '--tar', tar, '--share-ids', 'a'))
+    well(do(root, 'destroy', 'a', 'b'))
+    for name in 'abcd':
+        well(do(root, 'create', name, '--tar', tar, '--ids', '16384'))
+    assert not overlapping([maps(root, name)[0] for name in 'abcd'])
+    fails(do(root, 'create', 'e', '--tar', tar, '--map', f'b:0:{FIRST + 5}:1001'), 'held by', '/a')
+
+
+@case('containers of every --path are reckoned with, also of one that is out of reach')
+def _(root):
+    tar = fresh(root)
+    for name in ('one', 'two'):
+        well(do(root, 'create', name, '--tar', tar, '--path', f'{home(root)}/disk-{name}'))
+    os.rename(f'{home(root)}/disk-one', f'{home(root)}/elsewhere')
+    well(do(root, 'create', 'three', '--tar', tar))
+    held = maps(root, 'one', f'{home(root)}/elsewhere') + maps(root, 'two', f'{home(root)}/disk-two') + maps(root, 'three')
+    assert len(held) == 3 and not overlapping(held), held
+    os.rename(f'{home(root)}/elsewhere', f'{home(root)}/disk-one')
+    assert sorted(names(root, '--all-paths')) == ['one', 'three', 'two']
+    well(do(root, 'destroy', 'one', '--path', f'{home(root)}/disk-one'))
+    well(do(root, 'create', 'four', '--tar', tar))
+    assert maps(root, 'four') == [(FIRST, 65536)]
+
+
+@case('20 creations at a time, of different names and of one: no id twice, one winner')
+def _(root):
+    tar = fresh(root)
+    children = [begin(root, 'create', f'c{i}', '--tar', tar) for i in range(20)]
+    for child in children:
+        well(child.wait(120))
+    ranges = [maps(root, f'c{i}')[0] for i in range(20)]
+    assert len(set(ranges)) == 20 and not overlapping(ranges), ranges
+    children = [begin(root, 'create', 'same', '--tar', tar) for _ in range(20)]
+    done = [child.wait(120) for child in children]
+    assert sorted(d.code for d in done) == [0] + [125] * 19, [str(d) for d in done]
+    assert all('already' in d.err or 'right now' in d.err or 'by now' in d.err for d in done if d.code), [str(d) for d in done]
+    assert left_over(root) == [] and os.path.exists(f'{store(root)}/same/rootfs/bin/busybox')
+    well(do(root, 'destroy', *[f'c{i}' for i in range(20)], 'same', timeout=120))
+    assert names(root) == [] and left_over(root) == []
+
+
+# --- interruptions ------------------------------------------------------------------------------
+
+def tree_of(root):
+    return {name for name in os.listdir(store(root))} if os.path.isdir(store(root)) else set()
+
+
+@cases([(f'SIG{name} during a creation ends it and leaves nothing', getattr(signal, f'SIG{name}'))
+        for name in ('INT', 'TERM', 'HUP')])
+def _(root, number):
+    fresh(root)
+    read, write = os.pipe()
+    child = begin(root, 'create', 'web', '--tar', '-', stdin=read)
+    os.close(read)
+    with open(f'{root.tmp}/small.tar', 'rb') as file:
+        os.write(write, file.read(30000))
+    wait_for(lambda: any(name.startswith('.web.new-') for name in tree_of(root)), 'the creation to begin')
+    time.sleep(0.1)
+    child.kill(number)
+    done = child.wait()
+    os.close(write)
+    assert done.code in (125, -number) and 'SIG' in done.err or done.code == -number, done
+    assert names(root) == [] and left_over(root) == [], (tree_of(root), done)
+
+
+@case('kill -9 at 50 random moments of a creation: the next one works and nothing is left')
+def _(root):
+    tar = fresh(root)
+    pick = random.Random(5)
+    begun = time.monotonic()
+    well(do(root, 'create', 'web', '--tar', tar))
+    whole = time.monotonic() - begun
+    well(do(root, 'destroy', 'web'))
+    killed = 0
+    for _ in range(50):
+        child = begin(root, 'create', 'web', '--tar', tar)
+        time.sleep(pick.random() * whole)
+        child.kill()
+        killed += child.wait().code == -signal.SIGKILL
+        if 'web' in names(root):
+            well(do(root, 'destroy', 'web'))
+    well(do(root, 'create', 'web', '--tar', tar))
+    assert left_over(root) == [] and maps(root, 'web') == [(FIRST, 65536)], (tree_of(root), maps(root, 'web'))
+    well(do(root, 'destroy', 'web'))
+    wait_for(lambda: processes() == [], 'no process to be left')
+    assert killed >= 10, killed
+    return f'{killed} of 50 were killed half way'
+
+
+@case('kill -9 during a deletion: it is gone, the rest can be deleted by saying it again')
+def _(root):
+    tar = fresh(root)
+    pick = random.Random(6)
+    for _ in range(10):
+        well(do(root, 'create', 'web', '--tar', tar))
+        child = begin(root, 'destroy', 'web')
+        time.sleep(pick.random() * 0.03)
+        child.kill()
+        child.wait()
+        again = do(root, 'destroy', 'web')
+        assert again.code == 0 or 'there is no container' in again.err, again
+        wait_for(lambda: do(root, 'destroy', 'web').code != 0, 'all of it to be deleted')
+        assert names(root) == [] and left_over(root) == [], tree_of(root)
+
+
+@case('a full disk: the creation says so and leaves nothing')
+def _(root):
+    tar = fresh(root)
+    where = f'{home(root)}/disk'
+    os.makedirs(where)
+    for size in ('64k', '300k', '1m'):
+        mount('tmpfs', where, 'tmpfs', 0, f'size={size},mode=0700,uid={root.alice.uid},gid={root.alice.gid}')
+        done = do(root, 'create', 'web', '--tar', tar, '--path', where, '--max-size', '100M')
+        fails(done)
+        assert 'No space left' in done.err or 'space' in done.err, done
+        assert os.listdir(where) == [], (done, os.listdir(where))
+        umount(where)
+
+
+# --- others -------------------------------------------------------------------------------------
+
+@case('two users neither see nor touch what is the other\'s')
+def _(root):
+    tar = fresh(root)
+    well(do(root, 'create', 'web', '--tar', tar))
+    assert well(do(root, 'list', '--names', user=root.bob)).out == ''
+    for verb in (['list'], ['info', 'web'], ['destroy', 'web', '--force'], ['config', 'web', 'memory=1G'],
+                 ['create', 'x', '--tar', tar]):
+        done = do(root, *verb, '--path', store(root), user=root.bob)
+        fails(done)
+        assert 'Permission denied' in done.err or 'belongs to' in done.err, done
+    os.chmod(home(root), 0o755)
+    for path in (f'{home(root)}/.local', f'{home(root)}/.local/share', store(root)):
+        os.chmod(path, 0o755)
+    fails(do(root, 'info', 'web', '--path', store(root), user=root.bob), f'belongs to uid {root.alice.uid}')
+    assert names(root) == ['web']
+
+
+@case('a place of another user\'s, or that others can write to, is refused')
+def _(root):
+    fresh(root)
+    where = f'{root.tmp}/public'
+    shutil.rmtree(where, ignore_errors=True)
+    os.makedirs(where)
+    fails(do(root, 'create', 'web', '--template', 'busybox', '--path', where), 'belongs to uid 0')
+    os.chown(where, root.alice.uid, root.alice.gid)
+    os.chmod(where, 0o777)
+    fails(do(root, 'create', 'web', '--template', 'busybox', '--path', where), 'others can write', 'chmod go-w')
+
+
+@case('without HOME the user database says where; a home that cannot be written to is named')
+def _(root):
+    fresh(root)
+    env = {'PATH': '/usr/bin:/bin:/usr/sbin:/sbin'}
+    well(do(root, 'create', 'web', '--template', 'busybox', env=env))
+    assert names(root) == ['web']
+    fails(do(root, 'create', 'web2', '--template', 'busybox', env={**env, 'HOME': '/proc/nothing'}), '/proc/nothing')
+    os.chown(home(root, root.bob), 0, 0)
+    fails(do(root, 'create', 'web', '--template', 'busybox', user=root.bob), 'cannot make', 'Permission denied')
+    path = f'{root.tmp}/bobs'
+    os.makedirs(path, exist_ok=True)
+    os.chown(path, root.bob.uid, root.bob.gid)
+    fails(do(root, 'create', 'web', '--template', 'busybox', '--path', path, user=root.bob), 'which ids are taken',
+          'Permission denied')
+    assert os.listdir(path) == []
+
+
+# --- config -------------------------------------------------------------------------------------
+
+@case('config shows and changes settings, checks them first, and keeps comments')
+def _(root):
+    tar = fresh(root)
+    well(do(root, 'create', 'web', '--tar', tar))
+    path = f'{store(root)}/web/config'
+    with open(path, 'a') as file:
+        file.write('# mine\n')
+    well(do(root, 'config', 'web', 'memory=1G', 'bind=rel:/x', 'bind=/tmp:/y:ro', 'env+=A=1', cwd='/usr'))
+    text = well(do(root, 'config', 'web')).out
+    assert re.search(r'# mine\nmemory = 1G\nbind = /usr/rel:/x\nbind = /tmp:/y:ro\nenv = A=1\n', text), text
+    fails(do(root, 'config', 'web', 'memory=lots'), "memory 'lots'")
+    fails(do(root, 'config', 'web', 'memroy=1G'), 'did you mean memory')
+    fails(do(root, 'config', 'web', 'read-only=yes', 'overlay=yes'), '--read-only')
+    fails(do(root, 'config', 'web', '--unset', 'map'), 'ids of its own')
+    fails(do(root, 'config', 'web', '--unset', 'nonsense'), 'there is no key')
+    assert well(do(root, 'config', 'web')).out == text
+    well(do(root, 'config', 'web', '--unset', 'bind'))
+    assert 'bind' not in well(do(root, 'config', 'web')).out
+    with open(path, 'a') as file:
+        file.write('oops\n')
+    done = fails(do(root, 'config', 'web', 'pids=5'), f'{path}:')
+    assert re.search(r'config:\d+:1: no = ', done.err), done
+    assert 'web' in names(root)
+
+
+@case('a default.conf of the user\'s is under every container\'s settings')
+def _(root):
+    tar = fresh(root)
+    where = f'{home(root)}/.config/userns'
+    os.makedirs(where)
+    for path in (f'{home(root)}/.config', where):
+        os.chown(path, root.alice.uid, root.alice.gid)
+    root.write(f'{where}/default.conf', 'env = FROM=default\ngroup = all\n', owner=(root.alice.uid, root.alice.gid))
+    well(do(root, 'create', 'web', '--tar', tar, '--', 'sh', '-c', 'echo $FROM > /made; sleep 900'))
+    assert 'env = FROM=default' in well(do(root, 'config', 'web', '--all')).out
+    assert names(root, '--group', 'all') == ['web'] and names(root, '--group', 'none') == []
+    well(do(root, 'start', 'web'))
+    made = f'{store(root)}/web/rootfs/made'
+    wait_for(lambda: os.path.exists(made) and open(made).read() == 'default\n', 'the variable to be there')
+    well(do(root, 'stop', 'web', '--timeout', '0'))
+    root.write(f'{where}/default.conf', 'memroy = 1\n', owner=(root.alice.uid, root.alice.gid))
+    fails(do(root, 'create', 'db', '--tar', tar), 'default.conf:1:1', 'did you mean memory')
+
+
+@case('edits at the same time: none is lost')
+def _(root):
+    tar = fresh(root)
+    well(do(root, 'create', 'web', '--tar', tar))
+    for child in [begin(root, 'config', 'web', f'env+=N{i}=1') for i in range(20)]:
+        well(child.wait(60))
+    text = well(do(root, 'config', 'web')).out
+    assert sorted(re.findall(r'env = N(\d+)=1', text), key=int) == [str(i) for i in range(20)], text
+    assert [n for n in os.listdir(f'{store(root)}/web') if n.endswith('.tmp')] == []
+
+
+@case('a hostile config is an error, never followed, never read for ever')
+def _(root):
+    tar = fresh(root)
+    well(do(root, 'create', 'web', '--tar', tar))
+    well(do(root, 'create', 'ok', '--tar', tar))
+    path = f'{store(root)}/web/config'
+    alice = root.alice
+
+    def link():
+        os.symlink('/etc/shadow', path)
+
+    def fifo():
+        os.mkfifo(path)
+        os.chown(path, alice.uid, alice.gid)
+
+    def text(data):
+        return lambda: root.write(path, data, owner=(alice.uid, alice.gid))
+    for make in (link, fifo, text(b'a' * (1 << 20)), text(os.urandom(4096)), text(b'include = /dev/zero\n'),
+                 text(b'include = config\n'), text(b'base = web\n'), text(b'rootfs = \x1b[2J\n')):
+        os.unlink(path)
+        make()
+        fails(do(root, 'start', 'web', timeout=20))
+        assert names(root) == ['ok', 'web']
+        done = well(do(root, 'list', timeout=20))
+        assert '\x1b' not in done.err, done
+    well(do(root, 'destroy', 'ok'))
+
+
+main()
