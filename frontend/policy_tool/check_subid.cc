@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "frontend/policy_tool/checks.h"
 #include "policy/idmap.h"
@@ -122,7 +123,8 @@ struct Checker : Reporter {
 
   // Every pair that overlaps would be too many: each line names one that reaches into it.
   void check_overlaps(std::vector<const SubidEntry*> sorted) const {
-    std::ranges::stable_sort(sorted, {}, [](const SubidEntry* e) { return e->parsed.range.first(); });
+    std::ranges::sort(sorted, {},
+                      [](const SubidEntry* e) { return std::tuple(e->parsed.range.first(), e->line.number); });
     const SubidEntry* widest = nullptr;
     for (const auto* const entry : sorted) {
       if (widest != nullptr && widest->parsed.range.overlaps(entry->parsed.range)) say_overlap(*entry, *widest);

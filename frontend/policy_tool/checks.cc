@@ -122,7 +122,8 @@ std::vector<Finding> check(const PolicyText& file, const HostFacts& facts, const
       break;
   }
   check_ends(file, found);
-  std::ranges::stable_sort(found, {}, [](const Finding& f) { return std::tuple(f.line, f.column); });
+  std::ranges::sort(
+      found, {}, [](const Finding& f) { return std::tuple(f.line, f.column, f.severity != Severity::kError, f.id); });
   return found;
 }
 

@@ -319,7 +319,7 @@ int failure(std::string text) { return tool_failure({.rule = {}, .code = 0, .tex
 
 int explain_verb(const Words& words) {
   const auto count = words.names.size();
-  const std::string_view topic = count > 1 ? words.names[1] : "";
+  const auto topic = count > 1 ? std::string_view(words.names[1]) : std::string_view{};
   if (count == 0) return failure("explain needs a user: userns-policy explain USER [map ... | net BRIDGE | cgroup]");
   if (count > 1 && topic != "map" && topic != "net" && topic != "cgroup")
     return failure(cat("there is nothing to explain about ", quoted(topic), ": say map, net or cgroup"));

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <tuple>
 
 #include "common/caller.h"
 #include "common/fd.h"
@@ -121,7 +122,8 @@ std::optional<GroupFacts> ask_group(std::string_view name, const Index& index) {
 void add_accounts(HostFacts& facts, const Accounts& accounts, bool ask_nss) {
   facts.uids.taken = accounts.users;
   for (const auto& group : accounts.groups) facts.gids.taken.push_back(group.account);
-  for (auto* const ids : {&facts.uids, &facts.gids}) std::ranges::stable_sort(ids->taken, {}, &Account::id);
+  for (auto* const ids : {&facts.uids, &facts.gids})
+    std::ranges::sort(ids->taken, {}, [](const Account& a) { return std::tie(a.id, a.name); });
   const auto index = index_of(accounts);
   facts.user_by_name = [index, ask_nss](std::string_view name) {
     const auto found = index->users.find(name);

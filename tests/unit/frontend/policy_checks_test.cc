@@ -112,7 +112,7 @@ TEST(PolicyChecks, FindWhatASubidLineIs) {
 
 TEST(PolicyChecks, FindWhoseIdsARangeTakes) {
   const Row rows[] = {
-      {PolicyFile::kSubuid, "alice:0:1\n", {"1:1:small:w", "1:7:real-user:e", "1:7:id-zero:e"}},
+      {PolicyFile::kSubuid, "alice:0:1\n", {"1:1:small:w", "1:7:id-zero:e", "1:7:real-user:e"}},
       {PolicyFile::kSubuid, "alice:300000:65536\n", {"1:7:real-user:e"}},
       {PolicyFile::kSubgid, "alice:300000:65536\n", {"1:7:real-group:e"}},
       {PolicyFile::kSubuid,
