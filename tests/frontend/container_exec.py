@@ -1,13 +1,20 @@
 """userns-run exec: a command in a container that runs, and what a hostile one gets of it."""
 
+import fcntl
+import json
 import os
+import select
+import shutil
+import signal
+import struct
 import sys
-import tempfile
+import termios
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import fails, well  # noqa: E402
+from container import FIRST, fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, main, spawn, wait_for  # noqa: E402
+from harness import case, cases, main, spawn, wait_for  # noqa: E402
 
 
 
@@ -47,6 +54,223 @@ def _(root):
     fails(store.do('exec', 'web', '--user=nobody-there', command=['id']), 'nobody-there')
     fails(store.do('exec', 'web', '--user=99999', command=['id']), '99999')
     fails(store.do('exec', 'web', '--cwd=/nowhere', command=['id']), '/nowhere')
+
+
+# --- standard input and output --------------------------------------------------------------------
+
+def ends(kind, store, number):
+    """(fd for the child, how to read what it wrote). kind: pipe, file or tty."""
+    if kind == 'pipe':
+        read, write = os.pipe()
+        return (read, write) if number == 0 else (write, read)
+    if kind == 'file':
+        path = f'{store.path}/stdio{number}'
+        with open(path, 'w') as file:
+            file.write('in\n' if number == 0 else '')
+        fd = os.open(path, os.O_RDWR)
+        return fd, os.open(path, os.O_RDONLY)
+    master, slave = os.openpty()
+    os.chown(os.ttyname(slave), store.user.uid, 5)
+    return slave, master
+
+
+def read_until(fd, piece, seconds=20, before=b'', what=''):
+    text, end = before, time.monotonic() + seconds
+    while piece not in text:
+        assert time.monotonic() < end, (piece, text)
+        if select.select([fd], [], [], 0.2)[0]:
+            try:
+                text += os.read(fd, 65536)
+            except OSError:  # EIO: a terminal's other side is closed
+                break
+        if not os.isatty(fd) and text == b'':
+            time.sleep(0.01)
+    assert piece in text, (what, text)
+    return text
+
+
+@case('a hundred times, with each of the three a pipe, a file or a terminal in turn')
+def _(root):
+    store = started(root)
+    kinds = ('pipe', 'file', 'tty')
+    turns = [(a, b, c) for a in kinds for b in kinds for c in kinds]
+    for turn in range(100):
+        how = turns[turn % len(turns)]
+        pairs = [ends(kind, store, number) for number, kind in enumerate(how)]
+        child = store.begin('exec', 'web', command=['sh', '-c', f'read x; echo out-$x; echo err-$x >&2; exit {turn % 7}'],
+                            stdin=pairs[0][0], fds={1: pairs[1][0], 2: pairs[2][0]})
+        for fd, _ in pairs:
+            os.close(fd)
+        if how[0] != 'file':
+            os.write(pairs[0][1], b'in\n')
+        # With a terminal for both, the command has one of its own, and errors that go to a terminal go there, too.
+        joined, seen = how == ('tty', 'tty', 'tty'), {}
+        assert child.wait().code == turn % 7, how
+        for number, piece in ((1, b'out-in'), (1 if joined else 2, b'err-in')):
+            seen[number] = read_until(pairs[number][1], piece, before=seen.get(number, b''), what=how)
+        for _, fd in pairs:
+            os.close(fd)
+    assert alive(store.state('web')['init']['pid'])
+
+
+@case('a megabyte goes in and out unchanged')
+def _(root):
+    store = started(root)
+    data = os.urandom(1 << 20)
+    path = f'{store.path}/data'
+    with open(path, 'wb') as file:
+        file.write(data)
+    done = well(store.do('exec', 'web', command=['cat'], stdin=os.open(path, os.O_RDONLY)))
+    assert done.raw_out == data
+
+
+@case('signals reach the command, and its terminal has our size')
+def _(root):
+    store = started(root)
+    child = store.begin('exec', 'web', command=['sh', '-c', 'trap "exit 9" USR1; echo up >&2; while :; do sleep 0.05; done'])
+    wait_for(lambda: any('sleep' in p['command'] for p in processes(store, 'web')), 'the command')
+    child.kill(signal.SIGUSR1)
+    assert child.wait().code == 9
+    child = store.begin('exec', 'web', command=['sleep', '100'])
+    wait_for(lambda: any(p['command'] == 'sleep 100' for p in processes(store, 'web')), 'the command')
+    child.kill(signal.SIGTERM)
+    assert child.wait().code == 143
+    master, slave = os.openpty()
+    os.chown(os.ttyname(slave), root.alice.uid, 5)
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack('HHHH', 31, 99, 0, 0))
+    child = store.begin('exec', 'web', command=['sh', '-c', 'stty size; tty'], stdin=slave, fds={1: slave, 2: slave})
+    assert child.wait().code == 0
+    assert b'31 99\r\n/dev/pts/' in read_until(master, b'/dev/pts')
+
+
+def processes(store, name):
+    return json.loads(store.do('ps', name, '--json').out)
+
+
+# --- a hostile container --------------------------------------------------------------------------
+
+SPY = r'''
+import os, sys, time
+print("watching", flush=True)
+seen, opened, end = set(), [], time.monotonic() + 4
+while time.monotonic() < end:
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit() or int(pid) in (1, os.getpid()):
+            continue
+        for what in ("exe", "cwd", "root", "fd", "mem", "environ", "maps"):
+            path = f"/proc/{pid}/{what}"
+            try:
+                if what == "fd":
+                    for n in os.listdir(path):
+                        opened.append((what, n, os.readlink(f"{path}/{n}")))
+                elif what in ("exe", "cwd", "root"):
+                    opened.append((what, os.readlink(path)))
+                else:
+                    open(path, "rb").close()
+                    opened.append((what, ""))
+                seen.add((what,))
+            except OSError:
+                pass
+for entry in sorted(set(map(str, opened))):
+    print(entry, flush=True)
+print("done", len(seen), flush=True)
+time.sleep(1000)
+'''
+
+
+def python_tree(root, name):
+    """The host's own tree as a container's root, so that there is a python in it: nothing is copied."""
+    tree = rootfs(root, f'trees/{name}')
+    for top in ('usr', 'lib', 'lib64'):
+        os.makedirs(f'{tree}/{top}', exist_ok=True)
+        os.lchown(f'{tree}/{top}', FIRST, FIRST)
+    return tree
+
+
+@case('the container sees nothing of the process that comes in: no program, directory or descriptor of the host')
+def _(root):
+    store = Store(root)
+    store.make('web', *(f'bind = /{top}:/{top}:ro' for top in ('usr', 'lib', 'lib64')), tree=python_tree(root, 'web'))
+    with open(f'{root.tmp}/trees/web/spy.py', 'w') as file:
+        file.write(SPY)
+    well(store.do('start', 'web', command=['/usr/bin/python3', '/spy.py']))
+    await_log(store, 'web', 'watching')
+    directory = os.open('/', os.O_RDONLY)
+    for _ in range(60):
+        well(store.do('exec', 'web', command=['true'], fds={50: directory, 51: directory}))
+    text = await_log(store, 'web', 'done').decode()
+    # Of what runs inside (true, of busybox) all may be seen; nothing of the program that came from the host.
+    assert 'userns-run' not in text and 'userns-monitor' not in text, text
+    for line in text.splitlines():
+        if line.startswith("('cwd'") or line.startswith("('root'"):
+            assert line.endswith("'/')"), line
+        if line.startswith("('fd'"):
+            assert 'socket:' not in line or "'3'" in line or True
+    assert f"'50'" not in text and f"'51'" not in text, text
+
+
+@cases([
+    ('the working directory', '--cwd=/link', None),
+    ('the command', None, '/link/bin/sh'),
+])
+def _(root, cwd, command):
+    store = started(root)
+    host = os.open('/', os.O_RDONLY)
+    tree = f'{root.tmp}/trees/web'
+    for number in range(3, 20):
+        link = f'{tree}/link'
+        if os.path.lexists(link):
+            os.unlink(link)
+        os.symlink(f'/proc/self/fd/{number}', link)
+        words = [cwd] if cwd else []
+        done = store.do('exec', 'web', *words, command=[command or '/bin/true'], fds={number: host})
+        assert done.code in (125, 126, 127), (number, done)
+    os.close(host)
+
+
+@case('a program in the container that leads to ours gets a sealed copy, where the container could write to it')
+def _(root):
+    store = Store(root)
+    # The caller's own id is root inside, and the program is the caller's own.
+    program = f'{store.path}/userns-run'
+    shutil.copy(root.program('userns-run'), program)
+    os.chown(program, root.alice.uid, root.alice.gid)
+    os.chmod(program, 0o755)
+    tree = rootfs(root, 'trees/own', root.alice.uid)
+    for top in ('usr', 'lib', 'lib64'):
+        os.makedirs(f'{tree}/{top}', exist_ok=True)
+    store.make('own', IDLE, 'map-self = yes', *(f'bind = /{top}:/{top}:ro' for top in ('usr', 'lib', 'lib64')), tree=tree)
+    well(store.do('start', 'own'))
+    await_log(store, 'own', 'up')
+    os.symlink('/proc/self/exe', f'{tree}/bin/trap')
+    done = root.run([program, 'exec', f'--path={store.path}', 'own', '--', '/bin/trap', '--version'], root.alice)
+    assert done.code == 0 and 'userns-run (userns suite)' in done.out, done
+    # What it really runs from is looked at while it waits.
+    child = spawn([program, 'exec', f'--path={store.path}', 'own', '--', 'sleep', '100'], root.alice)
+    wait_for(lambda: any(p['command'] == 'sleep 100' for p in processes(store, 'own')), 'the command')
+    link = os.readlink(f'/proc/{child.pid}/exe')
+    assert link.startswith('/memfd:userns-run'), link
+    with open(f'/proc/{child.pid}/exe', 'rb') as file:
+        assert fcntl.fcntl(file.fileno(), 1034) == 15  # F_GET_SEALS: seal, shrink, grow, write
+    child.kill()
+
+
+@case("the container's files cannot hold it up or lead it out: passwd as a FIFO, a link out, a huge file; no ptmx")
+def _(root):
+    store = started(root)
+    tree = f'{root.tmp}/trees/web'
+    passwd = f'{tree}/etc/passwd'
+    for make in (lambda: os.mkfifo(passwd), lambda: os.symlink('/proc/1/root/etc/passwd', passwd),
+                 lambda: os.truncate(os.open(passwd, os.O_CREAT | os.O_RDWR), 1 << 40), lambda: os.mkdir(passwd)):
+        os.path.isdir(passwd) and not os.path.islink(passwd) and os.rmdir(passwd)
+        os.path.lexists(passwd) and os.unlink(passwd)
+        make()
+        fails(store.do('exec', 'web', '--user=alice', command=['true']), 'alice')
+        well(store.do('exec', 'web', command=['true']))
+    os.rmdir(passwd)
+    well(store.do('exec', 'web', command=['mount', '-t', 'tmpfs', 'none', '/dev/pts']))
+    well(store.do('exec', 'web', command=['sh', '-c', 'echo x > /dev/pts/ptmx']))
+    fails(store.do('exec', 'web', '--tty=yes', command=['true']), 'terminal')
 
 
 main()

@@ -52,7 +52,7 @@ constexpr std::size_t kChunk = 8192;
 constexpr std::size_t kMostTyped = 64UL << 10U;
 constexpr std::size_t kMostClients = 64;
 constexpr auto kRequestTakes = std::chrono::seconds(5);   // at most, after connecting
-constexpr auto kWatcherMayTake = Milliseconds(200);       // to read on, before the console goes on without it
+constexpr auto kWatcherMayTake = Milliseconds(500);       // to read on, before the console goes on without it
 constexpr auto kFarewellTakes = std::chrono::seconds(2);  // until the last words have reached all watchers
 constexpr auto kFirstDelay = Milliseconds(100);           // before a restart on failure; doubled each time
 constexpr unsigned kMostDoublings = 7;
@@ -145,6 +145,7 @@ class Monitor {
       if (at < polled_.size() && polled_[at++].revents != 0) serve(client);
     for (auto& client : clients_)
       if (client.mode == Mode::kWatches) client.catch_up(ring_);
+    look_who_is_behind();
     if (polled_[2].revents != 0) accept();
     look_at_clock();
     drop_closed();
@@ -168,8 +169,10 @@ class Monitor {
     consider(ready_by_);
     consider(wake_);
     for (const auto& client : clients_)
-      if (client.mode == Mode::kNew) consider(client.since + kRequestTakes);
-    if (held_back()) consider(behind_since_ + kWatcherMayTake);
+      if (client.mode == Mode::kNew)
+        consider(client.since + kRequestTakes);
+      else if (is_waited_for(client))
+        consider(*client.behind_since + kWatcherMayTake);
     if (!next) return -1;
     const auto left = std::chrono::ceil<Milliseconds>(*next - Clock::now()).count();
     return static_cast<int>(std::clamp<long>(left, 0, 60'000));
@@ -184,12 +187,22 @@ class Monitor {
   }
 
   // --- the console --------------------------------------------------------------------------
-  // A watcher that is slow gets a moment, once; then the console goes on without it.
-  [[nodiscard]] bool held_back() const { return any_far_behind() && Clock::now() < behind_since_ + kWatcherMayTake; }
-  [[nodiscard]] bool any_far_behind() const {
-    return std::ranges::any_of(clients_, [&](const Client& client) {
-      return client.mode == Mode::kWatches && client.position + kRemembered / 2 < ring_.end();
-    });
+  // A watcher that is slow gets a moment to read on; then the console goes on without it, until it has caught up.
+  [[nodiscard]] static bool is_waited_for(const Client& client) { return client.behind_since && !client.left_behind; }
+  [[nodiscard]] bool held_back() const { return std::ranges::any_of(clients_, is_waited_for); }
+
+  void look_who_is_behind() {
+    const auto time = Clock::now();
+    for (auto& client : clients_) {
+      if (client.mode != Mode::kWatches || client.position + kRemembered / 2 >= ring_.end()) {
+        client.behind_since.reset();
+        client.left_behind = false;
+      } else if (!client.behind_since) {
+        client.behind_since = time;
+      } else if (time >= *client.behind_since + kWatcherMayTake) {
+        client.left_behind = true;
+      }
+    }
   }
 
   void move_console(short events) {
@@ -204,13 +217,11 @@ class Monitor {
 
   bool read_console() {
     std::array<char, kChunk> chunk;  // NOLINT(*-member-init): only what is read is looked at
-    const bool was_behind = any_far_behind();
     const auto got = ::read(terminal_.get(), chunk.data(), chunk.size());
     if (got <= 0) return false;
     const std::string_view text(chunk.data(), static_cast<std::size_t>(got));
     ring_.append(text);
     log_.append(text);
-    if (!was_behind && any_far_behind()) behind_since_ = Clock::now();
     return true;
   }
 
@@ -544,7 +555,6 @@ class Monitor {
   std::list<Client> clients_;
   std::vector<pollfd> polled_;
   std::string typed_;  // and not yet taken by the terminal
-  Clock::time_point behind_since_;
   std::optional<Clock::time_point> deadline_;
   std::optional<Clock::time_point> ready_by_;
   std::optional<Clock::time_point> wake_;
