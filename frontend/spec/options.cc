@@ -182,6 +182,8 @@ constexpr std::array kOptions{
     Option{"cap-keep", "LIST", kRights, kMany, "take away all but these, or none", take_cap_keep},
     Option{"no-new-privs", "", kRights, kOnce, "setuid programs inside give nothing",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.no_new_privs); }},
+    Option{"nesting", "", kRights, kOnce, "containers inside: /proc and keyrings whole, /dev/fuse, /dev/net/tun",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.nesting); }},
     Option{"seccomp", "PROFILE", kRights, kOnce, "default | none",
            [](Draft& d, Text t) {
              return choose(t, {"default", "none"}, {SeccompMode::kDefault, SeccompMode::kNone}, d.spec.seccomp);
@@ -210,6 +212,10 @@ constexpr std::array kOptions{
     Option{"io-weight", "N", kRights, kOnce, "its share of the disks under contention, 1 to 10000 (100)",
            [](Draft& d, Text t) { return add(parse_limit("io-weight", "io.weight", t), d.spec.limits); }},
 
+    Option{"boot", "", kLife, kOnce, "boot the system in --rootfs: its init, or COMMAND, is process 1",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.boot); }},
+    Option{"wait-ready", "TIME", kLife, kOnce, "with --boot: end it unless it says by then that it is up",
+           [](Draft& d, Text t) { return put(parse_timeout(t), d.spec.wait_ready); }},
     Option{"init", "", kLife, kOnce, "a small process 1 of ours, which reaps orphans and passes signals on",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.init); }},
     Option{"stop-timeout", "TIME", kLife, kOnce, "how long a TERM may be ignored before KILL (10s)",
@@ -328,10 +334,24 @@ Result<void> finish_namespaces(Draft& draft) {
 
 Result<void> finish_cgroup(Draft& draft) {
   const bool limited = !draft.spec.limits.empty();
+  draft.spec.cgroup_unsaid = !limited && !draft.cgroup;
   draft.spec.cgroup = draft.cgroup.value_or(limited ? CgroupMode::kAuto : CgroupMode::kNone);
   if (limited && draft.spec.cgroup == CgroupMode::kNone)
     return fail({},
                 cat("with --cgroup none no limit holds: drop ", draft.spec.limits.front().option, " or --cgroup none"));
+  return {};
+}
+
+Result<void> check_boot(const Spec& spec) {
+  if (!spec.boot && spec.wait_ready) return fail({}, "--wait-ready waits for a system that boots: give --boot, too");
+  if (!spec.boot) return {};
+  constexpr std::uint64_t kNeeded = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWCGROUP | CLONE_NEWUTS;
+  if (spec.rootfs.empty()) return fail({}, "--boot needs a root file system to boot: give --rootfs, too");
+  if (spec.init) return fail({}, "--boot has the init of the root file system as process 1, and --init ours: drop one");
+  if (spec.uid != 0 || spec.gid != 0) return fail({}, "--boot: an init runs as root inside; drop --uid and --gid");
+  if (spec.tty == TtyMode::kNo) return fail({}, "--boot: a system always has its console; drop --tty no");
+  if ((spec.namespaces & kNeeded) != kNeeded)
+    return fail({}, "--boot needs mount, pid, cgroup and uts namespaces of its own: do not share them");
   return {};
 }
 
@@ -370,6 +390,7 @@ Result<Spec> parse_options(std::span<const std::string_view> words) {
   if (auto done = finish_namespaces(draft); !done) return std::unexpected(done.error());
   if (auto done = finish_cgroup(draft); !done) return std::unexpected(done.error());
   if (auto possible = check(draft.spec); !possible) return std::unexpected(possible.error());
+  if (auto possible = check_boot(draft.spec); !possible) return std::unexpected(possible.error());
   return std::move(draft.spec);
 }
 

@@ -101,7 +101,7 @@ enum class TtyMode : std::uint8_t { kAuto, kYes, kNo };
 enum class SeccompMode : std::uint8_t { kDefault, kNone };
 
 struct Spec {
-  std::vector<std::string> command;  // at least one word
+  std::vector<std::string> command;  // at least one word; with boot none: what is found in the rootfs
 
   Mapping mapping = MapAuto{};
   std::uint32_t uid = 0;  // inside, of the command
@@ -127,10 +127,15 @@ struct Spec {
   std::vector<int> cap_drop;                 // CAP_*
   std::optional<std::vector<int>> cap_keep;  // only these stay
   bool no_new_privs = false;
+  bool nesting = false;  // what containers inside need is allowed
   SeccompMode seccomp = SeccompMode::kDefault;
   CgroupMode cgroup = CgroupMode::kNone;
+  bool cgroup_unsaid = false;  // nothing asks for one, and nothing forbids it
   std::vector<RlimitWish> rlimits;
   std::vector<LimitWish> limits;  // of the container; then cgroup is not none
+
+  bool boot = false;                                    // the command, or the init that is found, runs a whole system
+  std::optional<std::chrono::milliseconds> wait_ready;  // of the booted system; none: nobody waits
 
   TtyMode tty = TtyMode::kAuto;
   bool init = false;  // a reaper of ours as pid 1 inside

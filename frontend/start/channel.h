@@ -17,6 +17,7 @@ struct Message {
     kNamespaces,  // inside -> outside: all namespaces are there
     kGo,          // outside -> inside: the ids are mapped
     kTerminal,    // inside -> outside: the master side of the command's terminal
+    kNotify,      // inside -> outside: the socket by which an init says that it is up
     kExec,        // inside -> outside: the next thing is the exec
     kFailure,     // inside -> outside: `text` and errno say what
     kProgress,    // inside -> outside, of in_map() as the next two: `text` is for whoever watches
@@ -28,7 +29,7 @@ struct Message {
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno
   std::string text;     // kFailure, kProgress, kPart; at most kLongestText bytes
-  Fd fd;                // kTerminal, kOpened
+  Fd fd;                // kTerminal, kNotify, kOpened
 };
 inline constexpr std::size_t kLongestText = 4000;
 

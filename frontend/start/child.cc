@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "frontend/start/boot.h"
 #include "frontend/start/environment.h"
 #include "frontend/start/failure.h"
 #include "frontend/start/identity.h"
@@ -91,7 +92,7 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
   if (auto connected = configure_nics(plan.spec.net); !connected) return connected;
   if (has(plan, CLONE_NEWNS))
     if (auto built = build_mounts(plan, std::move(sources)); !built) return built;
-  ::umask(umask);
+  if (!plan.boot) ::umask(umask);
   return {};
 }
 
@@ -134,9 +135,28 @@ std::string read_inside(const char* name) {
 std::vector<std::string> command_environment(const Plan& plan) {
   std::vector<std::string_view> caller;
   for (char** word = ::environ; word != nullptr && *word != nullptr; ++word) caller.emplace_back(*word);
+  if (plan.boot) return boot_environment(plan.spec, caller, *plan.boot);
   if (!plan.own_root) return make_environment(plan.spec, caller, nullptr);
   const auto user = inside_user(read_inside("etc/passwd"), plan.spec.uid);
   return make_environment(plan.spec, caller, &user);
+}
+
+Result<void> prepare_boot(const Plan& plan, const Channel& channel) {
+  if (!plan.boot) return {};
+  auto socket = furnish_boot(plan);
+  if (!socket) return std::unexpected(socket.error());
+  if (!socket->valid()) return {};
+  Message message{.kind = Message::Kind::kNotify};
+  message.fd = std::move(*socket);
+  return channel.send(message);
+}
+
+// An init blocks and ignores what it wants itself.
+void reset_signals() {
+  sigset_t none;
+  ::sigemptyset(&none);
+  for (int number = 1; number <= SIGRTMAX; ++number) (void)::signal(number, SIG_DFL);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& words) {
@@ -161,7 +181,7 @@ Result<void> dress(const Plan& plan) {
   if (has_read_only(plan.spec))
     if (auto kept = keep_mount_flags(); !kept) return kept;
   if (plan.spec.seccomp == SeccompMode::kDefault)
-    if (auto filtered = install_default_profile(); !filtered) return filtered;
+    if (auto filtered = install_default_profile(plan.spec.nesting); !filtered) return filtered;
   if (auto become = become_command_user(plan); !become) return become;
   if (plan.spec.die_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)  // changing ids cleared it
     return fail_errno("cannot set up --die-with-parent");
@@ -203,6 +223,7 @@ Result<void> close_all_but(const Channel& channel) {
 // Returns only where it failed.
 Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto taken = take_stdio(plan, inheritance); !taken) return {taken.error()};
+  if (auto prepared = prepare_boot(plan, inheritance.channel); !prepared) return {prepared.error()};
   const auto environment = command_environment(plan);
   auto environment_words = pointers_to(environment);
   const auto command_words = pointers_to(plan.spec.command);
@@ -210,6 +231,7 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto closed = close_all_but(inheritance.channel); !closed) return {closed.error()};
   if (auto entered = enter_directory(plan); !entered) return {entered.error()};
   ::sigprocmask(SIG_SETMASK, &inheritance.signal_mask, nullptr);
+  if (plan.boot) reset_signals();
   if (auto sent = inheritance.channel.send({.kind = Message::Kind::kExec}); !sent) return {sent.error()};
   ::environ = environment_words.data();  // its PATH is searched
   ::execvp(command_words[0], command_words.data());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "frontend/start/plan.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -57,6 +58,19 @@ std::vector<std::string> make_environment(const Spec& spec, std::span<const std:
     if (!inside->name.empty()) set(environment, "LOGNAME", inside->name);
   }
   if (!spec.clear_env) set(environment, "container", "userns");
+  for (const auto& wish : spec.env) add_wish(environment, wish, caller);
+  return environment;
+}
+
+std::vector<std::string> boot_environment(const Spec& spec, std::span<const std::string_view> caller,
+                                          const Boot& boot) {
+  const bool is_systemd = boot.init.kind == InitKind::kSystemd;
+  std::vector<std::string> environment{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                       cat("container_uuid=", boot.uuid)};
+  // Scripts of the others, OpenRC's above all, know a container by this name, and leave the hardware alone.
+  set(environment, "container", is_systemd ? "userns" : "lxc");
+  if (is_systemd) set(environment, "NOTIFY_SOCKET", kNotifySocket);
+  add_wish(environment, {.name = "TERM", .value = {}}, caller);
   for (const auto& wish : spec.env) add_wish(environment, wish, caller);
   return environment;
 }

@@ -10,6 +10,10 @@
 
 namespace userns::frontend {
 
+struct Boot;
+// Where an init that speaks sd_notify(3) finds our socket.
+inline constexpr std::string_view kNotifySocket = "/run/host/notify";
+
 // Who the command is inside, by the container's passwd(5).
 struct InsideUser {
   std::string name;
@@ -22,5 +26,8 @@ InsideUser inside_user(std::string_view passwd, std::uint32_t uid);
 // caller speak of the host, so they are replaced or left out. Wishes go over everything.
 std::vector<std::string> make_environment(const Spec& spec, std::span<const std::string_view> caller,
                                           const InsideUser* inside);
+
+// An init's: nothing of the caller's but TERM and what is wished for.
+std::vector<std::string> boot_environment(const Spec& spec, std::span<const std::string_view> caller, const Boot& boot);
 
 }  // namespace userns::frontend

@@ -72,13 +72,17 @@ InitKind init_kind(std::string_view name, std::string_view content) {
   return found == kSigns.end() ? InitKind::kOther : found->kind;
 }
 
+Result<FoundInit> init_at(const Fd& rootfs, const std::string& path) {
+  const auto file = open_at(rootfs.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  if (!file) return std::unexpected(file.error());
+  if (!is_program(*file)) return fail({}, cat(quoted(path), " is no executable file"), EACCES);
+  const auto name = name_behind(*file);
+  return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(*file) : std::string{}), .path = path};
+}
+
 Result<FoundInit> find_init(const Fd& rootfs) {
-  for (const char* path : kPlaces) {
-    const auto file = open_at(rootfs.get(), path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-    if (!file || !is_program(*file)) continue;
-    const auto name = name_behind(*file);
-    return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(*file) : std::string{}), .path = path};
-  }
+  for (const char* path : kPlaces)
+    if (auto found = init_at(rootfs, path)) return found;
   return fail({}, cat("there is no init in it: none of ", places(), " is an executable file there"), ENOENT);
 }
 
@@ -89,8 +93,9 @@ int stop_signal(InitKind kind) {
     case InitKind::kBusybox:
       return SIGUSR2;
     case InitKind::kSysvinit:
-    case InitKind::kRunit:
       return SIGINT;
+    case InitKind::kRunit:
+      return SIGCONT;
     default:
       return SIGTERM;
   }

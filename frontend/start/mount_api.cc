@@ -42,6 +42,12 @@ Result<Fd> clone_tree(int dir, const char* path) {
   return tree;
 }
 
+Result<Fd> clone_tree(const Fd& place) {
+  Fd tree(::open_tree(place.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH));
+  if (!tree.valid()) return fail_errno("cannot bind a part of a file system");
+  return tree;
+}
+
 Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes) {
   const Fd context(::fsopen(type, FSOPEN_CLOEXEC));
   if (!context.valid()) return fail_errno(cat("cannot mount a fresh ", type));

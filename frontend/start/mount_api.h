@@ -13,6 +13,8 @@ namespace userns::frontend {
 
 // A copy of the tree at `path` (relative to `dir`) with everything mounted below it; attached nowhere.
 Result<Fd> clone_tree(int dir, const char* path);
+// The same of what `place` is open on, which is attached in this mount namespace.
+Result<Fd> clone_tree(const Fd& place);
 
 // A fresh instance of a file system. `options`: "key=value,flag"; `attributes`: MOUNT_ATTR_*.
 Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes);

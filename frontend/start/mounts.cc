@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "frontend/start/destination.h"
+#include "frontend/start/kernel_paths.h"
 #include "frontend/start/mount_api.h"
 #include "frontend/start/overlay.h"
 #include "policy/text.h"
@@ -21,6 +22,7 @@ using Kind = MountStep::Kind;
 constexpr std::uint64_t kPlain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 constexpr std::uint32_t kTtyGroup = 5;  // Debian's and everyone else's gid of tty
 constexpr std::array kNodes{"null", "zero", "full", "random", "urandom", "tty"};
+constexpr std::array kNestedNodes{"fuse", "net/tun"};  // where the host has them
 constexpr std::array<std::pair<const char*, const char*>, 6> kLinks{{{"/proc/self/fd", "fd"},
                                                                      {"/proc/self/fd/0", "stdin"},
                                                                      {"/proc/self/fd/1", "stdout"},
@@ -62,10 +64,12 @@ Result<Fd> instead_of(const MountStep& step, const Error& error) {
   }
   if (step.optional) return Fd{};
   if (step.kind == Kind::kProc && error.code == EPERM)
-    return fail({},
-                "cannot mount a fresh /proc: parts of the /proc here are covered (as Docker does it), and the kernel "
-                "does not let a user namespace uncover them; share the pid namespace with --share pid",
-                error.code);
+    return fail(
+        {},
+        "cannot mount a fresh /proc: parts of the /proc here are covered (as Docker does it), and the kernel "
+        "does not let a user namespace uncover them; start the outer container with --nesting, or share the pid "
+        "namespace with --share pid",
+        error.code);
   return std::unexpected(error);
 }
 
@@ -80,13 +84,16 @@ Result<void> open_steps(const Plan& plan, Sources& sources) {
   return {};
 }
 
-Result<void> open_nodes(Sources& sources) {
-  sources.nodes.reserve(kNodes.size());
+Result<void> open_nodes(const Plan& plan, Sources& sources) {
   for (const char* name : kNodes) {
     auto node = open_source(cat("/dev/", std::string_view(name)));
     if (!node) return std::unexpected(node.error());
-    sources.nodes.push_back(std::move(*node));
+    sources.nodes.emplace_back(name, std::move(*node));
   }
+  if (!plan.spec.nesting) return {};
+  for (const char* name : kNestedNodes)
+    if (auto node = open_source(cat("/dev/", std::string_view(name))))
+      sources.nodes.emplace_back(name, std::move(*node));
   return {};
 }
 
@@ -107,10 +114,11 @@ Result<void> mount_in_dev(const Fd& dev, const char* name, const Result<Fd>& tre
   return attach_at(*tree, dev.get(), name);
 }
 
-Result<void> fill_dev(const Plan& plan, const Fd& dev, const std::vector<Fd>& nodes) {
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (auto made = make_empty_file(dev, kNodes[i]); !made) return made;
-    if (auto bound = attach_at(nodes[i], dev.get(), kNodes[i]); !bound) return bound;
+Result<void> fill_dev(const Plan& plan, const Fd& dev, const std::vector<std::pair<const char*, Fd>>& nodes) {
+  if (plan.spec.nesting && ::mkdirat(dev.get(), "net", 0755) != 0) return fail_errno("cannot make /dev/net");
+  for (const auto& [name, node] : nodes) {
+    if (auto made = make_empty_file(dev, name); !made) return made;
+    if (auto bound = attach_at(node, dev.get(), name); !bound) return bound;
   }
   for (const auto& [target, name] : kLinks)
     if (::symlinkat(target, dev.get(), name) != 0) return fail_errno(cat("cannot make /dev/", std::string_view(name)));
@@ -142,7 +150,8 @@ PlaceKind kind_of(const Fd& tree) {
   return ::fstat(tree.get(), &facts) == 0 && !S_ISDIR(facts.st_mode) ? PlaceKind::kFile : PlaceKind::kDirectory;
 }
 
-Result<void> put_step(const Plan& plan, const MountStep& step, Fd tree, const Fd& root, const std::vector<Fd>& nodes) {
+// Leaves `tree` invalid where an optional step could not be done.
+Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const Fd& root, const Sources& sources) {
   if (!tree.valid()) {
     auto made = make_step(plan, step);
     if (!made) return std::unexpected(made.error());
@@ -151,13 +160,27 @@ Result<void> put_step(const Plan& plan, const MountStep& step, Fd tree, const Fd
   if (!tree.valid()) return {};  // optional, and not to be had
   const auto kind = step.kind == Kind::kBind ? kind_of(tree) : PlaceKind::kDirectory;
   const auto place = place_inside(root, step.destination, kind);
-  if (!place && step.optional) return {};
-  if (!place) return std::unexpected(place.error());
+  if (!place && step.optional) tree.reset();
+  if (!place) return step.optional ? Result<void>{} : std::unexpected(place.error());
   if (step.read_only)
     if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return set;
   if (auto put = attach(tree, *place); !put)
     return fail({}, cat("cannot mount on ", quoted(step.destination), " inside"), put.error().code);
-  return step.kind == Kind::kDev ? fill_dev(plan, tree, nodes) : Result<void>{};
+  return step.kind == Kind::kDev ? fill_dev(plan, tree, sources.nodes) : Result<void>{};
+}
+
+// After /dev: its null is what files are covered with.
+Result<void> shield(const Plan& plan, const Sources& sources) {
+  const Fd& null = sources.nodes.front().second;
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    const auto& step = plan.mounts[i];
+    if (!step.shielded || !sources.steps[i].valid()) continue;
+    const auto done =
+        step.destination == "/proc" ? shield_proc(sources.steps[i], null) : shield_sys(sources.steps[i], null);
+    if (!done)
+      return fail({}, cat("cannot cover parts of ", step.destination, ": ", done.error().text), done.error().code);
+  }
+  return {};
 }
 
 Result<void> check_entry(const Plan& plan, const Fd& root) {
@@ -229,7 +252,7 @@ Result<Sources> open_sources(const Plan& plan) {
   if (auto made = make_all_private(); !made) return std::unexpected(made.error());
   if (plan.own_root) {
     if (auto opened = open_root(plan, sources); !opened) return std::unexpected(opened.error());
-    if (auto opened = open_nodes(sources); !opened) return std::unexpected(opened.error());
+    if (auto opened = open_nodes(plan, sources); !opened) return std::unexpected(opened.error());
   }
   if (auto opened = open_steps(plan, sources); !opened) return std::unexpected(opened.error());
   return sources;
@@ -239,8 +262,11 @@ Result<void> build_mounts(const Plan& plan, Sources sources) {
   if (plan.mounts.empty() && !plan.own_root && !plan.spec.read_only) return {};
   auto root = plan.own_root ? put_root(plan, std::move(sources.root), sources.changes) : host_root(plan);
   if (!root) return std::unexpected(root.error());
-  for (std::size_t i = 0; i < plan.mounts.size(); ++i)
-    if (auto put = put_step(plan, plan.mounts[i], std::move(sources.steps[i]), *root, sources.nodes); !put) return put;
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put) return put;
+    if (plan.mounts[i].kind == Kind::kDev)
+      if (auto shielded = shield(plan, sources); !shielded) return shielded;
+  }
   return plan.own_root ? pivot_to(*root) : Result<void>{};
 }
 

@@ -2,6 +2,7 @@
 // being mapped, and what is put together by the container's root afterwards.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "common/fd.h"
@@ -13,10 +14,10 @@ namespace userns::frontend {
 
 // Trees that are attached nowhere yet.
 struct Sources {
-  Fd root;                // of the rootfs; none where there is none
-  Changes changes;        // of --changes
-  std::vector<Fd> steps;  // one per plan.mounts; none where it can only be made after the maps
-  std::vector<Fd> nodes;  // the host's harmless devices, for a private /dev
+  Fd root;                                        // of the rootfs; none where there is none
+  Changes changes;                                // of --changes
+  std::vector<Fd> steps;                          // one per plan.mounts; none where it can only be made after the maps
+  std::vector<std::pair<const char*, Fd>> nodes;  // the host's harmless devices, for a private /dev
 };
 
 // In the new mount namespace, as the caller: the host's directories are searched with the caller's

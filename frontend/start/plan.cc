@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "frontend/start/boot.h"
 #include "frontend/start/callers_ids.h"
 #include "frontend/start/net_choice.h"
 
@@ -17,6 +18,7 @@ std::uint64_t namespaces_of(const Spec& spec) {
 }
 
 bool wants_tty(const Spec& spec) {
+  if (spec.boot) return true;
   if (spec.tty != TtyMode::kAuto) return spec.tty == TtyMode::kYes;
   return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
 }
@@ -41,6 +43,7 @@ Result<Plan> make_plan(const Spec& spec) {
   auto net = choose_net(spec);
   plan.spec.net = std::move(net.wish);
   plan.net_why = std::move(net.why);
+  if (auto planned = plan_boot(plan); !planned) return std::unexpected(planned.error());
   plan.namespaces = namespaces_of(spec);
   plan.own_root = !spec.rootfs.empty() || spec.overlay;
   plan.tty = wants_tty(spec);

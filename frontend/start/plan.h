@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "frontend/spec/spec.h"
 #include "frontend/start/choose_ids.h"
+#include "frontend/start/init_kind.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -32,6 +34,13 @@ struct MountStep {
   std::string data;         // kTmpfs: "mode=1777"
   bool read_only = false;
   bool optional = false;  // left out where the kernel or a read-only root does not allow it
+  bool shielded = false;  // /proc, /sys: parts that are the kernel's own are covered or read-only
+};
+
+// A system that is booted (spec.boot).
+struct Boot {
+  FoundInit init;
+  std::string uuid;  // 32 hexadecimal digits, the same for the same root file system and caller
 };
 
 struct Plan {
@@ -40,6 +49,7 @@ struct Plan {
   std::uint64_t namespaces = 0;  // CLONE_NEW*, CLONE_NEWUSER included
   std::uint32_t setup_uid = 0;   // inside; who the container is set up as: 0 where that is mapped
   std::uint32_t setup_gid = 0;
+  std::optional<Boot> boot;
   std::string net_why;            // how spec.net was chosen, where it was "auto"; then it is no longer
   bool own_root = false;          // a rootfs or an overlay: pivot_root
   bool kept = false;              // by a monitor: its terminal is a console, and not the caller's

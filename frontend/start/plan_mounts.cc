@@ -7,15 +7,17 @@ namespace {
 
 using Kind = MountStep::Kind;
 
-void add_own_root(std::vector<MountStep>& steps, std::uint64_t namespaces) {
+void add_own_root(std::vector<MountStep>& steps, const Spec& spec, std::uint64_t namespaces) {
   const bool own_pids = (namespaces & CLONE_NEWPID) != 0;
   const bool own_net = (namespaces & CLONE_NEWNET) != 0;
-  const MountStep shown_proc{.kind = Kind::kBind, .source = "/proc", .destination = "/proc"};
-  const MountStep shown_sys{
-      .kind = Kind::kBind, .source = "/sys", .destination = "/sys", .read_only = true, .optional = true};
-  steps.push_back(own_pids ? MountStep{.kind = Kind::kProc, .destination = "/proc"} : shown_proc);
-  steps.push_back(own_net ? MountStep{.kind = Kind::kSys, .destination = "/sys", .optional = true} : shown_sys);
-  if (own_net && (namespaces & CLONE_NEWCGROUP) != 0)
+  const bool shielded = !spec.nesting;
+  MountStep proc{.kind = Kind::kProc, .destination = "/proc", .shielded = shielded};
+  MountStep sys{.kind = Kind::kSys, .destination = "/sys", .read_only = true, .optional = true, .shielded = shielded};
+  if (!own_pids) proc.kind = Kind::kBind, proc.source = "/proc";
+  if (!own_net) sys.kind = Kind::kBind, sys.source = "/sys";
+  steps.push_back(std::move(proc));
+  steps.push_back(std::move(sys));
+  if ((own_net || spec.boot) && (namespaces & CLONE_NEWCGROUP) != 0)
     steps.push_back({.kind = Kind::kCgroup, .destination = "/sys/fs/cgroup", .optional = true});
   steps.push_back({.kind = Kind::kDev, .destination = "/dev"});
   steps.push_back({.kind = Kind::kTmpfs, .destination = "/run", .data = "mode=0755", .optional = true});
@@ -49,7 +51,7 @@ MountStep step_of(const MountWish& wish) {
 std::vector<MountStep> plan_mounts(const Spec& spec, std::uint64_t namespaces, bool own_root, bool tty) {
   std::vector<MountStep> steps;
   steps.reserve(8 + spec.mounts.size());
-  if (own_root) add_own_root(steps, namespaces);
+  if (own_root) add_own_root(steps, spec, namespaces);
   if (own_root && uses_host_resolvers(spec.net))
     steps.push_back({.kind = Kind::kBind,
                      .source = "/etc/resolv.conf",

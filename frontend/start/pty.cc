@@ -37,14 +37,14 @@ void take_window_size(const Fd& master) {
 }
 
 // What a system's init and getty open. Nice to have: not every container has room for it.
-void offer_as_console(const Fd& master) {
+void offer_as(const char* path, const Fd& master) {
   unsigned number = 0;
   if (::ioctl(master.get(), TIOCGPTN, &number) != 0) return;
   const auto slave = clone_tree(AT_FDCWD, cat("/dev/pts/", number).c_str());
   if (!slave) return;
-  const Fd console(::open("/dev/console", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+  const Fd console(::open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
   if (console.valid()) [[maybe_unused]]
-    const auto attached = attach_at(*slave, AT_FDCWD, "/dev/console");
+    const auto attached = attach_at(*slave, AT_FDCWD, path);
 }
 
 }  // namespace
@@ -57,12 +57,16 @@ Result<void> take_terminal(const Plan& plan, const Channel& channel) {
   if (plan.spec.uid != plan.setup_uid && ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
     return fail_errno("cannot give the container's terminal to its user");
   if (!plan.kept) take_window_size(*master);
-  if (plan.own_root && !plan.joins) offer_as_console(*master);
+  if (plan.own_root && !plan.joins) offer_as("/dev/console", *master);
+  // systemd has a login on the console of a container; the others have it on the first terminal of a machine.
+  if (plan.boot && plan.boot->init.kind != InitKind::kSystemd) offer_as("/dev/tty1", *master);
   Message message{.kind = Message::Kind::kTerminal};
   message.fd = std::move(*master);
   if (auto sent = channel.send(message); !sent) return sent;
-  if (::ioctl(slave.get(), TIOCSCTTY, 0) != 0) return fail_errno("cannot make the terminal the command's own");
-  const bool errors_too = plan.kept || ::isatty(STDERR_FILENO) == 1;
+  // An init's console is nobody's: ^C there is for the login that takes it, and would reboot by way of the init.
+  if (!plan.boot && ::ioctl(slave.get(), TIOCSCTTY, 0) != 0)
+    return fail_errno("cannot make the terminal the command's own");
+  const bool errors_too = plan.kept || plan.boot || ::isatty(STDERR_FILENO) == 1;
   for (int number = 0; number < (errors_too ? 3 : 2); ++number)
     if (::dup2(slave.get(), number) < 0) return fail_errno("cannot set up standard input and output");
   return {};

@@ -43,13 +43,15 @@ Result<std::string> describe(const Plan& plan, pid_t pid) {
       return fail_errno(cat("cannot see the container's ", std::string_view(name), " namespace"));
     info["namespaces"][name] = {{"id", facts.st_ino}, {"own", (plan.namespaces & flag) != 0}};
   }
+  if (plan.boot) info["init"] = {{"kind", name_of(plan.boot->init.kind)}, {"path", plan.boot->init.path}};
   return info.dump();
 }
 
 Result<void> write_info(const Plan& plan, const std::string& json) {
   Fd out(*plan.spec.info_fd);
   auto written = write_all(out, cat(json, "\n"));
-  if (*plan.spec.info_fd <= STDERR_FILENO) (void)out.release();
+  // A system that boots has more to tell.
+  if (*plan.spec.info_fd <= STDERR_FILENO || plan.boot) (void)out.release();
   if (!written) return fail({}, cat("cannot write to --info-fd ", *plan.spec.info_fd), written.error().code);
   return {};
 }

@@ -60,6 +60,8 @@ void Relay::use_terminal(Fd master) {
   copy_window_size();
 }
 
+void Relay::hold_terminal() { held_.reset(::ioctl(master_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)); }
+
 void Relay::want(std::vector<pollfd>& polled) const {
   for (const auto& flow : flows_) {
     const bool writes = !flow.pending.empty();
@@ -91,7 +93,7 @@ std::string Relay::read_into(Flow& flow) {
   if (got > 0) flow.pending.assign(chunk, static_cast<std::size_t>(got));
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return flow.pending;
   // The master stays open: the command's output still comes through it.
-  if (flow.inward && flow.to == master_.get()) input_ended_ = true;
+  if (flow.inward && flow.to == master_.get()) input_ended_ = !held_.valid();
   end(flow);
   return {};
 }

@@ -35,6 +35,10 @@ class Relay {
   // The master side of the command's terminal.
   void use_terminal(Fd master);
 
+  // For a system's console, which many open, close and hang up one after the other: the terminal stays, and the
+  // end of the caller's input is no ^D to whoever happens to read.
+  void hold_terminal();
+
   [[nodiscard]] const Fd& master() const { return master_; }
   [[nodiscard]] bool empty() const { return flows_.empty(); }
   // Appends what to wait for; then hands back the same entries after poll(2).
@@ -58,6 +62,7 @@ class Relay {
   std::vector<Flow> flows_;
   std::array<Fd, 3> far_ends_;
   Fd master_;
+  Fd held_;                   // the other side
   bool input_ended_ = false;  // into a terminal
 };
 

@@ -26,6 +26,7 @@ class FirstProcess {
   [[nodiscard]] const Payload& payload() const { return payload_; }
   [[nodiscard]] const Channel& channel() const { return channel_; }
   void has_ended() { payload_.pid = 0; }
+  void hear_on(Fd notify) { payload_.notify = std::move(notify); }
   bool has_namespaces = false;
 
  private:
@@ -49,6 +50,6 @@ Step<Running> start(const Plan& plan, Cgroup cgroup);
 
 // What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Only the exec closes the
 // channel without a word of failure.
-Step<void> hear_exec(const FirstProcess& first, Relay& relay);
+Step<void> hear_exec(FirstProcess& first, Relay& relay);
 
 }  // namespace userns::frontend

@@ -25,7 +25,10 @@ Result<void> install(std::span<const sock_filter> instructions, std::string_view
 
 }  // namespace
 
-Result<void> install_default_profile() { return install(kDefaultProfile, " (--seccomp none does without)"); }
+Result<void> install_default_profile(bool nesting) {
+  constexpr std::string_view kHint = " (--seccomp none does without)";
+  return nesting ? install(kNestingProfile, kHint) : install(kDefaultProfile, kHint);
+}
 
 Result<void> keep_mount_flags() { return install(kKeepMountFlags, ", which --read-only and --bind :ro need"); }
 

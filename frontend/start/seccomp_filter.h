@@ -6,7 +6,8 @@
 namespace userns::frontend {
 
 // For this process and all that come after it. Needs CAP_SYS_ADMIN in the user namespace, or no_new_privs.
-Result<void> install_default_profile();
+// `nesting`: keyrings are left to the containers inside.
+Result<void> install_default_profile(bool nesting = false);
 
 // From now on no mount of this process's can be made writable again: remounting is refused (EPERM), and
 // mount_setattr(2) looks missing (ENOSYS), since its flags are behind a pointer. A container's root may

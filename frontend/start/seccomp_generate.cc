@@ -33,8 +33,9 @@ void refuse_where(scmp_filter_ctx filter, int call, const scmp_arg_cmp& argument
   if (seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &argument) != 0) give_up("judge an argument");
 }
 
-void add_rules(scmp_filter_ctx filter) {
+void add_rules(scmp_filter_ctx filter, bool nesting) {
   for (const auto& blocked : kBlockedCalls) {
+    if (nesting && blocked.why == kKeyrings) continue;
     const int call = seccomp_syscall_resolve_name(blocked.call);
     if (call == __NR_SCMP_ERROR) continue;
     if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(static_cast<unsigned>(blocked.answer)), call, 0) != 0)
@@ -91,11 +92,14 @@ scmp_filter_ctx mount_flags_filter() {
 
 int main() {
   const scmp_filter_ctx standard = empty_filter();
-  add_rules(standard);
+  add_rules(standard, false);
+  const scmp_filter_ctx nesting = empty_filter();
+  add_rules(nesting, true);
   std::puts(
       "// Written by seccomp_generate from frontend/start/seccomp_profile.h.\n#pragma once\n\n#include "
       "<linux/filter.h>\n");
   print("kDefaultProfile", standard);
+  print("kNestingProfile", nesting);
   print("kKeepMountFlags", mount_flags_filter());
   return 0;
 }

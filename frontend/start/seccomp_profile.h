@@ -21,6 +21,9 @@ struct Blocked {
   std::string_view why;
 };
 
+// Containers that nest do without this reason.
+inline constexpr std::string_view kKeyrings = "keyrings are not namespaced";
+
 inline constexpr std::array kBlockedCalls{
     Blocked{"kexec_load", EPERM, "another kernel"},
     Blocked{"kexec_file_load", EPERM, "another kernel"},
@@ -36,9 +39,9 @@ inline constexpr std::array kBlockedCalls{
     Blocked{"io_uring_setup", ENOSYS, "a second way to most system calls, past every filter"},
     Blocked{"io_uring_enter", ENOSYS, "as io_uring_setup"},
     Blocked{"io_uring_register", ENOSYS, "as io_uring_setup"},
-    Blocked{"keyctl", ENOSYS, "keyrings are not namespaced"},
-    Blocked{"add_key", ENOSYS, "keyrings are not namespaced"},
-    Blocked{"request_key", ENOSYS, "keyrings are not namespaced"},
+    Blocked{"keyctl", ENOSYS, kKeyrings},
+    Blocked{"add_key", ENOSYS, kKeyrings},
+    Blocked{"request_key", ENOSYS, kKeyrings},
     Blocked{"open_by_handle_at", EPERM, "reaches files past the root directory"},
     Blocked{"syslog", EPERM, "the host's kernel log"},
     Blocked{"swapon", EPERM, "the host's memory"},

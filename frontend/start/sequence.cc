@@ -118,7 +118,7 @@ Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
   return plan.spec.info_fd ? own(describe(plan, container.payload().pid)) : std::string{};
 }
 
-Step<void> go(const FirstProcess& container, Relay& relay) {
+Step<void> go(FirstProcess& container, Relay& relay) {
   [[maybe_unused]] const auto sent = container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
   return hear_exec(container, relay);
 }
@@ -147,12 +147,13 @@ FirstProcess::~FirstProcess() {
   while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
-Step<void> hear_exec(const FirstProcess& first, Relay& relay) {
+Step<void> hear_exec(FirstProcess& first, Relay& relay) {
   for (bool at_exec = false; !at_exec;) {
     auto message = hear(first);
     if (!message) return std::unexpected(message.error());
     at_exec = message->kind == Message::Kind::kExec;
     if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
+    if (message->kind == Message::Kind::kNotify) first.hear_on(std::move(message->fd));
   }
   auto last = own(first.channel().receive());
   if (!last) return std::unexpected(last.error());

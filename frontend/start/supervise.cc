@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "common/report.h"
+#include "frontend/start/boot.h"
 #include "frontend/start/default_action.h"
 #include "frontend/start/raw_terminal.h"
+#include "frontend/start/record.h"
 #include "frontend/start/run.h"
 #include "policy/text.h"
 
@@ -24,6 +26,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kEndOfInputEvery = 50;  // ms
+constexpr auto kDeafTime = std::chrono::seconds(1);
+constexpr char kEscape = 29;  // ^]
+constexpr int kEscapes = 3;   // of them end a system, within
+constexpr auto kEscapeTime = std::chrono::seconds(1);
 
 class Supervisor {
  public:
@@ -31,6 +37,8 @@ class Supervisor {
       : plan_(plan), payload_(payload), signals_(signals), relay_(relay) {}
 
   Result<int> watch() {
+    if (plan_.boot) relay_.hold_terminal();
+    if (plan_.spec.wait_ready) ready_by_ = began_ + *plan_.spec.wait_ready;
     if (relay_.master().valid()) terminal_.enter(STDIN_FILENO);
     while (true) {
       const auto ended = step();
@@ -44,23 +52,29 @@ class Supervisor {
  private:
   // One turn: waits for something to happen and sees to it. True: the payload has ended.
   Result<bool> step() {
-    polled_.assign({{.fd = payload_.pidfd.get(), .events = POLLIN}, {.fd = signals_.fd().get(), .events = POLLIN}});
+    polled_.assign({{.fd = payload_.pidfd.get(), .events = POLLIN},
+                    {.fd = signals_.fd().get(), .events = POLLIN},
+                    {.fd = payload_.notify.get(), .events = POLLIN}});
     relay_.want(polled_);
     if (::poll(polled_.data(), polled_.size(), time_left()) < 0 && errno != EINTR)
       return fail_errno("cannot wait for the command");
     if (polled_[0].revents != 0) return true;
     if (polled_[1].revents != 0)
       while (const auto number = signals_.next()) take(*number);
-    judge_typed(relay_.move(std::span(polled_).subspan(2)));
+    if (polled_[2].revents != 0)
+      if (auto told = hear(); !told) return std::unexpected(told.error());
+    judge_typed(relay_.move(std::span(polled_).subspan(3)));
     relay_.repeat_end_of_input();
     if (deadline_ && Clock::now() >= *deadline_) give_up();
+    if (ready_by_ && Clock::now() >= *ready_by_) was_not_ready();
     return false;
   }
 
   [[nodiscard]] int time_left() const {
     if (relay_.repeats_end_of_input()) return kEndOfInputEvery;
-    if (!deadline_) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
+    const auto next = deadline_ && ready_by_ ? std::min(deadline_, ready_by_) : deadline_ ? deadline_ : ready_by_;
+    if (!next) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now()).count();
     return left < 0 ? 0 : static_cast<int>(std::min<long>(left, 60'000));
   }
 
@@ -82,11 +96,54 @@ class Supervisor {
   }
 
   void deliver(int number) {
+    if (plan_.boot) {
+      deliver_to_system(number);
+      return;
+    }
     if (number == SIGTERM && !deadline_) deadline_ = Clock::now() + plan_.spec.stop_timeout;
     if (is_deaf_to(number))
       end_by(number);
     else
       send(number);
+  }
+
+  // To an init most signals mean something that their sender did not.
+  void deliver_to_system(int number) {
+    if (number == SIGTERM || number == SIGINT || number == SIGHUP) shut_down(number);
+    if (number == SIGQUIT) end_by(number);
+  }
+
+  void shut_down(int asked_by) {
+    if (stopping_) return;
+    stopping_ = true;
+    ready_by_.reset();
+    deadline_ = Clock::now() + plan_.spec.stop_timeout;
+    const auto kind = plan_.boot->init.kind;
+    const int number = stop_signal(kind);
+    // One that waits in sigwait(3) looks as deaf as one that has never heard of the signal.
+    if (kind == InitKind::kOther && is_deaf_to(number)) {
+      deadline_ = std::min(*deadline_, Clock::now() + kDeafTime);
+      ended_by_ = asked_by;
+    }
+    send(number);
+  }
+
+  Result<void> hear() {
+    if (!says_ready(payload_.notify, payload_.pid) || ready_) return {};
+    ready_ = true;
+    ready_by_.reset();
+    if (!plan_.spec.info_fd) return {};
+    const auto after = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
+    return write_info(plan_, cat(R"({"event":"ready","after_ms":)", after, "}"));
+  }
+
+  void was_not_ready() {
+    report("userns-run", {.rule = {},
+                          .code = 0,
+                          .text = cat("the system did not say that it is up within ", plan_.spec.wait_ready->count(),
+                                      " ms (--wait-ready): stopped")});
+    not_ready_ = true;
+    shut_down(SIGTERM);
   }
 
   [[nodiscard]] bool is_deaf_to(int number) const {
@@ -101,10 +158,16 @@ class Supervisor {
 
   void give_up() {
     deadline_.reset();
-    report("userns-run", {.rule = {},
-                          .code = 0,
-                          .text = cat("the command did not end within ", plan_.spec.stop_timeout.count(),
-                                      " ms of SIGTERM (--stop-timeout): killed")});
+    if (ended_by_) {
+      send(SIGKILL);
+      return;
+    }
+    report("userns-run",
+           {.rule = {},
+            .code = 0,
+            .text = cat(plan_.boot ? "the system did not shut down within " : "the command did not end within ",
+                        plan_.spec.stop_timeout.count(), " ms", plan_.boot ? "" : " of SIGTERM",
+                        " (--stop-timeout): killed")});
     send(SIGKILL);
   }
 
@@ -126,6 +189,10 @@ class Supervisor {
 
   // ^C at a command that is pid 1: its terminal has sent the signal, and the kernel dropped it.
   void judge_typed(const std::string& typed) {
+    if (plan_.boot) {
+      count_escapes(typed);
+      return;
+    }
     termios modes{};
     if (typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 || (modes.c_lflag & ISIG) == 0) return;
     for (const char c : typed) {
@@ -136,10 +203,26 @@ class Supervisor {
     }
   }
 
+  void count_escapes(const std::string& typed) {
+    for (const char c : typed) {
+      if (c != kEscape || Clock::now() > escapes_since_ + kEscapeTime) escapes_ = 0;
+      if (c != kEscape) continue;
+      if (escapes_ == 0) escapes_since_ = Clock::now();
+      if (++escapes_ < kEscapes) continue;
+      escapes_ = 0;
+      if (stopping_) end_by(SIGTERM);
+      shut_down(SIGTERM);
+    }
+  }
+
   [[nodiscard]] Result<int> status() const {
     int raw = 0;
     while (::waitpid(payload_.pid, &raw, 0) < 0)
       if (errno != EINTR) return fail_errno("lost the command");
+    if (not_ready_) return kExitOwnFailure;
+    const auto end = plan_.boot ? boot_end(raw) : BootEnd::kOther;
+    if (end == BootEnd::kReboot && !stopping_) return kExitReboot;
+    if (end != BootEnd::kOther) return 0;
     if (!WIFSIGNALED(raw)) return WEXITSTATUS(raw);
     const bool ours = ended_by_ && WTERMSIG(raw) == SIGKILL;
     return kExitSignalBase + (ours ? *ended_by_ : WTERMSIG(raw));
@@ -153,6 +236,13 @@ class Supervisor {
   std::vector<pollfd> polled_;
   std::optional<Clock::time_point> deadline_;
   std::optional<int> ended_by_;
+  const Clock::time_point began_ = Clock::now();
+  std::optional<Clock::time_point> ready_by_;
+  bool ready_ = false;
+  bool not_ready_ = false;
+  bool stopping_ = false;
+  Clock::time_point escapes_since_;
+  int escapes_ = 0;
 };
 
 }  // namespace

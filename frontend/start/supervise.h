@@ -15,6 +15,7 @@ namespace userns::frontend {
 struct Payload {
   pid_t pid = 0;
   Fd pidfd;
+  Fd notify;  // what an init says on it is heard; none: nothing is
 };
 
 // The exit status: the command's, or 128+N.

@@ -113,9 +113,13 @@ std::string to_text(const Plan& plan) {
   if (plan.ids.deny_setgroups) text += "setgroups   denied\n";
   text += namespaces_line(plan.namespaces) + network_lines(plan) + root_line(plan);
   for (const auto& step : plan.mounts)
-    text += cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
-                step.read_only ? ", read-only" : "", step.optional ? ", where possible" : "", "\n");
+    text +=
+        cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step), step.read_only ? ", read-only" : "",
+            step.shielded ? ", parts of it covered" : "", step.optional ? ", where possible" : "", "\n");
   text += cgroup_lines(plan.spec);
+  if (plan.boot)
+    text += cat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ",
+                stop_signal(plan.boot->init.kind), "\n");
   if (plan.tty) text += "terminal    of its own\n";
   if (plan.spec.init) text += "init        a reaper as the first process\n";
   if (plan.spec.seccomp == SeccompMode::kDefault) text += "seccomp     default profile\n";

@@ -142,7 +142,7 @@ def _(root):
         if os.path.exists(library):
             os.makedirs(os.path.dirname(where + library), exist_ok=True)
             shutil.copy(os.path.realpath(library), where + library)
-    done = well(run(root, command=('userns-run', '--rootfs', '/inner', '--', 'sh', '-c', 'id -u; ls /inner; ps | wc -l'), where=where), 0)
+    done = well(run(root, '--nesting', command=('userns-run', '--rootfs', '/inner', '--', 'sh', '-c', 'id -u; ls /inner; ps | wc -l'), where=where), 0)
     assert done.out.split()[0] == '0' and 'inner' not in done.out, done
 
 

@@ -13,6 +13,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.join(HERE, '..', 'lib'))
+import distro  # noqa: E402
 from vm import Image  # noqa: E402
 
 
@@ -27,10 +29,12 @@ def install(build, payload):
 def main():
     build, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     image = Image(os.path.join(build, 'guest'))
-    why = image.why_not()
+    with open(f'{HERE}/guest/{name}.py') as file:
+        text = file.read()
+    distros = re.findall(r'\w+', ' '.join(re.findall('^# distro: (.*)$', text, re.M)))
+    why = image.why_not() or next(filter(None, (distro.why_not(build, wanted) for wanted in distros)), None)
     if why:
-        with open(f'{HERE}/guest/{name}.py') as file:
-            sentences = re.findall(r"^@case\((['\"])(.*)\1\)$", file.read(), re.M)
+        sentences = re.findall(r"^@case\((['\"])(.*)\1\)$", text, re.M)
         print(f'1..{len(sentences)}')
         for number, (_, sentence) in enumerate(sentences, 1):
             print(f'ok {number} - {sentence} # SKIP {why}')
@@ -39,6 +43,9 @@ def main():
     with tempfile.TemporaryDirectory() as payload:
         os.chmod(payload, 0o755)
         install(build, payload)
+        os.mkdir(payload + '/distros')
+        for wanted in distros:
+            shutil.copy(distro.tar(build, wanted), f'{payload}/distros/{wanted}.tar')
         with open(payload + '/run', 'w') as file:
             file.write(f'#!/bin/sh\ncp -a root/. / && systemctl daemon-reload && exec python3 guest/{name}.py .\n')
         os.chmod(payload + '/run', 0o755)

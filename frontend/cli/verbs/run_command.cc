@@ -24,7 +24,7 @@ Result<Plan> plan_for(std::span<const std::string_view> words, std::span<const s
   if (has_command && (command.empty() || command.front().empty()))
     return fail({}, "no command after --: write one, or leave out the -- to get a shell");
   spec->command.assign(command.begin(), command.end());
-  if (!has_command) spec->command = {shell_for(*spec)};
+  if (!has_command && !spec->boot) spec->command = {shell_for(*spec)};
   return make_plan(*spec);
 }
 

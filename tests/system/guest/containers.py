@@ -8,40 +8,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from cgroups import below, pids_in, read, remove  # noqa: E402
-from harness import User, case, main, prctl, spawn, wait_for  # noqa: E402
-
-ALICE, BOB = User('alice', 1000), User('bob', 1001)
-BASE = '/sys/fs/cgroup/system.slice/userns-cgroup.service'
-RUN = '/usr/local/bin/userns-run'
-SLOW = 120  # the guest's CPU is emulated
-prctl(36, 1)  # orphans come to this process
-
-
-def env_of(user):
-    return {'PATH': '/usr/local/bin:/usr/bin:/bin', 'HOME': '/', 'XDG_RUNTIME_DIR': f'/run/user/{user.uid}',
-            'DBUS_SESSION_BUS_ADDRESS': f'unix:path=/run/user/{user.uid}/bus'}
-
+from cgroups import below, pids_in, read  # noqa: E402
+from harness import case, main, spawn, wait_for  # noqa: E402
+from users import ALICE, BASE, BOB, RUN, SLOW, env_of, linger, policy  # noqa: E402
 
 def run(user, *words, env=None, **how):
     return spawn([RUN, *words], user, env=env or env_of(user), **how).wait(SLOW)
-
-
-def policy(text):
-    os.makedirs('/etc/userns', exist_ok=True)
-    with open('/etc/userns/cgroup.conf', 'w') as file:
-        file.write(text + '\n')
-    subprocess.run(['systemctl', 'enable', '-q', '--now', 'userns-cgroup.service'], check=True)
-    for name in os.listdir(BASE):
-        if name.isdigit():
-            with open(f'{BASE}/{name}/cgroup.kill', 'w') as file:
-                file.write('1')
-            remove(f'{BASE}/{name}')
-
-
-def linger(user):
-    subprocess.run(['loginctl', 'enable-linger', user.name], check=True)
-    wait_for(lambda: os.path.exists(f'/run/user/{user.uid}/systemd/private'), f"{user.name}'s user manager", SLOW)
 
 
 MAPS = 'cat /proc/self/uid_map; touch /tmp/x 2>/dev/null; id -u'

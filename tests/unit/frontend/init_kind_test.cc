@@ -36,7 +36,7 @@ TEST(StopSignal, IsTheOneThatEachInitKnows) {
   EXPECT_EQ(stop_signal(InitKind::kSystemd), SIGRTMIN + 3);
   EXPECT_EQ(stop_signal(InitKind::kBusybox), SIGUSR2);
   EXPECT_EQ(stop_signal(InitKind::kSysvinit), SIGINT);
-  EXPECT_EQ(stop_signal(InitKind::kRunit), SIGINT);
+  EXPECT_EQ(stop_signal(InitKind::kRunit), SIGCONT);
   EXPECT_EQ(stop_signal(InitKind::kOpenrc), SIGTERM);
   EXPECT_EQ(stop_signal(InitKind::kOther), SIGTERM);
 }

@@ -33,6 +33,24 @@ TEST(MountsOfARootfs, AreTheHostsWhereTheNamespaceIsShared) {
   EXPECT_EQ(at(steps, "/sys/fs/cgroup"), nullptr);
 }
 
+TEST(MountsOfARootfs, AreShieldedUnlessContainersAreToNest) {
+  Spec spec;
+  for (const auto own : {kAll, std::uint64_t{CLONE_NEWNS}}) {
+    spec.nesting = false;
+    EXPECT_TRUE(at(plan_mounts(spec, own, true, false), "/proc")->shielded);
+    EXPECT_TRUE(at(plan_mounts(spec, own, true, false), "/sys")->shielded);
+    spec.nesting = true;
+    EXPECT_FALSE(at(plan_mounts(spec, own, true, false), "/proc")->shielded);
+    EXPECT_TRUE(at(plan_mounts(spec, own, true, false), "/sys")->read_only);
+  }
+}
+
+TEST(MountsOfASystem, HaveItsCgroupsWhateverItsNetworkIs) {
+  Spec spec;
+  spec.boot = true;
+  EXPECT_NE(at(plan_mounts(spec, kAll & ~std::uint64_t{CLONE_NEWNET}, true, true), "/sys/fs/cgroup"), nullptr);
+}
+
 TEST(MountsOfTheHostsTree, AreOnlyWhatWouldShowAnotherNamespace) {
   EXPECT_TRUE(plan_mounts({}, CLONE_NEWNS, false, false).empty());
   const auto steps = plan_mounts({}, kAll, false, false);

@@ -1,0 +1,78 @@
+"""Root file systems of real distributions for tests: a tar per name, made once below the build tree.
+
+    from distro import SYSTEMD, tar, unpack
+    where = unpack(root, SYSTEMD)      # below root.tmp, owned by alice's container root; skips where it can't be had
+
+Several test programs may ask at the same time: one builds, the others wait for it.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'system'))
+from harness import build_dir, skip  # noqa: E402
+from vm import _apt_sources, _run  # noqa: E402
+
+COMMON = 'iproute2,iputils-ping,procps,passwd,login,util-linux,libcap2-bin'
+SYSTEMD, SYSV, OPENRC, RUNIT = 'systemd', 'sysv', 'openrc', 'runit'
+PACKAGES = {SYSTEMD: 'systemd,systemd-sysv,dbus,libpam-systemd,sudo,cron,openssh-server,openssh-client,' + COMMON,
+            SYSV: 'sysvinit-core,sysv-rc,initscripts,cron,' + COMMON,
+            OPENRC: 'sysvinit-core,openrc,initscripts,cron,' + COMMON,
+            RUNIT: 'runit,runit-init,' + COMMON}
+# root and joe have the password "pw", joe may sudo; what a first boot fills in is empty; no timer wakes up in a test.
+HOOKS = ['chroot "$1" useradd -m -s /bin/bash joe; printf "root:pw\\njoe:pw\\n" | chroot "$1" chpasswd',
+         'mkdir -p "$1/etc/sudoers.d"; echo "joe ALL=(ALL) NOPASSWD: ALL" > "$1/etc/sudoers.d/joe"',
+         ': > "$1/etc/machine-id"; : > "$1/etc/default/locale"; echo debian > "$1/etc/hostname"',
+         'printf "127.0.0.1 localhost debian box\\n" > "$1/etc/hosts"; : > "$1/etc/apt/sources.list"',
+         'rm -rf "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/etc/apt/sources.list.d/*']
+
+
+def why_not(build, name):
+    """Why the tar can't be had here, or None."""
+    if os.path.exists(_path(build, name)):
+        return None
+    if not shutil.which('mmdebstrap'):
+        return 'mmdebstrap is not installed'
+    if os.geteuid() != 0:
+        return 'building a root file system needs root'
+    return None if _apt_sources() else 'no apt source of this machine serves Debian bookworm'
+
+
+def _path(build, name):
+    recipe = hashlib.sha256((PACKAGES[name] + '\n'.join(HOOKS)).encode()).hexdigest()[:12]
+    return f'{build}/distros/{name}-{recipe}.tar'
+
+
+def tar(build, name):
+    """Its path; built where it is missing (about half a minute)."""
+    path = _path(build, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(f'{path}.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(path):
+            half = f'{path}.half.tar'
+            _run(['mmdebstrap', '--variant=minbase', '--include=' + PACKAGES[name],
+                  *[f'--customize-hook={hook}' for hook in HOOKS], 'bookworm', half, *_apt_sources()])
+            os.rename(half, path)
+    return path
+
+
+def unpack(root, name, first=100000, where=None):
+    """The tree in a directory, unpacked within an id map, so that setuid bits and file capabilities are right."""
+    why = why_not(build_dir(), name)
+    if why:
+        skip(why)
+    source = tar(build_dir(), name)
+    where = where or f'{root.tmp}/{name}'
+    shutil.rmtree(where, ignore_errors=True)
+    os.makedirs(where)
+    os.chown(where, first, first)
+    done = root.run([root.program('userns-run'), '--map', f'b:0:{first}:65536', '--', 'tar', '-C', where, '--xattrs',
+                     '--xattrs-include=*', '--exclude=./dev/*', '-xpf', source], timeout=300)
+    if done.code != 0:
+        raise RuntimeError(done)
+    return where

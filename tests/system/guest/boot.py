@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""In the booted guest (pure cgroup v2, systemd): whole distributions as containers of ordinary users. Nothing is timed."""
+# distro: systemd sysv
+
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from cgroups import pids_in  # noqa: E402
+from console import System  # noqa: E402
+from harness import case, main, spawn, wait_for  # noqa: E402
+from users import ALICE, BASE, BOB, RUN, SLOW, env_of, linger, policy  # noqa: E402
+
+FACTOR = 10  # the guest's CPU is emulated
+TARS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'distros')
+
+
+def first_id(user):
+    with open('/etc/subuid') as file:
+        return next(int(line.split(':')[1]) for line in file if line.startswith(user.name + ':'))
+
+
+def rootfs(user, name):
+    first, where = first_id(user), f'/var/lib/{name}-{user.name}'
+    if not os.path.exists(where):
+        os.makedirs(where)
+        os.chown(where, first, first)
+        done = spawn([RUN, '--map', f'b:0:{first}:65536', '--', 'tar', '-C', where, '--xattrs', '--xattrs-include=*',
+                      '--exclude=./dev/*', '-xpf', f'{TARS}/{name}.tar']).wait(600)
+        assert done.code == 0, done
+    return where
+
+
+def boot(user, name, *words):
+    return System(RUN, user, '--rootfs', rootfs(user, name), '--hostname', 'box', '--stop-timeout', '120', *words,
+                  env={**env_of(user), 'TERM': 'vt100'}, slow=FACTOR)
+
+
+@case('a Debian with systemd comes up to multi-user below userns-cgroup, with controllers of its own, and stops in order')
+def _(_root):
+    policy('alice memory.max=600M pids.max=500')
+    with boot(ALICE, 'systemd', '--memory', '400M') as system:
+        assert system.event()['init']['kind'] == 'systemd'
+        assert system.event()['event'] == 'ready'
+        system.login()
+        assert system.works('systemctl is-system-running --wait') == 'running'
+        assert system.works('systemctl --failed --no-legend') == ''
+        assert {'memory', 'pids'} <= set(system.works('cat /sys/fs/cgroup/cgroup.subtree_control').split())
+        assert system.works('systemd-run -q --wait --pipe -p MemoryMax=50M sh -c "cat /sys/fs/cgroup\\$(cut -d: -f3 /proc/self/cgroup)/memory.max"') \
+            == str(50 << 20)
+        system.works('su - joe -c "sudo id -u"; journalctl -b -n 1; systemctl is-active cron ssh dbus')
+        code, _ = system.stop()
+        assert code == 0, system.text[-2000:]
+    wait_for(lambda: not pids_in(BASE), 'the end of all', SLOW)
+
+
+@case("another user's Debian comes up in a scope of his own user manager, and reboots")
+def _(_root):
+    linger(BOB)
+    with boot(BOB, 'systemd', '--cgroup', 'systemd') as system:
+        system.event()
+        assert system.event()['event'] == 'ready'
+        system.login()
+        assert system.works('systemctl is-system-running --wait') == 'running'
+        system.type('reboot\n')
+        assert system.ends(60) == 133, system.text[-2000:]
+
+
+@case('a Debian with sysvinit comes up without any cgroup of its own, and shuts down from inside')
+def _(_root):
+    with boot(ALICE, 'sysv') as system:
+        assert system.event()['init']['kind'] == 'sysvinit'
+        system.login()
+        assert system.works('runlevel; tty').split()[1:] == ['2', '/dev/tty1']
+        system.type('poweroff\n')
+        assert system.ends(60) == 0, system.text[-2000:]
+
+
+@case("a system of busybox alone comes up, and stops when it is asked to")
+def _(_root):
+    where, first = '/var/lib/busybox-alice', first_id(ALICE)
+    for name in ('bin', 'sbin', 'etc'):
+        os.makedirs(f'{where}/{name}')
+    shutil.copy('/bin/busybox', where + '/bin/busybox')
+    for name in ('bin/sh', 'sbin/init'):
+        os.symlink('/bin/busybox', f'{where}/{name}')
+    with open(where + '/etc/inittab', 'w') as file:
+        file.write('console::respawn:-/bin/sh\n')
+    subprocess.run(['chown', '-hR', f'{first}:{first}', where], check=True)
+    with System(RUN, ALICE, '--rootfs', where, env={**env_of(ALICE), 'TERM': 'vt100'}, slow=FACTOR) as system:
+        system.expect('# ')
+        code, _ = system.stop()
+        assert code == 0, (code, system.text)
+
+
+main(need_root=False)
