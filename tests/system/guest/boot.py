@@ -53,7 +53,7 @@ def _(_root):
         system.works('su - joe -c "sudo id -u"; journalctl -b -n 1; systemctl is-active cron ssh dbus')
         code, _ = system.stop()
         assert code == 0, system.text[-2000:]
-    wait_for(lambda: not pids_in(BASE), 'the end of all', SLOW)
+    wait_for(lambda: not pids_in(f'{BASE}/{ALICE.uid}'), 'the end of all', SLOW)
 
 
 @case("another user's Debian comes up in a scope of his own user manager, and reboots")
