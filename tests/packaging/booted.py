@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Runs guest/NAME.py in a booted Debian in which nothing of ours is but the .debs: booted.py BUILD_DIR NAME SECONDS."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+sys.path.insert(0, HERE + '/../system')
+from packages import build, deb  # noqa: E402
+from harness import Skip  # noqa: E402
+from skipped import skip_all  # noqa: E402
+from vm import Image  # noqa: E402
+
+
+def main():
+    build_dir, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    image = Image(os.path.join(build_dir, 'guest'))
+    why = image.why_not()
+    try:
+        out = None if why else build(build_dir)
+    except Skip as missing:
+        why = str(missing)
+    if why:
+        return skip_all(f'{HERE}/guest/{name}.py', why)
+    image.build(lambda text: print('#', text, flush=True))
+    with tempfile.TemporaryDirectory() as payload:
+        os.chmod(payload, 0o755)
+        shutil.copytree(HERE + '/../lib', payload + '/lib')
+        shutil.copytree(HERE + '/guest', payload + '/guest')
+        os.mkdir(payload + '/debs')
+        for package in ('userns-helpers', 'userns-tools'):
+            shutil.copy(deb(out, package), payload + '/debs')
+        with open(payload + '/run', 'w') as file:
+            file.write(f'#!/bin/sh\nexec python3 guest/{name}.py .\n')
+        os.chmod(payload + '/run', 0o755)
+        status = image.run(payload, lambda line: print(line, flush=True), seconds)
+    return 1 if status is None else status
+
+
+sys.exit(main())

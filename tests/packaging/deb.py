@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""The Debian packages: what is in them, what the checkers of the distribution say, and their life in a root of their own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from packages import TOP, build, deb, must, need, text_of  # noqa: E402
+from harness import (CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, build_dir, case, main, mount, skip, umount,  # noqa: E402
+                     unshare)
+
+SETUID = {'./usr/bin/newuidmap', './usr/bin/newgidmap', './usr/libexec/userns/userns-net',
+          './usr/libexec/userns/userns-cgroup'}
+HELPERS, TOOLS = 'userns-helpers', 'userns-tools'
+
+
+def out():
+    return build(build_dir())
+
+
+def field(package, name):
+    return must('dpkg-deb', '-f', deb(out(), package), name).strip()
+
+
+def contents(package):
+    """{path: (mode, owner)}"""
+    rows = [line.split(None, 5) for line in must('dpkg-deb', '-c', deb(out(), package)).splitlines()]
+    return {row[5].split(' -> ')[0]: (row[0], row[1]) for row in rows}
+
+
+def unpacked(package):
+    where = f'{out()}/unpacked/{package}'
+    shutil.rmtree(where, ignore_errors=True)
+    os.makedirs(os.path.dirname(where), exist_ok=True)
+    must('dpkg-deb', '-R', deb(out(), package), where)
+    return where
+
+
+@case('the setuid bits are in the package, on the four helpers and nothing else, and no script sets one')
+def _(_root):
+    for package, expected in ((HELPERS, SETUID), (TOOLS, set())):
+        files = contents(package)
+        assert {path for path, (mode, _) in files.items() if 's' in mode.lower() and not mode.startswith('d')} == expected, files
+        assert all(owner == 'root/root' for _, owner in files.values()), files
+        assert all(mode == '-rwsr-xr-x' for path, (mode, _) in files.items() if path in expected), files
+        scripts = must('dpkg-deb', '-I', deb(out(), package))
+        assert not re.search(r'chmod|chown|setcap|statoverride', scripts), scripts
+
+
+@case('userns-helpers takes the place of uidmap, with its version, its programs and its manuals')
+def _(_root):
+    assert re.fullmatch(r'uidmap \(= 1:[\d.]+\)', field(HELPERS, 'Provides')), field(HELPERS, 'Provides')
+    assert field(HELPERS, 'Conflicts') == field(HELPERS, 'Replaces') == 'uidmap'
+    theirs = ['usr/bin/newuidmap', 'usr/bin/newgidmap', 'usr/bin/getsubids', 'usr/share/man/man1/newuidmap.1.gz',
+              'usr/share/man/man1/newgidmap.1.gz', 'usr/share/man/man1/getsubids.1.gz']
+    files = contents(HELPERS)
+    assert all('./' + path in files for path in theirs), files.keys()
+
+
+@case('the front-end has no privilege, and works with the uidmap of the distribution too')
+def _(_root):
+    assert HELPERS not in field(TOOLS, 'Depends') and 'uidmap' in field(TOOLS, 'Recommends')
+
+
+@case('policy files are conffiles, and nothing in them is granted')
+def _(_root):
+    where = unpacked(HELPERS)
+    with open(where + '/DEBIAN/conffiles') as file:
+        listed = {line for line in file.read().split() if line.startswith('/etc/userns/')}
+    assert listed == {'/etc/userns/net.conf', '/etc/userns/cgroup.conf'}, listed
+    for path in listed:
+        with open(where + path) as file:
+            lines = file.read().splitlines()
+        assert len(lines) > 5 and all(line.startswith('#') for line in lines), path
+
+
+@case('the versions of the packages, the changelog and meson are one')
+def _(_root):
+    with open(TOP + '/meson.build') as file:
+        version = re.search(r"version: '([^']+)'", file.read())[1]
+    assert field(HELPERS, 'Version') == field(TOOLS, 'Version') == version
+
+
+@case('lintian finds neither errors nor warnings that are not explained')
+def _(_root):
+    need(('lintian', 'lintian'))
+    changes, = (f for f in os.listdir(out()) if f.endswith('.changes'))
+    code, said = text_of('lintian', '--allow-root', '--display-level', '>=warning', f'{out()}/{changes}',
+                         env={**os.environ, 'LC_ALL': 'C.UTF-8'})
+    assert code == 0 and not re.search(r'^[EW]: ', said, re.M), said
+
+
+@case('the compiler was called with the flags of the distribution, and the programs show it')
+def _(_root):
+    need(('blhc', 'blhc'), ('hardening-check', 'devscripts'))
+    # meson links with -pie alone; whether a program is position independent is looked at below.
+    code, said = text_of('blhc', '--bindnow', '--ignore-flag', '-fPIE', out() + '/log')
+    assert code == 0, said
+    programs = [f'{unpacked(p)}/{path}' for p in (HELPERS, TOOLS) for path, (mode, _) in contents(p).items()
+                if mode.startswith('-rw') and 'x' in mode and '/DEBIAN/' not in path]
+    assert len(programs) >= 6, programs
+    for program in programs:
+        # static-pie, which hardening-check takes for a shared library; stripped, it shows nothing of its protection.
+        if program.endswith('/userns-monitor'):
+            assert 'statically linked' in must('file', program) or 'static-pie' in must('file', program), program
+            continue
+        _, said = text_of('hardening-check', program)
+        for wanted in ('Position Independent Executable: yes', 'Stack protected: yes', 'Read-only relocations: yes',
+                       'Immediate binding: yes'):
+            assert wanted in said, said
+        # getsubids calls nothing that could be fortified but memcpy with sizes known to fit.
+        assert 'Fortify Source functions: yes' in said or program.endswith('/getsubids'), said
+
+
+# --- in a root of its own -------------------------------------------------------------------
+
+# Not chroot(8): the kernel makes no user namespaces in one.
+ENTER = 'cd "$0" && pivot_root . mnt && umount -l /mnt && exec "$@"'
+
+
+class Sandbox:
+    """The machine's own root, seen through an overlay that dies with this object; packages can be installed in it."""
+
+    def __init__(self, root):
+        self.base = root.tmp + '/sandbox'
+        shutil.rmtree(self.base, ignore_errors=True)
+        for name in ('upper', 'work', 'root'):
+            os.makedirs(f'{self.base}/{name}')
+        self.path = self.base + '/root'
+        mount('overlay', self.path, 'overlay', 0, f'lowerdir=/,upperdir={self.base}/upper,workdir={self.base}/work')
+        for name in ('proc', 'dev', 'sys'):
+            mount('/' + name, f'{self.path}/{name}', None, MS_BIND | MS_REC)
+        for name in ('run', 'tmp', 'mnt'):
+            mount('tmpfs', f'{self.path}/{name}', 'tmpfs', 0, 'mode=1777')
+        # No service is to be started by a maintainer script.
+        self.write('/usr/sbin/policy-rc.d', '#!/bin/sh\nexit 101\n', 0o755)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        umount(self.path)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def write(self, path, text, mode=0o644):
+        with open(self.path + path, 'w') as file:
+            file.write(text)
+        os.chmod(self.path + path, mode)
+
+    def read(self, path):
+        with open(self.path + path) as file:
+            return file.read()
+
+    def take(self, source):
+        """Copies a file to /tmp in it and returns its path there."""
+        shutil.copy(source, self.path + '/tmp')
+        return '/tmp/' + os.path.basename(source)
+
+    def run(self, *argv, user=None):
+        as_user = ['setpriv', f'--reuid={user}', f'--regid={user}', '--init-groups'] if user else []
+        home = f'/home/{user}' if user else '/root'
+        env = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': home, 'DEBIAN_FRONTEND': 'noninteractive', 'LC_ALL': 'C'}
+        return text_of('unshare', '--mount', '/bin/sh', '-c', ENTER, self.path, *as_user, *argv, env=env)
+
+    def must(self, *argv, **how):
+        code, text = self.run(*argv, **how)
+        assert code == 0, f'{" ".join(argv)} ended with {code}:\n{text[-3000:]}'
+        return text
+
+    def install(self, *debs, options=()):
+        return self.must('apt-get', '-y', '-q', '--no-install-recommends', '--allow-downgrades', *options, 'install',
+                         *[self.take(path) for path in debs])
+
+    def add_user(self, name='newcomer'):
+        self.must('useradd', '--create-home', '--shell', '/bin/sh', name)
+        self.must('sh', '-c', f'sed -i /^{name}:/d /etc/subuid /etc/subgid; echo {name}:300000:65536 | tee -a /etc/subuid >>/etc/subgid')
+        return name
+
+
+def repacked(name, where):
+    """The installed package `name` as a .deb again."""
+    if must('dpkg-query', '-W', '-f', '${db:Status-Status}', name) != 'installed':
+        skip(f'apt-get install {name}')
+    tree = f'{where}/{name}'
+    os.makedirs(tree + '/DEBIAN')
+    control = must('dpkg-query', '-s', name)
+    with open(tree + '/DEBIAN/control', 'w') as file:
+        file.write(re.sub(r'^(Status|Conffiles):.*\n( .*\n)*', '', control, flags=re.M))
+    for path in must('dpkg-query', '-L', name).splitlines():
+        if os.path.isdir(path):
+            os.makedirs(tree + path, exist_ok=True)
+        elif os.path.exists(path):  # manuals may have been left out of the installation
+            must('cp', '-a', path, tree + path)
+    must('dpkg-deb', '-b', tree, f'{where}/{name}.deb')
+    return f'{where}/{name}.deb'
+
+
+def package_of(sandbox, path):
+    return sandbox.must('dpkg-query', '-S', path).split(':')[0]
+
+
+def works(sandbox, user, *argv):
+    """A command that prints the uid_map of a process that was mapped by newuidmap."""
+    said = sandbox.must(*argv, user=user)
+    assert re.search(r'^ *[01] +300000 +65536$', said, re.M), said
+
+
+@case("from Debian's uidmap to ours and back: podman and userns-run map ids before, between and after")
+def _(root):
+    need(('podman', 'podman'))
+    with Sandbox(root) as sandbox:
+        user = sandbox.add_user()
+        theirs = repacked('uidmap', root.tmp + '/repacked')
+        podman = ('podman', 'unshare', 'cat', '/proc/self/uid_map')
+        run = ('/usr/bin/userns-run', '--', 'cat', '/proc/self/uid_map')
+        assert package_of(sandbox, '/usr/bin/newuidmap') == 'uidmap'
+        works(sandbox, user, *podman)
+        said = sandbox.install(deb(out(), HELPERS), deb(out(), TOOLS))
+        assert 'uidmap' in said.split('The following packages will be REMOVED:')[1].split('\n')[1], said
+        assert package_of(sandbox, '/usr/bin/newuidmap') == HELPERS
+        assert 'userns suite' in sandbox.must('/usr/bin/newuidmap', '--version')
+        assert sandbox.must('getsubids', user) == f'0: {user} 300000 65536\n'
+        for argv in (podman, run):
+            works(sandbox, user, *argv)
+        assert sandbox.run('dpkg', '-s', 'podman')[1].count('install ok installed') == 1
+        assert sandbox.run('apt-get', 'check')[0] == 0
+        sandbox.install(theirs)
+        assert package_of(sandbox, '/usr/bin/newuidmap') == 'uidmap'
+        for argv in (podman, run):
+            works(sandbox, user, *argv)
+        assert sandbox.read('/etc/subuid').count(f'{user}:300000:65536') == 1
+
+
+def newer(package, where, change=None):
+    """The package with version +1; change(directory) may alter what is in it."""
+    tree = f'{where}/newer'
+    shutil.rmtree(tree, ignore_errors=True)
+    must('dpkg-deb', '-R', deb(out(), package), tree)
+    with open(tree + '/DEBIAN/control') as file:
+        control = file.read()
+    with open(tree + '/DEBIAN/control', 'w') as file:
+        file.write(re.sub(r'^(Version: .*)$', r'\1+1', control, flags=re.M))
+    if change:
+        change(tree)
+    must('dpkg-deb', '-b', tree, f'{where}/{package}-newer.deb')
+    return f'{where}/{package}-newer.deb'
+
+
+@case('an upgrade keeps changed policy and what dpkg-statoverride says; a purge leaves nothing')
+def _(root):
+    def other_example(tree):
+        with open(tree + '/etc/userns/net.conf', 'a') as file:
+            file.write('# a newer example\n')
+
+    with Sandbox(root) as sandbox:
+        sandbox.install(deb(out(), HELPERS))
+        mine = 'alice veth br0 2\n'
+        sandbox.write('/etc/userns/net.conf', mine)
+        sandbox.must('groupadd', 'netusers')
+        sandbox.must('dpkg-statoverride', '--update', '--add', 'root', 'netusers', '4750', '/usr/libexec/userns/userns-net')
+        sandbox.install(newer(HELPERS, root.tmp))
+        assert sandbox.read('/etc/userns/net.conf') == mine
+        sandbox.install(newer(HELPERS, root.tmp, other_example), options=('-o', 'Dpkg::Options::=--force-confold'))
+        assert sandbox.read('/etc/userns/net.conf') == mine
+        assert sandbox.must('stat', '-c', '%a %G', '/usr/libexec/userns/userns-net').split() == ['4750', 'netusers']
+        assert sandbox.must('stat', '-c', '%a', '/usr/bin/newuidmap').strip() == '4755'
+        sandbox.must('dpkg', '--remove', '--force-depends', HELPERS)
+        assert sandbox.read('/etc/userns/net.conf') == mine
+        sandbox.must('dpkg', '--purge', '--force-depends', HELPERS)
+        left = sandbox.run('find', '/etc/userns', '/usr/libexec/userns', '/usr/bin/newuidmap', '/etc/systemd/system',
+                           '-name', '*userns*', '-o', '-name', 'newuidmap')[1]
+        assert not re.search(r'^/', left, re.M), left
+
+
+@case("the tests of the packages themselves (autopkgtest's), run in that root")
+def _(root):
+    with Sandbox(root) as sandbox:
+        sandbox.install(deb(out(), HELPERS), deb(out(), TOOLS))
+        for name in ('container', 'replaces-uidmap'):
+            said = sandbox.must(sandbox.take(f'{TOP}/packaging/debian/tests/{name}'))
+            assert name != 'container' or said.count('ok: ') == 6, said
+
+
+main()

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""The RPM packages: the spec builds, rpmlint accepts them, and each helper has exactly its privilege."""
+
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from packages import TOP, build_rpm, must, need, text_of  # noqa: E402
+from harness import build_dir, case, main  # noqa: E402
+
+
+def rpms():
+    out = build_rpm(build_dir())
+    return {re.match(r'(.*?)-\d', name)[1]: f'{out}/{name}' for name in os.listdir(out)
+            if name.endswith('.rpm') and not name.endswith('.src.rpm')}
+
+
+def query(package, form):
+    return must('rpm', '-qp', '--nosignature', '--qf', form, rpms()[package])
+
+
+@case('the spec builds two packages, with the version of meson')
+def _(_root):
+    found = rpms()
+    assert {'userns-tools', 'userns-helpers'} <= set(found), found
+    with open(TOP + '/meson.build') as file:
+        version = re.search(r"version: '([^']+)'", file.read())[1]
+    assert query('userns-helpers', '%{VERSION}') == version
+
+
+@case('each helper has its two file capabilities, userns-cgroup the setuid bit, and nothing else has any')
+def _(_root):
+    rows = query('userns-helpers', '[%{FILENAMES} %{FILEMODES:octal} %{FILEUSERNAME} %{FILECAPS}\n]').splitlines()
+    privileged = {row.split()[0]: row.split()[1:] for row in rows if row.split()[1].startswith('104') or len(row.split()) > 3}
+    assert {os.path.basename(path): [mode[-4:], user, ''.join(caps)] for path, (mode, user, *caps) in privileged.items()} == {
+        'userns-newuidmap': ['0755', 'root', 'cap_setuid,cap_audit_write=p'],
+        'userns-newgidmap': ['0755', 'root', 'cap_setgid,cap_audit_write=p'],
+        'userns-net': ['0755', 'root', 'cap_net_admin,cap_audit_write=p'],
+        'userns-cgroup': ['4755', 'root', '']}, rows
+    tools = query('userns-tools', '[%{FILEMODES:octal} %{FILECAPS}\n]').splitlines()
+    assert all(not row.split()[1:] and row.split()[0][-4] == '0' for row in tools), tools
+
+
+@case('policy files are kept by an update')
+def _(_root):
+    assert query('userns-helpers', '[%{FILENAMES} %{FILEFLAGS:fflags}\n]').count('.conf cn') == 2
+
+
+@case('rpmlint finds no error, and no warning that is not explained')
+def _(_root):
+    need(('rpmlint', 'rpmlint'))
+    code, said = text_of('rpmlint', '--config', TOP + '/packaging/rpm/rpmlint.toml', TOP + '/packaging/rpm/userns-suite.spec',
+                         *sorted(rpms().values()), env={**os.environ, 'LC_ALL': 'C.UTF-8'})
+    assert code == 0 and not re.search(r': [EW]: ', said), said
+
+
+main()
