@@ -26,9 +26,19 @@ constexpr std::string_view kUsage =
     "\n"
     "Runs COMMAND (or a shell) in a new container, as a root who is nobody on the host.\n"
     "Nothing of the container is left when it ends but the files it wrote.\n";
+constexpr std::string_view kMostUsed =
+    "\n"
+    "Options (all of them: userns-run --help all):\n"
+    "  --rootfs DIR             the root file system (the host's own tree)\n"
+    "  --bind SRC:DST[:ro]      SRC of the host appears as DST inside\n"
+    "  --net NET                none (default) | host | user | auto | bridge=BR[,address=CIDR,...]\n"
+    "  --map-self               only the caller's own id; no delegated ones needed\n"
+    "  --overlay                changes to the root file system are thrown away at the end\n"
+    "  --memory SIZE            and --pids, --cpus: limits of the whole container\n"
+    "  --dry-run                print what would be done and do nothing\n";
 constexpr std::string_view kEnd =
     "\n"
-    "  --help, --version\n"
+    "  --help [all], --version\n"
     "\n"
     "Exit status: the command's; 125 userns-run failed, 126 the command cannot be executed, 127 it was not\n"
     "found, 128+N it was ended by signal N.  Manual: userns-run(1), with examples.\n";
@@ -79,7 +89,8 @@ int main(int argc, char** argv) {
     const auto verb = std::ranges::find(verbs(), ours.front(), &Verb::name);
     return verb == verbs().end() ? unknown_word(ours.front()) : carry_out(*verb, ours.subspan(1), command, has_command);
   }
-  if (asked_for(ours, "--help")) return print(cat(kUsage, list_of_verbs(), options_help(), kEnd));
+  if (asked_for(ours, "--help"))
+    return print(cat(kUsage, list_of_verbs(), asked_for(ours, "all") ? options_help() : std::string(kMostUsed), kEnd));
   if (asked_for(ours, "--version")) return print(cat("userns-run (userns suite) ", std::string_view(kVersion), "\n"));
   return run_command(ours, command, has_command);
 }

@@ -275,7 +275,7 @@ Result<std::vector<po::option>> split(std::span<const std::string_view> words) {
     name.erase(0, name.find_first_not_of('-'));
     name.resize(std::min(name.find('='), name.size()));
     return fail({}, cat("there is no option ", quoted(cat("--", name)), did_you_mean(name, names(), "--"),
-                        " (userns-run --help lists them)"));
+                        " (userns-run --help all lists them)"));
   } catch (const po::invalid_command_line_syntax& error) {
     return fail({}, cat(error.get_option_name(), " needs a value: see userns-run --help"));
   } catch (const po::error& error) {

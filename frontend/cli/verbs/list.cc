@@ -18,6 +18,7 @@ bool is_wanted(const ContainerFacts& facts, const Words& words) {
   const bool in_group = groups.empty() || std::ranges::any_of(facts.config.groups, [&](std::string_view label) {
                           return std::ranges::find(groups, label) != groups.end();
                         });
+  if (words.has("autostart") && !facts.config.autostart) return false;
   return in_group && !(words.has("running") && !facts.running) && !(words.has("stopped") && facts.running);
 }
 

@@ -13,6 +13,7 @@ inline constexpr std::array kListOptions{
     VerbOption{"running", "", "only those that run"},
     VerbOption{"stopped", "", "only those that do not"},
     kGroupOption,
+    VerbOption{"autostart", "", "only those with autostart = yes"},
     VerbOption{"all-paths", "", "those of every --path that was ever used"},
     VerbOption{"names", "", "only names, a line each"},
     kPathOption,

@@ -153,7 +153,7 @@ std::string verb_help(const Verb& verb) {
     line.append(line.size() < kHelpColumn ? kHelpColumn - line.size() : 1, ' ');
     text += cat(line, std::string_view(option.help), "\n");
   }
-  if (verb.takes_container_options) text += "\nand the options of a container: userns-run --help lists them\n";
+  if (verb.takes_container_options) text += "\nand the options of a container: userns-run --help all lists them\n";
   return text;
 }
 

@@ -1,0 +1,127 @@
+"""Shell completions, in the shells themselves."""
+
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from container import well  # noqa: E402
+from harness import build_dir, case, cases, main, skip  # noqa: E402
+
+BASH = r'''
+source "$1"; shift
+compopt() { :; }
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+_userns_run
+printf '%s\n' "${COMPREPLY[@]}"
+'''
+
+
+def file_of(name):
+    path = f'{build_dir()}/frontend/cli/completions/{name}'
+    return path if os.path.exists(path) else skip('the completions are not built')
+
+
+def environment(root):
+    return {'HOME': f'{root.tmp}/home/alice', 'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'TERM': 'dumb'}
+
+
+def containers(root):
+    """Alice has web and db."""
+    for name in ('web', 'db'):
+        if not os.path.isdir(f'{root.tmp}/home/alice/.local/share/userns/{name}'):
+            tree = f'{root.tmp}/tree'
+            os.makedirs(tree, exist_ok=True)
+            os.chown(tree, root.alice.uid, root.alice.gid)
+            well(root.run([root.program('userns-run'), 'create', name, '--rootfs', tree, '--map-self'], root.alice,
+                          env=environment(root)))
+
+
+def bash(root, *words):
+    return well(root.run(['/bin/bash', '-c', BASH, 'bash', root.bash, *words], root.alice, env=environment(root))).out.split()
+
+
+def copied(root, name):
+    """Where the user can read it."""
+    path = f'{root.tmp}/{name}'
+    shutil.copyfile(file_of(name), path)
+    os.chmod(path, 0o644)
+    return path
+
+
+@cases([
+    ('verbs', ['userns-run', 'cr'], ['create']),
+    ('all verbs', ['userns-run', ''], ['create', 'destroy', 'list', 'info', 'config', 'start', 'stop', 'doctor']),
+    ('options of a throw-away container', ['userns-run', '--map-'], ['--map-self']),
+    ('options of a verb', ['userns-run', 'create', 'x', '--tem'], ['--template']),
+    ('options of a container after a verb that takes them', ['userns-run', 'create', 'x', '--read'], ['--read-only']),
+    ('words of a value', ['userns-run', 'create', 'x', '--template', ''], ['busybox', 'debian']),
+    ('words of a value behind =', ['userns-run', '--cgroup', '=', 'he'], ['helper']),
+    ('container names', ['userns-run', 'start', ''], ['db', 'web']),
+    ('container names that begin so', ['userns-run', 'destroy', 'w'], ['web']),
+    ('container names as a value', ['userns-run', 'create', 'x', '--from', 'd'], ['db']),
+    ('no names for a new container', ['userns-run', 'create', ''], []),
+    ('names for config, then keys', ['userns-run', 'config', ''], ['db', 'web']),
+    ('keys of config', ['userns-run', 'config', 'web', 'autos'], ['autostart=']),
+    ('nothing for a value that is free', ['userns-run', '--hostname', ''], []),
+])
+def _(root, words, expected):
+    containers(root)
+    root.bash = copied(root, 'userns-run.bash')
+    got = bash(root, *words)
+    assert set(got) >= set(expected) and (expected or not got), (got, expected)
+    assert len(words[-1]) == 0 or all(word.startswith(words[-1]) for word in got), got
+
+
+@case('bash: files after --tar, and a command after --')
+def _(root):
+    root.bash = copied(root, 'userns-run.bash')
+    assert '/etc/passwd' in bash(root, 'userns-run', 'create', 'x', '--tar', '/etc/passw')
+    assert 'true' in bash(root, 'userns-run', '--', 'tru')
+
+
+@case('zsh takes the file, and completes verbs and names')
+def _(root):
+    if not shutil.which('zsh'):
+        skip('zsh is not installed')
+    containers(root)
+    directory = f'{root.tmp}/zsh'
+    os.makedirs(directory, exist_ok=True)
+    shutil.copyfile(file_of('_userns-run'), f'{directory}/_userns-run')
+    os.chmod(directory, 0o755)
+    os.chmod(f'{directory}/_userns-run', 0o644)
+    # A zsh in a terminal of its own; what it lists is what a person sees.
+    script = '''
+zmodload zsh/zpty
+zpty z zsh -f -i
+say() { zpty -w z "$1"; sleep 0.3 }
+say "PS1=; fpath=($1 \\$fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=0; stty columns 200"
+for line in 'userns-run cr' 'userns-run start d' 'userns-run create x --templ' 'userns-run create x --template busy'; do
+  zpty -n -w z "$line"$'\\t'
+  sleep 1
+  zpty -n -w z $'\\x15'
+done
+sleep 0.3
+while zpty -r -t z text; do print -rn -- "$text"; done
+'''
+    out = well(root.run(['/usr/bin/zsh', '-f', '-c', script, 'zsh', directory], root.alice, env=environment(root), timeout=60)).out
+    for piece in ('userns-run create', 'userns-run start db', '--template', 'busybox'):
+        assert piece in out, (piece, out)
+
+
+@cases([
+    ('verbs', 'userns-run cr', 'create'),
+    ('options', 'userns-run create x --tem', '--template'),
+    ('container names', 'userns-run start ', 'web'),
+    ('words of a value', 'userns-run create x --template ', 'busybox'),
+])
+def _(root, line, expected):
+    if not shutil.which('fish'):
+        skip('fish is not installed')
+    containers(root)
+    done = well(root.run(['/usr/bin/fish', '--no-config', '-c', 'source $argv[1]; complete -C $argv[2]',
+                          copied(root, 'userns-run.fish'), line], root.alice, env=environment(root)))
+    assert expected in [word.split('\t')[0].strip() for word in done.out.splitlines()], done
+
+
+main()
