@@ -94,7 +94,10 @@ Result<void> Connection::ask(const Request& request, const std::vector<int>& fds
   FdSpace space{};
   attach(packet, space, fds);
   while (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL) < 0)
-    if (errno != EINTR) return fail_errno("cannot reach the container's monitor");
+    if (errno == EPIPE || errno == ECONNRESET)
+      return fail({}, "the container has just ended");
+    else if (errno != EINTR)
+      return fail_errno("cannot reach the container's monitor");
   return {};
 }
 

@@ -189,6 +189,11 @@ Result<void> Cgroup::set_limits(const Plan& plan) const {
   return {};
 }
 
+// The caller, by his group, may still start processes in it (exec). Others of that group may not: whoever moves a process
+// needs the right to what both places have in common, which is root's or the caller's.
+constexpr const char* kGive =
+    R"(cd "$1" && chown 0:0 . cgroup.threads cgroup.subtree_control && chown 0:1 cgroup.procs && chmod 664 cgroup.procs)";
+
 // Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of both it is one chown.
 Result<void> Cgroup::give_to_root_inside(const Plan& plan) const {
   const std::string payload = cat(path_, "/payload");
@@ -204,8 +209,7 @@ Result<void> Cgroup::give_to_root_inside(const Plan& plan) const {
   auto chown = Helper::start(
       "/proc/self/exe", {map('u', 0, uids->outside().first()), map('g', 0, gids->outside().first()),
                          map('u', 1, ::getuid()), map('g', 1, ::getgid()), "--share=mount,pid,ipc,uts,net,cgroup",
-                         "--seccomp=none", "--tty=no", "--", "/bin/chown", "0:0", payload,
-                         cat(payload, "/cgroup.procs"), cat(payload, "/cgroup.threads"), cat(payload, "/", kEnable)});
+                         "--seccomp=none", "--tty=no", "--", "/bin/sh", "-c", kGive, "sh", payload});
   return chown ? chown->finish() : std::unexpected(chown.error());
 }
 

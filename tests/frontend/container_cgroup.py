@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Named containers with cgroups of their own, on a host without systemd."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cgroups import Cgroups, pids_in  # noqa: E402
+from container import fails, well  # noqa: E402
+from named import IDLE, Store, alive, await_log  # noqa: E402
+from harness import case, main, skip, wait_for  # noqa: E402
+
+cgroups = Cgroups.become_tenant()
+
+
+def started(root, *settings):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers=3\n')
+    store = Store(root)
+    store.make('web', IDLE, 'cgroup = helper', *settings)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    return store, store.state('web')
+
+
+@case('the monitor and the container are in leaves of their own, and exec is in the one of the container')
+def _(root):
+    store, state = started(root)
+    own = state['cgroup']
+    assert own.startswith(f'{cgroups.v2}/{root.alice.uid}/run-') and pids_in(f'{own}/monitor') == [state['monitor']['pid']]
+    assert state['init']['pid'] in pids_in(f'{own}/payload')
+    before = set(pids_in(f'{own}/payload'))
+    child = store.begin('exec', 'web', command=['sh', '-c', 'cat /proc/self/cgroup; sleep 100; exit 1'])
+    wait_for(lambda: any('sleep' in open(f'/proc/{p}/cmdline').read() for p in set(pids_in(f'{own}/payload')) - before), 'exec in the leaf')
+    assert child.pid not in pids_in(f'{own}/payload')
+    child.kill(15)
+    done = child.wait()
+    assert done.code == 143 and '0::/\n' in done.out, done
+    done = well(store.do('exec', 'web', '--user=u', '--env=A=b c', command=['sh', '-c', 'read x; echo $x $A; id -u >&2; exit 7'],
+                         stdin=os.open('/etc/passwd', os.O_RDONLY)), 7)
+    assert done.out.endswith(' b c\n') and done.err == '1000\n', done
+    fails(store.do('exec', 'web', command=['nothing-there']), 'nothing-there', code=127)
+    wait_for(lambda: set(pids_in(f'{own}/payload')) == before, 'the leaf to be as before')
+
+
+@case('one whose caller is killed is told by its terminal')
+def _(root):
+    store, state = started(root)
+    leaf = state['cgroup'] + '/payload'
+    before = set(pids_in(leaf))
+    child = store.begin('exec', 'web', command=['sleep', '100'])
+    wait_for(lambda: len(set(pids_in(leaf)) - before) >= 2, 'the command')
+    child.kill()
+    child.wait()
+    wait_for(lambda: set(pids_in(leaf)) == before, 'the command to end')
+    assert alive(state['init']['pid'])
+
+
+@case('frozen and thawed by its cgroup, also before a stop; nothing is left in it')
+def _(root):
+    store, state = started(root)
+    assert well(store.do('freeze', 'web')).out == 'web: frozen by its cgroup\n'
+    assert well(store.do('thaw', 'web')).out == 'web: thawed by its cgroup\n'
+    well(store.do('freeze', 'web'))
+    well(store.do('stop', 'web'))
+    assert store.last('web')['exit_status'] == 0, store.last('web')
+    wait_for(lambda: not os.path.exists(state['cgroup'] + '/payload'), 'the leaf to go')
+
+
+@case('started again in the same cgroup, as often as it is')
+def _(root):
+    store, state = started(root, 'restart = always')
+    for _ in range(3):
+        os.kill(store.state('web')['init']['pid'], 9)
+        now = wait_for(lambda: (s := store.state('web')) and s['restarts'] > state['restarts'] and s, 'the next turn')
+        assert now['cgroup'] == state['cgroup'] and now['monitor'] == state['monitor'] and now['init'] != state['init']
+        state = now
+    assert state['restarts'] == 3 and well(store.do('exec', 'web', command=['id', '-u'])).out == '0\n'
+    well(store.do('stop', 'web'))
+    assert store.state('web') is None
+
+
+@case('a monitor that is killed takes it along, and the next start makes it anew')
+def _(root):
+    store, state = started(root)
+    os.kill(state['monitor']['pid'], 9)
+    wait_for(lambda: not alive(state['init']['pid']), 'the container to end')
+    well(store.do('start', 'web'))
+    assert alive(store.state('web')['init']['pid'])
+    well(store.do('stop', 'web'))
+
+
+main()
