@@ -40,14 +40,22 @@ void keep_across_exec(const Handover& h, bool keep) {
   for (const auto& client : h.clients) keep_across_exec({client.fd}, keep);
 }
 
+bool can_boot(const Spec& spec) {
+  constexpr std::uint64_t kNeeded = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWCGROUP | CLONE_NEWUTS;
+  return !spec.init && spec.uid == 0 && spec.gid == 0 && (spec.namespaces & kNeeded) == kNeeded;
+}
+
 // The command of this start, or of the config file, or the init that is there, or a shell.
 Result<void> choose_command(Spec& spec, std::span<const std::string_view> given) {
   if (!given.empty()) spec.command.assign(given.begin(), given.end());
-  if (!spec.command.empty()) return {};
+  if (!spec.command.empty() || spec.boot) return {};
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
   if (!rootfs) return fail({}, cat("cannot open the root file system ", quoted(spec.rootfs)), rootfs.error().code);
   const auto init = find_init(*rootfs);
-  spec.command = {init ? init->path : "/bin/sh"};
+  if (init && can_boot(spec))
+    spec.boot = true;
+  else
+    spec.command = {init ? init->path : "/bin/sh"};
   return {};
 }
 
@@ -97,8 +105,11 @@ void describe_run(Handover& handover, const Plan& plan, const Running& running) 
   handover.pidfd = payload.pidfd.get();
   handover.terminal = running.relay.master().get();
   handover.life = running.user_net.life().get();
-  handover.kind = "command";
-  handover.stop_signal = SIGTERM;
+  handover.notify = payload.notify.get();
+  handover.boots = plan.boot.has_value();
+  handover.kind = plan.boot ? name_of(plan.boot->init.kind) : "command";
+  handover.stop_signal = plan.boot ? stop_signal(plan.boot->init.kind) : SIGTERM;
+  if (plan.spec.wait_ready) handover.ready_within = plan.spec.wait_ready->count();
   handover.is_pid_1 = (plan.namespaces & CLONE_NEWPID) != 0 && !plan.spec.init;
   handover.stop_timeout = plan.spec.stop_timeout.count();
   handover.cgroup = running.cgroup.directory();

@@ -5,8 +5,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from boot_trees import busybox  # noqa: E402
 from console import System  # noqa: E402
-from container import fails, give, rootfs, well  # noqa: E402
+from container import fails, well  # noqa: E402
 from distro import OPENRC, RUNIT, SYSV, unpack  # noqa: E402
 from harness import case, cases, main  # noqa: E402
 
@@ -17,17 +18,6 @@ def boot(root, name, *words):
     if name not in made:
         made[name] = unpack(root, name)
     return System(root.program('userns-run'), root.alice, '--rootfs', made[name], '--hostname', 'box', *words)
-
-
-def busybox(root, inittab='::sysinit:/bin/echo begun\nconsole::respawn:-/bin/sh\n::shutdown:/bin/echo ended\n'):
-    where = rootfs(root, 'bb')
-    os.makedirs(where + '/sbin')
-    for name in ('sbin/init', 'sbin/poweroff', 'sbin/reboot', 'sbin/halt', 'bin/getty'):
-        os.symlink('/bin/busybox', f'{where}/{name}')
-    with open(where + '/etc/inittab', 'w') as file:
-        file.write(inittab)
-    give(where, 100000)
-    return where
 
 
 def busybox_system(root, *words, **how):

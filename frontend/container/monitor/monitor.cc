@@ -26,6 +26,7 @@
 #include "frontend/container/monitor/client.h"
 #include "frontend/container/monitor/console_log.h"
 #include "frontend/container/state.h"
+#include "frontend/start/boot.h"
 #include "frontend/start/cgroup.h"
 #include "frontend/start/channel.h"
 #include "frontend/start/default_action.h"
@@ -40,13 +41,6 @@ using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::milliseconds;
 using Mode = Client::Mode;
 
-enum class BootEnd : std::uint8_t { kPowerOff, kReboot, kOther };
-bool says_ready(const Fd&, pid_t) { return false; }
-BootEnd boot_end(int wait_status) {
-  if (!WIFSIGNALED(wait_status)) return WEXITSTATUS(wait_status) == 0 ? BootEnd::kPowerOff : BootEnd::kOther;
-  if (WTERMSIG(wait_status) == SIGINT) return BootEnd::kPowerOff;
-  return WTERMSIG(wait_status) == SIGHUP ? BootEnd::kReboot : BootEnd::kOther;
-}
 constexpr std::size_t kRemembered = 128UL << 10U;  // of the console
 constexpr std::size_t kChunk = 8192;
 constexpr std::size_t kMostTyped = 64UL << 10U;
@@ -54,7 +48,8 @@ constexpr std::size_t kMostClients = 64;
 constexpr auto kRequestTakes = std::chrono::seconds(5);   // at most, after connecting
 constexpr auto kWatcherMayTake = Milliseconds(500);       // to read on, before the console goes on without it
 constexpr auto kFarewellTakes = std::chrono::seconds(2);  // until the last words have reached all watchers
-constexpr auto kFirstDelay = Milliseconds(100);           // before a restart on failure; doubled each time
+constexpr auto kAskAgain = Milliseconds(50);
+constexpr auto kFirstDelay = Milliseconds(100);  // before a restart on failure; doubled each time
 constexpr unsigned kMostDoublings = 7;
 
 void keep_across_exec(int fd, bool keep) {
@@ -182,6 +177,7 @@ class Monitor {
     const auto time = Clock::now();
     if (deadline_ && time >= *deadline_) kill_all();
     if (ready_by_ && time >= *ready_by_) was_not_ready();
+    if (wake_ && time >= *wake_ && stopping_ && deadline_) ask_to_stop(SIGTERM);
     for (auto& client : clients_)
       if (client.mode == Mode::kNew && time >= client.since + kRequestTakes) client.close();
   }
@@ -411,11 +407,19 @@ class Monitor {
     send(SIGCONT);
     if (std::exchange(stopping_, true)) return;
     ready_by_.reset();
-    if (h_.is_pid_1 && left_to_default(h_.pid, h_.stop_signal)) {
+    ask_to_stop(asked_by);
+  }
+
+  // An init that begins has not got its handlers yet: it is asked again.
+  void ask_to_stop(int asked_by) {
+    wake_.reset();
+    if (!h_.is_pid_1 || !left_to_default(h_.pid, h_.stop_signal)) {
+      send(h_.stop_signal);
+    } else if (h_.boots && h_.kind != name_of(InitKind::kOther)) {
+      wake_ = Clock::now() + kAskAgain;
+    } else {
       ended_by_ = asked_by;
       kill_all();
-    } else {
-      send(h_.stop_signal);
     }
   }
 

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Named containers that boot a system: busybox's init, and Debian with its systemd."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from boot_trees import busybox  # noqa: E402
+from cgroups import Cgroups  # noqa: E402
+from container import fails, well  # noqa: E402
+from distro import SYSTEMD, unpack  # noqa: E402
+from named import Store, alive, await_log  # noqa: E402
+from harness import case, main, skip, wait_for  # noqa: E402
+
+cgroups = Cgroups.become_tenant()
+
+
+@case('busybox: its init is started without being named; reboot inside starts it again, poweroff inside stops it')
+def _(root):
+    store = Store(root)
+    store.make('box', tree=busybox(root))
+    well(store.do('start', 'box'))
+    first = store.state('box')
+    assert first['kind'] == 'busybox' and first['command'] == ['/sbin/init'], first
+    await_log(store, 'box', 'begun')
+    waiter, watcher = store.begin('wait', 'box'), store.begin('console', 'box', stdin=os.pipe()[0])
+    store.do('exec', 'box', command=['reboot'])
+    second = wait_for(lambda: (s := store.state('box')) and s['restarts'] == 1 and s, 'it to be started again', 30)
+    assert second['monitor'] == first['monitor'] and second['init'] != first['init']
+    wait_for(lambda: store.log('box').count(b'begun') == 2, 'its second life')
+    store.do('exec', 'box', command=['poweroff'])  # which ends with the rest
+    assert waiter.wait().code == 0
+    done = watcher.wait()
+    assert done.code == 0 and done.out.count('begun') == 2 and done.out.count('ended') == 2, done
+    assert store.state('box') is None and store.last('box')['exit_status'] == 0
+
+
+@case('busybox: stop asks its init, which ends in order')
+def _(root):
+    store = Store(root)
+    store.make('box', tree=busybox(root))
+    well(store.do('start', 'box'))
+    await_log(store, 'box', 'begun')
+    well(store.do('stop', 'box'))
+    assert b'ended' in store.log('box') and store.last('box')['exit_status'] == 0, (store.last('box'), store.log('box'))
+    fails(store.do('start', 'box', '--boot', '--wait-ready=1s'), 'wait-ready')
+
+
+@case('Debian: up when start says so, logged in to at its console, entered, restarted and stopped in order')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n* containers=4\n')
+    store = Store(root)
+    store.make('deb', 'boot = yes', tree=unpack(root, SYSTEMD))
+    well(store.do('start', 'deb', '--wait-ready=60s', timeout=90))
+    state = store.state('deb')
+    assert state['kind'] == 'systemd' and state['cgroup'], state
+    done = well(store.do('exec', 'deb', command=['systemctl', 'is-system-running']))
+    assert done.out == 'running\n', done
+    assert 'login:' in await_log(store, 'deb', 'login:').decode()
+    done = well(store.do('exec', 'deb', '--user=joe', command=['sh', '-c', 'id -un; sudo id -u; cat /proc/self/cgroup']))
+    assert done.out.startswith('joe\n0\n') and '0::/\n' in done.out, done
+    store.do('exec', 'deb', command=['systemctl', 'reboot'])
+    again = wait_for(lambda: (s := store.state('deb')) and s['restarts'] == 1 and s, 'it to be started again', 60)
+    assert again['init'] != state['init'] and alive(again['init']['pid'])
+    wait_for(lambda: store.do('exec', 'deb', command=['systemctl', 'is-system-running', '--wait']).out == 'running\n', 'it to be up again', 60)
+    well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
+    assert store.last('deb')['exit_status'] == 0, store.last('deb')
+
+
+main()
