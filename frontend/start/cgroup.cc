@@ -133,6 +133,31 @@ const Extent* extent_of_root(const ChosenMap& map) {
   return found == map.extents.end() ? nullptr : &*found;
 }
 
+// The caller, by his group, may still start processes in it (exec). Others of that group may not: whoever moves a
+// process needs the right to what both places have in common, which is root's or the caller's.
+constexpr const char* kGive =
+    R"(cd "$1" && chown 0:0 . cgroup.threads cgroup.subtree_control && chown 0:1 cgroup.procs && chmod 664 cgroup.procs)";
+// What a system inside has made below.
+constexpr const char* kSweep = R"(cd "$1" && find . -depth -mindepth 1 -type d -exec rmdir {} +)";
+
+// Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of both it is one chown.
+// Nothing to do where root inside is the caller, or nobody.
+Result<void> as_root_inside(const Plan& plan, const std::string& directory, const char* script) {
+  const auto* const uids = extent_of_root(plan.ids.uids);
+  const auto* const gids = extent_of_root(plan.ids.gids);
+  if (uids == nullptr || gids == nullptr || plan.ids.uids.writer != MapWriter::kHelper ||
+      plan.ids.gids.writer != MapWriter::kHelper)
+    return {};
+  const auto map = [](char kind, int inside, std::uint64_t outside) {
+    return cat("--map=", kind, ":", inside, ":", outside, ":1");
+  };
+  auto shell = Helper::start("/proc/self/exe",
+                             {map('u', 0, uids->outside().first()), map('g', 0, gids->outside().first()),
+                              map('u', 1, ::getuid()), map('g', 1, ::getgid()), "--share=mount,pid,ipc,uts,net,cgroup",
+                              "--seccomp=none", "--tty=no", "--", "/bin/sh", "-c", script, "sh", directory});
+  return shell ? shell->finish() : std::unexpected(shell.error());
+}
+
 }  // namespace
 
 Result<Cgroup> Cgroup::enter(const Plan& plan) {
@@ -158,8 +183,11 @@ Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
   auto own = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!own) return fail({}, cat("cannot open one's own cgroup ", path), own.error().code);
   own_ = std::move(*own);
-  // A leftover of an earlier process of the same number may have other limits.
-  (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
+  // A leftover of an earlier process of the same number, or of an earlier life of this one, may have other limits.
+  if (::unlinkat(own_.get(), "payload", AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    if (auto swept = as_root_inside(plan, cat(path, "/payload"), kSweep); !swept) return swept;
+    (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
+  }
   if ((::mkdirat(own_.get(), "monitor", 0755) != 0 && errno != EEXIST) || ::mkdirat(own_.get(), "payload", 0755) != 0)
     return fail_errno(cat("cannot make cgroups in ", path));
   if (auto moved = write_file(own_.get(), "monitor/cgroup.procs", "0"); !moved) return moved;
@@ -189,28 +217,9 @@ Result<void> Cgroup::set_limits(const Plan& plan) const {
   return {};
 }
 
-// The caller, by his group, may still start processes in it (exec). Others of that group may not: whoever moves a process
-// needs the right to what both places have in common, which is root's or the caller's.
-constexpr const char* kGive =
-    R"(cd "$1" && chown 0:0 . cgroup.threads cgroup.subtree_control && chown 0:1 cgroup.procs && chmod 664 cgroup.procs)";
-
-// Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of both it is one chown.
 Result<void> Cgroup::give_to_root_inside(const Plan& plan) const {
-  const std::string payload = cat(path_, "/payload");
-  const auto* const uids = extent_of_root(plan.ids.uids);
-  const auto* const gids = extent_of_root(plan.ids.gids);
   if (!payload_.valid() || (plan.namespaces & CLONE_NEWCGROUP) == 0) return {};
-  if (uids == nullptr || gids == nullptr || plan.ids.uids.writer != MapWriter::kHelper ||
-      plan.ids.gids.writer != MapWriter::kHelper)
-    return {};
-  const auto map = [](char kind, int inside, std::uint64_t outside) {
-    return cat("--map=", kind, ":", inside, ":", outside, ":1");
-  };
-  auto chown = Helper::start(
-      "/proc/self/exe", {map('u', 0, uids->outside().first()), map('g', 0, gids->outside().first()),
-                         map('u', 1, ::getuid()), map('g', 1, ::getgid()), "--share=mount,pid,ipc,uts,net,cgroup",
-                         "--seccomp=none", "--tty=no", "--", "/bin/sh", "-c", kGive, "sh", payload});
-  return chown ? chown->finish() : std::unexpected(chown.error());
+  return as_root_inside(plan, cat(path_, "/payload"), kGive);
 }
 
 std::string Cgroup::what_was_met() const {

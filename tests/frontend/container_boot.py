@@ -64,7 +64,10 @@ def _(root):
     done = well(store.do('exec', 'deb', '--user=joe', command=['sh', '-c', 'id -un; sudo id -u; cat /proc/self/cgroup']))
     assert done.out.startswith('joe\n0\n') and '0::/\n' in done.out, done
     store.do('exec', 'deb', command=['systemctl', 'reboot'])
-    again = wait_for(lambda: (s := store.state('deb')) and s['restarts'] == 1 and s, 'it to be started again', 60)
+    try:
+        again = wait_for(lambda: (s := store.state('deb')) and s['restarts'] == 1 and s, 'it to be started again', 30)
+    except AssertionError as error:
+        raise AssertionError((store.state('deb'), store.files('deb'), store.log('deb')[-1500:])) from error
     assert again['init'] != state['init'] and alive(again['init']['pid'])
     wait_for(lambda: store.do('exec', 'deb', command=['systemctl', 'is-system-running', '--wait']).out == 'running\n', 'it to be up again', 60)
     well(store.do('stop', 'deb', '--timeout=30s', timeout=60))

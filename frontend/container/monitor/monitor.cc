@@ -48,7 +48,7 @@ constexpr std::size_t kMostClients = 64;
 constexpr auto kRequestTakes = std::chrono::seconds(5);   // at most, after connecting
 constexpr auto kWatcherMayTake = Milliseconds(500);       // to read on, before the console goes on without it
 constexpr auto kFarewellTakes = std::chrono::seconds(2);  // until the last words have reached all watchers
-constexpr auto kAskAgain = Milliseconds(50);
+constexpr auto kAskAgain = Milliseconds(500);
 constexpr auto kFirstDelay = Milliseconds(100);  // before a restart on failure; doubled each time
 constexpr unsigned kMostDoublings = 7;
 
@@ -410,17 +410,18 @@ class Monitor {
     ask_to_stop(asked_by);
   }
 
-  // An init that begins has not got its handlers yet: it is asked again.
+  // An init that begins has not got its handlers yet, and busybox waits in sigtimedwait(2), which does not show: both
+  // are asked again. A command that would never hear is killed at once.
   void ask_to_stop(int asked_by) {
     wake_.reset();
-    if (!h_.is_pid_1 || !left_to_default(h_.pid, h_.stop_signal)) {
-      send(h_.stop_signal);
-    } else if (h_.boots && h_.kind != name_of(InitKind::kOther)) {
-      wake_ = Clock::now() + kAskAgain;
-    } else {
+    const bool is_deaf = h_.is_pid_1 && left_to_default(h_.pid, h_.stop_signal);
+    if (is_deaf && (!h_.boots || h_.kind == name_of(InitKind::kOther))) {
       ended_by_ = asked_by;
       kill_all();
+      return;
     }
+    send(h_.stop_signal);
+    if (is_deaf) wake_ = Clock::now() + kAskAgain;
   }
 
   void kill_all() {
