@@ -87,6 +87,7 @@ Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_a
 }
 
 void step_down(Uid uid) {
+  if (uid == Uid{0}) return;  // nobody is below root
   (void)(::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && ::setresuid(uid.value(), uid.value(), uid.value()) == 0);
   (void)::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 }

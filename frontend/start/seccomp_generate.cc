@@ -1,24 +1,16 @@
 // At build time: the default profile (seccomp_profile.h) as a C++ array of BPF, on stdout.
 #include <seccomp.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
-#include <unistd.h>
 
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <vector>
 
+#include "common/seccomp_text.h"
 #include "frontend/start/seccomp_profile.h"
 
 namespace {
 
 using namespace userns::frontend;
-
-[[noreturn]] void give_up(const char* what) {
-  std::fprintf(stderr, "seccomp_generate: cannot %s\n", what);
-  std::exit(1);
-}
+using namespace userns::seccomp_text;
 
 // The other system call table that programs of this machine may use. Any that is left out (x32) is answered
 // as by a kernel without it.
@@ -48,36 +40,12 @@ void add_rules(scmp_filter_ctx filter, bool nesting) {
   }
 }
 
-struct Instruction {  // as struct sock_filter
-  std::uint16_t code;
-  std::uint8_t jump_true;
-  std::uint8_t jump_false;
-  std::uint32_t k;
-};
-
-std::vector<Instruction> compiled(scmp_filter_ctx filter) {
-  const int file = ::memfd_create("profile", 0);
-  if (file < 0 || seccomp_export_bpf(filter, file) != 0) give_up("compile the profile");
-  const auto size = ::lseek(file, 0, SEEK_END);
-  std::vector<Instruction> program(static_cast<std::size_t>(size) / sizeof(Instruction));
-  if (::pread(file, program.data(), static_cast<std::size_t>(size), 0) != size) give_up("read the profile");
-  return program;
-}
-
 scmp_filter_ctx empty_filter() {
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   if (filter == nullptr) give_up("begin");
   add_sister_architecture(filter);
   if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0) give_up("ask for a binary tree");
   return filter;
-}
-
-void print(const char* name, scmp_filter_ctx filter) {
-  std::printf("inline constexpr sock_filter %s[] = {\n", name);
-  for (const auto& [code, jump_true, jump_false, k] : compiled(filter))
-    std::printf("    {%u, %u, %u, %uU},\n", code, jump_true, jump_false, k);
-  std::puts("};");
-  seccomp_release(filter);
 }
 
 // See keep_mount_flags() in seccomp_filter.h.
@@ -95,9 +63,7 @@ int main() {
   add_rules(standard, false);
   const scmp_filter_ctx nesting = empty_filter();
   add_rules(nesting, true);
-  std::puts(
-      "// Written by seccomp_generate from frontend/start/seccomp_profile.h.\n#pragma once\n\n#include "
-      "<linux/filter.h>\n");
+  print_head("frontend/start/seccomp_profile.h");
   print("kDefaultProfile", standard);
   print("kNestingProfile", nesting);
   print("kKeepMountFlags", mount_flags_filter());

@@ -90,11 +90,11 @@ struct Known {
 
 void audit_decision(const Known& known, const Error* refusal) {
   const std::string_view broken = refusal == nullptr ? "none" : refusal->rule;
-  audit({.program = kProgram,
-         .text = cat(known.request.name ? known.request.verb : "?", " uid=", known.caller.uid.value(),
-                     " gid=", known.caller.gid.value(), " name=", known.request.name ? known.request.name->text() : "?",
-                     " rule=", broken.empty() ? "error" : broken),
-         .granted = refusal == nullptr});
+  AuditLog(kProgram).record(
+      cat(known.request.name ? known.request.verb : "?", " uid=", known.caller.uid.value(),
+          " gid=", known.caller.gid.value(), " name=", known.request.name ? known.request.name->text() : "?",
+          " rule=", broken.empty() ? "error" : broken),
+      refusal == nullptr);
 }
 
 Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const Caller& caller, Hierarchy ledger) {

@@ -13,12 +13,14 @@
 #include "common/capability.h"
 #include "common/config.h"
 #include "common/groups.h"
+#include "common/lockdown.h"
 #include "common/namespace_fd.h"
 #include "common/netlink.h"
 #include "common/report.h"
 #include "common/startup.h"
 #include "common/trusted_file.h"
 #include "helpers/net/nic.h"
+#include "lockdown_blob.h"
 #include "policy/net_conf.h"
 #include "policy/net_rules.h"
 #include "policy/text.h"
@@ -53,6 +55,7 @@ struct Who {
   Caller caller;
   Groups groups;
   std::string name;  // empty where the uid has none
+  AuditLog log{kProgram};
 };
 
 // What was gathered stays open until the act, so that what is judged is what is acted on.
@@ -60,6 +63,7 @@ struct Gathered {
   NetNamespace netns;
   std::optional<Link> bridge;
   std::string policy;  // the lines view it
+  std::string host;    // what tells this machine from others; may be empty
   NetFacts facts;
 };
 
@@ -71,7 +75,11 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
   const std::string path = cat(std::string_view(kPolicyDir), "/net.conf");
   auto policy = read_trusted_file(path, "NC-READ");
   if (!policy) return std::unexpected(policy.error());
-  Gathered all{std::move(*netns), std::move(*bridge), std::move(*policy), {}};
+  Gathered all{std::move(*netns),
+               std::move(*bridge),
+               std::move(*policy),
+               read_trusted_file("/etc/machine-id", "NC-READ").value_or(""),
+               {}};
   const auto lines = parse_net_conf(path, all.policy);
   if (!lines) return std::unexpected(lines.error());
   all.facts = {.caller = who.caller.uid,
@@ -90,13 +98,12 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
   return all;
 }
 
-void audit_decision(const Who& who, const NetRequest& request, std::string_view rule) {
+void audit_decision(Who& who, const NetRequest& request, std::string_view rule) {
   constexpr std::string_view kVerbs[] = {"add", "del", "list"};
-  audit({.program = kProgram,
-         .text = cat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
+  who.log.record(cat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
                      " bridge=", request.bridge, " name=", request.name, " container=", request.container,
                      " netns=", request.netns.number, " rule=", rule.empty() ? "none" : rule),
-         .granted = rule.empty()});
+                 rule.empty());
 }
 
 Result<void> put_out(Uid uid, std::string_view line) {
@@ -108,11 +115,11 @@ Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
   const auto gathered = gather(netlink, who, request);            // 5
   const auto grant = gathered ? decide(gathered->facts, request)  // 6
                               : Result<NetGrant>(std::unexpected(gathered.error()));
+  if (auto locked = lock_down(kNetFilter); !locked) return locked;
   audit_decision(who, request, grant ? "" : grant.error().rule);  // 7
   if (!grant) return std::unexpected(grant.error());
-  const auto host = read_trusted_file("/etc/machine-id", "NC-READ");
   const auto user = is_interface_name(who.name) ? std::string_view(who.name) : std::string_view{};
-  const auto nic = make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, host.value_or(""));  // 8
+  const auto nic = make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, gathered->host);  // 8
   if (!nic) audit_decision(who, request, nic.error().rule);
   if (!nic) return std::unexpected(nic.error());
   const auto said = put_out(  // 9
@@ -149,7 +156,7 @@ Result<void> list(Netlink& netlink, const Who& who, const NetRequest& request) {
 }
 
 // Only what the caller owns: by name, or (as LXC asks) all of a container on a bridge, which may be none.
-Result<void> remove(Netlink& netlink, const Who& who, const NetRequest& request) {
+Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
   const auto links = all_links(netlink);
   if (!links) return std::unexpected(links.error());
   const auto mine = [&](const Link& link) {
@@ -183,8 +190,11 @@ Result<void> serve(int argc, char** argv) {
   auto name = login_name(caller.uid);
   if (!name) return std::unexpected(name.error());
   Who who{caller, std::move(*groups), std::move(*name)};
+  who.log.open();
   auto netlink = open_netlink();
   if (!netlink) return std::unexpected(netlink.error());
+  if (request->verb != NetRequest::Verb::kAdd)  // which has more to open
+    if (auto locked = lock_down(kNetFilter); !locked) return locked;
   switch (request->verb) {
     case NetRequest::Verb::kAdd:
       return add(*netlink, who, *request);

@@ -11,8 +11,7 @@ namespace {
 // Longer than any map that the kernel shows: 340 lines of three ten-digit columns.
 constexpr std::size_t kLongestShownMap = 340UL * 40;
 
-Result<void> deny_setgroups(const Process& process) {
-  const auto file = process.open_file("setgroups", O_RDWR);
+Result<void> deny_setgroups(const Result<Fd>& file) {
   if (!file) return fail("IM-SETGROUPS", "cannot open the target's setgroups file", file.error().code);
   const auto now = read_all(*file, 16);
   if (!now) return fail("IM-SETGROUPS", "cannot read the target's setgroups file", now.error().code);
@@ -40,12 +39,13 @@ Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool
   if (!file) return fail("IM-OPEN", cat("cannot open the target's ", traits.map_file), file.error().code);
   const auto text = read_all(*file, kLongestShownMap);
   if (!text) return fail("IM-OPEN", cat("cannot read the target's ", traits.map_file), text.error().code);
-  return MapFile(std::move(*file), !text->empty());
+  return MapFile(std::move(*file), !text->empty(),
+                 traits.kind == IdKind::kGid ? process.open_file("setgroups", O_RDWR) : Fd());
 }
 
-Result<void> MapFile::write(const Traits& traits, const Process& process, const MapGrant& grant) const {
+Result<void> MapFile::write(const Traits& traits, const MapGrant& grant) const {
   if (grant.deny_setgroups())
-    if (const auto denied = deny_setgroups(process); !denied) return denied;
+    if (const auto denied = deny_setgroups(setgroups_); !denied) return denied;
   const std::string text = grant.map().kernel_text();
   const auto written = with_capability(needs(traits, grant.needs_setfcap()), [&] { return write_once(file_, text); });
   if (!written)

@@ -22,12 +22,14 @@ class MapFile {
 
   // Writes the granted map, all of it or nothing; for gids that were not delegated denies
   // setgroups(2) first (IM-SETGROUPS), which cannot be taken back.
-  Result<void> write(const Traits& traits, const Process& process, const MapGrant& grant) const;
+  Result<void> write(const Traits& traits, const MapGrant& grant) const;
 
  private:
-  MapFile(Fd file, bool already_written) : file_(std::move(file)), already_written_(already_written) {}
+  MapFile(Fd file, bool already_written, Result<Fd> setgroups)
+      : file_(std::move(file)), already_written_(already_written), setgroups_(std::move(setgroups)) {}
   Fd file_;
   bool already_written_;
+  Result<Fd> setgroups_;  // open for gid maps: no file can be opened any more when it is written
 };
 
 }  // namespace userns::newidmap

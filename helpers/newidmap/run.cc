@@ -11,11 +11,13 @@
 #include "common/caller.h"
 #include "common/capability.h"
 #include "common/config.h"
+#include "common/lockdown.h"
 #include "common/process.h"
 #include "common/report.h"
 #include "common/startup.h"
 #include "common/subid_source.h"
 #include "helpers/newidmap/map_file.h"
+#include "lockdown_blob.h"
 #include "policy/idmap.h"
 #include "policy/idmap_rules.h"
 #include "policy/target.h"
@@ -38,9 +40,8 @@ Needs needs_of(const Traits& traits, const Caller& caller) {
   return needs;
 }
 
-// A grant, and what stayed open since it was judged.
+// A grant, and the file that stayed open since it was judged.
 struct Permit {
-  Process process;
   MapFile map_file;
   MapGrant grant;
 };
@@ -76,7 +77,7 @@ Result<Permit> judge(const Traits& traits, const Caller& caller, const Target& t
                        .skipped = &subids->skipped},
                       request);
   if (!grant) return std::unexpected(grant.error());
-  return Permit{std::move(*process), std::move(*map_file), std::move(*grant)};
+  return Permit{std::move(*map_file), std::move(*grant)};
 }
 
 std::string summary_of(const IdMap& request) {
@@ -89,7 +90,7 @@ std::string summary_of(const IdMap& request) {
 
 // The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s. `summary` is what is known so far, for
 // the audit record: numbers and fixed words only.
-Result<void> map_ids(const Traits& traits, int argc, char** argv, std::string& summary) {
+Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log, std::string& summary) {
   const auto target = parse_target(raw_arg(argc, argv, 1));  // 1: only to know which fd to keep
   const auto args = sanitise(argc, argv, kLimits, named_fd(target));
   const Caller caller = Caller::identify();  // 2
@@ -104,9 +105,11 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv, std::string& s
   summary += cat(" target=", args->front(), " map=", summary_of(*request));
   const auto permit = judge(traits, caller, *target, *request);  // 5, 6
   if (!permit) return std::unexpected(permit.error());
-  audit({.program = traits.program, .text = cat(summary, " rule=none"), .granted = true});  // 7
+  log.open();
+  if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
+  log.record(cat(summary, " rule=none"), true);  // 7
   if (auto dropped = keep_only(MapFile::needs(traits, permit->grant.needs_setfcap())); !dropped) return dropped;
-  return permit->map_file.write(traits, permit->process, permit->grant);  // 8
+  return permit->map_file.write(traits, permit->grant);  // 8
 }
 
 }  // namespace
@@ -117,11 +120,12 @@ int run(const Traits& traits, int argc, char** argv) {
     const std::string line = cat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
     return drop_all_but({}, Caller::identify().uid) && ::write(STDOUT_FILENO, line.data(), line.size()) > 0 ? 0 : 1;
   }
+  AuditLog log(traits.program);
   std::string summary;
-  const auto done = map_ids(traits, argc, argv, summary);
+  const auto done = map_ids(traits, argc, argv, log, summary);
   if (done) return 0;
   const auto rule = done.error().rule.empty() ? "system" : done.error().rule;
-  audit({.program = traits.program, .text = cat(summary, " rule=", rule), .granted = false});
+  log.record(cat(summary, " rule=", rule), false);
   (void)keep_only({});
   report(traits.program, done.error());
   return 1;

@@ -28,7 +28,7 @@ PURE = {'algorithm', 'array', 'bit', 'bitset', 'charconv', 'climits', 'cmath', '
         'cstring', 'expected', 'functional', 'initializer_list', 'iterator', 'limits', 'map', 'numeric', 'optional',
         'ranges', 'set', 'span', 'string', 'string_view', 'tuple', 'type_traits', 'utility', 'variant', 'vector'}
 # DSOs that a program may need, beyond what all may.
-NEEDED_BY_ALL = {'libc.so.6', 'ld-linux-x86-64.so.2', 'libcap.so.2', 'libaudit.so.1', 'libcap-ng.so.0'}
+NEEDED_BY_ALL = {'libc.so.6', 'ld-linux-x86-64.so.2'}
 NEEDED_BY = {'userns-net': {'libmnl.so.0'}}
 # What policy/ may leave to the linker: memory and the ends of broken promises.
 PURE_IMPORTS = re.compile(r'^(mem\w+|str\w+|__mem\w+_chk|__str\w+_chk|operator (new|delete)(\[\])?\(.*|std::__throw_\w+\(.*'

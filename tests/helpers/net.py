@@ -706,7 +706,7 @@ def _(root):
             if at < first or call in ('exit_group', 'exit', 'rt_sigreturn', 'brk', 'mmap', 'mprotect', 'munmap', 'arch_prctl', 'set_tid_address',
                                       'set_robust_list', 'rseq', 'execve'):
                 continue
-            done = root.run(strace + ['-e', f'inject={call}:error=ENOMEM:when={counted[call]}'] + as_alice + add, ROOT)
+            done = root.run(strace + ['-e', f'inject={call}:error=ENOMEM:syscall=getpid:when={counted[call]}'] + as_alice + add, ROOT)
             faults += 1
             ports = h.ports()
             if done.code == 0:

@@ -1,0 +1,18 @@
+// The last lock: once its facts are gathered a helper can make the system calls of its act alone, and open no file.
+//
+// Source: seccomp(2), landlock(7). The filters are generated at build time from lockdown_profile.h.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <span>
+
+#include "policy/error.h"
+
+namespace userns {
+
+// From now on a system call that `filter` does not allow kills the process, and (Landlock, where the kernel has it) no
+// file can be reached by a path. Cannot be undone. Needs no_new_privs. PR-LOCK where the kernel refuses.
+Result<void> lock_down(std::span<const sock_filter> filter);
+
+}  // namespace userns

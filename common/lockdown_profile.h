@@ -1,0 +1,64 @@
+// The system calls that a helper may still make once its facts are gathered (common/lockdown.h); any other kills it.
+//
+// As traced: tests/helpers/lockdown.py compares runs with these and with SECURITY.md. Read by the generator only, at
+// build time; a name that this architecture or libseccomp does not know is left out.
+#pragma once
+
+#include <linux/sockios.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include <cstdint>
+
+namespace userns {
+
+enum class Is { kAnything, kThis, kNotZero };
+// `argument` of the call, of which the kernel looks at `mask`.
+struct Bound {
+  Is is = Is::kAnything;
+  unsigned argument = 0;
+  std::uint64_t mask = 0, value = 0;
+};
+struct Allowed {
+  const char* call;
+  Bound bound;
+};
+inline constexpr std::uint64_t kInt = 0xffffffff;
+
+// What both do: use what is open, raise and lower capabilities, record, report, end.
+inline constexpr Allowed kBothMay[] = {
+    {"read", {}},
+    {"write", {}},
+    {"close", {}},
+    {"capget", {}},
+    {"capset", {}},
+    {"brk", {}},
+    {"mmap", {Is::kThis, 2, PROT_EXEC, 0}},
+    {"mremap", {}},
+    {"munmap", {}},
+    {"sendto", {}},  // the record of the decision
+    {"getpid", {}},
+    // The end where a capability can't be lowered: abort(3).
+    {"gettid", {}},
+    {"rt_sigprocmask", {}},
+    {"rt_sigaction", {}},
+    {"tgkill", {}},
+    {"exit_group", {}},
+    {"restart_syscall", {}},
+};
+
+// The one write of a map, and of setgroups, at the beginning of a file that is open.
+inline constexpr Allowed kNewidmapMay[] = {{"lseek", {}}};
+
+// Requests on the netlink socket that is open; pauses; stepping down to the caller, never up to an effective uid 0.
+inline constexpr Allowed kNetMay[] = {
+    {"recvfrom", {}},
+    {"ioctl", {Is::kThis, 1, kInt, SIOCGIFINDEX}},
+    {"clock_nanosleep", {}},
+    {"nanosleep", {}},
+    {"dup", {}},
+    {"prctl", {Is::kThis, 0, kInt, PR_SET_KEEPCAPS}},
+    {"setresuid", {Is::kNotZero, 1, kInt}},
+};
+
+}  // namespace userns

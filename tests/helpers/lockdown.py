@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""The lock that newuidmap, newgidmap and userns-net put on themselves before they act, and what each helper calls.
+
+The exploits run in a program that is locked by the same code and filters. What runs call is compared with the tables of
+common/lockdown_profile.h and of SECURITY.md, "System calls".
+"""
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from cgroups import Cgroups
+from harness import ROOT, SYSCALL, case, cases, libc, main, skip, spawn, status_of, trace
+from net_host import Container, Host
+from newidmap import KINDS, both, granted, refused
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
+cgroups = Cgroups.become_tenant()
+
+
+def attempt(root, who, what, user=None):
+    program = f'{root.tmp}/lockdown-exploit'
+    if not os.path.exists(program):
+        root.copy_program(f'{root.build}/tests/helpers/lockdown-exploit', program, None)
+    return root.run([program, who, what], user or ROOT)
+
+
+POSSIBLE = {'newidmap': ('nothing', 'write', 'allocate'),
+            'net': ('nothing', 'write', 'allocate', 'keepcaps', 'setresuid-down')}
+KILLED = ('open', 'openat2', 'exec', 'execveat', 'socket', 'connect', 'setuid', 'setresuid', 'setresuid-wide', 'setgid',
+          'setgroups', 'fork', 'clone3', 'kill', 'ptrace', 'unshare', 'setns', 'mount', 'map-code', 'make-code', 'dumpable',
+          'prctl-wide', 'terminal', 'chmod', 'unlink', 'io_uring', 'bpf', 'x32', 'i386')
+
+
+@cases([(f'{who}: what the act needs is possible: {what}', who, what) for who, all in POSSIBLE.items() for what in all])
+def _(root, who, what):
+    assert attempt(root, who, what).code == 0
+
+
+@cases([(f'{who}: an exploit that tries {what} is killed, as root', who, what) for who, possible in POSSIBLE.items()
+        for what in (*KILLED, *(set(POSSIBLE['net']) - set(possible)))])
+def _(root, who, what):
+    done = attempt(root, who, what)
+    assert done.code == -signal.SIGSYS, done
+
+
+def landlock():
+    return libc.syscall(444, None, ctypes.c_size_t(0), 1) >= 1
+
+
+@cases([(f'Landlock alone: {what} is refused, as root', what) for what in ('open', 'openat2', 'exec', 'unlink')])
+def _(root, what):
+    if not landlock():
+        skip('this kernel has no Landlock, or has it switched off')
+    assert attempt(root, 'files', 'write').code == 0
+    done = attempt(root, 'files', what)
+    assert done.code == 1, done
+
+
+# --- the helpers themselves -----------------------------------------------------------------
+
+LOCK = 157  # prctl
+PR_SET_SECCOMP = 22
+
+
+@both('the filter is there, and Landlock where the kernel has it, before the map is written')
+def _(root, kind):
+    at_write = []
+
+    def look(stop):
+        if stop.number == SYSCALL['write'] and stop.memory(stop.args[1], 2) == b'0 ':
+            at_write.append(status_of(stop.pid))
+    with root.target(root.alice) as target:
+        granted(trace(spawn([kind.program(root), target.pid, 0, 100000, 10], root.alice, traced=True), look))
+    (status,) = at_write
+    assert status['Seccomp'] == '2' and status['Seccomp_filters'] == '1', status
+
+
+@both('PR-LOCK: without the filter nothing is written')
+def _(root, kind):
+    from harness import Result
+
+    def refuse(stop):
+        return Result(-22) if stop.number == LOCK and stop.args[0] == PR_SET_SECCOMP else None
+    with root.target(root.alice) as target:
+        done = trace(spawn([kind.program(root), target.pid, 0, 100000, 10], root.alice, traced=True), refuse)
+        refused(done, 'PR-LOCK')
+        assert kind.map(target) == []
+
+
+# --- what each helper calls -----------------------------------------------------------------
+
+def allowed(name):
+    """The calls of one table of common/lockdown_profile.h."""
+    with open(f'{TOP}/common/lockdown_profile.h') as file:
+        (body,) = re.findall(rf'{name}\[\] = {{(.*?)}};', file.read(), re.S)
+    return set(re.findall(r'{"(\w+)"', body))
+
+
+def stated(program):
+    """The calls of SECURITY.md: ({before the lock}, {after it})."""
+    with open(f'{TOP}/SECURITY.md') as file:
+        section = file.read().split('\n## System calls', 1)[1].split('\n## ', 1)[0]
+    for row in re.findall(r'^\|(.*)\|$', section, re.M):
+        cells = [cell.strip() for cell in row.split('|')]
+        if program in re.findall(r'`([\w-]+)`', cells[0]):
+            return tuple(set(re.findall(r'\w+', cell)) for cell in cells[1:3])
+    raise AssertionError(f'SECURITY.md has no system calls of {program}')
+
+
+def traced(root, argv, **how):
+    """(calls before the lock, calls after it) of a run by alice and its children; before main() counts too."""
+    log = f'{root.tmp}/calls'
+    done = root.run(['/usr/bin/strace', '-f', '-qq', '-o', log, '-u', 'alice', *argv], ROOT, **how)
+    before, after, locked = set(), set(), set()
+    with open(log) as file:
+        for line in file:
+            if call := re.match(r'(\d+) +(\w+)\(', line):
+                (after if call[1] in locked else before).add(call[2])
+                if 'PR_SET_SECCOMP' in line:
+                    locked.add(call[1])
+    return done, before, after
+
+
+def compare(program, runs, *tables):
+    """What runs called is what SECURITY.md and the filter say, no less and no more."""
+    before, after = set().union(*(b for _, b, _ in runs)), set().union(*(a for _, _, a in runs))
+    said_before, said_after = stated(program)
+    assert before <= said_before, f'SECURITY.md does not say of {program}: {sorted(before - said_before)}'
+    assert said_before <= before, f'{program} was not seen to call: {sorted(said_before - before)}'
+    assert after == said_after, f'{program} after the lock: {sorted(after)}; SECURITY.md says {sorted(said_after)}'
+    assert after <= set().union(*map(allowed, tables)) if tables else not after, after
+    return f'{program}: {len(before)} before the lock, {len(after)} after it'
+
+
+@both('its runs make the system calls that SECURITY.md lists, and no others')
+def _(root, kind):
+    runs, program = [], kind.program(root)
+
+    def run(*words, user=None, **how):
+        with root.target(user or root.alice) as target:
+            given = [word(target) if callable(word) else word for word in words]
+            fds = {number: getattr(target, which) for number, which in how.pop('fds', {}).items()}
+            runs.append(traced(root, [program, *given], fds=fds, **how))
+    pid = lambda target: target.pid  # noqa: E731
+    run(pid, 0, 100000, 65536)
+    run(pid, 0, kind.own(root.alice), 1)
+    run('fd:9', 0, 100000, 10, fds={9: 'dirfd'})
+    run('fd:9', 0, 100000, 10, fds={9: 'pidfd'})
+    run(pid, 0, 500000, 10)
+    run(pid, 0, 100000, 10, user=root.bob)
+    run('--version')
+    run('x')
+    run(2**22 + 1, 0, 1, 1)
+    run(pid, 0, 100000, 10, rlimits={0: 10, 7: (100, 200)})
+    os.symlink(kind.file + '.real', kind.file + '.link')
+    shutil.move(kind.file, kind.file + '.real')
+    os.rename(kind.file + '.link', kind.file)
+    run(pid, 0, 100000, 10)
+    os.rename(kind.file + '.real', kind.file)
+    root.write('/etc/nsswitch.conf', 'passwd: files\nsubid: nowhere\n')
+    run(pid, 0, 100000, 10)
+    return compare(kind.name, runs, 'kBothMay', 'kNewidmapMay')
+
+
+# Before the host of the network's test, which has mounts of its own.
+@case('userns-cgroup: its runs make the system calls that SECURITY.md lists, and no others; it is not locked')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    limits = ' '.join(limit for c, limit in (('pids', 'pids.max=50'), ('cpuset', 'cpuset.cpus=0')) if c in cgroups.v1)
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n@alice containers=1 {limits}\n')
+    program, runs = root.program('userns-cgroup'), []
+    for words in (['enter', 'one', '--', '/nonexistent/command'], ['enter', 'two', '--', '/nonexistent/command'], ['list', '--json'],
+                  ['release', 'two'], ['release', 'two'], ['x'], ['--version']):
+        runs.append(traced(root, [program, *words]))
+    return compare('userns-cgroup', runs)
+
+
+@case('userns-net: its runs make the system calls that SECURITY.md lists, and no others')
+def _(root):
+    host = Host(root)
+    host.conf('@alice veth br0 2 mac=any\n')
+    runs = []
+
+    def run(*words, **how):
+        runs.append(traced(root, [host.helper, *words], **how))
+    with Container(root.alice) as c, Container(root.bob) as other:
+        run('add', '--netns', f'pid:{c.pid}', '--bridge', 'br0')
+        run('add', '--netns', 'fd:9', '--bridge', 'br0', '--mac', '02:00:00:00:00:09', fds={9: c.netns})
+        run('add', '--netns', 'pidfd:9', '--bridge', 'br0', fds={9: c.pidfd})
+        run('add', '--netns', f'pid:{other.pid}', '--bridge', 'br0')
+        run('add', '--netns', f'pid:{c.pid}', '--bridge', 'nowhere')
+        run('list')
+        run('list', '--json')
+        for port in host.ports():
+            run('del', port)
+        run('del', 'u00000000000000')
+        run('x')
+        run('--version')
+    return compare('userns-net', runs, 'kBothMay', 'kNetMay')
+
+
+if __name__ == '__main__':
+    main()
