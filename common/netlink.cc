@@ -87,6 +87,26 @@ Result<Netlink> Netlink::open() {
   return netlink;
 }
 
+Result<bool> Netlink::take(std::string_view datagram, unsigned sequence, const Each& each) {
+  auto left = static_cast<int>(datagram.size());
+  for (const auto* one = reinterpret_cast<const nlmsghdr*>(datagram.data()); mnl_nlmsg_ok(one, left);
+       one = mnl_nlmsg_next(one, &left)) {
+    // libmnl takes a length beyond 2^31 for a negative one, which is less than what is left.
+    if (one->nlmsg_len > static_cast<std::uint32_t>(left)) break;
+    if (one->nlmsg_seq != sequence) continue;
+    if (one->nlmsg_type == NLMSG_DONE) return true;
+    if (one->nlmsg_type != NLMSG_ERROR) {
+      if (each) each(*one);
+      continue;
+    }
+    int code = EBADMSG;
+    if (mnl_nlmsg_get_payload_len(one) >= sizeof(nlmsgerr))
+      code = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(one))->error;
+    return code == 0 ? Result<bool>(true) : fail({}, cat("the kernel refused", explanation(*one)), code);
+  }
+  return false;
+}
+
 Result<void> Netlink::exchange(NetlinkRequest& request, const Each& each) {
   auto* const head = request.head();
   if ((head->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP) head->nlmsg_flags |= NLM_F_ACK;
@@ -101,20 +121,9 @@ Result<void> Netlink::exchange(NetlinkRequest& request, const Each& each) {
     if (got < 0) return fail_errno("the kernel's netlink answer was lost");
     if (static_cast<std::size_t>(got) > answer_.size())
       return fail({}, "the kernel's netlink answer was too long", EMSGSIZE);
-    auto left = static_cast<int>(got);
-    for (const auto* one = reinterpret_cast<const nlmsghdr*>(answer_.data()); mnl_nlmsg_ok(one, left);
-         one = mnl_nlmsg_next(one, &left)) {
-      if (one->nlmsg_seq != sequence_) continue;
-      if (one->nlmsg_type == NLMSG_DONE) return {};
-      if (one->nlmsg_type != NLMSG_ERROR) {
-        if (each) each(*one);
-        continue;
-      }
-      int code = EBADMSG;
-      if (mnl_nlmsg_get_payload_len(one) >= sizeof(nlmsgerr))
-        code = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(one))->error;
-      return code == 0 ? Result<void>{} : fail({}, cat("the kernel refused", explanation(*one)), code);
-    }
+    const auto ended = take({answer_.data(), static_cast<std::size_t>(got)}, sequence_, each);
+    if (!ended) return std::unexpected(ended.error());
+    if (*ended) return {};
   }
 }
 

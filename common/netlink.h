@@ -80,6 +80,8 @@ class Netlink {
   using Each = std::function<void(const nlmsghdr&)>;
   // Sends, and reads answers up to the acknowledgement. The error is the kernel's errno, and what it says about it.
   Result<void> exchange(NetlinkRequest& request, const Each& each = {});
+  // What exchange() does with one datagram, aligned as an nlmsghdr: true where the answer ends with it.
+  static Result<bool> take(std::string_view datagram, unsigned sequence, const Each& each);
   // Whether there is an interface of that name: a fraction of what find_link() costs. No privilege may be effective,
   // for with it the kernel would load a module of that name.
   [[nodiscard]] bool has_link(std::string_view name) const;

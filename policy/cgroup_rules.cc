@@ -73,6 +73,20 @@ Result<ContainerName> ContainerName::parse(std::string_view text) {
               cat(quoted(text), " is no container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
 }
 
+Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> words) {
+  using enum CgroupRequest::Verb;
+  const auto count = words.size();
+  const auto verb = words.empty() ? std::string_view{} : words[0];
+  if (verb == "list" && (count == 1 || (count == 2 && words[1] == "--json")))
+    return CgroupRequest{.verb = kList, .name = {}, .json = count == 2};
+  const bool enters = verb == "enter" && count >= 4 && words[2] == "--";
+  if (!enters && !(verb == "release" && count == 2))
+    return fail("CG-ARGS", "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
+  auto name = ContainerName::parse(words[1]);
+  if (!name) return std::unexpected(name.error());
+  return CgroupRequest{.verb = enters ? kEnter : kRelease, .name = std::move(*name), .json = false};
+}
+
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
                                 const std::function<bool(std::string_view group)>& in_group) {
   const auto found = std::ranges::find_if(

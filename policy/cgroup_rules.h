@@ -3,7 +3,9 @@
 // Pure: facts in, a grant or a refusal out. Rules and their meaning: userns-cgroup(8), SECURITY.md.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +27,15 @@ class ContainerName {
   explicit ContainerName(std::string_view text) : text_(text) {}
   std::string text_;
 };
+
+// The words of userns-cgroup(8), argv[0] left out: CG-ARGS, CG-NAME. Words after "--" are the command's and not looked
+// at.
+struct CgroupRequest {
+  enum class Verb : std::uint8_t { kEnter, kRelease, kList } verb = Verb::kList;
+  std::optional<ContainerName> name;  // but for kList
+  bool json = false;
+};
+Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> words);
 
 // The first line that is for the caller; nullptr: none is. `login` may be empty.
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,

@@ -59,40 +59,19 @@ Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, Groups& 
   return line == conf.lines.end() ? nullptr : &*line;
 }
 
-struct Request {
-  std::string_view verb;
-  std::optional<ContainerName> name;
-  char** command = nullptr;  // enter: of main's argv
-  bool json = false;
-};
-
-Result<Request> parse(int argc, char** argv) {
-  const std::vector<std::string_view> args(argv + std::min(argc, 1), argv + std::min(argc, 5));
-  const auto count = args.size();
-  Request request{.verb = count > 0 ? args[0] : "", .json = count == 2 && args[1] == "--json"};
-  if (request.verb == "list" && (count == 1 || request.json)) return request;
-  const bool enters = request.verb == "enter" && count == 4 && args[2] == "--";
-  const bool releases = request.verb == "release" && count == 2;
-  if (!enters && !releases)
-    return fail("CG-ARGS", "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
-  auto name = ContainerName::parse(args[1]);
-  if (!name) return std::unexpected(name.error());
-  request.name = std::move(*name);
-  request.command = enters ? argv + 4 : nullptr;
-  return request;
-}
-
 // For the record: what is known of the call by now.
 struct Known {
   Caller caller;
-  Request request;
+  std::optional<CgroupRequest> request;
 };
 
 void audit_decision(const Known& known, const Error* refusal) {
+  constexpr std::string_view kVerbs[] = {"enter", "release", "list"};
   const std::string_view broken = refusal == nullptr ? "none" : refusal->rule;
+  const auto& request = known.request;
   AuditLog(kProgram).record(
-      cat(known.request.name ? known.request.verb : "?", " uid=", known.caller.uid.value(),
-          " gid=", known.caller.gid.value(), " name=", known.request.name ? known.request.name->text() : "?",
+      cat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?", " uid=", known.caller.uid.value(),
+          " gid=", known.caller.gid.value(), " name=", request && request->name ? request->name->text() : "?",
           " rule=", broken.empty() ? "error" : broken),
       refusal == nullptr);
 }
@@ -118,7 +97,7 @@ Result<void> release_all(const Known& known, const CgroupConf& conf, Hierarchy l
     if (auto v1 = open_v1(controller, conf, known.caller.uid); v1 && controller != all[0].controller)
       all.push_back(std::move(*v1));
   audit_decision(known, nullptr);
-  return release(*known.request.name, all);
+  return release(*known.request->name, all);
 }
 
 Result<void> decide_and_enter(const Known& known, Groups& groups, const CgroupConf& conf, Hierarchy ledger) {
@@ -132,7 +111,7 @@ Result<void> decide_and_enter(const Known& known, Groups& groups, const CgroupCo
                              .base_is_systemds = is_systemds_own(ledger, conf),
                              .ledger = ledger.controller,
                              .controllers = std::string_view(*controllers).substr(0, controllers->find('\n'))},
-                            *known.request.name);  // 6
+                            *known.request->name);  // 6
   if (!grant) return std::unexpected(grant.error());
   audit_decision(known, nullptr);                                   // 7
   return enter_all(*grant, conf, known.caller, std::move(ledger));  // 8
@@ -148,23 +127,25 @@ Result<void> serve(int argc, char** argv, Known& known) {
   auto groups = Groups::of_caller();
   if (auto dropped = drop_all_but(kNeeds, Uid{0}); !dropped) return dropped;  // 3
   if (!lent || !groups) return std::unexpected(lent ? groups.error() : lent.error());
-  auto request = parse(argc, argv);  // 4
+  // What comes after the command's first word is the command's alone.
+  const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + std::min(argc, 5));
+  auto request = parse_cgroup_request(words);  // 4
   if (!request) return std::unexpected(request.error());
   known.request = std::move(*request);
   const auto conf = read_conf();  // 5
   if (!conf) return std::unexpected(conf.error());
   auto ledger = open_ledger(*conf, known.caller.uid);
   if (!ledger) return std::unexpected(ledger.error());
-  if (known.request.verb == "list") {
-    const auto text = list(*ledger, known.request.json);
+  if (known.request->verb == CgroupRequest::Verb::kList) {
+    const auto text = list(*ledger, known.request->json);
     if (!text) return std::unexpected(text.error());
     auto dropped = become_for_good(known.caller.uid);
     return dropped ? print(*text) : dropped;
   }
-  if (known.request.verb == "release") return release_all(known, *conf, std::move(*ledger));
+  if (known.request->verb == CgroupRequest::Verb::kRelease) return release_all(known, *conf, std::move(*ledger));
   if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*ledger)); !entered) return entered;
   if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
-  return std::unexpected(lent->exec(known.request.command));  // 9
+  return std::unexpected(lent->exec(argv + 4));  // 9
 }
 
 int exit_status(const Error& error) {

@@ -62,6 +62,30 @@ TEST(MatchingLine, IsTheFirstThatIsForTheCaller) {
   EXPECT_EQ(matching_line(conf_of("@crew pids.max=1"), Uid{7}, "@crew", no_group), nullptr);
 }
 
+// Rule CG-ARGS.
+TEST(CgroupRequests, AreTheWordsOfTheManualAndNoOthers) {
+  using Words = std::vector<std::string_view>;
+  using enum CgroupRequest::Verb;
+  const auto enter = parse_cgroup_request(Words{"enter", "web", "--", "true"});
+  ASSERT_TRUE(enter);
+  EXPECT_TRUE(enter->verb == kEnter && enter->name->text() == "web" && !enter->json);
+  EXPECT_TRUE(parse_cgroup_request(Words{"enter", "web", "--", "", "--", "list"}));
+  const auto release = parse_cgroup_request(Words{"release", "web"});
+  ASSERT_TRUE(release);
+  EXPECT_TRUE(release->verb == kRelease && release->name->text() == "web");
+  EXPECT_FALSE(parse_cgroup_request(Words{"list"})->json);
+  EXPECT_TRUE(parse_cgroup_request(Words{"list", "--json"})->json);
+  for (const auto& bad : {Words{}, Words{""}, Words{"enter"}, Words{"enter", "web"}, Words{"enter", "web", "--"},
+                          Words{"enter", "web", "true", "--"}, Words{"enter", "web", "-", "x"}, Words{"release"},
+                          Words{"release", "a", "b"}, Words{"list", "--yaml"}, Words{"list", "--json", "--json"},
+                          Words{"remove", "web"}}) {
+    const auto request = parse_cgroup_request(bad);
+    ASSERT_FALSE(request);
+    EXPECT_EQ(request.error().rule, "CG-ARGS");
+  }
+  EXPECT_EQ(parse_cgroup_request(Words{"release", ".."}).error().rule, "CG-NAME");
+}
+
 TEST(CgroupPath, IsThatOfTheController) {
   constexpr std::string_view kText = "4:memory:/a/b\n3:cpu,cpuacct:/c:d\n1:name=systemd:/s\n0::/u\n";
   EXPECT_EQ(cgroup_path(kText, "memory"), "/a/b");
