@@ -23,7 +23,9 @@ def started(root, *settings):
     store.make('web', IDLE, 'cgroup = helper', *settings)
     well(store.do('start', 'web'))
     await_log(store, 'web', 'up')
-    return store, store.state('web')
+    state = store.state('web')
+    wait_for(lambda: len(pids_in(f'{state["cgroup"]}/payload')) == 2, 'its shell and its sleep')
+    return store, state
 
 
 @case('the monitor and the container are in leaves of their own, and exec is in the one of the container')
