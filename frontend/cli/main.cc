@@ -1,5 +1,9 @@
 // userns-run(1). The words before "--" are a verb and options; the rest is a command of the
 // user's, never looked at: so verbs and options can grow.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <span>
 #include <string_view>
@@ -69,8 +73,21 @@ int unknown_word(std::string_view word) {
                    "; to run it as a command in a container: userns-run -- ", word.size() < 64 ? word : "...")});
 }
 
+// What a verb opens never takes the place of a standard fd. Used, they fail as before: they are open the wrong way.
+void occupy_standard_fds() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(number, F_GETFD) < 0)  // lower ones are open: it gets this number
+        [[maybe_unused]]
+      const int fd = ::open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+// A umask may hide the files of a store from others, not from their owner.
+void keep_own_files_usable() { ::umask(::umask(077) & 077U); }
+
 int carry_out(const Verb& verb, std::span<const std::string_view> words, std::span<const std::string_view> command,
               bool has_command) {
+  occupy_standard_fds();
+  keep_own_files_usable();
   if (asked_for(words, "--help")) return print(verb_help(verb));
   const auto taken = parse_words(verb, words, command, has_command);
   return taken ? verb.run(*taken) : own_failure(taken.error());

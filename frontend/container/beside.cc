@@ -62,7 +62,7 @@ void forget_environment() {
 }
 
 Step<int> execute_here(const Container& container, const State& state, const ExecWish& wish) {
-  auto init = own(find_init_process(container));
+  auto init = own(find_way_in(container));
   if (!init) return std::unexpected(init.error());
   const auto ids = own(ids_of_process(init->pid));
   if (!ids) return std::unexpected(ids.error());

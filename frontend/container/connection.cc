@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -40,6 +41,17 @@ sockaddr_un socket_address(const std::string& path) {
 
 std::unexpected<Error> not_running(const Container& container) {
   return fail({}, cat(container.name(), " is not running; to start it: userns-run start ", container.name()));
+}
+
+// The oldest.
+std::optional<pid_t> first_child(pid_t pid) {
+  constexpr std::size_t kEnough = 64;
+  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/task/", pid, "/children").c_str(), O_RDONLY);
+  std::string text(file ? kEnough : 0, '\0');
+  if (file) text.resize(read_some(*file, text).value_or(0));
+  std::string_view rest = text;
+  const auto child = parse_decimal(take_until(rest, ' '));
+  return child ? std::optional(static_cast<pid_t>(*child)) : std::nullopt;
 }
 
 void attach(msghdr& packet, FdSpace& space, const std::vector<int>& fds) {
@@ -148,6 +160,20 @@ Result<InitProcess> find_init_process(const Container& container) {
   if (answer->said != Said::kOk || !answer->fd.valid() || !pid)
     return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
   return InitProcess{.pid = static_cast<pid_t>(*pid), .pidfd = std::move(answer->fd)};
+}
+
+Result<InitProcess> find_way_in(const Container& container) {
+  auto init = find_init_process(container);
+  if (!init) return init;
+  const auto space = open_at(AT_FDCWD, cat("/proc/", init->pid, "/ns/user").c_str(), O_RDONLY);
+  if (space || space.error().code != EACCES) return init;
+  const auto child = first_child(init->pid);
+  Fd pidfd(child ? static_cast<int>(::syscall(SYS_pidfd_open, *child, 0)) : -1);
+  // Still its child: then the number was not somebody else's when the pidfd was opened. The same with its own.
+  if (!pidfd.valid() || first_child(init->pid) != child ||
+      ::syscall(SYS_pidfd_send_signal, init->pidfd.get(), 0, nullptr, 0) != 0)
+    return fail({}, cat(container.name(), " has just ended"));
+  return InitProcess{.pid = *child, .pidfd = std::move(pidfd)};
 }
 
 Result<int> await_end(const Container& container, const Connection& connection) {

@@ -43,6 +43,10 @@ struct InitProcess {
 };
 Result<InitProcess> find_init_process(const Container& container);
 
+// The same, or, where that is the init of --init, which hides from all (it is a program of the host's), its command:
+// whose namespaces may be entered and looked at.
+Result<InitProcess> find_way_in(const Container& container);
+
 // Waits for the answer to a request that is answered by the end of the container. Its exit status.
 Result<int> await_end(const Container& container, const Connection& connection);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
@@ -28,8 +29,25 @@ Result<std::string> read_file_at(int dir, const char* name, std::size_t limit) {
   return text;
 }
 
+namespace {
+
+// Where a file may not become that long, the write fails, and the process lives to say so.
+class NoFileSizeSignal {
+ public:
+  NoFileSizeSignal() : before_(::signal(SIGXFSZ, SIG_IGN)) {}
+  ~NoFileSizeSignal() { (void)::signal(SIGXFSZ, before_); }
+  NoFileSizeSignal(const NoFileSizeSignal&) = delete;
+  NoFileSizeSignal& operator=(const NoFileSizeSignal&) = delete;
+
+ private:
+  sighandler_t before_;
+};
+
+}  // namespace
+
 Result<void> replace_file(const Fd& dir, const char* name, std::string_view text, unsigned mode) {
   const auto fresh = cat(".", name, ".tmp");
+  const NoFileSizeSignal quiet;
   ::unlinkat(dir.get(), fresh.c_str(), 0);  // of a process that was killed
   const auto file = open_at(dir.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, RESOLVE_BENEATH, mode);
   if (!file) return fail({}, cat("cannot write ", name), file.error().code);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <set>
 
 #include "common/fd.h"
@@ -44,24 +45,28 @@ Result<std::string> by_cgroup(const std::string& path, bool stop) {
   return fail({}, "the container's cgroup does not freeze: a process in it can't be stopped just now");
 }
 
-bool signal_process(pid_t pid, int number) {
-  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  return pidfd.valid() && ::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0;
+enum class Sent : std::uint8_t { kYes, kNo, kChanged };
+
+// The number may have become somebody else's since it was listed, the caller's own shell's as well.
+Sent signal_process(const ProcessFacts& process, int number) {
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  if (!pidfd.valid()) return Sent::kNo;
+  if (user_namespace_id(process.pid) != process.user_namespace) return Sent::kChanged;
+  return ::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0 ? Sent::kYes : Sent::kNo;
 }
 
-// A process that is in no user namespace of the container's is not signalled even where a number is used again: the
-// caller has no right to.
-Result<std::string> by_signals(pid_t init, int number) {
+Result<std::string> by_signals(const InitProcess& init, int number) {
   std::set<pid_t> done;
   for (int round = 0; round < kRounds; ++round) {
-    const auto processes = processes_below(init);
+    const auto processes = processes_below(init.pid, init.pidfd);
     if (!processes) return std::unexpected(processes.error());
     bool fresh = false;
-    for (const auto& process : *processes)
-      if (!done.contains(process.pid) && signal_process(process.pid, number)) {
-        done.insert(process.pid);
-        fresh = true;
-      }
+    for (const auto& process : *processes) {
+      if (done.contains(process.pid)) continue;
+      const auto sent = signal_process(process, number);
+      if (sent == Sent::kYes) done.insert(process.pid);
+      fresh = fresh || sent != Sent::kNo;
+    }
     if (!fresh) return cat(number == SIGSTOP ? "SIGSTOP to " : "SIGCONT to ", done.size(), " processes");
   }
   return fail({},
@@ -75,9 +80,9 @@ Result<std::string> act(const Container& container, bool stop) {
   if (!state) return std::unexpected(state.error());
   if (!*state || (*state)->init.pid == 0) return fail({}, cat(container.name(), " is not running"));
   if (!(*state)->cgroup.empty()) return by_cgroup((*state)->cgroup, stop);
-  const auto init = find_init_process(container);
+  const auto init = find_way_in(container);
   if (!init) return std::unexpected(init.error());
-  return by_signals(init->pid, stop ? SIGSTOP : SIGCONT);
+  return by_signals(*init, stop ? SIGSTOP : SIGCONT);
 }
 
 }  // namespace

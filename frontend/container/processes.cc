@@ -4,11 +4,13 @@
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <map>
 #include <memory>
 
@@ -100,13 +102,35 @@ class Family {
   std::map<ino_t, bool> known_;
 };
 
+// The outermost one below ours that it is in: a first process that has made itself another would else hide the rest.
+Result<Fd> outermost(Fd space) {
+  const auto own = open_at(AT_FDCWD, "/proc/self/ns/user", O_RDONLY);
+  if (!own) return fail({}, "cannot look at one's own user namespace", own.error().code);
+  if (id_of(space) == id_of(*own)) return fail({}, "the container's first process is in no user namespace of its own");
+  for (int level = 0; level < kDeepest; ++level) {
+    auto parent = parent_of(space);
+    if (!parent.valid() || id_of(parent) == id_of(*own)) break;
+    space = std::move(parent);
+  }
+  return space;
+}
+
+bool has_ended(const Fd& pidfd) {
+  return ::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH;
+}
+
 Fd open_process(pid_t pid) { return Fd(::open(cat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
 
 }  // namespace
 
-Result<std::vector<ProcessFacts>> processes_below(pid_t init) {
-  const auto top = user_namespace_of(open_process(init));
-  if (!top.valid()) return fail_errno(cat("cannot look at the user namespace of process ", init));
+Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd) {
+  auto first = user_namespace_of(open_process(init));
+  const int code = errno;
+  if (has_ended(pidfd)) return fail({}, "the container has just ended");  // its number may be somebody else's
+  if (!first.valid()) return fail({}, cat("cannot look at the user namespace of process ", init), code);
+  const auto found_top = outermost(std::move(first));
+  if (!found_top) return std::unexpected(found_top.error());
+  const auto& top = *found_top;
   const auto pids = all_pids();
   if (!pids) return std::unexpected(pids.error());
   Family family(id_of(top));
@@ -125,6 +149,11 @@ Result<std::vector<ProcessFacts>> processes_below(pid_t init) {
                      .command = command_of(process, status)});
   }
   return found;
+}
+
+ino_t user_namespace_id(pid_t pid) {
+  const auto process = open_process(pid);
+  return process.valid() ? id_of(user_namespace_of(process)) : 0;
 }
 
 Result<std::vector<UserNamespace>> user_namespaces() {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/fd.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -23,8 +24,12 @@ struct ProcessFacts {
   std::string command;
 };
 
-// Those whose user namespace is that of `init` or below it. What has ended meanwhile is left out.
-Result<std::vector<ProcessFacts>> processes_below(pid_t init);
+// Those in the user namespace that the container of `init` was started with, or below it, wherever `init` is by now.
+// What has ended meanwhile is left out; fails where that is `init` itself.
+Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd);
+
+// 0: there is none such, or it may not be looked at.
+ino_t user_namespace_id(pid_t pid);
 
 struct UserNamespace {
   ino_t id = 0;

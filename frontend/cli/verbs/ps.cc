@@ -41,11 +41,11 @@ std::optional<std::uint64_t> inside(const ChosenMap& map, std::uint32_t outside)
 }
 
 Result<void> add(std::vector<Listed>& listed, const Container& container) {
-  const auto init = find_init_process(container);
+  const auto init = find_way_in(container);
   if (!init) return std::unexpected(init.error());
   const auto ids = ids_of_process(init->pid);
   if (!ids) return std::unexpected(ids.error());
-  auto processes = processes_below(init->pid);
+  auto processes = processes_below(init->pid, init->pidfd);
   if (!processes) return std::unexpected(processes.error());
   for (auto& process : *processes) {
     const auto uid = inside(ids->uids, process.uid);

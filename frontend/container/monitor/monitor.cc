@@ -574,7 +574,7 @@ class Monitor {
 int monitor(Handover handover) {
   (void)::prctl(PR_SET_NAME, "userns-monitor", 0, 0, 0);
   become_silent();
-  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2})
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2, SIGXFSZ})
     (void)::signal(number, SIG_IGN);
   (void)::signal(SIGTERM, SIG_DFL);
   auto signals = Signals::take({SIGTERM, SIGCHLD});

@@ -1,0 +1,127 @@
+"""Named containers in odd surroundings: first processes that hide, --init, umask, closed fds, limits on files."""
+
+import os
+import stat
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from container import FIRST, fails, rootfs, well  # noqa: E402
+from named import IDLE, Store, alive, await_log  # noqa: E402
+from harness import case, cases, main  # noqa: E402
+
+# Leaves a child behind in the container's user namespace, and goes into one of its own.
+HIDES = '''
+import ctypes, os, time
+if os.fork() == 0:
+    while True:
+        os.write(1, b"tick\\n")
+        time.sleep(0.02)
+os.write(1, b"hidden %d\\n" % ctypes.CDLL(None).unshare(0x10000000))
+while True:
+    time.sleep(1)
+'''
+
+
+def stands_still(store, name):
+    time.sleep(0.1)
+    before = len(store.log(name))
+    time.sleep(0.2)
+    return len(store.log(name)) == before
+
+
+@case('a first process that goes into a user namespace of its own hides nothing from ps, and freeze')
+def _(root):
+    store = Store(root)
+    tree = rootfs(root, 'trees/web')
+    for top in ('usr', 'lib', 'lib64'):
+        os.makedirs(f'{tree}/{top}')
+        os.lchown(f'{tree}/{top}', FIRST, FIRST)
+    with open(f'{tree}/hides.py', 'w') as file:
+        file.write(HIDES)
+    store.make('web', 'cgroup = none', *(f'bind = /{top}:/{top}:ro' for top in ('usr', 'lib', 'lib64')), tree=tree)
+    well(store.do('start', 'web', command=['/usr/bin/python3', '/hides.py']))
+    await_log(store, 'web', 'hidden 0')
+    assert well(store.do('ps', 'web')).out.count('hides.py') == 2
+    assert well(store.do('freeze', 'web')).out == 'web: frozen by SIGSTOP to 2 processes\n'
+    assert stands_still(store, 'web')
+    well(store.do('thaw', 'web'))
+    assert not stands_still(store, 'web')
+    well(store.do('stop', 'web', '--timeout=1s'))
+
+
+@case('under --init, which hides from all, exec, ps and freeze find the command')
+def _(root):
+    store = Store(root)
+    store.make('web', 'init = yes', 'cgroup = none')
+    well(store.do('start', 'web', command=['sh', '-c', 'while :; do echo b; sleep 0.02; done']))
+    await_log(store, 'web', 'b')
+    done = well(store.do('exec', 'web', command=['sh', '-c', 'id -u; readlink /proc/self/ns/pid; readlink /proc/self/ns/mnt']))
+    init = store.state('web')['init']['pid']
+    assert done.out.split() == ['0'] + [os.readlink(f'/proc/{init}/ns/{kind}') for kind in ('pid', 'mnt')], done
+    assert 'while :' in well(store.do('ps', 'web')).out
+    well(store.do('freeze', 'web'))
+    assert stands_still(store, 'web')
+    well(store.do('thaw', 'web'))
+    well(store.do('stop', 'web', '--timeout=1s'))
+    assert not alive(init)
+
+
+def odd(root, store, shell, verb, *args, command=None):
+    return root.run(['/bin/sh', '-c', f'{shell}; exec "$@"', 'sh', *store.words(verb, *args, command=command)], root.alice)
+
+
+@case('a umask that takes everything away leaves their owner his files')
+def _(root):
+    store = Store(root)
+    well(odd(root, store, 'umask 0777', 'create', 'web', '--template=busybox', '--', 'sleep', '1000'))
+    well(odd(root, store, 'umask 0777', 'config', 'web', 'init=yes'))
+    well(odd(root, store, 'umask 0777', 'start', 'web'))
+    well(odd(root, store, 'umask 0777', 'exec', 'web', command=['true']))
+    for name in ('config', 'state.json', 'console.log', 'running', 'lock'):
+        assert stat.S_IMODE(os.stat(f'{store.path}/web/{name}').st_mode) == 0o600, name
+    well(store.do('logs', 'web'))
+    well(store.do('stop', 'web', '--timeout=1s'))
+    well(store.do('destroy', 'web'))
+
+
+@cases([(f'started with {which} closed', closed) for which, closed in
+        (('stdin', '<&-'), ('stdout', '>&-'), ('both', '<&- >&-'), ('all three', '<&- >&- 2>&-'))])
+def _(root, closed):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(odd(root, store, f'exec {closed}', 'start', 'web'))
+    await_log(store, 'web', 'up')
+    well(odd(root, store, f'exec {closed}', 'exec', 'web', command=['true']))
+    well(odd(root, store, f'exec {closed}', 'stop', 'web', '--timeout=1s'))
+    if '>&-' in closed:
+        assert odd(root, store, f'exec {closed}', 'list').code == 125
+    assert store.files('web') == {'config', 'lock', 'running', 'console.log', 'last.json'}
+
+
+@case('where no file may be written, the start says so and leaves nothing')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    fails(odd(root, store, 'ulimit -f 0', 'start', 'web'), 'state.json', 'File too large')
+    assert store.files('web') == {'config', 'lock', 'running'}
+
+
+@case('a log that reaches the limit of file sizes ends the log, not the container')
+def _(root):
+    store = Store(root)
+    store.make('web')
+    loud = 'i=0; while [ $i -lt 300 ]; do dd if=/dev/zero bs=1024 count=1 2>/dev/null; i=$((i+1)); done; while :; do sleep 1; done'
+    well(odd(root, store, 'ulimit -f 100', 'start', 'web', command=['sh', '-c', loud]))
+    monitor = store.state('web')['monitor']['pid']
+    for _ in range(200):
+        if len(store.log('web')) >= 51200:
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    assert len(store.log('web')) == 51200 and alive(monitor)
+    well(store.do('exec', 'web', command=['true']))
+    well(store.do('stop', 'web', '--timeout=1s'))
+
+
+main()
