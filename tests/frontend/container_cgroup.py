@@ -35,7 +35,7 @@ def _(root):
     assert own.startswith(f'{cgroups.v2}/{root.alice.uid}/run-') and pids_in(f'{own}/monitor') == [state['monitor']['pid']]
     assert state['init']['pid'] in pids_in(f'{own}/payload')
     before = set(pids_in(f'{own}/payload'))
-    child = store.begin('exec', 'web', command=['sh', '-c', 'cat /proc/self/cgroup; sleep 100; exit 1'])
+    child = store.begin('exec', 'web', command=['sh', '-c', 'cat /proc/self/cgroup; exec sleep 100'])
     wait_for(lambda: any('sleep' in open(f'/proc/{p}/cmdline').read() for p in set(pids_in(f'{own}/payload')) - before), 'exec in the leaf')
     assert child.pid not in pids_in(f'{own}/payload')
     child.kill(15)
