@@ -36,7 +36,7 @@ def _(root):
     assert state['init']['pid'] in pids_in(f'{own}/payload')
     before = set(pids_in(f'{own}/payload'))
     child = store.begin('exec', 'web', command=['sh', '-c', 'cat /proc/self/cgroup; exec sleep 100'])
-    wait_for(lambda: any('sleep' in open(f'/proc/{p}/cmdline').read() for p in set(pids_in(f'{own}/payload')) - before), 'exec in the leaf')
+    wait_for(lambda: any(open(f'/proc/{p}/cmdline').read().startswith('sleep') for p in set(pids_in(f'{own}/payload')) - before), 'exec in the leaf')
     assert child.pid not in pids_in(f'{own}/payload')
     child.kill(15)
     done = child.wait()
