@@ -124,4 +124,13 @@ def _(root):
     well(store.do('stop', 'web', '--timeout=1s'))
 
 
+@case('info shows what a config says without what it says to the terminal')
+def _(root):
+    store = Store(root)
+    store.make('web')
+    well(store.do('config', 'web', 'command=echo "\x1b]0;title\x07" \x7f "\u009b31m" "\u00e4"'))
+    done = well(store.do('info', 'web'))
+    assert not any(c in done.out for c in '\x1b\x07\x7f\u009b') and '\u00e4' in done.out and ']0;title' in done.out, done
+
+
 main()

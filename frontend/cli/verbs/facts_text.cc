@@ -24,6 +24,19 @@ std::string joined(std::span<const std::string> words, std::string_view between)
   return text;
 }
 
+// What an image asked for is in a config, too, and may be meant for the terminal. UTF-8 is left alone, but for the
+// control characters of its own, U+0080 to U+009F.
+std::string without_controls(std::string_view text) {
+  std::string clean(text);
+  bool after_c2 = false;
+  for (char& c : clean) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f || (after_c2 && byte < 0xa0)) c = '?';
+    after_c2 = byte == 0xc2;
+  }
+  return clean;
+}
+
 std::string value_of(const ContainerConfig& config, std::string_view key) {
   const auto found = std::ranges::find(config.all, key, &Setting::key);
   return found == config.all.end() ? std::string{} : found->value;
@@ -92,7 +105,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
     if (value.empty()) return;
     std::string line = cat(name, ":");
     line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
-    text += cat(line, value, "\n");
+    text += cat(line, without_controls(value), "\n");
   };
   add("Name", facts.name);
   add("Path", facts.path);
