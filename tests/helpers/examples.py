@@ -194,7 +194,7 @@ def _(root):
 def _(root):
     with open(TOP + '/README.md') as file:
         block, = re.findall(r'Then as that user.*?```sh\n(.*?)```', file.read(), re.S)
-    for line in block.splitlines():
+    for line in filter(None, block.splitlines()):
         run(root, [line])
         assert 'userns-run' in line, line
 
