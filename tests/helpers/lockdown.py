@@ -127,14 +127,15 @@ def traced(root, argv, **how):
 
 
 def compare(program, runs, *tables):
-    """What runs called is what SECURITY.md and the filter say, no less and no more."""
+    """What runs called is what SECURITY.md and the filter say; after the lock no less and no more."""
     before, after = set().union(*(b for _, b, _ in runs)), set().union(*(a for _, _, a in runs))
     said_before, said_after = stated(program)
     assert before <= said_before, f'SECURITY.md does not say of {program}: {sorted(before - said_before)}'
-    assert said_before <= before, f'{program} was not seen to call: {sorted(said_before - before)}'
     assert after == said_after, f'{program} after the lock: {sorted(after)}; SECURITY.md says {sorted(said_after)}'
     assert after <= set().union(*map(allowed, tables)) if tables else not after, after
-    return f'{program}: {len(before)} before the lock, {len(after)} after it'
+    # What NSS modules and the loader do before the lock differs between hosts.
+    unseen = f" (not here: {' '.join(sorted(said_before - before))})" if said_before - before else ''
+    return f'{program}: {len(before)} before the lock{unseen}, {len(after)} after it'
 
 
 @both('its runs make the system calls that SECURITY.md lists, and no others')
