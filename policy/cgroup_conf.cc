@@ -85,7 +85,7 @@ std::string file_text(const SettingKey& key, std::string_view text) {
     case kDevice:
       return device_text(key, text);
   }
-  return {};
+  std::unreachable();
 }
 
 constexpr std::string_view kForms[] = {"a size (512M, 4G) or max",
