@@ -19,6 +19,7 @@
 #include "frontend/container/handover.h"
 #include "frontend/container/hooks.h"
 #include "frontend/container/monitor/console_log.h"
+#include "frontend/container/seal.h"
 #include "frontend/container/state.h"
 #include "frontend/container/store.h"
 #include "frontend/start/init_kind.h"
@@ -132,18 +133,28 @@ Error become_monitor(const Handover& handover) {
   return {.rule = {}, .code = code, .text = cat("cannot start the monitor ", program)};
 }
 
-// Returns only where it failed; then nothing of the container is left.
-Failure start_and_become_monitor(Handover& handover, std::span<const std::string> options,
+// The monitor that comes after us is another program: ours would then be free to be written to. After the cgroup, whose
+// helper starts us by our name.
+Result<void> seal(const Handover& told, const ChosenIds& ids) {
+  keep_across_exec(told, true);
+  auto sealed = be_out_of_reach(ids);
+  keep_across_exec(told, false);
+  return sealed;
+}
+
+// Returns only where it failed; then nothing of the container is left. `told`: the fds that our words name.
+Failure start_and_become_monitor(const Handover& told, Handover& handover, std::span<const std::string> options,
                                  std::span<const std::string_view> command) {
   const Fd directory(handover.directory);
   const auto plan = make_plan_for(handover, options, command);
   if (!plan) return {plan.error()};
-  if (!plan->net_why.empty() && handover.report >= 0)
-    report("userns-run", {.rule = {}, .code = 0, .text = plan->net_why});
   keep_across_exec(handover, plan->spec.cgroup != CgroupMode::kNone);
   auto cgroup = Cgroup::enter(*plan);
   keep_across_exec(handover, false);
   if (!cgroup) return {cgroup.error()};
+  if (auto safe = seal(told, plan->ids); !safe) return {safe.error()};
+  if (!plan->net_why.empty() && handover.report >= 0)
+    report("userns-run", {.rule = {}, .code = 0, .text = plan->net_why});
   if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked) return {hooked.error()};
   const auto running = start(*plan, std::move(*cgroup));
   if (!running) return running.error();
@@ -198,7 +209,7 @@ int be_starter(std::span<const std::string_view> words, std::span<const std::str
   const bool again = handover->report < 0;
   auto copy = *handover;
   if (again) copy.directory = ::fcntl(handover->directory, F_DUPFD_CLOEXEC, 3);
-  const auto failure = start_and_become_monitor(copy, options, command);
+  const auto failure = start_and_become_monitor(*handover, copy, options, command);
   if (again)
     record(*handover, failure);
   else

@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, cases, main, spawn, wait_for  # noqa: E402
+from harness import case, cases, main, skip, spawn, wait_for  # noqa: E402
 
 
 
@@ -253,6 +253,63 @@ def _(root):
     with open(f'/proc/{child.pid}/exe', 'rb') as file:
         assert fcntl.fcntl(file.fileno(), 1034) == 15  # F_GET_SEALS: seal, shrink, grow, write
     child.kill()
+
+
+# What the kernel runs for our program, and what that becomes: it holds our program open until it may write to it.
+LOADER = '''
+static long sc(long n, long a, long b, long c) {
+  long r;
+  __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+  return r;
+}
+void _start(void) {
+  char exe[] = "/proc/self/exe", up[] = "held\\n", bad[] = "written\\n", own[] = "/proc/self/fd/9", self[] = "/second";
+  char* argv[] = {self, 0};
+#ifndef SECOND
+  sc(33, sc(2, (long)exe, 0, 0), 9, 0);
+  sc(59, (long)self, (long)argv, (long)(argv + 1));
+#else
+  long nap[2] = {0, 2000000};
+  sc(1, 1, (long)up, 5);
+  for (int i = 0; i < 300; ++i, sc(35, (long)nap, 0, 0)) {
+    long fd = sc(2, (long)own, 1, 0);
+    if (fd >= 0) {
+      if (sc(1, fd, (long)bad, 8) == 8) sc(1, 1, (long)bad, 8);
+      break;
+    }
+  }
+  sc(1, 1, (long)"over\\n", 5);
+#endif
+  sc(231, 7, 0, 0);
+}
+'''
+
+
+@case('the same for the first process of a start, after which the monitor is another program; and when it starts again')
+def _(root):
+    if os.uname().machine != 'x86_64' or not shutil.which('gcc'):
+        skip('needs gcc and x86-64: a loader in small')
+    store = Store(root)
+    program = f'{store.path}/userns-run'
+    shutil.copy(root.program('userns-run'), program)
+    os.chown(program, root.alice.uid, root.alice.gid)
+    os.chmod(program, 0o755)
+    tree = rootfs(root, 'trees/own', root.alice.uid)
+    os.makedirs(f'{tree}/lib64')
+    with open(f'{root.tmp}/loader.c', 'w') as file:
+        file.write(LOADER)
+    for name, *how in (('lib64/ld-linux-x86-64.so.2', '-static-pie', '-fPIE'), ('second', '-static', '-DSECOND')):
+        well(root.run([shutil.which('gcc'), '-O1', '-nostdlib', '-fno-stack-protector', '-fcf-protection=none', *how,
+                       '-o', f'{tree}/{name}', f'{root.tmp}/loader.c']))
+    os.symlink('/proc/self/exe', f'{tree}/bin/trap')
+    store.make('own', 'map-self = yes', 'restart = on-failure:1', tree=tree)
+    with open(program, 'rb') as file:
+        before = file.read()
+    well(root.run([program, 'start', f'--path={store.path}', 'own', '--', '/bin/trap'], root.alice))
+    wait_for(lambda: store.log('own').count(b'over') == 2, 'both lives')
+    assert store.log('own').count(b'held') == 2 and b'written' not in store.log('own'), store.log('own')
+    with open(program, 'rb') as file:
+        assert file.read() == before
 
 
 @case("the container's files cannot hold it up or lead it out: passwd as a FIFO, a link out, a huge file; no ptmx")
