@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include "frontend/container/registry.h"
 #include "frontend/container/unfinished.h"
 #include "frontend/start/callers_ids.h"
+#include "frontend/start/remote_files.h"
 #include "frontend/start/signals.h"
 #include "policy/text.h"
 
@@ -224,9 +226,21 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
   }
 }
 
+// An adopted tree is where it is; all else is unpacked into the store.
+Result<void> check_file_system(const Store& store) {
+  struct statfs facts{};
+  if (::fstatfs(store.dir().get(), &facts) != 0) return fail_errno(cat("cannot use ", store.path()));
+  const auto remote = remote_file_system(static_cast<std::uint64_t>(facts.f_type));
+  if (remote.empty()) return {};
+  return fail({}, cat("no container can live in ", store.path(), ": it is on ", remote,
+                      ", and the server there does not let a user give files to his subordinate ids; choose a "
+                      "directory on a local disk with --path DIR or XDG_DATA_HOME"));
+}
+
 // Under the registry's lock: from here on the ids are taken.
 Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile& config, Spec& spec,
                          Registry& registry) {
+  if (auto local = check_file_system(store); !local) return std::unexpected(local.error());
   const auto blocks = choose_blocks_for(store, wish, spec, registry);
   if (!blocks) return std::unexpected(blocks.error());
   if (!is_own_alone(spec))

@@ -97,6 +97,7 @@ struct Facts {
   std::string containers_there;  // the part of it that exists
   bool can_write = false;
   bool noexec = false, nosuid = false;
+  std::string remote;  // "NFS"; empty: a local file system
   std::uint64_t free_mib = 0;
 
   std::string pasta, slirp, busybox;  // paths; empty: not there

@@ -8,6 +8,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 #include "frontend/doctor/probe.h"
 #include "frontend/start/helper.h"
 #include "frontend/start/net_choice.h"
+#include "frontend/start/remote_files.h"
 #include "policy/cgroup_conf.h"
 #include "policy/cgroup_rules.h"
 #include "policy/net_conf.h"
@@ -292,6 +294,8 @@ void look_at_containers(Facts& facts) {
   facts.noexec = (system.f_flag & ST_NOEXEC) != 0;
   facts.nosuid = (system.f_flag & ST_NOSUID) != 0;
   facts.free_mib = system.f_bavail * (system.f_frsize / 1024) / 1024;
+  struct statfs kind{};
+  if (::statfs(there.c_str(), &kind) == 0) facts.remote = remote_file_system(static_cast<std::uint64_t>(kind.f_type));
 }
 
 void start_one(Facts& facts) {

@@ -385,6 +385,10 @@ void containers(const Facts& facts, Findings& all) {
     return check.fail(
         cat(facts.containers_there, " is not the caller's to write; containers live in ", facts.containers),
         "set XDG_DATA_HOME to a directory of your own");
+  if (!facts.remote.empty())
+    return check.fail(cat(facts.containers_there, " is on ", facts.remote,
+                          ", whose server does not let a user give files to his subordinate ids"),
+                      "set XDG_DATA_HOME to a directory on a local disk, or give --path DIR");
   if (facts.noexec)
     return check.fail(cat(facts.containers_there, " is mounted noexec: nothing in a container could run"),
                       "set XDG_DATA_HOME to a directory on another file system");

@@ -182,6 +182,7 @@ const Case kCases[] = {
      "Delegate=", [](Facts& f) { f.delegated = cat(std::string_view("memory pids")); }},
     {"containers", Level::kFail, "no home", "HOME", [](Facts& f) { f.containers.clear(); }},
     {"containers", Level::kFail, "write", "XDG_DATA_HOME", [](Facts& f) { f.can_write = false; }},
+    {"containers", Level::kFail, "is on NFS", "--path DIR", [](Facts& f) { f.remote = "NFS"; }},
     {"containers", Level::kFail, "noexec", "XDG_DATA_HOME", [](Facts& f) { f.noexec = true; }},
     {"containers", Level::kWarn, "nosuid", "XDG_DATA_HOME", [](Facts& f) { f.nosuid = true; }},
     {"containers", Level::kWarn, "10 MiB", "room", [](Facts& f) { f.free_mib = 10; }},
