@@ -2,12 +2,13 @@
 """Named containers with cgroups of their own, on a host without systemd."""
 
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cgroups import Cgroups, pids_in  # noqa: E402
-from container import fails, well  # noqa: E402
+from container import fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, main, skip, wait_for  # noqa: E402
 
@@ -93,6 +94,31 @@ def _(root):
     well(store.do('start', 'web'))
     assert alive(store.state('web')['init']['pid'])
     well(store.do('stop', 'web'))
+
+
+@case('a start that makes a sealed copy of itself stays in the cgroup that it was given, also when it starts again')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers=3\n')
+    store = Store(root)
+    program = f'{store.path}/userns-run'
+    shutil.copy(root.program('userns-run'), program)
+    os.chown(program, root.alice.uid, root.alice.gid)
+    os.chmod(program, 0o755)
+    store.make('own', 'cgroup = helper', 'map-self = yes', 'restart = on-failure:1', tree=rootfs(root, 'trees/own', root.alice.uid))
+    script = 'echo up; while [ ! -e /go ]; do sleep 0.02; done; rm /go; exit 3'
+    done = well(root.run([program, 'start', f'--path={store.path}', 'own', '--', 'sh', '-c', script], root.alice))
+    assert not done.err, done
+    for life in (1, 2):
+        wait_for(lambda: store.log('own').count(b'up') == life, f'life {life}')
+        state = wait_for(lambda: (found := store.state('own')) and found['restarts'] == life - 1 and found, 'its state')
+        assert pids_in(f'{state["cgroup"]}/monitor') == [state['monitor']['pid']]
+        assert state['init']['pid'] in pids_in(f'{state["cgroup"]}/payload')
+        done = well(root.run([program, 'exec', f'--path={store.path}', 'own', '--', 'touch', '/go'], root.alice))
+    wait_for(lambda: store.state('own') is None, 'its end')
+    assert store.last('own')['exit_status'] == 3
 
 
 main()
