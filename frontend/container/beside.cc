@@ -10,11 +10,11 @@
 #include <cstdlib>
 
 #include "frontend/container/connection.h"
-#include "frontend/container/seal.h"
 #include "frontend/container/state.h"
 #include "frontend/start/join.h"
 #include "frontend/start/process_ids.h"
 #include "frontend/start/raw_terminal.h"
+#include "frontend/start/seal.h"
 #include "frontend/start/signals.h"
 #include "policy/text.h"
 

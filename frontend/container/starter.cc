@@ -19,13 +19,13 @@
 #include "frontend/container/handover.h"
 #include "frontend/container/hooks.h"
 #include "frontend/container/monitor/console_log.h"
-#include "frontend/container/seal.h"
 #include "frontend/container/state.h"
 #include "frontend/container/store.h"
 #include "frontend/start/init_kind.h"
 #include "frontend/start/plan.h"
 #include "frontend/start/record.h"
 #include "frontend/start/running.h"
+#include "frontend/start/seal.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

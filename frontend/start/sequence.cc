@@ -22,6 +22,7 @@
 #include "frontend/start/relay.h"
 #include "frontend/start/run.h"
 #include "frontend/start/running.h"
+#include "frontend/start/seal.h"
 #include "frontend/start/signals.h"
 #include "frontend/start/supervise.h"
 #include "frontend/start/wait_by_hand.h"
@@ -192,6 +193,9 @@ Step<int> start_and_watch(const Plan& plan) {
   if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
   auto cgroup = own(Cgroup::enter(plan));
   if (!cgroup) return std::unexpected(cgroup.error());
+  // The container may outlive us, and this program's file is then free to be written to.
+  if (auto safe = own(be_out_of_reach(plan.ids)); !safe) return std::unexpected(safe.error());
+  if (!plan.net_why.empty()) report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
   auto running = start(plan, std::move(*cgroup));
   if (!running) return std::unexpected(running.error());
@@ -211,7 +215,6 @@ Step<int> start_and_watch(const Plan& plan) {
 }  // namespace
 
 int run(const Plan& plan) {
-  if (!plan.net_why.empty()) report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   const auto status = start_and_watch(plan);
   if (status) return *status;
   report_failure(status.error().error);

@@ -285,11 +285,10 @@ void _start(void) {
 '''
 
 
-@case('the same for the first process of a start, after which the monitor is another program; and when it starts again')
-def _(root):
+def trapped(root, store):
+    """A program of alice's own, and a tree where her id is root, whose /bin/trap leads to it."""
     if os.uname().machine != 'x86_64' or not shutil.which('gcc'):
         skip('needs gcc and x86-64: a loader in small')
-    store = Store(root)
     program = f'{store.path}/userns-run'
     shutil.copy(root.program('userns-run'), program)
     os.chown(program, root.alice.uid, root.alice.gid)
@@ -302,14 +301,39 @@ def _(root):
         well(root.run([shutil.which('gcc'), '-O1', '-nostdlib', '-fno-stack-protector', '-fcf-protection=none', *how,
                        '-o', f'{tree}/{name}', f'{root.tmp}/loader.c']))
     os.symlink('/proc/self/exe', f'{tree}/bin/trap')
+    return program, tree
+
+
+def bytes_of(path):
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+@case('the same for the first process of a start, after which the monitor is another program; and when it starts again')
+def _(root):
+    store = Store(root)
+    program, tree = trapped(root, store)
     store.make('own', 'map-self = yes', 'restart = on-failure:1', tree=tree)
-    with open(program, 'rb') as file:
-        before = file.read()
+    before = bytes_of(program)
     well(root.run([program, 'start', f'--path={store.path}', 'own', '--', '/bin/trap'], root.alice))
     wait_for(lambda: store.log('own').count(b'over') == 2, 'both lives')
     assert store.log('own').count(b'held') == 2 and b'written' not in store.log('own'), store.log('own')
-    with open(program, 'rb') as file:
-        assert file.read() == before
+    assert bytes_of(program) == before
+
+
+@case('the same for a container that outlives the userns-run it was started by')
+def _(root):
+    store = Store(root)
+    program, tree = trapped(root, store)
+    before = bytes_of(program)
+    log = f'{root.tmp}/trapped.log'
+    with open(log, 'wb') as file:
+        child = spawn([program, f'--rootfs={tree}', '--map-self', '--tty=no', '--', '/bin/trap'], root.alice,
+                      fds={1: file.fileno()})
+        wait_for(lambda: b'held' in bytes_of(log), 'the program to be held')
+        child.kill()
+        wait_for(lambda: b'over' in bytes_of(log), 'the end')
+    assert b'written' not in bytes_of(log) and bytes_of(program) == before
 
 
 @case("the container's files cannot hold it up or lead it out: passwd as a FIFO, a link out, a huge file; no ptmx")

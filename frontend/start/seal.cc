@@ -1,4 +1,4 @@
-#include "frontend/container/seal.h"
+#include "frontend/start/seal.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -51,10 +51,12 @@ Result<std::string> own_words() {
 }  // namespace
 
 Result<void> be_out_of_reach(const ChosenIds& ids) {
-  const auto program = open_at(AT_FDCWD, "/proc/self/exe", O_RDONLY);
   struct stat facts{};
-  if (!program || ::fstat(program->get(), &facts) != 0) return fail_errno("cannot look at this program's own file");
-  if (!is_within_reach(facts, ids) || ::fcntl(program->get(), F_GET_SEALS) == kSeals) return {};
+  if (::stat("/proc/self/exe", &facts) != 0) return fail_errno("cannot look at this program's own file");
+  if (!is_within_reach(facts, ids)) return {};
+  const auto program = open_at(AT_FDCWD, "/proc/self/exe", O_RDONLY);
+  if (!program) return fail({}, "cannot read this program's own file", program.error().code);
+  if (::fcntl(program->get(), F_GET_SEALS) == kSeals) return {};
   const auto copy = sealed_copy(*program, facts.st_size);
   if (!copy) return std::unexpected(copy.error());
   auto words = own_words();
