@@ -1,6 +1,7 @@
 #include "frontend/container/background.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,7 +12,6 @@
 #include <ctime>
 #include <limits>
 
-#include "frontend/container/console.h"
 #include "frontend/container/handover.h"
 #include "frontend/container/state.h"
 #include "frontend/spec/shell_words.h"
@@ -125,15 +125,41 @@ Result<Prepared> prepare(const Container& container, const StartWish& wish) {
 }
 
 // Before there is a monitor: it will find us waiting, however soon the command ends.
-Result<std::optional<Connection>> ask_for_console(const Container& container) {
+Result<std::optional<Attached>> ask_for_console(const Container& container) {
+  auto signals = take_console_signals();
+  if (!signals) return std::unexpected(signals.error());
   auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
   if (auto asked = connection->ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = true}); !asked)
     return std::unexpected(asked.error());
-  return std::move(*connection);
+  return Attached{std::move(*connection), std::move(*signals)};
 }
 
-Step<void> hear(const Channel& report) {
+bool was_given_up(const Failure& failure) {
+  return failure.error.code == EINTR && failure.exit_status > kExitSignalBase;
+}
+
+// Until there is something to hear, or it is given up.
+Step<void> await_report(const Container& container, const Channel& report, const Attached& attached) {
+  bool asked = false;
+  while (true) {
+    std::array polled{pollfd{.fd = report.raw(), .events = POLLIN, .revents = 0},
+                      pollfd{.fd = attached.signals.fd().get(), .events = POLLIN, .revents = 0}};
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+      return own(Result<void>(fail_errno("cannot wait for the start")));
+    if (polled[0].revents != 0) return {};
+    const auto number = attached.signals.next();
+    if (!number) continue;
+    if (asked && *number != SIGWINCH)
+      return std::unexpected(
+          Failure{{.rule = {}, .code = EINTR, .text = "the start was given up"}, kExitSignalBase + *number});
+    asked = hand_on(container, attached.connection, *number) || asked;
+  }
+}
+
+Step<void> hear(const Container& container, const Channel& report, const std::optional<Attached>& attached) {
+  if (attached)
+    if (auto waited = await_report(container, report, *attached); !waited) return waited;
   auto message = own(report.receive());
   if (!message) return std::unexpected(message.error());
   if (!*message)
@@ -145,21 +171,22 @@ Step<void> hear(const Channel& report) {
 
 }  // namespace
 
-Step<std::optional<Connection>> start_in_background(const Container& container, const StartWish& wish) {
+Step<std::optional<Attached>> start_in_background(const Container& container, const StartWish& wish) {
   const auto lock = own(container.lock());
   if (!lock) return std::unexpected(lock.error());
   auto prepared = own(prepare(container, wish));
   if (!prepared) return std::unexpected(prepared.error());
-  auto console = own(wish.console ? ask_for_console(container) : std::optional<Connection>{});
+  auto console = own(wish.console ? ask_for_console(container) : std::optional<Attached>{});
   if (!console) return std::unexpected(console.error());
   const pid_t pid = ::fork();
-  if (pid < 0) return own(Result<std::optional<Connection>>(fail_errno("cannot start a process")));
+  if (pid < 0) return own(Result<std::optional<Attached>>(fail_errno("cannot start a process")));
   if (pid == 0) become_starter(prepared->handover);
   prepared->run.reset();
   prepared->control.reset();
   prepared->report.inside.close();
-  auto heard = hear(prepared->report.outside);
+  auto heard = hear(container, prepared->report.outside, *console);
   if (heard) return std::move(*console);
+  if (was_given_up(heard.error())) return std::unexpected(std::move(heard.error()));  // it learns that when it reports
   (void)::unlinkat(container.dir().get(), kControlFile, 0);
   // Its locks are free when it has ended.
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "frontend/container/connection.h"
+#include "frontend/container/console.h"
 #include "frontend/container/store.h"
 #include "frontend/start/failure.h"
 
@@ -24,7 +24,8 @@ struct StartWish {
 // Returns when the command's exec has happened (with --wait-ready: when the system is up), or did not: then the error
 // says what the same start in the foreground would have said, and nothing is left. The container then lives by a
 // monitor in a session of its own; whoever kills the caller before that has ended the start, too.
-// The connection is to the console, where that is wished for.
-Step<std::optional<Connection>> start_in_background(const Container& container, const StartWish& wish);
+// Attached is who wishes for the console: from then on, a signal asks the container to stop as soon as it runs; a
+// second one gives up a start that still is not over, with 128+N.
+Step<std::optional<Attached>> start_in_background(const Container& container, const StartWish& wish);
 
 }  // namespace userns::frontend

@@ -12,6 +12,7 @@
 
 #include "common/report.h"
 #include "frontend/container/connection.h"
+#include "frontend/container/state.h"
 #include "frontend/start/raw_terminal.h"
 #include "frontend/start/run.h"
 #include "frontend/start/signals.h"
@@ -25,10 +26,10 @@ constexpr unsigned char kControl = 0x1f;
 
 class Console {
  public:
-  Console(const Container& container, Connection connection, Signals signals, const ConsoleWish& wish)
+  Console(const Container& container, Attached attached, const ConsoleWish& wish)
       : container_(container),
-        connection_(std::move(connection)),
-        signals_(std::move(signals)),
+        connection_(std::move(attached.connection)),
+        signals_(std::move(attached.signals)),
         keys_(wish.escape),
         leash_(wish.leash) {}
 
@@ -41,14 +42,19 @@ class Console {
       if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait");
       if (polled[1].revents != 0) take_signals();
       if (polled[2].revents != 0) take_input();
-      if (polled[0].revents != 0 && !take_answer())
-        return fail({}, cat("the monitor of ", container_.name(), " was killed, and the container with it"));
+      if (polled[0].revents != 0 && !take_answer()) return end_unsaid();
     }
     terminal_.leave();
     return *status_;
   }
 
  private:
+  // The monitor does not wait for ever until we have read its last words.
+  [[nodiscard]] Result<int> end_unsaid() const {
+    if (const auto last = read_orderly_end(container_.dir())) return last->exit_status;
+    return fail({}, cat("the monitor of ", container_.name(), " was killed, and the container with it"));
+  }
+
   bool take_answer() {
     const auto answer = connection_.receive();
     if (!answer) return false;
@@ -93,20 +99,11 @@ class Console {
 
   void take_signals() {
     while (const auto number = signals_.next()) {
-      if (*number == SIGWINCH) {
-        if (const auto size = window_size()) (void)connection_.send(Said::kSize, to_text(*size));
-      } else if (leash_) {
-        stop();
-      } else {
-        status_ = 128 + *number;
-      }
+      if (leash_ || *number == SIGWINCH)
+        (void)hand_on(container_, connection_, *number);
+      else
+        status_ = kExitSignalBase + *number;
     }
-  }
-
-  void stop() {
-    const auto other = Connection::open(container_);
-    if (other) [[maybe_unused]]
-      const auto asked = other->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = kLeashTimeout});
   }
 
   static void say(std::string text) { report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)}); }
@@ -130,10 +127,21 @@ std::optional<WindowSize> window_size() {
   return WindowSize{.rows = size.ws_row, .columns = size.ws_col};
 }
 
-Result<int> watch_console(const Container& container, Connection connection, const ConsoleWish& wish) {
-  auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGWINCH});
-  if (!signals) return std::unexpected(signals.error());
-  return Console(container, std::move(connection), std::move(*signals), wish).watch();
+Result<Signals> take_console_signals() { return Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGWINCH}); }
+
+bool hand_on(const Container& container, const Connection& console, int number) {
+  if (number == SIGWINCH) {
+    if (const auto size = window_size()) (void)console.send(Said::kSize, to_text(*size));
+    return false;
+  }
+  const auto other = Connection::open(container);
+  if (other) [[maybe_unused]]
+    const auto asked = other->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = kLeashTimeout});
+  return true;
+}
+
+Result<int> watch_console(const Container& container, Attached attached, const ConsoleWish& wish) {
+  return Console(container, std::move(attached), wish).watch();
 }
 
 Result<int> attach_console(const Container& container, const ConsoleWish& wish) {
@@ -141,7 +149,9 @@ Result<int> attach_console(const Container& container, const ConsoleWish& wish) 
   if (!connection) return std::unexpected(connection.error());
   const Request request{.kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash};
   if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
-  return watch_console(container, std::move(*connection), wish);
+  auto signals = take_console_signals();
+  if (!signals) return std::unexpected(signals.error());
+  return watch_console(container, {std::move(*connection), std::move(*signals)}, wish);
 }
 
 Result<std::string> parse_escape(std::string_view text) {

@@ -6,6 +6,7 @@
 
 #include "frontend/container/connection.h"
 #include "frontend/container/store.h"
+#include "frontend/start/signals.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -15,10 +16,18 @@ struct ConsoleWish {
   bool leash = false;  // the container stops when we are asked to end, and with us
 };
 
+// A connection whose request was a console, and the signals of whoever sits there, taken.
+struct Attached {
+  Connection connection;
+  Signals signals;
+};
+Result<Signals> take_console_signals();
+// Hands on what came with a leash: the new size of the window, or the wish that the container stops. False of a size.
+bool hand_on(const Container& container, const Connection& console, int number);
+
 // Relays fds 0 and 1 until the container ends, or until the escape keys: then the container goes on, and the status is
 // 0. First comes what the console remembers. The end of input detaches nobody.
-// The same on a connection whose request was a console.
-Result<int> watch_console(const Container& container, Connection connection, const ConsoleWish& wish);
+Result<int> watch_console(const Container& container, Attached attached, const ConsoleWish& wish);
 Result<int> attach_console(const Container& container, const ConsoleWish& wish);
 
 // Of the terminal at fd 0 or 1; nothing where there is none.

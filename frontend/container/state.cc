@@ -182,6 +182,11 @@ std::optional<LastEnd> read_last_end(const Fd& directory) {
   }
 }
 
+std::optional<LastEnd> read_orderly_end(const Fd& directory) {
+  if (::faccessat(directory.get(), kStateFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return std::nullopt;
+  return read_last_end(directory);
+}
+
 Result<void> write_state(const Fd& directory, const State& state) {
   return replace_file(directory, kStateFile, to_json(state));
 }

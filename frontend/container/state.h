@@ -77,6 +77,8 @@ struct LastEnd {
 // without an init (pid 0).
 Result<std::optional<State>> read_state(const Fd& directory);
 std::optional<LastEnd> read_last_end(const Fd& directory);
+// The same of a run that ended in order. No value: a monitor that was killed has left its state, or it runs.
+std::optional<LastEnd> read_orderly_end(const Fd& directory);
 Result<void> write_state(const Fd& directory, const State& state);
 Result<void> write_last_end(const Fd& directory, const LastEnd& end);
 

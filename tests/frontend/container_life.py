@@ -133,6 +133,62 @@ def _(root):
         os.unlink(f'{store.path}/web/console.log')
 
 
+@case('in the foreground the status is that of the command, however soon it ends and whatever it leaves unread')
+def _(root):
+    store = Store(root)
+    store.make('web')
+    for _ in range(20):
+        done = well(store.do('start', 'web', '--foreground', command=['sh', '-c', 'exit 7']), 7)
+        assert (done.out, done.err) == ('', ''), done
+    store.make('loud')
+    read, write = os.pipe()
+    child = store.begin('start', 'loud', '--foreground', fds={1: write},
+                        command=['sh', '-c', 'dd if=/dev/zero bs=4096 count=200; exit 8'])
+    os.close(write)
+    state = wait_for(lambda: store.state('loud'), 'it to run')
+    gone(store, 'loud', state)  # nobody has read: its last words did not find room
+    with open(read, 'rb') as file:
+        assert file.read().startswith(bytes(4096))
+    well(child.wait(), 8)
+
+
+@case('a signal while it starts stops it as soon as it runs; a second one does not wait for that')
+def _(root):
+    store = Store(root)
+    begun, go = f'{store.path}/begun', f'{store.path}/go'
+    store.make('web', IDLE, f'hook = pre-start=sh -c "touch {begun}; while [ ! -e {go} ]; do sleep 0.02; done"')
+
+    def starting():
+        child = store.begin('start', 'web', '--foreground')
+        wait_for(lambda: os.path.exists(begun), 'the start')
+        child.kill(signal.SIGTERM)
+        wait_for(lambda: not int(status_of(child.pid)['ShdPnd'], 16), 'the signal to be heard')
+        os.unlink(begun)
+        return child
+
+    child = starting()
+    assert alive(child.pid)
+    open(go, 'w').close()
+    done = child.wait()
+    assert done.code in (0, 143) and done.err == '', done
+    wait_for(lambda: store.state('web') is None, 'its end')
+    assert store.last('web')['exit_status'] == done.code, store.last('web')
+    os.unlink(go)
+    child = starting()
+    child.kill(signal.SIGTERM)
+    fails(child.wait(), 'web', 'given up', code=143)
+    open(go, 'w').close()
+    wait_for(lambda: store.do('start', 'web').code == 0, 'the start that was given up to end')
+    well(store.do('stop', 'web'))
+    for delay in range(20):
+        child = store.begin('start', 'web', '--foreground')
+        time.sleep(delay / 500)
+        child.kill(signal.SIGTERM)
+        done = child.wait()
+        assert done.code in (0, 143, -signal.SIGTERM) and done.err == '', (delay, done)
+        assert store.state('web') is None, (delay, done)
+
+
 # --- the end ------------------------------------------------------------------------------------
 
 @cases([

@@ -170,9 +170,7 @@ int restart_verb(const Words& words) {
 Result<int> wait_for_end(const Container& container) {
   const auto status = await(container, {.kind = Request::Kind::kWait});
   if (status) return status;
-  // Of a run that ended in order; a monitor that was killed leaves its state.
-  const bool in_order = ::faccessat(container.dir().get(), kStateFile, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
-  const auto last = in_order ? read_last_end(container.dir()) : std::nullopt;
+  const auto last = read_orderly_end(container.dir());
   return last ? Result<int>(last->exit_status) : status;
 }
 

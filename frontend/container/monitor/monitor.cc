@@ -538,9 +538,14 @@ class Monitor {
     (void)::unlinkat(directory_.get(), kControlFile, 0);
     control_.reset();
     lock_.reset();  // before anybody hears of the end: he may start it again
+    const auto until = Clock::now() + kFarewellTakes;
     for (auto& client : clients_) {
       if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;
-      client.say(Said::kEnd, cat(status));
+      // A watcher's connection may be full of the console's last words.
+      while (!client.say(Said::kEnd, cat(status)) && client.open() && Clock::now() < until) {
+        pollfd full{.fd = client.raw(), .events = POLLOUT, .revents = 0};
+        (void)::poll(&full, 1, 100);
+      }
       keep_across_exec(client.raw(), h_.remove);  // closed when the container is gone, then
     }
     if (h_.remove) {
