@@ -173,10 +173,10 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   if (auto looked = let_a_person_look(plan, *container, *signals); !looked) return std::unexpected(looked.error());
   if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
   if (auto given = own(cgroup.give_to_root_inside(plan)); !given) return std::unexpected(given.error());
+  auto info = look_for_info(plan, *container);  // waits for the namespaces, too: until then the network is the caller's
+  if (!info) return std::unexpected(info.error());
   auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
-  auto info = look_for_info(plan, *container);
-  if (!info) return std::unexpected(info.error());
   if (auto started = go(*container, *relay); !started) return std::unexpected(started.error());
   return Running{.cgroup = std::move(cgroup),
                  .signals = std::move(*signals),

@@ -87,6 +87,7 @@ TEST(InMap, ProgressIsHeardInOrder) {
 
 TEST(InMap, ASignalEndsTheWorkAndTheMaskIsTheCallersAgain) {
   SKIP_WITHOUT_ROOT();
+  ::signal(SIGINT, SIG_DFL);  // a shell's background job has it ignored
   const pid_t self = ::getpid();
   const auto done = in_map(block_at(0), [&](const Outside&) -> Result<std::string> {
     ::kill(self, SIGINT);
