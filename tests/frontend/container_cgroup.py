@@ -29,6 +29,14 @@ def started(root, *settings):
     return store, state
 
 
+def words_of(pid):
+    try:
+        with open(f'/proc/{pid}/cmdline') as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError):  # it ended as we looked
+        return ''
+
+
 @case('the monitor and the container are in leaves of their own, and exec is in the one of the container')
 def _(root):
     store, state = started(root)
@@ -37,7 +45,7 @@ def _(root):
     assert state['init']['pid'] in pids_in(f'{own}/payload')
     before = set(pids_in(f'{own}/payload'))
     child = store.begin('exec', 'web', command=['sh', '-c', 'cat /proc/self/cgroup; exec sleep 100'])
-    wait_for(lambda: any(open(f'/proc/{p}/cmdline').read().startswith('sleep') for p in set(pids_in(f'{own}/payload')) - before), 'exec in the leaf')
+    wait_for(lambda: any(words_of(p).startswith('sleep') for p in set(pids_in(f'{own}/payload')) - before), 'exec in the leaf')
     assert child.pid not in pids_in(f'{own}/payload')
     child.kill(15)
     done = child.wait()
