@@ -12,7 +12,7 @@
 
 namespace userns {
 
-enum class Is { kAnything, kThis, kNotZero };
+enum class Is : std::uint8_t { kAnything, kThis, kNotZero };
 // `argument` of the call, of which the kernel looks at `mask`.
 struct Bound {
   Is is = Is::kAnything;
