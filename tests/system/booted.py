@@ -5,6 +5,7 @@ The image is kept in BUILD_DIR/guest. Where there can be no guest, every case is
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
