@@ -163,7 +163,8 @@ Result<std::string> parse_escape(std::string_view text) {
       keys.push_back(text[at]);
       continue;
     }
-    if (++at == text.size() || text[at] < '?' || text[at] > '~')
+    ++at;
+    if (at == text.size() || text[at] < '?' || text[at] > '~')
       return fail({}, cat("--escape is a sequence of keys, as ^]^] or ^aq, or none; not ", quoted(text)));
     keys.push_back(static_cast<char>(static_cast<unsigned char>(text[at]) & kControl));
   }

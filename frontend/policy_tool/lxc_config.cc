@@ -300,8 +300,20 @@ void Translator::take_file(const NamedText& file, int depth) {
   }
 }
 
+// What a key of a NIC's on a bridge is called in bridge=BR,...: empty where it is said by that itself.
+std::optional<std::string_view> nic_key(std::string_view key, std::string_view value) {
+  if (key == "type" || key == "link" || (key == "flags" && value == "up")) return "";
+  const bool is_address = key == "ipv4.address" || key == "ipv6.address" || key == "ipv4" || key == "ipv6";
+  if (is_address && value.substr(0, value.find(' ')).contains('/')) return "address";
+  const bool is_gateway = key == "ipv4.gateway" || key == "ipv6.gateway";
+  if (is_gateway && value != "auto" && value != "dev") return "gateway";
+  if (key == "name") return "name";
+  if (key == "mtu") return "mtu";
+  if (key == "hwaddr" && value.find_first_of("xX") == std::string_view::npos) return "mac";
+  return std::nullopt;
+}
+
 void Translator::take_nic(const std::string& index, const Nic& nic) {
-  std::string type, bridge, rest, taken;
   const auto full = [&](std::string_view name) {
     return cat(index.starts_with("network.") ? "lxc.network." : cat("lxc.net.", index, "."), name);
   };
@@ -311,36 +323,28 @@ void Translator::take_nic(const std::string& index, const Nic& nic) {
       if (key == name) value = given;
     return value;
   };
-  type = find("type");
-  bridge = find("link");
+  const std::string type = find("type");
+  const std::string bridge = find("link");
   if (type == "none" || type == "empty") {
     for (const auto& [key, value] : nic.keys)
       if (key != "type") skip(full(key), value, cat("means nothing with type ", type));
     return set(full("type"), type, "net", type == "none" ? "host" : "none");
   }
   const bool is_bridge = type == "veth" && !bridge.empty();
+  std::string rest;
+  std::string taken;
   for (const auto& [key, value] : nic.keys) {
-    const auto first = value.substr(0, value.find(' '));
-    const auto use = [&](std::string_view ours) {
-      rest += cat(",", ours, "=", first);
-      taken += cat(taken.empty() ? "" : ", ", key, " = ", value);
-    };
-    if (!is_bridge)
+    const auto ours = nic_key(key, value);
+    if (!is_bridge) {
       skip(full(key), value, "only type veth on a bridge, none and empty can be had without privilege");
-    else if (key == "type" || key == "link" || (key == "flags" && value == "up"))
-      taken += cat(taken.empty() ? "" : ", ", key, " = ", value);
-    else if ((key == "ipv4.address" || key == "ipv6.address" || key == "ipv4" || key == "ipv6") && first.contains('/'))
-      use("address");
-    else if ((key == "ipv4.gateway" || key == "ipv6.gateway") && value != "auto" && value != "dev")
-      use("gateway");
-    else if (key == "name" || key == "mtu")
-      use(key);
-    else if (key == "hwaddr" && !value.contains('x') && !value.contains('X'))
-      use("mac");
-    else
+    } else if (!ours) {
       skip(full(key), value,
            key == "hwaddr" ? "an address that stays is computed for each container"
                            : "there is no such setting of a NIC");
+    } else {
+      if (!ours->empty()) rest += cat(",", *ours, "=", value.substr(0, value.find(' ')));
+      taken += cat(taken.empty() ? "" : ", ", key, " = ", value);
+    }
   }
   if (is_bridge)
     set(full("*"), shown(taken), "net", cat("bridge=", bridge, rest),

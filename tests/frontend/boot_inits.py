@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from boot_trees import busybox  # noqa: E402
 from console import System  # noqa: E402
-from container import fails, well  # noqa: E402
+from container import fails, rootfs, well  # noqa: E402
 from distro import OPENRC, RUNIT, SYSV, unpack  # noqa: E402
 from harness import case, cases, main  # noqa: E402
 

@@ -136,8 +136,10 @@ class Monitor {
     if (polled_[1].revents != 0) hear_system();
     if (polled_[3].revents != 0) move_console(polled_[3].revents);
     std::size_t at = 4;
-    for (auto& client : clients_)
-      if (at < polled_.size() && polled_[at++].revents != 0) serve(client);
+    for (auto& client : clients_) {
+      if (at < polled_.size() && polled_[at].revents != 0) serve(client);
+      ++at;
+    }
     for (auto& client : clients_)
       if (client.mode == Mode::kWatches) client.catch_up(ring_);
     look_who_is_behind();
@@ -316,7 +318,7 @@ class Monitor {
 
   // --- exec ---------------------------------------------------------------------------------
   // userns-run anew, because only somebody who is in the container's cgroups already may start a process in them.
-  void start_beside(Client& client, const Request& request, std::vector<Fd> fds) {
+  void start_beside(Client& client, const Request& request, const std::vector<Fd>& fds) {
     client.mode = Mode::kRuns;
     int pidfd = -1;
     clone_args args{};
@@ -453,7 +455,7 @@ class Monitor {
     life_.reset();
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
     say_farewell_to_console();
-    run_hooks(h_.post_stop, h_.name, h_.pid, status);
+    [[maybe_unused]] const auto hooked = run_hooks(h_.post_stop, h_.name, h_.pid, status);  // nobody is left to tell
     (void)write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met});
     (void)::unlinkat(directory_.get(), kStateFile, 0);
     if (h_.report >= 0)
