@@ -241,7 +241,7 @@ Result<void> Unpacker::clear(const Place& place) {
   return remove_inside(place.first, place.second);
 }
 
-std::unexpected<Error> not_mapped(std::uint32_t uid, std::uint32_t gid) {
+static std::unexpected<Error> not_mapped(std::uint32_t uid, std::uint32_t gid) {
   return fail({}, cat("it belongs to ", uid, ":", gid,
                       ", and one of these ids is not mapped inside: give the container more ids, with --map"));
 }
