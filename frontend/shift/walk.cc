@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "policy/text.h"
+
 namespace userns::shift {
 
 // Its fd is open as long as names in it wait to be walked, within the budget.
@@ -61,14 +63,14 @@ namespace {
 std::string path_of(const Branch* parent, std::string_view name) {
   std::string path(name);
   for (; parent != nullptr && parent->parent() != nullptr; parent = parent->parent())
-    path = parent->name() + "/" + path;
+    path = cat(parent->name(), "/", path);
   return path.empty() ? "." : path;
 }
 
-constexpr std::size_t kBatch = 256;          // names that one thread takes of a large directory
-constexpr std::size_t kEntries = 32 * 1024;  // of getdents64(2), bytes
-constexpr std::size_t kStride = 64;          // levels between those of a long way that are kept open
-constexpr std::size_t kLongestPath = 4000;   // PATH_MAX is 4096
+constexpr std::size_t kBatch = 256;                       // names that one thread takes of a large directory
+constexpr std::size_t kEntries = std::size_t{32} * 1024;  // of getdents64(2), bytes
+constexpr std::size_t kStride = 64;                       // levels between those of a long way that are kept open
+constexpr std::size_t kLongestPath = 4000;                // PATH_MAX is 4096
 constexpr int kMoved = ESTALE;
 constexpr auto kTick = std::chrono::milliseconds(100);
 
