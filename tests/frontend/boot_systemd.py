@@ -165,7 +165,8 @@ def _(root):
         system.type('\x15')  # ^U: the shell forgets them
         system.works('echo there')
         system.type('\x1d\x1d\x1d')
-        assert system.ends() == 0
+        code = system.ends()
+        assert code == 0, (code, system.text[-2000:])
 
 
 @case('--wait-ready: in time all is well, and what is not up in time is ended with a reason')
