@@ -128,7 +128,7 @@ def _(root):
 def _(root):
     store = started(root)
     child = store.begin('exec', 'web', command=['sh', '-c', 'trap "exit 9" USR1; echo up >&2; while :; do sleep 0.05; done'])
-    wait_for(lambda: any('sleep' in p['command'] for p in processes(store, 'web')), 'the command')
+    wait_for(lambda: any(p['command'] == 'sleep 0.05' for p in processes(store, 'web')), 'the trap and the loop behind it')
     child.kill(signal.SIGUSR1)
     assert child.wait().code == 9
     child = store.begin('exec', 'web', command=['sleep', '100'])
