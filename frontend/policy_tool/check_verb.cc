@@ -111,6 +111,11 @@ void check_size(const Subject& subject, Report& report) {
 
 void check_all(const std::vector<Subject>& subjects, const std::string& root, Report& report) {
   const auto facts = host_facts(root);
+  // It is asked about when the installed files are; a named file is judged by its own lines alone.
+  if (std::ranges::any_of(subjects, [](const Subject& s) {
+        return s.is_installed && (s.text.kind == PolicyFile::kSubuid || s.text.kind == PolicyFile::kSubgid);
+      }))
+    report.findings.insert(report.findings.end(), facts.login_defs.begin(), facts.login_defs.end());
   for (const auto& subject : subjects) {
     const auto add = [&](std::vector<Finding> found) {
       report.findings.insert(report.findings.end(), std::make_move_iterator(found.begin()),

@@ -77,6 +77,7 @@ struct MachineFacts {
 
 struct HostFacts {
   IdFacts uids, gids;
+  std::vector<Finding> login_defs;  // what is wrong with it
   // By name; a directory's users need not be among those that it lists.
   std::function<std::optional<Account>(std::string_view name)> user_by_name;
   std::function<std::optional<Account>(std::uint32_t uid)> user_by_uid;

@@ -204,6 +204,10 @@ Result<std::string> grant_ids(const Owner& owner, std::string_view number, bool 
                         " is no number of ids: ", count ? "1 to 4294967294" : why_not_decimal(number)));
   if (auto source = check_source(); !source) return std::unexpected(source.error());
   const auto facts = host_facts({});
+  if (const auto bad = std::ranges::find(facts.login_defs, Severity::kError, &Finding::severity);
+      bad != facts.login_defs.end())
+    return fail({}, cat(bad->file, ":", bad->line, ": ", bad->what, ": ", bad->fix,
+                        "; ids are not granted from a range that may not be the one meant"));
   return dry ? show_ids(owner, *count, facts) : write_ids(owner, *count, facts);
 }
 

@@ -20,6 +20,7 @@
 #include "common/caller.h"
 #include "common/fd.h"
 #include "common/trusted_file.h"
+#include "frontend/policy_tool/login_defs.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
@@ -150,19 +151,13 @@ void reserve(std::vector<Reserved>& list, std::uint64_t first, std::uint64_t las
   if (range) list.push_back({*range, severity, id, std::move(whose)});
 }
 
-void add_login_defs(IdFacts& ids, std::string_view text, std::string_view letter) {
-  const auto number = [&](std::string_view key, std::uint64_t standard) {
-    return login_defs_number(text, key).value_or(standard);
-  };
-  const auto least = number(cat(letter, "ID_MIN"), 1000), most = number(cat(letter, "ID_MAX"), 60000);
-  if (least > 0)
-    reserve(ids.reserved, 0, least - 1, Severity::kError, "system-ids",
+void add_login_defs(IdFacts& ids, const LoginDefs& defs, std::string_view letter) {
+  if (defs.least > 0)
+    reserve(ids.reserved, 0, defs.least - 1, Severity::kError, "system-ids",
             cat("ids of system accounts (below ", letter, "ID_MIN of login.defs)"));
-  reserve(ids.reserved, least, most, Severity::kWarning, "account-range",
+  reserve(ids.reserved, defs.least, defs.most, Severity::kWarning, "account-range",
           cat("ids for coming accounts (", letter, "ID_MIN to ", letter, "ID_MAX of login.defs)"));
-  const auto first = number(cat("SUB_", letter, "ID_MIN"), 100000),
-             last = number(cat("SUB_", letter, "ID_MAX"), 600100000);
-  if (const auto range = last < first ? std::nullopt : IdRange::make(first, last - first + 1)) ids.delegable = *range;
+  ids.delegable = *IdRange::make(defs.sub_least, defs.sub_most - defs.sub_least + 1);
   ids.delegable_name = letter == "U" ? "SUB_UID_MIN to SUB_UID_MAX" : "SUB_GID_MIN to SUB_GID_MAX";
 }
 
@@ -271,17 +266,6 @@ std::string text_of(const std::string& path, const std::string& root) {
   return file ? read_all(*file, kLargestPolicy).value_or("") : std::string{};
 }
 
-std::optional<std::uint64_t> login_defs_number(std::string_view text, std::string_view key) {
-  std::optional<std::uint64_t> found;
-  while (!text.empty()) {
-    auto line = trimmed(take_until(text, '\n'));
-    if (!line.starts_with(key) || line.substr(key.size()).find_first_of(" \t") != 0) continue;
-    line = trimmed(line.substr(key.size()));
-    if (const auto number = parse_decimal(line.substr(0, line.find_first_of(" \t#")))) found = number;
-  }
-  return found;
-}
-
 std::vector<IdRange> sssd_ranges(std::string_view text) {
   std::vector<IdRange> ranges;
   // A section's numbers; by default sssd maps a domain's accounts into these when it maps at all.
@@ -380,8 +364,9 @@ HostFacts host_facts(const std::string& root) {
   HostFacts facts;
   add_accounts(facts, root.empty() ? from_nss() : from_files(root), root.empty());
   const auto login_defs = text_of("/etc/login.defs", root);
-  add_login_defs(facts.uids, login_defs, "U");
-  add_login_defs(facts.gids, login_defs, "G");
+  const auto path = cat(root, "/etc/login.defs");
+  add_login_defs(facts.uids, read_login_defs(path, login_defs, "U", facts.login_defs), "U");
+  add_login_defs(facts.gids, read_login_defs(path, login_defs, "G", facts.login_defs), "G");
   const bool has_nspawn = ::access(cat(root, "/usr/bin/systemd-nspawn").c_str(), F_OK) == 0;
   for (auto* const ids : {&facts.uids, &facts.gids}) add_systemds(*ids, has_nspawn);
   add_directory(facts, root);

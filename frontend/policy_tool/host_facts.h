@@ -13,8 +13,6 @@ namespace userns::frontend {
 // `root`: "" for the running system, whose accounts NSS knows; else a directory, whose /etc is read instead.
 HostFacts host_facts(const std::string& root);
 
-// The numbers of login.defs(5), as "UID_MIN".
-std::optional<std::uint64_t> login_defs_number(std::string_view text, std::string_view key);
 // Ranges that sssd.conf(5) and smb.conf(5) take for a directory's accounts.
 std::vector<IdRange> sssd_ranges(std::string_view sssd_conf);
 std::vector<IdRange> winbind_ranges(std::string_view smb_conf);

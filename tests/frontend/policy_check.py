@@ -173,6 +173,22 @@ def _(root):
     assert done.code == 125 and 'there is no' in done.err, done
 
 
+@case('a login.defs that is no range is said, with its line and what stands in for it')
+def _(root):
+    before = open('/etc/login.defs').read()
+    try:
+        root.write('/etc/login.defs', '# ids\nSUB_UID_MIN abc\nSUB_GID_MAX 5\nSUB_UID_COUNT many\n')
+        done = check(root)
+        assert done.code == 2 and "/etc/login.defs:2:13: error: SUB_UID_MIN 'abc' is not a decimal number" in done.out, done
+        assert 'the standard, 100000, stands in for it' in done.out and "SUB_UID_COUNT 'many'" in done.out, done
+        found = [f for f in findings(root) if f[1] == '/etc/login.defs']
+        assert sorted(found) == [('login-defs', '/etc/login.defs', n) for n in (2, 3, 4)], found
+        # A file that is named is judged by its own lines.
+        assert [f for f in findings(root, '/etc/subuid') if f[1] == '/etc/login.defs'] == []
+    finally:
+        root.write('/etc/login.defs', before)
+
+
 @case('named files are told by their name or by --as')
 def _(root):
     draft = f'{root.tmp}/draft'

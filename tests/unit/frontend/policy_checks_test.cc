@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/login_defs.h"
 #include "policy/cgroup_conf.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
@@ -270,11 +271,59 @@ TEST(PolicyFinding, IsOneJsonDocumentWhateverTheBytes) {
 
 TEST(HostFacts, ReadLoginDefs) {
   const std::string_view text =
-      "# UID_MIN 5\nUID_MIN\t\t 1000\nSUB_UID_MIN   100000 # x\nUID_MINX 7\n UID_MAX 60000\nBAD x\n";
-  EXPECT_EQ(login_defs_number(text, "UID_MIN"), 1000U);
-  EXPECT_EQ(login_defs_number(text, "SUB_UID_MIN"), 100000U);
-  EXPECT_EQ(login_defs_number(text, "UID_MAX"), 60000U);
-  EXPECT_EQ(login_defs_number(text, "BAD"), std::nullopt);
+      "# UID_MIN 5\nUID_MIN\t\t 1001\nSUB_UID_MIN   x\nSUB_UID_MIN   200000 # x\nUID_MINX 7\n UID_MAX 60001\n"
+      "SUB_UID_MAX 999999\r\nSUB_GID_MIN bad\n";
+  std::vector<Finding> found;
+  const auto defs = read_login_defs("login.defs", text, "U", found);
+  EXPECT_EQ(defs.least, 1001U);
+  EXPECT_EQ(defs.most, 60001U);
+  EXPECT_EQ(defs.sub_least, 200000U);
+  EXPECT_EQ(defs.sub_most, 999999U);
+  EXPECT_TRUE(found.empty());
+}
+
+TEST(HostFacts, SayWhatInLoginDefsIsNoNumberAndWhatStandsInForIt) {
+  struct Bad {
+    std::string_view text;
+    std::size_t line;
+    Severity severity;
+    std::string_view what, why;
+  };
+  constexpr Bad kRows[] = {
+      {"SUB_UID_MIN abc\n", 1, Severity::kError, "SUB_UID_MIN 'abc' is not a decimal number", "standard, 100000,"},
+      {"\nSUB_UID_MIN\n", 2, Severity::kError, "SUB_UID_MIN is empty", "standard, 100000,"},
+      {"SUB_UID_MIN 200000\nSUB_UID_MIN 0x186A0\n", 2, Severity::kError, "is hexadecimal", "standard, 100000,"},
+      {"SUB_UID_MAX 0600\n", 1, Severity::kError, "'0600' starts with 0", "standard, 600100000,"},
+      {"SUB_UID_MAX -1\n", 1, Severity::kError, "has a sign", "standard, 600100000,"},
+      {"SUB_UID_MAX 4294967295\n", 1, Severity::kError, "beyond the largest id, 4294967294", "standard, 600100000,"},
+      {"SUB_UID_MAX 99999999999999999999\n", 1, Severity::kError, "is too large", "standard, 600100000,"},
+      {"SUB_UID_MIN 9\nSUB_UID_MAX 8\n", 2, Severity::kError, "SUB_UID_MIN 9 is above SUB_UID_MAX 8",
+       "100000 to 600100000"},
+      {"SUB_UID_MIN 700000000\n", 1, Severity::kError, "is above SUB_UID_MAX 600100000", "100000 to 600100000"},
+      {"UID_MIN 60001\n", 1, Severity::kError, "UID_MIN 60001 is above UID_MAX 60000", "1000 to 60000"},
+      {"UID_MIN x\n", 1, Severity::kError, "UID_MIN 'x' is not a decimal number", "standard, 1000,"},
+      {"SUB_UID_COUNT 65k\n", 1, Severity::kWarning, "SUB_UID_COUNT '65k' is not", "standard, 65536,"},
+      {"SUB_UID_MAX 100009\nSUB_UID_COUNT 11\n", 2, Severity::kWarning, "is more than there are", "none"},
+  };
+  for (const auto& row : kRows) {
+    std::vector<Finding> found;
+    const auto defs = read_login_defs("/etc/login.defs", row.text, "U", found);
+    ASSERT_EQ(found.size(), 1U) << row.text;
+    EXPECT_EQ(found[0].id, "login-defs");
+    EXPECT_EQ(found[0].file, "/etc/login.defs");
+    EXPECT_EQ(found[0].line, row.line) << row.text;
+    EXPECT_EQ(found[0].severity, row.severity) << row.text;
+    EXPECT_TRUE(contains(found[0].what, row.what));
+    EXPECT_TRUE(contains(found[0].why, row.why));
+    EXPECT_LE(defs.sub_least, defs.sub_most);
+    EXPECT_LE(defs.least, defs.most);
+    std::vector<Finding> others;
+    (void)read_login_defs("/etc/login.defs", row.text, "G", others);
+    EXPECT_TRUE(others.empty()) << row.text;
+  }
+  std::vector<Finding> none;
+  (void)read_login_defs("/etc/login.defs", "SUB_UID_COUNT 0\nSUB_UID_MIN 0\n", "U", none);
+  EXPECT_TRUE(none.empty());
 }
 
 TEST(HostFacts, ReadADirectorysRanges) {

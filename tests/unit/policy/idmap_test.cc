@@ -93,6 +93,7 @@ TEST(IdMap, StaysWithinTheIdSpace) {
       {"0 1 18446744073709551615", false},
   };
   for (const auto& [line, good] : rows) EXPECT_EQ(rule_of(parse(line)), good ? "granted" : "IM-BOUNDS") << line;
+  EXPECT_TRUE(contains(text_of(parse("0 100000 0")), "has count 0: a range maps at least one id"));
 }
 
 // Rule IM-OVERLAP.
