@@ -55,12 +55,21 @@ bool same_terms(const NetTerms& a, const NetTerms& b) {
   return a.mtu == b.mtu && a.vlan == b.vlan && a.isolated == b.isolated && a.spoof == b.spoof && a.any_mac == b.any_mac;
 }
 
+std::unexpected<Error> refuse_malformed(const Error& error, std::string_view file) {
+  return fail(error.rule, cat("the file is malformed and stays as it is: ", error.text,
+                              "; mend it first: userns-policy edit ", file));
+}
+
+// For a comment: a path is any bytes but NUL.
+std::string shown_path(std::string_view path) {
+  const bool plain = std::ranges::none_of(path, [](char c) { return (c >= 0 && c < ' ') || c == 127; });
+  return plain ? std::string(path) : quoted(path);
+}
+
 // The user's lines for a bridge.
 Result<std::vector<NetEntry>> lines_for(std::string_view text, Who who, std::string_view bridge) {
   const auto whole = parse_net_conf("net.conf", text);
-  if (!whole)
-    return fail(whole.error().rule, cat("the file is malformed and stays as it is: ", whole.error().text,
-                                        "; mend it first: userns-policy edit net.conf"));
+  if (!whole) return refuse_malformed(whole.error(), "net.conf");
   auto entries = net_entries({}, text, nullptr);
   std::erase_if(entries, [&](const NetEntry& e) { return e.parsed.bridge != bridge || !contains(who, e.parsed.who); });
   return entries;
@@ -72,9 +81,7 @@ struct CgroupPlace {
 };
 Result<CgroupPlace> place_of(std::string_view text, Who who) {
   const auto whole = parse_cgroup_conf(text, "cgroup.conf");
-  if (!whole)
-    return fail(whole.error().rule, cat("the file is malformed and stays as it is: ", whole.error().text,
-                                        "; mend it first: userns-policy edit cgroup.conf"));
+  if (!whole) return refuse_malformed(whole.error(), "cgroup.conf");
   CgroupPlace place;
   for (auto& entry : cgroup_entries({}, text, nullptr).lines) {
     const std::string_view other = entry.parsed.who;
@@ -149,6 +156,44 @@ Result<std::string> revoke_net(std::string_view text, Who who, std::string_view 
   std::string out(text);
   for (auto line = lines->rbegin(); line != lines->rend(); ++line) out = with_line(out, line->line.number, {});
   return checked_net(std::move(out));
+}
+
+Result<MergedNet> merge_net(std::string_view text, std::string_view from_path, std::string_view from,
+                            const IsSame& is_same) {
+  const auto there = parse_net_conf("net.conf", text);
+  if (!there) return refuse_malformed(there.error(), "net.conf");
+  MergedNet merged{std::string(text), {}};
+  std::string added;
+  const auto note = [&](const TextLine& line, std::string_view why) {
+    merged.notes.push_back(cat(from_path, ":", line.number, ": ", quoted(line.text), ": ", why));
+  };
+  for (const auto& line : lines_of(from)) {
+    const auto parsed = parse_net_conf({}, line.text);
+    if (!parsed) {
+      std::string_view why = parsed.error().text;  // ":1:COLUMN: why"
+      for (int i = 0; i < 3; ++i) (void)take_until(why, ':');
+      note(line, cat("not taken:", why));
+      continue;
+    }
+    if (parsed->empty()) continue;  // a comment
+    const auto& wish = parsed->front();
+    const auto speaks_of_it = [&](const NetLine& l) { return l.bridge == wish.bridge && is_same(l.who, wish.who); };
+    const auto old = std::ranges::find_if(*there, speaks_of_it);
+    if (old == there->end())
+      added += cat(line.text, "\n");
+    else if (std::ranges::none_of(*there, [&](const NetLine& l) {
+               return speaks_of_it(l) && l.count == wish.count && same_terms(l.terms, wish.terms);
+             }))
+      note(line, cat("not taken: net.conf has a line for ", wish.who, " on ", wish.bridge, " with other terms (count ",
+                     old->count, "), which stays as it is: userns-policy grant changes it"));
+  }
+  if (!added.empty())
+    merged.text +=
+        cat(text.empty() || text.ends_with('\n') ? "" : "\n", "# From ", shown_path(from_path), ".\n", added);
+  auto whole = checked_net(std::move(merged.text));
+  if (!whole) return std::unexpected(whole.error());
+  merged.text = std::move(*whole);
+  return merged;
 }
 
 Result<std::string> grant_cgroup(std::string_view text, Who who, std::span<const std::string> settings) {

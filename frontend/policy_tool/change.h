@@ -3,9 +3,11 @@
 // Each takes a text that the helpers accept and returns one that they accept; the same text where nothing is to change.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "policy/error.h"
 
@@ -17,6 +19,17 @@ using Who = std::span<const std::string>;
 // `wish`: BRIDGE:COUNT[,key=value...].
 Result<std::string> grant_net(std::string_view text, Who who, std::string_view wish);
 Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge);
+
+// The lines of an lxc-usernet(5) file `from` that speak of a user and a bridge that no line of the text speaks of, put
+// at its end: counts of lines add up, so none is taken twice. `notes`: which lines are not taken, and why. `is_same`:
+// whether two words name one user (as "alice" and "1000" may).
+struct MergedNet {
+  std::string text;
+  std::vector<std::string> notes;
+};
+using IsSame = std::function<bool(std::string_view, std::string_view)>;
+Result<MergedNet> merge_net(std::string_view text, std::string_view from_path, std::string_view from,
+                            const IsSame& is_same);
 
 // `settings`: KEY=VALUE words. They are put into the line that is there; a new one goes before the lines of groups and
 // everyone, because the first line that is for a user decides.

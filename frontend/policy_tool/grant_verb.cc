@@ -10,6 +10,7 @@
 #include "common/caller.h"
 #include "common/fd.h"
 #include "frontend/policy_tool/change.h"
+#include "frontend/policy_tool/change_file.h"
 #include "frontend/policy_tool/free_range.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/lock.h"
@@ -231,26 +232,6 @@ Result<std::string> revoke_ids(const Owner& owner, std::string_view number, bool
     said += cat(owner.forms.front(), ": ", file_word(file.kind), " taken away: files that these ids own stay theirs\n");
   }
   return said;
-}
-
-// --- net.conf and cgroup.conf ---------------------------------------------------------------
-
-using Edit = std::function<Result<std::string>(std::string_view before)>;
-
-Result<std::string> change_file(PolicyFile kind, const Edit& edit, bool dry) {
-  const std::vector<std::string> paths{installed_path(kind)};
-  const auto directory = paths[0].substr(0, paths[0].rfind('/'));
-  if (::access(directory.c_str(), F_OK) != 0)
-    return fail({}, cat("there is no directory ", directory, ": mkdir ", directory), errno);
-  const auto lock = dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
-  if (!lock) return std::unexpected(lock.error());
-  const auto before = snapshot(paths[0]);
-  const auto after = before ? edit(before->text) : std::unexpected(before.error());
-  if (!after) return after;
-  auto shown = diff(before->path, before->text, *after);
-  if (dry || shown.empty()) return shown;
-  if (auto done = replace(*before, *after); !done) return std::unexpected(done.error());
-  return shown;
 }
 
 // --- the verbs ------------------------------------------------------------------------------

@@ -1,14 +1,21 @@
-// userns-policy import-lxc: reads the files, and puts what they come to on standard output or into a directory.
+// userns-policy import-lxc: reads the files, and puts what they come to on standard output, into a directory or into
+// the installed net.conf.
 #include <dirent.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "common/fd.h"
+#include "common/report.h"
+#include "frontend/policy_tool/change.h"
+#include "frontend/policy_tool/change_file.h"
 #include "frontend/policy_tool/lxc_config.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/text.h"
@@ -80,13 +87,64 @@ Result<void> write_new(const std::string& path, std::string_view text) {
   return written ? written : fail({}, cat("cannot write ", path), written.error().code);
 }
 
+// One uid by name and by number.
+bool is_same_who(std::string_view a, std::string_view b) {
+  const auto uid_of = [](std::string_view who) -> std::optional<std::uint64_t> {
+    if (const auto number = parse_decimal(who)) return number;
+    const passwd* const entry = ::getpwnam(std::string(who).c_str());  // NOLINT(concurrency-mt-unsafe): one thread
+    return entry == nullptr ? std::nullopt : std::optional<std::uint64_t>(entry->pw_uid);
+  };
+  if (a == b) return true;
+  const bool are_users = a != "*" && b != "*" && !a.starts_with('@') && !b.starts_with('@');
+  const auto uid = are_users ? uid_of(a) : std::nullopt;
+  return uid && uid == uid_of(b);
+}
+
+// Into the installed net.conf. 1 where a line was not taken.
+int merge(const Words& words) {
+  const bool dry = words.has("dry-run");
+  std::vector<NamedText> files;
+  for (const auto path : words.all("usernet")) {
+    auto text = read_policy(std::string(path));
+    if (!text) return tool_failure(text.error());
+    files.push_back({std::string(path), std::move(*text)});
+  }
+  std::vector<std::string> notes;
+  const auto edit = [&](std::string_view before) -> Result<std::string> {
+    std::string text(before);
+    for (const auto& file : files) {
+      auto merged = merge_net(text, file.path, file.text, is_same_who);
+      if (!merged) return std::unexpected(merged.error());
+      text = std::move(merged->text);
+      std::ranges::move(merged->notes, std::back_inserter(notes));
+    }
+    return text;
+  };
+  const auto shown = change_file(PolicyFile::kNet, edit, dry);
+  if (!shown) return tool_failure(shown.error());
+  for (const auto& note : notes) report("userns-policy", {.rule = {}, .code = 0, .text = note});
+  const bool is_there = shown->empty() && notes.empty() && !dry;
+  return put(is_there ? cat(installed_path(PolicyFile::kNet), " has all of it already: nothing was changed\n") : *shown,
+             notes.empty() ? 0 : 1);
+}
+
+std::optional<std::string> bad_words(const Words& words) {
+  const bool merges = words.has("merge");
+  if (!words.names.empty() || (words.all("usernet").empty() && words.all("config").empty()))
+    return "import-lxc needs --usernet FILE or --config FILE: userns-policy import-lxc --help";
+  if (merges && (words.all("usernet").empty() || !words.all("config").empty() || words.one("output")))
+    return "--merge puts lines of --usernet FILE into net.conf, and goes with neither --config nor --output";
+  if (words.has("dry-run") && !merges) return "--dry-run goes with --merge: nothing else is changed";
+  if (merges && !words.has("dry-run") && ::geteuid() != 0)
+    return "--merge writes net.conf, which only root may: add sudo, or --dry-run to see what it would do";
+  return std::nullopt;
+}
+
 }  // namespace
 
 int import_lxc_verb(const Words& words) {
-  if (!words.names.empty() || (words.all("usernet").empty() && words.all("config").empty()))
-    return tool_failure({.rule = {},
-                         .code = 0,
-                         .text = "import-lxc needs --usernet FILE or --config FILE: userns-policy import-lxc --help"});
+  if (auto why = bad_words(words)) return tool_failure({.rule = {}, .code = 0, .text = std::move(*why)});
+  if (words.has("merge")) return merge(words);
   const auto all = translate(words);
   if (!all) return tool_failure(all.error());
   const auto directory = words.one("output");

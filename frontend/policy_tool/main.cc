@@ -39,6 +39,8 @@ constexpr std::array kImportOptions{
     VerbOption{"usernet", "FILE", "an lxc-usernet(5) file, for net.conf(5)", true},
     VerbOption{"config", "FILE", "an lxc.container.conf(5) file, for userns-run(1)", true},
     VerbOption{"output", "DIR", "write files there instead of standard output; nothing is overwritten"},
+    VerbOption{"merge", "", "add the lines of --usernet that net.conf lacks, under its lock"},
+    VerbOption{"dry-run", "", "with --merge: show what would change, as a diff"},
 };
 
 constexpr std::array<Verb, 6> kVerbs{
@@ -63,7 +65,7 @@ constexpr std::array<Verb, 6> kVerbs{
          "Gives a user something, if he does not have it yet", kGrantOptions, false, grant_verb, kProgram},
     Verb{"revoke", "USER --ids N|all | --net BRIDGE | --cgroup KEY|all...", "Takes it away again", kRevokeOptions,
          false, revoke_verb, kProgram},
-    Verb{"import-lxc", "[--usernet FILE] [--config FILE...] [--output DIR]",
+    Verb{"import-lxc", "[--usernet FILE [--merge [--dry-run]]] [--config FILE...] [--output DIR]",
          "Says in our words what files of LXC say, and what has no counterpart", kImportOptions, false, import_lxc_verb,
          kProgram},
 };

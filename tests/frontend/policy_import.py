@@ -117,6 +117,66 @@ def _(root):
     assert '\nhostname = b\n' in out and 'uts.name = c' not in out and 'can not be read (/nowhere/at-all)' in out, out
 
 
+@case('--merge adds to net.conf what it lacks, keeps every other byte, and does nothing the second time')
+def _(root):
+    root.write(f'{root.tmp}/usernet', '# of LXC\nalice veth lxcbr0 2\nbob veth lxcbr0 3 # his\n@lab veth br1 1\ncarol ovs x 1\n')
+    before = '# ours\n\nalice   veth lxcbr0\t5   # by hand\n@lab veth br1 1\n70002 veth lxcbr0 3\n'
+    root.write(NET, before, mode=0o640)
+    merge = ('import-lxc', '--usernet', f'{root.tmp}/usernet', '--merge')
+    dry = tool(root, *merge, '--dry-run', user=root.alice)
+    assert dry.code == 125 and 'Permission denied' in dry.err, dry  # 0640
+    os.chmod(NET, 0o644)
+    # bob is 70002, and has his line by number; carol's type is not ours; alice's count differs.
+    dry = tool(root, *merge, '--dry-run', user=root.alice)
+    assert dry.code == 1 and dry.out == '' and dry.err.count('\n') == 2, dry
+    assert "usernet:2: 'alice veth lxcbr0 2': not taken: net.conf has a line for alice on lxcbr0 with other terms (count 5)" in dry.err, dry
+    assert "usernet:5: 'carol ovs x 1': not taken: the type is 'ovs'" in dry.err, dry
+    root.write(f'{root.tmp}/usernet', 'alice veth lxcbr0 5\ncarol veth lxcbr0 1\ncarol veth lxcbr0 1 mtu=1400\ndave veth br1 2\n')
+    dry = well(root, *merge, '--dry-run', user=root.alice)
+    added = f'# From {root.tmp}/usernet.\ncarol veth lxcbr0 1\ncarol veth lxcbr0 1 mtu=1400\ndave veth br1 2\n'
+    with open(NET) as file:
+        assert file.read() == before
+    assert ''.join(line[1:] + '\n' for line in dry.splitlines() if line.startswith('+') and not line.startswith('+++')) == added, dry
+    assert well(root, *merge) == dry
+    with open(NET) as file:
+        assert file.read() == before + added
+    assert 'nothing was changed' in well(root, *merge)
+    with open(NET) as file:
+        assert file.read() == before + added
+    assert sorted(name for name in os.listdir('/etc/userns') if name.startswith('net.conf')) == ['net.conf']
+
+
+@case('--merge makes a net.conf where there is none, ends an open last line, and touches no malformed one')
+def _(root):
+    root.write(f'{root.tmp}/usernet', 'alice veth lxcbr0 2\n')
+    merge = ('import-lxc', '--usernet', f'{root.tmp}/usernet', '--merge')
+    if os.path.exists(NET):
+        os.unlink(NET)
+    well(root, *merge)
+    with open(NET) as file:
+        assert file.read() == f'# From {root.tmp}/usernet.\nalice veth lxcbr0 2\n'
+    root.write(NET, 'bob veth br0 1')
+    well(root, *merge)
+    with open(NET) as file:
+        assert file.read() == f'bob veth br0 1\n# From {root.tmp}/usernet.\nalice veth lxcbr0 2\n'
+    root.write(NET, 'bob veth\n')
+    done = tool(root, *merge)
+    assert done.code == 125 and 'malformed and stays as it is' in done.err, done
+    with open(NET) as file:
+        assert file.read() == 'bob veth\n'
+
+
+@case('--merge is root\'s, of --usernet alone')
+def _(root):
+    root.write(f'{root.tmp}/usernet', 'alice veth lxcbr0 2\n')
+    usernet = ['--usernet', f'{root.tmp}/usernet']
+    for words, user, says in ((usernet + ['--merge'], root.alice, 'only root may'), (['--config', '/x', '--merge'], None, 'goes with neither'),
+                              (usernet + ['--merge', '--output', '/mnt'], None, 'goes with neither'),
+                              (usernet + ['--dry-run'], None, '--dry-run goes with --merge')):
+        done = tool(root, 'import-lxc', *words, user=user)
+        assert done.code == 125 and says in done.err and done.err.count('\n') == 1 and done.out == '', done
+
+
 @case('bad words and files are refused in one sentence')
 def _(root):
     for words, says in (([], 'needs --usernet'), (['--config', '/nowhere'], 'No such file'), (['x', '--config', '/nowhere'], 'needs --usernet'),
