@@ -1,5 +1,7 @@
 #include "frontend/start/cgroup.h"
 
+#include <fcntl.h>
+#include <ftw.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,12 +9,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
 #include <utility>
 #include <vector>
 
 #include "common/config.h"
 #include "common/report.h"
 #include "frontend/start/helper.h"
+#include "frontend/start/in_map.h"
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
@@ -128,34 +132,41 @@ Result<std::string> own_directory() {
   return cat(kMount, is_pure ? "" : "/unified", path);
 }
 
-const Extent* extent_of_root(const ChosenMap& map) {
-  const auto found = std::ranges::find(map.extents, 0U, [](const Extent& e) { return e.inside().first(); });
-  return found == map.extents.end() ? nullptr : &*found;
-}
-
 // The caller, by his group, may still start processes in it (exec). Others of that group may not: whoever moves a
 // process needs the right to what both places have in common, which is root's or the caller's.
-constexpr const char* kGive =
-    R"(cd "$1" && chown 0:0 . cgroup.threads cgroup.subtree_control && chown 0:1 cgroup.procs && chmod 664 cgroup.procs)";
+Result<std::string> give(const Fd& leaf, gid_t callers) {
+  for (const char* const name : {".", "cgroup.threads", "cgroup.subtree_control"})
+    if (::fchownat(leaf.get(), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(cat("cannot give away ", name));
+  if (::fchownat(leaf.get(), "cgroup.procs", 0, callers, AT_SYMLINK_NOFOLLOW) != 0 ||
+      ::fchmodat(leaf.get(), "cgroup.procs", 0664, 0) != 0)
+    return fail_errno("cannot give away cgroup.procs");
+  return "";
+}
+
+int sweep_one(const char* path, const struct stat* /*facts*/, int kind, FTW* place) {
+  if (kind == FTW_DP && place->level > 0) (void)::rmdir(path);
+  return 0;
+}
+
 // What a system inside has made below.
-constexpr const char* kSweep = R"(cd "$1" && find . -depth -mindepth 1 -type d -exec rmdir {} +)";
+Result<std::string> sweep(const Fd& leaf) {
+  constexpr int kOpenAtOnce = 16;
+  if (::fchdir(leaf.get()) != 0 || ::nftw(".", sweep_one, kOpenAtOnce, FTW_DEPTH | FTW_PHYS) != 0)
+    return fail_errno("cannot look through it");
+  return "";
+}
 
 // Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of both it is one chown.
 // Nothing to do where root inside is the caller, or nobody.
-Result<void> as_root_inside(const Plan& plan, const std::string& directory, const char* script) {
-  const auto* const uids = extent_of_root(plan.ids.uids);
-  const auto* const gids = extent_of_root(plan.ids.gids);
-  if (uids == nullptr || gids == nullptr || plan.ids.uids.writer != MapWriter::kHelper ||
-      plan.ids.gids.writer != MapWriter::kHelper)
+Result<void> as_root_inside(const ChosenIds& ids, const std::function<Result<std::string>(gid_t callers)>& act) {
+  if (!ids.uids.has(0) || !ids.gids.has(0) || ids.uids.writer != MapWriter::kHelper ||
+      ids.gids.writer != MapWriter::kHelper)
     return {};
-  const auto map = [](char kind, int inside, std::uint64_t outside) {
-    return cat("--map=", kind, ":", inside, ":", outside, ":1");
-  };
-  auto shell = Helper::start("/proc/self/exe",
-                             {map('u', 0, uids->outside().first()), map('g', 0, gids->outside().first()),
-                              map('u', 1, ::getuid()), map('g', 1, ::getgid()), "--share=mount,pid,ipc,uts,net,cgroup",
-                              "--seccomp=none", "--tty=no", "--", "/bin/sh", "-c", script, "sh", directory});
-  return shell ? shell->finish() : std::unexpected(shell.error());
+  const auto all = ids_with_self(ids, ::getuid(), ::getgid());
+  if (!all) return std::unexpected(all.error());
+  const auto done = in_map(all->ids, [&](const Outside&) { return act(all->gid); }, {.heeds_signals = false});
+  if (!done) return fail({}, cat("the container's own cgroup: ", done.error().text), done.error().code);
+  return {};
 }
 
 }  // namespace
@@ -185,7 +196,9 @@ Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
   own_ = std::move(*own);
   // A leftover of an earlier process of the same number, or of an earlier life of this one, may have other limits.
   if (::unlinkat(own_.get(), "payload", AT_REMOVEDIR) != 0 && errno != ENOENT) {
-    if (auto swept = as_root_inside(plan, cat(path, "/payload"), kSweep); !swept) return swept;
+    const auto leaf = open_at(own_.get(), "payload", O_RDONLY | O_DIRECTORY);
+    if (!leaf) return std::unexpected(leaf.error());
+    if (auto swept = as_root_inside(plan.ids, [&](gid_t) { return sweep(*leaf); }); !swept) return swept;
     (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
   }
   if ((::mkdirat(own_.get(), "monitor", 0755) != 0 && errno != EEXIST) || ::mkdirat(own_.get(), "payload", 0755) != 0)
@@ -219,7 +232,7 @@ Result<void> Cgroup::set_limits(const Plan& plan) const {
 
 Result<void> Cgroup::give_to_root_inside(const Plan& plan) const {
   if (!payload_.valid() || (plan.namespaces & CLONE_NEWCGROUP) == 0) return {};
-  return as_root_inside(plan, cat(path_, "/payload"), kGive);
+  return as_root_inside(plan.ids, [this](gid_t callers) { return give(payload_, callers); });
 }
 
 std::string Cgroup::what_was_met() const {

@@ -209,7 +209,7 @@ Result<Fd> Outside::open(const std::string& name) const {
 
 Result<std::string> in_map(const ChosenIds& ids, const Work& work, const InMap& how) {
   if (auto possible = check_root(ids); !possible) return std::unexpected(possible.error());
-  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
+  const auto signals = how.heeds_signals ? Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}) : Signals::take({});
   if (!signals) return std::unexpected(signals.error());
   const SignalsAgain again(*signals);
   auto worker = start_worker(work, how);

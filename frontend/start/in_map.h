@@ -36,6 +36,7 @@ struct InMap {
   // Opens with the caller's rights what the work asks for. The name is not to be trusted.
   std::function<Result<Fd>(const std::string&)> on_open;
   bool mount_namespace = false;  // the work mounts: all mounts are private
+  bool heeds_signals = true;     // false: the work is short, and signals are another's to take
   // In the work's process and mount namespace, but still as the caller, whose directories it can search:
   // what it opens is there for the work.
   std::function<Result<void>()> prepare;

@@ -81,13 +81,18 @@ def _(root):
     wait_for(lambda: not os.path.exists(state['cgroup'] + '/payload'), 'the leaf to go')
 
 
-@case('started again in the same cgroup, as often as it is')
+@case('started again in the same cgroup, as often as it is, whatever ids of its own have made below')
 def _(root):
     store, state = started(root, 'restart = always')
+    below = f'{state["cgroup"]}/payload/a'
     for _ in range(3):
+        os.makedirs(f'{below}/b/c')
+        for path, inside in ((below, 0), (f'{below}/b', 33)):
+            os.chown(path, store.first + inside, store.first + inside)
         os.kill(store.state('web')['init']['pid'], 9)
         now = wait_for(lambda: (s := store.state('web')) and s['restarts'] > state['restarts'] and s, 'the next turn')
         assert now['cgroup'] == state['cgroup'] and now['monitor'] == state['monitor'] and now['init'] != state['init']
+        assert not os.path.exists(below)
         state = now
     assert state['restarts'] == 3 and well(store.do('exec', 'web', command=['id', '-u'])).out == '0\n'
     well(store.do('stop', 'web'))
