@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -13,23 +14,15 @@
 #include <limits>
 
 #include "frontend/container/handover.h"
+#include "frontend/container/starter.h"
 #include "frontend/container/state.h"
 #include "frontend/spec/shell_words.h"
 #include "frontend/start/channel.h"
+#include "frontend/start/own_words.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
-
-Result<std::string> own_program() {
-  std::array<char, PATH_MAX> path{};
-  const auto size = ::readlink("/proc/self/exe", path.data(), path.size());
-  if (size <= 0) return fail_errno("cannot find one's own program by /proc/self/exe");
-  std::string_view text(path.data(), static_cast<std::size_t>(size));
-  constexpr std::string_view kDeleted = " (deleted)";  // an upgrade meanwhile: the new one is there
-  if (text.ends_with(kDeleted)) text.remove_suffix(kDeleted.size());
-  return std::string(text);
-}
 
 std::string time_text(std::int64_t seconds) {
   const auto time = static_cast<std::time_t>(seconds);
@@ -102,26 +95,29 @@ Result<Prepared> prepare(const Container& container, const StartWish& wish) {
   return prepared;
 }
 
-// In a session of its own, with nothing of the caller's terminal but its stderr, until the start is over.
+void close_all_but(std::array<int, 4> kept) {
+  std::ranges::sort(kept);
+  int first = STDERR_FILENO + 1;
+  for (const int fd : kept) {
+    if (first < fd) (void)::close_range(static_cast<unsigned>(first), static_cast<unsigned>(fd - 1), 0);
+    first = fd + 1;
+  }
+  (void)::close_range(static_cast<unsigned>(first), UINT_MAX, 0);
+}
+
+// In a session of its own, with nothing of the caller's terminal but its stderr, until the start is over. The locks and
+// connections of the one who asks are not for it.
 [[noreturn]] void become_starter(const Handover& handover) {
   ::setsid();
-  const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int number : {STDIN_FILENO, STDOUT_FILENO})
-    if (!null.valid() || ::dup2(null.get(), number) < 0) ::_exit(kExitOwnFailure);
+    if (null < 0 || ::dup2(null, number) < 0) ::_exit(kExitOwnFailure);
   for (int number = 1; number < NSIG; ++number) (void)::signal(number, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (const int fd : {handover.directory, handover.lock, handover.control, handover.report})
-    (void)::fcntl(fd, F_SETFD, 0);
-  auto words = to_words(handover);
-  words.insert(words.begin(), {"userns-run", std::string(kStarterWord)});
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  ::execv("/proc/self/exe", argv.data());
-  ::_exit(kExitOwnFailure);
+  close_all_but({handover.directory, handover.lock, handover.control, handover.report});
+  ::_exit(be_starter(handover));
 }
 
 // Before there is a monitor: it will find us waiting, however soon the command ends.

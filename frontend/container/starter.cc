@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +24,7 @@
 #include "frontend/container/state.h"
 #include "frontend/container/store.h"
 #include "frontend/start/init_kind.h"
+#include "frontend/start/own_words.h"
 #include "frontend/start/plan.h"
 #include "frontend/start/record.h"
 #include "frontend/start/running.h"
@@ -47,7 +50,7 @@ bool can_boot(const Spec& spec) {
 }
 
 // The command of this start, or of the config file, or the init that is there, or a shell.
-Result<void> choose_command(Spec& spec, std::span<const std::string_view> given) {
+Result<void> choose_command(Spec& spec, std::span<const std::string> given) {
   if (!given.empty()) spec.command.assign(given.begin(), given.end());
   if (!spec.command.empty() || spec.boot) return {};
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
@@ -60,8 +63,10 @@ Result<void> choose_command(Spec& spec, std::span<const std::string_view> given)
   return {};
 }
 
-Result<Plan> make_plan_for(const Handover& handover, std::span<const std::string> options,
-                           std::span<const std::string_view> command) {
+Result<Plan> make_plan_for(const Handover& handover) {
+  const auto dashes = std::ranges::find(handover.rest, "--");
+  const std::span<const std::string> options(handover.rest.begin(), dashes);
+  const std::span<const std::string> command(std::next(dashes), handover.rest.end());
   const auto store = Store::open(handover.path);
   if (!store) return std::unexpected(store.error());
   const auto container = store->find(handover.name);
@@ -122,37 +127,37 @@ Error become_monitor(const Handover& handover) {
   const auto program = cat(std::string_view(kHelperDir), "/userns-monitor");
   auto words = to_words(handover);
   words.insert(words.begin(), "userns-monitor");
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
   keep_across_exec(handover, true);
-  ::execv(program.c_str(), argv.data());
+  ::execv(program.c_str(), argv_of(words).data());
   const int code = errno;
   keep_across_exec(handover, false);
   return {.rule = {}, .code = code, .text = cat("cannot start the monitor ", program)};
 }
 
-// The monitor that comes after us is another program: ours would then be free to be written to. After the cgroup, whose
-// helper starts us by our name.
-Result<void> seal(const Handover& told, const ChosenIds& ids) {
-  keep_across_exec(told, true);
-  auto sealed = be_out_of_reach(ids);
-  keep_across_exec(told, false);
-  return sealed;
+std::vector<std::string> words_for(const Handover& told) {
+  auto words = to_words(told);
+  words.insert(words.begin(), {"userns-run", std::string(kStarterWord)});
+  return words;
 }
 
-// Returns only where it failed; then nothing of the container is left. `told`: the fds that our words name.
-Failure start_and_become_monitor(const Handover& told, Handover& handover, std::span<const std::string> options,
-                                 std::span<const std::string_view> command) {
+// Each of both may begin this program anew, and then returns there. The monitor that comes after us is another program:
+// ours would then be free to be written to. After the cgroup, whose helper starts us by our name.
+Result<Cgroup> settle(const Handover& told, const Plan& plan) {
+  keep_across_exec(told, true);
+  auto cgroup = Cgroup::enter(plan, words_for(told));
+  if (cgroup)
+    if (auto safe = be_out_of_reach(plan.ids, words_for(told)); !safe) cgroup = std::unexpected(safe.error());
+  keep_across_exec(told, false);
+  return cgroup;
+}
+
+// Returns only where it failed; then nothing of the container is left.
+Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   const Fd directory(handover.directory);
-  const auto plan = make_plan_for(handover, options, command);
+  const auto plan = make_plan_for(handover);
   if (!plan) return {plan.error()};
-  keep_across_exec(handover, plan->spec.cgroup != CgroupMode::kNone);
-  auto cgroup = Cgroup::enter(*plan);
-  keep_across_exec(handover, false);
+  auto cgroup = settle(told, *plan);
   if (!cgroup) return {cgroup.error()};
-  if (auto safe = seal(told, plan->ids); !safe) return {safe.error()};
   if (!plan->net_why.empty() && handover.report >= 0)
     report("userns-run", {.rule = {}, .code = 0, .text = plan->net_why});
   if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked) return {hooked.error()};
@@ -194,6 +199,19 @@ void record(const Handover& handover, const Failure& failure) {
 
 }  // namespace
 
+int be_starter(const Handover& told) {
+  keep_across_exec(told, false);
+  const bool again = told.report < 0;
+  auto copy = told;
+  if (again) copy.directory = ::fcntl(told.directory, F_DUPFD_CLOEXEC, 3);
+  const auto failure = start_and_become_monitor(told, copy);
+  if (again)
+    record(told, failure);
+  else
+    tell(told, failure);
+  return failure.exit_status;
+}
+
 int be_starter(std::span<const std::string_view> words, std::span<const std::string_view> command) {
   auto handover = handover_from(words);
   if (handover && (handover->directory < 0 || handover->lock < 0 || handover->control < 0))
@@ -202,19 +220,9 @@ int be_starter(std::span<const std::string_view> words, std::span<const std::str
     report("userns-run", handover.error());
     return kExitOwnFailure;
   }
-  keep_across_exec(*handover, false);
-  const auto options = handover->rest;
   handover->rest.emplace_back("--");
   handover->rest.insert(handover->rest.end(), command.begin(), command.end());
-  const bool again = handover->report < 0;
-  auto copy = *handover;
-  if (again) copy.directory = ::fcntl(handover->directory, F_DUPFD_CLOEXEC, 3);
-  const auto failure = start_and_become_monitor(*handover, copy, options, command);
-  if (again)
-    record(*handover, failure);
-  else
-    tell(*handover, failure);
-  return failure.exit_status;
+  return be_starter(*handover);
 }
 
 }  // namespace userns::frontend

@@ -17,6 +17,7 @@
 #include "common/report.h"
 #include "frontend/start/helper.h"
 #include "frontend/start/in_map.h"
+#include "frontend/start/own_words.h"
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
@@ -55,27 +56,18 @@ std::string name_for_helper() { return cat("run-", ::getpid()); }
 std::string name_for_systemd() { return cat("userns-run-", ::getpid(), ".scope"); }
 
 // Own program and words, which stay the same through both lives.
-Result<std::vector<std::string>> own_words() {
-  auto words = read_path(AT_FDCWD, "/proc/self/cmdline");
-  if (!words) return fail({}, "cannot read one's own words from /proc/self/cmdline", words.error().code);
-  std::string program(4096, '\0');
-  const auto length = ::readlink("/proc/self/exe", program.data(), program.size());
-  if (length <= 0) return fail_errno("cannot find one's own program by /proc/self/exe");
-  program.resize(static_cast<std::size_t>(length));
-  std::vector<std::string> all{std::move(program)};
-  std::string_view rest = *words;
-  take_until(rest, '\0');
-  while (!rest.empty()) all.emplace_back(take_until(rest, '\0'));
-  return all;
+Result<std::vector<std::string>> same_again(std::vector<std::string> words) {
+  auto ours = words.empty() ? own_words() : std::move(words);
+  auto program = own_program();
+  if (!ours || !program) return std::unexpected(ours ? program.error() : ours.error());
+  if (ours->empty()) ours->emplace_back();
+  ours->front() = std::move(*program);
+  return ours;
 }
 
 Error become(std::vector<std::string> words, const std::vector<std::string>& ours) {
   words.insert(words.end(), ours.begin(), ours.end());
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  ::execvp(argv[0], argv.data());
+  ::execvp(words.front().c_str(), argv_of(words).data());
   return {.rule = {}, .code = errno, .text = cat("cannot start ", words.front())};
 }
 
@@ -102,10 +94,10 @@ Result<CgroupMode> choose_mode(CgroupMode wish) {
                       "; and there is no systemd user manager (XDG_RUNTIME_DIR)"));
 }
 
-Error begin_second_life(CgroupMode wish) {
+Error begin_second_life(CgroupMode wish, std::vector<std::string> words) {
   const auto mode = choose_mode(wish);
   if (!mode) return mode.error();
-  const auto ours = own_words();
+  const auto ours = same_again(std::move(words));
   if (!ours) return ours.error();
   if (::setenv(kMark, cat(::getpid()).c_str(), 1) != 0)
     return {.rule = {}, .code = errno, .text = "cannot set a variable"};
@@ -171,14 +163,14 @@ Result<void> as_root_inside(const ChosenIds& ids, const std::function<Result<std
 
 }  // namespace
 
-Result<Cgroup> Cgroup::enter(const Plan& plan) {
+Result<Cgroup> Cgroup::enter(const Plan& plan, std::vector<std::string> words) {
   Cgroup cgroup;
   if (plan.spec.cgroup == CgroupMode::kNone) return cgroup;
   const auto path = own_directory();
   if (!path) return std::unexpected(path.error());
   const char* const mark = std::getenv(kMark);
   const bool is_second = !path->empty() || (mark != nullptr && mark == cat(::getpid()));
-  if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup));
+  if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup, std::move(words)));
   ::unsetenv(kMark);
   if (path->empty()) return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
   if (plan.spec.cgroup == CgroupMode::kAuto)

@@ -19,8 +19,9 @@ namespace userns::frontend {
 class Cgroup {
  public:
   // Where spec.cgroup asks for it and this process has none yet: becomes userns-cgroup or systemd-run, which become
-  // this program again, with the same pid and words, in a cgroup of the caller's. So this returns in the second life.
-  static Result<Cgroup> enter(const Plan& plan);
+  // this program again, with the same pid and these words (none: its own), in a cgroup of the caller's. So this returns
+  // in the second life.
+  static Result<Cgroup> enter(const Plan& plan, std::vector<std::string> words = {});
 
   // For CLONE_INTO_CGROUP; none where there are no cgroups.
   [[nodiscard]] const Fd& payload() const { return payload_; }

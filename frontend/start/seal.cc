@@ -8,17 +8,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "common/fd.h"
+#include "frontend/start/own_words.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
 
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-constexpr std::size_t kLargestWords = 4UL << 20U;
 
 bool is_mapped(const ChosenMap& map, std::uint64_t outside) {
   const auto one = IdRange::make(outside, 1);
@@ -43,14 +42,9 @@ Result<Fd> sealed_copy(const Fd& program, off_t size) {
   return copy;
 }
 
-Result<std::string> own_words() {
-  const auto file = open_at(AT_FDCWD, "/proc/self/cmdline", O_RDONLY);
-  return file ? read_all(*file, kLargestWords) : std::unexpected(file.error());
-}
-
 }  // namespace
 
-Result<void> be_out_of_reach(const ChosenIds& ids) {
+Result<void> be_out_of_reach(const ChosenIds& ids, std::vector<std::string> words) {
   struct stat facts{};
   if (::stat("/proc/self/exe", &facts) != 0) return fail_errno("cannot look at this program's own file");
   if (!is_within_reach(facts, ids)) return {};
@@ -59,12 +53,9 @@ Result<void> be_out_of_reach(const ChosenIds& ids) {
   if (::fcntl(program->get(), F_GET_SEALS) == kSeals) return {};
   const auto copy = sealed_copy(*program, facts.st_size);
   if (!copy) return std::unexpected(copy.error());
-  auto words = own_words();
-  if (!words) return std::unexpected(words.error());
-  std::vector<char*> argv;
-  for (std::size_t at = 0; at < words->size(); at = words->find('\0', at) + 1) argv.push_back(words->data() + at);
-  argv.push_back(nullptr);
-  ::fexecve(copy->get(), argv.data(), ::environ);
+  auto ours = words.empty() ? own_words() : std::move(words);
+  if (!ours) return std::unexpected(ours.error());
+  ::fexecve(copy->get(), argv_of(*ours).data(), ::environ);
   return fail_errno("cannot run this program from its copy in memory");
 }
 

@@ -2,13 +2,16 @@
 // came from the host running in its own hands, to write to it.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "frontend/start/choose_ids.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
 
 // Where an id of the container could write to this program's own file, becomes the same program from a sealed copy in
-// memory, with the same words. Returns where there is no need (any more), or where it failed.
-Result<void> be_out_of_reach(const ChosenIds& ids);
+// memory, with these words (none: its own). Returns where there is no need (any more), or where it failed.
+Result<void> be_out_of_reach(const ChosenIds& ids, std::vector<std::string> words = {});
 
 }  // namespace userns::frontend

@@ -1,0 +1,20 @@
+// What this program was started as, to be started again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// The path of its file; of the new one, where it was replaced meanwhile.
+Result<std::string> own_program();
+
+// As /proc/self/cmdline has them, with the first, which is the name that the caller chose.
+Result<std::vector<std::string>> own_words();
+
+// As execve(2) takes them; valid as long as `words`.
+std::vector<char*> argv_of(std::vector<std::string>& words);
+
+}  // namespace userns::frontend
