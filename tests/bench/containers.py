@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Named containers beside LXC's: start, exec and stop of the same busybox, taking turns, and the memory that the
-monitor of each keeps (ours, lxc-start's, podman's conmon). Then containers a second. Nothing here judges.
+"""Named containers beside LXC's: start, exec and stop of the same busybox, taking turns, each from the call of a program
+to its end, and the memory that the monitor of each keeps (ours, lxc-start's, podman's conmon). Then containers a second.
+Nothing here judges.
 
 usage: containers.py BUILD_DIR [TURNS]        (root)
 """
@@ -19,9 +20,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'frontend'))
 from cgroups import Cgroups  # noqa: E402
 from container import rootfs  # noqa: E402
+from ids import measure  # noqa: E402
 from harness import Root, end_all_children, mount, wait_for  # noqa: E402
 from named import IDLE, Store, await_log  # noqa: E402
 
+IN_A_ROW = 5
 SCRIPT = "trap 'exit 0' TERM; echo up; while :; do sleep 1000 & wait; done"
 
 
@@ -42,32 +45,39 @@ def well(done):
         raise RuntimeError(done)
 
 
-class Ours:
+class Side:
+    def measure(self, turns):
+        """Milliseconds of a start, an exec and a stop, medians of so many turns."""
+        verbs = (self.words('start'), self.words('exec', command=['true']), self.words('exec', command=['true']), self.words('stop'))
+        words = [word for verb in verbs for word in (*verb, '---')][:-1]
+        start, one, other, stop = (median / 1000 for _, median in measure(self.root, self.user, 'time', turns, *words))
+        return {'start': start, 'exec': (one + other) / 2, 'stop': stop}
+
+    def do(self, verb):
+        well(self.root.run(self.words(verb), self.user, timeout=60))
+
+
+class Ours(Side):
     """By alice, as she would."""
 
     def __init__(self, root, name, *settings):
+        self.root, self.user = root, root.alice
         self.store = Store(root, name=name)
         self.store.make('web', IDLE, *settings)
 
-    def start(self):
-        well(self.store.do('start', 'web'))
-
-    def exec(self):
-        well(self.store.do('exec', 'web', command=['true']))
-
-    def stop(self):
-        well(self.store.do('stop', 'web'))
+    def words(self, verb, command=None):
+        return self.store.words(verb, 'web', command=command)
 
     def monitor(self):
         await_log(self.store, 'web', 'up')
         return self.store.state('web')['monitor']['pid']
 
 
-class Lxc:
+class Lxc(Side):
     """By root, with the same ids and no network: an unprivileged lxc-start needs a cgroup that systemd delegates."""
 
     def __init__(self, root):
-        self.root, self.before = root, self.cgroups()
+        self.root, self.user, self.before = root, None, self.cgroups()
         if os.path.isdir('/run/lxc'):
             mount('tmpfs', '/run/lxc', 'tmpfs')
         os.makedirs(f'{root.tmp}/lxc/web')
@@ -83,17 +93,10 @@ class Lxc:
         root.write(f'{where}/bin/idle', f'#!/bin/sh\n{SCRIPT}\n')
         os.chmod(f'{where}/bin/idle', 0o755)
 
-    def do(self, verb, *words):
-        well(self.root.run([f'/usr/bin/lxc-{verb}', '-P', f'{self.root.tmp}/lxc', '-n', 'web', *words], timeout=60))
-
-    def start(self):
-        self.do('start', '-l', 'ERROR', '-o', f'{self.root.tmp}/lxc.log')
-
-    def exec(self):
-        self.do('attach', '--', 'true')
-
-    def stop(self):
-        self.do('stop')
+    def words(self, verb, command=None):
+        more = {'start': ['-l', 'ERROR', '-o', f'{self.root.tmp}/lxc.log'], 'exec': ['--', *(command or [])], 'stop': []}[verb]
+        program = f'/usr/bin/lxc-{"attach" if verb == "exec" else verb}'
+        return [program, '-P', f'{self.root.tmp}/lxc', '-n', 'web', *more]
 
     def monitor(self):
         """The parent of its init."""
@@ -150,23 +153,18 @@ def row(name, figures, unit, places=1):
 
 def compare(root, turns):
     sides = [Ours(root, 'plain'), Ours(root, 'limited', 'cgroup = helper'), Lxc(root)]
-    taken = {side: {'start': [], 'exec': [], 'stop': []} for side in sides}
-    nothing = []
-    for turn in range(turns):
+    rounds = {side: [] for side in sides}
+    for turn in range(-(-turns // IN_A_ROW)):
         for side in sides[turn % 3:] + sides[:turn % 3]:
-            taken[side]['start'].append(took(side.start))
-            taken[side]['exec'] += [took(side.exec) for _ in range(3)]
-            taken[side]['stop'].append(took(side.stop))
-        nothing.append(took(lambda: well(root.run(['/bin/true'], root.alice))))
+            rounds[side].append(side.measure(IN_A_ROW))
     print(f'{"median":34} {"ours":>10} {"in cgroup":>10} {"lxc":>10}')
     for verb, name in (('start', 'start'), ('exec', 'exec true, lxc-attach true'), ('stop', 'stop')):
-        row(name, [statistics.median(taken[side][verb]) for side in sides], 'ms')
-    print(f'of which the harness (/bin/true)   {statistics.median(nothing):10.1f} each')
+        row(name, [statistics.median(taken[verb] for taken in rounds[side]) for side in sides], 'ms')
     found = []
     for side in sides:
-        side.start()
+        side.do('start')
         found.append(memory(side.monitor()))
-        side.stop()
+        side.do('stop')
     sides[-1].clear()
     for kind in ('Rss', 'Pss'):
         row(f'the monitor, {kind}', [found_by[kind] for found_by in found], 'kB', 0)
