@@ -91,16 +91,18 @@ std::vector<std::string> words_for(const Container& container, const ExecWish& w
 }
 
 // Hands on signals, and waits for the end.
-Result<int> watch(const Connection& connection, const Fd& pidfd, const Signals& signals) {
+Result<int> watch(const Container& container, const Connection& connection, const Fd& pidfd, const Signals& signals) {
   while (true) {
     std::array polled{pollfd{.fd = connection.raw(), .events = POLLIN, .revents = 0},
-                      pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0}};
+                      pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0},
+                      pollfd{.fd = pidfd.get(), .events = POLLIN, .revents = 0}};
     if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait");
     while (const auto number = signals.next()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), *number, nullptr, 0);
-    if (polled[0].revents == 0) continue;
-    const auto answer = connection.receive();
-    if (!answer) return fail({}, "the container's monitor was killed, and the container with it");
-    if (answer->said == Said::kEnd) return static_cast<int>(parse_decimal(answer->text).value_or(kExitOwnFailure));
+    if (polled[0].revents == 0 && polled[2].revents == 0) continue;
+    const auto answer = connection.receive_soon(container);  // the command has ended, or the monitor
+    if (!answer && answer.error().code == ETIMEDOUT) return std::unexpected(answer.error());
+    if (!answer) return monitor_was_killed(container);
+    if (answer->said == Said::kEnd) return end_in(*answer);
   }
 }
 
@@ -118,10 +120,10 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
   if (wish.tty) terminal.enter(STDIN_FILENO);
   if (auto asked = connection->ask(request, {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}); !asked)
     return std::unexpected(asked.error());
-  const auto answer = connection->receive();
-  if (!answer || answer->said != Said::kOk)
-    return fail({}, cat("the monitor of ", container.name(), " says: ", answer ? answer->text : "nothing"));
-  return watch(*connection, answer->fd, *signals);
+  const auto answer = connection->receive_soon(container);
+  if (!answer) return std::unexpected(answer.error());
+  if (answer->said != Said::kOk) return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
+  return watch(container, *connection, answer->fd, *signals);
 }
 
 }  // namespace

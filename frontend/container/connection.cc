@@ -1,6 +1,7 @@
 #include "frontend/container/connection.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "frontend/container/state.h"
@@ -21,6 +23,7 @@ namespace {
 
 constexpr std::size_t kMostFds = 3;
 constexpr int kBacklog = 64;
+constexpr std::chrono::milliseconds kLookEvery{250};
 
 struct alignas(cmsghdr) FdSpace {
   std::array<char, CMSG_SPACE(kMostFds * sizeof(int))> bytes{};
@@ -41,6 +44,17 @@ sockaddr_un socket_address(const std::string& path) {
 
 std::unexpected<Error> not_running(const Container& container) {
   return fail({}, cat(container.name(), " is not running; to start it: userns-run start ", container.name()));
+}
+
+// For connecting and sending; 0: for ever.
+void wait_at_most(const Fd& socket, std::chrono::milliseconds time) {
+  const timeval limit{.tv_sec = time.count() / 1000, .tv_usec = time.count() % 1000 * 1000};
+  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+ProcessId monitor_of(const Container& container) {
+  const auto state = read_state(container.dir());
+  return state && *state ? (*state)->monitor : ProcessId{};
 }
 
 // The oldest.
@@ -89,8 +103,13 @@ Result<Connection> Connection::open(const Container& container) {
   auto socket = new_socket(0);
   if (!socket) return std::unexpected(socket.error());
   const auto address = socket_address(address_in(container.dir(), kControlFile));
-  if (::connect(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+  // Many may wait for a monitor that hangs.
+  wait_at_most(*socket, kMonitorAnswers);
+  if (::connect(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    wait_at_most(*socket, {});
     return Connection(std::move(*socket));
+  }
+  if (errno == EAGAIN) return monitor_is_silent(container);
   if (errno == ENOENT || errno == ECONNREFUSED) return not_running(container);
   return fail_errno(cat("cannot reach the monitor of ", container.name()));
 }
@@ -120,7 +139,7 @@ bool Connection::send(Said what, std::string_view text) const {
   msghdr packet{};
   packet.msg_iov = parts.data();
   packet.msg_iovlen = parts.size();
-  while (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL) < 0)
+  while (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
     if (errno != EINTR) return false;
   return true;
 }
@@ -150,16 +169,79 @@ std::optional<Answer> Connection::receive() const {
   return answer;
 }
 
-Result<InitProcess> find_init_process(const Container& container) {
+bool Connection::has_answer(std::chrono::milliseconds within) const {
+  pollfd polled{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&polled, 1, static_cast<int>(within.count())) > 0;
+}
+
+Result<Answer> Connection::receive_soon(const Container& container) const {
+  for (auto waited = kLookEvery; !has_answer(kLookEvery); waited += kLookEvery)
+    if (waited >= kMonitorAnswers || monitor_of(container).is_stopped()) return monitor_is_silent(container);
+  auto answer = receive();
+  return answer ? Result<Answer>(std::move(*answer)) : not_running(container);
+}
+
+// --- a monitor that does not answer ---------------------------------------------------------------
+
+std::unexpected<Error> monitor_is_silent(const Container& container) {
+  const auto monitor = monitor_of(container);
+  const auto& name = container.name();
+  const auto stop = cat("userns-run stop ", name, " ends the container all the same");
+  if (monitor.is_stopped())
+    return fail({},
+                cat("the monitor of ", name, " is stopped (process ", monitor.pid, "): kill -CONT ", monitor.pid,
+                    " lets it go on; ", stop),
+                ETIMEDOUT);
+  return fail({},
+              cat("the monitor of ", name, monitor.pid == 0 ? "" : cat(" (process ", monitor.pid, ")"),
+                  " does not answer: try again; ", stop),
+              ETIMEDOUT);
+}
+
+std::unexpected<Error> monitor_was_killed(const Container& container) {
+  return fail({}, cat("the monitor of ", container.name(), " was killed, and the container with it"));
+}
+
+void wake_monitor(const Container& container) {
+  const auto monitor = monitor_of(container);
+  if (!monitor.is_stopped()) return;
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, monitor.pid, 0)));
+  // After the pidfd is open: then the number and the time of start are of the process that it holds.
+  if (pidfd.valid() && monitor.lives()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGCONT, nullptr, 0);
+}
+
+// --- the first process ----------------------------------------------------------------------------
+
+namespace {
+
+Result<InitProcess> ask_for_init(const Container& container) {
   const auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
   if (auto asked = connection->ask({.kind = Request::Kind::kInit}); !asked) return std::unexpected(asked.error());
-  auto answer = connection->receive();
-  if (!answer) return not_running(container);
+  auto answer = connection->receive_soon(container);
+  if (!answer) return std::unexpected(answer.error());
   const auto pid = parse_decimal(answer->text);
   if (answer->said != Said::kOk || !answer->fd.valid() || !pid)
     return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
   return InitProcess{.pid = static_cast<pid_t>(*pid), .pidfd = std::move(answer->fd)};
+}
+
+std::optional<InitProcess> init_written_down(const Container& container) {
+  const auto state = read_state(container.dir());
+  if (!state || !*state || (*state)->init.pid == 0) return std::nullopt;
+  const auto& init = (*state)->init;
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, init.pid, 0)));
+  if (!pidfd.valid() || !init.lives()) return std::nullopt;
+  return InitProcess{.pid = init.pid, .pidfd = std::move(pidfd)};
+}
+
+}  // namespace
+
+Result<InitProcess> find_init_process(const Container& container) {
+  auto init = ask_for_init(container);
+  if (init || init.error().code != ETIMEDOUT) return init;
+  auto written_down = init_written_down(container);
+  return written_down ? Result<InitProcess>(std::move(*written_down)) : std::move(init);
 }
 
 Result<InitProcess> find_way_in(const Container& container) {
@@ -176,12 +258,18 @@ Result<InitProcess> find_way_in(const Container& container) {
   return InitProcess{.pid = *child, .pidfd = std::move(pidfd)};
 }
 
+int end_in(const Answer& answer) { return static_cast<int>(parse_decimal(answer.text).value_or(kExitOwnFailure)); }
+
 Result<int> await_end(const Container& container, const Connection& connection) {
   std::optional<int> status;
-  while (const auto answer = connection.receive())
-    if (answer->said == Said::kEnd) status = static_cast<int>(parse_decimal(answer->text).value_or(kExitOwnFailure));
-  if (status) return *status;
-  return fail({}, cat("the monitor of ", container.name(), " was killed, and the container with it"));
+  while (true) {
+    while (!connection.has_answer(4 * kLookEvery))
+      if (monitor_of(container).is_stopped()) return monitor_is_silent(container);
+    const auto answer = connection.receive();
+    if (!answer) break;
+    if (answer->said == Said::kEnd) status = end_in(*answer);
+  }
+  return status ? Result<int>(*status) : monitor_was_killed(container);
 }
 
 }  // namespace userns::frontend

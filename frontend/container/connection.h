@@ -1,6 +1,7 @@
 // A client's end of the monitor's socket (frontend/container/control.h).
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,9 @@
 #include "policy/error.h"
 
 namespace userns::frontend {
+
+// A monitor that has not answered by then hangs. It does nothing that takes long, but for hooks at the end.
+inline constexpr std::chrono::milliseconds kMonitorAnswers{10000};
 
 struct Answer {
   Said said = Said::kError;
@@ -25,10 +29,14 @@ class Connection {
   static Result<Connection> open(const Container& container);
 
   [[nodiscard]] Result<void> ask(const Request& request, const std::vector<int>& fds = {}) const;
-  // Nothing is lost: waits until the monitor takes it. False where the monitor is gone.
+  // False where it does not take it just now, and where the monitor is gone.
   [[nodiscard]] bool send(Said what, std::string_view text) const;
   // Waits. No value: the monitor has closed the connection.
   [[nodiscard]] std::optional<Answer> receive() const;
+  // Whether there is something to receive, the end included, within this time.
+  [[nodiscard]] bool has_answer(std::chrono::milliseconds within) const;
+  // What a request is answered with at once. Fails where it is not (ETIMEDOUT), and where the container has ended.
+  [[nodiscard]] Result<Answer> receive_soon(const Container& container) const;
   [[nodiscard]] int raw() const { return socket_.get(); }
 
  private:
@@ -36,7 +44,14 @@ class Connection {
   Fd socket_;
 };
 
-// Of the container's first process. Fails where it does not run.
+// ETIMEDOUT, with why a monitor does not answer and what to do.
+std::unexpected<Error> monitor_is_silent(const Container& container);
+std::unexpected<Error> monitor_was_killed(const Container& container);
+// Lets a monitor that was stopped go on.
+void wake_monitor(const Container& container);
+
+// Of the container's first process. Fails where it does not run. Where the monitor does not answer, what was written
+// down at the start and still holds.
 struct InitProcess {
   pid_t pid = 0;
   Fd pidfd;
@@ -47,7 +62,11 @@ Result<InitProcess> find_init_process(const Container& container);
 // whose namespaces may be entered and looked at.
 Result<InitProcess> find_way_in(const Container& container);
 
-// Waits for the answer to a request that is answered by the end of the container. Its exit status.
+// The exit status in a kEnd.
+int end_in(const Answer& answer);
+
+// Waits for the answer to a request that is answered by the end of the container. Its exit status. Fails where the
+// monitor is stopped (ETIMEDOUT).
 Result<int> await_end(const Container& container, const Connection& connection);
 
 // The address of a socket in a directory, however long the directory's path is; for bind(2) and connect(2).

@@ -22,6 +22,7 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::int64_t kLeashTimeout = 10000;  // ms
+constexpr std::size_t kMostTyped = 64UL << 10U;
 constexpr unsigned char kControl = 0x1f;
 
 class Console {
@@ -36,29 +37,42 @@ class Console {
   Result<int> watch() {
     terminal_.enter(STDIN_FILENO);
     while (!status_) {
-      std::array polled{pollfd{.fd = connection_.raw(), .events = POLLIN, .revents = 0},
+      const bool reads = input_ && typed_.size() < kMostTyped;
+      std::array polled{pollfd{.fd = connection_.raw(), .events = to_monitor(), .revents = 0},
                         pollfd{.fd = signals_.fd().get(), .events = POLLIN, .revents = 0},
-                        pollfd{.fd = input_ ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
+                        pollfd{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
       if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait");
       if (polled[1].revents != 0) take_signals();
       if (polled[2].revents != 0) take_input();
-      if (polled[0].revents != 0 && !take_answer()) return end_unsaid();
+      hand_over_typed();
+      if ((polled[0].revents & ~POLLOUT) != 0 && !take_answer()) return end_unsaid();
     }
     terminal_.leave();
     return *status_;
   }
 
  private:
+  [[nodiscard]] short to_monitor() const { return static_cast<short>(POLLIN | (typed_.empty() ? 0 : POLLOUT)); }
+
+  // What the monitor does not take yet is kept: whoever sits here can still detach.
+  void hand_over_typed() {
+    while (!typed_.empty()) {
+      const auto piece = std::string_view(typed_).substr(0, kLargestData);
+      if (!connection_.send(Said::kData, piece)) return;
+      typed_.erase(0, piece.size());
+    }
+  }
+
   // The monitor does not wait for ever until we have read its last words.
   [[nodiscard]] Result<int> end_unsaid() const {
     if (const auto last = read_orderly_end(container_.dir())) return last->exit_status;
-    return fail({}, cat("the monitor of ", container_.name(), " was killed, and the container with it"));
+    return monitor_was_killed(container_);
   }
 
   bool take_answer() {
     const auto answer = connection_.receive();
     if (!answer) return false;
-    if (answer->said == Said::kEnd) status_ = static_cast<int>(parse_decimal(answer->text).value_or(kExitOwnFailure));
+    if (answer->said == Said::kEnd) status_ = end_in(*answer);
     if (answer->said == Said::kLost) say(cat(answer->text, " bytes of the console went by too fast to be shown"));
     if (answer->said == Said::kData) show(answer->text);
     return true;
@@ -87,7 +101,8 @@ class Console {
       return;
     }
     auto typed = keys_.take({chunk.data(), static_cast<std::size_t>(got)});
-    if (!typed.text.empty()) (void)connection_.send(Said::kData, typed.text);
+    typed_ += typed.text;
+    hand_over_typed();
     if (typed.found) detach();
   }
 
@@ -115,6 +130,7 @@ class Console {
   bool leash_;
   bool input_ = true;
   RawTerminal terminal_;
+  std::string typed_;  // and not yet taken by the monitor
   std::optional<int> status_;
 };
 
@@ -134,6 +150,7 @@ bool hand_on(const Container& container, const Connection& console, int number) 
     if (const auto size = window_size()) (void)console.send(Said::kSize, to_text(*size));
     return false;
   }
+  wake_monitor(container);
   const auto other = Connection::open(container);
   if (other) [[maybe_unused]]
     const auto asked = other->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = kLeashTimeout});
@@ -149,6 +166,7 @@ Result<int> attach_console(const Container& container, const ConsoleWish& wish) 
   if (!connection) return std::unexpected(connection.error());
   const Request request{.kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash};
   if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
+  if (const auto answer = connection->receive_soon(container); !answer) return std::unexpected(answer.error());
   auto signals = take_console_signals();
   if (!signals) return std::unexpected(signals.error());
   return watch_console(container, {std::move(*connection), std::move(*signals)}, wish);

@@ -5,6 +5,7 @@
 
 #include "frontend/container/facts.h"
 #include "frontend/container/registry.h"
+#include "frontend/container/stop.h"
 #include "frontend/container/unfinished.h"
 #include "policy/text.h"
 

@@ -3,12 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <set>
-#include <thread>
 
-#include "frontend/container/connection.h"
-#include "frontend/container/control.h"
 #include "frontend/container/files.h"
 #include "frontend/container/state.h"
 #include "policy/text.h"
@@ -17,9 +13,6 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::size_t kLargestProcFile = std::size_t{1} << 20;
-// A process that has no more to do than to end.
-constexpr int kTries = 500;
-constexpr std::chrono::milliseconds kPause{10};
 
 // A kernel file; empty where it is gone with its process, or too long to be of use.
 std::string kernel_text(const std::string& path) {
@@ -75,17 +68,6 @@ RunningFacts running_facts(const State& state) {
   return facts;
 }
 
-// The monitor lets go of it when it ends.
-Result<void> await_no_run(const Container& container) {
-  for (int left = kTries; left > 0; --left) {
-    const auto run = lock_run(container.dir());
-    if (!run) return std::unexpected(run.error());
-    if (*run) return clean_up_after_crash(container.dir());
-    std::this_thread::sleep_for(kPause);
-  }
-  return fail({}, cat(container.name(), " does not end"));
-}
-
 }  // namespace
 
 ContainerFacts facts_of(const Container& container) {
@@ -102,14 +84,6 @@ ContainerFacts facts_of(const Container& container) {
 bool is_running(const Container& container) {
   const auto state = read_state(container.dir());
   return !state || *state;
-}
-
-Result<void> stop_for_good(const Container& container) {
-  const auto connection = Connection::open(container);
-  if (connection &&
-      connection->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = 0, .environment = {}, .words = {}}))
-    (void)await_end(container, *connection);
-  return await_no_run(container);
 }
 
 }  // namespace userns::frontend

@@ -36,8 +36,6 @@ struct ContainerFacts {
 ContainerFacts facts_of(const Container& container);
 
 bool is_running(const Container& container);
-// Asks nobody: whatever runs in it is killed. The holder of the container's lock may.
-Result<void> stop_for_good(const Container& container);
 
 // The addresses in the text of /proc/PID/net/fib_trie and /proc/PID/net/if_inet6, loopback and link-local ones left
 // out. Pure.

@@ -79,6 +79,14 @@ State starting() {
   return state;
 }
 
+// proc(5), from the third field on; empty where there is no such process. The name before it may hold anything and ends
+// with the last parenthesis.
+std::string stat_of(pid_t pid) {
+  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/stat").c_str(), O_RDONLY);
+  const auto text = file ? read_all(*file, kLargestStat) : Result<std::string>(std::unexpected(file.error()));
+  return text ? text->substr(std::min(text->rfind(')') + 2, text->size())) : std::string{};
+}
+
 void kill_leftover(const ProcessId& process) {
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
   // After the pidfd is open: then the number and the time of start are of the process that it holds.
@@ -98,12 +106,8 @@ void kill_cgroup(const std::string& path) {
 }  // namespace
 
 std::optional<ProcessId> ProcessId::of(pid_t pid) {
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/stat").c_str(), O_RDONLY);
-  const auto text = file ? read_all(*file, kLargestStat) : Result<std::string>(std::unexpected(file.error()));
-  if (!text) return std::nullopt;
-  // The name, which may hold anything, ends with the last parenthesis; the field after it is the third.
-  std::string_view rest = *text;
-  rest.remove_prefix(std::min(rest.rfind(')') + 2, rest.size()));
+  const auto text = stat_of(pid);
+  std::string_view rest = text;
   for (int field = 3; field < kStartTime; ++field) take_until(rest, ' ');
   const auto start = parse_decimal(take_until(rest, ' '));
   return start ? std::optional(ProcessId{.pid = pid, .start = *start}) : std::nullopt;
@@ -113,6 +117,11 @@ bool ProcessId::lives() const {
   if (pid <= 0) return false;
   const auto found = of(pid);
   return found && found->start == start;
+}
+
+bool ProcessId::is_stopped() const {
+  const auto text = pid > 0 ? stat_of(pid) : std::string{};
+  return (text.starts_with('T') || text.starts_with('t')) && lives();
 }
 
 std::string boot_id() {

@@ -40,6 +40,8 @@ struct ProcessId {
 
   static std::optional<ProcessId> of(pid_t pid);
   [[nodiscard]] bool lives() const;
+  // It lives, but does not run until it gets SIGCONT, or who traces it lets it.
+  [[nodiscard]] bool is_stopped() const;
 };
 
 // What every process of the container's is put into, also those that come later (exec).

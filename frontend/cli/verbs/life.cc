@@ -17,6 +17,7 @@
 #include "frontend/container/console.h"
 #include "frontend/container/freeze.h"
 #include "frontend/container/state.h"
+#include "frontend/container/stop.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/values.h"
 #include "policy/text.h"
@@ -120,13 +121,6 @@ Result<std::chrono::milliseconds> timeout_of(const Words& words) {
   return timeout;
 }
 
-Result<int> await(const Container& container, const Request& request) {
-  const auto connection = Connection::open(container);
-  if (!connection) return std::unexpected(connection.error());
-  if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
-  return await_end(container, *connection);
-}
-
 // The lock keeps a start from coming in between, and two stops from speaking of each other's.
 int stop_one(const Container& container, std::chrono::milliseconds timeout) {
   const auto lock = container.lock();
@@ -139,7 +133,7 @@ int stop_one(const Container& container, std::chrono::milliseconds timeout) {
       const auto clean = clean_up_after_crash(container.dir());
     return own_failure({.rule = {}, .code = 0, .text = cat(container.name(), " is not running")});
   }
-  const auto status = await(container, {.kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count()});
+  const auto status = stop_container(container, timeout);
   return status ? 0 : own_failure(status.error());
 }
 
@@ -168,7 +162,9 @@ int restart_verb(const Words& words) {
 }
 
 Result<int> wait_for_end(const Container& container) {
-  const auto status = await(container, {.kind = Request::Kind::kWait});
+  const auto connection = Connection::open(container);
+  const auto asked = connection ? connection->ask({.kind = Request::Kind::kWait}) : std::unexpected(connection.error());
+  const auto status = asked ? await_end(container, *connection) : Result<int>(std::unexpected(asked.error()));
   if (status) return status;
   const auto last = read_orderly_end(container.dir());
   return last ? Result<int>(last->exit_status) : status;
@@ -208,6 +204,7 @@ Result<int> parse_signal(std::string_view text) {
 }
 
 int kill_one(const Container& container, int number) {
+  wake_monitor(container);  // it is to see the end, if that is one
   const auto init = find_init_process(container);
   if (!init) return own_failure(init.error());
   if (::syscall(SYS_pidfd_send_signal, init->pidfd.get(), number, nullptr, 0) == 0) return 0;

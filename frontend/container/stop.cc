@@ -1,0 +1,100 @@
+#include "frontend/container/stop.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <optional>
+#include <thread>
+
+#include "common/report.h"
+#include "frontend/container/state.h"
+#include "frontend/start/run.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A process that has no more to do than to end.
+constexpr int kTries = 500;
+constexpr std::chrono::milliseconds kPause{10};
+constexpr std::chrono::milliseconds kLookEvery{200};
+
+// The monitor lets go of it when it ends. What is done with it held comes before any other start.
+Result<void> await_no_run(const Container& container, const std::optional<LastEnd>& end) {
+  for (int left = kTries; left > 0; --left) {
+    const auto run = lock_run(container.dir());
+    if (!run) return std::unexpected(run.error());
+    if (*run) {
+      auto clean = clean_up_after_crash(container.dir());
+      return clean && end ? write_last_end(container.dir(), *end) : clean;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+  return fail({}, cat(container.name(), " does not end"));
+}
+
+// After the end comes what takes its own time: the user's hooks.
+bool is_past_its_end(const Container& container) {
+  const auto state = read_state(container.dir());
+  return state && *state && (*state)->init.pid != 0 && !(*state)->init.lives() && !(*state)->monitor.is_stopped();
+}
+
+Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds timeout) {
+  const auto until = Clock::now() + timeout + kMonitorAnswers;
+  const auto connection = Connection::open(container);
+  if (!connection) return std::unexpected(connection.error());
+  if (auto asked = connection->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count()}); !asked)
+    return std::unexpected(asked.error());
+  std::optional<int> status;
+  while (true) {
+    if (!connection->has_answer(kLookEvery)) {
+      if (Clock::now() >= until && !is_past_its_end(container)) return monitor_is_silent(container);
+      continue;
+    }
+    const auto answer = connection->receive();
+    if (answer && answer->said == Said::kEnd) status = end_in(*answer);
+    if (answer) continue;
+    return status ? Result<int>(*status) : monitor_was_killed(container);
+  }
+}
+
+Result<int> end_without_monitor(const Container& container, const State& state) {
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, state.monitor.pid, 0)));
+  // After the pidfd is open: then the number and the time of start are of the process that it holds.
+  if (pidfd.valid() && state.monitor.lives()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  const auto text = cat("its monitor (process ", state.monitor.pid, ") did not answer and was killed");
+  const int status = kExitSignalBase + SIGKILL;
+  if (auto ended = await_no_run(container, LastEnd{.exit_status = status, .ended_at = now(), .text = text}); !ended)
+    return std::unexpected(ended.error());
+  report("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = cat(container.name(), ": ", text, ", and the container with it; its post-stop hooks did not run")});
+  return status;
+}
+
+}  // namespace
+
+Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout) {
+  wake_monitor(container);
+  auto status = ask_to_stop(container, timeout);
+  if (status || status.error().code != ETIMEDOUT) return status;
+  const auto state = read_state(container.dir());
+  if (!state) return std::unexpected(state.error());
+  if (*state && (*state)->monitor.pid != 0) return end_without_monitor(container, **state);
+  if (*state) return fail({}, cat(container.name(), " is just being started again; it stops as soon as it runs"));
+  const auto last = read_last_end(container.dir());
+  return last ? Result<int>(last->exit_status) : status;
+}
+
+Result<void> stop_for_good(const Container& container) {
+  if (const auto stopped = stop_container(container, {}); !stopped && stopped.error().code == ETIMEDOUT)
+    return std::unexpected(stopped.error());
+  return await_no_run(container, {});
+}
+
+}  // namespace userns::frontend

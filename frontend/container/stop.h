@@ -1,0 +1,19 @@
+// Ending a container that runs, also where its monitor is no help: it was stopped (SIGSTOP), or hangs.
+#pragma once
+
+#include <chrono>
+
+#include "frontend/container/connection.h"
+#include "frontend/container/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// Asks, kills what is left after `timeout`, and waits for the end: the exit status. A monitor that does not answer even
+// then is killed, and the container with it: said on stderr. The caller holds the container's lock.
+Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout);
+
+// The same at once, until nothing of the run is left.
+Result<void> stop_for_good(const Container& container);
+
+}  // namespace userns::frontend
