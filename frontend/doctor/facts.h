@@ -51,6 +51,7 @@ struct Bridge {
   std::string name;
   std::uint32_t count = 0;  // NICs that net.conf grants
   bool is_there = false, is_bridge = false, is_up = false;
+  bool locks = false;  // a line for it lacks spoof=allow: its ports have to be locked
   std::size_t ports = 0;
 };
 

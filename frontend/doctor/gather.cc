@@ -243,6 +243,7 @@ void look_at_net_conf(Facts& facts) {
     auto known = std::ranges::find(facts.bridges, line.bridge, &Bridge::name);
     if (known == facts.bridges.end()) known = facts.bridges.insert(known, look_at_bridge(line.bridge));
     known->count += line.count;
+    known->locks = known->locks || !line.terms.spoof;
   }
 }
 

@@ -49,15 +49,20 @@ bool is(const Facts& facts, std::string_view name, std::uint64_t value) { return
 // --- the kernel -----------------------------------------------------------------------------
 constexpr std::string_view kKernel = "Kernel";
 
+using Version = std::pair<std::uint64_t, std::uint64_t>;
 // openat2, close_range, pidfds, clone3 and overlayfs in user namespaces.
-constexpr std::uint64_t kOldestMajor = 5, kOldestMinor = 11;
+constexpr Version kOldest{5, 11};
+// IFLA_BRPORT_LOCKED.
+constexpr Version kLocksPorts{5, 18};
+
+Version version_of(std::string_view kernel) {
+  const auto major = parse_decimal(take_until(kernel, '.')).value_or(0);
+  return {major, parse_decimal(kernel.substr(0, kernel.find_first_not_of("0123456789"))).value_or(0)};
+}
 
 void kernel(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "kernel");
-  std::string_view rest = facts.kernel;
-  const auto major = parse_decimal(take_until(rest, '.')).value_or(0);
-  const auto minor = parse_decimal(rest.substr(0, rest.find_first_not_of("0123456789"))).value_or(0);
-  if (std::pair(major, minor) >= std::pair(kOldestMajor, kOldestMinor)) return check.pass(cat("Linux ", facts.kernel));
+  if (version_of(facts.kernel) >= kOldest) return check.pass(cat("Linux ", facts.kernel));
   check.fail(cat("Linux ", facts.kernel, " lacks system calls that a start needs"), "boot Linux 5.11 or newer");
 }
 
@@ -306,7 +311,7 @@ void net_conf(const Facts& facts, Findings& all) {
   check.pass(list);
 }
 
-void bridge(const Bridge& bridge, Findings& all) {
+void bridge(const Facts& facts, const Bridge& bridge, Findings& all) {
   Check check(all, kPolicy, "bridge", bridge.name);
   if (!bridge.is_there)
     return check.fail(cat(bridge.name, " is granted, but does not exist"),
@@ -314,6 +319,9 @@ void bridge(const Bridge& bridge, Findings& all) {
   if (!bridge.is_bridge)
     return check.fail(cat(bridge.name, " is granted, but is no bridge"), "name a bridge in net.conf");
   if (!bridge.is_up) return check.fail(cat(bridge.name, " is down"), cat("ip link set ", bridge.name, " up"));
+  if (bridge.locks && version_of(facts.kernel) < kLocksPorts)
+    return check.fail(cat("Linux ", facts.kernel, " cannot lock a port of ", bridge.name, " against spoofing: no NIC"),
+                      "boot Linux 5.18 or newer, or trust the user: spoof=allow in net.conf");
   if (bridge.ports == 0)
     return check.warn(cat(bridge.name, " has no port: containers on it reach each other and the host, nothing else"),
                       cat("for the uplink's network: ip link set UPLINK master ", bridge.name));
@@ -449,7 +457,7 @@ Findings judge(const Facts& facts) {
   for (const auto& one : facts.programs) program(facts, one, all);
   for (const auto& one : facts.subids) subids(facts, one, all);
   net_conf(facts, all);
-  for (const auto& one : facts.bridges) bridge(one, all);
+  for (const auto& one : facts.bridges) bridge(facts, one, all);
   cgroup_conf(facts, all);
   cgroups(facts, all);
   cgroup_unit(facts, all);

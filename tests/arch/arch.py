@@ -357,5 +357,101 @@ def _(_root):
     assert not unknown - {'IM-X'}, sorted(unknown)
 
 
+def test_files(named):
+    """{test as a cell of SECURITY.md names it: its files}; the letter of one holds for those behind it."""
+    found, room = {}, None
+    for word in re.split(r', *', re.sub(r' *\([^)]*\)', '', named)):
+        words = word.split()
+        if len(words) == 2:
+            room = words[0]
+        name = words[-1]
+        if len(words) > 2 or (len(words) == 2 and room not in ('H', 'U')):
+            found[word] = []
+        elif os.path.isfile(os.path.join(TOP, name)):
+            found[word] = [name]
+        elif len(words) == 1 and (room is None or os.path.isdir(os.path.join(TOP, 'tests', name))):
+            found[word] = [path for path in test_sources() if path.startswith(f'tests/{name}/')]
+        else:
+            wanted = {'H': (f'tests/helpers/{name}.py', f'tests/helpers/newidmap_{name}.py')}.get(room, (f'{name}_test.cc',))
+            found[word] = [path for path in test_sources() if path.endswith(wanted)]
+    return found
+
+
+def test_sources():
+    found = []
+    for directory, _, names in os.walk(os.path.join(TOP, 'tests')):
+        found += [os.path.relpath(os.path.join(directory, name), TOP) for name in names if name.endswith(('.py', '.cc', '.sh'))]
+    return found
+
+
+@case('the tests that SECURITY.md says hold a rule are there, and each names the rule')
+def _(_root):
+    wrong, pairs = [], 0
+    for line in text_of('SECURITY.md').splitlines():
+        cells = [cell.strip() for cell in line.strip().strip('|').split('|')]
+        ids = re.findall(r'\b[A-Z]{2}-[A-Z][A-Z0-9]*\b', cells[0]) if line.startswith('|') else []
+        if not ids:
+            continue
+        for word, files in test_files(cells[3]).items():
+            texts = ''.join(text_of(path) for path in files)
+            wrong += [f'{rule}: {word}' + ('' if files else ' (no such test)') for rule in ids
+                      if not re.search(rf'\b{rule}\b', texts)]
+            pairs += len(ids)
+    assert not wrong, wrong
+    return f'{pairs} rules in tests'
+
+
+@case('the tests that SECURITY.md names for past faults are there')
+def _(_root):
+    rows = table_rows('Past faults', ['fault', 'what went wrong', 'here', 'test'])
+    wrong = [f'{row[0]}: {word}' for row in rows for word, files in test_files(row[3]).items() if not files]
+    assert rows and not wrong, wrong
+
+
+# Not in a helper, but its filter is made from them.
+MADE_FROM = {'common/lockdown_profile.h', 'common/lockdown_generate.cc'}
+
+
+def ledger():
+    """[(the files of a row, the change that the row names)]"""
+    found = []
+    for row in table_rows('Audit ledger', ['file', 'trusted with', 'last gone through with']):
+        files = []
+        for name in re.findall(r'`([^`]+)`', row[0]):
+            if name.endswith('/*'):
+                files += sources(name[:-2])
+            else:
+                header = name[:-3] + '.h' if name.endswith('.cc') else name
+                files += [name] + [header] * (header != name and os.path.exists(os.path.join(TOP, header)))
+        found.append((files, row[2]))
+    return found
+
+
+@case('the audit ledger lists the files that helpers are built from, each once, and no others')
+def _(_root):
+    listed = [path for files, _ in ledger() for path in files]
+    every = set().union(MADE_FROM, *(closure(own) for _, own in helpers().values()))
+    twice = {path for path in listed if listed.count(path) > 1}
+    assert not twice, f'listed twice: {sorted(twice)}'
+    assert set(listed) == every, f'not listed: {sorted(every - set(listed))}; in no helper: {sorted(set(listed) - every)}'
+    return f'{len(every)} files'
+
+
+@case('each change that the audit ledger names is in the history')
+def _(_root):
+    def git(*words):
+        return subprocess.run(['git', '-C', TOP, *words], capture_output=True, text=True, check=False)
+    log = git('log', '--format=%H %s')
+    if log.returncode != 0 or git('rev-parse', '--is-shallow-repository').stdout.strip() != 'false':
+        skip('this tree comes without its history')
+    commits = {}
+    for line in log.stdout.splitlines():
+        commits.setdefault(*reversed(line.split(' ', 1)))
+    assert not {change for _, change in ledger()} - set(commits), sorted({change for _, change in ledger()} - set(commits))
+    since = {files[0]: len(git('log', '--format=%h', f'{commits[change]}..HEAD', '--', *files).stdout.split())
+             for files, change in ledger()}
+    return 'changes since: ' + (', '.join(f'{path} {count}' for path, count in since.items() if count) or 'none')
+
+
 if __name__ == '__main__':
     main(need_root=False)

@@ -622,14 +622,14 @@ def _(root, kind):
 
 # --- setgroups ------------------------------------------------------------------------------
 
-@case('newgidmap: a delegated gid leaves setgroups allowed')
+@case('IM-SETGROUPS: newgidmap: a delegated gid leaves setgroups allowed')
 def _(root):
     with root.target(root.alice) as target:
         granted(root.run([root.newgidmap, target.pid, 0, 100000, 10], root.alice))
         assert target.setgroups() == 'allow'
 
 
-@case('newgidmap: the own gid alone denies setgroups before the map is there (CVE-2018-7169)')
+@case('IM-SETGROUPS: newgidmap: the own gid alone denies setgroups before the map is there (CVE-2018-7169)')
 def _(root):
     with root.target(root.alice) as target:
         granted(root.run([root.newgidmap, target.pid, 0, root.alice.gid, 1], root.alice))
@@ -651,7 +651,7 @@ def _(root):
         assert target.setgroups() == 'allow'
 
 
-@case('newgidmap: a preset deny is kept')
+@case('IM-SETGROUPS: newgidmap: a preset deny is kept')
 def _(root):
     def deny():
         with open('/proc/self/setgroups', 'w') as file:

@@ -30,7 +30,7 @@ def _(root, kind):
         granted(root.run(['', target.pid, 0, 100000, 1], root.alice, path=kind.program(root)))
 
 
-@both('with any of fds 0-2 closed, a grant is a grant and no message lands in a file')
+@both('ST-STATE: with any of fds 0-2 closed, a grant is a grant and no message lands in a file')
 def _(root, kind):
     for closed in itertools.chain.from_iterable(itertools.combinations((0, 1, 2), n) for n in (1, 2, 3)):
         with root.target(root.alice) as target:

@@ -55,7 +55,7 @@ def brackets(steps):
     return found
 
 
-@both('at the write of the map it is the caller, with the one capability and nothing else')
+@both('PR-DROP: at the write of the map it is the caller, with the one capability and nothing else')
 def _(root, kind):
     with root.target(root.alice) as target:
         done, steps = traced_run(root, kind, target, 0, 100000, 65536, umask=0, block=[signal.SIGTERM],
@@ -75,7 +75,7 @@ def _(root, kind):
             assert at.status['Groups'].strip() == ''
 
 
-@both('after the drop nothing is permitted but the one capability and that of the record')
+@both('PR-DROP: after the drop nothing is permitted but the one capability and that of the record')
 def _(root, kind):
     with root.target(root.alice) as target:
         done, steps = traced_run(root, kind, target, 0, 100000, 65536)

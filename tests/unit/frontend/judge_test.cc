@@ -44,7 +44,8 @@ Facts well() {
                   Subids{.id = "subgid", .source = "/etc/subgid", .error = {}, .count = 65536, .malformed_why = {}}};
   facts.net_conf = {.path = "/etc/userns/net.conf", .is_there = true, .is_safe = true, .error = {}};
   facts.cgroup_conf = {.path = "/etc/userns/cgroup.conf", .is_there = true, .is_safe = true, .error = {}};
-  facts.bridges = {{.name = "br0", .count = 2, .is_there = true, .is_bridge = true, .is_up = true, .ports = 1}};
+  facts.bridges = {
+      {.name = "br0", .count = 2, .is_there = true, .is_bridge = true, .is_up = true, .locks = true, .ports = 1}};
   facts.cgroup_limits = "memory.max=4294967296";
   facts.cgroups = CgroupLayout::kV2;
   facts.has_systemd = facts.has_cgroup_unit = true;
@@ -169,6 +170,12 @@ const Case kCases[] = {
     {"bridge", Level::kFail, "does not exist", "ip link add br0", [](Facts& f) { f.bridges[0].is_there = false; }},
     {"bridge", Level::kFail, "no bridge", "name a bridge", [](Facts& f) { f.bridges[0].is_bridge = false; }},
     {"bridge", Level::kFail, "down", "ip link set br0 up", [](Facts& f) { f.bridges[0].is_up = false; }},
+    {"bridge", Level::kFail, "cannot lock a port of br0", "5.18", [](Facts& f) { f.kernel = cat("5.17.3"); }},
+    {"bridge", Level::kPass, "br0", "",
+     [](Facts& f) {
+       f.kernel = cat("5.17.3");
+       f.bridges[0].locks = false;
+     }},
     {"bridge", Level::kWarn, "no port", "master br0", [](Facts& f) { f.bridges[0].ports = 0; }},
     {"cgroup-conf", Level::kNote, "no line for alice", "--cgroup", [](Facts& f) { f.cgroup_limits.clear(); }},
     {"cgroups", Level::kWarn, "hybrid", "unified", [](Facts& f) { f.cgroups = CgroupLayout::kHybrid; }},

@@ -76,6 +76,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"a veth br0 1\n\x1b[2J", "net.conf:2:1: a control character"}, Bad{"a veth br0 1 # \x7f", "control"},
         Bad{"a veth br0 1 spoof=allow,mtu=9000", "allow or deny"}));
 
+// What NR-NAME takes for a name.
 TEST(NetConf, InterfaceNamesAreStricterThanTheKernels) {
   for (const auto* good : {"eth0", "a", "br-lab", "x.y_z", "fifteen_chars_x", "0"})
     EXPECT_TRUE(is_interface_name(good)) << good;
