@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "common/report.h"
 #include "frontend/container/state.h"
 #include "frontend/start/run.h"
 #include "policy/text.h"
@@ -258,6 +259,10 @@ Result<InitProcess> find_way_in(const Container& container) {
   return InitProcess{.pid = *child, .pidfd = std::move(pidfd)};
 }
 
+void say_what_was_met(const Container& container, std::string_view met) {
+  if (!met.empty()) report("userns-run", {.rule = {}, .code = 0, .text = cat(container.name(), ": ", met)});
+}
+
 int end_in(const Answer& answer) { return static_cast<int>(parse_decimal(answer.text).value_or(kExitOwnFailure)); }
 
 Result<int> await_end(const Container& container, const Connection& connection) {
@@ -267,6 +272,7 @@ Result<int> await_end(const Container& container, const Connection& connection) 
       if (monitor_of(container).is_stopped()) return monitor_is_silent(container);
     const auto answer = connection.receive();
     if (!answer) break;
+    if (answer->said == Said::kMet) say_what_was_met(container, answer->text);
     if (answer->said == Said::kEnd) status = end_in(*answer);
   }
   return status ? Result<int>(*status) : monitor_was_killed(container);

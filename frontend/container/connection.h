@@ -64,9 +64,11 @@ Result<InitProcess> find_way_in(const Container& container);
 
 // The exit status in a kEnd.
 int end_in(const Answer& answer);
+// On stderr, where there is something to say (Cgroup::what_was_met()).
+void say_what_was_met(const Container& container, std::string_view met);
 
-// Waits for the answer to a request that is answered by the end of the container. Its exit status. Fails where the
-// monitor is stopped (ETIMEDOUT).
+// Waits for the answer to a request that is answered by the end of the container, and says which limits it met. Its
+// exit status. Fails where the monitor is stopped (ETIMEDOUT).
 Result<int> await_end(const Container& container, const Connection& connection);
 
 // The address of a socket in a directory, however long the directory's path is; for bind(2) and connect(2).

@@ -48,6 +48,7 @@ class Console {
       if ((polled[0].revents & ~POLLOUT) != 0 && !take_answer()) return end_unsaid();
     }
     terminal_.leave();
+    say_what_was_met(container_, met_);
     return *status_;
   }
 
@@ -64,8 +65,12 @@ class Console {
   }
 
   // The monitor does not wait for ever until we have read its last words.
-  [[nodiscard]] Result<int> end_unsaid() const {
-    if (const auto last = read_orderly_end(container_.dir())) return last->exit_status;
+  [[nodiscard]] Result<int> end_unsaid() {
+    terminal_.leave();
+    if (const auto last = read_orderly_end(container_.dir())) {
+      say_what_was_met(container_, last->text);
+      return last->exit_status;
+    }
     return monitor_was_killed(container_);
   }
 
@@ -73,6 +78,7 @@ class Console {
     const auto answer = connection_.receive();
     if (!answer) return false;
     if (answer->said == Said::kEnd) status_ = end_in(*answer);
+    if (answer->said == Said::kMet) met_ = answer->text;  // told when the terminal is as it was
     if (answer->said == Said::kLost) say(cat(answer->text, " bytes of the console went by too fast to be shown"));
     if (answer->said == Said::kData) show(answer->text);
     return true;
@@ -131,6 +137,7 @@ class Console {
   bool input_ = true;
   RawTerminal terminal_;
   std::string typed_;  // and not yet taken by the monitor
+  std::string met_;
   std::optional<int> status_;
 };
 

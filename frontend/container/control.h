@@ -35,6 +35,7 @@ enum class Said : char {
   kSize = 'w',   // "ROWSxCOLUMNS"
   kLost = 'l',   // so many bytes of the console went by unread
   kAgain = 'a',  // the container is being started again
+  kMet = 'm',    // before kEnd: which limits were met
   kEnd = 'e',    // "STATUS"
 };
 

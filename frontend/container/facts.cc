@@ -71,8 +71,10 @@ RunningFacts running_facts(const State& state) {
 }  // namespace
 
 ContainerFacts facts_of(const Container& container) {
-  ContainerFacts facts{.name = container.name(), .path = container.path(), .running = {}, .config = {}, .problem = {}};
+  ContainerFacts facts{
+      .name = container.name(), .path = container.path(), .running = {}, .last_end = {}, .config = {}, .problem = {}};
   if (const auto state = read_state(container.dir()); state && *state) facts.running = running_facts(**state);
+  facts.last_end = facts.running ? read_last_end(container.dir()) : read_orderly_end(container.dir());
   auto config = container.settings();
   if (config)
     facts.config = std::move(*config);

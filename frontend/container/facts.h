@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "frontend/container/state.h"
 #include "frontend/container/store.h"
 #include "policy/error.h"
 
@@ -29,6 +30,7 @@ struct ContainerFacts {
   std::string name;
   std::string path;
   std::optional<RunningFacts> running;  // none: stopped
+  std::optional<LastEnd> last_end;      // none: it never ran, or the last run was killed with its monitor
   ContainerConfig config;
   std::string problem;  // of the config, which then is empty
 };

@@ -56,6 +56,7 @@ Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds ti
       continue;
     }
     const auto answer = connection->receive();
+    if (answer && answer->said == Said::kMet) say_what_was_met(container, answer->text);
     if (answer && answer->said == Said::kEnd) status = end_in(*answer);
     if (answer) continue;
     return status ? Result<int>(*status) : monitor_was_killed(container);

@@ -316,6 +316,30 @@ def _(root):
     assert len(ours) == 1 and ours[0]['owner'] == root.alice.uid and ours[0]['user'] == 'alice', ours
 
 
+@case('which limits a run met is said by wait, and by info and list afterwards')
+def _(root):
+    store = Store(root)
+    store.make('web', 'command = sh -c "exit 7"')
+    assert 'Last end' not in well(store.do('info', 'web')).out
+    well(store.do('start', 'web'))
+    done = well(store.do('wait', 'web'), 7)
+    assert (done.out, done.err) == ('7\n', ''), done
+    assert re.search('^Last end: +status 7, .* ago$', well(store.do('info', 'web')).out, re.M)
+    path = f'{store.path}/web/last.json'
+    with open(path) as file:
+        last = json.load(file)
+    assert json.loads(well(store.do('list', '--json')).out)[0]['last_end'] == {**last, 'text': None}
+    with open(path, 'w') as file:
+        json.dump({**last, 'text': 'the memory limit\x1b[2J (--memory 64M) was reached'}, file)
+    done = well(store.do('wait', 'web'), 7)
+    assert done.out == '7\n' and done.err.startswith('userns-run: web: the memory limit'), done
+    assert '\x1b' not in store.do('info', 'web').out
+    assert json.loads(store.do('info', 'web', '--json').out)['last_end']['text'].endswith('(--memory 64M) was reached')
+    with open(f'{store.path}/web/state.json', 'w') as file:
+        file.write('{}')  # as a monitor leaves it that was killed: what was before is not how that run ended
+    assert json.loads(store.do('info', 'web', '--json').out)['last_end'] is None
+
+
 @case('another user can neither see nor reach it; verbs on one container take turns, those on others do not wait')
 def _(root):
     store = Store(root)

@@ -49,6 +49,19 @@ std::vector<std::string> values_of(const ContainerConfig& config, std::string_vi
   return values;
 }
 
+std::string text_of(const LastEnd& end, std::int64_t now) {
+  return cat("status ", end.exit_status, ", ", for_people(now - end.ended_at), " ago", end.text.empty() ? "" : "; ",
+             end.text);
+}
+
+Json json_of(const LastEnd& end) {
+  Json json;
+  json["exit_status"] = end.exit_status;
+  json["ended_at"] = end.ended_at;
+  json["text"] = end.text.empty() ? Json(nullptr) : Json(end.text);
+  return json;
+}
+
 std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, bool with_path) {
   std::vector<std::string> row{facts.name, facts.problem.empty() ? state_of(facts) : state_of(facts) + "!"};
   const auto& running = facts.running;
@@ -74,6 +87,7 @@ Json to_json(const ContainerFacts& facts) {
   json["addresses"] = running ? Json(running->addresses) : Json::array();
   json["memory"] = running && running->memory ? Json(*running->memory) : Json(nullptr);
   json["started_at"] = running ? Json(running->started_at) : Json(nullptr);
+  json["last_end"] = facts.last_end ? json_of(*facts.last_end) : Json(nullptr);
   json["groups"] = facts.config.groups;
   json["autostart"] = facts.config.autostart;
   json["problem"] = facts.problem.empty() ? Json(nullptr) : Json(facts.problem);
@@ -119,6 +133,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
     if (running.memory) add("Memory", size_for_people(*running.memory));
     add("Address", joined(running.addresses, ", "));
   }
+  if (facts.last_end) add("Last end", text_of(*facts.last_end, now));
   add("Root", more.rootfs);
   add("Base", facts.config.base);
   add("Snapshots", joined(more.snapshots, ", "));

@@ -167,7 +167,9 @@ Result<int> wait_for_end(const Container& container) {
   const auto status = asked ? await_end(container, *connection) : Result<int>(std::unexpected(asked.error()));
   if (status) return status;
   const auto last = read_orderly_end(container.dir());
-  return last ? Result<int>(last->exit_status) : status;
+  if (!last) return status;
+  say_what_was_met(container, last->text);
+  return last->exit_status;
 }
 
 int wait_verb(const Words& words) {

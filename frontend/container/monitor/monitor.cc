@@ -450,13 +450,13 @@ class Monitor {
       if (client.mode == Mode::kRuns && client.child_pidfd.valid())
         (void)::syscall(SYS_pidfd_send_signal, client.child_pidfd.get(), SIGHUP, nullptr, 0);
     const int status = exit_status();
-    const auto met = cgroup_.what_was_met();
+    met_ = cgroup_.what_was_met();
     cgroup_ = Cgroup{};
     life_.reset();
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
     say_farewell_to_console();
     [[maybe_unused]] const auto hooked = run_hooks(h_.post_stop, h_.name, h_.pid, status);  // nobody is left to tell
-    (void)write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met});
+    (void)write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met_});
     (void)::unlinkat(directory_.get(), kStateFile, 0);
     if (h_.report >= 0)
       tell_failure(cat("the container ended with status ", status, " before it said that it is up (--wait-ready)"));
@@ -536,6 +536,14 @@ class Monitor {
     log_.append(cat("userns-monitor: cannot start ", h_.program, " again: errno ", errno, "\r\n"));
   }
 
+  // A watcher's connection may be full of the console's last words.
+  static void say_at_last(Client& client, Said what, std::string_view text, Clock::time_point until) {
+    while (!client.say(what, text) && client.open() && Clock::now() < until) {
+      pollfd full{.fd = client.raw(), .events = POLLOUT, .revents = 0};
+      (void)::poll(&full, 1, 100);
+    }
+  }
+
   int end_for_good(int status) {
     (void)::unlinkat(directory_.get(), kControlFile, 0);
     control_.reset();
@@ -543,11 +551,8 @@ class Monitor {
     const auto until = Clock::now() + kFarewellTakes;
     for (auto& client : clients_) {
       if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;
-      // A watcher's connection may be full of the console's last words.
-      while (!client.say(Said::kEnd, cat(status)) && client.open() && Clock::now() < until) {
-        pollfd full{.fd = client.raw(), .events = POLLOUT, .revents = 0};
-        (void)::poll(&full, 1, 100);
-      }
+      if (!met_.empty()) say_at_last(client, Said::kMet, met_, until);
+      say_at_last(client, Said::kEnd, cat(status), until);
       keep_across_exec(client.raw(), h_.remove);  // closed when the container is gone, then
     }
     if (h_.remove) {
@@ -572,6 +577,7 @@ class Monitor {
   std::optional<Clock::time_point> wake_;
   std::optional<int> ended_;  // waitpid(2)
   std::optional<int> ended_by_;
+  std::string met_;  // which limits
   bool stopping_ = false;
   bool ready_ = false;
 };
