@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import termios
@@ -12,7 +13,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from container import fails, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, cases, main, status_of, wait_for  # noqa: E402
+from harness import case, cases, main, skip, spawn, status_of, wait_for  # noqa: E402
 
 
 def gone(store, name, state):
@@ -338,6 +339,35 @@ def _(root):
     with open(f'{store.path}/web/state.json', 'w') as file:
         file.write('{}')  # as a monitor leaves it that was killed: what was before is not how that run ended
     assert json.loads(store.do('info', 'web', '--json').out)['last_end'] is None
+
+
+@case('ps of all leaves out one that ends while it looks; one that is named must run')
+def _(root):
+    store = Store(root)
+    for name in ('a', 'b'):
+        store.make(name, IDLE, 'group = juju')
+    well(store.do('start', 'a', 'b'))
+    for name in ('a', 'b'):
+        await_log(store, name, 'up')
+    # Stopped when it has found both and reaches for the first.
+    strace = shutil.which('strace') or skip('strace is not installed')
+    child = spawn([strace, '-qq', '-o', '/dev/null', '-e', 'inject=connect:signal=SIGSTOP:when=1',
+                   *store.words('ps', '--json')], root.alice)
+
+    def looker():
+        with open(f'/proc/{child.pid}/task/{child.pid}/children') as file:
+            pids = [int(word) for word in file.read().split()]
+        return next((pid for pid in pids if status_of(pid)['State'][0] in 'Tt' and
+                     os.readlink(f'/proc/{pid}/exe').endswith('userns-run') and
+                     any(os.readlink(f'/proc/{pid}/fd/{fd}').startswith('socket:') for fd in os.listdir(f'/proc/{pid}/fd')
+                         if int(fd) > 2)), None)
+    pid = wait_for(looker, 'ps to be at its first container')
+    well(store.do('stop', 'a'))
+    os.kill(pid, signal.SIGCONT)
+    done = well(child.wait())
+    assert {row['container'] for row in json.loads(done.out)} == {'b'} and done.err == '', done
+    assert {row['container'] for row in json.loads(well(store.do('ps', '--group=juju', '--json')).out)} == {'b'}
+    fails(store.do('ps', 'b', 'a'), 'a is not running')
 
 
 @case('another user can neither see nor reach it; verbs on one container take turns, those on others do not wait')

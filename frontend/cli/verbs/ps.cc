@@ -1,5 +1,6 @@
 #include "frontend/cli/verbs/ps.h"
 
+#include <poll.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -71,6 +72,27 @@ Result<std::vector<Container>> wanted(const Words& words) {
   return running;
 }
 
+// One that has ended, or is just doing so, is no failure to look at it.
+bool runs_still(const Container& container) {
+  const auto init = find_init_process(container);
+  if (!init) return init.error().code != 0;
+  pollfd ended{.fd = init->pidfd.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&ended, 1, 0) == 0;
+}
+
+// Those that are named must run. Of the others, one that ends meanwhile is left out, and one that cannot be looked at
+// is told about: the rest are listed all the same.
+Result<int> add_all(std::vector<Listed>& listed, const std::vector<Container>& containers, bool named) {
+  int status = 0;
+  for (const auto& container : containers) {
+    const auto added = add(listed, container);
+    if (added) continue;
+    if (named) return std::unexpected(added.error());
+    if (runs_still(container)) status = own_failure(added.error());
+  }
+  return status;
+}
+
 std::string text_of(const std::optional<std::uint64_t>& id) { return id ? cat(*id) : std::string{}; }
 
 std::string table_of(const std::vector<Listed>& listed) {
@@ -94,6 +116,12 @@ json json_of(const Listed& listed) {
   if (listed.uid) object["uid_inside"] = *listed.uid;
   if (listed.gid) object["gid_inside"] = *listed.gid;
   return object;
+}
+
+json json_of(const std::vector<Listed>& listed) {
+  auto list = json::array();
+  for (const auto& one : listed) list.push_back(json_of(one));
+  return list;
 }
 
 int print_json(const json& object) { return print(object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"); }
@@ -129,12 +157,10 @@ int ps_verb(const Words& words) {
   const auto containers = wanted(words);
   if (!containers) return own_failure(containers.error());
   std::vector<Listed> listed;
-  for (const auto& container : *containers)
-    if (auto added = add(listed, container); !added) return own_failure(added.error());
-  if (!words.has("json")) return print(table_of(listed));
-  auto list = json::array();
-  for (const auto& one : listed) list.push_back(json_of(one));
-  return print_json(list);
+  const auto status = add_all(listed, *containers, !words.names.empty());
+  if (!status) return own_failure(status.error());
+  const int put = words.has("json") ? print_json(json_of(listed)) : print(table_of(listed));
+  return put != 0 ? put : *status;
 }
 
 constexpr std::array kPsOptions{
