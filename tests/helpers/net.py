@@ -2,6 +2,7 @@
 """userns-net: what it promises, told by real setuid runs of scratch users on bridges of the test's own."""
 
 import ctypes
+import errno
 import json
 import os
 import re
@@ -13,8 +14,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import (CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, case, cases, ends_when_killed_by, full_pipe, main,
-                     mount, setns, skip, spawn, status_of, trace, unshare, wait_for)
+from harness import (CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, Result, case, cases, ends_when_killed_by, fork_with_pid,
+                     full_pipe, in_pid_namespace, main, mount, setns, skip, spawn, status_of, trace, unshare, wait_for)
 from net_host import CONF, Container, Host, refused, sh
 
 _host = None
@@ -297,6 +298,57 @@ def _(root):
             refused(h.add(c), 'NR-TARGET')
             refused(h.run(['add', '--netns', 'pidfd:8', '--bridge', 'br0'], root.alice, fds={8: c.pidfd}), 'NR-TARGET')
             assert h.ports() == []
+
+
+@case('NR-TARGET: a pidfd whose pid another process of the caller\'s gets while it is looked up')
+def _(root):
+    h = host(root)
+
+    def inside():
+        with Container(root.alice) as c:
+            met = []
+
+            def swap(stop):
+                if stop.number == SYSCALL['openat2'] and not met and stop.memory(stop.args[1], 64).split(b'\0')[0].endswith(b'/ns/net'):
+                    met.append(True)
+                    c.kill()
+                    fork_with_pid(c.pid, lambda: (root.alice.become(), unshare(CLONE_NEWUSER | CLONE_NEWNET)))
+            argv = [h.helper, 'add', '--netns', 'pidfd:8', '--bridge', 'br0']
+            done = trace(spawn(argv, root.alice, traced=True, fds={8: c.pidfd}), swap)
+            assert met
+            refused(done, 'NR-TARGET', 'has ended')
+    in_pid_namespace(inside)
+    assert h.ports() == []
+
+
+RTM_NEWLINK, RTM_GETLINK = 16, 18
+
+
+@case('NR-PORT: a NIC that cannot be made, found or read back is refused in these words, and is gone')
+def _(root):
+    h = host(root)
+    # Which requests follow the one that makes the pair: set up the port, and read back whether it is locked.
+    for kind, nth, says in ((RTM_NEWLINK, 0, 'cannot make a NIC'), (RTM_GETLINK, 0, 'the NIC went while it was made'),
+                            (RTM_GETLINK, 1, 'did not lock the port')):
+        with Container(root.alice) as c:
+            made, asked = [], []
+
+            def fault(stop):
+                if stop.number != SYSCALL['sendto']:
+                    return None
+                head = stop.memory(stop.args[1], 8)
+                now = int.from_bytes(head[4:6], 'little')
+                if now == RTM_NEWLINK and not made and int.from_bytes(head[6:8], 'little') & 0x400:  # NLM_F_CREATE
+                    made.append(True)
+                if made and now == kind:
+                    asked.append(True)
+                    if len(asked) == nth + 1:
+                        return Result(-errno.EPERM)
+                return None
+            done = trace(spawn([h.helper, 'add', '--netns', f'pid:{c.pid}', '--bridge', 'br0'], root.alice, traced=True), fault)
+            assert len(asked) > nth, (kind, nth, done)
+            refused(done, 'NR-PORT', says)
+            assert h.ports() == [], says
 
 
 @case('NR-TARGET: errors are the same for what is not there and for what is not the caller\'s')

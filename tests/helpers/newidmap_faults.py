@@ -9,6 +9,7 @@ their names; what `strace -e inject` does, it does by the same means.
 import errno
 import itertools
 import os
+import re
 import signal
 
 from newidmap import KINDS, refused
@@ -98,24 +99,35 @@ def _(root, kind, outside, owner):
     return f'{injected} faults in the {len(calls)} calls of a run, {survived} survived'
 
 
-SPEAKING = [('IM-WRITE', SYSCALL['write'], '_map', 'newuidmap'), ('IM-WRITE', SYSCALL['write'], '_map', 'newgidmap'),
-            ('IM-SETGROUPS', SYSCALL['write'], 'setgroups', 'newgidmap'), ('IM-SETGROUPS', SYSCALL['read'], 'setgroups', 'newgidmap'),
-            ('IM-OPEN', SYSCALL['read'], '_map', 'newuidmap'), ('SU-READ', SYSCALL['read'], '/etc/subuid', 'newuidmap'),
-            ('SU-READ', SYSCALL['read'], '/etc/subgid', 'newgidmap'),
-            ('SU-NAME', SYSCALL['read'], '/etc/nsswitch.conf', 'newgidmap')]
+# What fails: a call, and an expression for the file or the path that it is about.
+SPEAKING = [('IM-WRITE', 'write', '_map$', 'newuidmap'), ('IM-WRITE', 'write', '_map$', 'newgidmap'),
+            ('IM-SETGROUPS', 'write', 'setgroups$', 'newgidmap'), ('IM-SETGROUPS', 'read', 'setgroups$', 'newgidmap'),
+            ('IM-SETGROUPS', 'openat2', '^setgroups$', 'newgidmap'),
+            ('IM-OPEN', 'read', '_map$', 'newuidmap'), ('SU-READ', 'read', '/etc/subuid$', 'newuidmap'),
+            ('SU-READ', 'read', '/etc/subgid$', 'newgidmap'), ('SU-NAME', 'read', '/etc/nsswitch.conf$', 'newgidmap'),
+            ('IM-PROC', 'openat2', r'^/proc/\d+$', 'newuidmap'), ('IM-PIDFD', 'read', r'/fdinfo/\d+$', 'newuidmap'),
+            ('IM-CHILD', 'openat2', '^user$', 'newuidmap'), ('IM-PROC', 'fstatfs', r'^user:\[', 'newuidmap'),
+            ('IM-CHILD', 'ioctl', r'^user:\[', 'newuidmap')]
 
 
-@cases([(f'{program}: {rule} speaks where the {"write" if number == 1 else "read"} of {what} fails', rule, number, what, program)
-        for rule, number, what, program in SPEAKING])
+def is_about(stop, what):
+    if stop.number == SYSCALL['openat2']:
+        subject = stop.memory(stop.args[1], 64).split(b'\0')[0].decode()
+    else:
+        subject = os.readlink(f'/proc/{stop.pid}/fd/{stop.args[0]}')
+    return re.search(what, subject)
+
+
+@cases([(f'{program}: {rule} speaks where {call} of {what.strip("^$")} fails', rule, SYSCALL[call], what, program)
+        for rule, call, what, program in SPEAKING])
 def _(root, rule, number, what, program):
     (kind,) = [kind for kind in KINDS if kind.name == program]
 
     def fault(stop):
-        if stop.number == number and os.readlink(f'/proc/{stop.pid}/fd/{stop.args[0]}').endswith(what):
-            return Result(-errno.EIO)
-        return None
+        return Result(-errno.EIO) if stop.number == number and is_about(stop, what) else None
     with root.target(root.alice) as target:
-        refused(trace(spawn([kind.program(root), target.pid, 0, kind.own(root.alice), 1], root.alice, traced=True), fault), rule)
+        argv = [kind.program(root), 'fd:6', 0, kind.own(root.alice), 1]
+        refused(trace(spawn(argv, root.alice, traced=True, fds={6: target.pidfd}), fault), rule)
         assert kind.map(target) == []
 
 

@@ -570,7 +570,7 @@ def trace(child, on_entry, seconds=60):
     raise AssertionError(f'{child.argv} did not end under trace')
 
 
-SYSCALL = {'read': 0, 'write': 1, 'open': 2, 'close': 3, 'pwrite64': 18, 'getpid': 39, 'socket': 41, 'sendto': 44, 'execve': 59, 'exit_group': 231,
+SYSCALL = {'read': 0, 'write': 1, 'open': 2, 'close': 3, 'ioctl': 16, 'pwrite64': 18, 'getpid': 39, 'socket': 41, 'sendto': 44, 'execve': 59, 'fstatfs': 138, 'exit_group': 231,
            'openat': 257, 'openat2': 437}
 
 

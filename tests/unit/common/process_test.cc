@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <csignal>
@@ -71,6 +72,15 @@ TEST(Process, IsNoOtherDirectoryOrFile) {
   for (const char* path : {"/tmp", "/proc", "/proc/self/ns", "/etc/passwd", "/proc/version"})
     EXPECT_EQ(rule_of(Process::open(ByFd{::open(path, O_RDONLY | O_CLOEXEC)})), "IM-PROC") << path;
   EXPECT_EQ(rule_of(Process::open(ByFd{999})), "IM-PROC");
+}
+
+TEST(Process, WhoseDirectoryCannotBeOpenedIsRefusedInTheRulesName) {
+  const Sleeper sleeper;
+  test::in_child([&] {
+    const rlimit none{0, 0};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    EXPECT_EQ(rule_of(Process::open(sleeper.by_pid())), "IM-PROC");
+  });
 }
 
 // Rule IM-GONE.

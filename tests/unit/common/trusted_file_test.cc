@@ -1,27 +1,15 @@
 #include "common/trusted_file.h"
 
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "policy/text.h"
 #include "tests/unit/expect.h"
+#include "tests/unit/private_files.h"
 
 namespace userns {
 namespace {
 
-using test::in_child;
-
-// Runs `act` in a mount namespace of its own with an empty tmpfs on /mnt.
-void in_mnt(const std::function<void()>& act) {
-  in_child([&] {
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-    ASSERT_EQ(::mount("tmpfs", "/mnt", "tmpfs", 0, "mode=0755"), 0);
-    ::umask(0);
-    act();
-  });
-}
+using test::in_mnt;
 
 void put(const char* path, mode_t mode = 0644, uid_t owner = 0) {
   const Fd fd(::open(path, O_CREAT | O_EXCL | O_WRONLY, mode));

@@ -1,0 +1,44 @@
+#include "common/audit.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "tests/unit/private_files.h"
+
+namespace userns {
+namespace {
+
+// The syslog record of what was said last.
+TEST(AuditLog, TellsSyslogWhoWasGrantedOrRefusedWhat) {
+  SKIP_WITHOUT_ROOT();
+  test::in_mnt([] {
+    ASSERT_EQ(::mount("tmpfs", "/dev", "tmpfs", 0, ""), 0);
+    const Fd daemon(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un where{.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+    ASSERT_EQ(::bind(daemon.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where), 0);
+    AuditLog log("newuidmap");
+    log.record("uid=1 rule=none", true);
+    log.record("uid=1 rule=IM-RANGE", false);
+    for (const std::string& expected : {cat("<86>newuidmap[", ::getpid(), "]: granted uid=1 rule=none"),
+                                        cat("<85>newuidmap[", ::getpid(), "]: refused uid=1 rule=IM-RANGE")}) {
+      std::string got(4096, '\0');
+      const auto length = ::recv(daemon.get(), got.data(), got.size(), MSG_DONTWAIT);
+      ASSERT_GT(length, 0);
+      got.resize(static_cast<std::size_t>(length));
+      EXPECT_EQ(got, expected);
+    }
+  });
+}
+
+TEST(AuditLog, IsNoFailureWhereNobodyListens) {
+  SKIP_WITHOUT_ROOT();
+  test::in_mnt([] {
+    ASSERT_EQ(::mount("tmpfs", "/dev", "tmpfs", 0, ""), 0);
+    AuditLog log("newuidmap");
+    log.open();
+    log.record("uid=1 rule=none", true);
+  });
+}
+
+}  // namespace
+}  // namespace userns

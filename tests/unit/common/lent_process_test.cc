@@ -1,0 +1,108 @@
+#include "common/lent_process.h"
+
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "common/capability.h"
+#include "policy/text.h"
+#include "tests/unit/expect.h"
+
+namespace userns {
+namespace {
+
+using test::in_child;
+using test::rule_of;
+
+constexpr Needs kNeeds{.names = {}, .required = {CAP_SETUID}, .wanted = {}, .for_exec = true};
+
+std::string ids_and_capabilities() {
+  uid_t real = 0, effective = 0, saved = 0;
+  ::getresuid(&real, &effective, &saved);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct set[2] = {};
+  ::capget(&header, set);
+  return cat(real, " ", effective, " ", saved, " ", set[0].permitted | set[1].permitted, " ",
+             set[0].effective | set[1].effective);
+}
+
+TEST(LentProcess, SetsAsideWhatTheCallerLeft) {
+  in_child([] {
+    ::setenv("LD_PRELOAD", "x", 1);
+    ::umask(0);
+    ASSERT_TRUE(LentProcess::begin());
+    EXPECT_EQ(environ == nullptr || *environ == nullptr, true);
+    EXPECT_EQ(::umask(0), 022U);
+    sigset_t now;
+    ::sigprocmask(SIG_SETMASK, nullptr, &now);
+    for (const int number : {SIGINT, SIGTERM, SIGTSTP, SIGHUP}) EXPECT_EQ(::sigismember(&now, number), 1) << number;
+  });
+}
+
+// Rule ST-EXEC.
+TEST(LentProcess, SaysThatACommandCannotBeExecuted) {
+  in_child([] {
+    const auto lent = LentProcess::begin();
+    ASSERT_TRUE(lent);
+    std::string command = "/nowhere/at/all";
+    char* argv[] = {command.data(), nullptr};
+    const auto error = lent->exec(argv);
+    EXPECT_EQ(error.rule, kExecFailed);
+    EXPECT_EQ(error.code, ENOENT);
+    EXPECT_TRUE(test::contains(error.text, "'/nowhere/at/all'"));
+  });
+}
+
+// Rule PR-DROP.
+TEST(BecomeForGood, LeavesNothing) {
+  SKIP_WITHOUT_ROOT();
+  in_child([] {
+    ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
+    ASSERT_TRUE(become_for_good(Uid{1234}));
+    EXPECT_EQ(ids_and_capabilities(), "1234 1234 1234 0 0");
+    EXPECT_NE(::setresuid(0, 0, 0), 0);
+    EXPECT_EQ(::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0) << "it would disarm what the command needs";
+  });
+  in_child([] {
+    ASSERT_TRUE(drop_all_but({.for_exec = true}, Uid{1}));
+    EXPECT_EQ(rule_of(become_for_good(Uid{1234})), "PR-DROP") << "CAP_SETUID is gone";
+  });
+}
+
+TEST(AskWithoutPrivilege, AnswersFromAChildThatHasNone) {
+  SKIP_WITHOUT_ROOT();
+  in_child([] {
+    ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
+    const auto answer = ask_without_privilege(Uid{1234}, "CG-POLICY", [] {
+      char where[64] = {};
+      return Result<std::string>(cat(ids_and_capabilities(), " ", ::getcwd(where, sizeof where), " ",
+                                     ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)));
+    });
+    EXPECT_EQ(answer.value_or("none"), "1234 1234 1234 0 0 / 1");
+    EXPECT_EQ(ask_without_privilege(Uid{1234}, "CG-POLICY", [] { return Result<std::string>(""); }).value_or("no"), "");
+  });
+}
+
+// Rule CG-POLICY: whatever ends the child before the whole answer is there is a refusal.
+TEST(AskWithoutPrivilege, RefusesAnythingButAWholeAnswer) {
+  SKIP_WITHOUT_ROOT();
+  in_child([] {
+    ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
+    using Answer = Result<std::string>;
+    const std::function<Answer()> bad[] = {[]() -> Answer { return fail("SU-NAME", "no"); },
+                                           []() -> Answer { ::_exit(0); }, []() -> Answer { ::abort(); },
+                                           []() -> Answer {
+                                             // A module that writes into whatever is open.
+                                             for (int fd = 3; fd < 64; ++fd)
+                                               if (::write(fd, "7", 1) < 0) continue;
+                                             ::_exit(0);
+                                           }};
+    for (const auto& answer : bad)
+      EXPECT_EQ(rule_of(ask_without_privilege(Uid{1234}, "CG-POLICY", answer)), "CG-POLICY");
+  });
+}
+
+}  // namespace
+}  // namespace userns
