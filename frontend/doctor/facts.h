@@ -78,6 +78,7 @@ struct Facts {
   bool is_container = false;   // our user namespace is not the host's
 
   std::vector<Program> programs;  // newuidmap, newgidmap, userns-net, userns-cgroup, in this order
+  std::string unanswered;  // what the user database was asked for when patience ended (Directory); empty: it answered
   std::array<Subids, 2> subids;
 
   PolicyFile net_conf, cgroup_conf;
@@ -105,7 +106,7 @@ struct Facts {
   bool busybox_is_static = false;
   bool can_open_tun = false;
 
-  std::string start_error;  // of a container for trial; empty: it ran
+  std::string start_error;  // of a container for trial; empty: it ran, or `unanswered` is not empty: it was not tried
 };
 
 }  // namespace userns::frontend::doctor

@@ -21,10 +21,10 @@
 #include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
-#include "common/groups.h"
 #include "common/report.h"
 #include "common/subid_source.h"
 #include "frontend/container/store.h"
+#include "frontend/doctor/directory.h"
 #include "frontend/doctor/probe.h"
 #include "frontend/start/helper.h"
 #include "frontend/start/net_choice.h"
@@ -120,9 +120,10 @@ void look_at_keys(Facts& facts) {
   }
 }
 
-void look_at_caller(Facts& facts) {
+void look_at_caller(Facts& facts, Directory& directory) {
   facts.uid = ::getuid();
-  facts.login = login_name(Uid{facts.uid}).value_or("");
+  const auto login = [&] { return login_name(Uid{facts.uid}).value_or(""); };
+  facts.login = directory.ask(cat("the login name of uid ", facts.uid), login).value_or("");
   const auto status = read_file("/proc/self/status").value_or("");
   facts.no_new_privs = proc_number(status, "NoNewPrivs") == 1;
   facts.filtered = proc_number(status, "Seccomp").value_or(0) != 0;
@@ -192,17 +193,29 @@ void look_at_programs(Facts& facts) {
 
 // --- ids and policy -------------------------------------------------------------------------
 
-Subids look_at_subids(const Facts& facts, IdKind kind) {
-  Subids subids{.id = kind == IdKind::kUid ? "subuid" : "subgid", .source = {}, .error = {}, .malformed_why = {}};
+// In the child: error, or source, count, and the malformed line; with NUL between.
+std::string subids_text(const Facts& facts, IdKind kind) {
   const auto found = find_subids(kind, facts.login, Uid{facts.uid});
-  if (!found) {
-    subids.error = to_text(found.error());
+  if (!found) return to_text(found.error());
+  std::uint64_t count = 0;
+  for (const auto& range : found->owned.ranges()) count += range.count();
+  return cat('\0', found->source, '\0', count, '\0', found->skipped.line, '\0', found->skipped.why);
+}
+
+Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
+  Subids subids{.id = kind == IdKind::kUid ? "subuid" : "subgid", .source = {}, .error = {}, .malformed_why = {}};
+  const auto said =
+      directory.ask(cat("the ", subids.id, " ranges of uid ", facts.uid), [&] { return subids_text(facts, kind); });
+  if (!said) {
+    subids.error = to_text(said.error());
     return subids;
   }
-  subids.source = found->source;
-  for (const auto& range : found->owned.ranges()) subids.count += range.count();
-  subids.malformed_line = found->skipped.line;
-  subids.malformed_why = found->skipped.why;
+  std::string_view rest = *said;
+  subids.error = take_until(rest, '\0');
+  subids.source = take_until(rest, '\0');
+  subids.count = parse_decimal(take_until(rest, '\0')).value_or(0);
+  subids.malformed_line = parse_decimal(take_until(rest, '\0')).value_or(0);
+  subids.malformed_why = rest;
   return subids;
 }
 
@@ -230,14 +243,13 @@ Bridge look_at_bridge(std::string_view name) {
   return bridge;
 }
 
-void look_at_net_conf(Facts& facts) {
+void look_at_net_conf(Facts& facts, Directory& directory) {
   std::string text;
   facts.net_conf = look_at_policy("net.conf", text);
   const auto lines = parse_net_conf(facts.net_conf.path, text);
   if (!lines) facts.net_conf.error = to_text(lines.error());
   if (!lines || !facts.net_conf.error.empty()) return;
-  auto groups = Groups::of_caller().value_or(Groups{});
-  const auto in_group = [&](std::string_view group) { return groups.contain(group); };
+  const auto in_group = [&](std::string_view group) { return directory.is_in(group); };
   for (const auto& line : *lines) {
     if (line.count == 0 || !is_for(line.who, Uid{facts.uid}, facts.login, in_group)) continue;
     auto known = std::ranges::find(facts.bridges, line.bridge, &Bridge::name);
@@ -247,16 +259,15 @@ void look_at_net_conf(Facts& facts) {
   }
 }
 
-void look_at_cgroup_conf(Facts& facts) {
+void look_at_cgroup_conf(Facts& facts, Directory& directory) {
   std::string text;
   facts.cgroup_conf = look_at_policy("cgroup.conf", text);
   const auto conf = parse_cgroup_conf(text, facts.cgroup_conf.path);
   if (!conf) facts.cgroup_conf.error = to_text(conf.error());
   if (!conf || !facts.cgroup_conf.error.empty()) return;
   facts.has_own_base = !conf->base.empty();
-  auto groups = Groups::of_caller().value_or(Groups{});
   const auto* const line =
-      matching_line(*conf, Uid{facts.uid}, facts.login, [&](std::string_view group) { return groups.contain(group); });
+      matching_line(*conf, Uid{facts.uid}, facts.login, [&](std::string_view group) { return directory.is_in(group); });
   if (line == nullptr) return;
   for (const auto& setting : line->settings)
     facts.cgroup_limits += cat(facts.cgroup_limits.empty() ? "" : " ", setting.key->name, "=", setting.text);
@@ -283,8 +294,9 @@ void look_at_cgroups(Facts& facts) {
 
 // --- files ----------------------------------------------------------------------------------
 
-void look_at_containers(Facts& facts) {
-  facts.containers = default_store_path().value_or("");
+void look_at_containers(Facts& facts, Directory& directory) {
+  // Without HOME it is looked up.
+  facts.containers = directory.ask("the home directory", [] { return default_store_path().value_or(""); }).value_or("");
   if (facts.containers.empty()) return;
   auto there = facts.containers;
   while (there.size() > 1 && !exists(there)) there.resize(std::max<std::size_t>(there.rfind('/'), 1));
@@ -317,18 +329,20 @@ void start_one(Facts& facts) {
 Facts gather() {
   Facts facts;
   facts.version = kVersion;
-  look_at_caller(facts);
+  Directory directory;
+  look_at_caller(facts, directory);
   look_at_kernel(facts);
   look_at_mounts(facts);
   look_at_keys(facts);
   probe_namespaces(facts);
   look_at_programs(facts);
-  facts.subids = {look_at_subids(facts, IdKind::kUid), look_at_subids(facts, IdKind::kGid)};
-  look_at_net_conf(facts);
-  look_at_cgroup_conf(facts);
+  facts.subids = {look_at_subids(facts, IdKind::kUid, directory), look_at_subids(facts, IdKind::kGid, directory)};
+  look_at_net_conf(facts, directory);
+  look_at_cgroup_conf(facts, directory);
   look_at_cgroups(facts);
-  look_at_containers(facts);
-  start_one(facts);
+  look_at_containers(facts, directory);
+  facts.unanswered = directory.unanswered();
+  if (facts.unanswered.empty()) start_one(facts);  // which asks the same, and would wait as long as it takes
   return facts;
 }
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "frontend/doctor/directory.h"
 #include "policy/text.h"
 
 namespace userns::frontend::doctor {
@@ -266,6 +267,16 @@ std::string grant_ids(const Facts& facts, std::string_view option) {
   return cat("userns-policy grant ", who(facts), " --ids 65536, or usermod ", option, " FIRST-LAST ", who(facts));
 }
 
+void user_database(const Facts& facts, Findings& all) {
+  Check check(all, kIds, "user-database");
+  if (facts.unanswered.empty()) return check.pass("answered in time");
+  check.warn(
+      cat("did not answer within ", Directory::kPatience.count(), " s, asked for ", facts.unanswered,
+          ": a start asks it, too, and waits for as long as it takes"),
+      cat("see what passwd, group and subid name in /etc/nsswitch.conf, and whether that service runs: getent passwd ",
+          facts.uid));
+}
+
 void subids(const Facts& facts, const Subids& subids, Findings& all) {
   Check check(all, kIds, subids.id);
   const std::string_view option = subids.id == "subuid" ? "--add-subuids" : "--add-subgids";
@@ -432,6 +443,8 @@ void busybox(const Facts& facts, Findings& all) {
 
 void start(const Facts& facts, Findings& all) {
   Check check(all, "Start", "start");
+  if (!facts.unanswered.empty())
+    return check.warn("not tried: it would wait for the user database", "mend that first, and run this again");
   if (facts.start_error.empty()) return check.pass("a container was started and ended");
   check.fail(facts.start_error, "see the failures above; with --map-self the helpers are not needed");
 }
@@ -455,6 +468,7 @@ Findings judge(const Facts& facts) {
   runtime_dir(facts, all);
   user_manager(facts, all);
   for (const auto& one : facts.programs) program(facts, one, all);
+  user_database(facts, all);
   for (const auto& one : facts.subids) subids(facts, one, all);
   net_conf(facts, all);
   for (const auto& one : facts.bridges) bridge(facts, one, all);

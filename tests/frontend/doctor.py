@@ -5,12 +5,13 @@ import json
 import os
 import pty
 import re
+import shutil
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import run, spawn  # noqa: E402
-from harness import (CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_NOSUID, MS_REMOUNT, case, main, mount, skip,  # noqa: E402
-                     umount, unshare)
+from harness import (CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_NOSUID, MS_REMOUNT, case, cases, main, mount, skip,  # noqa: E402
+                     status_of, umount, unshare)
 
 LEVELS = {'pass', 'note', 'warn', 'fail'}
 
@@ -55,6 +56,28 @@ def _(root):
     for name in ('userns', 'namespaces', 'proc', 'newuidmap', 'newgidmap', 'subuid', 'subgid', 'start'):
         assert checks[name]['status'] == 'pass', checks[name]
     assert '65536 in /etc/subuid' in checks['subuid']['text'], checks['subuid']
+
+
+@cases([('a user database that hangs is given up after ten seconds, and said: login names', 'passwd: x\ngroup: files\n', 'asked for the login name of uid 70001'),
+        ('a user database that hangs is given up after ten seconds, and said: subordinate ids',
+         'passwd: files\ngroup: files\nsubid: x\n', 'asked for the subuid ranges of uid 70001')])
+def _(root, nsswitch, says):
+    libraries = '/usr/lib/x86_64-linux-gnu'
+    root.overlay(libraries)
+    for name in ('libnss_x.so.2', 'libsubid_x.so'):
+        shutil.copyfile(os.path.join(root.build, 'tests', 'helpers', 'libsubid_x.so'), f'{libraries}/{name}')
+    root.write('/etc/subid-plugin', 'hang')
+    root.write(f'{root.tmp}/witness', '', mode=0o666)
+    root.write('/etc/nsswitch.conf', nsswitch)
+    checks = examine(root, code=1)
+    database, start = checks['user-database'], checks['start']
+    assert database['status'] == 'warn' and 'did not answer within 10 s' in database['text'] and says in database['text'], database
+    assert start['status'] == 'warn' and 'not tried' in start['text'], start
+    assert 'did not answer' in checks['subuid']['text'] + checks['subgid']['text'], checks['subgid']
+    # What still waits for an answer was ended with it: else it would be this program's child by now.
+    with open(f'/proc/self/task/{os.getpid()}/children') as file:
+        left = [pid for pid in file.read().split() if not status_of(pid)['State'].startswith('Z')]
+    assert not left, left
 
 
 @case('for people: aligned, without colours where no terminal is, counted at the end')

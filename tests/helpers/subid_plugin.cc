@@ -1,5 +1,6 @@
 // An NSS source for `subid:` that does what /etc/subid-plugin says, for newidmap_nss.py. Loaded as
-// libsubid_NAME.so. Interface: shadow's libsubid, "struct subid_nss_ops".
+// libsubid_NAME.so. Interface: shadow's libsubid, "struct subid_nss_ops". As libnss_NAME.so.2 it is a source for `passwd:`
+// that never answers.
 #include <fcntl.h>
 #include <shadow/subid.h>
 #include <signal.h>
@@ -41,6 +42,10 @@ void leave_witness() {
 }  // namespace
 
 extern "C" {
+
+int _nss_x_getpwuid_r(uid_t, void*, char*, std::size_t, int*) {  // NOLINT: the C library's name
+  while (true) ::pause();
+}
 
 subid_status shadow_subid_has_range(const char*, unsigned long, unsigned long, subid_type, bool* result) {
   *result = true;  // our helpers must not rely on it

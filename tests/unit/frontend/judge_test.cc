@@ -196,6 +196,9 @@ const Case kCases[] = {
     {"user-network", Level::kNote, "neither", "passt", [](Facts& f) { f.pasta.clear(); }},
     {"user-network", Level::kWarn, "tun", "modprobe", [](Facts& f) { f.can_open_tun = false; }},
     {"busybox", Level::kNote, "not static", "busybox-static", [](Facts& f) { f.busybox_is_static = false; }},
+    {"user-database", Level::kWarn, "within 10 s, asked for the group 'lab'", "getent passwd 1000",
+     [](Facts& f) { f.unanswered = cat("the group 'lab'"); }},
+    {"start", Level::kWarn, "not tried", "mend that first", [](Facts& f) { f.unanswered = cat("the group 'lab'"); }},
     {"start", Level::kFail, "boom", "failures above", [](Facts& f) { f.start_error = cat("boom"); }},
 };
 
