@@ -66,6 +66,11 @@ TEST(BecomeForGood, LeavesNothing) {
     EXPECT_EQ(::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0) << "it would disarm what the command needs";
   });
   in_child([] {
+    ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
+    ASSERT_TRUE(become_for_good(Uid{0}));
+    EXPECT_EQ(ids_and_capabilities(), "0 0 0 0 0") << "where the caller is root, the uids take nothing away";
+  });
+  in_child([] {
     ASSERT_TRUE(drop_all_but({.for_exec = true}, Uid{1}));
     EXPECT_EQ(rule_of(become_for_good(Uid{1234})), "PR-DROP") << "CAP_SETUID is gone";
   });
