@@ -1,6 +1,6 @@
 // An NSS source for `subid:` that does what /etc/subid-plugin says, for newidmap_nss.py. Loaded as
-// libsubid_NAME.so. Interface: shadow's libsubid, "struct subid_nss_ops". As libnss_NAME.so.2 it is a source for `passwd:`
-// that never answers.
+// libsubid_NAME.so. Interface: shadow's libsubid, "struct subid_nss_ops". As libnss_NAME.so.2 it is a source for
+// `passwd:` that never answers.
 #include <fcntl.h>
 #include <shadow/subid.h>
 #include <signal.h>
