@@ -51,7 +51,7 @@ Result<void> check_words(const NetRequest& request) {
   if (!request.name.empty() && !is_interface_name(request.name))
     return fail("NR-NAME", cat(quoted(request.name),
                                " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
-  if (request.verb == NetRequest::Verb::kAdd && !is_interface_name(request.bridge))
+  if ((request.verb == NetRequest::Verb::kAdd || request.as_lxc) && !is_interface_name(request.bridge))
     return fail("NR-NAME", cat(quoted(request.bridge), " is no name of a bridge"));
   if (!is_plain(request.container))
     return fail("NR-NAME",
@@ -103,7 +103,7 @@ Result<NetRequest> parse_words(std::span<const std::string_view> words) {
     return fail("NR-ARGS", std::string(kUsage));
   request.as_lxc = true, request.container = words[2], request.bridge = words[5];
   request.verb = verb == "create" ? kAdd : kDelete;
-  if (words.size() == 7 && verb == "create") request.name = words[6];
+  if (words.size() == 7) request.name = words[6];
   if (verb == "delete") return request;
   const auto target = parse_netns(cat("pid:", words[3]));
   if (!target) return std::unexpected(target.error());

@@ -39,7 +39,8 @@ struct NetRequest {
   bool json = false;
   NetnsTarget netns;
   std::string_view bridge;
-  std::string_view name;       // inside (add; empty: the first free of eth0, eth1 ...), or of the host end (delete)
+  std::string_view name;  // inside (add; empty: the first free of eth0, eth1 ...), of the host end (delete), either
+                          // or empty (delete as_lxc)
   std::string_view container;  // may be empty
   std::optional<Mac> mac;
 };

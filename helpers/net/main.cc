@@ -132,6 +132,11 @@ Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
   return said;
 }
 
+std::string_view bridge_of(const std::vector<Link>& links, const Link& port) {
+  const auto bridge = std::ranges::find(links, static_cast<int>(port.master), &Link::index);
+  return bridge == links.end() ? std::string_view{} : std::string_view(bridge->name);
+}
+
 Result<void> list(Netlink& netlink, const Who& who, const NetRequest& request) {
   const auto links = all_links(netlink);
   if (!links) return std::unexpected(links.error());
@@ -139,8 +144,7 @@ Result<void> list(Netlink& netlink, const Who& who, const NetRequest& request) {
   for (const auto& link : *links) {
     const auto slot = link.kind == "veth" ? Slot::from_name(link.name) : std::nullopt;
     if (!slot) continue;
-    const auto bridge = std::ranges::find(*links, static_cast<int>(link.master), &Link::index);
-    const std::string_view on = bridge == links->end() ? std::string_view{} : std::string_view(bridge->name);
+    const auto on = bridge_of(*links, link);
     // An alias is ours where it says so; ours needs no escapes.
     const bool ours = link.alias.starts_with("userns ") && link.alias.find_first_of("\"\\\n") == std::string::npos;
     const std::string_view alias = ours ? std::string_view(link.alias) : std::string_view{};
@@ -155,26 +159,29 @@ Result<void> list(Netlink& netlink, const Who& who, const NetRequest& request) {
   return put_out(who.caller.uid, out);
 }
 
-// Only what the caller owns: by name, or (as LXC asks) all of a container on a bridge, which may be none.
+// Only what the caller owns, and one at most. As LXC asks, the host end (which LXC gives) or the inner name must fit,
+// and container and bridge, too: the slot may have another one's NIC by now. Gone already is well.
 Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
   const auto links = all_links(netlink);
   if (!links) return std::unexpected(links.error());
-  const auto mine = [&](const Link& link) {
+  const auto fits = [&](const Link& link) {
     const auto slot = link.kind == "veth" ? Slot::from_name(link.name) : std::nullopt;
-    return slot && slot->owner == who.caller.uid &&
-           (request.as_lxc ? link.alias.contains(cat(" container=", request.container, " "))
-                           : link.name == request.name);
+    if (!slot || slot->owner != who.caller.uid) return false;
+    if (!request.as_lxc) return link.name == request.name;
+    const bool any = request.name.empty() || link.name == request.name;
+    const auto wanted = cat(" container=", request.container, any ? " " : cat(" name=", request.name, " "));
+    return bridge_of(*links, link) == request.bridge && link.alias.contains(wanted);
   };
-  const bool found = std::ranges::any_of(*links, mine);
-  const auto refused = found || request.as_lxc ? std::string_view{} : "NR-DEL";
+  const auto found = std::ranges::count_if(*links, fits);
+  const auto refused = found == 1 || (found == 0 && request.as_lxc) ? std::string_view{} : "NR-DEL";
   audit_decision(who, request, refused);
   if (!refused.empty())
-    return fail(refused, cat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
-                             ": see userns-net list"));
-  for (const auto& link : *links)
-    if (mine(link))
-      if (const auto gone = unmake_nic(netlink, link.name); !gone && gone.error().code != ENODEV) return gone;
-  return {};
+    return fail(refused, found == 0 ? cat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
+                                          ": see userns-net list")
+                                    : cat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME"));
+  const auto one = std::ranges::find_if(*links, fits);
+  const auto gone = one == links->end() ? Result<void>{} : unmake_nic(netlink, one->name);
+  return gone || gone.error().code == ENODEV ? Result<void>{} : gone;
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); reporting is main's.

@@ -803,10 +803,15 @@ def _(root):
     assert h.run(['list', '--json'], root.alice).out == '[]\n'
 
 
-@case('lxc-user-nic\'s own words: create prints NAME:INDEX:HOST:INDEX, delete removes the container\'s and takes a dead one')
+def as_lxc(root):
+    """The helper under the other program's name."""
+    h = host(root, 'alice veth br0 8\nalice veth br1 8\nbob veth br0 8\n')
+    return h, root.copy_program(h.helper, f'{root.tmp}/lxc-user-nic', root.privilege) if root.privilege == 'setuid' else h.helper
+
+
+@case('lxc-user-nic\'s own words: create prints NAME:INDEX:HOST:INDEX, delete removes the one that is named and takes a dead one')
 def _(root):
-    h = host(root)
-    program = root.copy_program(h.helper, f'{root.tmp}/lxc-user-nic', root.privilege) if root.privilege == 'setuid' else h.helper
+    h, program = as_lxc(root)
     with Container(root.alice) as c:
         done = root.run([program, 'create', '/var/lib/lxc', 'web', c.pid, 'veth', 'br0', 'eth7'], root.alice)
         name, index, outside, number = done.out.rstrip('\n').split(':')
@@ -818,9 +823,41 @@ def _(root):
         done = root.run(delete, root.bob)
         assert done.code == 0 and len(h.ports()) == 2, done
         done = root.run(delete, root.alice)
-        assert done.code == 0 and h.ports() == [], done
+        assert done.code == 0 and h.ports() == [second.out.split(':')[2]], (done, second, h.ports())
     done = root.run(delete, root.alice)
     assert (done.code, done.out, done.err) == (0, '', ''), done
+
+
+@case('lxc-user-nic delete: bridge, container and name must all fit; the host end, which LXC gives, tells two of one name apart')
+def _(root):
+    h, program = as_lxc(root)
+
+    def create(c, path, container, bridge, inside):
+        done = root.run([program, 'create', path, container, c.pid, 'veth', bridge, inside], root.alice)
+        assert done.code == 0, done
+        return done.out.split(':')[2]
+
+    def delete(c, path, container, bridge, *name):
+        return root.run([program, 'delete', path, container, f'/proc/{c.pid}/ns/net', 'veth', bridge, *name], root.alice)
+
+    with Container(root.alice) as one, Container(root.alice) as two:
+        a0, a1 = create(one, '/a', 'web', 'br0', 'eth0'), create(one, '/a', 'web', 'br1', 'eth1')
+        b0 = create(two, '/b', 'web', 'br0', 'eth0')
+        every = sorted((a0, a1, b0))
+        for container, bridge, name in (('web', 'br0', 'eth1'), ('web', 'br1', 'eth0'), ('we', 'br0', 'eth0'), ('web', 'br0', 'eth'), ('webs', 'br0', a0),
+                                        ('web', 'br1', a0), ('web', 'br2', a0), ('web', 'lo', a0), ('web', 'br0', a0[:-1]), ('web', 'br0', 'br0')):
+            done = delete(one, '/a', container, bridge, name)
+            assert (done.code, done.out, done.err) == (0, '', '') and h.ports() == every, (container, bridge, name, done, h.ports())
+        # Of two that fit, none is guessed to be it.
+        for name in (('eth0',), ()):
+            refused(delete(one, '/a', 'web', 'br0', *name), 'NR-DEL', '2 NICs fit', 'host end')
+        assert h.ports() == every
+        done = delete(two, '/b', 'web', 'br0', b0)
+        assert done.code == 0 and h.ports() == sorted((a0, a1)), done
+        done = delete(one, '/a', 'web', 'br0')
+        assert done.code == 0 and h.ports() == [a1], done
+        done = delete(one, '/a', 'web', 'br1', 'eth1')
+        assert done.code == 0 and h.ports() == [], done
 
 
 @case('lxc-start of an unprivileged container works with ours in the place of its own')

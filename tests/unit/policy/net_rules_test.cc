@@ -40,7 +40,9 @@ TEST(NetRequest, TakesTheWordsOfBothPrograms) {
   EXPECT_TRUE(create->bridge == "lxcbr0" && create->name == "eth0" && create->container == "web");
   EXPECT_TRUE(request({"create", "p", "n", "1", "veth", "br0"})->name.empty());
   const auto gone = request({"delete", "p", "n", "/proc/1/fd/7", "veth", "br0", "eth0"});
-  EXPECT_TRUE(gone && gone->verb == NetRequest::Verb::kDelete && gone->as_lxc && gone->name.empty());
+  EXPECT_TRUE(gone && gone->verb == NetRequest::Verb::kDelete && gone->as_lxc && gone->name == "eth0" &&
+              gone->bridge == "br0" && gone->container == "n");
+  EXPECT_TRUE(request({"delete", "p", "n", "/proc/1/fd/7", "veth", "br0"})->name.empty());
   EXPECT_TRUE(request({"list", "--json"})->json && !request({"list"})->json);
   EXPECT_EQ(request({"del", "u0000G900000200"})->name, "u0000G900000200");
 }
@@ -62,6 +64,8 @@ TEST(NetRequest, NR_NAME_RefusesHostileNames) {
     EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", "br0", "--name", name})), "NR-NAME") << name;
     EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", name})), "NR-NAME") << name;
     EXPECT_EQ(rule_of(request({"create", "p", "n", "1", "veth", "br0", name})), "NR-NAME") << name;
+    EXPECT_EQ(rule_of(request({"delete", "p", "n", "/x", "veth", "br0", name})), "NR-NAME") << name;
+    EXPECT_EQ(rule_of(request({"delete", "p", "n", "/x", "veth", name, "eth0"})), "NR-NAME") << name;
     EXPECT_EQ(rule_of(request({"del", name})), "NR-NAME") << name;
   }
   for (const std::string_view container : {"a b", "a\"", "uid=0 ", "x\n"})
