@@ -71,14 +71,17 @@ void Relay::want(std::vector<pollfd>& polled) const {
   }
 }
 
-std::string Relay::move(std::span<const pollfd> polled) {
+std::string Relay::move(std::span<const pollfd> polled, const std::function<void(std::string&)>& filter) {
   std::string typed;
   for (std::size_t i = 0; i < flows_.size() && i < polled.size(); ++i) {
     auto& flow = flows_[i];
     if (polled[i].revents == 0 || !flow.open) continue;
     if (flow.pending.empty()) {
-      auto text = read_into(flow);
-      if (flow.to == master_.get()) typed += text;
+      (void)read_into(flow);
+      if (flow.to == master_.get() && !flow.pending.empty()) {
+        filter(flow.pending);
+        typed += flow.pending;
+      }
     }
     if (!flow.pending.empty()) write_out(flow);
   }

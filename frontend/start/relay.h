@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <array>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,8 +44,9 @@ class Relay {
   [[nodiscard]] bool empty() const { return flows_.empty(); }
   // Appends what to wait for; then hands back the same entries after poll(2).
   void want(std::vector<pollfd>& polled) const;
-  // Moves what can be moved. Returns what the caller typed into the command's terminal.
-  std::string move(std::span<const pollfd> polled);
+  // Moves what can be moved. Returns what the caller typed into the command's terminal, as `filter` has left it to
+  // the command.
+  std::string move(std::span<const pollfd> polled, const std::function<void(std::string&)>& filter);
   // After the command's end: what it has written so far is still handed out.
   void drain();
   // Input has ended, and the command's terminal is to be told so again and again: a reader that comes later

@@ -63,7 +63,7 @@ class Supervisor {
       while (const auto number = signals_.next()) take(*number);
     if (polled_[2].revents != 0)
       if (auto told = hear(); !told) return std::unexpected(told.error());
-    judge_typed(relay_.move(std::span(polled_).subspan(3)));
+    judge_typed(relay_.move(std::span(polled_).subspan(3), [this](std::string& typed) { take_escapes(typed); }));
     relay_.repeat_end_of_input();
     if (deadline_ && Clock::now() >= *deadline_) give_up();
     if (ready_by_ && Clock::now() >= *ready_by_) was_not_ready();
@@ -189,12 +189,8 @@ class Supervisor {
 
   // ^C at a command that is pid 1: its terminal has sent the signal, and the kernel dropped it.
   void judge_typed(const std::string& typed) {
-    if (plan_.boot) {
-      count_escapes(typed);
-      return;
-    }
     termios modes{};
-    if (typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 || (modes.c_lflag & ISIG) == 0) return;
+    if (plan_.boot || typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 || (modes.c_lflag & ISIG) == 0) return;
     for (const char c : typed) {
       int number = 0;
       if (c == static_cast<char>(modes.c_cc[VINTR])) number = SIGINT;
@@ -203,16 +199,22 @@ class Supervisor {
     }
   }
 
-  void count_escapes(const std::string& typed) {
-    for (const char c : typed) {
-      if (c != kEscape || Clock::now() > escapes_since_ + kEscapeTime) escapes_ = 0;
-      if (c != kEscape) continue;
-      if (escapes_ == 0) escapes_since_ = Clock::now();
-      if (++escapes_ < kEscapes) continue;
-      escapes_ = 0;
-      if (stopping_) end_by(SIGTERM);
-      shut_down(SIGTERM);
-    }
+  // The one that counts is not passed on: at an odd number of them bash waits for a character to search for, and
+  // then outlives the hang-up by which the system would end it.
+  void take_escapes(std::string& typed) {
+    if (plan_.boot) std::erase_if(typed, [this](char c) { return ends_by(c); });
+  }
+
+  bool ends_by(char typed) {
+    if (typed != kEscape || Clock::now() > escapes_since_ + kEscapeTime) escapes_ = 0;
+    if (typed != kEscape) return false;
+    if (escapes_ == 0) escapes_since_ = Clock::now();
+    const bool taken = stopping_;
+    if (++escapes_ < kEscapes) return taken;
+    escapes_ = 0;
+    if (stopping_) end_by(SIGTERM);
+    shut_down(SIGTERM);
+    return true;
   }
 
   [[nodiscard]] Result<int> status() const {

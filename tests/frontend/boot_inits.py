@@ -32,8 +32,8 @@ def _(root):
         assert system.event()['init'] == {'kind': 'busybox', 'path': '/sbin/init'}
         system.expect('begun')
         system.expect('# ')
-        code, seconds = system.stop()
-        assert code == 0 and seconds < 10 and 'ended' in system.text, (code, seconds, system.text)
+        code = system.stop()
+        assert code == 0 and 'ended' in system.text, (code, system.text)
 
 
 @cases([(f'busybox: {word} from inside is status {code}', word, code) for word, code in (('poweroff', 0), ('halt', 0), ('reboot', 133))])
@@ -54,8 +54,8 @@ def _(root):
         system.expect('# ')
         system.type('echo sti""ll\n')
         system.expect('still')
-        code, seconds = system.stop()
-        assert code == 0, (code, seconds, system.text)
+        code = system.stop()
+        assert code == 0, (code, system.text)
 
 
 @case('a console that everybody has closed is there for the next, and the end of input is no ^D')
@@ -76,8 +76,8 @@ def _(root):
     with System(root.program('userns-run'), root.alice, '--rootfs', where, '--', '/bin/own') as system:
         assert system.event()['init'] == {'kind': 'other', 'path': '/bin/own'}
         system.expect('pid 1 lxc')
-        code, seconds = system.stop()
-        assert code == 143 and seconds < 9, (code, seconds)
+        code = system.stop()
+        assert code == 143, code
 
 
 @case('nothing of the caller goes in but TERM: no variable, no umask, no ignored signal, no working directory')
@@ -125,8 +125,8 @@ def works_as_a_system(root, name, kind, *words):
         assert system.ends() == 0, system.text[-3000:]
     with boot(root, name, *words) as system:
         system.expect('login: $')
-        code, seconds = system.stop()
-        assert code == 0 and seconds < 10, (code, seconds, system.text[-3000:])
+        code = system.stop()
+        assert code == 0, (code, system.text[-3000:])
     with boot(root, name, *words) as system:
         system.login()
         system.type('reboot\n')
@@ -145,8 +145,8 @@ def _(root):
     with boot(root, OPENRC, '--', '/sbin/openrc-init') as system:
         assert system.event()['init']['kind'] == 'openrc'
         system.expect(r'starting up.*\[LXC\]')
-        code, seconds = system.stop()
-        assert code == 0 and seconds < 10, (code, seconds, system.text[-3000:])
+        code = system.stop()
+        assert code == 0, (code, system.text[-3000:])
 
 
 main()
