@@ -44,6 +44,8 @@ Plan plan_for(const State& state, const ExecWish& wish) {
   spec.cap_keep = state.dress.cap_keep;
   spec.no_new_privs = state.dress.no_new_privs;
   spec.seccomp = state.dress.seccomp ? SeccompMode::kDefault : SeccompMode::kNone;
+  spec.nesting = state.dress.nesting;
+  spec.read_only = state.dress.keeps_mount_flags;
   spec.rlimits = state.dress.rlimits;
   for (const auto& [name, value] : state.dress.env) spec.env.push_back({.name = name, .value = value});
   for (const auto& [name, value] : wish.env) spec.env.push_back({.name = name, .value = value});

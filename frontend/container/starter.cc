@@ -23,6 +23,7 @@
 #include "frontend/container/monitor/console_log.h"
 #include "frontend/container/state.h"
 #include "frontend/container/store.h"
+#include "frontend/start/child.h"
 #include "frontend/start/init_kind.h"
 #include "frontend/start/own_words.h"
 #include "frontend/start/plan.h"
@@ -97,6 +98,8 @@ State state_of(const Plan& plan, const Running& running, const Handover& handove
                         .cap_keep = spec.cap_keep,
                         .no_new_privs = spec.no_new_privs,
                         .seccomp = spec.seccomp == SeccompMode::kDefault,
+                        .nesting = spec.nesting,
+                        .keeps_mount_flags = keeps_mount_flags(spec),
                         .rlimits = spec.rlimits,
                         .env = {}},
               .command = spec.command};

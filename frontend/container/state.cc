@@ -27,6 +27,8 @@ json json_of(const Dress& dress) {
   json object{{"cap_drop", dress.cap_drop},
               {"no_new_privs", dress.no_new_privs},
               {"seccomp", dress.seccomp},
+              {"nesting", dress.nesting},
+              {"keeps_mount_flags", dress.keeps_mount_flags},
               {"rlimits", json::array()},
               {"env", dress.env}};
   if (dress.cap_keep) object["cap_keep"] = *dress.cap_keep;
@@ -39,6 +41,8 @@ Dress dress_from(const json& object) {
               .cap_keep = {},
               .no_new_privs = object.at("no_new_privs"),
               .seccomp = object.at("seccomp"),
+              .nesting = object.at("nesting"),
+              .keeps_mount_flags = object.at("keeps_mount_flags"),
               .rlimits = {},
               .env = object.at("env")};
   if (object.contains("cap_keep")) dress.cap_keep = object.at("cap_keep").get<std::vector<int>>();

@@ -168,17 +168,9 @@ std::vector<char*> pointers_to(const std::vector<std::string>& words) {
   return pointers;
 }
 
-bool has_read_only(const Spec& spec) {
-  const auto is_read_only = [](const MountWish& wish) {
-    const auto* bind = std::get_if<BindWish>(&wish);
-    return bind != nullptr && bind->read_only;
-  };
-  return spec.read_only || std::ranges::any_of(spec.mounts, is_read_only);
-}
-
 // Takes away all that the command is not to have; nothing after this needs privilege.
 Result<void> dress(const Plan& plan) {
-  if (has_read_only(plan.spec))
+  if (keeps_mount_flags(plan.spec))
     if (auto kept = keep_mount_flags(); !kept) return kept;
   if (plan.spec.seccomp == SeccompMode::kDefault)
     if (auto filtered = install_default_profile(plan.spec.nesting); !filtered) return filtered;
@@ -282,6 +274,14 @@ Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::stri
 }
 
 }  // namespace
+
+bool keeps_mount_flags(const Spec& spec) {
+  const auto is_read_only = [](const MountWish& wish) {
+    const auto* bind = std::get_if<BindWish>(&wish);
+    return bind != nullptr && bind->read_only;
+  };
+  return spec.read_only || std::ranges::any_of(spec.mounts, is_read_only);
+}
 
 void run_joined(Plan plan, const Inheritance& inheritance, const std::string& user, const std::string& group) {
   report_and_exit(inheritance, start_joined(plan, inheritance, user, group));

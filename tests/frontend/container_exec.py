@@ -89,6 +89,32 @@ def read_until(fd, piece, seconds=20, before=b'', what=''):
     return text
 
 
+ASK = """import ctypes as t
+c = t.CDLL(None, use_errno=True)
+closed = c.syscall(250, 0, t.c_int(-3), 0) < 0 and t.get_errno() == 38  # keyctl, ENOSYS
+kept = c.mount(None, b'/tmp', None, 4096 | 32 | 1, None) < 0 and t.get_errno() == 1  # a bind remounted read-only, EPERM
+print(closed, kept)
+"""
+
+
+@cases([('what is run beside a first process has its filter: keyrings are closed', (), 'True False'),
+        ('with nesting they are open for both', ('nesting = yes',), 'False False'),
+        ('flags of mounts stay for both where one is read-only by wish', ('bind = /usr/share:/kept:ro',), 'True True')])
+def _(root, settings, answer):
+    store = Store(root)
+    binds = [f'bind = {place}:{place}' for place in ('/usr', '/lib', '/lib64') if os.path.exists(place)]
+    tree = rootfs(root)
+    with open(tree + '/ask.py', 'w') as file:
+        file.write(ASK)
+    store.make('web', *settings, *binds, 'command = sh -c "/usr/bin/python3 /ask.py; exec sleep 1000"', tree=tree)
+    well(store.do('start', 'web'))
+    assert await_log(store, 'web', 'e\r\n').decode().split('\r\n')[0] == answer, store.log('web')
+    assert well(store.do('exec', 'web', command=['/usr/bin/python3', '/ask.py'])).out.strip() == answer
+    counts = well(store.do('exec', 'web', command=['grep', '-h', 'Seccomp_filters', '/proc/1/status', '/proc/self/status'])).out.split()
+    assert counts[1] == counts[3], counts
+    well(store.do('kill', 'web'))
+
+
 @case('a hundred times, with each of the three a pipe, a file or a terminal in turn')
 def _(root):
     store = started(root)

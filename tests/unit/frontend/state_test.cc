@@ -40,6 +40,8 @@ State some_state() {
                     .cap_keep = std::vector{3},
                     .no_new_privs = true,
                     .seccomp = false,
+                    .nesting = true,
+                    .keeps_mount_flags = true,
                     .rlimits = {{.resource = 7, .soft = 1, .hard = ~std::uint64_t{0}}},
                     .env = {{"A", "b=\"c\""}}},
           .command = {"sh", "-c", "\xff"}};
