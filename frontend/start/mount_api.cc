@@ -84,13 +84,24 @@ Result<void> set_attributes(const Fd& tree, std::uint64_t attributes) {
   return {};
 }
 
-Result<void> make_all_private() {
+namespace {
+
+bool propagate(unsigned long how) {
   mount_attr wanted{};
-  wanted.propagation = MS_PRIVATE;
-  if (::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &wanted, sizeof wanted) == 0) return {};
+  wanted.propagation = how;
+  if (::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &wanted, sizeof wanted) == 0) return true;
   // Below keep_mount_flags() of an outer container.
-  if (errno == ENOSYS && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0) return {};
-  return fail_errno("cannot make the mounts private");
+  return errno == ENOSYS && ::mount(nullptr, "/", nullptr, MS_REC | how, nullptr) == 0;
+}
+
+}  // namespace
+
+Result<void> make_all_private() {
+  return propagate(MS_PRIVATE) ? Result<void>{} : fail_errno("cannot make the mounts private");
+}
+
+Result<void> make_all_shared() {
+  return propagate(MS_SHARED) ? Result<void>{} : fail_errno("cannot make the mounts shared");
 }
 
 namespace {

@@ -31,6 +31,9 @@ Result<void> set_attributes(const Fd& tree, std::uint64_t attributes);
 // From now on no mount event passes between this mount namespace and another.
 Result<void> make_all_private();
 
+// From now on mount events pass from this mount namespace to those that are made in it.
+Result<void> make_all_shared();
+
 // `root` (attached) becomes /; the old root and everything mounted below it goes.
 Result<void> pivot_to(const Fd& root);
 

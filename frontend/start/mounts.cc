@@ -267,7 +267,11 @@ Result<void> build_mounts(const Plan& plan, Sources sources) {
     if (plan.mounts[i].kind == Kind::kDev)
       if (auto shielded = shield(plan, sources); !shielded) return shielded;
   }
-  return plan.own_root ? pivot_to(*root) : Result<void>{};
+  if (!plan.own_root) return {};
+  if (auto pivoted = pivot_to(*root); !pivoted) return pivoted;
+  // systemd leaves that to who starts it in a container; services and users' containers are to see what is mounted
+  // later.
+  return plan.spec.boot || plan.spec.nesting ? make_all_shared() : Result<void>{};
 }
 
 }  // namespace userns::frontend

@@ -451,6 +451,16 @@ def _(_root):
     since = {files[0]: len(git('log', '--format=%h', f'{commits[change]}..HEAD', '--', *files).stdout.split())
              for files, change in ledger()}
     return 'changes since: ' + (', '.join(f'{path} {count}' for path, count in since.items() if count) or 'none')
+@case("the kernel's paths that containers do not see stand in SECURITY.md, as they are in the code")
+def _(_root):
+    text = text_of('frontend/start/kernel_paths.cc')
+    code = {'/sys': 'read-only'}  # by plan_mounts.cc
+    for where, how in (('CoveredInProc', 'covered'), ('ReadOnlyInProc', 'read-only'), ('CoveredInSys', 'covered')):
+        names = re.search(rf'k{where}\{{(.*?)\}};', text, re.S)[1]
+        code |= {f'/{where.rpartition("In")[2].lower()}/{name}': how for name in re.findall('"([^"]+)"', names)}
+    rows = stated("The kernel's own paths", ['path', 'how', 'the attack it stops', 'with `--nesting`'])
+    assert {path: row[1] for path, row in rows.items()} == code, (rows, code)
+    return f'{len(code)} paths'
 
 
 if __name__ == '__main__':

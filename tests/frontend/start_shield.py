@@ -2,6 +2,7 @@
 """What of /proc and /sys a container with a root of its own sees, and what --nesting lifts."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,19 +16,29 @@ def text(root, where, script, *args, **how):
     return well(shell(root, script, *args, where=where, **how)).out
 
 
+def table():
+    """(path, how) of those of SECURITY.md's table that this kernel has."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'SECURITY.md')) as file:
+        rows = re.findall(r'^\| `(/(?:proc|sys)\S*)` \| (covered|read-only) \|', file.read(), re.M)
+    assert len(rows) > 10, rows
+    return [(path, how) for path, how in rows if os.path.exists(path)]
+
+
+def is_read_only(path, mounts):
+    return any(f' on {path} type ' in line and '(ro,' in line for line in mounts.splitlines())
+
+
 @case('the kernel\'s own files in /proc and /sys are empty or read-only')
 def _(root):
     where = rootfs(root)
-    for name in ('keys', 'kcore', 'timer_list', 'sched_debug', 'latency_stats'):
-        if os.path.exists(f'/proc/{name}'):
-            assert text(root, where, f'cat /proc/{name}') == '', name
-    for name in ('/proc/acpi', '/proc/scsi', '/sys/firmware', '/sys/devices/virtual/powercap'):
-        if os.path.isdir(name):
-            assert text(root, where, f'ls -A {name}; mkdir {name}/x 2>/dev/null || true') == '', name
-    shown = text(root, where, 'mount')
-    for name in ('/proc/sys', '/proc/irq', '/proc/bus', '/proc/fs', '/sys', '/proc/sysrq-trigger'):
-        if os.path.exists(name):
-            assert any(f' on {name} type ' in line and '(ro,' in line for line in shown.splitlines()), (name, shown)
+    mounts = text(root, where, 'mount')
+    for path, how in table():
+        if how == 'read-only':
+            assert is_read_only(path, mounts), (path, mounts)
+        elif os.path.isdir(path):
+            assert text(root, where, f'ls -A {path}; mkdir {path}/x 2>/dev/null || true') == '', path
+        else:
+            assert text(root, where, f'cat {path}') == '', path
 
 
 @case('values of the container\'s own namespaces can be set, those of the host not even by host root inside')
@@ -54,7 +65,11 @@ def _(root):
 def _(root):
     where = rootfs(root)
     shown = text(root, where, 'mount', '--nesting')
-    assert ' on /proc/' not in shown and ' on /sys type' in shown, shown
+    assert ' on /proc/' not in shown and is_read_only('/sys', shown), shown
+    for path, _ in table():
+        assert path == '/sys' or f' on {path} type ' not in shown, (path, shown)
+    lines = text(root, where, 'cat /proc/self/mountinfo', '--nesting').splitlines()
+    assert all(' shared:' in line for line in lines if line.split()[4] == '/'), lines
     if os.path.exists('/dev/net/tun'):
         text(root, where, 'test -c /dev/net/tun', '--nesting')
         assert text(root, where, 'ls /dev').split().count('net') == 0

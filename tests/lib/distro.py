@@ -18,11 +18,12 @@ from harness import build_dir, skip  # noqa: E402
 from vm import _apt_sources, _run  # noqa: E402
 
 COMMON = 'iproute2,iputils-ping,procps,passwd,login,util-linux,libcap2-bin'
-SYSTEMD, SYSV, OPENRC, RUNIT = 'systemd', 'sysv', 'openrc', 'runit'
+SYSTEMD, SYSV, OPENRC, RUNIT, PODMAN = 'systemd', 'sysv', 'openrc', 'runit', 'podman'
 PACKAGES = {SYSTEMD: 'systemd,systemd-sysv,dbus,libpam-systemd,sudo,cron,openssh-server,openssh-client,' + COMMON,
             SYSV: 'sysvinit-core,sysv-rc,initscripts,cron,' + COMMON,
             OPENRC: 'sysvinit-core,openrc,initscripts,cron,' + COMMON,
-            RUNIT: 'runit,runit-init,' + COMMON}
+            RUNIT: 'runit,runit-init,' + COMMON,
+            PODMAN: 'systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,podman,crun,uidmap,fuse-overlayfs,busybox-static,' + COMMON}
 # root and joe have the password "pw", joe may sudo; what a first boot fills in is empty; no timer wakes up in a test.
 HOOKS = ['chroot "$1" useradd -m -s /bin/bash joe; printf "root:pw\\njoe:pw\\n" | chroot "$1" chpasswd',
          'mkdir -p "$1/etc/sudoers.d"; echo "joe ALL=(ALL) NOPASSWD: ALL" > "$1/etc/sudoers.d/joe"',
