@@ -190,7 +190,8 @@ class Supervisor {
   // ^C at a command that is pid 1: its terminal has sent the signal, and the kernel dropped it.
   void judge_typed(const std::string& typed) {
     termios modes{};
-    if (plan_.boot || typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 || (modes.c_lflag & ISIG) == 0) return;
+    if (plan_.boot || typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 || (modes.c_lflag & ISIG) == 0)
+      return;
     for (const char c : typed) {
       int number = 0;
       if (c == static_cast<char>(modes.c_cc[VINTR])) number = SIGINT;

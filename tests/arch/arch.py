@@ -451,6 +451,8 @@ def _(_root):
     since = {files[0]: len(git('log', '--format=%h', f'{commits[change]}..HEAD', '--', *files).stdout.split())
              for files, change in ledger()}
     return 'changes since: ' + (', '.join(f'{path} {count}' for path, count in since.items() if count) or 'none')
+
+
 @case("the kernel's paths that containers do not see stand in SECURITY.md, as they are in the code")
 def _(_root):
     text = text_of('frontend/start/kernel_paths.cc')
