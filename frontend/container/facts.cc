@@ -57,10 +57,11 @@ RunningFacts running_facts(const State& state) {
       .pid = state.init.pid, .init = state.kind, .started_at = state.started_at, .memory = {}, .addresses = {}};
   if (facts.pid == 0) return facts;
   if (!state.cgroup.empty()) {
-    facts.frozen = kernel_text(state.cgroup + "/cgroup.events").contains("frozen 1\n");
+    facts.frozen = kernel_text(state.cgroup + "/payload/cgroup.events").contains("frozen 1\n");
     facts.memory = number_in(kernel_text(state.cgroup + "/memory.current"));
   }
   if (!facts.memory) facts.memory = resident(facts.pid);
+  facts.frozen = facts.frozen || state.init.is_stopped();
   facts.addresses = ipv4_addresses(kernel_text(cat("/proc/", facts.pid, "/net/fib_trie")));
   for (auto& address : ipv6_addresses(kernel_text(cat("/proc/", facts.pid, "/net/if_inet6"))))
     facts.addresses.push_back(std::move(address));

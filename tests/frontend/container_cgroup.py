@@ -74,6 +74,7 @@ def _(root):
 def _(root):
     store, state = started(root)
     assert well(store.do('freeze', 'web')).out == 'web: frozen by its cgroup\n'
+    assert ' frozen ' in well(store.do('list', 'web')).out
     assert well(store.do('thaw', 'web')).out == 'web: thawed by its cgroup\n'
     well(store.do('freeze', 'web'))
     well(store.do('stop', 'web'))

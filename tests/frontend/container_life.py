@@ -276,11 +276,13 @@ def _(root):
     await_log(store, 'web', 'b')
     done = well(store.do('freeze', 'web'))
     assert re.fullmatch(r'web: frozen by (its cgroup|SIGSTOP to \d+ processes)\n', done.out), done
+    assert json.loads(store.do('list', '--json').out)[0]['state'] == 'frozen'
     time.sleep(0.1)
     before = len(store.log('web'))
     time.sleep(0.2)
     assert len(store.log('web')) == before
     well(store.do('thaw', 'web'))
+    assert json.loads(store.do('list', '--json').out)[0]['state'] == 'running'
     wait_for(lambda: len(store.log('web')) > before + 20, 'it to go on')
     well(store.do('freeze', 'web'))
     well(store.do('stop', 'web', '--timeout=1s'))
