@@ -118,6 +118,23 @@ def _(root):
     fails(store.do('stop', '--group=nothing'), 'nothing')
 
 
+@case('autostart starts the others where one can not be looked at or does not start, and says which')
+def _(root):
+    store = Store(root)
+    store.make('b', IDLE, 'autostart = yes')
+    store.make('typo', IDLE, 'autostart = yes', 'autostrat = yes')
+    done = well(store.do('start', '--autostart'), 125)
+    assert 'typo' in done.err and len(done.err.splitlines()) == 1, done
+    await_log(store, 'b', 'up')
+    well(store.do('stop', 'b'))
+    os.unlink(f'{store.path}/typo/config')
+    os.rmdir(f'{store.path}/typo')
+    store.make('astray', IDLE, 'autostart = yes', 'rootfs = /nowhere')
+    done = well(store.do('start', '--autostart'), 125)
+    assert 'astray' in done.err and '/nowhere' in done.err, done
+    assert store.state('b') and not store.state('astray')
+
+
 @case('in the foreground its end is ours, and our end is its')
 def _(root):
     store = Store(root)

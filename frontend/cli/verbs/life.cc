@@ -78,7 +78,8 @@ int start_in_foreground(const Container& container, StartWish wish) {
   return status ? *status : own_failure(status.error());
 }
 
-Result<std::vector<Container>> to_start(const Words& words) {
+// `status`: 0, or that of those which cannot be looked at.
+Result<std::vector<Container>> to_start(const Words& words, int& status) {
   if (!words.has("autostart")) return selected(words);
   if (!words.names.empty()) return fail({}, "--autostart starts all that have autostart = yes: name no container");
   const auto store = store_of(words);
@@ -90,10 +91,11 @@ Result<std::vector<Container>> to_start(const Words& words) {
     auto container = store->find(name);
     const auto config = container ? container->settings() : Result<ContainerConfig>(std::unexpected(container.error()));
     if (!config) {
-      own_failure(config.error());  // the others are to start
+      status = own_failure(config.error());  // the others are to start
       continue;
     }
     const auto state = read_state(container->dir());
+    if (!state) status = own_failure(state.error());
     if (config->autostart && state && !*state) containers.push_back(std::move(*container));
   }
   return containers;
@@ -102,10 +104,14 @@ Result<std::vector<Container>> to_start(const Words& words) {
 int start_verb(const Words& words) {
   const auto wish = start_wish(words);
   if (!wish) return own_failure(wish.error());
-  const auto containers = to_start(words);
+  int unseen = 0;
+  const auto containers = to_start(words, unseen);
   if (!containers) return own_failure(containers.error());
-  if (containers->empty()) return 0;  // of --autostart
-  if (!words.has("foreground")) return for_each(*containers, [&](const Container& c) { return start_one(c, *wish); });
+  if (containers->empty()) return unseen;  // of --autostart
+  if (!words.has("foreground")) {
+    const int status = for_each(*containers, [&](const Container& c) { return start_one(c, *wish); });
+    return status != 0 ? status : unseen;
+  }
   if (containers->size() > 1)
     return own_failure({.rule = {}, .code = 0, .text = "--foreground: one container at a time"});
   return start_in_foreground(containers->front(), *wish);
