@@ -11,15 +11,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from cgroups import pids_in  # noqa: E402
 from console import System  # noqa: E402
 from harness import case, main, spawn, wait_for  # noqa: E402
-from users import ALICE, BASE, BOB, RUN, SLOW, env_of, linger, policy  # noqa: E402
+from users import ALICE, BASE, BOB, RUN, SLOW, env_of, first_id, linger, policy  # noqa: E402
 
 FACTOR = 10  # the guest's CPU is emulated
 TARS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'distros')
-
-
-def first_id(user):
-    with open('/etc/subuid') as file:
-        return next(int(line.split(':')[1]) for line in file if line.startswith(user.name + ':'))
 
 
 def rootfs(user, name):

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """In the booted guest: userns-run as two ordinary users, with cgroups by userns-cgroup and by systemd's user manager."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import below, pids_in, read  # noqa: E402
 from harness import case, main, spawn, wait_for  # noqa: E402
-from users import ALICE, BASE, BOB, RUN, SLOW, env_of, linger, policy  # noqa: E402
+from users import ALICE, BASE, BOB, RUN, SLOW, env_of, first_id, linger, policy  # noqa: E402
 
 def run(user, *words, env=None, **how):
     return spawn([RUN, *words], user, env=env or env_of(user), **how).wait(SLOW)
@@ -151,6 +153,160 @@ def _(_root):
             assert done.code == 0, done
         taken.append(time.monotonic() - begun)
     return f'userns-cgroup takes {taken[0] / taken[1]:.2f} of the time of systemd-run, in this emulated guest'
+
+
+# --- with names -----------------------------------------------------------------------------------
+
+HOME = '/home/alice'
+STORE = HOME + '/.local/share/userns'
+IDLE = 'command = sh -c "trap \'echo bye; exit 0\' TERM; echo up; while :; do sleep 1000 & wait; done"'
+HUNGRY = 'dd if=/dev/zero of=/dev/null bs=120M count=1'
+
+
+def alice(*words, **how):
+    return spawn([*words], ALICE, env={**env_of(ALICE), 'HOME': HOME}, **how)
+
+
+def verb(*words):
+    return alice(RUN, *words).wait(SLOW)
+
+
+def well(done, code=0):
+    assert done.code == code, done
+    return done
+
+
+def tree():
+    """A busybox for all of alice's containers here: made by hand, because unpacking takes its time in this guest."""
+    where, first = '/var/lib/named-alice', first_id(ALICE)
+    if not os.path.exists(where):
+        os.makedirs(where + '/bin')
+        shutil.copy('/bin/busybox', where + '/bin/busybox')
+        for tool in ('sh', 'sleep', 'dd'):
+            os.symlink('busybox', f'{where}/bin/{tool}')
+        subprocess.run(['chown', '-hR', f'{first}:{first}', where], check=True)
+    return where
+
+
+def make(name, *settings):
+    if not os.path.isdir(STORE):
+        well(alice('/bin/mkdir', '-p', '-m', '700', STORE).wait(SLOW))
+    where = f'{STORE}/{name}'
+    os.makedirs(where, 0o700)
+    with open(where + '/config', 'w') as file:
+        file.write(''.join(f'{line}\n' for line in (f'rootfs = {tree()}', *settings)))
+    for path in (where, where + '/config'):
+        os.chown(path, ALICE.uid, ALICE.gid)
+
+
+def kept(name, file):
+    try:
+        with open(f'{STORE}/{name}/{file}') as opened:
+            return opened.read()
+    except FileNotFoundError:
+        return ''
+
+
+def state(name):
+    return json.loads(kept(name, 'state.json') or 'null')
+
+
+def listed(name):
+    return next(row for row in json.loads(well(verb('list', '--json')).out) if row['name'] == name)
+
+
+def await_said(name, text):
+    wait_for(lambda: text in kept(name, 'console.log'), f'{text} on the console of {name}', SLOW)
+
+
+@case('limits of a config file hold, and stop, wait, info, list and start --foreground say which were met')
+def _(_root):
+    policy('alice pids.max=200 memory.max=300M memory.swap.max=0')
+    make('hog', 'cgroup = helper', 'memory = 40M', 'pids = 20',
+         f'command = sh -c "trap \'exit 3\' TERM; {HUNGRY}; echo up; while :; do sleep 1000 & wait; done"')
+    well(verb('start', 'hog'))
+    await_said('hog', 'up')
+    payload = state('hog')['cgroup'] + '/payload'
+    assert (read(payload + '/memory.max'), read(payload + '/pids.max')) == (str(40 << 20), '20')
+    met = 'hog: the memory limit (--memory 40M) was reached, and processes were killed'
+    waiter = alice(RUN, 'wait', 'hog')
+    wait_for(lambda: any(fd.startswith('socket:') for fd in (os.readlink(f'/proc/{waiter.pid}/fd/{n}')
+                                                             for n in os.listdir(f'/proc/{waiter.pid}/fd'))), 'wait to ask', SLOW)
+    assert met in well(verb('stop', 'hog')).err
+    done = well(waiter.wait(SLOW), 3)
+    assert done.out == '3\n' and met in done.err, done
+    assert re.search(r'^Last end: +status 3, .* ago; the memory limit \(--memory 40M\)', well(verb('info', 'hog')).out, re.M)
+    assert listed('hog')['last_end']['text'] == met.removeprefix('hog: ')
+    done = well(verb('start', 'hog', '--foreground', '--', *HUNGRY.split()), 137)
+    assert met in done.err, done
+    done = well(verb('wait', 'hog'), 137)
+    assert done.out == '137\n' and met in done.err, done
+
+
+@case('weights of a config file stand in the files of its cgroup')
+def _(_root):
+    policy('alice pids.max=200 cpu.weight=100 io.weight=100')
+    make('heavy', IDLE, 'cgroup = helper', 'cpu-weight = 250', 'io-weight = 300')
+    well(verb('start', 'heavy'))
+    payload = state('heavy')['cgroup'] + '/payload'
+    assert (read(payload + '/cpu.weight'), read(payload + '/io.weight')) == ('250', 'default 300')
+    well(verb('stop', 'heavy'))
+
+
+@case('a scope outlives who started the container in it, is frozen and thawed, and its memory is that of list')
+def _(_root):
+    linger(ALICE)
+    make('far', IDLE, 'cgroup = systemd', 'memory = 60M')
+    env = [f'--setenv={key}={value}' for key, value in {**env_of(ALICE), 'HOME': HOME}.items()]
+    # A unit that ends takes along all that is still in it.
+    done = subprocess.run(['systemd-run', '-q', '--wait', '--pipe', '--uid=alice', *env, RUN, 'start', 'far'], timeout=SLOW,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, done
+    await_said('far', 'up')
+    found = state('far')
+    own = found['cgroup']
+    assert own.startswith('/sys/fs/cgroup/user.slice/user-1000.slice') and own.endswith('.scope'), own
+    assert pids_in(own + '/monitor') == [found['monitor']['pid']] and found['init']['pid'] in pids_in(own + '/payload')
+    assert read(own + '/payload/memory.max') == str(60 << 20)
+    row = listed('far')
+    assert row['state'] == 'running' and 0 < row['memory'] <= 60 << 20, row
+    assert well(verb('freeze', 'far')).out == 'far: frozen by its cgroup\n'
+    assert 'frozen 1' in read(own + '/payload/cgroup.events') and listed('far')['state'] == 'frozen'
+    assert well(verb('thaw', 'far')).out == 'far: thawed by its cgroup\n'
+    assert listed('far')['state'] == 'running'
+    well(verb('stop', 'far'))
+    wait_for(lambda: not os.path.exists(own), 'the scope to go', SLOW)
+
+
+@case('the user unit starts all that are to run with the user manager, whichever fails, and stops them in order')
+def _(_root):
+    def manager(*words):
+        return alice('/usr/bin/systemctl', '--user', *words, 'userns-autostart').wait(SLOW)
+
+    def unit(*wanted):
+        shown = manager('show', *(f'--property={key}' for key, _ in wanted)).out.split()
+        return set(shown) == {f'{key}={value}' for key, value in wanted}
+    linger(ALICE)
+    for name in ('one', 'two'):
+        make(name, IDLE, 'autostart = yes')
+    make('astray', IDLE, 'autostart = yes', 'rootfs = /nowhere')
+    make('typo', IDLE, 'autostart = yes', 'autostrat = yes')
+    well(manager('enable', '-q'))
+    subprocess.run(['systemctl', 'restart', f'user@{ALICE.uid}.service'], check=True, timeout=SLOW)
+    for name in ('one', 'two'):
+        await_said(name, 'up')
+    wait_for(lambda: unit(('ActiveState', 'active'), ('SubState', 'exited'), ('ExecMainStatus', '125')), 'the unit to be up', SLOW)
+    assert 'status=125' in manager('status').out
+    said = subprocess.run(['journalctl', '-q', '-b', '-t', 'userns-run', '_UID=1000', '-o', 'cat'], stdout=subprocess.PIPE,
+                          text=True, check=True).stdout
+    assert 'astray' in said and 'typo' in said, said
+    with open(f'/proc/{state("one")["monitor"]["pid"]}/cgroup') as file:
+        assert file.read().endswith('/userns-autostart.service\n')
+    well(manager('stop'))
+    for name in ('one', 'two'):
+        assert 'bye' in kept(name, 'console.log') and json.loads(kept(name, 'last.json'))['exit_status'] == 0, kept(name, 'last.json')
+    assert unit(('ActiveState', 'inactive'), ('Result', 'success'))
+    well(manager('disable', '-q'))
 
 
 main(need_root=False)

@@ -30,6 +30,11 @@ def policy(text):
             remove(f'{BASE}/{name}')
 
 
+def first_id(user):
+    with open('/etc/subuid') as file:
+        return next(int(line.split(':')[1]) for line in file if line.startswith(user.name + ':'))
+
+
 def linger(user):
     subprocess.run(['loginctl', 'enable-linger', user.name], check=True)
     wait_for(lambda: os.path.exists(f'/run/user/{user.uid}/systemd/private'), f"{user.name}'s user manager", SLOW)
