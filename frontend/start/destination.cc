@@ -19,6 +19,12 @@ Result<Fd> look_up(const Fd& root, const std::string& path, PlaceKind kind) {
 std::unexpected<Error> cannot_make(const std::string& path, int code) {
   std::string_view why = "it is missing and can't be made";
   if (code == EROFS) why = "it is missing, and the file system there is read-only: make it first";
+  if (code == EPERM)
+    why = "it is missing, and the directory that it belongs into is immutable: chattr -i it, or make it first";
+  if (code == EACCES)
+    why =
+        "it is missing, and the container's root may not write where it belongs: make it first, or give the tree to "
+        "the container's ids (userns-run shift)";
   if (code == EEXIST) why = "a dangling symbolic link or another file is in its place";
   return fail({}, cat("cannot mount on ", quoted(path), " inside: ", why), code);
 }

@@ -214,8 +214,9 @@ Result<Fd> put_root(const Plan& plan, Fd tree, const Changes& changes) {
                   overlay.error().code);
     tree = std::move(*overlay);
   }
-  if (plan.spec.read_only)
-    if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+  // Nodes in a tree that the host's root has made, or shifted, would be the host's devices.
+  const std::uint64_t attributes = MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
+  if (auto set = set_attributes(tree, attributes); !set) return std::unexpected(set.error());
   if (auto put = attach_at(tree, AT_FDCWD, "/"); !put)
     return fail({}, cat("cannot mount the root file system ", quoted(plan.spec.rootfs)), put.error().code);
   if (auto enters = check_entry(plan, tree); !enters) return std::unexpected(enters.error());

@@ -20,7 +20,7 @@ void add_own_root(std::vector<MountStep>& steps, const Spec& spec, std::uint64_t
   if ((own_net || spec.boot) && (namespaces & CLONE_NEWCGROUP) != 0)
     steps.push_back({.kind = Kind::kCgroup, .destination = "/sys/fs/cgroup", .optional = true});
   steps.push_back({.kind = Kind::kDev, .destination = "/dev"});
-  steps.push_back({.kind = Kind::kTmpfs, .destination = "/run", .data = "mode=0755", .optional = true});
+  steps.push_back({.kind = Kind::kTmpfs, .destination = "/run", .data = "mode=0755", .optional = !spec.boot});
   steps.push_back({.kind = Kind::kTmpfs, .destination = "/tmp", .data = "mode=1777", .optional = true});
 }
 
