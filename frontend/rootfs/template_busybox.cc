@@ -103,23 +103,23 @@ constexpr std::array kTexts{
          "::ctrlaltdel:/sbin/reboot\n"
          "::shutdown:/etc/init.d/rcK\n"
          "::restart:/sbin/init\n"},
-    Text{
-        "etc/init.d/rcS", 0755,
-        "#!/bin/sh\n"
-        "# When the container starts. What is in /etc/init.d/*.start is run, too.\n"
-        "[ -s /etc/hostname ] && hostname -F /etc/hostname 2>/dev/null\n"
-        "mkdir -p /run/lock\n"
-        "[ -e /var/run ] || ln -s /run /var/run\n"
-        "for nic in /sys/class/net/*; do\n"
-        "  nic=${nic##*/}\n"
-        "  [ \"$nic\" != lo ] && [ \"$nic\" != '*' ] || continue\n"
-        "  # One that has an address was set up by who started the container.\n"
-        "  ip -4 addr show dev \"$nic\" | grep -q 'inet ' && continue\n"
-        "  ip link set \"$nic\" up\n"
-        "  udhcpc -b -i \"$nic\" -p \"/run/udhcpc.$nic.pid\" -x \"hostname:$(hostname)\" >/dev/null 2>&1 </dev/null &\n"
-        "done\n"
-        "for script in /etc/init.d/*.start; do [ -x \"$script\" ] && \"$script\"; done\n"
-        "exit 0\n"},
+    Text{"etc/init.d/rcS", 0755,
+         "#!/bin/sh\n"
+         "# When the container starts. What is in /etc/init.d/*.start is run, too.\n"
+         "[ -s /etc/hostname ] && hostname -F /etc/hostname 2>/dev/null\n"
+         "mkdir -p /run/lock\n"
+         "[ -e /var/run ] || ln -s /run /var/run\n"
+         "for nic in /sys/class/net/*; do\n"
+         "  nic=${nic##*/}\n"
+         "  [ \"$nic\" != lo ] && [ \"$nic\" != '*' ] || continue\n"
+         "  # One that has an address was set up by who started the container.\n"
+         "  ip -4 addr show dev \"$nic\" | grep -q 'inet ' && continue\n"
+         "  ip link set \"$nic\" up\n"
+         "  udhcpc -b -i \"$nic\" -s /usr/share/udhcpc/default.script -p \"/run/udhcpc.$nic.pid\" \\\n"
+         "    -x \"hostname:$(hostname)\" >/dev/null 2>&1 </dev/null &\n"
+         "done\n"
+         "for script in /etc/init.d/*.start; do [ -x \"$script\" ] && \"$script\"; done\n"
+         "exit 0\n"},
     Text{"etc/init.d/rcK", 0755,
          "#!/bin/sh\n"
          "# When the container stops.\n"
@@ -147,6 +147,9 @@ constexpr std::array kTexts{
          "  ;;\n"
          "esac\n"},
 };
+
+// Where busyboxes of distributions look for it when udhcpc is called by hand: Debian's below /etc, others where it is.
+constexpr auto kOtherScript = "etc/udhcpc/default.script";
 
 class Maker {
  public:
@@ -232,6 +235,8 @@ Result<std::uint64_t> make_busybox_tree(const Fd& top, const Busybox& busybox) {
     if (!file) return std::unexpected(file.error());
     if (auto written = write_all(*file, text.text); !written) return std::unexpected(written.error());
   }
+  if (auto linked = maker.link(kOtherScript, "/usr/share/udhcpc/default.script"); !linked)
+    return std::unexpected(linked.error());
   return maker.count();
 }
 

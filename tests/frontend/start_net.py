@@ -7,12 +7,11 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from harness import CLONE_NEWNET, case, cases, main, mount, setns, skip, spawn, wait_for
-from net_host import Container, Host, sh
+from net_host import Container, Dhcp, Host, sh
 
 _host = None
 PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
@@ -90,17 +89,11 @@ def _(root):
 @case('a container gets a DHCP lease with a client of its own')
 def _(root):
     h = host(root)
-    server = subprocess.Popen(['dnsmasq', '--keep-in-foreground', '--no-daemon', '--conf-file=/dev/null', '--port=0', '--interface=br0',
-                               '--bind-interfaces', '--dhcp-range=10.9.0.50,10.9.0.99,1h', f'--dhcp-leasefile={root.tmp}/leases', '--no-ping',
-                               '--user=root'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     root.write(f'{root.tmp}/udhcpc', '#!/bin/sh\n[ "$1" = bound ] && ip addr add "$ip/24" dev eth0; exit 0\n', mode=0o755)
-    try:
+    with Dhcp(root):
         out = ran(root, '--net', 'bridge=br0', '--', 'sh', '-c',
                   f'busybox udhcpc -f -q -n -t 10 -T 1 -i eth0 -s {root.tmp}/udhcpc >&2; ip -br addr; ping -n -c1 -W2 10.9.0.1')
         assert re.search(r'eth0\S* +\w+ +10\.9\.0\.\d\d/24', out) and 'bytes from 10.9.0.1' in out, out
-    finally:
-        server.kill()
-        server.wait()
 
 
 @cases([

@@ -9,14 +9,13 @@ import re
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from harness import (CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, Result, case, cases, ends_when_killed_by, fork_with_pid,
                      full_pipe, in_pid_namespace, main, mount, setns, skip, spawn, status_of, trace, unshare, wait_for)
-from net_host import CONF, Container, Host, refused, sh
+from net_host import CONF, Container, Dhcp, Host, refused, sh
 
 _host = None
 
@@ -97,12 +96,8 @@ def _(root):
 @case('a container gets a DHCP lease with busybox udhcpc, and the same one after it was killed and made again')
 def _(root):
     h = host(root)
-    leases = f'{root.tmp}/leases'
-    server = subprocess.Popen(['dnsmasq', '--keep-in-foreground', '--no-daemon', '--conf-file=/dev/null', '--port=0', '--interface=br0',
-                               '--bind-interfaces', '--dhcp-range=10.9.0.50,10.9.0.99,1h', f'--dhcp-leasefile={leases}', '--no-ping',
-                               '--user=root'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     root.write(f'{root.tmp}/udhcpc', '#!/bin/sh\n[ "$1" = bound ] && ip addr add "$ip/24" dev eth0; exit 0\n', mode=0o755)
-    try:
+    with Dhcp(root):
         seen = []
         for _ in range(2):
             with Container(root.alice) as c:
@@ -114,9 +109,6 @@ def _(root):
                 assert c.reaches('10.9.0.1')
                 seen.append((nic['mac'], found.group(1)))
         assert seen[0] == seen[1], seen
-    finally:
-        server.kill()
-        server.wait()
 
 
 @case('given as an inherited fd, as a pidfd and as a pid, a namespace gets its NIC')

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import (CLONE_NEWNET, CLONE_NEWUSER, Target, mount, spawn, unshare, wait_for)
+from harness import (CLONE_NEWNET, CLONE_NEWUSER, MS_BIND, MS_REC, Target, mount, skip, umount, unshare, wait_for)
 
 CONF = '/etc/userns/net.conf'
 
@@ -75,11 +76,20 @@ class Host:
         self.root = root
         self.helper = root.program('userns-net')
         unshare(CLONE_NEWNET)
-        mount('sysfs', '/sys', 'sysfs')
+        self._show_own_sys()
         sh('ip link set lo up')
         self.bridge('br0', '10.9.0.1/24')
         self.bridge('br1', '10.8.0.1/24')
         sh('ip addr add fd09::1/64 dev br0 nodad')
+
+    def _show_own_sys(self):
+        """The network is that of /sys from now on; the cgroups of the machine stay where they were."""
+        kept = f'{self.root.tmp}/cgroups'
+        os.mkdir(kept)
+        mount('/sys/fs/cgroup', kept, None, MS_BIND | MS_REC)
+        mount('sysfs', '/sys', 'sysfs')
+        mount(kept, '/sys/fs/cgroup', None, MS_BIND | MS_REC)
+        umount(kept)
 
     @staticmethod
     def bridge(name, address=None, more=''):
@@ -115,6 +125,38 @@ class Host:
 
     def all_gone(self):
         wait_for(lambda: not self.ports(), 'the NICs of ended containers to go')
+
+
+class Dhcp:
+    """A DHCP server on br0, with 10.9.0.50 to 10.9.0.99, while `with` lasts. What it gave is on the disk of the test."""
+
+    def __init__(self, root):
+        if not shutil.which('dnsmasq', path='/usr/sbin:/usr/bin:/sbin:/bin'):
+            skip('dnsmasq is not installed')
+        self._leases, self._log = f'{root.tmp}/leases', f'{root.tmp}/dnsmasq.log'
+        root.write(self._leases, '')
+        with open(self._log, 'w') as log:
+            self._server = subprocess.Popen(
+                ['dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--port=0', '--interface=br0', '--bind-interfaces',
+                 '--dhcp-range=10.9.0.50,10.9.0.99,1h', '--dhcp-option=option:router,10.9.0.1', '--dhcp-option=option:dns-server,10.9.0.1',
+                 f'--dhcp-leasefile={self._leases}', '--no-ping', '--log-dhcp', '--log-facility=-', '--pid-file=', '--user=root'],
+                stdout=log, stderr=log)
+
+    def leases(self):
+        """{MAC: (address, name that the client gave)}"""
+        with open(self._leases) as file:
+            return {words[1]: (words[2], words[3]) for words in map(str.split, file) if len(words) >= 4 and words[0].isdigit()}
+
+    def said(self):
+        with open(self._log) as file:
+            return file.read()[-2000:]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._server.kill()
+        self._server.wait()
 
 
 def refused(done, rule, *words):

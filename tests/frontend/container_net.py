@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Named containers with a NIC on a bridge: what they keep over their lives, what is left of them, what list says, and DHCP."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from boot_trees import busybox  # noqa: E402
+from container import fails, well  # noqa: E402
+from named import IDLE, Store, alive, await_log  # noqa: E402
+from harness import case, cases, main, wait_for  # noqa: E402
+from net_host import Dhcp, Host  # noqa: E402
+
+made = {}
+BRIDGE = 'net = bridge=br0'
+
+
+def host(root, conf='alice veth br0 8\n'):
+    if 'host' not in made:
+        made['host'] = Host(root)
+    made['host'].all_gone()
+    made['host'].conf(conf)
+    return made['host']
+
+
+def inside(store, name, *command):
+    return well(store.do('exec', name, command=command)).out
+
+
+def mac_of(store, name):
+    return inside(store, name, 'cat', '/sys/class/net/eth0/address').strip()
+
+
+def facts(store, name):
+    (found,) = json.loads(well(store.do('list', name, '--json')).out)
+    return found
+
+
+def row(store, name, *more):
+    """{heading: value} of the line of `name` in list's table; None where it is not listed."""
+    lines = well(store.do('list', *more)).out.splitlines()
+    if not lines:
+        return None
+    starts = [(found.group(), found.start()) for found in re.finditer(r'\S+', lines[0])]
+    ends = [start for _, start in starts[1:]] + [None]
+    rows = [{head: line[start:end].strip() for (head, start), end in zip(starts, ends)} for line in lines[1:]]
+    return next((found for found in rows if found['NAME'] == name), None)
+
+
+# --- what it keeps ------------------------------------------------------------------------------
+
+@case('a stopped container has no NIC; after restart, stop and start it has its NIC again, with its MAC and address, in a quota of one')
+def _(root):
+    h = host(root, 'alice veth br0 1\n')
+    store = Store(root)
+    store.make('web', IDLE, f'{BRIDGE},address=10.9.0.20/24,gateway=10.9.0.1')
+    store.make('other', IDLE, BRIDGE)
+    seen = []
+    for verb in ('start', 'restart', 'stop', 'start'):
+        well(store.do(verb, 'web'))
+        if verb == 'stop':
+            h.all_gone()
+            continue
+        (port,) = h.ports()
+        link = h.links()[port]
+        assert link['master'] == 'br0' and 'container=web name=eth0' in link['ifalias'], link
+        seen.append(mac_of(store, 'web'))
+        assert '64 bytes from 10.9.0.1' in inside(store, 'web', '/bin/busybox', 'ping', '-c1', '-W5', '10.9.0.1')
+        fails(store.do('start', 'other'), '[NR-QUOTA]')
+    assert len(set(seen)) == 1, seen
+    well(store.do('stop', 'web'))
+    well(store.do('start', 'other'))
+    assert mac_of(store, 'other') != seen[0], 'two containers have the same MAC address'
+    well(store.do('stop', 'other'))
+    h.all_gone()
+
+
+@case('a NIC that the config names has the MAC, MTU and name of the config, in each life')
+def _(root):
+    h = host(root, 'alice veth br0 2 mac=any\n')
+    store = Store(root)
+    store.make('web', IDLE, f'{BRIDGE},name=lan0,mac=02:00:00:00:00:09,mtu=1400', BRIDGE)
+    for verb in ('start', 'restart'):
+        well(store.do(verb, 'web'))
+        nics = {name: inside(store, 'web', 'cat', f'/sys/class/net/{name}/address', f'/sys/class/net/{name}/mtu').split()
+                for name in inside(store, 'web', 'ls', '/sys/class/net').split() if name != 'lo'}
+        assert len(nics) == 2 and nics['lan0'] == ['02:00:00:00:00:09', '1400'], nics
+        assert len(h.ports()) == 2
+    well(store.do('stop', 'web'))
+    h.all_gone()
+
+
+@cases([(f'after kill -9 of {words} the NIC is gone, its quota is free, and a start has the same MAC again', who)
+        for words, who in (('its monitor', 'monitor'), ('its first process', 'init'))])
+def _(root, who):
+    h = host(root, 'alice veth br0 1\n')
+    store = Store(root)
+    store.make('web', IDLE, BRIDGE)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    mac, state = mac_of(store, 'web'), store.state('web')
+    os.kill(state[who]['pid'], signal.SIGKILL)
+    h.all_gone()
+    wait_for(lambda: not alive(state['monitor']['pid']) and not alive(state['init']['pid']), 'both to be gone')
+    assert row(store, 'web')['STATE'] == 'stopped'
+    well(store.do('start', 'web'))  # which the quota allows
+    assert mac_of(store, 'web') == mac and len(h.ports()) == 1
+    well(store.do('stop', 'web'))
+    h.all_gone()
+
+
+@case('restarted because it failed, it has a NIC again: the same one')
+def _(root):
+    h = host(root, 'alice veth br0 1\n')
+    store = Store(root)
+    store.make('web', BRIDGE, 'restart = on-failure:2')
+    well(store.do('start', 'web', command=['sh', '-c', 'cat /sys/class/net/eth0/address; sleep 0.1; exit 9']))
+    well(store.do('wait', 'web', timeout=60), 9)
+    macs = store.log('web').split()
+    assert len(macs) == 3 and len(set(macs)) == 1, store.log('web')
+    h.all_gone()
+
+
+@case('rebooted from inside it has a NIC again: the same one, within a quota of one')
+def _(root):
+    h = host(root, 'alice veth br0 1\n')
+    store = Store(root)
+    store.make('box', f'{BRIDGE},address=10.9.0.30/24', 'boot = yes', tree=busybox(root))
+    well(store.do('start', 'box'))
+    await_log(store, 'box', 'begun')
+    mac, (first,) = mac_of(store, 'box'), h.ports()
+    index = h.links()[first]['ifindex']
+    store.do('exec', 'box', command=['reboot'])
+    wait_for(lambda: (s := store.state('box')) and s['restarts'] == 1, 'it to be started again', 60)
+    wait_for(lambda: store.log('box').count(b'begun') == 2, 'its second life', 60)
+    assert mac_of(store, 'box') == mac and len(h.ports()) == 1 and h.links()[h.ports()[0]]['ifindex'] != index
+    assert facts(store, 'box')['addresses'] == ['10.9.0.30']
+    well(store.do('stop', 'box'))
+    h.all_gone()
+
+
+# --- what list says -----------------------------------------------------------------------------
+
+@case('list tells the addresses of all NICs, the kind of init and how long it is up; --stopped and --running divide them')
+def _(root):
+    host(root)
+    store = Store(root)
+    store.make('web', IDLE, f'{BRIDGE},address=10.9.0.20/24,address=fd09::20/64')
+    store.make('box', BRIDGE, 'boot = yes', tree=busybox(root))
+    store.make('idle', IDLE, BRIDGE)
+    before = int(time.time())
+    well(store.do('start', 'web', 'box'))
+    after = time.time()
+    await_log(store, 'box', 'begun')
+    web, box = row(store, 'web'), row(store, 'box')
+    assert (web['STATE'], web['INIT'], web['ADDRESS']) == ('running', 'command', '10.9.0.20,fd09::20'), web
+    assert (box['STATE'], box['INIT'], box['ADDRESS']) == ('running', 'busybox', '-'), box
+    assert web['PID'] == str(store.state('web')['init']['pid']), web
+    assert before <= facts(store, 'web')['started_at'] <= after, (before, facts(store, 'web'), after)
+    assert re.fullmatch(r'(\d+m )?\d+s', web['UPTIME']), web
+    wait_for(lambda: row(store, 'web')['UPTIME'] != web['UPTIME'], 'UPTIME to go on')
+    # What is changed inside is seen.
+    inside(store, 'box', '/bin/busybox', 'ip', 'address', 'add', '10.9.0.44/24', 'dev', 'eth0')
+    assert row(store, 'box')['ADDRESS'] == '10.9.0.44', row(store, 'box')
+    inside(store, 'web', '/bin/busybox', 'ip', 'address', 'del', '10.9.0.20/24', 'dev', 'eth0')
+    assert row(store, 'web')['ADDRESS'] == 'fd09::20', row(store, 'web')
+    idle = row(store, 'idle')
+    assert [idle[head] for head in ('STATE', 'PID', 'INIT', 'ADDRESS', 'UPTIME')] == ['stopped', '-', '-', '-', '-'], idle
+
+    def named(*words):
+        return well(store.do('list', '--names', *words)).out.split()
+    assert named('--stopped') == ['idle'] and sorted(named('--running')) == ['box', 'web']
+    assert row(store, 'idle', '--stopped') and not row(store, 'web', '--stopped')
+    well(store.do('stop', 'web'))
+    assert sorted(named('--stopped')) == ['idle', 'web'] and named('--running') == ['box']
+    assert row(store, 'web', '--stopped')['ADDRESS'] == '-'
+    well(store.do('stop', 'box'))
+    assert named('--running') == []
+
+
+# --- DHCP ---------------------------------------------------------------------------------------
+
+@case('the busybox template gets a lease with its own client, and the same one after stop and start, restart and reboot')
+def _(root):
+    h = host(root, 'alice veth br0 1\n')
+    store = Store(root)
+    with Dhcp(root) as server:
+        well(store.do('create', 'box', '--template', 'busybox', '--net', 'bridge=br0', '--', '/sbin/init', timeout=60))
+        seen = []
+
+        def look():
+            # A lease is told by the server, seen inside and used.
+            address = wait_for(lambda: facts(store, 'box')['addresses'], f'a lease; the server says {server.said()}', 60)
+            mac = mac_of(store, 'box')
+            lease = wait_for(lambda: server.leases().get(mac), f'{mac} among the leases {server.leases()}')
+            assert address == [lease[0]] and lease[1] == 'box', (address, lease)
+            wait_for(lambda: 'nameserver 10.9.0.1' in inside(store, 'box', 'cat', '/etc/resolv.conf'), 'the name server')
+            assert 'default via 10.9.0.1 dev eth0' in inside(store, 'box', 'ip', 'route')
+            assert '64 bytes from 10.9.0.1' in inside(store, 'box', 'ping', '-c1', '-W5', '10.9.0.1')
+            assert row(store, 'box')['ADDRESS'] == lease[0], row(store, 'box')
+            seen.append((mac, lease[0]))
+        well(store.do('start', 'box'))
+        look()
+        well(store.do('stop', 'box'))
+        h.all_gone()
+        well(store.do('start', 'box'))
+        look()
+        well(store.do('restart', 'box'))
+        look()
+        store.do('exec', 'box', command=['reboot'])
+        wait_for(lambda: (s := store.state('box')) and s['restarts'] == 1, 'it to be started again', 60)
+        look()
+        assert len(set(seen)) == 1 and len(server.leases()) == 1, (seen, server.leases())
+        well(store.do('stop', 'box'))
+        well(store.do('destroy', 'box'))
+    h.all_gone()
+
+
+main()
