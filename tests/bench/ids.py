@@ -83,9 +83,12 @@ def bench_start(root):
     unshare = ['unshare', '--user', '--map-auto', '--map-root-user']
     # The same namespaces as userns-run's own choice, and a fresh /proc as well.
     alike = unshare + ['--mount', '--pid', '--fork', '--mount-proc', '--ipc', '--uts', '--net', '--cgroup']
+    map_floor = root.copy_program(f'{root.build}/tests/bench/map_floor', f'{root.tmp}/map_floor', 'setuid')
+    start_floor = root.copy_program(f'{root.build}/tests/bench/start_floor', f'{root.tmp}/start_floor', None)
     timed(root, 'run true in a container: all namespaces, full id maps', {
         'userns-run': [root.program('userns-run'), '--tty', 'no', '--', 'true'],
         'unshare --map-auto, same namespaces': alike + ['true'],
+        'their floor: no checks, no files read': [start_floor, map_floor, 'true'],
         'bwrap --unshare-all (no id maps)': ['bwrap', '--unshare-all', '--dev-bind', '/', '/', 'true'],
         'lxc-usernsexec (user namespace only)': ['lxc-usernsexec', '-m', 'b:0:100000:65536', '--', 'true'],
     }, runs=200)

@@ -7,8 +7,8 @@
 //       prints how many instructions COMMAND and what it execs executed in user mode, counted by
 //       single steps (no hardware counter is needed; children are not followed).
 //
-// With --target each run gets a fresh process in a user namespace of its own; the word {pid} in a
-// command becomes its id.
+// With --target each run gets a fresh process in a user namespace of its own; {pid} in a word of a
+// command becomes its id. {run} becomes the number of the run, from 0 on with the two that warm up.
 #include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
@@ -64,17 +64,22 @@ class Target {
   pid_t pid_ = -1;
 };
 
-std::vector<char*> words_for(Command& command, pid_t target) {
+void fill_in(std::string& word, std::string_view name, long value) {
+  if (const auto at = word.find(name); at != std::string::npos) word.replace(at, name.size(), std::to_string(value));
+}
+
+std::vector<char*> words_for(Command& command, pid_t target, int run) {
   std::vector<char*> words;
   for (auto& word : command) {
-    if (word == "{pid}") word = std::to_string(target);
+    fill_in(word, "{pid}", target);
+    fill_in(word, "{run}", run);
     words.push_back(word.data());
   }
   words.push_back(nullptr);
   return words;
 }
 
-double run_once(Command command, bool with_target) {
+double run_once(Command command, bool with_target, int run) {
   static posix_spawn_file_actions_t silent = [] {
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
@@ -83,7 +88,7 @@ double run_once(Command command, bool with_target) {
     return actions;
   }();
   std::vector<Target> target(with_target ? 1 : 0);
-  const auto words = words_for(command, with_target ? target[0].pid() : 0);
+  const auto words = words_for(command, with_target ? target[0].pid() : 0, run);
   const auto begun = std::chrono::steady_clock::now();
   pid_t pid = 0;
   int status = 0;
@@ -98,7 +103,7 @@ void time_commands(int runs, bool with_target, const std::vector<Command>& comma
   std::vector<std::vector<double>> taken(commands.size());
   for (int run = 0; run < runs + 2; ++run)
     for (std::size_t i = 0; i < commands.size(); ++i) {
-      const double took = run_once(commands[i], with_target);
+      const double took = run_once(commands[i], with_target, run);
       if (run >= 2) taken[i].push_back(took);  // two to warm up
     }
   for (auto& times : taken) {
@@ -109,7 +114,7 @@ void time_commands(int runs, bool with_target, const std::vector<Command>& comma
 
 void count_instructions(Command command, bool with_target) {
   std::vector<Target> target(with_target ? 1 : 0);
-  const auto words = words_for(command, with_target ? target[0].pid() : 0);
+  const auto words = words_for(command, with_target ? target[0].pid() : 0, 0);
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);

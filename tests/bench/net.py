@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from harness import Root, end_all_children, mount, spawn, wait_for
+from ids import measure
 from net_host import Container, Host, sh
 
 PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
@@ -61,22 +62,21 @@ def bench_add(root, h):
     mount('tmpfs', '/run/lxc', 'tmpfs') if os.path.isdir('/run/lxc') else None
     h.conf('alice veth br0 1023\n')
     root.write('/etc/lxc/lxc-usernet', 'bob veth br1 5000\n')
-    ours = [h.helper, 'add', '--netns', 'pid:%d', '--bridge', 'br0', '--name']
-    theirs = [THEIRS, 'create', '/p', 'n', '%d', 'veth', 'br1']
     with Container(root.alice) as a, Container(root.bob) as b:
-        ours[3], theirs[4] = f'pid:{a.pid}', str(b.pid)
+        ours = [h.helper, 'add', '--netns', f'pid:{a.pid}', '--bridge', 'br0', '--name']
+        theirs = [THEIRS, 'create', '/p', 'n', str(b.pid), 'veth', 'br1']
         have = 0
         for wanted in (0, 250, 970):
             if wanted > have:
                 timed(root, wanted - have, [have, *ours], root.alice, NUMBERED)
                 timed(root, wanted - have, [have, *theirs], root.bob, NUMBERED)
-            steps = {'ours': iter(range(wanted, 10000, 10)), 'theirs': iter(range(wanted, 10000, 10))}
-            figures = interleaved(5, **{
-                'userns-net add': lambda: timed(root, 10, [next(steps['ours']), *ours], root.alice, NUMBERED),
-                'lxc-user-nic create': lambda: timed(root, 10, [next(steps['theirs']), *theirs], root.bob, NUMBERED),
-                '(fork, exec, exit)': lambda: timed(root, 10, [h.helper, '--version'], root.alice)})
+            rounds = [(measure(root, root.alice, 'time', 8, *ours, f't{turn}x{wanted}x{{run}}', '---', h.helper, '--version'),
+                       measure(root, root.bob, 'time', 8, *theirs, f't{turn}x{wanted}x{{run}}')) for turn in range(5)]
             have = wanted + 50
-            show(f'add with {wanted} NICs of the same user there', figures, 'ms', 'userns-net add')
+            for kind, name in enumerate(('least', 'median')):
+                figures = [statistics.median(rows[kind] for rows in side) for side in zip(*((*o, *t) for o, t in rounds))]
+                show(f'add with {wanted} NICs of the same user there, {name}',
+                     dict(zip(('userns-net add', 'userns-net --version', 'lxc-user-nic create'), figures)), 'us', 'userns-net add')
 
 
 def one_life(root, user, words):
