@@ -380,6 +380,19 @@ def _(root, line, granted):
     refused(done, 'CG-COUNT' if 'containers=0' in line else 'CG-POLICY')
 
 
+@case('a group that cannot be looked up is a refusal, whatever the lines after it say (CG-POLICY)')
+def _(root):
+    # Longer than any entry is taken for: the look-up fails, which is not the same as "no such group".
+    before = read('/etc/group')
+    root.write('/etc/group', f"{before}\ncrowd:x:70901:{'alice,' * 200000}alice\n")
+    try:
+        setup(root, '@crowd containers=1\nalice containers=3')
+        refused(enter(root, 'web', ['/bin/true']), 'CG-POLICY', 'no usable answer')
+    finally:
+        root.write('/etc/group', before + '\n')
+    assert enter(root, 'web', ['/bin/true']).code == 0
+
+
 @case('without a policy file nobody may (CG-POLICY)')
 def _(root):
     setup(root, '')

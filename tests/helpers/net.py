@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import (CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, Result, case, cases, ends_when_killed_by, fork_with_pid,
+from harness import (CAP, CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, Result, case, cases, ends_when_killed_by, fork_with_pid,
                      full_pipe, in_pid_namespace, main, mount, setns, skip, spawn, status_of, trace, unshare, wait_for)
 from net_host import CONF, Container, Dhcp, Host, refused, sh
 
@@ -144,6 +144,21 @@ def _(root):
         for done in (h.add(a, 'br0'), h.add(a, 'br1'), h.add(b, 'br0')):
             refused(done, 'NR-QUOTA')
         refused(h.add(b, 'br1'), 'NR-POLICY')
+
+
+@case('SU-NAME: a group that cannot be looked up is a refusal, whatever other lines give')
+def _(root):
+    h = host(root, '@crowd veth br0 1\nalice veth br0 2\n')
+    with open('/etc/group') as file:
+        before = file.read()
+    # Longer than any entry is taken for: the look-up fails, which is not the same as "no such group".
+    root.write('/etc/group', f"{before}crowd:x:72900:{'alice,' * 200000}alice\n")
+    try:
+        with Container(root.alice) as c:
+            refused(h.add(c), 'SU-NAME', "cannot look up group 'crowd'")
+            assert h.ports() == []
+    finally:
+        root.write('/etc/group', before)
 
 
 @case('NR-POLICY: group members get the group\'s quota each, others nothing; @group, * and user lines add up')
@@ -907,7 +922,9 @@ def _(root):
         made = ['add', '--netns', f'pid:{box.pid}', '--bridge', 'br0']
         for words, number in ((made, 1), (['list'], 1), (['--version'], 1), (['nonsense'], 2), (made + ['--name', 'x/y'], 2)):
             read, write = full_pipe()
-            ends_when_killed_by(root.alice, spawn([at.helper, *words], root.alice, fds={number: write}))
+            # What it has made it may have to unmake, if the line that tells of it cannot be written.
+            keeps = 1 << CAP['net_admin'] | 1 << CAP['audit_write'] if number == 1 and words != ['--version'] else 0
+            ends_when_killed_by(root.alice, spawn([at.helper, *words], root.alice, fds={number: write}), keeps)
             os.close(read)
             os.close(write)
 

@@ -127,13 +127,13 @@ def _(root, kind):
         unmapped(target)
 
 
-@both('the message of a refusal is written without any effective capability')
+@both('the message of a refusal is written without any capability')
 def _(root, kind):
     with root.target(root.alice) as target:
         done, steps = traced_run(root, kind, target, 0, 500000, 1)
         refused(done, 'IM-RANGE')
         (message,) = [step for step in steps if step.number == SYSCALL['write'] and step.args[0] == 2]
-        assert message.effective == 0
+        assert message.effective == message.permitted == 0
 
 
 @both('the version is written without any capability')

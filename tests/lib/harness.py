@@ -586,12 +586,16 @@ def full_pipe():
     return read, write
 
 
-def ends_when_killed_by(user, child):
-    """Waits until the child hangs in a write(2), and has `user` kill it."""
+def ends_when_killed_by(user, child, keeps=0):
+    """Waits until the child hangs in a write(2) with no capabilities but `keeps`, permitted, and has `user` kill it."""
     def is_writing():
         with open(f'/proc/{child.pid}/syscall') as file:
             return file.read().startswith(f"{SYSCALL['write']} ")
     wait_for(is_writing, f'{child.argv} to write')
+    status = status_of(child.pid)
+    held = {name: int(status[name], 16) for name in ('CapPrm', 'CapEff')}
+    assert held['CapEff'] == 0 and held['CapPrm'] & ~keeps == 0, (child.argv, held)
+    assert status['Uid'].split() == [str(user.uid)] * 4, (child.argv, status['Uid'])
     killed = Root.run(['/bin/kill', '-9', child.pid], user)
     assert killed.code == 0, (killed, status_of(child.pid)['Uid'])
     assert child.wait().code == -signal.SIGKILL
