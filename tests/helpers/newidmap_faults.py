@@ -162,5 +162,42 @@ def _(root, kind):
     return f'{pretended} pretended drops, {found} ended the run'
 
 
+# A kernel that says a call was made and makes it not: what is answered to which call of a run, by number.
+LIES = [('uids that stay are seen, though they cannot be undone', 117, {0: 0, 1: -errno.EPERM}),
+        ('capabilities that stay are seen, though they cannot be undone', 126, {0: 0, 1: -errno.EPERM, 2: -errno.EPERM})]
+
+
+@cases([(f'newuidmap: PR-DROP: {what}', call, answers) for what, call, answers in LIES])
+def _(root, call, answers):
+    count = itertools.count()
+
+    def lie(stop):
+        answer = answers.get(next(count)) if stop.number == call else None
+        return None if answer is None else Result(answer)
+    kind = KINDS[0]
+    with root.target(root.alice) as target:
+        done = trace(spawn([kind.program(root), target.pid, 0, 100000, 1], root.alice, traced=True), lie)
+        refused(done, 'PR-DROP', 'still there after it was dropped')
+        assert kind.map(target) == []
+
+
+@cases([('newuidmap: PR-DROP: a capability that stays before the act is seen',)])
+def _(root):
+    told = []
+
+    def lie(stop):
+        # The first call that leaves CAP_SETUID alone permitted.
+        if stop.number == 126 and not told and int.from_bytes(stop.memory(stop.args[1] + 4, 4), 'little') == 1 << 7:
+            told.append(True)
+            return Result(0)
+        return None
+    kind = KINDS[0]
+    with root.target(root.alice) as target:
+        done = trace(spawn([kind.program(root), target.pid, 0, 100000, 1], root.alice, traced=True), lie)
+        assert told
+        refused(done, 'PR-DROP', 'still there after it was dropped')
+        assert kind.map(target) == []
+
+
 if __name__ == '__main__':
     main()

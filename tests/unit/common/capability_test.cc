@@ -53,6 +53,19 @@ TEST(DropAllBut, LeavesTheNeedsPermittedAndNothingEffective) {
   });
 }
 
+TEST(DropAllBut, ForAnExecLeavesNothingAmbient) {
+  SKIP_WITHOUT_ROOT();
+  in_child([] {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct set[2] = {};
+    ASSERT_EQ(::capget(&header, set), 0);
+    set[0].inheritable = 1U << CAP_SETUID;
+    ASSERT_TRUE(::capset(&header, set) == 0 && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) == 0);
+    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {}, .for_exec = true}, Uid{0}));
+    EXPECT_EQ(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SETUID, 0, 0), 0);
+  });
+}
+
 TEST(DropAllBut, CannotBeUndone) {
   SKIP_WITHOUT_ROOT();
   in_child([] {
