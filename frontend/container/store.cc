@@ -22,6 +22,7 @@
 namespace userns::frontend {
 namespace {
 
+constexpr std::string_view kForContainers = ", where containers are to be kept (--path names another place)";
 constexpr unsigned long long kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY;
 constexpr int kDeepestInclude = 8;
@@ -152,11 +153,11 @@ Result<void> make_directories(const std::string& path) {
     at = path.find('/', at + 1);
     const auto part = path.substr(0, at);
     if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR && errno != EROFS && errno != EACCES)
-      return fail_errno(cat("cannot make ", part));
+      return fail_errno(cat("cannot make ", part, kForContainers));
     struct stat facts{};
     if (::stat(part.c_str(), &facts) == 0) continue;
     if (errno == ENOENT && ::mkdir(part.c_str(), 0700) == 0) continue;
-    return fail_errno(cat("cannot make ", part, ", where containers are to be kept (--path names another place)"));
+    return fail_errno(cat("cannot make ", part, kForContainers));
   }
   return {};
 }

@@ -51,7 +51,9 @@ struct Bridge {
   std::string name;
   std::uint32_t count = 0;  // NICs that net.conf grants
   bool is_there = false, is_bridge = false, is_up = false;
-  bool locks = false;  // a line for it lacks spoof=allow: its ports have to be locked
+  bool sets_vlan = false, filters_vlans = false;
+  std::uint32_t most_mtu = 0, mtu = 0;  // that lines set (0: none does); its own
+  bool locks = false;                   // a line for it lacks spoof=allow: its ports have to be locked
   std::size_t ports = 0;
 };
 
@@ -88,6 +90,7 @@ struct Facts {
   bool has_systemd = false;
   bool has_cgroup_unit = false;  // a cgroup of userns-cgroup.service is there
   bool has_own_base = false;     // cgroup.conf names another
+  std::string lost_base;         // which is no directory there; empty: it is
   std::string delegated;         // controllers of the user's own service manager; empty: none
 
   std::string runtime_dir;  // XDG_RUNTIME_DIR; empty: unset

@@ -236,6 +236,8 @@ Bridge look_at_bridge(std::string_view name) {
   const auto directory = cat("/sys/class/net/", name);
   bridge.is_there = exists(directory);
   bridge.is_bridge = exists(cat(directory, "/bridge"));
+  bridge.filters_vlans = line_of(cat(directory, "/bridge/vlan_filtering")) == "1";
+  bridge.mtu = static_cast<std::uint32_t>(parse_decimal(line_of(cat(directory, "/mtu"))).value_or(0));
   bridge.is_up = (std::strtoul(line_of(cat(directory, "/flags")).c_str(), nullptr, 16) & 1U) != 0;
   const std::unique_ptr<DIR, int (*)(DIR*)> ports(::opendir(cat(directory, "/brif").c_str()), ::closedir);
   while (const dirent* const entry = ports ? ::readdir(ports.get()) : nullptr)
@@ -255,6 +257,8 @@ void look_at_net_conf(Facts& facts, Directory& directory) {
     auto known = std::ranges::find(facts.bridges, line.bridge, &Bridge::name);
     if (known == facts.bridges.end()) known = facts.bridges.insert(known, look_at_bridge(line.bridge));
     known->count += line.count;
+    known->sets_vlan = known->sets_vlan || line.terms.vlan != 0;
+    known->most_mtu = std::max<std::uint32_t>(known->most_mtu, line.terms.mtu);
     known->locks = known->locks || !line.terms.spoof;
   }
 }
@@ -266,6 +270,7 @@ void look_at_cgroup_conf(Facts& facts, Directory& directory) {
   if (!conf) facts.cgroup_conf.error = to_text(conf.error());
   if (!conf || !facts.cgroup_conf.error.empty()) return;
   facts.has_own_base = !conf->base.empty();
+  if (facts.has_own_base && !exists(cat(conf->base, "/cgroup.procs"))) facts.lost_base = conf->base;
   const auto* const line =
       matching_line(*conf, Uid{facts.uid}, facts.login, [&](std::string_view group) { return directory.is_in(group); });
   if (line == nullptr) return;

@@ -95,9 +95,8 @@ void user_namespace(const Facts& facts, Findings& all) {
 void apparmor(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "apparmor-userns");
   const bool restricts = is(facts, "kernel.apparmor_restrict_unprivileged_userns", 1);
-  const auto denied = std::ranges::find_if(
-      facts.namespaces, [](const Trial& trial) { return trial.code == EPERM || trial.code == EACCES; });
-  if (denied != facts.namespaces.end() && restricts)
+  const auto is_denied = [](const Trial& trial) { return trial.code == EPERM || trial.code == EACCES; };
+  if (restricts && (is_denied(facts.user_namespace) || std::ranges::any_of(facts.namespaces, is_denied)))
     return check.fail("AppArmor takes the rights of root away in user namespaces of programs without a profile",
                       "load the profile of userns-run: apparmor_parser -r /etc/apparmor.d/userns-run; or sysctl -w "
                       "kernel.apparmor_restrict_unprivileged_userns=0");
@@ -330,6 +329,13 @@ void bridge(const Facts& facts, const Bridge& bridge, Findings& all) {
   if (!bridge.is_bridge)
     return check.fail(cat(bridge.name, " is granted, but is no bridge"), "name a bridge in net.conf");
   if (!bridge.is_up) return check.fail(cat(bridge.name, " is down"), cat("ip link set ", bridge.name, " up"));
+  if (bridge.sets_vlan && !bridge.filters_vlans)
+    return check.fail(cat(bridge.name, " does not filter VLANs, and net.conf sets one"),
+                      cat("ip link set ", bridge.name, " type bridge vlan_filtering 1"));
+  if (bridge.most_mtu > bridge.mtu && bridge.mtu != 0)
+    return check.fail(
+        cat("net.conf sets mtu=", bridge.most_mtu, " for ", bridge.name, ", above the bridge's own ", bridge.mtu),
+        cat("a smaller mtu= in net.conf, or ip link set ", bridge.name, " mtu ", bridge.most_mtu));
   if (bridge.locks && version_of(facts.kernel) < kLocksPorts)
     return check.fail(cat("Linux ", facts.kernel, " cannot lock a port of ", bridge.name, " against spoofing: no NIC"),
                       "boot Linux 5.18 or newer, or trust the user: spoof=allow in net.conf");
@@ -353,6 +359,9 @@ constexpr std::string_view kCgroups = "Cgroups";
 
 void cgroups(const Facts& facts, Findings& all) {
   Check check(all, kCgroups, "cgroups");
+  if (!facts.lost_base.empty())
+    return check.fail(cat(facts.cgroup_conf.path, " names the base ", facts.lost_base, ", which is no cgroup"),
+                      "name one that is there, or leave base out");
   const std::string fix = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
   switch (facts.cgroups) {
     case CgroupLayout::kV2:

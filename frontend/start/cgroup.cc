@@ -199,13 +199,13 @@ Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
   auto payload = open_at(own_.get(), "payload", O_RDONLY | O_DIRECTORY);
   if (!payload) return std::unexpected(payload.error());
   payload_ = std::move(*payload);
-  if (auto limited = set_limits(plan); !limited) return limited;
+  if (auto limited = set_limits(plan, path); !limited) return limited;
   limits_ = plan.spec.limits;
   path_ = path;
   return {};
 }
 
-Result<void> Cgroup::set_limits(const Plan& plan) const {
+Result<void> Cgroup::set_limits(const Plan& plan, std::string_view path) const {
   auto controllers = read_path(own_.get(), "cgroup.controllers");
   if (!controllers) return std::unexpected(controllers.error());
   std::string_view rest = *controllers;
@@ -216,7 +216,9 @@ Result<void> Cgroup::set_limits(const Plan& plan) const {
     const auto set = write_file(payload_.get(), limit.file, limit.text);
     if (!set && set.error().code == ENOENT)
       return fail({}, cat(limit.option, " can't be set: this host offers no ", limit.file,
-                          " in the cgroup v2 hierarchy; an administrator may limit it in cgroup.conf(5)"));
+                          path.ends_with(".scope") ? ": its controller is not delegated to the user's service manager"
+                                                   : " in the cgroup v2 hierarchy; an administrator may limit it in "
+                                                     "cgroup.conf(5)"));
     if (!set) return fail({}, cat("cannot set ", limit.option), set.error().code);
   }
   return {};

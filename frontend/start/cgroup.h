@@ -54,7 +54,7 @@ class Cgroup {
   std::vector<LimitWish> limits_;
 
   Result<void> make_leaves(const Plan& plan, const std::string& path);
-  Result<void> set_limits(const Plan& plan) const;
+  Result<void> set_limits(const Plan& plan, std::string_view path) const;
 };
 
 }  // namespace userns::frontend

@@ -1,8 +1,12 @@
 #include "frontend/start/hint.h"
 
+#include <fcntl.h>
+
 #include <array>
 
+#include "common/fd.h"
 #include "common/report.h"
+#include "policy/proc_status.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -14,53 +18,107 @@ struct Clue {
   std::string_view also = {};  // another piece of it
 };
 
+constexpr std::string_view kSaid = " in userns-run doctor)";  // userns-cgroup says it itself
+
 // The first that is in the text decides. Rule ids: SECURITY.md.
 constexpr std::array kClues{
     Clue{"no_new_privs", "no-new-privs"},
+    Clue{"the caller's bounding set", "bounding-set"},
     Clue{"[PR-MISSING]", "newgidmap", "newgidmap: "},
     Clue{"[PR-MISSING]", "userns-net", "userns-net: "},
     Clue{"[PR-MISSING]", "userns-cgroup", "userns-cgroup: "},
     Clue{"[PR-MISSING]", "newuidmap"},
-    Clue{"has no subordinate ids in /etc/subgid", "subgid"},
-    Clue{"has no subordinate ids", "subuid"},
-    Clue{"[IM-RANGE]", "subgid", "newgidmap: "},
-    Clue{"[IM-RANGE]", "subuid"},
-    Clue{"[SU-", "subuid"},
-    Clue{"[TF-", "net-conf", "/net.conf"},
-    Clue{"[TF-", "cgroup-conf", "/cgroup.conf"},
-    Clue{"[TF-", "subgid", "/etc/subgid"},
-    Clue{"[TF-", "subuid"},
-    Clue{"[NR-BRIDGE]", "bridge"},
-    Clue{"[NR-POLICY]", "net-conf"},
-    Clue{"[NC-", "net-conf"},
-    Clue{"no way to a cgroup", "cgroup-conf"},
-    Clue{"[CG-WRITER]", "cgroup-unit"},
-    Clue{"[CG-POLICY]", "cgroup-conf"},
-    Clue{"[CC-", "cgroup-conf"},
-    Clue{"no systemd user manager", "user-manager"},
-    Clue{"--net user needs pasta", "user-network"},
-    Clue{"cannot make a user namespace", "userns"},
-    Clue{"cannot make the namespaces", "namespaces"},
-    Clue{"cannot mount a fresh /proc", "proc"},
-    Clue{"cannot mount a fresh /sys", "sys"},
+    Clue{"[PR-LOCK]", "kernel"},
+    Clue{"cannot find newuidmap", "newuidmap"},
+    Clue{"cannot find newgidmap", "newgidmap"},
+    Clue{"cannot find userns-net", "userns-net"},
+    Clue{"cannot find userns-cgroup", "userns-cgroup"},
     Clue{"cannot start newuidmap", "newuidmap"},
     Clue{"cannot start newgidmap", "newgidmap"},
     Clue{"cannot start userns-net", "userns-net"},
+    Clue{"cannot start ", "userns-cgroup", "userns-cgroup: "},
+    Clue{"has no subordinate ids in /etc/subgid", "subgid"},
+    Clue{"has no subordinate gids", "subgid"},
+    Clue{"has no subordinate ", "subuid"},
+    Clue{"a container is to have ", "subgid", " gids of its own"},
+    Clue{"a container is to have ", "subuid", " of its own"},
+    Clue{"[IM-RANGE]", "subgid", "newgidmap: "},
+    Clue{"[IM-RANGE]", "subuid"},
+    Clue{"[SU-", "subuid"},
+    Clue{"[TF-", "net-conf", "userns-net: "},
+    Clue{"[TF-", "cgroup-conf", "userns-cgroup: "},
+    Clue{"[TF-", "subgid", "/etc/subgid"},
+    Clue{"[TF-", "subuid"},
+    Clue{"[NR-POLICY]", "net-conf"},
+    Clue{"[NR-QUOTA]", "net-conf"},
+    Clue{"[NC-", "net-conf"},
+    Clue{"[NR-BRIDGE]", "bridge"},
+    Clue{"[NR-VLAN]", "bridge"},
+    Clue{"[NR-MTU]", "bridge"},
+    Clue{"[NR-PORT]", "bridge"},
+    Clue{"[CG-WRITER]", "cgroup-unit"},
+    Clue{"[CG-CONTROLLER]", "cgroups"},
+    Clue{"[CG-BASE]", "cgroups"},
+    Clue{"[CG-LIMIT]", "cgroup-conf"},
+    Clue{"[CG-COUNT]", "cgroup-conf"},
+    Clue{"[CG-POLICY]", "cgroup-conf"},
+    Clue{"[CC-", "cgroup-conf"},
+    Clue{"no way to a cgroup", "cgroup-conf"},
+    Clue{"can't be set: this host offers no ", "delegation", "to the user's service manager"},
+    Clue{"can't be set: this host offers no ", "cgroups"},
+    Clue{"no systemd user manager", "user-manager"},
+    Clue{"cannot start systemd-run", "user-manager"},
+    Clue{"--net user needs pasta", "user-network"},
+    Clue{"pasta ended before it was ready", "user-network"},
+    Clue{"slirp4netns ended before it was ready", "user-network"},
+    Clue{"cannot make a user namespace", "userns"},
+    Clue{"cannot make the namespaces", "namespaces"},
+    Clue{"cannot mount a fresh /proc", "proc"},
+    Clue{"cannot mount a fresh proc", "proc"},
+    Clue{"cannot mount a fresh /sys", "sys"},
+    Clue{"cannot mount a fresh sysfs", "sys"},
+    Clue{"where containers are ", "containers"},
+    Clue{"containers are kept in a directory of one's own", "containers"},
+    Clue{"could put files of theirs into containers", "containers"},
+    Clue{"no home directory to keep containers in", "containers"},
+    Clue{"no container can live in ", "containers"},
+    Clue{"install busybox-static", "busybox"},
+    Clue{"No space left on device", "containers"},
 };
+
+// What is known of the failure points to `check`; why it came about may be the session's.
+std::string_view behind(std::string_view check, std::string_view text, const Session& session) {
+  const bool refused = text.contains("Operation not permitted") || text.contains("Permission denied");
+  if (text.contains("Function not implemented")) return session.filtered ? "seccomp" : "kernel";
+  if (refused && session.restricted && (check == "userns" || check == "namespaces")) return "apparmor-userns";
+  if (check.empty() && session.filtered && text.contains("Operation not permitted")) return "seccomp";
+  return check;
+}
+
+std::string text_of(const char* path) {
+  const auto file = open_at(AT_FDCWD, path, O_RDONLY);
+  return file ? read_all(*file, 64UL << 10U).value_or("") : std::string{};
+}
+
+Session this_session() {
+  return {.filtered = proc_number(text_of("/proc/self/status"), "Seccomp").value_or(0) != 0,
+          .restricted = text_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").starts_with('1')};
+}
 
 }  // namespace
 
-std::string_view check_for(std::string_view text) {
+std::string_view check_for(std::string_view text, const Session& session) {
   for (const auto& clue : kClues)
-    if (text.contains(clue.piece) && text.contains(clue.also)) return clue.check;
-  return {};
+    if (text.contains(clue.piece) && text.contains(clue.also)) return behind(clue.check, text, session);
+  return behind({}, text, session);
 }
 
 void report_failure(const Error& error) {
   const auto text = to_text(error);
-  const auto check = check_for(text);
-  report("userns-run",
-         {.rule = {}, .code = 0, .text = check.empty() ? text : cat(text, " (see ", check, " in userns-run doctor)")});
+  const auto check = check_for(text, this_session());
+  report("userns-run", {.rule = {},
+                        .code = 0,
+                        .text = check.empty() || text.contains(kSaid) ? text : cat(text, " (see ", check, kSaid)});
 }
 
 }  // namespace userns::frontend

@@ -7,8 +7,13 @@
 
 namespace userns::frontend {
 
+struct Session {
+  bool filtered = false;    // a seccomp filter is on this process
+  bool restricted = false;  // AppArmor takes the rights in user namespaces from programs without a profile
+};
+
 // The id of the check that a failure with this text (rule id included) points to; empty: none does.
-std::string_view check_for(std::string_view text);
+std::string_view check_for(std::string_view text, const Session& session);
 
 // The error on stderr in one line, with such a hint.
 void report_failure(const Error& error);

@@ -153,6 +153,15 @@ int exit_status(const Error& error) {
   return error.code == ENOENT ? kNotFound : kNotExecutable;
 }
 
+// The check of userns-run doctor that has more about it. It is said here because userns-run has become us.
+std::string_view check_about(std::string_view rule) {
+  if (rule == "PR-MISSING") return kProgram;
+  if (rule == "CG-WRITER") return "cgroup-unit";
+  if (rule == "CG-BASE" || rule == "CG-CONTROLLER") return "cgroups";
+  const bool is_policy = rule == "CG-POLICY" || rule == "CG-LIMIT" || rule == "CG-COUNT";
+  return is_policy || rule.starts_with("CC-") || rule.starts_with("TF-") ? "cgroup-conf" : "";
+}
+
 }  // namespace
 }  // namespace userns::cgroup
 
@@ -171,6 +180,8 @@ int main(int argc, char** argv) {
   // From here on he may kill us, and his limits count us: the write of the message can wait for ever.
   (void)become_for_good(known.caller.uid);
   (void)keep_only({});
-  report(cgroup::kProgram, done.error());
+  const auto check = cgroup::check_about(done.error().rule);
+  const auto hint = check.empty() ? "" : cat(" (see ", check, " in userns-run doctor)");
+  report(cgroup::kProgram, {{}, 0, to_text(done.error()) + hint});
   return cgroup::exit_status(done.error());
 }

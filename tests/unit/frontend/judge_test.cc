@@ -170,6 +170,20 @@ const Case kCases[] = {
     {"bridge", Level::kFail, "does not exist", "ip link add br0", [](Facts& f) { f.bridges[0].is_there = false; }},
     {"bridge", Level::kFail, "no bridge", "name a bridge", [](Facts& f) { f.bridges[0].is_bridge = false; }},
     {"bridge", Level::kFail, "down", "ip link set br0 up", [](Facts& f) { f.bridges[0].is_up = false; }},
+    {"bridge", Level::kFail, "does not filter VLANs", "vlan_filtering 1",
+     [](Facts& f) { f.bridges[0].sets_vlan = true; }},
+    {"bridge", Level::kFail, "above the bridge's own 1500", "mtu 9000",
+     [](Facts& f) { f.bridges[0].most_mtu = 9000, f.bridges[0].mtu = 1500; }},
+    {"cgroups", Level::kFail, "/sys/fs/cgroup/none, which is no cgroup", "leave base out",
+     [](Facts& f) {
+       f.has_own_base = true;
+       f.lost_base = "/sys/fs/cgroup/none";
+     }},
+    {"apparmor-userns", Level::kFail, "AppArmor", "apparmor_parser -r",
+     [](Facts& f) {
+       f.sysctls.push_back({"kernel.apparmor_restrict_unprivileged_userns", 1});
+       f.user_namespace.code = EACCES;
+     }},
     {"bridge", Level::kFail, "cannot lock a port of br0", "5.18", [](Facts& f) { f.kernel = cat("5.17.3"); }},
     {"bridge", Level::kPass, "br0", "",
      [](Facts& f) {
