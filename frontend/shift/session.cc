@@ -211,7 +211,7 @@ Result<void> Tree::open() {
   log_path_ = wishes_.log;
   if (auto locked = lock_root(); !locked) return locked;
   if (log_path_.empty()) {
-    auto path = log_path(directory_);
+    auto path = log_path(directory_, wishes_.in_namespace ? wishes_.own_uid : ::geteuid());
     if (!path) return std::unexpected(path.error());
     log_path_ = std::move(*path);
   }

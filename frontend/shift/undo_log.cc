@@ -17,10 +17,10 @@ namespace {
 
 constexpr std::size_t kLargestLog = std::size_t{1} << 32;
 
-Result<std::string> state_directory() {
+Result<std::string> state_directory(std::uint32_t uid) {
   const char* const set = std::getenv("XDG_STATE_HOME");  // NOLINT(concurrency-mt-unsafe): no threads yet
   if (set != nullptr && set[0] == '/') return cat(std::string_view(set), "/userns/shift");
-  if (::geteuid() == 0) return "/var/lib/userns/shift";
+  if (uid == 0) return "/var/lib/userns/shift";
   const char* const home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe): no threads yet
   if (home != nullptr && home[0] == '/') return cat(std::string_view(home), "/.local/state/userns/shift");
   return fail({}, "there is no place for the undo log: HOME is not set; name one with --log FILE");
@@ -54,12 +54,12 @@ Result<void> check_log(const Fd& file, const std::string& path) {
 
 }  // namespace
 
-Result<std::string> log_path(const std::string& directory) {
+Result<std::string> log_path(const std::string& directory, std::uint32_t uid) {
   struct stat status{};
   struct statfs system{};
   if (::stat(directory.c_str(), &status) != 0 || ::statfs(directory.c_str(), &system) != 0)
     return fail_errno(cat("cannot look at ", quoted(directory)));
-  auto place = state_directory();
+  auto place = state_directory(uid);
   if (!place) return place;
   std::uint64_t id = 0;
   static_assert(sizeof system.f_fsid == sizeof id);

@@ -12,8 +12,9 @@
 namespace userns::shift {
 
 // Where the log of the tree at `directory` is: below $XDG_STATE_HOME, for root below /var/lib, otherwise in
-// ~/.local/state. Its name tells the tree by file system and inode, so that it is found again under another path.
-Result<std::string> log_path(const std::string& directory);
+// ~/.local/state; `uid` is the caller's outside of any namespace. Its name tells the tree by file system and inode, so
+// that it is found again under another path.
+Result<std::string> log_path(const std::string& directory, std::uint32_t uid);
 
 // A log that is believed: the caller's own, and nobody else could have written to it. Nothing where there is none.
 Result<std::optional<LogContent>> read_log(const std::string& path);

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The examples of the manuals and of README.md, run word for word by a user with uid 1000 and real setuid helpers.
 
-A block of commands in a manual ("$ ...") stands below a comment `.\\" example: NAME`, or below `.\\" not run: WHY`. What it must
-come to is said by a check below; without one it must end well. `.\\" example: NAME as root` has commands behind "# ".
+A block or line of commands in a manual ("$ ...") stands below a comment `.\\" example: NAME`, or below `.\\" not run: WHY`. What it
+must come to is said by a check below; without one it must end well. `.\\" example: NAME as root` has commands behind "# ".
+What is not run here stands in ELSEWHERE with the test that runs it.
 """
 
 import glob
@@ -16,7 +17,23 @@ from harness import ROOT, case, main, spawn  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(__file__), '..', '..')
 MANUALS = sorted(glob.glob(TOP + '/man/*.[1-9]'))
-BLOCK = re.compile(r'^(?:\.\\" (example|not run): (.+)\n)?\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)\.Ed', re.M)
+BLOCK = re.compile(r'^(?:\.\\" (example|not run): (.+)\n)?(?:\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)\.Ed|((?:\.Dl .*\n)+))', re.M)
+# Words that begin a command, where a prompt was forgotten.
+COMMAND = re.compile(r'^(userns-\w+|newuidmap|newgidmap|getsubids|systemctl|loginctl|dpkg-\w+|apt-get|ip|ln|mkdir|meson) ', re.M)
+
+# {first command of a block that is not run here: (why, the file that does it, words of it there)}
+NO_SYSTEMD = 'this machine may have no systemd'
+NO_V2 = 'the controllers of this machine may be v1\'s'
+ELSEWHERE = {
+    'mmdebstrap --mode=unshare --variant=minbase bookworm debian.tar':
+        ('it takes a minute and a mirror', 'packaging/quickstart', ['mmdebstrap --mode=unshare', '--variant=minbase']),
+    'userns-policy grant alice --ids 65536':
+        (NO_SYSTEMD, 'tests/packaging/guest/newcomer.py', ["grant('--ids', '65536'", "grant('--cgroup'", "grant('--net'"]),
+    'systemctl enable --now userns-cgroup.service':
+        (NO_SYSTEMD, 'tests/system/guest/cgroups.py', ['systemctl enable --now userns-cgroup.service']),
+    "userns-cgroup enter work -- sh -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
+    "userns-cgroup enter work -- bash -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
+}
 
 
 def commands(text, prompt='$ '):
@@ -25,7 +42,7 @@ def commands(text, prompt='$ '):
     for line in text.splitlines():
         if line.startswith(prompt):
             found.append(line[2:])
-        elif found and found[-1].count("'") % 2:
+        elif found and (found[-1].count("'") % 2 or found[-1].count('\\(aq') % 2 or found[-1].endswith('\\e')):
             found[-1] += '\n' + line
     return [unescaped(command) for command in found]
 
@@ -35,22 +52,28 @@ def unescaped(text):
 
 
 def blocks():
-    """{name: commands}, and the places of blocks without a name."""
-    named, unnamed = {}, []
+    """{name: commands}, the commands of blocks that are not run, and the places of blocks that say neither."""
+    named, not_run, unnamed = {}, [], []
     for path in MANUALS:
         with open(path) as file:
-            for kind, name, text in BLOCK.findall(file.read()):
+            for kind, name, block, lines in BLOCK.findall(file.read()):
+                text = block or lines.replace('.Dl ', '')
+                place = f'{os.path.basename(path)}: {text.splitlines()[0]}'
                 if kind == 'example' and name.endswith(' as root'):
                     named[name] = commands(text, '# ')
                 elif kind == 'example':
                     assert name not in named, f'two examples are named {name}'
                     named[name] = commands(text)
-                elif not kind and (commands(text) or commands(text, '# userns-')):
-                    unnamed.append(f'{os.path.basename(path)}: {text.splitlines()[0]}')
-    return named, unnamed
+                elif kind:
+                    not_run.append(commands(text) or commands(text, '# '))
+                if not kind and (commands(text) or commands(text, '# userns-') or COMMAND.search(text)):
+                    unnamed.append(place)
+                if kind and COMMAND.search(text):
+                    unnamed.append(place + ' (no prompt)')
+    return named, not_run, unnamed
 
 
-EXAMPLES, UNNAMED = blocks()
+EXAMPLES, NOT_RUN, UNNAMED = blocks()
 CHECKS = {}
 
 
@@ -174,6 +197,152 @@ def _(_root, run_it):
     assert set(failed) <= {'userns-net', 'userns-cgroup'}, failed
 
 
+@example('getsubids')
+def _(root, _run_it):
+    root.program('getsubids')
+    with open(f'{TOP}/man/getsubids.1') as file:
+        shown = re.search(r'^\$ getsubids alice\n(.*\n)', file.read(), re.M)[1]
+    root.write('/etc/subuid', 'alice:100000:65536\n')
+    done = start(root, EXAMPLES['getsubids'], root.alice).wait()
+    assert (done.code, done.out) == (0, shown), done
+
+
+def make_web(root):
+    """A container of the name that the manuals use, in the set lab, which ends when asked to."""
+    user(root)
+    stale = f'{root.home}/.local/share/userns'
+    run(root, [f'test ! -d {stale}/web || userns-run destroy --force web', 'userns-run create web --template busybox --group lab',
+               """userns-run config web 'command = sh -c "trap exit TERM; echo up; while :; do sleep 1 & wait; done"' """.replace(' = ', '=', 1)])
+
+
+@example('start')
+def _(root, run_it):
+    make_web(root)
+    said = run_it('start').splitlines()
+    assert 'nobody' in said and any('sleep' in line or 'trap' in line for line in said), said
+
+
+@example('start-freeze')
+def _(root, run_it):
+    make_web(root)
+    run(root, ['userns-run start web'])
+    run_it('start-freeze')
+    assert os.path.getsize(f'{root.home}/web.tar') > 0
+    run(root, ['userns-run wait web || true'])
+
+
+@example('start-wait')
+def _(root, run_it):
+    make_web(root)
+    assert run_it('start-wait').splitlines()[-1] == 'ended with 3'
+
+
+@example('start-console')
+def _(root, _run_it):
+    make_web(root)
+    first, second = EXAMPLES['start-console']
+    run(root, [first])
+    ours, theirs = os.openpty()
+    child = start(root, [second], stdin=theirs, fds={1: theirs})
+    os.close(theirs)
+    seen = b''
+    while b'up' not in seen:
+        seen += os.read(ours, 4096)
+    os.write(ours, b'\x1d\x1d')
+    assert child.wait().code == 0
+    os.close(ours)
+    run(root, ['userns-run stop web', 'userns-run destroy web'])
+
+
+@example('autostart')
+def _(root, run_it):
+    user(root)
+    with open(f'{TOP}/packaging/systemd/userns-autostart.service.in') as file:
+        root.write('/etc/systemd/user/userns-autostart.service', file.read().replace('@BINDIR@', '/usr/bin'))
+    # Without a service manager to tell, systemctl does what it does in a chroot.
+    run(root, ['export SYSTEMD_OFFLINE=1', *EXAMPLES['autostart']])
+    assert os.path.islink(f'{root.home}/.config/systemd/user/default.target.wants/userns-autostart.service')
+
+
+@example('divert as root')
+def _(root, _run_it):
+    for place in ('/usr/libexec', '/var/lib'):
+        root.overlay(place)
+    os.makedirs('/usr/libexec/userns', exist_ok=True)
+    os.makedirs('/usr/libexec/lxc', exist_ok=True)
+    root.copy_program(root.program('userns-net'), '/usr/libexec/userns/userns-net', root.privilege)
+    root.write('/etc/lxc/lxc-usernet', 'alice veth br0 2\n')
+    if os.path.exists('/etc/userns/net.conf'):
+        os.unlink('/etc/userns/net.conf')
+    run(root, EXAMPLES['divert as root'], ROOT)
+    done = root.run(['/usr/libexec/lxc/lxc-user-nic', 'create', '/p', 'n', '1', 'veth', 'br0'], root.alice)
+    assert done.code == 1 and '[NR-' in done.err, done
+    os.unlink('/etc/userns/net.conf')
+    root.write('/etc/userns/net.conf', '')
+
+
+def owners(path):
+    return {os.lstat(f'{where}/{name}').st_uid for where, names, files in os.walk(path) for name in ('.', *names, *files)}
+
+
+def tree_of(root, path, owner):
+    user(root)
+    os.makedirs(f'{path}/etc')
+    root.write(f'{path}/etc/motd', 'hello\n')
+    for where, names, files in os.walk(path):
+        for name in ('.', *names, *files):
+            os.lchown(f'{where}/{name}', owner, owner)
+
+
+@example('shift-block')
+def _(root, _run_it):
+    tree_of(root, f'{root.home}/rootfs', 100000)
+    os.chmod(f'{root.home}/rootfs', 0o755)
+    for path in ('/etc/subuid', '/etc/subgid'):
+        root.write(path, '1000:100000:131072\n')
+    run(root, EXAMPLES['shift-block'], root.mark)
+    assert owners(f'{root.home}/rootfs') == {165536}
+
+
+@example('shift-own')
+def _(root, run_it):
+    user(root)
+    tree_of(root, f'{root.home}/tree', root.mark.uid)
+    run_it('shift-own')
+    assert owners(f'{root.home}/tree') == {100000}
+
+
+@example('shift-convert as root')
+def _(root, _run_it):
+    root.overlay('/srv')
+    root.overlay('/var/lib')
+    tree_of(root, '/srv/debian', 0)
+    for path in ('/etc/subuid', '/etc/subgid'):
+        root.write(path, 'alice:100000:65536\n')
+    run(root, EXAMPLES['shift-convert as root'], ROOT)
+    assert owners('/srv/debian') == {100000}
+
+
+# Run in a cgroup of the test's own by tests/frontend/start_cgroup.py, in the same words; here they need none.
+@example('cgroup-build')
+def _(root, _run_it):
+    place = f'{root.tmp}/bin'
+    os.makedirs(place, exist_ok=True)
+    root.write(f'{place}/make', '#!/bin/sh\necho "made $*"\n', mode=0o755)
+    root.write('/etc/userns/cgroup.conf', '1000 pids.max=100\n')
+    line, = EXAMPLES['cgroup-build']
+    helpers = os.path.dirname(root.program('userns-cgroup'))
+    done = start(root, [f'PATH={helpers}:{place}:$PATH', line]).wait()
+    assert done.code == 125 and done.err.startswith('userns-cgroup: ') or done.out == 'made -j64\n', done
+
+
+@example('policy-jq as root')
+def _(root, _run_it):
+    root.write('/etc/subuid', 'alice:0x1:1\n')
+    done = start(root, EXAMPLES['policy-jq as root'], ROOT).wait()
+    assert done.code == 0 and done.out.strip(), done
+
+
 @example('policy-explain')
 def _(root, _run_it):
     done = start(root, EXAMPLES['policy-explain']).wait()
@@ -185,6 +354,12 @@ def _(root):
     with open('/etc/group', 'a') as file:
         file.write('students:x:7777:\n')
     root.program('userns-policy')
+    user(root)
+    root.write('/etc/lxc/lxc-usernet', 'alice veth br0 2\n')
+    os.makedirs(f'{root.home}/.local/share/lxc/web', exist_ok=True)
+    root.write(f'{root.home}/.local/share/lxc/web/config', 'lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n'
+               'lxc.rootfs.path = dir:/srv/debian\n')
+    os.chown(root.home + '/.local', root.mark.uid, root.mark.gid)
     for name, lines in EXAMPLES.items():
         if name not in CHECKS:
             run(root, lines, ROOT if name.endswith(' as root') else None)
@@ -199,9 +374,47 @@ def _(root):
         assert 'userns-run' in line, line
 
 
+@case('the ids that README.md has root grant are room for ten more containers')
+def _(root):
+    with open(TOP + '/README.md') as file:
+        command, = re.findall(r'`(userns-policy grant [^`]*)`', file.read())
+    user(root)
+    root.program('userns-policy')
+    for path in ('/etc/subuid', '/etc/subgid'):
+        root.write(path, 'alice:100000:65536\n')
+    run(root, [command], ROOT)
+    for path in ('/etc/subuid', '/etc/subgid'):
+        with open(path) as file:
+            assert sum(int(line.split(':')[2]) for line in file if line.startswith('alice:')) == 11 * 65536, path
+
+
+@case('what README.md has root install and call is what packaging/quickstart does')
+def _(_root):
+    texts = {}
+    for name in ('README.md', 'packaging/quickstart', 'packaging/lib.sh'):
+        with open(f'{TOP}/{name}') as file:
+            texts[name] = file.read()
+    block, = re.findall(r'By hand, without the quickstart.*?```sh\n(.*?)```', texts['README.md'], re.S)
+    install, *others = filter(None, block.replace('\\\n', ' ').splitlines())
+    known = re.search(r'^build_packages=\((.*?)\)', texts['packaging/lib.sh'], re.S | re.M)[1].split()
+    # Tests are not built; the first steps use ip(8).
+    wanted = [word for word in install.split()[2:] if not word.startswith('-')]
+    assert set(wanted) - {'iproute2'} == set(known) - {'libgtest-dev', 'python3'}, set(wanted) ^ set(known)
+    for words in ('-Dtests=false', 'prefix=/usr/local', 'meson install -C', 'useradd --create-home --shell /bin/bash'):
+        assert any(words in line for line in others) and words in texts['packaging/quickstart'], words
+
+
 @case('every block of commands in a manual is an example, or says why it is not run; every check has its example')
 def _(_root):
     assert not UNNAMED, UNNAMED
+    # Each block that is not run here is run where ELSEWHERE says, in the same words where those are a script.
+    assert {lines[0].splitlines()[0] for lines in NOT_RUN} == set(ELSEWHERE), NOT_RUN
+    for lines in NOT_RUN:
+        why, path, words = ELSEWHERE[lines[0].splitlines()[0]]
+        with open(f'{TOP}/{path}') as file:
+            text = file.read()
+        for word in words or [line.rstrip("'") for line in lines]:
+            assert why and word in text, (path, word)
     assert set(CHECKS) <= set(EXAMPLES) and all(EXAMPLES.values()), set(CHECKS) - set(EXAMPLES)
 
 

@@ -93,7 +93,8 @@ Result<shift::Shift> wanted(const Words& words, std::vector<std::string>& direct
 Result<shift::Shift> begun(const Asked& asked) {
   std::optional<shift::Shift> all;
   for (const auto& directory : asked.directories) {
-    const auto path = asked.wishes.log.empty() ? shift::log_path(directory) : Result<std::string>(asked.wishes.log);
+    const auto path =
+        asked.wishes.log.empty() ? shift::log_path(directory, ::geteuid()) : Result<std::string>(asked.wishes.log);
     if (!path) return std::unexpected(path.error());
     const auto log = shift::read_log(*path);
     if (!log) return std::unexpected(log.error());

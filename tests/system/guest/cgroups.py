@@ -26,7 +26,7 @@ def policy(text):
 
 
 def start_unit():
-    subprocess.run(['systemctl', 'enable', '-q', '--now', 'userns-cgroup.service'], check=True)
+    subprocess.run('systemctl enable --now userns-cgroup.service'.split(), check=True, stderr=subprocess.DEVNULL)
 
 
 def node(user):
@@ -221,6 +221,38 @@ def _(_root):
     assert done.out.startswith('ended 137\noom_kill 1\n'), done
     assert events(f'{node(ALICE)}/memory.events.local')['max'] == 0, "the administrator's limit was not even reached"
     assert spawn([HELPER, 'release', 'web'], ALICE).wait(SLOW).code == 0
+
+
+# Of userns-cgroup(8), word for word; tests/helpers/examples.py compares.
+MINE = '''userns-cgroup enter work -- sh -c '
+    cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/..
+    head memory.max memory.current pids.max pids.current''' + "'"
+LEAF = '''userns-cgroup enter work -- bash -c '
+    cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)
+    mkdir shell job; echo $$ > shell/cgroup.procs
+    echo +memory > cgroup.subtree_control
+    echo 200M > job/memory.max
+    (echo 0 > job/cgroup.procs; exec ~/job)
+    grep oom_kill job/memory.events''' + "'"
+
+
+def typed(words):
+    """What alice types."""
+    env = {'PATH': os.path.dirname(HELPER) + ':/usr/bin:/bin', 'HOME': '/home/alice'}
+    return spawn(['/bin/sh', '-c', words], ALICE, env=env).wait(SLOW)
+
+
+@case('the examples of the manual: what are my limits, and a leaf with one of my own')
+def _(_root):
+    begin('alice memory.max=400M memory.swap.max=0 pids.max=64')
+    done = typed(MINE)
+    assert done.code == 0 and f'==> memory.max <==\n{400 << 20}\n' in done.out and '==> pids.max <==\n64\n' in done.out, done
+    with open('/home/alice/job', 'w') as file:
+        file.write('#!/usr/bin/python3\nx = bytearray(250 << 20)\n')
+    os.chmod('/home/alice/job', 0o755)
+    done = typed(LEAF)
+    assert 'oom_kill 1\n' in done.out, done
+    assert events(f'{node(ALICE)}/memory.events.local')['max'] == 0, "the administrator's limit was not even reached"
 
 
 @case('freeze and kill work on the leaf without help')
