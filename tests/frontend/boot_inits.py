@@ -5,7 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from boot_trees import busybox  # noqa: E402
+from boot_trees import busybox, cron_runs_its_job, with_cron_job  # noqa: E402
 from console import System  # noqa: E402
 from container import fails, rootfs, well  # noqa: E402
 from distro import OPENRC, RUNIT, SYSV, unpack  # noqa: E402
@@ -16,7 +16,7 @@ made = {}
 
 def boot(root, name, *words):
     if name not in made:
-        made[name] = unpack(root, name)
+        made[name] = unpack(root, name) if name == RUNIT else with_cron_job(unpack(root, name))
     return System(root.program('userns-run'), root.alice, '--rootfs', made[name], '--hostname', 'box', *words)
 
 
@@ -119,6 +119,8 @@ def works_as_a_system(root, name, kind, *words):
         assert system.event()['init']['kind'] == kind
         system.login()
         assert system.works('tty; hostname') == '/dev/tty1\nbox'
+        if name != RUNIT:
+            cron_runs_its_job(system)
         system.works('su - joe -c "ping -c1 -W5 127.0.0.1"', '1 received')
         assert system.works('su joe -c "su -c id\\ -u" <<<pw').endswith('0')
         system.type('poweroff\n')

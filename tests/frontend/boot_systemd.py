@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from boot_trees import cron_runs_its_job, with_cron_job  # noqa: E402
 from cgroups import Cgroups  # noqa: E402
 from console import System  # noqa: E402
 from container import fails, run  # noqa: E402
@@ -24,7 +25,7 @@ def rootfs(root):
     cgroups.clear()
     root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n* containers=4\n')
     if 'where' not in made:
-        made['where'] = unpack(root, SYSTEMD)
+        made['where'] = with_cron_job(unpack(root, SYSTEMD))
     return made['where']
 
 
@@ -60,6 +61,10 @@ def _(root):
         system.works('mkdir -p -m 700 ~/.ssh; [ -f ~/.ssh/k ] || ssh-keygen -q -N "" -f ~/.ssh/k; cp ~/.ssh/k.pub ~/.ssh/authorized_keys;'
                      'ssh -i ~/.ssh/k -o StrictHostKeyChecking=no 127.0.0.1 id -u', '\n0')
         system.works('systemctl is-active cron dbus ssh systemd-logind systemd-journald')
+        cron_runs_its_job(system)
+        # A crontab that its user makes: cron takes it for a boot once more.
+        system.works('su joe -c "echo @reboot id -un \\>/tmp/cron-joe | crontab -"')
+        system.works('rm -f /run/crond.reboot; systemctl restart cron; until grep -q joe /tmp/cron-joe; do sleep 0.1; done')
         system.works('logger -t test hello-journal; journalctl --sync; journalctl -b -t test', 'hello-journal')
         system.works('systemd-run -q --wait --pipe -p MemoryAccounting=yes id -u', '0')
         system.works('loginctl --no-legend', 'root')

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Named containers with a NIC on a bridge: what they keep over their lives, what is left of them, what list says, and DHCP."""
 
-import json
 import os
 import re
 import signal
@@ -12,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from boot_trees import busybox  # noqa: E402
 from container import fails, well  # noqa: E402
+from leased import facts, inside, lease_of, mac_of  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, cases, main, wait_for  # noqa: E402
 from net_host import Dhcp, Host  # noqa: E402
@@ -26,19 +26,6 @@ def host(root, conf='alice veth br0 8\n'):
     made['host'].all_gone()
     made['host'].conf(conf)
     return made['host']
-
-
-def inside(store, name, *command):
-    return well(store.do('exec', name, command=command)).out
-
-
-def mac_of(store, name):
-    return inside(store, name, 'cat', '/sys/class/net/eth0/address').strip()
-
-
-def facts(store, name):
-    (found,) = json.loads(well(store.do('list', name, '--json')).out)
-    return found
 
 
 def row(store, name, *more):
@@ -194,16 +181,10 @@ def _(root):
         seen = []
 
         def look():
-            # A lease is told by the server, seen inside and used.
-            address = wait_for(lambda: facts(store, 'box')['addresses'], f'a lease; the server says {server.said()}', 60)
-            mac = mac_of(store, 'box')
-            lease = wait_for(lambda: server.leases().get(mac), f'{mac} among the leases {server.leases()}')
-            assert address == [lease[0]] and lease[1] == 'box', (address, lease)
+            seen.append(lease_of(store, 'box', server))
             wait_for(lambda: 'nameserver 10.9.0.1' in inside(store, 'box', 'cat', '/etc/resolv.conf'), 'the name server')
-            assert 'default via 10.9.0.1 dev eth0' in inside(store, 'box', 'ip', 'route')
             assert '64 bytes from 10.9.0.1' in inside(store, 'box', 'ping', '-c1', '-W5', '10.9.0.1')
-            assert row(store, 'box')['ADDRESS'] == lease[0], row(store, 'box')
-            seen.append((mac, lease[0]))
+            assert row(store, 'box')['ADDRESS'] == seen[-1][1], row(store, 'box')
         well(store.do('start', 'box'))
         look()
         well(store.do('stop', 'box'))

@@ -96,6 +96,39 @@ def _(root):
         assert re.search(r'eth0\S* +\w+ +10\.9\.0\.\d\d/24', out) and 'bytes from 10.9.0.1' in out, out
 
 
+# Ends once all three have begun: one that waited for another's end would wait in vain.
+RENDEZVOUS = '''#!/bin/sh
+: >{where}/{name}
+left=400
+while [ ! -e {where}/newuidmap ] || [ ! -e {where}/newgidmap ] || [ ! -e {where}/userns-net ]; do
+  left=$((left - 1))
+  [ $left -gt 0 ] || {{ echo "{name} waited in vain for $(ls {where} | wc -l) of 3" >&2; exit 9; }}
+  sleep 0.05
+done
+exec {path}.real "$@"
+'''
+
+
+@case('the map helpers and userns-net run at the same time: each of them has begun before any goes on')
+def _(root):
+    h = host(root)
+    helpers = {'newuidmap': root.newuidmap, 'newgidmap': root.newgidmap, 'userns-net': h.helper}
+    where = f'{root.tmp}/home/alice/begun'
+    os.mkdir(where)
+    os.chown(where, root.alice.uid, root.alice.gid)
+    for name, path in helpers.items():
+        os.rename(path, f'{path}.real')
+        root.write(path, RENDEZVOUS.format(where=where, name=name, path=path), mode=0o755)
+    try:
+        out = ran(root, '--net', 'bridge=br0', '--', 'sh', '-c', 'cat /proc/self/uid_map; ip -br link', timeout=90)
+    finally:
+        for path in helpers.values():
+            os.rename(f'{path}.real', path)
+    assert sorted(os.listdir(where)) == sorted(helpers), os.listdir(where)
+    assert out.split()[:3] == ['0', '100000', '65536'] and 'eth0@' in out, out
+    nothing_left()
+
+
 @cases([
     ('a bridge that is not granted says the rule', 'bridge=br1', '[NR-POLICY]'),
     ('a bridge that is not there says so', 'bridge=nobr', '[NR-POLICY]'),

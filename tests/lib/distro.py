@@ -36,10 +36,15 @@ def why_not(build, name):
     """Why the tar can't be had here, or None."""
     if os.path.exists(_path(build, name)):
         return None
-    if not shutil.which('mmdebstrap'):
-        return 'mmdebstrap is not installed'
     if os.geteuid() != 0:
         return 'building a root file system needs root'
+    return why_no_mirror()
+
+
+def why_no_mirror():
+    """Why no Debian can be made anew here, or None."""
+    if not shutil.which('mmdebstrap'):
+        return 'mmdebstrap is not installed'
     return None if _apt_sources() else 'no apt source of this machine serves Debian bookworm'
 
 
