@@ -286,9 +286,12 @@ def _(_root):
     def unit(*wanted):
         shown = manager('show', *(f'--property={key}' for key, _ in wanted)).out.split()
         return set(shown) == {f'{key}={value}' for key, value in wanted}
+    policy('alice pids.max=200')
+    after = ['systemctl', 'show', '--property=After', f'user@{ALICE.uid}.service']
+    assert 'userns-cgroup.service' in subprocess.run(after, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     linger(ALICE)
-    for name in ('one', 'two'):
-        make(name, IDLE, 'autostart = yes')
+    make('one', IDLE, 'autostart = yes')
+    make('two', IDLE, 'autostart = yes', 'cgroup = helper')
     make('astray', IDLE, 'autostart = yes', 'rootfs = /nowhere')
     make('typo', IDLE, 'autostart = yes', 'autostrat = yes')
     well(manager('enable', '-q'))
