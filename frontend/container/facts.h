@@ -20,7 +20,7 @@ namespace userns::frontend {
 struct RunningFacts {
   pid_t pid = 0;  // of the container's first process, on the host; 0: it is just being started
   std::string init;
-  std::int64_t started_at = 0;  // seconds since 1970
+  std::int64_t started_at = 0;  // seconds since 1970; 0: it is just being started
   bool frozen = false;
   std::optional<std::uint64_t> memory;  // bytes
   std::vector<std::string> addresses;   // not loopback, not link-local

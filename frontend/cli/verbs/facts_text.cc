@@ -69,7 +69,7 @@ std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, b
   row.push_back(running ? running->init : "");
   row.push_back(running ? joined(running->addresses, ",") : "");
   row.push_back(running && running->memory ? size_for_people(*running->memory) : "");
-  row.push_back(running ? for_people(now - running->started_at) : "");
+  row.push_back(running && running->started_at != 0 ? for_people(now - running->started_at) : "");
   row.push_back(joined(facts.config.groups, ","));
   if (with_path) row.push_back(facts.path);
   return row;
@@ -86,7 +86,7 @@ Json to_json(const ContainerFacts& facts) {
   json["init"] = running ? Json(running->init) : Json(nullptr);
   json["addresses"] = running ? Json(running->addresses) : Json::array();
   json["memory"] = running && running->memory ? Json(*running->memory) : Json(nullptr);
-  json["started_at"] = running ? Json(running->started_at) : Json(nullptr);
+  json["started_at"] = running && running->started_at != 0 ? Json(running->started_at) : Json(nullptr);
   json["last_end"] = facts.last_end ? json_of(*facts.last_end) : Json(nullptr);
   json["groups"] = facts.config.groups;
   json["autostart"] = facts.config.autostart;
@@ -129,7 +129,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
     const auto& running = *facts.running;
     if (running.pid != 0) add("Pid", cat(running.pid));
     add("Init", running.init);
-    add("Uptime", for_people(now - running.started_at));
+    if (running.started_at != 0) add("Uptime", for_people(now - running.started_at));
     if (running.memory) add("Memory", size_for_people(*running.memory));
     add("Address", joined(running.addresses, ", "));
   }

@@ -36,6 +36,14 @@ TEST(LastEndText, IsToldOfOneThatRunsAgain) {
   EXPECT_TRUE(text.contains("State:      running\n") && text.contains("Last end:   status 137")) << text;
 }
 
+TEST(Uptime, IsNotThatSince1970WhileItStarts) {
+  auto facts = some_facts();
+  facts.running = RunningFacts{};
+  EXPECT_FALSE(info_text(facts, {}, kNow).contains("Uptime"));
+  EXPECT_FALSE(list_table({&facts, 1}, kNow, false).contains("16m"));
+  EXPECT_TRUE(nlohmann::json::parse(info_json(facts, {})).at("started_at").is_null());
+}
+
 TEST(LastEndText, IsNotThereWhereNothingIsKnown) {
   EXPECT_FALSE(info_text(some_facts(), {}, kNow).contains("Last end"));
   const auto json = nlohmann::json::parse(info_json(some_facts(), {}));
