@@ -180,7 +180,7 @@ def _(root):
         system.event()
         assert system.event()['event'] == 'ready'
         stopped(system)
-    with boot(root, '--wait-ready', '1ms') as system:
+    with boot(root, '--wait-ready', '1ms', '--stop-timeout', '300ms') as system:
         assert system.ends() == 125 and 'did not say that it is up within 1 ms (--wait-ready)' in system.text
 
 
