@@ -12,21 +12,11 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import fails, rootfs, well  # noqa: E402
-from named import IDLE, Store, alive, await_log  # noqa: E402
+from named import IDLE, Store, alive, await_log, below  # noqa: E402
 from harness import case, main, status_of, wait_for  # noqa: E402
 
-# All of it takes minutes: USERNS_TEST_LONG=1. Otherwise a tenth.
-LONG = os.environ.get('USERNS_TEST_LONG') == '1'
-MANY, ROUNDS = (200, 200) if LONG else (24, 25)
-
-
-def below(pid):
-    """Whether a process is below this program, which is the reaper of all that it has started."""
-    while pid > 1:
-        if pid == os.getpid():
-            return True
-        pid = int(status_of(pid)['PPid'])
-    return False
+# 200 take minutes.
+ROUNDS = 200 if os.environ.get('USERNS_TEST_LONG') == '1' else 25
 
 
 def processes_of(user):
@@ -47,30 +37,6 @@ def nothing_left(store, names, seconds=20):
     for name in names:
         left = store.files(name) - {'config', 'lock', 'running', 'console.log', 'console.log.1', 'last.json'}
         assert not left, (name, left)
-
-
-@case(f'{MANY} containers, 20 at a time, started and stopped: nothing is left, and nothing of one is seen by another')
-def _(root):
-    store = Store(root)
-    tree = rootfs(root, 'trees/shared')
-    names = [f'c{n}' for n in range(MANY)]
-    for name in names:
-        store.make(name, IDLE, tree=tree)
-    with open('/proc/self/mountinfo') as file:
-        mounts = len(file.readlines())
-    began = time.monotonic()
-    for first in range(0, MANY, 20):
-        batch = names[first:first + 20]
-        well(store.do('start', *batch, timeout=120))
-        states = [store.state(name) for name in batch]
-        assert all(alive(s['init']['pid']) for s in states)
-        assert len({os.stat(f'/proc/{s["init"]["pid"]}/ns/user').st_ino for s in states}) == len(batch)
-        well(store.do('stop', *batch, timeout=120))
-    took = time.monotonic() - began
-    nothing_left(store, names)
-    with open('/proc/self/mountinfo') as file:
-        assert len(file.readlines()) == mounts
-    return f'{MANY / took:.0f} containers a second, started and stopped'
 
 
 @case(f'kill -9 of front-end, monitor or first process at a random moment, {ROUNDS} times: the next start works, nothing leaks')
@@ -303,7 +269,7 @@ def _(root):
     three = Console(store, 'web')
     three.expect(b'got-hello')
     well(store.do('stop', 'web'))
-    assert three.child.wait().code != 0 or True
+    three.child.wait()
 
 
 @case('a megabyte through the console arrives unchanged, and a watcher that sleeps holds up neither it nor the others')

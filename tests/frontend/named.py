@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, rootfs  # noqa: E402
-from harness import spawn, wait_for  # noqa: E402,F401
+from harness import spawn, status_of, wait_for  # noqa: E402,F401
 
 
 # A command that waits for ever and ends when asked to.
@@ -81,9 +81,18 @@ def alive(pid):
         return False
 
 
+def below(pid):
+    """Whether a process is below this program, which is the reaper of all that it has started."""
+    while pid > 1:
+        if pid == os.getpid():
+            return True
+        pid = int(status_of(pid)['PPid'])
+    return False
+
+
 def await_log(store, name, piece, seconds=20):
     piece = piece.encode() if isinstance(piece, str) else piece
     return wait_for(lambda: piece in store.log(name) and store.log(name), f'{piece!r} in the log of {name}', seconds)
 
 
-__all__ = ['IDLE', 'Store', 'alive', 'await_log', 'time']
+__all__ = ['IDLE', 'Store', 'alive', 'await_log', 'below', 'time']

@@ -449,9 +449,12 @@ def _(root):
             remove_chain(top)
 
 
-@case('100,000 inodes (or SHIFT_TEST_INODES) on a disk')
+INODES = int(os.environ.get('SHIFT_TEST_INODES', '20000'))
+
+
+@case(f'{INODES:,} inodes on a disk')
 def _(root):
-    count = int(os.environ.get('SHIFT_TEST_INODES', '20000'))
+    count = INODES
     with on_disk() as place:
         needs_acls(place)
         top = many(f'{place}/tree', count, A)
