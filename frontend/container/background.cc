@@ -72,6 +72,17 @@ void fill(Handover& handover, const ContainerConfig& config, const Container& co
   handover.rest.insert(handover.rest.end(), wish.command.begin(), wish.command.end());
 }
 
+std::vector<std::string> words_of(const StartWish& wish) {
+  std::vector<std::string> words{cat("--log-size=", wish.log_size)};
+  if (wish.restart) words.push_back(cat("--restart=", to_text(*wish.restart)));
+  if (wish.remove) words.emplace_back("--rm");
+  words.insert(words.end(), wish.options.begin(), wish.options.end());
+  if (wish.command.empty()) return words;
+  words.emplace_back("--");
+  words.insert(words.end(), wish.command.begin(), wish.command.end());
+  return words;
+}
+
 Result<Prepared> prepare(const Container& container, const StartWish& wish) {
   const auto config = container.settings();
   if (!config) return std::unexpected(config.error());
@@ -81,6 +92,7 @@ Result<Prepared> prepare(const Container& container, const StartWish& wish) {
   if (!run) return std::unexpected(run.error());
   if (!*run) return runs_already(container);
   if (auto clean = clean_up_after_crash(container.dir()); !clean) return std::unexpected(clean.error());
+  if (auto written = write_started(container.dir(), words_of(wish)); !written) return std::unexpected(written.error());
   auto control = listen_in(container.dir(), kControlFile);
   if (!control) return std::unexpected(control.error());
   auto report = make_channel();
@@ -183,7 +195,7 @@ Step<std::optional<Attached>> start_in_background(const Container& container, co
   auto heard = hear(container, prepared->report.outside, *console);
   if (heard) return std::move(*console);
   if (was_given_up(heard.error())) return std::unexpected(std::move(heard.error()));  // it learns that when it reports
-  (void)::unlinkat(container.dir().get(), kControlFile, 0);
+  for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(container.dir().get(), name, 0);
   // Its locks are free when it has ended.
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
   return std::unexpected(std::move(heard.error()));

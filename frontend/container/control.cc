@@ -14,6 +14,7 @@ using Kind = Request::Kind;
 
 constexpr std::int64_t kLongestTimeout = std::int64_t{7} * 24 * 3600 * 1000;
 constexpr std::string_view kLeash = " leash";
+constexpr std::string_view kKeep = " keep";
 constexpr std::array<std::pair<Kind, std::string_view>, 6> kNames{{{Kind::kInit, "init"},
                                                                    {Kind::kWait, "wait"},
                                                                    {Kind::kReady, "ready"},
@@ -43,13 +44,19 @@ Result<Request> parse_exec(std::string_view text) {
   return environment || request.words.empty() ? no_request() : Result<Request>(std::move(request));
 }
 
+bool take_suffix(std::string_view& text, std::string_view suffix) {
+  const bool there = text.ends_with(suffix);
+  if (there) text.remove_suffix(suffix.size());
+  return there;
+}
+
 Result<Request> parse_with_value(Request request, std::string_view value) {
   if (request.kind == Kind::kConsole) {
-    request.leash = value.ends_with(kLeash);
-    if (request.leash) value.remove_suffix(kLeash.size());
+    request.leash = take_suffix(value, kLeash);
     request.size = parse_size(value);
     return request.size || value == "-" ? Result<Request>(request) : no_request();
   }
+  request.keep = take_suffix(value, kKeep);
   const auto timeout = parse_decimal(value);
   if (!timeout || *timeout > static_cast<std::uint64_t>(kLongestTimeout)) return no_request();
   request.timeout = static_cast<std::int64_t>(*timeout);
@@ -75,7 +82,7 @@ std::string to_text(const Request& request) {
   std::string text(found->second);
   if (request.kind == Kind::kConsole)
     text += cat(" ", request.size ? to_text(*request.size) : "-", request.leash ? kLeash : "");
-  if (request.kind == Kind::kStop) text += cat(" ", request.timeout);
+  if (request.kind == Kind::kStop) text += cat(" ", request.timeout, request.keep ? kKeep : "");
   if (request.kind != Kind::kExec) return text;
   for (const auto& word : request.environment) text += cat('\0', word);
   text += cat('\0', "");

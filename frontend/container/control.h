@@ -3,8 +3,8 @@
 // A client's first packet is a request, in text; each packet from the monitor begins with one of `Said`. Only the uid
 // that the monitor runs as, and root, are heard. Pure.
 //
-//   request = "init" | "wait" | "ready" | "console " size [ " leash" ] | "stop " ms | "exec" NUL word { NUL word } ;
-//   size    = "-" | rows "x" columns ;
+//   request = "init" | "wait" | "ready" | "console " size [ " leash" ] | "stop " ms [ " keep" ] | "exec" NUL word { NUL
+//   word } ; size    = "-" | rows "x" columns ;
 //
 //   init     kOk "PID", with a pidfd (SCM_RIGHTS) of the container's first process
 //   wait     kEnd when it has ended for good
@@ -12,7 +12,8 @@
 //   console  kOk, then kData until the end; the client sends kData and kSize. With a leash, the container is stopped
 //   when
 //            the client is gone.
-//   stop     asks init to stop, kills it after so many milliseconds; kEnd
+//   stop     asks init to stop, kills it after so many milliseconds; kEnd. To keep is a container that would be
+//            destroyed at its end.
 //   exec     with three fds (SCM_RIGHTS), which become 0 to 2 of userns-run, started in the container's cgroup with
 //   these
 //            words; the environment is empty but for those before an empty word. kOk with a pidfd, then kEnd "STATUS".
@@ -52,6 +53,7 @@ struct Request {
   std::optional<WindowSize> size;  // kConsole
   bool leash = false;              // kConsole
   std::int64_t timeout = 0;        // kStop, ms
+  bool keep = false;               // kStop
   std::vector<std::string> environment;
   std::vector<std::string> words;  // kExec; at least one
 };

@@ -2,7 +2,6 @@
 
 #include "frontend/container/create.h"
 #include "frontend/spec/shell_words.h"
-#include "frontend/spec/values.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -48,17 +47,32 @@ Result<void> take_command(ConfigFile& config, const ImageConfig& image, std::vec
   return {};
 }
 
-// Names are the image's own and cannot be looked up before it runs.
-Result<void> take_user(ConfigFile& config, std::string_view user, std::vector<std::string>& notes) {
-  if (user.empty() || user == "root" || has(config, "uid")) return {};
-  const std::string uid(take_until(user, ':'));
-  const std::string gid(user.empty() ? uid : user);
-  if (!parse_id(uid) || !parse_id(gid)) {
-    notes.push_back(cat("the image's user ", quoted(uid), " is no number: set uid and gid with userns-run config"));
+// Who the image says runs its command, as numbers.
+Result<void> take_user(ConfigFile& config, const ImageConfig& image, std::vector<std::string>& notes) {
+  if (image.user.empty() || has(config, "uid")) return {};
+  if (!image.ids) {
+    notes.push_back(cat("the image's user ", quoted(image.user),
+                        " is not in its passwd and group: it runs as root unless uid and gid are set with userns-run "
+                        "config"));
     return {};
   }
-  if (auto set = config.set("uid", std::vector{uid}); !set) return set;
-  return has(config, "gid") ? Result<void>{} : config.set("gid", std::vector{gid});
+  if (image.ids->uid == 0 && image.ids->gid == 0) return {};
+  if (auto set = config.set("uid", std::vector{cat(image.ids->uid)}); !set) return set;
+  if (has(config, "gid")) return {};
+  if (auto set = config.set("gid", std::vector{cat(image.ids->gid)}); !set) return set;
+  if (image.ids->groups.empty() || has(config, "groups")) return {};
+  std::string list;
+  for (const auto group : image.ids->groups) list += cat(list.empty() ? "" : ",", group);
+  return config.set("groups", std::vector{list});
+}
+
+// A value that makes no sense is left out; nothing else of the image is worth less for it.
+Result<void> take_value(ConfigFile& config, std::string_view key, const std::string& value, std::string_view what,
+                        std::vector<std::string>& notes) {
+  if (value.empty() || has(config, key)) return {};
+  if (check_setting(key, value)) return config.set(key, std::vector{value});
+  notes.push_back(cat("the image's ", what, " ", quoted(value), " makes no sense and is left out"));
+  return {};
 }
 
 }  // namespace
@@ -66,11 +80,9 @@ Result<void> take_user(ConfigFile& config, std::string_view user, std::vector<st
 Result<void> take_image_config(ConfigFile& config, const ImageConfig& image, std::vector<std::string>& notes) {
   if (auto taken = take_env(config, image.env, notes); !taken) return taken;
   if (auto taken = take_command(config, image, notes); !taken) return taken;
-  if (auto taken = take_user(config, image.user, notes); !taken) return taken;
-  if (image.cwd.empty() || image.cwd == "/" || has(config, "cwd")) return {};
-  if (check_setting("cwd", image.cwd)) return config.set("cwd", std::vector{image.cwd});
-  notes.push_back(cat("the image's working directory ", quoted(image.cwd), " makes no sense and is left out"));
-  return {};
+  if (auto taken = take_user(config, image, notes); !taken) return taken;
+  if (auto taken = take_value(config, "stop-signal", image.stop_signal, "stop signal", notes); !taken) return taken;
+  return take_value(config, "cwd", image.cwd == "/" ? "" : image.cwd, "working directory", notes);
 }
 
 }  // namespace userns::frontend

@@ -117,7 +117,7 @@ void describe_run(Handover& handover, const Plan& plan, const Running& running) 
   handover.notify = payload.notify.get();
   handover.boots = plan.boot.has_value();
   handover.kind = plan.boot ? name_of(plan.boot->init.kind) : "command";
-  handover.stop_signal = plan.boot ? stop_signal(plan.boot->init.kind) : SIGTERM;
+  handover.stop_signal = stop_signal(plan);
   if (plan.spec.wait_ready) handover.ready_within = plan.spec.wait_ready->count();
   handover.is_pid_1 = (plan.namespaces & CLONE_NEWPID) != 0 && !plan.spec.init;
   handover.stop_timeout = plan.spec.stop_timeout.count();
@@ -193,7 +193,7 @@ void record(const Handover& handover, const Failure& failure) {
   const auto text = cat("cannot start it again: ", to_text(failure.error));
   ConsoleLog(directory, handover.log_size).append(cat("userns-run: ", text, "\r\n"));
   (void)write_last_end(directory, {.exit_status = failure.exit_status, .ended_at = now(), .text = text});
-  (void)::unlinkat(directory.get(), kControlFile, 0);
+  for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory.get(), name, 0);
   Fd(handover.lock).reset();
   const auto end = cat(static_cast<char>(Said::kEnd), failure.exit_status);
   for (const auto& client : handover.clients)

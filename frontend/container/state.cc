@@ -204,6 +204,20 @@ Result<void> write_state(const Fd& directory, const State& state) {
   return replace_file(directory, kStateFile, to_json(state));
 }
 
+std::vector<std::string> read_started(const Fd& directory) {
+  const auto text = read_file(directory, kStartedFile);
+  std::vector<std::string> words;
+  for (std::string_view rest = text ? std::string_view(*text) : ""; !rest.empty();)
+    words.emplace_back(take_until(rest, '\0'));
+  return words;
+}
+
+Result<void> write_started(const Fd& directory, const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += word + '\0';
+  return replace_file(directory, kStartedFile, text);
+}
+
 Result<std::optional<Fd>> lock_run(const Fd& directory) {
   auto file = open_running(directory, O_RDWR | O_CREAT);
   if (!file) return std::unexpected(file.error());
@@ -215,7 +229,7 @@ Result<std::optional<Fd>> lock_run(const Fd& directory) {
 }
 
 Result<void> clean_up_after_crash(const Fd& directory) {
-  (void)::unlinkat(directory.get(), kControlFile, 0);
+  for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory.get(), name, 0);
   const auto text = read_file(directory, kStateFile);
   if (!text) return {};
   const auto state = state_from_json(*text);

@@ -4,6 +4,7 @@
 //                on. The kernel lets go of the lock when the monitor is gone, however it went: so nothing can be stale.
 //   state.json   written before the command runs, removed when it has ended; what a killed monitor or a crash of the
 //                machine leaves is told from the truth by the lock, and cleaned up by the next verb that changes things
+//   started      with what `start` was called, for restart; there from before the start until the end
 //   last.json    how the last run ended
 //   control      the monitor's socket (frontend/container/control.h)
 //   console.log, console.log.1
@@ -29,6 +30,7 @@ namespace userns::frontend {
 inline constexpr const char* kRunningFile = "running";
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kLastFile = "last.json";
+inline constexpr const char* kStartedFile = "started";
 inline constexpr const char* kControlFile = "control";
 inline constexpr const char* kLogFile = "console.log";
 inline constexpr const char* kOldLogFile = "console.log.1";
@@ -85,6 +87,11 @@ std::optional<LastEnd> read_last_end(const Fd& directory);
 std::optional<LastEnd> read_orderly_end(const Fd& directory);
 Result<void> write_state(const Fd& directory, const State& state);
 Result<void> write_last_end(const Fd& directory, const LastEnd& end);
+
+// The words behind `start NAME` of the run, as parse_words() takes them, "--" and the command included. None: nobody
+// wrote them down, or they can't be read.
+std::vector<std::string> read_started(const Fd& directory);
+Result<void> write_started(const Fd& directory, const std::vector<std::string>& words);
 
 // The lock of a run, for whoever is to become the monitor. No value: somebody holds it, so the container runs.
 Result<std::optional<Fd>> lock_run(const Fd& directory);

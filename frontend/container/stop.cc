@@ -43,12 +43,13 @@ bool is_past_its_end(const Container& container) {
   return state && *state && (*state)->init.pid != 0 && !(*state)->init.lives() && !(*state)->monitor.is_stopped();
 }
 
-Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds timeout) {
+Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds timeout, AfterStop after) {
   const auto until = Clock::now() + timeout + kMonitorAnswers;
   const auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
-  if (auto asked = connection->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count()}); !asked)
-    return std::unexpected(asked.error());
+  const bool keep = after == AfterStop::kKeep;
+  const Request request{.kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count(), .keep = keep};
+  if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
   std::optional<int> status;
   while (true) {
     if (!connection->has_answer(kLookEvery)) {
@@ -80,9 +81,9 @@ Result<int> end_without_monitor(const Container& container, const State& state) 
 
 }  // namespace
 
-Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout) {
+Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout, AfterStop after) {
   wake_monitor(container);
-  auto status = ask_to_stop(container, timeout);
+  auto status = ask_to_stop(container, timeout, after);
   if (status || status.error().code != ETIMEDOUT) return status;
   const auto state = read_state(container.dir());
   if (!state) return std::unexpected(state.error());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 #include "frontend/container/connection.h"
 #include "frontend/container/store.h"
@@ -10,8 +11,11 @@
 namespace userns::frontend {
 
 // Asks, kills what is left after `timeout`, and waits for the end: the exit status. A monitor that does not answer even
-// then is killed, and the container with it: said on stderr. The caller holds the container's lock.
-Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout);
+// then is killed, and the container with it: said on stderr. To keep is a container that would be destroyed at its end.
+// The caller holds the container's lock.
+enum class AfterStop : std::uint8_t { kAsStarted, kKeep };
+Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout,
+                           AfterStop after = AfterStop::kAsStarted);
 
 // The same at once, until nothing of the run is left.
 Result<void> stop_for_good(const Container& container);

@@ -20,6 +20,7 @@
 #include "frontend/rootfs/image.h"
 #include "frontend/rootfs/template_busybox.h"
 #include "frontend/start/in_map.h"
+#include "frontend/start/inside_names.h"
 #include "frontend/start/mount_api.h"
 #include "policy/text.h"
 
@@ -46,7 +47,8 @@ UnpackCounts to_counts(std::string_view text) {
 
 std::string to_text(const Filled& filled) {
   const auto& image = filled.image;
-  const nlohmann::json json{image.env, image.entrypoint, image.cmd, image.cwd, image.user, image.stop_signal};
+  nlohmann::json json{image.env, image.entrypoint, image.cmd, image.cwd, image.user, image.stop_signal};
+  if (image.ids) json.push_back({image.ids->uid, image.ids->gid, image.ids->groups});
   return to_text(filled.counts) + json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 Filled parse_filled(const std::string& text) {
@@ -59,6 +61,7 @@ Filled parse_filled(const std::string& text) {
   json.at(3).get_to(image.cwd);
   json.at(4).get_to(image.user);
   json.at(5).get_to(image.stop_signal);
+  if (json.size() > 6) image.ids = {.uid = json[6].at(0), .gid = json[6].at(1), .groups = json[6].at(2)};
   return filled;
 }
 
@@ -86,6 +89,23 @@ Result<void> set_limits() {
   return {};
 }
 
+// A file of the image, as a process in it would find it; empty where there is none that makes sense.
+std::string read_inside(const Fd& top, const char* path) {
+  constexpr std::size_t kLargest = 1UL << 20U;
+  const auto file = open_at(top.get(), path, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  struct stat facts{};
+  if (!file || ::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};
+  auto text = read_all(*file, kLargest);
+  return text ? std::move(*text) : std::string{};
+}
+
+// "user", "user:group", each a name or a number.
+std::optional<InsideIds> ids_in_image(const Fd& top, std::string_view user) {
+  const auto name = take_until(user, ':');
+  if (name.empty()) return std::nullopt;
+  return inside_ids(read_inside(top, "etc/passwd"), read_inside(top, "etc/group"), name, user);
+}
+
 using Act = std::function<Result<ImageConfig>(const Fd& top, UnpackLimits, Unpacker&, const Outside&)>;
 
 Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Act& act, const Outside& outside) {
@@ -98,6 +118,7 @@ Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Ac
   auto image = act(*top, limits, unpacker, outside);
   if (!image) return std::unexpected(image.error());
   if (auto finished = unpacker.finish(); !finished) return std::unexpected(finished.error());
+  image->ids = ids_in_image(*top, image->user);
   return to_text(Filled{.counts = unpacker.counts(), .image = std::move(*image)});
 }
 

@@ -292,6 +292,12 @@ std::string ConfigFile::text() const {
   return all;
 }
 
+std::string to_text(const Restart& restart) {
+  if (restart.mode == RestartMode::kNo) return "no";
+  if (restart.mode == RestartMode::kAlways) return "always";
+  return restart.most ? cat("on-failure:", *restart.most) : "on-failure";
+}
+
 Result<Restart> parse_restart(std::string_view text) {
   constexpr std::string_view kOnFailure = "on-failure";
   if (text == "no") return Restart{};

@@ -79,6 +79,7 @@ struct Restart {
   std::optional<std::uint32_t> most;  // on-failure:N
 };
 Result<Restart> parse_restart(std::string_view text);
+std::string to_text(const Restart& restart);
 
 enum class HookEvent : std::uint8_t { kPreStart, kStart, kPostStop };
 struct Hook {

@@ -218,6 +218,8 @@ constexpr std::array kOptions{
            [](Draft& d, Text t) { return put(parse_timeout(t), d.spec.wait_ready); }},
     Option{"init", "", kLife, kOnce, "a small process 1 of ours, which reaps orphans and passes signals on",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.init); }},
+    Option{"stop-signal", "SIGNAL", kLife, kOnce, "what asks it to stop (TERM; of a system, what its init understands)",
+           [](Draft& d, Text t) { return put(parse_signal(t), d.spec.stop_signal); }},
     Option{"stop-timeout", "TIME", kLife, kOnce, "how long a TERM may be ignored before KILL (10s)",
            [](Draft& d, Text t) { return put(parse_timeout(t), d.spec.stop_timeout); }},
     Option{"die-with-parent", "", kLife, kOnce, "end when the caller's process ends",

@@ -138,7 +138,8 @@ struct Spec {
   std::optional<std::chrono::milliseconds> wait_ready;  // of the booted system; none: nobody waits
 
   TtyMode tty = TtyMode::kAuto;
-  bool init = false;  // a reaper of ours as pid 1 inside
+  bool init = false;               // a reaper of ours as pid 1 inside
+  std::optional<int> stop_signal;  // none: TERM, or what an init understands
   std::chrono::milliseconds stop_timeout{10000};
   bool die_with_parent = false;
   std::string pid_file;        // empty: none

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -327,6 +329,23 @@ Result<int> parse_fd(std::string_view text) {
   if (*number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()))
     return fail({}, "there is no such file descriptor");
   return static_cast<int>(*number);
+}
+
+Result<int> parse_signal(std::string_view text) {
+  const auto name = text.starts_with("SIG") ? text.substr(3) : text;
+  if (const auto number = parse_decimal(name)) {
+    if (*number >= 1 && *number <= static_cast<std::uint64_t>(SIGRTMAX)) return static_cast<int>(*number);
+    return fail({}, cat(quoted(text), " is no signal"));
+  }
+  if (name.starts_with("RTMIN+")) {
+    const auto more = parse_decimal(name.substr(6));
+    if (more && *more <= static_cast<std::uint64_t>(SIGRTMAX - SIGRTMIN)) return SIGRTMIN + static_cast<int>(*more);
+  }
+  for (int number = 1; number < SIGRTMIN; ++number) {
+    const char* const known = ::sigabbrev_np(number);
+    if (known != nullptr && name == known) return number;
+  }
+  return fail({}, cat(quoted(text), " is no signal: give a name, as TERM or RTMIN+3, or a number"));
 }
 
 Result<bool> parse_yes_no(std::string_view text) {

@@ -44,6 +44,8 @@ Result<std::chrono::milliseconds> parse_timeout(std::string_view text);
 // `key` is one of cgroup.conf(5). For "cpu.max" the text is a number of CPUs, as "1.5".
 Result<LimitWish> parse_limit(std::string_view option, std::string_view key, std::string_view text);
 Result<int> parse_fd(std::string_view text);
+// "TERM", "SIGTERM", "15", "RTMIN+3".
+Result<int> parse_signal(std::string_view text);
 Result<bool> parse_yes_no(std::string_view text);
 
 // The index of `text` in `words`; an error that lists them where it is none.

@@ -12,6 +12,8 @@ struct InsideIds {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::vector<std::uint32_t> groups;
+
+  friend bool operator==(const InsideIds&, const InsideIds&) = default;
 };
 
 // Of `user`, a name or a number; `group`, a name or a number, instead of the user's own. A number needs no entry; its

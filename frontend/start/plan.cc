@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <utility>
 
 #include "frontend/start/boot.h"
@@ -53,6 +54,11 @@ Result<Plan> make_plan(const Spec& spec) {
   if ((plan.namespaces & CLONE_NEWNS) != 0)
     plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
   return plan;
+}
+
+int stop_signal(const Plan& plan) {
+  if (plan.spec.stop_signal) return *plan.spec.stop_signal;
+  return plan.boot ? stop_signal(plan.boot->init.kind) : SIGTERM;
 }
 
 }  // namespace userns::frontend

@@ -61,6 +61,9 @@ struct Plan {
 // Finds the caller's ids (subid files or NSS: the helpers' own code) and decides. Changes nothing.
 Result<Plan> make_plan(const Spec& spec);
 
+// What asks the container to stop. Pure.
+int stop_signal(const Plan& plan);
+
 // For people: what --dry-run prints, with a newline at the end of each line.
 std::string to_text(const Plan& plan);
 

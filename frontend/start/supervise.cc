@@ -101,10 +101,11 @@ class Supervisor {
       return;
     }
     if (number == SIGTERM && !deadline_) deadline_ = Clock::now() + plan_.spec.stop_timeout;
-    if (is_deaf_to(number))
+    const int sent = number == SIGTERM ? stop_signal(plan_) : number;
+    if (is_deaf_to(sent))
       end_by(number);
     else
-      send(number);
+      send(sent);
   }
 
   // To an init most signals mean something that their sender did not.
@@ -119,7 +120,7 @@ class Supervisor {
     ready_by_.reset();
     deadline_ = Clock::now() + plan_.spec.stop_timeout;
     const auto kind = plan_.boot->init.kind;
-    const int number = stop_signal(kind);
+    const int number = stop_signal(plan_);
     // One that waits in sigwait(3) looks as deaf as one that has never heard of the signal.
     if (kind == InitKind::kOther && is_deaf_to(number)) {
       deadline_ = std::min(*deadline_, Clock::now() + kDeafTime);

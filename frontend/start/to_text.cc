@@ -118,8 +118,7 @@ std::string to_text(const Plan& plan) {
             step.shielded ? ", parts of it covered" : "", step.optional ? ", where possible" : "", "\n");
   text += cgroup_lines(plan.spec);
   if (plan.boot)
-    text += cat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ",
-                stop_signal(plan.boot->init.kind), "\n");
+    text += cat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ", stop_signal(plan), "\n");
   if (plan.tty) text += "terminal    of its own\n";
   if (plan.spec.init) text += "init        a reaper as the first process\n";
   if (plan.spec.seccomp == SeccompMode::kDefault) text += "seccomp     default profile\n";

@@ -11,7 +11,7 @@ import termios
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import fails, well  # noqa: E402
+from container import FIRST, fails, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, cases, main, skip, spawn, status_of, wait_for  # noqa: E402
 
@@ -236,6 +236,56 @@ def _(root):
     well(store.do('restart', 'web'))
     second = store.state('web')
     assert second['init'] != first['init'] and not alive(first['init']['pid']) and alive(second['init']['pid'])
+
+
+@case('restart starts it as it was started: options, command, its end, and --rm; what was stopped starts plainly')
+def _(root):
+    store = Store(root)
+    out = f'{store.path}/hooks'
+    store.make('web', IDLE, f'hook = post-stop=sh -c "echo end >> {out}"')
+    os.makedirs(f'{store.path}/shown')
+    os.chown(f'{store.path}/shown', FIRST, FIRST)
+    script = 'trap "exit 0" TERM; hostname; ls -d /mnt/it; echo "$0" $A; echo up; while :; do sleep 1000 & wait; done'
+    open(f'{store.path}/shown/it', 'w').close()
+    words = ['--hostname=two', '--bind=shown:/mnt', '--env=A=x y', '--log-size=64K', '--restart=on-failure:3', '--rm']
+    well(store.do('start', 'web', *words, command=['sh', '-c', script, 'a b\n'], before=lambda: os.chdir(store.path)))
+    for turn in (1, 2, 3):
+        wait_for(lambda: store.log('web').count(b'up\r\n') == turn, f'turn {turn}')
+        assert store.log('web').count(b'two\r\n/mnt/it\r\na b\r\n x y\r\nup\r\n') == turn, store.log('web')
+        if turn < 3:
+            well(store.do('restart', 'web'))
+    with open(out) as file:
+        assert file.read() == 'end\nend\n'
+    # Its own failure, too; and the end destroys it still.
+    well(store.do('kill', 'web'))
+    wait_for(lambda: store.log('web').count(b'up\r\n') == 4, 'its own restart')
+    assert store.log('web').count(b'two\r\n/mnt/it\r\na b\r\n x y\r\nup\r\n') == 4, store.log('web')
+    well(store.do('stop', 'web'))
+    wait_for(lambda: not os.path.exists(f'{store.path}/web'), 'it to be destroyed')
+    with open(out) as file:
+        assert file.read() == 'end\n' * 4
+    store.make('plain', IDLE)
+    well(store.do('start', 'plain', '--hostname=two'))
+    well(store.do('stop', 'plain'))
+    assert 'started' not in store.files('plain')
+    well(store.do('restart', 'plain'))
+    assert well(store.do('exec', 'plain', command=['hostname'])).out == 'plain\n'
+
+
+@case('it is asked to stop by the signal that its config names')
+def _(root):
+    store = Store(root)
+    store.make('web', 'stop-signal = QUIT')
+    script = 'trap "exit 3" QUIT; trap "exit 4" TERM; echo up; while :; do sleep 1000 & wait; done'
+    well(store.do('start', 'web', command=['sh', '-c', script]))
+    await_log(store, 'web', 'up')
+    well(store.do('stop', 'web'))
+    assert store.last('web')['exit_status'] == 3, store.last('web')
+    well(store.do('start', 'web', '--stop-signal=SIGTERM', command=['sh', '-c', script]))
+    wait_for(lambda: store.log('web').count(b'up') == 2, 'it to run')
+    well(store.do('stop', 'web'))
+    assert store.last('web')['exit_status'] == 4, store.last('web')
+    fails(store.do('start', 'web', '--stop-signal=NOPE'), 'NOPE')
 
 
 @case('on failure it is started again as often as was said, and then has ended')

@@ -1,9 +1,9 @@
 """A monitor that is stopped or hangs: every verb answers, and the container can be ended without it."""
 
+import ctypes
 import os
 import signal
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -28,27 +28,22 @@ def stop(state):
     wait_for(lambda: status_of(pid)['State'].startswith('T'), 'the monitor to be stopped')
 
 
-class KeptStopped:
-    """A monitor that nobody can wake, as one that hangs."""
+class Hung:
+    """A monitor that nobody can wake: this program traces it, and does not let it go on."""
+
+    SEIZE, INTERRUPT = 0x4206, 0x4207  # ptrace(2)
 
     def __init__(self, state):
-        self.pid, self.over = state['monitor']['pid'], False
-        self.thread = threading.Thread(target=self.keep)
-
-    def keep(self):
-        while not self.over:
-            try:
-                os.kill(self.pid, signal.SIGSTOP)
-            except ProcessLookupError:
-                return
-            time.sleep(0.001)
+        self.pid = state['monitor']['pid']
 
     def __enter__(self):
-        self.thread.start()
+        libc = ctypes.CDLL(None, use_errno=True)
+        for request in (self.SEIZE, self.INTERRUPT):
+            assert libc.ptrace(request, self.pid, None, None) == 0, os.strerror(ctypes.get_errno())
+        wait_for(lambda: status_of(self.pid)['State'].startswith('t'), 'the monitor to be held')
 
     def __exit__(self, *_):
-        self.over = True
-        self.thread.join()
+        os.waitpid(self.pid, 0x40000000)  # __WALL: its end, which only its tracer sees
 
 
 def nothing_runs(store, state, name='web'):
@@ -105,9 +100,12 @@ def _(root, words):
 @cases([('stop', ['stop', 'web', '--timeout=100ms']), ('destroy --force', ['destroy', 'web', '--force'])])
 def _(root, words):
     store = Store(root)
-    state = stopped(store)
+    store.make('web', IDLE)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    state = store.state('web')
     bystander = store.begin('wait', 'web')
-    with KeptStopped(state):
+    with Hung(state):
         done = well(store.do(*words, timeout=120))
     assert 'was killed' in done.err and str(state['monitor']['pid']) in done.err, done
     assert bystander.wait(60).code == 125

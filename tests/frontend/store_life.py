@@ -132,6 +132,46 @@ def _(root):
     well(do(root, 'destroy', 'box', '--force'))
 
 
+@cases([('by names', 'web:data', 'web:x:33:34::/:/bin/sh\n', '33:5 groups=5,6,7'),
+        ('by name', 'web', 'web:x:33:34::/:/bin/sh\n', '33:34 groups=34,6,7'),
+        ('by number', '33', 'web:x:33:34::/:/bin/sh\n', '33:34 groups=34,6,7'),
+        ('by numbers that have no name', '77:88', '', '77:88 groups=88'),
+        ('by nobody\'s name', 'nobody-there', '', '0:0')])
+def _(root, user, passwd, seen):
+    """An image's user, command, variables, directory and stop signal."""
+    fresh(root)
+    tree = rootfs(root, 'image', owner=0)
+    with open(f'{tree}/etc/passwd', 'a') as file:
+        file.write(passwd)
+    with open(f'{tree}/etc/group', 'w') as file:
+        file.write('root:x:0:\ndata:x:5:\none:x:6:web\ntwo:x:7:web,u\n')
+    os.makedirs(f'{tree}/srv')
+    subprocess.run(['tar', '-C', tree, '-cf', f'{root.tmp}/layer.tar', '.'], check=True)
+    script = 'trap "exit 9" QUIT; echo $(id -u):$(id -g) groups=$(id -G | tr " " ,) $PWD $A; while :; do sleep 100 & wait; done'
+    config = {'architecture': {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(os.uname().machine), 'os': 'linux',
+              'config': {'Env': ['PATH=/bin', 'A=b c'], 'Entrypoint': ['/bin/sh', '-c'], 'Cmd': [script],
+                         'WorkingDir': '/srv', 'User': user, 'StopSignal': 'SIGQUIT'}}
+    work = f'{root.tmp}/image-files'
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    shutil.move(f'{root.tmp}/layer.tar', f'{work}/layer.tar')
+    for name, content in (('config.json', config), ('manifest.json', [{'Config': 'config.json', 'RepoTags': ['a:b'], 'Layers': ['layer.tar']}])):
+        with open(f'{work}/{name}', 'w') as file:
+            json.dump(content, file)
+    subprocess.run(['tar', '-C', work, '-cf', f'{root.tmp}/image.tar', '.'], check=True)
+    os.chmod(f'{root.tmp}/image.tar', 0o644)
+    done = well(do(root, 'create', 'web', '--tar', f'{root.tmp}/image.tar'))
+    assert (user in done.err) == (user == 'nobody-there'), done
+    well(do(root, 'start', 'web'))
+    log = f'{store(root)}/web/console.log'
+    text = wait_for(lambda: os.path.exists(log) and open(log).read().endswith('\n') and open(log).read(), 'it to speak')
+    assert text.startswith(seen) and text.endswith(' /srv b c\n'), text
+    well(do(root, 'stop', 'web'))
+    with open(f'{store(root)}/web/last.json') as file:
+        assert json.load(file)['exit_status'] == 9
+    well(do(root, 'destroy', 'web'))
+
+
 @case('a copy has ids of its own, a snapshot the same, and its base stays while it is there')
 def _(root):
     tar = fresh(root)

@@ -7,11 +7,11 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <string>
 
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/select.h"
+#include "frontend/cli/verbs/settings.h"
 #include "frontend/container/background.h"
 #include "frontend/container/connection.h"
 #include "frontend/container/console.h"
@@ -42,8 +42,22 @@ Result<std::uint64_t> parse_log_size(std::string_view text) {
   return *number << shift;
 }
 
+// Paths as they are from here: it may be started again from elsewhere.
+Result<std::vector<std::string>> from_anywhere(const std::vector<std::string>& options) {
+  std::vector<std::string> absolute;
+  for (std::string_view value : options) {
+    const auto name = take_until(value, '=');
+    const auto stored = value_to_store(name.substr(2), value);
+    if (!stored) return std::unexpected(stored.error());
+    absolute.push_back(cat(name, "=", *stored));
+  }
+  return absolute;
+}
+
 Result<StartWish> start_wish(const Words& words) {
-  StartWish wish{.options = words.container, .command = words.command, .remove = words.has("rm"), .restart = {}};
+  auto options = from_anywhere(words.container);
+  if (!options) return std::unexpected(options.error());
+  StartWish wish{.options = std::move(*options), .command = words.command, .remove = words.has("rm"), .restart = {}};
   if (words.has_command && (words.command.empty() || words.command.front().empty()))
     return fail({}, "no command after --: write one, or leave out the -- to start the container's init");
   if (const auto text = words.one("restart")) {
@@ -128,7 +142,7 @@ Result<std::chrono::milliseconds> timeout_of(const Words& words) {
 }
 
 // The lock keeps a start from coming in between, and two stops from speaking of each other's.
-int stop_one(const Container& container, std::chrono::milliseconds timeout) {
+int stop_one(const Container& container, std::chrono::milliseconds timeout, AfterStop after) {
   const auto lock = container.lock();
   if (!lock) return own_failure(lock.error());
   const auto state = read_state(container.dir());
@@ -139,7 +153,7 @@ int stop_one(const Container& container, std::chrono::milliseconds timeout) {
       const auto clean = clean_up_after_crash(container.dir());
     return own_failure({.rule = {}, .code = 0, .text = cat(container.name(), " is not running")});
   }
-  const auto status = stop_container(container, timeout);
+  const auto status = stop_container(container, timeout, after);
   return status ? 0 : own_failure(status.error());
 }
 
@@ -148,15 +162,29 @@ int stop_verb(const Words& words) {
   if (!timeout) return own_failure(timeout.error());
   const auto containers = selected(words);
   if (!containers) return own_failure(containers.error());
-  return for_each(*containers, [&](const Container& c) { return stop_one(c, *timeout); });
+  return for_each(*containers, [&](const Container& c) { return stop_one(c, *timeout, AfterStop::kAsStarted); });
+}
+
+// As it was started, where it runs.
+Result<StartWish> wish_of_run(const Container& container) {
+  const auto words = read_started(container.dir());
+  if (words.empty()) return StartWish{};
+  const std::vector<std::string_view> views(words.begin(), words.end());
+  const auto dashes = std::ranges::find(views, "--");
+  const bool has_command = dashes != views.end();
+  const std::span<const std::string_view> command(has_command ? dashes + 1 : dashes, views.end());
+  const auto taken = parse_words(kStartVerb, {views.begin(), dashes}, command, has_command);
+  return taken ? start_wish(*taken) : std::unexpected(taken.error());
 }
 
 int restart_one(const Container& container, std::chrono::milliseconds timeout) {
   const auto state = read_state(container.dir());
   if (!state) return own_failure(state.error());
-  if (*state)
-    if (const int status = stop_one(container, timeout); status != 0) return status;
-  return start_one(container, {});
+  if (!*state) return start_one(container, {});
+  const auto wish = wish_of_run(container);
+  if (!wish) return own_failure(wish.error());
+  const int status = stop_one(container, timeout, AfterStop::kKeep);
+  return status != 0 ? status : start_one(container, *wish);
 }
 
 int restart_verb(const Words& words) {
@@ -192,24 +220,6 @@ int wait_verb(const Words& words) {
 }
 
 // --- kill ---------------------------------------------------------------------------------------
-
-// "TERM", "SIGTERM", "15", "RTMIN+3".
-Result<int> parse_signal(std::string_view text) {
-  const auto name = text.starts_with("SIG") ? text.substr(3) : text;
-  if (const auto number = parse_decimal(name)) {
-    if (*number >= 1 && *number <= static_cast<std::uint64_t>(SIGRTMAX)) return static_cast<int>(*number);
-    return fail({}, cat("there is no signal ", quoted(text)));
-  }
-  if (name.starts_with("RTMIN+")) {
-    const auto more = parse_decimal(name.substr(6));
-    if (more && *more <= static_cast<std::uint64_t>(SIGRTMAX - SIGRTMIN)) return SIGRTMIN + static_cast<int>(*more);
-  }
-  for (int number = 1; number < SIGRTMIN; ++number) {
-    const char* const known = ::sigabbrev_np(number);
-    if (known != nullptr && name == known) return number;
-  }
-  return fail({}, cat("there is no signal ", quoted(text), ": give a name, as TERM or RTMIN+3, or a number"));
-}
 
 int kill_one(const Container& container, int number) {
   wake_monitor(container);  // it is to see the end, if that is one

@@ -6,7 +6,7 @@
 namespace userns::frontend {
 
 Result<std::string> value_to_store(std::string_view key, std::string_view value) {
-  const bool is_path = key == "rootfs" || key == "pid-file" || key == "include";
+  const bool is_path = key == "rootfs" || key == "pid-file" || key == "changes" || key == "include";
   if (value.empty() || (!is_path && key != "bind")) return std::string(value);
   if (is_path) return absolute_path(value);
   auto rest = value;

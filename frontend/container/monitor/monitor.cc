@@ -309,6 +309,7 @@ class Monitor {
         return;
       case Request::Kind::kStop:
         client.mode = Mode::kWaits;
+        if (request->keep) h_.remove = false;
         stop(Milliseconds(request->timeout), SIGTERM);
         return;
       case Request::Kind::kExec:
@@ -521,6 +522,9 @@ class Monitor {
     next.restarts_left = h_.restarts_left;
     next.restarts = h_.restarts;
     next.remove = h_.remove;
+    next.pre_start = h_.pre_start;
+    next.started = h_.started;
+    next.post_stop = h_.post_stop;
     next.rest = h_.rest;
     for (auto& client : clients_) {
       if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;
@@ -545,7 +549,7 @@ class Monitor {
   }
 
   int end_for_good(int status) {
-    (void)::unlinkat(directory_.get(), kControlFile, 0);
+    for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory_.get(), name, 0);
     control_.reset();
     lock_.reset();  // before anybody hears of the end: he may start it again
     const auto until = Clock::now() + kFarewellTakes;

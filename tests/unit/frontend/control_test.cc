@@ -12,7 +12,7 @@ using namespace std::literals;
 TEST(Request, is_read_back_as_it_was_said) {
   for (const std::string_view text :
        {"init"sv, "wait"sv, "ready"sv, "console -"sv, "console 24x80"sv, "console - leash"sv, "stop 0"sv,
-        "stop 10000"sv, "exec\0\0sh\0"sv, "exec\0TERM=x\0A=\0\0sh\0-c\0\0"sv}) {
+        "stop 0 keep"sv, "stop 10000"sv, "exec\0\0sh\0"sv, "exec\0TERM=x\0A=\0\0sh\0-c\0\0"sv}) {
     const auto request = parse_request(text);
     ASSERT_TRUE(request) << text;
     EXPECT_EQ(to_text(*request), text);
@@ -41,6 +41,7 @@ TEST(Request, of_other_words_is_refused) {
                                       "stop"sv,
                                       "stop "sv,
                                       "stop -1"sv,
+                                      "stop keep"sv,
                                       "stop 99999999999999999999"sv,
                                       "exec"sv,
                                       "exec "sv,

@@ -30,22 +30,33 @@ TEST(ImageSettings, WhatTheImageSaysBecomesSettings) {
                           .entrypoint = {"/init", "-c"},
                           .cmd = {"a b"},
                           .cwd = "/srv",
-                          .user = "33:44",
-                          .stop_signal = ""};
+                          .user = "web:44",
+                          .ids = InsideIds{.uid = 33, .gid = 44, .groups = {5, 6}},
+                          .stop_signal = "SIGQUIT"};
   EXPECT_EQ(taken({}, image),
-            "env = PATH=/usr/bin\nenv = X= y\ncommand = /init -c 'a b'\nuid = 33\ngid = 44\ncwd = /srv\n");
+            "env = PATH=/usr/bin\nenv = X= y\ncommand = /init -c 'a b'\nuid = 33\ngid = 44\ngroups = 5,6\n"
+            "stop-signal = SIGQUIT\ncwd = /srv\n");
 }
 
 TEST(ImageSettings, WhatWasAskedForWins) {
-  const ImageConfig image{
-      .env = {"PATH=/usr/bin", "A=1"}, .entrypoint = {}, .cmd = {"x"}, .cwd = "/srv", .user = "33", .stop_signal = ""};
-  EXPECT_EQ(taken(with({"env=PATH=/bin", "command=sh", "cwd=/", "uid=5"}), image),
-            "env = PATH=/bin\ncommand = sh\ncwd = /\nuid = 5\nenv = A=1\n");
+  const ImageConfig image{.env = {"PATH=/usr/bin", "A=1"},
+                          .entrypoint = {},
+                          .cmd = {"x"},
+                          .cwd = "/srv",
+                          .user = "33",
+                          .ids = InsideIds{.uid = 33},
+                          .stop_signal = "9"};
+  EXPECT_EQ(taken(with({"env=PATH=/bin", "command=sh", "cwd=/", "uid=5", "stop-signal=TERM"}), image),
+            "env = PATH=/bin\ncommand = sh\ncwd = /\nuid = 5\nstop-signal = TERM\nenv = A=1\n");
 }
 
 TEST(ImageSettings, NothingOfIt) {
   EXPECT_EQ(taken({}, {}), "");
-  EXPECT_EQ(taken({}, {.env = {}, .entrypoint = {}, .cmd = {}, .cwd = "/", .user = "root", .stop_signal = ""}), "");
+  EXPECT_EQ(
+      taken(
+          {},
+          {.env = {}, .entrypoint = {}, .cmd = {}, .cwd = "/", .user = "root", .ids = InsideIds{}, .stop_signal = ""}),
+      "");
 }
 
 TEST(ImageSettings, NonsenseIsLeftOutAndSaid) {
@@ -55,12 +66,14 @@ TEST(ImageSettings, NonsenseIsLeftOutAndSaid) {
                           .cmd = {""},
                           .cwd = "relative/..",
                           .user = "www-data",
-                          .stop_signal = ""};
+                          .ids = {},
+                          .stop_signal = "SIGNONE"};
   EXPECT_EQ(taken({}, image, &notes), "");
-  ASSERT_EQ(notes.size(), 6U);
+  ASSERT_EQ(notes.size(), 7U);
   EXPECT_TRUE(contains(notes[3], "command"));
-  EXPECT_TRUE(contains(notes[4], "'www-data' is no number"));
-  EXPECT_TRUE(contains(notes[5], "working directory"));
+  EXPECT_TRUE(contains(notes[4], "'www-data' is not in its passwd"));
+  EXPECT_TRUE(contains(notes[5], "stop signal 'SIGNONE'"));
+  EXPECT_TRUE(contains(notes[6], "working directory"));
 }
 
 }  // namespace

@@ -192,6 +192,14 @@ TEST(Fd, IsAnIntOrNothing) {
   for (const std::string_view text : {"", "-1", "2147483648", "3 ", "x"}) EXPECT_FALSE(parse_fd(text)) << text;
 }
 
+TEST(Signal, IsANameOrANumber) {
+  for (const auto* const text : {"TERM", "SIGTERM", "15", "SIG15"}) EXPECT_EQ(parse_signal(text).value_or(0), SIGTERM);
+  EXPECT_EQ(parse_signal("RTMIN+3").value_or(0), SIGRTMIN + 3);
+  EXPECT_EQ(parse_signal("SIGRTMIN+0").value_or(0), SIGRTMIN);
+  for (const auto* const text : {"", "0", "65", "-1", "term", "SIG", "RTMIN+99", "RTMIN+", "NOPE"})
+    EXPECT_TRUE(contains(text_of(parse_signal(text)), "is no signal")) << text;
+}
+
 TEST(Choice, WhatIsNoneOfTheWordsListsThem) {
   constexpr std::string_view kWords[] = {"auto", "yes", "no"};
   EXPECT_EQ(parse_choice("yes", kWords).value_or(9), 1U);
