@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <utility>
 
@@ -23,6 +24,9 @@ namespace {
 
 constexpr std::int64_t kLeashTimeout = 10000;  // ms
 constexpr std::size_t kMostTyped = 64UL << 10U;
+constexpr std::size_t kMostShown = 256UL << 10U;
+constexpr std::size_t kPieceForTerminal = 256;
+constexpr int kLookEvery = 250;  // ms
 constexpr unsigned char kControl = 0x1f;
 
 class Console {
@@ -36,24 +40,31 @@ class Console {
 
   Result<int> watch() {
     terminal_.enter(STDIN_FILENO);
-    while (!status_) {
-      const bool reads = input_ && typed_.size() < kMostTyped;
-      std::array polled{pollfd{.fd = connection_.raw(), .events = to_monitor(), .revents = 0},
+    while (connected_ || !shown_.empty()) {
+      const bool reads = connected_ && input_ && typed_.size() < kMostTyped;
+      const bool hears = connected_ && (shown_.size() < kMostShown || !runs_ || hung_up_);
+      std::array polled{pollfd{.fd = connected_ ? connection_.raw() : -1, .events = to_monitor(hears), .revents = 0},
                         pollfd{.fd = signals_.fd().get(), .events = POLLIN, .revents = 0},
-                        pollfd{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
-      if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait");
+                        pollfd{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+                        pollfd{.fd = shown_.empty() ? -1 : STDOUT_FILENO, .events = POLLOUT, .revents = 0}};
+      if (::poll(polled.data(), polled.size(), shown_.size() < kMostShown ? -1 : kLookEvery) < 0 && errno != EINTR)
+        return fail_errno("cannot wait");
+      hung_up_ = hung_up_ || (polled[0].revents & (POLLHUP | POLLERR)) != 0;
+      if (shown_.size() >= kMostShown) look_whether_it_runs();
       if (polled[1].revents != 0) take_signals();
       if (polled[2].revents != 0) take_input();
       hand_over_typed();
-      if ((polled[0].revents & ~POLLOUT) != 0 && !take_answer()) return end_unsaid();
+      if (hears && (polled[0].revents & ~POLLOUT) != 0) take_answer();
+      if (polled[3].revents != 0) show();
     }
     terminal_.leave();
-    say_what_was_met(container_, met_);
-    return *status_;
+    return status_ ? Result<int>(*status_) : end_unsaid();
   }
 
  private:
-  [[nodiscard]] short to_monitor() const { return static_cast<short>(POLLIN | (typed_.empty() ? 0 : POLLOUT)); }
+  [[nodiscard]] short to_monitor(bool hears) const {
+    return static_cast<short>((hears ? POLLIN : 0) | (typed_.empty() ? 0 : POLLOUT));
+  }
 
   // What the monitor does not take yet is kept: whoever sits here can still detach.
   void hand_over_typed() {
@@ -64,38 +75,42 @@ class Console {
     }
   }
 
-  // The monitor does not wait for ever until we have read its last words.
-  [[nodiscard]] Result<int> end_unsaid() {
-    terminal_.leave();
-    if (const auto last = read_orderly_end(container_.dir())) {
-      say_what_was_met(container_, last->text);
-      return last->exit_status;
-    }
+  // The monitor does not wait for ever until we have read its last words: they are taken from it, however much is still
+  // to be shown.
+  void look_whether_it_runs() {
+    const auto state = read_state(container_.dir());
+    runs_ = state && *state && (*state)->init.pid != 0 && (*state)->init.lives();
+  }
+
+  [[nodiscard]] Result<int> end_unsaid() const {
+    if (const auto last = read_orderly_end(container_.dir())) return last->exit_status;
     return monitor_was_killed(container_);
   }
 
-  bool take_answer() {
+  // Until the connection is closed: with --rm, that is when the container is gone.
+  void take_answer() {
     const auto answer = connection_.receive();
-    if (!answer) return false;
+    if (!answer) {
+      connected_ = false;
+      return;
+    }
     if (answer->said == Said::kEnd) status_ = end_in(*answer);
-    if (answer->said == Said::kMet) met_ = answer->text;  // told when the terminal is as it was
     if (answer->said == Said::kLost) say(cat(answer->text, " bytes of the console went by too fast to be shown"));
-    if (answer->said == Said::kData) show(answer->text);
-    return true;
+    if (answer->said == Said::kData) shown_ += answer->text;
   }
 
-  void show(std::string_view text) {
-    while (!text.empty()) {
-      const auto put = ::write(STDOUT_FILENO, text.data(), text.size());
-      if (put < 0 && errno == EAGAIN) {
-        pollfd polled{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
-        (void)::poll(&polled, 1, -1);
-      } else if (put < 0 && errno != EINTR) {
-        status_ = 0;  // nobody looks any more
-        return;
-      }
-      if (put > 0) text.remove_prefix(static_cast<std::size_t>(put));
-    }
+  // No more at a time than what surely finds room: nothing here waits for who reads it.
+  void show() {
+    const auto piece = std::string_view(shown_).substr(0, ::isatty(STDOUT_FILENO) == 1 ? kPieceForTerminal : PIPE_BUF);
+    const auto put = ::write(STDOUT_FILENO, piece.data(), piece.size());
+    if (put > 0) shown_.erase(0, static_cast<std::size_t>(put));
+    if (put < 0 && errno != EAGAIN && errno != EINTR) end(status_.value_or(0));  // nobody looks any more
+  }
+
+  void end(int status) {
+    status_ = status;
+    connected_ = false;
+    shown_.clear();
   }
 
   void take_input() {
@@ -113,17 +128,17 @@ class Console {
   }
 
   void detach() {
-    status_ = 0;
+    end(0);
     terminal_.leave();
     say(cat("detached; ", container_.name(), " runs on"));
   }
 
   void take_signals() {
     while (const auto number = signals_.next()) {
-      if (leash_ || *number == SIGWINCH)
-        (void)hand_on(container_, connection_, *number);
+      if (*number != SIGWINCH && (!leash_ || status_))
+        end(status_.value_or(kExitSignalBase + *number));
       else
-        status_ = kExitSignalBase + *number;
+        (void)hand_on(container_, connection_, *number);
     }
   }
 
@@ -135,8 +150,12 @@ class Console {
   EscapeKeys keys_;
   bool leash_;
   bool input_ = true;
+  bool connected_ = true;
+  bool runs_ = true;      // looked at only where it matters
+  bool hung_up_ = false;  // by the monitor; there may be something to receive still
   RawTerminal terminal_;
   std::string typed_;  // and not yet taken by the monitor
+  std::string shown_;  // and not yet taken by who reads it
   std::string met_;
   std::optional<int> status_;
 };

@@ -153,6 +153,15 @@ struct Other {
   ChosenIds ids;
 };
 
+Result<void> check_depth(const Container& container) {
+  const auto config = container.config();
+  const auto bases = config ? container.bases(*config) : std::unexpected(config.error());
+  if (!bases) return std::unexpected(bases.error());
+  if (bases->size() < kMostBases) return {};
+  return fail({}, cat(container.name(), " is a snapshot and stands on ", kMostBases,
+                      " others, one on the other, which is the most: leave out --snapshot for a copy"));
+}
+
 Result<Other> open_other(const Store& store, const FromContainer& from) {
   auto container = store.find(from.name);
   if (!container) return std::unexpected(container.error());
@@ -163,8 +172,8 @@ Result<Other> open_other(const Store& store, const FromContainer& from) {
         {}, cat(from.name, " is running, and its files change under a copy: userns-run stop ", from.name, " first"));
   auto spec = container->spec();
   if (!spec) return std::unexpected(spec.error());
-  if (from.snapshot && !spec->changes.empty())
-    return fail({}, cat(from.name, " is a snapshot itself: take one of its base, or leave out --snapshot for a copy"));
+  if (from.snapshot)
+    if (auto fits = check_depth(*container); !fits) return std::unexpected(fits.error());
   auto ids = find_ids(*spec);
   if (!ids) return std::unexpected(ids.error());
   return Other{std::move(*container), std::move(*lock), std::move(*spec), std::move(*ids)};
@@ -191,10 +200,11 @@ Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
 Result<std::vector<Fd>> layers_of(const Other& other) {
   std::vector<std::string> paths;
   if (!other.spec.changes.empty()) paths.push_back(other.spec.changes + "/upper");
+  paths.insert(paths.end(), other.spec.layers.begin(), other.spec.layers.end());
   paths.push_back(other.spec.rootfs);
   std::vector<Fd> layers;
   for (const auto& path : paths) {
-    auto layer = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+    auto layer = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
     if (!layer && layer.error().code == ENOENT && layers.empty() && paths.size() > 1) continue;  // never started
     if (!layer) return std::unexpected(layer.error());
     layers.push_back(std::move(*layer));

@@ -112,29 +112,36 @@ std::vector<Setting> as_settings(std::span<const std::string> words) {
   return settings;
 }
 
+std::optional<std::string> base_of(const ConfigFile& config) {
+  const auto settings = config.settings();
+  const auto base = std::ranges::find(settings, "base", &Setting::key);
+  return base == settings.end() ? std::nullopt : std::optional(base->value);
+}
+
+// What differs from the base. A snapshot that never ran has none yet.
+void add_changes(Spec& spec, const Container& container) {
+  if (::faccessat(container.dir().get(), "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    spec.layers.push_back(cat(container.path(), "/upper"));
+}
+
 // Where the root file system is that a container does not name itself.
 Result<void> place_root(Spec& spec, const Container& container, const ConfigFile& own) {
   if (!spec.rootfs.empty()) return {};
-  const auto settings = own.settings();
-  const auto base = std::ranges::find(settings, "base", &Setting::key);
-  if (base == settings.end()) {
+  const auto bases = container.bases(own);
+  if (!bases) return std::unexpected(bases.error());
+  if (bases->empty()) {
     spec.rootfs = cat(container.path(), "/rootfs");
     return {};
   }
-  const auto about = [&](std::string_view why) {
-    return fail({}, cat("container ", container.name(), " is a snapshot: ", why));
-  };
-  const auto shown = container.beside(base->value);
-  const auto config = shown ? shown->config() : std::unexpected(shown.error());
-  if (!config) return about(config.error().text);
-  const auto of_base = config->settings();
-  if (std::ranges::find(of_base, "base", &Setting::key) != of_base.end())
-    return about(cat("its base ", shown->name(), " is one, too, which is not possible"));
-  const auto shown_spec = shown->spec(*config);
-  if (!shown_spec) return about(shown_spec.error().text);
-  if (spec.read_only || spec.overlay) return about("it keeps its changes: leave out --read-only and --overlay");
-  spec.rootfs = shown_spec->rootfs;
-  spec.changes = container.path();
+  const auto ground = bases->back().spec();
+  if (!ground)
+    return fail({}, cat("container ", container.name(), " is a snapshot: ", ground.error().text), ground.error().code);
+  spec.rootfs = ground->rootfs;
+  if (spec.read_only || spec.overlay)
+    add_changes(spec, container);
+  else
+    spec.changes = container.path();
+  for (auto base = bases->begin(); base + 1 != bases->end(); ++base) add_changes(spec, *base);
   return {};
 }
 
@@ -189,6 +196,23 @@ Result<std::string> name_of_fd(const Fd& fd) {
 Result<Container> Container::beside(std::string_view name) const {
   const auto store = Store::open(std::string_view(path_).substr(0, path_.rfind('/')));
   return store ? store->find(name) : std::unexpected(store.error());
+}
+
+Result<std::vector<Container>> Container::bases(const ConfigFile& own) const {
+  const auto about = [&](std::string_view why) { return fail({}, cat("container ", name_, " is a snapshot: ", why)); };
+  std::vector<Container> bases;
+  for (auto base = base_of(own); base;) {
+    if (bases.size() == kMostBases)
+      return about(cat("it stands on more than ", kMostBases,
+                       " others, one on the other: begin anew with a copy (userns-run create --from without "
+                       "--snapshot)"));
+    auto shown = beside(*base);
+    const auto config = shown ? shown->config() : std::unexpected(shown.error());
+    if (!config) return about(config.error().text);
+    bases.push_back(std::move(*shown));
+    base = base_of(*config);
+  }
+  return bases;
 }
 
 Result<Lock> Container::lock() const {

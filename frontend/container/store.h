@@ -39,6 +39,9 @@ class Lock {
   Fd file_;
 };
 
+// A snapshot of a snapshot, and so on. One layer of an overlay each.
+inline constexpr std::size_t kMostBases = 8;
+
 class Container {
  public:
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -65,8 +68,12 @@ class Container {
   [[nodiscard]] Result<ContainerConfig> settings(const ConfigFile& own) const;
   [[nodiscard]] Result<Spec> spec(const ConfigFile& own, std::span<const std::string> extra = {}) const;
 
+  // The containers whose files a snapshot shows, the nearest first; the last one is no snapshot. None where it is none
+  // itself. Fails where there are too many.
+  [[nodiscard]] Result<std::vector<Container>> bases(const ConfigFile& own) const;
+
   // What to start: settings() and `extra` words ("--key=value") over them. Without a `rootfs` of its own the root file
-  // system is that in path(), or, of a snapshot, the base's with the changes in path(); without a `hostname`, the host
+  // system is that in path(), or, of a snapshot, the bases' with the changes in path(); without a `hostname`, the host
   // name is the container's. spec.command is that of the config file: empty where that has none.
   [[nodiscard]] Result<Spec> spec(std::span<const std::string> extra = {}) const;
 

@@ -13,14 +13,14 @@
 #include <climits>
 #include <memory>
 
-#include "frontend/rootfs/path_names.h"
-#include "frontend/rootfs/walk.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
 
 constexpr std::uint64_t kPerEntry = 4096;
+constexpr std::size_t kMostOpen = 100;  // directories, on either side
+constexpr std::size_t kAtOnce = 2048;   // bytes of a path
 constexpr std::size_t kPiece = 1UL << 20U;
 
 using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
@@ -39,6 +39,28 @@ Result<std::vector<std::string>> names_in(const Fd& directory) {
   return names;
 }
 
+// The directory above, if it is still the one that it was.
+Result<Fd> above(const Fd& directory, const struct stat& was) {
+  auto parent = open_at(directory.get(), "..", O_RDONLY | O_DIRECTORY, RESOLVE_NO_XDEV);
+  struct stat is{};
+  if (parent && ::fstat(parent->get(), &is) != 0) return fail_errno("cannot look at the directory above");
+  if (parent && (is.st_dev != was.st_dev || is.st_ino != was.st_ino))
+    return fail({}, "a directory was moved while it was copied: try again");
+  return parent;
+}
+
+// Of a path that may be longer than the kernel takes at once, in a tree that nobody else changes.
+Result<Fd> open_parent(const Fd& top, std::string_view path) {
+  auto at = open_at(top.get(), ".", O_PATH | O_DIRECTORY);
+  for (auto slash = path.rfind('/', kAtOnce); at && slash != std::string_view::npos; slash = path.rfind('/', kAtOnce)) {
+    const std::string piece(path.substr(0, slash));
+    at = open_at(at->get(), piece.c_str(), O_PATH | O_DIRECTORY,
+                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+    path.remove_prefix(slash + 1);
+  }
+  return at;
+}
+
 Result<void> set_times(int directory, const char* name, const struct stat& facts) {
   const timespec times[2] = {facts.st_atim, facts.st_mtim};
   if (::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("cannot set its time");
@@ -54,26 +76,63 @@ Copier::Copier(const Fd& from, const Fd& to, const BothIds& ids, UnpackLimits li
 }
 
 Result<void> Copier::copy() {
-  struct stat facts{};
-  if (::fstat(from_.get(), &facts) != 0) return fail_errno("cannot look at the root file system to copy");
-  if (auto copied = copy_below(from_, to_, ""); !copied)
-    return fail({}, cat("cannot copy ", quoted(failed_at_), ": ", copied.error().text), copied.error().code);
-  auto dressed = dress(from_.get(), to_.get(), facts);
+  auto from = open_at(from_.get(), ".", O_RDONLY | O_DIRECTORY);
+  auto to = open_at(to_.get(), ".", O_RDONLY | O_DIRECTORY);
+  if (!from || !to) return fail({}, "cannot look at the root file system to copy", (from ? to : from).error().code);
+  auto copied = enter(std::move(*from), std::move(*to));
+  if (copied) copied = copy_below();
+  if (!copied) return fail({}, cat("cannot copy ", quoted(path_), ": ", copied.error().text), copied.error().code);
+  auto dressed = dress(from_.get(), to_.get(), levels_.front().from_facts);
   if (on_progress_) on_progress_(counts_);
   return dressed;
 }
 
-Result<void> Copier::copy_below(const Fd& from, const Fd& to, const std::string& path) {
-  const auto names = names_in(from);
+Result<void> Copier::enter(Fd from, Fd to) {
+  Level level{.from = std::move(from), .to = std::move(to), .names = {}, .path_size = path_.size()};
+  if (::fstat(level.from.get(), &level.from_facts) != 0 || ::fstat(level.to.get(), &level.to_facts) != 0)
+    return fail_errno("cannot look at it");
+  auto names = names_in(level.from);
   if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names) {
-    const auto below = path.empty() ? name : cat(path, "/", name);
-    auto copied = copy_entry(from, to, name, below);
-    if (copied || is_gone(copied.error().code)) continue;
-    if (failed_at_.empty()) failed_at_ = below;
-    return copied;
-  }
+  level.names = std::move(*names);
+  levels_.push_back(std::move(level));
+  if (levels_.size() <= kMostOpen) return {};
+  auto& far = levels_[levels_.size() - 1 - kMostOpen];
+  far.from.reset();
+  far.to.reset();
   return {};
+}
+
+// Back to the directory above, whose looks may be set when nothing more is put into it.
+Result<void> Copier::leave() {
+  const auto left = std::move(levels_.back());
+  levels_.pop_back();
+  if (auto dressed = dress(left.from.get(), left.to.get(), left.from_facts); !dressed) return dressed;
+  auto& level = levels_.back();
+  if (level.from.valid()) return {};
+  auto from = above(left.from, level.from_facts);
+  auto to = from ? above(left.to, level.to_facts) : std::unexpected(from.error());
+  if (!to) return std::unexpected(to.error());
+  level.from = std::move(*from);
+  level.to = std::move(*to);
+  return {};
+}
+
+Result<void> Copier::copy_below() {
+  while (true) {
+    auto& level = levels_.back();
+    path_.resize(level.path_size);
+    if (level.names.empty() && levels_.size() == 1) return {};
+    if (level.names.empty()) {
+      if (auto left = leave(); !left) return left;
+      continue;
+    }
+    const auto name = std::move(level.names.back());
+    level.names.pop_back();
+    if (!path_.empty()) path_ += '/';
+    path_ += name;
+    auto copied = copy_entry(level.from, level.to, name, path_);
+    if (!copied && !is_gone(copied.error().code)) return copied;
+  }
 }
 
 Result<void> Copier::count_entry(std::uint64_t bytes) {
@@ -101,7 +160,7 @@ Result<void> Copier::copy_entry(const Fd& from, const Fd& to, const std::string&
   struct stat facts{};
   if (::fstatat(from.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("cannot look at it");
   const auto type = facts.st_mode & S_IFMT;
-  if (type == S_IFDIR) return copy_directory(from, to, name, path);
+  if (type == S_IFDIR) return copy_directory(from, to, name);
   const bool is_copied = type == S_IFREG || type == S_IFLNK || type == S_IFIFO;
   if (auto counted = count_entry(0); !counted) return counted;
   if (!is_copied) {
@@ -120,12 +179,10 @@ Result<bool> Copier::link_to_earlier(const Fd& to, const std::string& name, cons
   if (facts.st_nlink < 2) return false;
   const auto [first, is_first] = linked_.try_emplace({facts.st_dev, facts.st_ino}, path);
   if (is_first) return false;
-  Walk walk(to_);
-  const auto names = path_names(first->second);
-  const auto parent = names ? walk.parent_of(*names, false) : std::unexpected(names.error());
+  const auto parent = open_parent(to_, first->second);
   if (!parent) return std::unexpected(parent.error());
-  const std::string earlier(names->back());
-  if (::linkat(*parent, earlier.c_str(), to.get(), name.c_str(), 0) == 0) return true;
+  const auto earlier = first->second.substr(first->second.rfind('/') + 1);
+  if (::linkat(parent->get(), earlier.c_str(), to.get(), name.c_str(), 0) == 0) return true;
   if (errno != ENOENT && errno != EMLINK) return fail_errno("cannot make the hard link");
   first->second = path;  // the earlier one vanished while it was copied
   return false;
@@ -174,7 +231,7 @@ Result<void> Copier::dress(int from, int to, const struct stat& facts) {
 
 // --- by type ----------------------------------------------------------------------------------
 
-Result<void> Copier::copy_directory(const Fd& from, const Fd& to, const std::string& name, const std::string& path) {
+Result<void> Copier::copy_directory(const Fd& from, const Fd& to, const std::string& name) {
   if (auto counted = count_entry(0); !counted) return counted;
   auto source = open_at(from.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
   const bool is_mount = !source && source.error().code == EXDEV;
@@ -185,13 +242,12 @@ Result<void> Copier::copy_directory(const Fd& from, const Fd& to, const std::str
   const auto owner = owner_of(facts);
   if (!owner) return std::unexpected(owner.error());
   if (::mkdirat(to.get(), name.c_str(), 0700) != 0) return fail_errno("cannot make the directory");
-  const auto target = open_at(to.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  auto target = open_at(to.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!target) return std::unexpected(target.error());
   // At once, so that who removes an unfinished copy may do so.
   if (::fchown(target->get(), owner->first, owner->second) != 0) return fail_errno("cannot set its owner");
-  if (!is_mount)
-    if (auto copied = copy_below(*source, *target, path); !copied) return copied;
-  return dress(source->get(), target->get(), facts);
+  if (is_mount) return dress(source->get(), target->get(), facts);
+  return enter(std::move(*source), std::move(*target));
 }
 
 Result<void> Copier::copy_link(const Fd& from, const Fd& to, const std::string& name, const struct stat& facts) {

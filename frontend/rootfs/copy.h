@@ -3,10 +3,14 @@
 // Runs inside (in_map()), in the map of both (shift_ids.h). By directory fds on either side: links are
 // copied, not followed, and what is mounted somewhere in the source is not part of it. Data is shared with
 // the source where the file system can (FICLONE), else copied in the kernel; holes stay holes. What vanishes
-// from the source meanwhile is left out. Devices and sockets are left out and counted.
+// from the source meanwhile is left out. Devices and sockets are left out and counted. However deep the tree is, few
+// directories are open at a time.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -19,8 +23,6 @@
 #include "frontend/rootfs/unpack.h"
 #include "policy/error.h"
 
-struct stat;
-
 namespace userns::frontend {
 
 class Copier {
@@ -32,9 +34,20 @@ class Copier {
   [[nodiscard]] const UnpackCounts& counts() const { return counts_; }
 
  private:
-  Result<void> copy_below(const Fd& from, const Fd& to, const std::string& path);
+  // A directory whose entries are being copied.
+  struct Level {
+    Fd from;  // both closed while we are far below
+    Fd to;
+    struct stat from_facts{};
+    struct stat to_facts{};
+    std::vector<std::string> names;  // still to copy
+    std::size_t path_size = 0;       // of its own path
+  };
+  Result<void> enter(Fd from, Fd to);
+  Result<void> leave();
+  Result<void> copy_below();
   Result<void> copy_entry(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
-  Result<void> copy_directory(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
+  Result<void> copy_directory(const Fd& from, const Fd& to, const std::string& name);
   Result<void> copy_file(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
   Result<void> copy_link(const Fd& from, const Fd& to, const std::string& name, const struct stat& facts);
   Result<void> copy_fifo(const Fd& to, const std::string& name, const struct stat& facts);
@@ -54,7 +67,8 @@ class Copier {
   std::function<void(const UnpackCounts&)> on_progress_;
   std::chrono::steady_clock::time_point shown_;
   UnpackCounts counts_;
-  std::string failed_at_;
+  std::deque<Level> levels_;
+  std::string path_;  // of what is being copied
   bool may_share_ = true;
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;  // where the first of several names of a file is
 };

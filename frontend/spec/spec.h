@@ -113,11 +113,12 @@ struct Spec {
   NetWish net = NetNone{};
   std::vector<PublishWish> publish;
 
-  std::string rootfs;             // empty: the host's own tree
-  bool read_only = false;         // of the root file system
-  bool overlay = false;           // writes go to a throw-away upper layer
-  std::string changes;            // writes go to this directory's upper/; empty: into rootfs
-  std::vector<MountWish> mounts;  // in the order given
+  std::string rootfs;               // empty: the host's own tree
+  std::vector<std::string> layers;  // directories that are shown over rootfs, the topmost first
+  bool read_only = false;           // of the root file system
+  bool overlay = false;             // writes go to a throw-away upper layer
+  std::string changes;              // writes go to this directory's upper/; empty: into rootfs
+  std::vector<MountWish> mounts;    // in the order given
 
   std::optional<std::string> hostname;
   std::vector<EnvWish> env;

@@ -39,8 +39,8 @@ Result<void> prepare_changes(const Plan& plan) {
   if (!parent) return fail({}, cat("cannot keep changes in ", quoted(plan.spec.changes)), parent.error().code);
   // The merged root shows the upper layer's mode.
   struct stat lower{};
-  if (::stat(plan.spec.rootfs.c_str(), &lower) != 0)
-    return fail_errno(cat("cannot use ", quoted(plan.spec.rootfs), " as a root file system"));
+  const auto& top = plan.spec.layers.empty() ? plan.spec.rootfs : plan.spec.layers.front();
+  if (::stat(top.c_str(), &lower) != 0) return fail_errno(cat("cannot use ", quoted(top), " as a root file system"));
   const auto work = make_for_root(plan.ids, *parent, "work", 0700);
   if (!work) return about(work.error());
   const auto upper = make_for_root(plan.ids, *parent, "upper", lower.st_mode & 07777U);

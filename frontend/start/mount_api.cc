@@ -123,7 +123,7 @@ Result<void> pivot_to(const Fd& root) {
   if (::fchdir(root.get()) != 0) return fail_errno("cannot enter the new root");
   // Both on one directory: the old root is then on top of the new one, with whatever was put on it.
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return fail_errno("cannot make it the root (pivot_root)");
-  constexpr int kMostLayers = 8;
+  constexpr int kMostLayers = 32;  // an overlay's, each of which lies on the host's root, and what it was made of
   for (int layer = 0; layer < kMostLayers; ++layer) {
     if (::umount2(".", MNT_DETACH) != 0) return fail_errno("cannot take the host's tree away");
     if (is_uncovered(root)) return ::chdir("/") == 0 ? Result<void>{} : fail_errno("cannot enter the new root");

@@ -191,35 +191,37 @@ Result<void> check_entry(const Plan& plan, const Fd& root) {
               EACCES);
 }
 
+// Of the layers; with --changes and --overlay also what is written to.
+Result<Fd> put_together(const Plan& plan, Layers layers, const Changes& changes) {
+  if (plan.spec.overlay) return overlay_tree(layers);
+  if (changes.tree.valid()) {
+    auto overlay = overlay_kept(layers, changes);
+    if (overlay) return overlay;
+    return fail({},
+                cat("cannot keep changes in ", quoted(plan.spec.changes),
+                    " (upper/ and work/ must be directories of the container's root's, on a file system that keeps "
+                    "user attributes)"),
+                overlay.error().code);
+  }
+  return layers.size() == 1 ? Result<Fd>(std::move(layers.front())) : overlay_of(layers);
+}
+
 // The tree that becomes /, attached on the host's / so that mounts can be put on it.
-Result<Fd> put_root(const Plan& plan, Fd tree, const Changes& changes) {
+Result<Fd> put_root(const Plan& plan, Layers layers, const Changes& changes) {
   if (plan.spec.rootfs.empty()) {
     auto root = overlay_host_tree();
     if (root && plan.spec.read_only)
       if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
     return root;
   }
-  if (plan.spec.overlay) {
-    auto overlay = overlay_tree(tree);
-    if (!overlay) return overlay;
-    tree = std::move(*overlay);
-  }
-  if (changes.tree.valid()) {
-    auto overlay = overlay_kept(tree, changes);
-    if (!overlay)
-      return fail({},
-                  cat("cannot keep changes in ", quoted(plan.spec.changes),
-                      " (upper/ and work/ must be directories of the container's root's, on a file system that keeps "
-                      "user attributes)"),
-                  overlay.error().code);
-    tree = std::move(*overlay);
-  }
+  auto tree = put_together(plan, std::move(layers), changes);
+  if (!tree) return tree;
   // Nodes in a tree that the host's root has made, or shifted, would be the host's devices.
   const std::uint64_t attributes = MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
-  if (auto set = set_attributes(tree, attributes); !set) return std::unexpected(set.error());
-  if (auto put = attach_at(tree, AT_FDCWD, "/"); !put)
+  if (auto set = set_attributes(*tree, attributes); !set) return std::unexpected(set.error());
+  if (auto put = attach_at(*tree, AT_FDCWD, "/"); !put)
     return fail({}, cat("cannot mount the root file system ", quoted(plan.spec.rootfs)), put.error().code);
-  if (auto enters = check_entry(plan, tree); !enters) return std::unexpected(enters.error());
+  if (auto enters = check_entry(plan, *tree); !enters) return std::unexpected(enters.error());
   return tree;
 }
 
@@ -236,7 +238,12 @@ Result<void> open_root(const Plan& plan, Sources& sources) {
   if (!root) return std::unexpected(root.error());
   if (kind_of(*root) != PlaceKind::kDirectory)
     return fail({}, cat("cannot use ", quoted(plan.spec.rootfs), " as a root file system: it is not a directory"));
-  sources.root = std::move(*root);
+  for (const auto& path : plan.spec.layers) {
+    auto layer = open_source(path);
+    if (!layer) return std::unexpected(layer.error());
+    sources.layers.push_back(std::move(*layer));
+  }
+  sources.layers.push_back(std::move(*root));
   if (plan.spec.changes.empty()) return {};
   auto changes = open_changes(plan.spec.changes);
   if (!changes)
@@ -261,7 +268,7 @@ Result<Sources> open_sources(const Plan& plan) {
 
 Result<void> build_mounts(const Plan& plan, Sources sources) {
   if (plan.mounts.empty() && !plan.own_root && !plan.spec.read_only) return {};
-  auto root = plan.own_root ? put_root(plan, std::move(sources.root), sources.changes) : host_root(plan);
+  auto root = plan.own_root ? put_root(plan, std::move(sources.layers), sources.changes) : host_root(plan);
   if (!root) return std::unexpected(root.error());
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put) return put;

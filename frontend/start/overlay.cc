@@ -40,13 +40,26 @@ Result<void> make_upper(const Fd& lower, const Fd& scratch, const std::string& n
   return {};
 }
 
-Result<Fd> overlay_on(const Fd& lower, const Fd& scratch, const std::string& name) {
-  if (auto made = make_upper(lower, scratch, name); !made) return std::unexpected(made.error());
-  const auto base = cat("/proc/self/fd/", scratch.get());
-  return new_filesystem("overlay",
-                        cat("lowerdir=/proc/self/fd/", lower.get(), ",upperdir=", base, "/upper-", name,
-                            ",workdir=", base, "/work-", name, ",userxattr"),
-                        0);
+constexpr std::string_view kFds = "/proc/self/fd/";
+
+std::string lowerdir(const Layers& lower) {
+  std::string text;
+  for (const auto& layer : lower) text += cat(text.empty() ? "lowerdir=" : ":", kFds, layer.get());
+  return text;
+}
+
+Result<void> attach_all(const Layers& layers) {
+  for (const auto& layer : layers)
+    if (auto put = attach_at(layer, AT_FDCWD, "/"); !put) return put;
+  return {};
+}
+
+// `lower`: "lowerdir=..."; `top`: the topmost of its layers.
+Result<Fd> overlay_on(const std::string& lower, const Fd& top, const Fd& scratch, const std::string& name) {
+  if (auto made = make_upper(top, scratch, name); !made) return std::unexpected(made.error());
+  const auto base = cat(kFds, scratch.get());
+  return new_filesystem(
+      "overlay", cat(lower, ",upperdir=", base, "/upper-", name, ",workdir=", base, "/work-", name, ",userxattr"), 0);
 }
 
 Result<void> copy_link(const std::string& name, const Fd& root) {
@@ -61,7 +74,7 @@ Result<Fd> overlay_or_read_only(const std::string& name, const Fd& scratch) {
   const auto path = cat("/", name);
   const auto lower = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);
   if (!lower) return std::unexpected(lower.error());
-  if (auto overlay = overlay_on(*lower, scratch, name)) return overlay;
+  if (auto overlay = overlay_on(cat("lowerdir=", kFds, lower->get()), *lower, scratch, name)) return overlay;
   auto shown = clone_tree(AT_FDCWD, path.c_str());
   if (!shown) return shown;
   if (auto set = set_attributes(*shown, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
@@ -84,11 +97,16 @@ Result<void> add_entry(const dirent& entry, const Fd& root, const Fd& scratch) {
 
 }  // namespace
 
-Result<Fd> overlay_tree(const Fd& lower) {
+Result<Fd> overlay_tree(const Layers& lower) {
   const auto scratch = attached_tmpfs();
   if (!scratch) return std::unexpected(scratch.error());
-  if (auto put = attach_at(lower, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
-  return overlay_on(lower, *scratch, "root");
+  if (auto put = attach_all(lower); !put) return std::unexpected(put.error());
+  return overlay_on(lowerdir(lower), lower.front(), *scratch, "root");
+}
+
+Result<Fd> overlay_of(const Layers& lower) {
+  if (auto put = attach_all(lower); !put) return std::unexpected(put.error());
+  return new_filesystem("overlay", cat(lowerdir(lower), ",userxattr"), MOUNT_ATTR_RDONLY);
 }
 
 Result<Changes> open_changes(const std::string& path) {
@@ -102,12 +120,12 @@ Result<Changes> open_changes(const std::string& path) {
   return Changes{.tree = std::move(*tree), .upper = std::move(*upper), .work = std::move(*work)};
 }
 
-Result<Fd> overlay_kept(const Fd& lower, const Changes& changes) {
-  for (const auto* tree : {&lower, &changes.tree})
-    if (auto put = attach_at(*tree, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
-  const std::string_view fds = "/proc/self/fd/";
+Result<Fd> overlay_kept(const Layers& lower, const Changes& changes) {
+  auto put = attach_all(lower);
+  if (put) put = attach_at(changes.tree, AT_FDCWD, "/");
+  if (!put) return std::unexpected(put.error());
   return new_filesystem("overlay",
-                        cat("lowerdir=", fds, lower.get(), ",upperdir=", fds, changes.upper.get(), ",workdir=", fds,
+                        cat(lowerdir(lower), ",upperdir=", kFds, changes.upper.get(), ",workdir=", kFds,
                             changes.work.get(), ",userxattr"),
                         0);
 }

@@ -6,14 +6,19 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/fd.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
 
-// An overlay of `lower` (a tree that is attached nowhere), not attached either.
-Result<Fd> overlay_tree(const Fd& lower);
+// Trees that are attached nowhere, the topmost first; about a dozen of them fit into one option of the kernel's.
+using Layers = std::vector<Fd>;
+
+// An overlay of them, not attached either. The second: nobody can write to it.
+Result<Fd> overlay_tree(const Layers& lower);
+Result<Fd> overlay_of(const Layers& lower);
 
 // Where what differs is kept.
 struct Changes {
@@ -23,7 +28,7 @@ struct Changes {
 };
 // As the caller, whose directory this is.
 Result<Changes> open_changes(const std::string& path);
-Result<Fd> overlay_kept(const Fd& lower, const Changes& changes);
+Result<Fd> overlay_kept(const Layers& lower, const Changes& changes);
 
 // The host's own tree: a fresh root, attached on the host's, with an overlay of each of the host's top
 // directories but /proc, /sys, /dev, /run and /tmp. One that the host has mounted something below cannot

@@ -72,7 +72,9 @@ std::string root_line(const Plan& plan) {
   const std::string tree = plan.spec.rootfs.empty() ? "the host's own tree" : quoted(plan.spec.rootfs);
   const auto kept =
       plan.spec.changes.empty() ? std::string{} : cat(", writes go to ", quoted(plan.spec.changes), "/upper");
-  return cat("root        ", tree, kept, plan.spec.overlay ? ", writes go to a throw-away layer" : "",
+  std::string layers;
+  for (const auto& layer : plan.spec.layers) layers += cat(layers.empty() ? ", below " : ", ", quoted(layer));
+  return cat("root        ", tree, layers, kept, plan.spec.overlay ? ", writes go to a throw-away layer" : "",
              plan.spec.read_only ? ", read-only" : "", "\n");
 }
 

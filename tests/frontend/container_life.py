@@ -9,6 +9,7 @@ import signal
 import sys
 import termios
 import time
+import tty
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, well  # noqa: E402
@@ -168,6 +169,73 @@ def _(root):
     with open(read, 'rb') as file:
         assert file.read().startswith(bytes(4096))
     well(child.wait(), 8)
+
+
+@case('--rm: nothing is left when it has ended, whatever its status; a start that fails destroys nothing')
+def _(root):
+    store = Store(root)
+    for status in (0, 5):
+        store.make('web')
+        well(store.do('start', 'web', '--rm', command=['sh', '-c', f'sleep 0.2; exit {status}']))
+        done = store.do('wait', 'web')
+        assert done.code == status or 'is not running' in done.err or 'there is no container' in done.err, done
+        wait_for(lambda: not os.path.exists(f'{store.path}/web'), 'it to be destroyed')
+        assert os.listdir(store.path) == [], os.listdir(store.path)
+        store.make('web')
+        done = well(store.do('start', 'web', '--foreground', '--rm', command=['sh', '-c', f'echo hello; exit {status}']), status)
+        assert (done.out, done.err) == ('hello\r\n', ''), done
+        assert os.listdir(store.path) == [], 'gone when its end is told'
+    store.make('web')
+    fails(store.do('start', 'web', '--rm', command=['/bin/nothing']), 'web', code=127)
+    assert store.files('web') <= {'config', 'lock', 'running'}, store.files('web')
+
+
+@cases([('a pipe', False), ('a terminal', True)])
+def _(root, terminal):
+    """Who does not read holds up neither the end nor the removal, and gets the last words when he does."""
+    store = Store(root)
+    store.make('web')
+    read, write = os.openpty() if terminal else os.pipe()
+    if terminal:
+        os.chown(os.ttyname(write), root.alice.uid, 5)
+        tty.setraw(write)
+    child = store.begin('start', 'web', '--foreground', '--rm', fds={1: write},
+                        command=['sh', '-c', 'dd if=/dev/zero bs=4096 count=400 2>/dev/null; echo last words; exit 8'])
+    os.close(write)
+    wait_for(lambda: not os.path.exists(f'{store.path}/web'), 'it to be destroyed', 60)
+    assert alive(child.pid), 'it has something to say still'
+    text = b''
+    while True:
+        try:
+            piece = os.read(read, 65536)
+        except OSError:  # a terminal's other side is gone
+            break
+        if not piece:
+            break
+        text += piece
+    assert text.startswith(bytes(4096)) and text.endswith(b'last words\r\n'), text[-50:]
+    well(child.wait(), 8)
+    os.close(read)
+
+
+@case('whoever does not read can still end it by a signal')
+def _(root):
+    store = Store(root)
+    store.make('web')
+    read, write = os.pipe()
+    child = store.begin('start', 'web', '--foreground', fds={1: write}, command=['sh', '-c', 'dd if=/dev/zero bs=4096; sleep 100'])
+    os.close(write)
+    await_log(store, 'web', bytes(1 << 19))
+    child.kill(signal.SIGTERM)
+    wait_for(lambda: store.state('web') is None, 'its end')
+
+    def ends():
+        if alive(child.pid):
+            child.kill(signal.SIGTERM)  # it may not have heard of the end yet
+        return not alive(child.pid)
+    wait_for(ends, 'who watched to end')
+    child.wait()
+    os.close(read)
 
 
 @case('a signal while it starts stops it as soon as it runs; a second one does not wait for that')
