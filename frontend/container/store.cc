@@ -281,8 +281,13 @@ Result<Spec> spec_of(const ConfigFile& own, const std::string& path, std::span<c
   files->push_back(as_settings(extra));
   const auto merged = merge(*files);
   std::vector<std::string_view> words(merged.words.begin(), merged.words.end());
+  // A container always has a root file system; what asks for one, as --boot does, need not be told where.
+  const bool is_named = std::ranges::any_of(words, [](auto word) { return word.starts_with("--rootfs="); });
+  if (!is_named) words.emplace_back("--rootfs=/");
   auto spec = parse_options(words);
-  if (spec) spec->command = merged.command;
+  if (!spec) return spec;
+  if (!is_named) spec->rootfs.clear();
+  spec->command = merged.command;
   return spec;
 }
 

@@ -177,7 +177,7 @@ def _(root):
     h = host(root, 'alice veth br0 1\n')
     store = Store(root)
     with Dhcp(root) as server:
-        well(store.do('create', 'box', '--template', 'busybox', '--net', 'bridge=br0', '--', '/sbin/init', timeout=60))
+        well(store.do('create', 'box', '--template', 'busybox', '--net', 'bridge=br0', '--boot', timeout=60))
         seen = []
 
         def look():
