@@ -102,9 +102,10 @@ def _(root, closed):
 @case('where no file may be written, the start says so and leaves nothing')
 def _(root):
     store = Store(root)
-    store.make('web', IDLE)
-    fails(odd(root, store, 'ulimit -f 0', 'start', 'web'), 'state.json', 'File too large')
-    assert store.files('web') == {'config', 'lock', 'running'}
+    store.make('web', IDLE, f'env = A={"x" * 2000}')  # in state.json, not in what start was called with
+    for blocks, name in ((0, 'started'), (1, 'state.json')):
+        fails(odd(root, store, f'ulimit -f {blocks}', 'start', 'web'), name, 'File too large')
+        assert store.files('web') == {'config', 'lock', 'running'}, store.files('web')
 
 
 @case('a log that reaches the limit of file sizes ends the log, not the container')
