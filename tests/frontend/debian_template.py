@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cgroups import Cgroups  # noqa: E402
+from cgroups import Cgroups, pids_in  # noqa: E402
 from container import well  # noqa: E402
 from distro import why_no_mirror  # noqa: E402
 from leased import inside, lease_of  # noqa: E402
@@ -55,7 +55,7 @@ def _(root):
             assert store.last('deb')['exit_status'] == 0, store.last('deb')
             host.all_gone()
         assert len(set(seen)) == 1, seen
-    wait_for(lambda: not os.path.exists(state['cgroup']), f'{state["cgroup"]} to go; there are {cgroups.left()}')
+    wait_for(lambda: not pids_in(cgroups.v2), 'its cgroups to be empty: the next start sweeps them')
     well(store.do('destroy', 'deb', timeout=120))
     assert not os.path.exists(f'{store.path}/deb') and store.do('list', '--names').out == ''
     assert not [name for name in os.listdir(store.path) if name not in ('.lock', '.index')], os.listdir(store.path)
