@@ -57,10 +57,12 @@ Result<void> choose_command(Spec& spec, std::span<const std::string> given) {
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
   if (!rootfs) return fail({}, cat("cannot open the root file system ", quoted(spec.rootfs)), rootfs.error().code);
   const auto init = find_init(*rootfs);
-  if (init && can_boot(spec))
+  if (init && can_boot(spec)) {
     spec.boot = true;
-  else
+  } else {
     spec.command = {init ? init->path : "/bin/sh"};
+    if (!init && !spec.stop_signal) spec.stop_signal = SIGHUP;  // a shell at a terminal ignores SIGTERM
+  }
   return {};
 }
 

@@ -190,6 +190,15 @@ def _(root):
     assert store.files('web') <= {'config', 'lock', 'running'}, store.files('web')
 
 
+@case('without an init there is a shell, which ends when it is asked to')
+def _(root):
+    store = Store(root)
+    store.make('web')
+    well(store.do('start', 'web'))
+    wait_for(lambda: '# ' in store.do('logs', 'web').out, 'its prompt')
+    well(store.do('stop', 'web', '--timeout=1000s'))
+
+
 @cases([('a pipe', False), ('a terminal', True)])
 def _(root, terminal):
     """Who does not read holds up neither the end nor the removal, and gets the last words when he does."""
@@ -494,10 +503,13 @@ def _(root):
     def looker():
         with open(f'/proc/{child.pid}/task/{child.pid}/children') as file:
             pids = [int(word) for word in file.read().split()]
-        return next((pid for pid in pids if status_of(pid)['State'][0] in 'Tt' and
-                     os.readlink(f'/proc/{pid}/exe').endswith('userns-run') and
-                     any(os.readlink(f'/proc/{pid}/fd/{fd}').startswith('socket:') for fd in os.listdir(f'/proc/{pid}/fd')
-                         if int(fd) > 2)), None)
+        try:
+            return next((pid for pid in pids if status_of(pid)['State'][0] in 'Tt' and
+                         os.readlink(f'/proc/{pid}/exe').endswith('userns-run') and
+                         any(os.readlink(f'/proc/{pid}/fd/{fd}').startswith('socket:') for fd in os.listdir(f'/proc/{pid}/fd')
+                             if int(fd) > 2)), None)
+        except FileNotFoundError:  # of a child that strace tries itself with
+            return None
     pid = wait_for(looker, 'ps to be at its first container')
     well(store.do('stop', 'a'))
     os.kill(pid, signal.SIGCONT)
