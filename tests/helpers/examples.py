@@ -323,7 +323,7 @@ def _(root, _run_it):
     assert owners('/srv/debian') == {100000}
 
 
-# Run in a cgroup of the test's own by tests/frontend/start_cgroup.py, in the same words; here they need none.
+# A host that has no place for cgroups here may refuse, as userns-cgroup; tests/helpers/cgroup_contract.py enters those of its own.
 @example('cgroup-build')
 def _(root, _run_it):
     place = f'{root.tmp}/bin'
