@@ -88,6 +88,15 @@ Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
   return remove_tree(*ids, dir, name);
 }
 
+// Asked with its lock held: from then on its name stays. Before, who made it may have finished it.
+bool has_still_the_name(const Store& store, const Container& container, const std::string& directory) {
+  struct stat ours{};
+  struct stat named{};
+  return ::fstat(container.dir().get(), &ours) == 0 &&
+         ::fstatat(store.dir().get(), directory.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
 }  // namespace
 
 Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/, std::string_view name) {
@@ -135,10 +144,12 @@ Result<Others> look_around(const Store& store, const Registry& /*held*/, std::st
     auto container = named ? store.open_unfinished(named->name, directory) : std::unexpected(Error{});
     auto lock = container ? container->try_lock() : std::unexpected(Error{});
     if (!lock) continue;  // no such thing, swept by another, or not ours to sweep
-    if (*lock)
-      others.litter.push_back({std::move(*container), directory, std::move(**lock)});
-    else if (named->name == name && named->what == kNew)
+    if (*lock) {
+      if (has_still_the_name(store, *container, directory))
+        others.litter.push_back({std::move(*container), directory, std::move(**lock)});
+    } else if (named->name == name && named->what == kNew) {
       others.being_made = true;
+    }
   }
   return others;
 }

@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, rootfs, well  # noqa: E402
-from harness import case, cases, main, mount, spawn, umount, wait_for  # noqa: E402
+from harness import case, cases, main, mount, skip, spawn, status_of, umount, wait_for  # noqa: E402
 
 MANY = 64 * 65536  # alice's ids in these tests: room for 64 containers
 
@@ -253,6 +253,51 @@ def _(root):
         well(do(root, 'destroy', f's{n}'))
     well(do(root, 'destroy', 'copy'))
     assert names(root) == []
+
+
+@case('one that is finished just when another creation looks at it is no litter')
+def _(root):
+    strace = shutil.which('strace') or skip('strace is not installed')
+    tar = fresh(root)
+
+    def stopped(call, count, name):
+        """A creation and its pid, once it has stopped after its count-th such call; pid 0: it has ended before."""
+        log = f'{root.tmp}/{name}.strace'
+        open(log, 'w').close()
+        os.chown(log, root.alice.uid, root.alice.gid)
+        child = spawn([strace, '-o', log, '-e', f'trace={call}', '-e', f'inject={call}:signal=SIGSTOP:when={count}',
+                       root.program('userns-run'), 'create', name, '--tar', tar], root.alice, env=environment(root))
+
+        def seen():
+            with open(log) as file:
+                return 'stopped by SIGSTOP' in file.read() or child._reap()
+        wait_for(seen, f'{name} to stop')
+        if child.code is not None:
+            return child, 0
+        with open(f'/proc/{child.pid}/task/{child.pid}/children') as file:
+            return child, next(int(pid) for pid in file.read().split() if os.readlink(f'/proc/{pid}/exe').endswith('userns-run'))
+    well(do(root, 'create', 'first', '--tar', tar))
+    between = 0
+    for count in range(1, 60):
+        made, there = stopped('mkdirat', 2, 'made')  # its directory has its first name yet
+        assert there and left_over(root), made.wait()
+        other, looking = stopped('openat2', count, 'other')
+        os.kill(there, signal.SIGCONT)
+        if looking:
+            # It may hold the lock that the first one needs for nothing any more.
+            well(made.wait(20))
+            os.kill(looking, signal.SIGCONT)
+        well(other.wait(20))
+        if made.code is None:
+            well(made.wait(20))
+        between += bool(looking)
+        assert maps(root, 'made') and os.path.isdir(f'{store(root)}/made/rootfs/bin'), count
+        for name in ('made', 'other'):
+            well(do(root, 'destroy', name))
+        if not looking:
+            break
+    assert between >= 4, between
+    return f'{between} moments'
 
 
 @case('a copy has ids of its own, a snapshot the same, and its base stays while it is there')

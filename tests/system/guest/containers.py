@@ -230,8 +230,13 @@ def _(_root):
     assert (read(payload + '/memory.max'), read(payload + '/pids.max')) == (str(40 << 20), '20')
     met = 'hog: the memory limit (--memory 40M) was reached, and processes were killed'
     waiter = alice(RUN, 'wait', 'hog')
-    wait_for(lambda: any(fd.startswith('socket:') for fd in (os.readlink(f'/proc/{waiter.pid}/fd/{n}')
-                                                             for n in os.listdir(f'/proc/{waiter.pid}/fd'))), 'wait to ask', SLOW)
+
+    def is_connected():
+        try:
+            return any(os.readlink(f'/proc/{waiter.pid}/fd/{n}').startswith('socket:') for n in os.listdir(f'/proc/{waiter.pid}/fd'))
+        except FileNotFoundError:  # closed meanwhile
+            return False
+    wait_for(is_connected, 'wait to ask', SLOW)
     assert met in well(verb('stop', 'hog')).err
     done = well(waiter.wait(SLOW), 3)
     assert done.out == '3\n' and met in done.err, done
@@ -287,7 +292,7 @@ def _(_root):
         shown = manager('show', *(f'--property={key}' for key, _ in wanted)).out.split()
         return set(shown) == {f'{key}={value}' for key, value in wanted}
     policy('alice pids.max=200')
-    after = ['systemctl', 'show', '--property=After', f'user@{ALICE.uid}.service']
+    after = ['systemctl', 'show', '--value', '--property=After', f'user@{ALICE.uid}.service']
     assert 'userns-cgroup.service' in subprocess.run(after, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     linger(ALICE)
     make('one', IDLE, 'autostart = yes')
