@@ -10,25 +10,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cgroups import Cgroups, pids_in  # noqa: E402
 from container import well  # noqa: E402
 from named import Store, alive, below  # noqa: E402
-from harness import MS_BIND, MS_REC, case, main, mount, skip, status_of, umount, wait_for  # noqa: E402
+from harness import case, main, skip, status_of, wait_for  # noqa: E402
 from net_host import Host, sh  # noqa: E402
 
 MANY, AT_ONCE = 200, 20
 FIRST, BLOCK = 1 << 20, 65536
 
 cgroups = Cgroups.become_tenant()
-
-
-def host(root):
-    """A host with bridges of its own, whose cgroups are to be seen all the same."""
-    kept = f'{root.tmp}/kept'
-    os.mkdir(kept)
-    mount('/sys/fs/cgroup', kept, None, MS_BIND | MS_REC)
-    made = Host(root)
-    mount(kept, '/sys/fs/cgroup', None, MS_BIND | MS_REC)
-    umount(kept)
-    made.conf(f'alice veth br0 {MANY}\n')
-    return made
 
 
 def at_once(children, seconds=120):
@@ -73,7 +61,8 @@ def block_of(store, name):
 def _(root):
     if not os.path.exists('/bin/busybox'):
         skip('busybox-static is not installed')
-    lan = host(root)
+    lan = Host(root)
+    lan.conf(f'alice veth br0 {MANY}\n')
     if not cgroups.why_not:
         root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers={MANY}\n')
     for path in ('/etc/subuid', '/etc/subgid'):

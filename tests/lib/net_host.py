@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(__file__))
 from harness import (CLONE_NEWNET, CLONE_NEWUSER, MS_BIND, MS_REC, Target, mount, skip, umount, unshare, wait_for)
@@ -84,12 +85,12 @@ class Host:
 
     def _show_own_sys(self):
         """The network is that of /sys from now on; the cgroups of the machine stay where they were."""
-        kept = f'{self.root.tmp}/cgroups'
-        os.mkdir(kept)
+        kept = tempfile.mkdtemp()
         mount('/sys/fs/cgroup', kept, None, MS_BIND | MS_REC)
         mount('sysfs', '/sys', 'sysfs')
         mount(kept, '/sys/fs/cgroup', None, MS_BIND | MS_REC)
         umount(kept)
+        os.rmdir(kept)
 
     @staticmethod
     def bridge(name, address=None, more=''):
