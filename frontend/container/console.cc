@@ -58,7 +58,9 @@ class Console {
       if (polled[3].revents != 0) show();
     }
     terminal_.leave();
-    return status_ ? Result<int>(*status_) : end_unsaid();
+    if (!status_) return end_unsaid();
+    say_what_was_met(container_, met_);
+    return *status_;
   }
 
  private:
@@ -83,7 +85,10 @@ class Console {
   }
 
   [[nodiscard]] Result<int> end_unsaid() const {
-    if (const auto last = read_orderly_end(container_.dir())) return last->exit_status;
+    if (const auto last = read_orderly_end(container_.dir())) {
+      say_what_was_met(container_, last->text);
+      return last->exit_status;
+    }
     return monitor_was_killed(container_);
   }
 
@@ -95,6 +100,7 @@ class Console {
       return;
     }
     if (answer->said == Said::kEnd) status_ = end_in(*answer);
+    if (answer->said == Said::kMet) met_ = answer->text;  // told when the terminal is as it was
     if (answer->said == Said::kLost) say(cat(answer->text, " bytes of the console went by too fast to be shown"));
     if (answer->said == Said::kData) shown_ += answer->text;
   }
