@@ -497,20 +497,18 @@ def _(root):
         await_log(store, name, 'up')
     # Stopped when it has found both and reaches for the first.
     strace = shutil.which('strace') or skip('strace is not installed')
-    child = spawn([strace, '-qq', '-o', '/dev/null', '-e', 'inject=connect:signal=SIGSTOP:when=1',
+    log = f'{root.tmp}/strace'
+    with open(log, 'w') as file:
+        os.fchown(file.fileno(), root.alice.uid, root.alice.gid)
+    child = spawn([strace, '-o', log, '-e', 'trace=connect', '-e', 'inject=connect:signal=SIGSTOP:when=1',
                    *store.words('ps', '--json')], root.alice)
 
-    def looker():
-        with open(f'/proc/{child.pid}/task/{child.pid}/children') as file:
-            pids = [int(word) for word in file.read().split()]
-        try:
-            return next((pid for pid in pids if status_of(pid)['State'][0] in 'Tt' and
-                         os.readlink(f'/proc/{pid}/exe').endswith('userns-run') and
-                         any(os.readlink(f'/proc/{pid}/fd/{fd}').startswith('socket:') for fd in os.listdir(f'/proc/{pid}/fd')
-                             if int(fd) > 2)), None)
-        except FileNotFoundError:  # of a child that strace tries itself with
-            return None
-    pid = wait_for(looker, 'ps to be at its first container')
+    def is_stopped():
+        with open(log) as file:
+            return 'stopped by SIGSTOP' in file.read()
+    wait_for(is_stopped, 'ps to be at its first container')
+    with open(f'/proc/{child.pid}/task/{child.pid}/children') as file:
+        pid = next(int(word) for word in file.read().split() if os.readlink(f'/proc/{word}/exe').endswith('userns-run'))
     well(store.do('stop', 'a'))
     os.kill(pid, signal.SIGCONT)
     done = well(child.wait())
