@@ -278,7 +278,7 @@ class Monitor {
     (void)::ioctl(terminal_.get(), TIOCSWINSZ, &window);
   }
 
-  void take_request(Client& client, Packet packet) {
+  void take_request(Client& client, Packet&& packet) {
     const auto request = parse_request(packet.text);
     if (!request) {
       client.say(Said::kError, request.error().text);

@@ -3,8 +3,10 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include "common/capability.h"
 #include "policy/text.h"
@@ -46,12 +48,15 @@ TEST(LentProcess, SaysThatACommandCannotBeExecuted) {
   in_child([] {
     const auto lent = LentProcess::begin();
     ASSERT_TRUE(lent);
-    std::string command = "/nowhere/at/all";
-    char* argv[] = {command.data(), nullptr};
+    // The words have to be where the kernel laid them: in the place of this program's name.
+    const std::string command = "/nowhere";
+    ASSERT_GE(std::strlen(program_invocation_name), command.size());
+    std::memcpy(program_invocation_name, command.c_str(), command.size() + 1);
+    char* argv[] = {program_invocation_name, nullptr};
     const auto error = lent->exec(argv);
     EXPECT_EQ(error.rule, kExecFailed);
     EXPECT_EQ(error.code, ENOENT);
-    EXPECT_TRUE(test::contains(error.text, "'/nowhere/at/all'"));
+    EXPECT_TRUE(test::contains(error.text, "'/nowhere'"));
   });
 }
 
