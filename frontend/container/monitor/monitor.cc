@@ -255,7 +255,7 @@ class Monitor {
     auto packet = client.receive();
     if (!packet) return;
     if (client.mode == Mode::kNew)
-      take_request(client, std::move(*packet));
+      take_request(client, *packet);
     else if (client.mode == Mode::kWatches)
       take_typed(client, packet->text);
     else
@@ -278,7 +278,7 @@ class Monitor {
     (void)::ioctl(terminal_.get(), TIOCSWINSZ, &window);
   }
 
-  void take_request(Client& client, Packet&& packet) {
+  void take_request(Client& client, const Packet& packet) {
     const auto request = parse_request(packet.text);
     if (!request) {
       client.say(Said::kError, request.error().text);
@@ -313,7 +313,7 @@ class Monitor {
         stop(Milliseconds(request->timeout), SIGTERM);
         return;
       case Request::Kind::kExec:
-        start_beside(client, *request, std::move(packet.fds));
+        start_beside(client, *request, packet.fds);
     }
   }
 
