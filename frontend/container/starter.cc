@@ -23,6 +23,7 @@
 #include "frontend/container/monitor/console_log.h"
 #include "frontend/container/state.h"
 #include "frontend/container/store.h"
+#include "frontend/start/argv.h"
 #include "frontend/start/child.h"
 #include "frontend/start/init_kind.h"
 #include "frontend/start/own_words.h"

@@ -15,6 +15,7 @@
 
 #include "common/config.h"
 #include "common/report.h"
+#include "frontend/start/argv.h"
 #include "frontend/start/cgroup_files.h"
 #include "frontend/start/helper.h"
 #include "frontend/start/in_map.h"

@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "frontend/start/argv.h"
 #include "frontend/start/boot.h"
 #include "frontend/start/environment.h"
 #include "frontend/start/failure.h"
@@ -159,15 +160,6 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-std::vector<char*> pointers_to(const std::vector<std::string>& words) {
-  std::vector<char*> pointers;
-  pointers.reserve(words.size() + 1);
-  for (const auto& word : words)
-    pointers.push_back(const_cast<char*>(word.c_str()));  // NOLINT(*-const-cast): as execve(2) takes it
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 // Takes away all that the command is not to have; nothing after this needs privilege.
 Result<void> dress(const Plan& plan) {
   if (keeps_mount_flags(plan.spec))
@@ -217,8 +209,8 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto taken = take_stdio(plan, inheritance); !taken) return {taken.error()};
   if (auto prepared = prepare_boot(plan, inheritance.channel); !prepared) return {prepared.error()};
   const auto environment = command_environment(plan);
-  auto environment_words = pointers_to(environment);
-  const auto command_words = pointers_to(plan.spec.command);
+  auto environment_words = argv_of(environment);
+  const auto command_words = argv_of(plan.spec.command);
   if (auto dressed = dress(plan); !dressed) return {dressed.error()};
   if (auto closed = close_all_but(inheritance.channel); !closed) return {closed.error()};
   if (auto entered = enter_directory(plan); !entered) return {entered.error()};

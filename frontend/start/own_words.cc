@@ -32,12 +32,4 @@ Result<std::vector<std::string>> own_words() {
   return words;
 }
 
-std::vector<char*> argv_of(std::vector<std::string>& words) {
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  return argv;
-}
-
 }  // namespace userns::frontend

@@ -14,7 +14,4 @@ Result<std::string> own_program();
 // As /proc/self/cmdline has them, with the first, which is the name that the caller chose.
 Result<std::vector<std::string>> own_words();
 
-// As execve(2) takes them; valid as long as `words`.
-std::vector<char*> argv_of(std::vector<std::string>& words);
-
 }  // namespace userns::frontend

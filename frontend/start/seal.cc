@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/fd.h"
+#include "frontend/start/argv.h"
 #include "frontend/start/own_words.h"
 #include "policy/text.h"
 

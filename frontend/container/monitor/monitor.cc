@@ -26,6 +26,7 @@
 #include "frontend/container/monitor/client.h"
 #include "frontend/container/monitor/console_log.h"
 #include "frontend/container/state.h"
+#include "frontend/start/argv.h"
 #include "frontend/start/boot.h"
 #include "frontend/start/cgroup.h"
 #include "frontend/start/channel.h"
@@ -54,14 +55,6 @@ constexpr unsigned kMostDoublings = 7;
 
 void keep_across_exec(int fd, bool keep) {
   if (fd >= 0) (void)::fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
-}
-
-std::vector<char*> pointers_to(std::vector<std::string>& words) {
-  std::vector<char*> pointers;
-  pointers.reserve(words.size() + 1);
-  for (auto& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  return pointers;
 }
 
 void become_silent() {
@@ -347,7 +340,7 @@ class Monitor {
     reset_signals();
     auto words = request.words;
     auto environment = request.environment;
-    ::execve(h_.program.c_str(), pointers_to(words).data(), pointers_to(environment).data());
+    ::execve(h_.program.c_str(), argv_of(words).data(), argv_of(environment).data());
     ::_exit(kExitOwnFailure);
   }
 
@@ -536,7 +529,7 @@ class Monitor {
     auto words = to_words(next);
     words.insert(words.begin(), {"userns-run", std::string(kStarterWord)});
     reset_signals();
-    ::execv(h_.program.c_str(), pointers_to(words).data());
+    ::execv(h_.program.c_str(), argv_of(words).data());
     log_.append(cat("userns-monitor: cannot start ", h_.program, " again: errno ", errno, "\r\n"));
   }
 
@@ -562,7 +555,7 @@ class Monitor {
     if (h_.remove) {
       std::vector<std::string> words{"userns-run", "destroy", h_.name, cat("--path=", h_.path)};
       reset_signals();
-      ::execv(h_.program.c_str(), pointers_to(words).data());
+      ::execv(h_.program.c_str(), argv_of(words).data());
     }
     return 0;
   }
