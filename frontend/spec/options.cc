@@ -4,17 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/program_options/cmdline.hpp>
-#include <boost/program_options/errors.hpp>
-#include <boost/program_options/options_description.hpp>
-#include <boost/program_options/parsers.hpp>
-#include <boost/program_options/value_semantic.hpp>
 #include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "frontend/spec/nearest.h"
+#include "frontend/spec/given.h"
 #include "frontend/spec/net.h"
 #include "frontend/spec/values.h"
 #include "policy/idmap.h"
@@ -22,8 +17,6 @@
 
 namespace userns::frontend {
 namespace {
-
-namespace po = boost::program_options;
 
 // A time namespace isolates nothing unless clocks are shifted, which takes a writer of its own.
 constexpr std::uint64_t kDefaultNamespaces =
@@ -236,66 +229,24 @@ constexpr std::array kOptions{
 
 bool is_flag(const Option& option) { return option.value[0] == '\0'; }
 
-constexpr std::array<std::string_view, kOptions.size()> names() {
-  std::array<std::string_view, kOptions.size()> all;
-  for (std::size_t i = 0; i < all.size(); ++i) all[i] = kOptions[i].name;
-  return all;
-}
-
-po::options_description description() {
-  po::options_description all;
-  auto adder = all.add_options();
-  for (const auto& option : kOptions) adder(option.name, po::value<std::string>());
-  return all;
-}
-
 const Option* find_option(std::string_view name) {
   const auto* const found = std::ranges::find(kOptions, name, [](const Option& o) { return std::string_view(o.name); });
   return found == kOptions.end() ? nullptr : found;
 }
 
-// A flag is written out, so that the word after it is never taken for its value.
-std::string with_value(std::string_view word) {
-  const auto* const option = word.starts_with("--") ? find_option(word.substr(2)) : nullptr;
-  return option != nullptr && is_flag(*option) ? cat(word, "=yes") : std::string(word);
+Result<std::vector<Given>> split(std::span<const std::string_view> words) {
+  std::vector<KnownOption> known;
+  for (const auto& option : kOptions) known.push_back({.name = option.name, .flag = is_flag(option)});
+  return split_options(known, words, {.has = "there is", .help = "userns-run --help all"});
 }
 
-// Boost knows what is wrong; people are told in our words.
-Result<std::vector<po::option>> split(std::span<const std::string_view> words) {
-  using namespace po::command_line_style;
-  const auto all = description();
-  std::vector<std::string> full;
-  for (const auto word : words) full.push_back(with_value(word));
-  try {
-    return po::command_line_parser(full)
-        .options(all)
-        .style(allow_long | long_allow_adjacent | long_allow_next)
-        .run()
-        .options;
-  } catch (const po::unknown_option& error) {
-    std::string name = error.get_option_name();
-    name.erase(0, name.find_first_not_of('-'));
-    name.resize(std::min(name.find('='), name.size()));
-    return fail({}, cat("there is no option ", quoted(cat("--", name)), did_you_mean(name, names(), "--"),
-                        " (userns-run --help all lists them)"));
-  } catch (const po::invalid_command_line_syntax& error) {
-    return fail({}, cat(error.get_option_name(), " needs a value: see userns-run --help"));
-  } catch (const po::error& error) {
-    return fail({}, cat("the options make no sense: ", std::string_view(error.what())));
-  }
-}
-
-Result<void> take(Draft& draft, const po::option& given, std::span<bool, kOptions.size()> seen) {
-  const std::string value = given.value.empty() ? std::string{} : given.value.front();
-  const auto* const option = find_option(given.string_key);
+Result<void> take(Draft& draft, const Given& given, std::span<bool, kOptions.size()> seen) {
+  const auto& value = given.value;
+  const auto* const option = find_option(given.name);
   if (option == nullptr)
     return fail({}, cat("the word ", quoted(value),
                         " is no option; a command is written after --, as in: userns-run -- COMMAND"));
   const std::string_view name = option->name;
-  const bool is_next_word = given.original_tokens.size() > 1;
-  if (is_next_word && value.starts_with("--"))
-    return fail({}, cat("--", name, " needs a value, and ", quoted(value),
-                        " looks like an option; if it is the value: --", name, "=", quoted(value)));
   bool& before = seen[static_cast<std::size_t>(option - kOptions.data())];
   if (before && option->times == kOnce) return fail({}, cat("--", name, " is given twice: decide for one"));
   before = true;
