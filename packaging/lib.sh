@@ -20,6 +20,17 @@ need_debian_root() {
   command -v apt-get >/dev/null || die "needs apt-get: made for Debian 12; elsewhere install the packages listed in packaging/lib.sh by hand and follow README.md"
 }
 
+# Without them all that follows fails, and whatever fails first would say something else.
+need_user_namespaces() {
+  local said
+  said=$(unshare --user true 2>&1) && return
+  [ "$(cat /proc/sys/user/max_user_namespaces 2>/dev/null)" != 0 ] ||
+    die "user namespaces are switched off: sysctl user.max_user_namespaces=10000 switches them on"
+  ! in_chroot || die "this is a chroot, and the kernel makes no user namespaces in one: run it on the machine itself, in a virtual machine, or in the tree booted as a container (systemd-nspawn --boot -D DIR)"
+  die "the kernel makes no user namespaces here ($said): in a chroot, or where a container's filter or a security module forbids them, run it on the machine itself or in a virtual machine"
+}
+in_chroot() { [ "$(stat -L -c %d:%i /proc/1/root 2>/dev/null)" != "$(stat -c %d:%i /)" ]; }
+
 # The files of this tree, each ended by a zero byte, without what was built.
 tree_files() {
   git -C "$top" ls-files -z --cached --others --exclude-standard 2>/dev/null ||

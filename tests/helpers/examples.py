@@ -13,7 +13,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import ROOT, case, main, spawn  # noqa: E402
+from harness import MS_BIND, MS_REC, ROOT, case, cases, main, mount, spawn, umount  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(__file__), '..', '..')
 MANUALS = sorted(glob.glob(TOP + '/man/*.[1-9]'))
@@ -402,6 +402,29 @@ def _(_root):
     assert set(wanted) - {'iproute2'} == set(known) - {'libgtest-dev', 'python3'}, set(wanted) ^ set(known)
     for words in ('-Dtests=false', 'prefix=/usr/local', 'meson install -C', 'useradd --create-home --shell /bin/bash'):
         assert any(words in line for line in others) and words in texts['packaging/quickstart'], words
+
+
+@cases([(f'packaging/quickstart in {name} says why it cannot work before it does anything', how, pieces) for name, how, pieces in (
+    ('a chroot', 'exec chroot {tree}', ('this is a chroot', 'a virtual machine')),
+    ('a place without user namespaces', 'echo 0 >/proc/sys/user/max_user_namespaces; exec', ('switched off', 'sysctl')))])
+def _(root, how, pieces):
+    tree = f'{root.tmp}/tree'
+    os.makedirs(tree, exist_ok=True)
+    mount('tmpfs', tree, 'tmpfs', data='mode=0755')
+    for name in ('usr', 'etc', 'proc', 'dev', 'src'):
+        os.makedirs(f'{tree}/{name}')
+        mount(os.path.realpath(TOP) if name == 'src' else f'/{name}', f'{tree}/{name}', flags=MS_BIND | MS_REC)
+    for name in ('bin', 'lib', 'lib64', 'sbin'):
+        os.symlink(f'usr/{name}', f'{tree}/{name}')
+    # Should it go on, it comes no further than to its packages.
+    root.write(f'{tree}/apt-get', '#!/bin/sh\nexit 9\n', mode=0o755)
+    top = '/src' if 'chroot' in how else f'{tree}/src'
+    # The limit is one user namespace's: it is switched off in one of its own.
+    script = f'PATH=/:{tree}:/usr/sbin:/usr/bin; {how.format(tree=tree)} {top}/packaging/quickstart'
+    done = root.run([*([] if 'chroot' in how else ['/usr/bin/unshare', '--user', '--map-root-user']), '/bin/sh', '-c', script], ROOT)
+    umount(tree)
+    assert done.code == 1 and done.out == '' and done.err.startswith('quickstart: ') and done.err.count('\n') == 1, done
+    assert all(piece in done.err for piece in pieces), done
 
 
 @case('every block of commands in a manual is an example, or says why it is not run; every check has its example')
