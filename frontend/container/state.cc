@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "frontend/container/files.h"
+#include "frontend/start/process_ids.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -19,7 +20,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kLargestState = 1UL << 20U;
-constexpr std::size_t kLargestStat = 4096;
 constexpr int kDeathTakes = 5000;  // ms at most
 constexpr int kStartTime = 22;     // proc(5): which field of /proc/PID/stat
 
@@ -83,14 +83,6 @@ State starting() {
   return state;
 }
 
-// proc(5), from the third field on; empty where there is no such process. The name before it may hold anything and ends
-// with the last parenthesis.
-std::string stat_of(pid_t pid) {
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/stat").c_str(), O_RDONLY);
-  const auto text = file ? read_all(*file, kLargestStat) : Result<std::string>(std::unexpected(file.error()));
-  return text ? text->substr(std::min(text->rfind(')') + 2, text->size())) : std::string{};
-}
-
 void kill_leftover(const ProcessId& process) {
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
   // After the pidfd is open: then the number and the time of start are of the process that it holds.
@@ -110,7 +102,7 @@ void kill_cgroup(const std::string& path) {
 }  // namespace
 
 std::optional<ProcessId> ProcessId::of(pid_t pid) {
-  const auto text = stat_of(pid);
+  const auto text = stat_of_process(pid);
   std::string_view rest = text;
   for (int field = 3; field < kStartTime; ++field) take_until(rest, ' ');
   const auto start = parse_decimal(take_until(rest, ' '));
@@ -124,7 +116,7 @@ bool ProcessId::lives() const {
 }
 
 bool ProcessId::is_stopped() const {
-  const auto text = pid > 0 ? stat_of(pid) : std::string{};
+  const auto text = pid > 0 ? stat_of_process(pid) : std::string{};
   return (text.starts_with('T') || text.starts_with('t')) && lives();
 }
 

@@ -23,6 +23,7 @@
 
 #include "frontend/start/map_helpers.h"
 #include "frontend/start/mount_api.h"
+#include "frontend/start/process_ids.h"
 #include "frontend/start/signals.h"
 #include "policy/text.h"
 
@@ -214,7 +215,8 @@ Result<std::string> in_map(const ChosenIds& ids, const Work& work, const InMap& 
   const SignalsAgain again(*signals);
   auto worker = start_worker(work, how);
   if (!worker) return std::unexpected(worker.error());
-  if (auto mapped = map_ids(ids, worker->pid()); !mapped) return std::unexpected(mapped.error());
+  if (auto mapped = map_ids(ids, worker->pid()); !mapped)
+    return is_dying(worker->pid()) ? died(worker->end()) : std::unexpected(mapped.error());
   [[maybe_unused]] const auto sent = worker->channel().send({.kind = Kind::kGo});  // if not, listen() says why
   return listen(*worker, *signals, how);
 }

@@ -106,7 +106,8 @@ Step<int> join(Plan plan, const JoinWish& wish) {
   if (!inside) return std::unexpected(inside.error());
   [[maybe_unused]] const auto sent =
       inside->channel().send({.kind = Message::Kind::kGo});  // if not, hear_exec() says why
-  if (auto started = hear_exec(*inside, *relay); !started) return std::unexpected(started.error());
+  if (auto started = hear_exec(plan, *inside, *relay, "as it entered"); !started)
+    return std::unexpected(started.error());
   auto status = own(supervise(plan, inside->payload(), *signals, *relay));
   if (status) inside->has_ended();
   return status;

@@ -10,6 +10,10 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::size_t kLargestMapFile = std::size_t{340} * 40;
+constexpr std::size_t kLargestStat = 4096;
+constexpr int kStatBeforeFlags = 6;                  // state, ppid, pgrp, session, tty_nr, tpgid
+constexpr std::uint64_t kExiting = 0x4;              // PF_EXITING, set before it lets go of anything
+constexpr std::uint64_t kForkedButNotExeced = 0x40;  // PF_FORKNOEXEC, cleared before an exec closes the first fd
 
 Result<std::string> read_of(pid_t pid, const char* name) {
   const auto path = cat("/proc/", pid, "/", std::string_view(name));
@@ -17,6 +21,13 @@ Result<std::string> read_of(pid_t pid, const char* name) {
   auto text = file ? read_all(*file, kLargestMapFile) : Result<std::string>(std::unexpected(file.error()));
   if (!text) return fail({}, cat("cannot read ", path), text.error().code);
   return text;
+}
+
+std::uint64_t kernel_flags(pid_t pid) {
+  const auto text = stat_of_process(pid);
+  std::string_view rest = text;
+  for (int field = 0; field < kStatBeforeFlags; ++field) take_until(rest, ' ');
+  return parse_decimal(take_until(rest, ' ')).value_or(0);
 }
 
 }  // namespace
@@ -48,5 +59,15 @@ Result<ChosenIds> ids_of_process(pid_t pid) {
   ids.deny_setgroups = setgroups->starts_with("deny");
   return ids;
 }
+
+std::string stat_of_process(pid_t pid) {
+  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/stat").c_str(), O_RDONLY);
+  const auto text = file ? read_all(*file, kLargestStat) : Result<std::string>(std::unexpected(file.error()));
+  return text ? text->substr(std::min(text->rfind(')') + 2, text->size())) : std::string{};
+}
+
+bool has_not_execed(pid_t pid) { return (kernel_flags(pid) & kForkedButNotExeced) != 0; }
+
+bool is_dying(pid_t pid) { return (kernel_flags(pid) & kExiting) != 0; }
 
 }  // namespace userns::frontend

@@ -48,8 +48,8 @@ struct Running {
 // process where spec.die_with_parent says so.
 Step<Running> start(const Plan& plan, Cgroup cgroup);
 
-// What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Only the exec closes the
-// channel without a word of failure.
-Step<void> hear_exec(FirstProcess& first, Relay& relay);
+// What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Where it ends without a
+// word, it was killed at that `stage` ("while its ids were mapped").
+Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage);
 
 }  // namespace userns::frontend

@@ -18,6 +18,7 @@
 #include "frontend/start/hint.h"
 #include "frontend/start/map_helpers.h"
 #include "frontend/start/net_helpers.h"
+#include "frontend/start/process_ids.h"
 #include "frontend/start/record.h"
 #include "frontend/start/relay.h"
 #include "frontend/start/run.h"
@@ -66,23 +67,33 @@ Failure failure_of(Message message) {
           .exit_status = message.exit_status};
 }
 
+Failure killed(std::string_view stage) {
+  return {{.rule = {},
+           .code = 0,
+           .text = cat("the container's first process was killed ", stage,
+                       ", before its command could start; the kernel's log may say why (out of memory?)")}};
+}
+
 // What the other side says next. It may always say that it failed; its silence is an error.
-Step<Message> hear(const FirstProcess& container) {
+Step<Message> hear(const FirstProcess& container, std::string_view stage) {
   auto message = own(container.channel().receive());
   if (!message) return std::unexpected(message.error());
-  if (!*message)
-    return std::unexpected(
-        Failure{{.rule = {}, .code = 0, .text = "the container was killed before its command could start"}});
+  if (!*message) return std::unexpected(killed(stage));
   if ((*message)->kind == Message::Kind::kFailure) return std::unexpected(failure_of(std::move(**message)));
   return std::move(**message);
 }
 
-Step<void> await_namespaces(FirstProcess& container) {
-  if (container.has_namespaces) return {};
-  const auto message = hear(container);
+// Up to kGo the other side has one thing to say.
+Step<void> hear_of_namespaces(FirstProcess& container) {
+  const auto message =
+      hear(container, container.has_namespaces ? "while its ids were mapped" : "while its namespaces were made");
   if (!message) return std::unexpected(message.error());
   container.has_namespaces = message->kind == Message::Kind::kNamespaces;
   return {};
+}
+
+Step<void> await_namespaces(FirstProcess& container) {
+  return container.has_namespaces ? Step<void>{} : hear_of_namespaces(container);
 }
 
 Step<void> let_a_person_look(const Plan& plan, FirstProcess& container, const Signals& signals) {
@@ -109,8 +120,8 @@ Step<void> map(const Plan& plan, FirstProcess& container) {
   const auto mapped =
       own(map_ids(plan.ids, container.payload().pid, {.meanwhile = connect, .keep_written = plan.spec.wait}));
   if (inside) return std::unexpected(std::move(*inside));
-  while (!mapped && container.channel().has_message())
-    if (auto message = hear(container); !message) return std::unexpected(message.error());
+  while (!mapped && (container.channel().has_message() || is_dying(container.payload().pid)))
+    if (auto heard = hear_of_namespaces(container); !heard) return heard;
   return mapped;
 }
 
@@ -119,9 +130,9 @@ Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
   return plan.spec.info_fd ? own(describe(plan, container.payload().pid)) : std::string{};
 }
 
-Step<void> go(FirstProcess& container, Relay& relay) {
+Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay) {
   [[maybe_unused]] const auto sent = container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
-  return hear_exec(container, relay);
+  return hear_exec(plan, container, relay, "while its file system and terminal were made");
 }
 
 Result<void> follow_into_death(const Plan& plan) {
@@ -148,9 +159,9 @@ FirstProcess::~FirstProcess() {
   while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
-Step<void> hear_exec(FirstProcess& first, Relay& relay) {
+Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage) {
   for (bool at_exec = false; !at_exec;) {
-    auto message = hear(first);
+    auto message = hear(first, stage);
     if (!message) return std::unexpected(message.error());
     at_exec = message->kind == Message::Kind::kExec;
     if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
@@ -158,7 +169,10 @@ Step<void> hear_exec(FirstProcess& first, Relay& relay) {
   }
   auto last = own(first.channel().receive());
   if (!last) return std::unexpected(last.error());
-  return *last ? Step<void>(std::unexpected(failure_of(std::move(**last)))) : Step<void>{};
+  if (*last) return std::unexpected(failure_of(std::move(**last)));
+  // An init never does, and its own end says how that of the command was.
+  if (!plan.spec.init && has_not_execed(first.payload().pid)) return std::unexpected(killed("at its exec"));
+  return {};
 }
 
 // The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be there).
@@ -177,7 +191,7 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   if (!info) return std::unexpected(info.error());
   auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
-  if (auto started = go(*container, *relay); !started) return std::unexpected(started.error());
+  if (auto started = go(plan, *container, *relay); !started) return std::unexpected(started.error());
   return Running{.cgroup = std::move(cgroup),
                  .signals = std::move(*signals),
                  .relay = std::move(*relay),

@@ -11,6 +11,7 @@ from cgroups import Cgroups, pids_in  # noqa: E402
 from container import fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, main, skip, wait_for  # noqa: E402
+from inside import killed_at_each_moment  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 
@@ -55,6 +56,20 @@ def _(root):
     assert done.out.endswith(' b c\n') and done.err == '1000\n', done
     fails(store.do('exec', 'web', command=['nothing-there']), 'nothing-there', code=127)
     wait_for(lambda: set(pids_in(f'{own}/payload')) == before, 'the leaf to be as before')
+
+
+@case('killed inside before and after each word of the start, it holds no cgroup: more such starts than one may have containers')
+def _(root):
+    store, _ = started(root)
+    well(store.do('stop', 'web'))
+    own, count = f'{cgroups.v2}/{root.alice.uid}', 0
+    for _, _, done in killed_at_each_moment(lambda: store.begin('start', 'web', traced=True), kinds=False):
+        fails(done, 'web')
+        assert 'was killed' in done.err or 'was ended by signal 9' in done.err, done  # the one that hands over the cgroup
+        leaves = [path for path, _, _ in os.walk(own)]
+        assert not any(pids_in(path) for path in leaves) and not any(path.endswith('/payload') for path in leaves), leaves
+        count += 1
+    assert count > 3
 
 
 @case('one whose caller is killed is told by its terminal')

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from container import fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log, below  # noqa: E402
 from harness import case, main, status_of, wait_for  # noqa: E402
+from inside import killed_at_each_moment  # noqa: E402
 
 # 200 take minutes.
 ROUNDS = 200 if os.environ.get('USERNS_TEST_LONG') == '1' else 25
@@ -82,30 +83,44 @@ def _(root):
         raise
 
 
-@case('every system call of the process inside, until its exec, may be its last: the start says so and leaves nothing')
+# A process that has said that its namespaces are there may be killed before or after its ids are.
+def stages(at, words):
+    if at <= words[0]:
+        return ('while its namespaces were made',)
+    if at <= words[1]:
+        return ('while its ids were mapped', 'while its file system and terminal were made')
+    return ('while its file system and terminal were made',) if at <= words[-1] else ('at its exec',)
+
+
+@case('killed inside before and after each word of the start, and at each kind of call: it says at which stage, and leaves nothing')
 def _(root):
     store = Store(root)
     store.make('web', IDLE)
-    for delay in range(0, 24):
-        child = store.begin('start', 'web')
-        # The child inside is the one whose parent is the starter and which is in another user namespace.
-        deadline, mine = time.monotonic() + 0.002 * delay, os.readlink('/proc/self/ns/user')
-        killed = None
-        while time.monotonic() < deadline or killed is None and alive(child.pid):
-            for pid in processes_of(root.alice):
-                try:
-                    if os.readlink(f'/proc/{pid}/ns/user') != mine and time.monotonic() >= deadline:
-                        os.kill(pid, signal.SIGKILL)
-                        killed = pid
-                except (FileNotFoundError, ProcessLookupError, PermissionError):
-                    pass
-            if killed or store.state('web'):
-                break
-        done = child.wait()
-        if done.code != 0:
-            assert done.code == 125 and len(done.err.splitlines()) == 1 and 'web' in done.err, done
-        wait_for(lambda: store.do('stop', 'web').code == 125, 'no run to be left')
-        nothing_left(store, ['web'])
+    well(store.do('start', 'web'))
+    well(store.do('stop', 'web'))
+    files = store.files('web')
+    count = 0
+    for at, words, done in killed_at_each_moment(lambda: store.begin('start', 'web', traced=True)):
+        fails(done, 'web', 'was killed')
+        assert any(stage in done.err for stage in stages(at, words)), (at, words, done)
+        assert store.files('web') == files, store.files('web')
+        count += 1
+        if count % 8 == 0:
+            well(store.do('start', 'web'))
+            well(store.do('stop', 'web'))
+    return f'{count} moments'
+
+
+@case('exec killed inside before and after each word of it says so, and the container does not notice')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(store.do('start', 'web'))
+    for _, _, done in killed_at_each_moment(lambda: store.begin('exec', 'web', command=['true'], traced=True), left=1, kinds=False):
+        fails(done, 'was killed')
+        assert 'as it entered' in done.err or 'at its exec' in done.err, done
+    well(store.do('exec', 'web', command=['true']))
+    well(store.do('stop', 'web'))
 
 
 # --- the monitor's socket -----------------------------------------------------------------------

@@ -14,7 +14,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import PYTHON, ended, fails, rootfs, run, shell, start, well, words  # noqa: E402
-from harness import case, cases, main, prctl, spawn, status_of, wait_for  # noqa: E402
+from harness import case, cases, main, prctl, spawn, status_of, trace, wait_for  # noqa: E402
+from inside import killed_at_each_moment  # noqa: E402
 
 
 def descendants(pid):
@@ -434,24 +435,20 @@ def _(root, call, error):
     assert not os.listdir(where + '/dev') if os.path.isdir(where + '/dev') else True
 
 
-@case('being killed at any moment of the start leaves no process behind')
+@cases([(f'killed inside before and after each word of the start{how}: one sentence, nothing left', args)
+        for how, args in (('', ()), (' below --init', ('--init',)))])
+def _(root, args):
+    where = rootfs(root)
+    for _, _, done in killed_at_each_moment(lambda: start(root, *args, where=where, traced=True), kinds=False):
+        if not args or done.code != 137:  # an init was there already, and has ended as its command has
+            fails(done, 'was killed')
+
+
+@case('userns-run itself killed at such moments leaves nothing')
 def _(root):
-    before = set(os.listdir('/proc'))
-    for delay in range(0, 60, 4):
-        child = start(root, '--die-with-parent', command=('sleep', '100'))
-        time.sleep(delay / 10000)
-        child.kill()
-        child.wait()
-    def left():
-        names = []
-        for pid in set(os.listdir('/proc')) - before:
-            try:
-                if pid.isdigit() and status_of(pid)['Uid'].split()[0] in (str(root.alice.uid), '100000') and not status_of(pid)['State'].startswith('Z'):
-                    names.append((pid, status_of(pid)['Name']))
-            except (FileNotFoundError, ProcessLookupError, KeyError):
-                pass
-        return names
-    wait_for(lambda: not left(), f'all to end: {left()}')
+    where = rootfs(root)
+    for _, _, done in killed_at_each_moment(lambda: start(root, '--die-with-parent', where=where, traced=True), trace):
+        assert done.code == -signal.SIGKILL, done
 
 
 main()

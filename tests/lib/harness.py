@@ -224,7 +224,7 @@ def open_fds(pid):
     return found
 
 
-def _children():
+def own_children():
     found = []
     for thread in os.listdir('/proc/self/task'):
         with open(f'/proc/self/task/{thread}/children') as file:
@@ -235,7 +235,7 @@ def _children():
 def end_all_children():
     """Kills and reaps everything below this process (orphans come to it, it is their subreaper)."""
     end = time.monotonic() + 20
-    while children := _children():
+    while children := own_children():
         for pid in children:
             try:
                 os.kill(pid, signal.SIGKILL)
