@@ -259,7 +259,8 @@ attr = (ctypes.c_uint64 * 4)(0, 1, 0, 0)                                        
 libc.syscall(442, -100, b"/b", 0, ctypes.byref(attr), 32)
 tree = libc.syscall(428, -100, b"/b", 1)                                         # a clone of the tree
 libc.syscall(442, tree, b"", 0x1000, ctypes.byref(attr), 32)
-for path in ("/b/secret", f"/proc/self/fd/{tree}/secret"):
+copy = libc.syscall(467, -100, b"/b", 1, ctypes.byref(attr), 32)                 # open_tree_attr, a clone with other flags
+for path in ("/b/secret", f"/proc/self/fd/{tree}/secret", f"/proc/self/fd/{copy}/secret"):
     try: open(path, "w").write("x"); print("written", path)
     except OSError as error: print(error.errno)
 '''
@@ -274,7 +275,7 @@ def _(root):
     assert done.err.count('Read-only') == 2, done
     # With every call there is, in a tree that has a Python.
     done = well(run(root, '--overlay', '--tmpfs', '/b', '--bind', f'{path}:/b:ro', command=(PYTHON, '-c', WRITERS)))
-    assert done.out.split() == ['30', '30'], done
+    assert done.out.split() == ['30', '30', '2'], done
     assert open(f'{path}/secret').read() == 'host'
 
 
