@@ -79,9 +79,13 @@ Result<void> attach_at(const Fd& tree, int dir, const char* name) {
 Result<void> set_attributes(const Fd& tree, std::uint64_t attributes) {
   mount_attr wanted{};
   wanted.attr_set = attributes;
-  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof wanted) != 0)
-    return fail_errno("cannot change a mount's flags");
-  return {};
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof wanted) == 0) return {};
+  if (errno != ENOSYS) return fail_errno("cannot change a mount's flags");
+  return fail(
+      {},
+      "cannot change a mount's flags, which --rootfs, --read-only and --bind :ro need: a container with read-only "
+      "mounts keeps all flags as they are; start the container around this one without --read-only and --bind :ro",
+      ENOSYS);
 }
 
 namespace {

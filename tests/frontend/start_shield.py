@@ -118,6 +118,8 @@ def _(root):
     rootfs(root, 'rootfs/inner')
     put_program(root, where)
     fails(shell(root, 'userns-run --rootfs /inner -- true', where=where), '--nesting')
+    for outer in (('--read-only',), ('--bind', '/usr:/etc:ro')):
+        fails(shell(root, 'userns-run --rootfs /inner -- true', '--nesting', *outer, where=where), 'keeps all flags', 'without --read-only')
 
 
 main()
