@@ -26,7 +26,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kEndOfInputEvery = 50;  // ms
+constexpr auto kNever = Clock::time_point::max();
 constexpr auto kDeafTime = std::chrono::seconds(1);
+constexpr auto kAskAgain = std::chrono::milliseconds(500);
 constexpr char kEscape = 29;  // ^]
 constexpr int kEscapes = 3;   // of them end a system, within
 constexpr auto kEscapeTime = std::chrono::seconds(1);
@@ -65,6 +67,7 @@ class Supervisor {
       if (auto told = hear(); !told) return std::unexpected(told.error());
     judge_typed(relay_.move(std::span(polled_).subspan(3), [this](std::string& typed) { take_escapes(typed); }));
     relay_.repeat_end_of_input();
+    if (ask_again_ && Clock::now() >= *ask_again_) ask(true);
     if (deadline_ && Clock::now() >= *deadline_) give_up();
     if (ready_by_ && Clock::now() >= *ready_by_) was_not_ready();
     return false;
@@ -72,9 +75,9 @@ class Supervisor {
 
   [[nodiscard]] int time_left() const {
     if (relay_.repeats_end_of_input()) return kEndOfInputEvery;
-    const auto next = deadline_ && ready_by_ ? std::min(deadline_, ready_by_) : deadline_ ? deadline_ : ready_by_;
-    if (!next) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now()).count();
+    const auto next = std::min({deadline_.value_or(kNever), ready_by_.value_or(kNever), ask_again_.value_or(kNever)});
+    if (next == kNever) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
     return left < 0 ? 0 : static_cast<int>(std::min<long>(left, 60'000));
   }
 
@@ -119,13 +122,20 @@ class Supervisor {
     stopping_ = true;
     ready_by_.reset();
     deadline_ = Clock::now() + plan_.spec.stop_timeout;
-    const auto kind = plan_.boot->init.kind;
-    const int number = stop_signal(plan_);
+    const bool is_known = plan_.boot->init.kind != InitKind::kOther;
     // One that waits in sigwait(3) looks as deaf as one that has never heard of the signal.
-    if (kind == InitKind::kOther && is_deaf_to(number)) {
+    if (!is_known && is_deaf_to(stop_signal(plan_))) {
       deadline_ = std::min(*deadline_, Clock::now() + kDeafTime);
       ended_by_ = asked_by;
     }
+    ask(is_known);
+  }
+
+  // An init that begins has not got its handlers yet. To the known ones a request is the same whether it comes once or
+  // twice; another program may take the second for "at once".
+  void ask(bool until_heard) {
+    const int number = stop_signal(plan_);
+    ask_again_ = until_heard && is_deaf_to(number) ? std::optional(Clock::now() + kAskAgain) : std::nullopt;
     send(number);
   }
 
@@ -239,6 +249,7 @@ class Supervisor {
   RawTerminal terminal_;
   std::vector<pollfd> polled_;
   std::optional<Clock::time_point> deadline_;
+  std::optional<Clock::time_point> ask_again_;
   std::optional<int> ended_by_;
   const Clock::time_point began_ = Clock::now();
   std::optional<Clock::time_point> ready_by_;

@@ -80,6 +80,20 @@ def _(root):
         assert code == 143, code
 
 
+@case('an init that is asked to stop before it can hear is asked again')
+def _(root):
+    where = rootfs(root)
+    os.makedirs(where + '/sbin')
+    with open(where + '/sbin/init', 'w') as file:
+        file.write('#!/bin/sh\n# taken for BusyBox v1\necho begun\nsleep 0.7\ntrap "echo heard; exit 0" USR2\nwhile :; do sleep 0.1; done\n')
+    os.chmod(where + '/sbin/init', 0o755)
+    with System(root.program('userns-run'), root.alice, '--rootfs', where, '--stop-timeout', '60') as system:
+        assert system.event()['init']['kind'] == 'busybox'
+        system.expect('begun')
+        code = system.stop()
+        assert code == 0 and 'heard' in system.text, (code, system.text)
+
+
 @case('nothing of the caller goes in but TERM: no variable, no umask, no ignored signal, no working directory')
 def _(root):
     where = rootfs(root)
