@@ -229,13 +229,23 @@ class Supervisor {
     return true;
   }
 
+  static int say_reboot() {
+    report("userns-run",
+           {.rule = {},
+            .code = 0,
+            .text = cat("the system was rebooted from inside: status ", kExitReboot,
+                        "; run it once more to go on (one that is made with userns-run create and run with "
+                        "userns-run start is started again by itself)")});
+    return kExitReboot;
+  }
+
   [[nodiscard]] Result<int> status() const {
     int raw = 0;
     while (::waitpid(payload_.pid, &raw, 0) < 0)
       if (errno != EINTR) return fail_errno("lost the command");
     if (not_ready_) return kExitOwnFailure;
     const auto end = plan_.boot ? boot_end(raw) : BootEnd::kOther;
-    if (end == BootEnd::kReboot && !stopping_) return kExitReboot;
+    if (end == BootEnd::kReboot && !stopping_) return say_reboot();
     if (end != BootEnd::kOther) return 0;
     if (!WIFSIGNALED(raw)) return WEXITSTATUS(raw);
     const bool ours = ended_by_ && WTERMSIG(raw) == SIGKILL;
