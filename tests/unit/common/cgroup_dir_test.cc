@@ -3,8 +3,10 @@
 #include "common/cgroup_dir.h"
 
 #include <sys/file.h>
+#include <sys/time.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "tests/unit/expect.h"
 #include "tests/unit/private_files.h"
@@ -98,6 +100,29 @@ TEST(CgroupDir, OfAUserIsLockedAndCanOnlyBePassedThrough) {
     const auto other = open_cgroup(top, "1000");
     ASSERT_TRUE(other);
     EXPECT_NE(::flock(other->get(), LOCK_EX | LOCK_NB), 0);
+  });
+}
+
+// Interrupts every pause, so that a thousand of them are over soon.
+void interrupt_sleep() {
+  struct sigaction nothing{};
+  nothing.sa_handler = [](int) {};
+  ASSERT_EQ(::sigaction(SIGALRM, &nothing, nullptr), 0);
+  const itimerval often{{0, 50}, {0, 50}};
+  ASSERT_EQ(::setitimer(ITIMER_REAL, &often, nullptr), 0);
+}
+
+// Rule CG-BUSY.
+TEST(CgroupDir, ThatAnotherHasLockedIsRefusedInTheEnd) {
+  SKIP_WITHOUT_ROOT();
+  in_mnt([] {
+    const Fd top = mnt();
+    const auto locked = lock_cgroup(top, "1000", true);
+    ASSERT_TRUE(locked);
+    interrupt_sleep();
+    EXPECT_EQ(test::rule_of(lock_cgroup(top, "1000", false)), "CG-BUSY");
+    ASSERT_EQ(::flock(locked->get(), LOCK_UN), 0);
+    EXPECT_TRUE(lock_cgroup(top, "1000", false));
   });
 }
 

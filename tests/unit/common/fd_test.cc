@@ -2,6 +2,7 @@
 
 #include <linux/openat2.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <csignal>
@@ -123,6 +124,15 @@ TEST(WriteOnce, RewindsAndWritesTheWhole) {
   EXPECT_EQ(read_all(fd, 100).value(), "decxxx");
   auto pipe = make_pipe();
   EXPECT_EQ(write_once(pipe->write, "x").error().code, ESPIPE);
+}
+
+TEST(WriteOnce, TakesNoPartForTheWhole) {
+  const Fd fd = memory("");
+  test::in_child([&] {
+    const rlimit two{2, 2};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &two), 0);
+    EXPECT_EQ(test::text_of(write_once(fd, "abcd")), "only 2 of 4 bytes were taken");
+  });
 }
 
 }  // namespace

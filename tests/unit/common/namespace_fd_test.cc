@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "policy/text.h"
@@ -28,14 +29,27 @@ TEST(NetNamespace, OfThisProcessIsOursAndRoots) {
   }
 }
 
-TEST(NetNamespace, BelowIsThatOfWhoMadeItsUserNamespace) {
-  SKIP_WITHOUT_ROOT();
-  in_child([] {
+// In a new user namespace, as its root.
+bool become_its_root() {
+  const auto uid = cat("0 ", ::geteuid(), " 1"), gid = cat("0 ", ::getegid(), " 1");
+  const auto put = [](const char* file, std::string_view text) {
+    const Fd fd(::open(cat("/proc/self/", file).c_str(), O_WRONLY | O_CLOEXEC));
+    return fd.valid() && write_all(fd, text);
+  };
+  return ::unshare(CLONE_NEWUSER) == 0 && put("setgroups", "deny") && put("uid_map", uid) && put("gid_map", gid);
+}
+
+// `levels`: how many user namespaces there are between ours and that of the net namespace.
+void is_that_of_who_made_the_first(int levels) {
+  in_child([&] {
     auto ready = make_pipe(), done = make_pipe();
     const pid_t child = ::fork();
     if (child == 0) {
       done->write.reset();
-      if (::setresuid(1234, 1234, 1234) != 0 || ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(1);
+      if (::setresuid(1234, 1234, 1234) != 0 || ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) ::_exit(1);
+      for (int i = 0; i < levels; ++i)
+        if (!become_its_root()) ::_exit(1);
+      if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(1);
       (void)write_all(ready->write, "r");
       ready->write.reset();
       (void)read_all(done->read, 1);
@@ -47,8 +61,13 @@ TEST(NetNamespace, BelowIsThatOfWhoMadeItsUserNamespace) {
     done->write.reset();
     ASSERT_TRUE(found) << test::text_of(found);
     EXPECT_FALSE(found->ours);
-    EXPECT_EQ(found->owner, Uid{1234});
+    EXPECT_EQ(found->owner, Uid{1234}) << levels;
   });
+}
+
+TEST(NetNamespace, BelowIsThatOfWhoMadeItsUserNamespace) {
+  SKIP_WITHOUT_ROOT();
+  for (const int levels : {0, 1, 3}) is_that_of_who_made_the_first(levels);
 }
 
 // Rule NR-OWNER.

@@ -6,9 +6,12 @@
 #include <sys/syscall.h>
 
 #include <csignal>
+#include <future>
+#include <thread>
 
 #include "policy/text.h"
 #include "tests/unit/expect.h"
+#include "tests/unit/private_files.h"
 
 namespace userns {
 namespace {
@@ -72,6 +75,36 @@ TEST(Process, IsNoOtherDirectoryOrFile) {
   for (const char* path : {"/tmp", "/proc", "/proc/self/ns", "/etc/passwd", "/proc/version"})
     EXPECT_EQ(rule_of(Process::open(ByFd{::open(path, O_RDONLY | O_CLOEXEC)})), "IM-PROC") << path;
   EXPECT_EQ(rule_of(Process::open(ByFd{999})), "IM-PROC");
+}
+
+// Rule IM-PROC.
+TEST(Process, IsNoThread) {
+  auto done = make_pipe();
+  std::promise<pid_t> number;
+  std::thread thread([&] {
+    number.set_value(::gettid());
+    (void)read_all(done->read, 1);
+  });
+  const auto path = cat("/proc/self/task/", number.get_future().get());
+  const auto process = Process::open(ByFd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)});
+  done->write.reset();
+  thread.join();
+  EXPECT_EQ(rule_of(process), "IM-PROC");
+  EXPECT_TRUE(test::contains(test::text_of(process), "thread"));
+}
+
+// Rule IM-PIDFD.
+TEST(Process, OutsideOfThisPidNamespaceIsNotToBeSeenByItsPidfd) {
+  SKIP_WITHOUT_ROOT();
+  const Sleeper sleeper;
+  const auto target = sleeper.by_pidfd();
+  test::in_mnt([&] {
+    ASSERT_EQ(::unshare(CLONE_NEWPID), 0);
+    test::in_child([&] {
+      ASSERT_EQ(::mount("proc", "/proc", "proc", 0, nullptr), 0);
+      EXPECT_EQ(rule_of(Process::open(target)), "IM-PIDFD");
+    });
+  });
 }
 
 TEST(Process, WhoseDirectoryCannotBeOpenedIsRefusedInTheRulesName) {

@@ -103,6 +103,22 @@ TEST(TrustedFile, FollowsRootsSymlinksAndNobodyElses) {
   });
 }
 
+TEST(TrustedDirectory, IsADirectoryThatOnlyRootCanBend) {
+  SKIP_WITHOUT_ROOT();
+  in_mnt([] {
+    dir("/mnt/dir");
+    dir("/mnt/open", 01777);
+    put("/mnt/file");
+    const auto opened = open_trusted_directory("/mnt/dir");
+    ASSERT_TRUE(opened && *opened) << test::text_of(opened);
+    EXPECT_TRUE(open_at((**opened).get(), "../file", O_RDONLY)) << "it is the directory that was named";
+    EXPECT_EQ(test::rule_of(open_trusted_directory("/mnt/file")), "TF-FILE");
+    EXPECT_EQ(test::rule_of(open_trusted_directory("/mnt/open")), "TF-PATH");
+    const auto absent = open_trusted_directory("/mnt/absent");
+    EXPECT_TRUE(absent && !*absent);
+  });
+}
+
 TEST(TrustedFile, FollowsAsManySymlinksAsTheKernel) {
   SKIP_WITHOUT_ROOT();
   in_mnt([] {
