@@ -36,9 +36,9 @@ Result<SubidLine> parse_subid_line(std::string_view line) {
   const auto start_text = take_until(line, ':');
   if (owner.empty()) return fail("SU-LINE", "has no owner");
   const auto start = parse_decimal(start_text);
-  if (!start) return fail("SU-LINE", cat("start ", quoted(start_text), " ", why_not_decimal(start_text)));
+  if (!start) return fail("SU-LINE", cat("has start ", quoted(start_text), ", which ", why_not_decimal(start_text)));
   const auto count = parse_decimal(line);
-  if (!count) return fail("SU-LINE", cat("count ", quoted(line), " ", why_not_decimal(line)));
+  if (!count) return fail("SU-LINE", cat("has count ", quoted(line), ", which ", why_not_decimal(line)));
   if (*count == 0) return fail("SU-LINE", "has count 0");
   const auto range = IdRange::make(*start, *count);
   if (!range) return fail("SU-LINE", cat("leaves the id space: the largest id is ", kLargestId));

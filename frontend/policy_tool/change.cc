@@ -138,6 +138,9 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
   if (!parsed || parsed->size() != 1 || count.empty() || wish.find_first_of(" \t\n#") != std::string_view::npos)
     return fail({}, cat("--net ", quoted(wish), " is not BRIDGE:COUNT[,key=value...]",
                         parsed ? "" : cat(": ", parsed.error().text.substr(parsed.error().text.find(' ') + 1))));
+  if (parsed->front().count == 0)
+    return fail({}, cat("--net ", quoted(wish), " gives nothing: to take away what there is, userns-policy revoke ",
+                        who.front(), " --net ", bridge));
   const auto lines = lines_for(text, who, bridge);
   if (!lines) return std::unexpected(lines.error());
   if (lines->size() > 1)
@@ -203,7 +206,9 @@ Result<std::string> grant_cgroup(std::string_view text, Who who, std::span<const
   for (const std::string_view setting : settings) {
     auto value = setting;
     const auto key = take_until(value, '=');
-    const auto parsed = parse_setting(setting.contains('=') ? key : std::string_view{}, value);
+    if (!setting.contains('='))
+      return fail({}, cat("--cgroup ", quoted(setting), " has no value: write KEY=VALUE, as in cgroup.conf(5)"));
+    const auto parsed = parse_setting(key, value);
     if (!parsed || setting.find_first_of(" \t#\n") != std::string_view::npos)
       return fail({}, cat("--cgroup ", quoted(setting), ": ", parsed ? "blanks are not taken" : parsed.error().text));
     const auto words = words_of(entry);

@@ -31,16 +31,15 @@ Fault fault_of(std::string_view line, std::string_view error) {
   auto rest = line;
   const auto owner = take_until(rest, ':'), start = take_until(rest, ':');
   if (error == "has count 0") return {rest, "count-zero"};
-  if (error.starts_with("start ")) return {start, id_of_number(start)};
-  if (error.starts_with("count ")) return {rest, id_of_number(rest)};
+  if (error.starts_with("has start ")) return {start, id_of_number(start)};
+  if (error.starts_with("has count ")) return {rest, id_of_number(rest)};
   return {error.starts_with("leaves") ? start : owner};
 }
 
 Finding malformed(std::string_view path, const TextLine& line, const Error& error, std::string_view program) {
   const auto fault = fault_of(line.text, error.text);
   auto finding = finding_at(Severity::kError, fault.id, path, line, fault.part);
-  const bool is_about_number = error.text.starts_with("start ") || error.text.starts_with("count ");
-  finding.what = is_about_number ? error.text : cat("the line ", error.text);
+  finding.what = cat("the line ", error.text);
   finding.why = cat("the line gives nothing: ", program, " passes it over");
   finding.fix = "write it as OWNER:START:COUNT, or remove it";
   if (fault.id == "crlf") {

@@ -91,6 +91,17 @@ OwnedRanges owned_in(const SubidFile& file, const Owner& owner) {
   return owned;
 }
 
+std::unexpected<Error> no_room(std::uint64_t count, std::uint64_t first, std::uint64_t end) {
+  const std::string bounds = "SUB_UID_MIN, SUB_UID_MAX and those of gids in /etc/login.defs";
+  if (count > end - std::min(first, end))
+    return fail({},
+                cat(count, " ids do not fit between ", first, " and ", end - 1, ": grant fewer, or change ", bounds));
+  return fail({}, cat("no ", count, " ids in a row are free from ", first, " to ", end - 1,
+                      ": accounts and other lines of /etc/subuid and /etc/subgid are between; grant fewer, take some "
+                      "away from others, or change ",
+                      bounds));
+}
+
 // What is missing: the same numbers for uids and gids, as useradd does, where they are free in both.
 Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFacts& facts, const Owner& owner,
                                  std::uint64_t count) {
@@ -115,9 +126,7 @@ Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFac
   auto range = start ? IdRange::make(*start, count) : std::nullopt;
   if (range && std::ranges::any_of(taken, [&](IdRange t) { return t.overlaps(*range); })) range.reset();
   if (!range && where) range = find_free(count, *where, std::move(taken));
-  if (!range && !missing.empty())
-    return fail({}, cat("no ", count, " ids in a row are free from ", first, " to ", end - 1,
-                        " (login.defs, accounts, other users' ranges): userns-policy check says what takes them"));
+  if (!range && !missing.empty()) return no_room(count, first, end);
   std::vector<Change> changes;
   for (const auto kind : missing) changes.push_back({kind, *range});
   return changes;
@@ -259,6 +268,17 @@ Result<Wish> wish_of(const Words& words, std::string_view verb) {
   return wish;
 }
 
+// What check has to say about lines that were not there before.
+std::string findings_of(PolicyFile kind, std::string_view before, const std::string& after) {
+  std::string text;
+  const auto old = lines_of(before);
+  if (before == after) return text;
+  for (const auto& finding : check({kind, installed_path(kind), after}, host_facts({}), nullptr))
+    if (finding.line > 0 && !contains(old, finding.source, &TextLine::text))
+      text += to_text(finding, wants_colour(STDERR_FILENO));
+  return text;
+}
+
 int carry_out(const Words& words, bool grants) {
   const auto wish = wish_of(words, grants ? "grant" : "revoke");
   if (!wish) return tool_failure(wish.error());
@@ -274,28 +294,36 @@ int carry_out(const Words& words, bool grants) {
   };
   for (const auto number : wish->ids)
     if (!take(grants ? grant_ids(*owner, number, wish->dry) : revoke_ids(*owner, number, wish->dry))) break;
+  std::string findings;
+  const auto change = [&](PolicyFile kind, const Edit& edit) {
+    std::string found;
+    take(change_file(
+        kind,
+        [&](std::string_view before) {
+          auto after = edit(before);
+          if (after && grants) found = findings_of(kind, before, *after);
+          return after;
+        },
+        wish->dry));
+    if (done) findings += found;
+  };
   // All bridges in one step.
   if (done && !wish->nets.empty())
-    take(change_file(
-        PolicyFile::kNet,
-        [&](std::string_view before) {
-          Result<std::string> text(before);
-          for (const auto net : wish->nets)
-            if (text) text = grants ? grant_net(*text, who, net) : revoke_net(*text, who, net);
-          return text;
-        },
-        wish->dry));
+    change(PolicyFile::kNet, [&](std::string_view before) {
+      Result<std::string> text(before);
+      for (const auto net : wish->nets)
+        if (text) text = grants ? grant_net(*text, who, net) : revoke_net(*text, who, net);
+      return text;
+    });
   if (done && !wish->cgroups.empty())
-    take(change_file(
-        PolicyFile::kCgroup,
-        [&](std::string_view before) {
-          return grants ? grant_cgroup(before, who, wish->cgroups) : revoke_cgroup(before, who, wish->cgroups);
-        },
-        wish->dry));
-  if (said.empty() && done && !wish->dry)
-    said = cat(owner->forms.front(),
-               grants ? " has that already: nothing was changed\n" : " does not have that: nothing was changed\n");
+    change(PolicyFile::kCgroup, [&](std::string_view before) {
+      return grants ? grant_cgroup(before, who, wish->cgroups) : revoke_cgroup(before, who, wish->cgroups);
+    });
+  if (said.empty() && done)
+    said = cat(owner->forms.front(), grants ? " has that already: nothing " : " does not have that: nothing ",
+               wish->dry ? "would be changed\n" : "was changed\n");
   const int written = put(said);
+  (void)write_all(Fd(::dup(STDERR_FILENO)), findings);
   return done ? written : tool_failure(done.error());
 }
 

@@ -44,7 +44,7 @@ constexpr std::array kImportOptions{
 };
 
 constexpr std::array<Verb, 6> kVerbs{
-    Verb{"check", "[--json] [--root DIR | FILE...]",
+    Verb{"check", "[--json] [--root DIR | [--as KIND] FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions, false, check_verb,
          kProgram},
     Verb{"explain",

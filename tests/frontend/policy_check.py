@@ -57,7 +57,7 @@ def _(root):
     root.subuid('alice:100000:65536\nbob:0200000:65536\n')
     done = check(root)
     lines = done.out.splitlines()
-    assert lines[0].startswith("/etc/subuid:2:5: error: start '0200000' "), done
+    assert lines[0].startswith("/etc/subuid:2:5: error: the line has start '0200000', which starts with 0 (octal elsewhere)"), done
     assert lines[1:3] == ['  bob:0200000:65536', '      ^~~~~~~'] and lines[3].startswith('  why: '), done
     assert lines[4] == '  fix: write the number in decimal', done
 

@@ -25,7 +25,7 @@ def tool(root, *words, user=None, **how):
 
 def well(root, *words, **how):
     done = tool(root, *words, **how)
-    assert done.code == 0 and done.err == '', done
+    assert done.code == 0 and 'userns-policy:' not in done.err, done
     return done.out
 
 
@@ -140,6 +140,8 @@ def _(root):
         assert ('carol', 800001, 65536) in ranges('/etc/subuid'), read('/etc/subuid')
         done = tool(root, 'grant', 'carol', '--ids', '200000')
         assert done.code == 125 and 'no 200000 ids in a row' in done.err and done.out == '', done
+        done = tool(root, 'grant', 'carol', '--ids', '2000000')
+        assert done.code == 125 and '2000000 ids do not fit between 70000 and 999999' in done.err and done.out == '', done
     finally:
         root.write('/etc/login.defs', defs)
         os.unlink('/etc/sssd/sssd.conf')
@@ -327,6 +329,7 @@ def _(root):
     ('no count', 'br0', 'BRIDGE:COUNT'),
     ('a bridge that can not be', 'a/b:1', 'no name of a bridge'),
     ('a setting that is none', 'br0:1,colour=red', 'no setting'),
+    ('a count that gives nothing', 'br0:0', 'userns-policy revoke alice --net br0'),
     ('a second line in disguise', 'br0:1,mtu=1400\nbob veth br0 9', 'BRIDGE:COUNT'),
     ('a comment', 'br0:1,#', 'BRIDGE:COUNT'),
 ])
@@ -335,6 +338,18 @@ def _(root, wish, says):
     done = tool(root, 'grant', 'alice', '--net', wish)
     assert done.code == 125 and says in done.err and done.err.count('\n') == 1, done
     assert read(NET) == 'bob veth br0 1\n'
+
+
+@case('what check would find in the line that was written is said at once, and of no other line')
+def _(root):
+    root.write(NET, 'bob veth br-old 1\n')
+    for words in (['--dry-run'], []):
+        done = tool(root, 'grant', 'alice', '--net', 'br-none:1', *words)
+        assert done.code == 0 and 'alice  veth  br-none  1' in done.out, done
+        assert re.findall(r'^(\S+): (\w+): .*\[(.*)\]$', done.err, re.M) == [(NET + ':2:14', 'warning', 'bridge-missing')], done
+    assert well(root, 'grant', 'alice', '--net', 'br-none:1', '--dry-run') == 'alice has that already: nothing would be changed\n'
+    done = tool(root, 'revoke', 'alice', '--net', 'br-none')
+    assert done.code == 0 and done.err == '' and read(NET) == 'bob veth br-old 1\n', done
 
 
 @case('two lines of a user for a bridge add up, and are not guessed about')
@@ -376,6 +391,8 @@ def _(root):
     assert read(CGROUP) == text
     done = tool(root, 'grant', 'alice', '--cgroup', 'pids.maxx=1')
     assert done.code == 125 and 'pids.maxx' in done.err, done
+    done = tool(root, 'grant', 'alice', '--cgroup', 'pids.max')
+    assert done.code == 125 and "'pids.max' has no value" in done.err, done
     done = tool(root, 'revoke', 'alice', '--cgroup', 'pids.maxx')
     assert done.code == 125 and 'pids.maxx' in done.err, done
 
