@@ -10,10 +10,12 @@ import glob
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import MS_BIND, MS_REC, ROOT, case, cases, main, mount, spawn, umount  # noqa: E402
+from harness import MS_BIND, MS_REC, ROOT, build_dir, case, cases, main, mount, spawn, umount  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(__file__), '..', '..')
 MANUALS = sorted(glob.glob(TOP + '/man/*.[1-9]'))
@@ -388,14 +390,47 @@ def _(root):
             assert sum(int(line.split(':')[2]) for line in file if line.startswith('alice:')) == 11 * 65536, path
 
 
+def build_block():
+    """The commands that README.md has root build and install with: apt-get, meson setup, meson install, useradd."""
+    with open(TOP + '/README.md') as file:
+        block, = re.findall(r'By hand, without the quickstart.*?```sh\n(.*?)```', file.read(), re.S)
+    return [line for line in block.replace('\\\n', ' ').splitlines() if line]
+
+
+def as_admin(words, **env):
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=TOP,
+                          env={**os.environ, **env})
+    assert done.returncode == 0, (words, done.stdout.decode(errors='replace')[-3000:])
+    return done.stdout.decode(errors='replace')
+
+
+@case('what README.md has root build and install with does so, in the words that stand there')
+def _(root):
+    install, setup, meson_install, useradd = (shlex.split(line, comments=True) for line in build_block())
+    as_admin([*install, '--simulate', '--no-download'])
+    # In the build that is there already: in an empty directory the compiler would need minutes.
+    build, destination = build_dir(), root.tmp + '/destination'
+    root.overlay(build)
+    as_admin([build if word == 'build' else word for word in setup] + ['--reconfigure'])
+    said = as_admin([build if word == 'build' else word for word in meson_install], DESTDIR=destination)
+    assert 'Compiling' not in said, said[-3000:]
+    assert 'userns suite' in as_admin([destination + '/usr/local/bin/userns-run', '--version'])
+    setuid = [path for path in glob.glob(destination + '/usr/local/**', recursive=True) if os.stat(path).st_mode & 0o4000]
+    assert {os.path.basename(path) for path in setuid} == {'newuidmap', 'newgidmap', 'userns-net', 'userns-cgroup'}, setuid
+    root.overlay('/home')
+    as_admin([f'/usr/sbin/{useradd[0]}', *useradd[1:-1], 'newalice'])  # there is an alice already
+    for path in ('/etc/subuid', '/etc/subgid'):
+        with open(path) as file:
+            assert re.search(r'^newalice:\d+:65536$', file.read(), re.M), path
+
+
 @case('what README.md has root install and call is what packaging/quickstart does')
 def _(_root):
     texts = {}
-    for name in ('README.md', 'packaging/quickstart', 'packaging/lib.sh'):
+    for name in ('packaging/quickstart', 'packaging/lib.sh'):
         with open(f'{TOP}/{name}') as file:
             texts[name] = file.read()
-    block, = re.findall(r'By hand, without the quickstart.*?```sh\n(.*?)```', texts['README.md'], re.S)
-    install, *others = filter(None, block.replace('\\\n', ' ').splitlines())
+    install, *others = build_block()
     known = re.search(r'^build_packages=\((.*?)\)', texts['packaging/lib.sh'], re.S | re.M)[1].split()
     # Tests are not built; the first steps use ip(8).
     wanted = [word for word in install.split()[2:] if not word.startswith('-')]
