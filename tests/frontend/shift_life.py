@@ -173,7 +173,7 @@ def _(root):
 
 @case('interrupted by a signal, root\'s shift stops in good order and says how to go on')
 def _(root):
-    top = many(f'{root.tmp}/root-tree', 20000, A)
+    top = many(f'{root.tmp}/root-tree', 60000, A)  # several times what passes between two looks for a signal
     before = listing(top)
     for _ in range(10):
         child = start(root, top, *there())
@@ -183,7 +183,8 @@ def _(root):
         done = child.wait()
         if logs(root):
             break
-        well(shift(root, top, *there(B, A)))  # it was done before the signal came
+        well(done)  # it was all but done when the signal came, and says so
+        well(shift(root, top, *there(B, A)))
     fails(done, 'interrupted', '--resume', '--undo')
     well(shift(root, top, '--undo'))
     check(top, before)

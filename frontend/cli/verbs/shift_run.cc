@@ -44,8 +44,10 @@ Result<std::string> as_root(const std::vector<std::string>& directories, const s
   const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
   if (!signals) return std::unexpected(signals.error());
   const SignalsAgain again(*signals);
-  return shift_trees(directories, wishes,
-                     {.warn = warn, .progress = show, .interrupted = [&] { return signals->next().has_value(); }});
+  auto done = shift_trees(directories, wishes,
+                          {.warn = warn, .progress = show, .interrupted = [&] { return signals->next().has_value(); }});
+  while (signals->next()) continue;  // one that came too late must not keep us from saying that all is done
+  return done;
 }
 
 ChosenMap chosen(std::vector<Extent> extents) {
