@@ -182,11 +182,12 @@ def _(root):
         assert h.added(c)['mtu'] == 1300
 
 
-@case('64 concurrent adds on a quota of 16: exactly 16 succeed, in each of 100 rounds')
+@case('64 concurrent adds on a quota of 16: exactly 16 succeed, in each of many rounds')
 def _(root):
     h = host(root, 'alice veth br0 16\n')
     script = f'''for i in $(seq 64); do ({h.helper} add --netns pid:$1 --bridge br0 --name n$i >/dev/null 2>&1 && echo ok || echo no) & done; wait'''
-    for number in range(100):
+    rounds = 100 if root.privilege == 'setuid' else 10
+    for number in range(rounds):
         with Container(root.alice) as c:
             done = root.run(['/bin/sh', '-c', script, 'sh', c.pid], root.alice, timeout=60)
             assert (done.out.count('ok'), done.out.count('no')) == (16, 48), (number, done)
@@ -196,6 +197,7 @@ def _(root):
             addresses = {link['address'] for name, link in c.interfaces().items() if name != 'lo'}
             assert len(addresses) == 16, addresses
         h.all_gone()
+    return f'{rounds} rounds'
 
 
 @case('1,000 NICs of one user, and a bridge that is full says so')
@@ -765,6 +767,8 @@ def _(root):
             if at < first or call in ('exit_group', 'exit', 'rt_sigreturn', 'brk', 'mmap', 'mprotect', 'munmap', 'arch_prctl', 'set_tid_address',
                                       'set_robust_list', 'rseq', 'execve'):
                 continue
+            if root.privilege != 'setuid' and at % 5:
+                continue  # the same code, where each one is tried
             done = root.run(strace + ['-e', f'inject={call}:error=ENOMEM:syscall=getpid:when={counted[call]}'] + as_alice + add, ROOT)
             faults += 1
             ports = h.ports()
@@ -786,7 +790,7 @@ def _(root):
                 assert ports == [] and set(c.interfaces()) == {'lo'}, (call, counted[call], done, ports)
                 assert 'userns-net' in done.err or done.code == 127 or call in ('write', 'openat', 'read', 'newfstatat', 'fstat', 'pread64'), (call, done)
     print(f'#   {faults} faults injected; {whole} did not matter, {aborted} could not lower privilege and aborted')
-    assert faults > 80, faults
+    assert faults > (80 if root.privilege == 'setuid' else 15), faults
 
 
 # --- del, list, lxc-user-nic ----------------------------------------------------------------

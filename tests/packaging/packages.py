@@ -36,8 +36,8 @@ def _fingerprint():
 
 
 @functools.cache
-def _once(build_dir, name, *command):
-    """Runs the command with --out BUILD/NAME, unless what lies there was made of the same files."""
+def _once(build_dir, name, *command, **variables):
+    """Runs the command with --out BUILD/NAME, unless what lies there was made of the same files. variables: of its environment."""
     out = os.path.join(os.path.abspath(build_dir), name)
     os.makedirs(out, exist_ok=True)
     with open(out + '/lock', 'w') as lock:
@@ -49,8 +49,8 @@ def _once(build_dir, name, *command):
                     return out
         except FileNotFoundError:
             pass
-        print(f'# {command[0]} builds (1 to 2 minutes, once)', flush=True)
-        env = {**os.environ, 'PATH': '/usr/lib/ccache:' + os.environ['PATH']}
+        print(f'# {command[0]} builds (some minutes, once)', flush=True)
+        env = {**os.environ, 'PATH': '/usr/lib/ccache:' + os.environ['PATH'], 'CCACHE_NOHASHDIR': '1', **variables}
         with open(out + '/log', 'w') as log:
             done = subprocess.run([f'{TOP}/packaging/{command[0]}', *command[1:], '--out', out], stdin=subprocess.DEVNULL,
                                   stdout=log, stderr=subprocess.STDOUT, env=env)
@@ -71,7 +71,11 @@ def build(build_dir):
 def build_rpm(build_dir):
     """The directory with the .rpms."""
     need(('rpmbuild', 'rpm'))
-    return _once(build_dir, 'packages-rpm', 'build-rpm')
+    # The rpm of a Debian sets no compiler flags. With those of the .debs, built before, all is in the compiler's cache.
+    build(build_dir)
+    flags = {name: must('dpkg-buildflags', '--get', name, env={**os.environ, 'DEB_BUILD_MAINT_OPTIONS': 'hardening=+all'}).strip()
+             for name in ('CPPFLAGS', 'CXXFLAGS', 'LDFLAGS')}
+    return _once(build_dir, 'packages-rpm', 'build-rpm', **flags)
 
 
 def deb(out, name):
