@@ -43,9 +43,7 @@ class NoFileSizeSignal {
   sighandler_t before_;
 };
 
-}  // namespace
-
-Result<void> replace_file(const Fd& dir, const char* name, std::string_view text, unsigned mode) {
+Result<void> replace(const Fd& dir, const char* name, std::string_view text, unsigned mode, bool outlives_a_crash) {
   const auto fresh = cat(".", name, ".tmp");
   const NoFileSizeSignal quiet;
   ::unlinkat(dir.get(), fresh.c_str(), 0);  // of a process that was killed
@@ -53,11 +51,21 @@ Result<void> replace_file(const Fd& dir, const char* name, std::string_view text
   if (!file) return fail({}, cat("cannot write ", name), file.error().code);
   Result<void> done = write_all(*file, text);
   if (!done) done = fail({}, cat("cannot write ", name), done.error().code);
-  if (done && ::fsync(file->get()) != 0) done = fail_errno(cat("cannot write ", name));
+  if (done && outlives_a_crash && ::fsync(file->get()) != 0) done = fail_errno(cat("cannot write ", name));
   if (done && ::renameat(dir.get(), fresh.c_str(), dir.get(), name) != 0) done = fail_errno(cat("cannot write ", name));
   if (!done) ::unlinkat(dir.get(), fresh.c_str(), 0);
-  if (done) ::fsync(dir.get());  // not every file system can, and the file is whole in any case
+  if (done && outlives_a_crash) ::fsync(dir.get());  // not every file system can, and the file is whole in any case
   return done;
+}
+
+}  // namespace
+
+Result<void> replace_file(const Fd& dir, const char* name, std::string_view text, unsigned mode) {
+  return replace(dir, name, text, mode, true);
+}
+
+Result<void> replace_file_of_this_boot(const Fd& dir, const char* name, std::string_view text) {
+  return replace(dir, name, text, 0600, false);
 }
 
 Result<std::vector<std::string>> list_directory(const Fd& dir) {

@@ -167,7 +167,7 @@ Result<std::optional<State>> read_state(const Fd& directory) {
   if (!locked) return std::unexpected(locked.error());
   if (!*locked) return std::nullopt;
   const auto text = read_file(directory, kStateFile);
-  if (!text) return starting();
+  if (!text || text->empty()) return starting();
   auto state = state_from_json(*text);
   if (!state) return std::unexpected(state.error());
   // Of an earlier run, until the one that holds the lock has got as far.
@@ -193,7 +193,7 @@ std::optional<LastEnd> read_orderly_end(const Fd& directory) {
 }
 
 Result<void> write_state(const Fd& directory, const State& state) {
-  return replace_file(directory, kStateFile, to_json(state));
+  return replace_file_of_this_boot(directory, kStateFile, to_json(state));
 }
 
 std::vector<std::string> read_started(const Fd& directory) {
@@ -207,7 +207,7 @@ std::vector<std::string> read_started(const Fd& directory) {
 Result<void> write_started(const Fd& directory, const std::vector<std::string>& words) {
   std::string text;
   for (const auto& word : words) text += word + '\0';
-  return replace_file(directory, kStartedFile, text);
+  return replace_file_of_this_boot(directory, kStartedFile, text);
 }
 
 Result<std::optional<Fd>> lock_run(const Fd& directory) {

@@ -8,7 +8,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, cases, main  # noqa: E402
+from harness import ROOT, case, cases, main, spawn, wait_for  # noqa: E402
 
 # Leaves a child behind in the container's user namespace, and goes into one of its own.
 HIDES = '''
@@ -24,10 +24,17 @@ while True:
 
 
 def stands_still(store, name):
-    time.sleep(0.1)
+    """What it has written before may reach the log later."""
+    def is_still():
+        before = len(store.log(name))
+        time.sleep(0.2)
+        return len(store.log(name)) == before
+    return wait_for(is_still, f'{name} to stand still')
+
+
+def goes_on(store, name):
     before = len(store.log(name))
-    time.sleep(0.2)
-    return len(store.log(name)) == before
+    return wait_for(lambda: len(store.log(name)) > before, f'{name} to go on')
 
 
 @case('a first process that goes into a user namespace of its own hides nothing from ps, and freeze')
@@ -46,7 +53,7 @@ def _(root):
     assert well(store.do('freeze', 'web')).out == 'web: frozen by SIGSTOP to 2 processes\n'
     assert stands_still(store, 'web')
     well(store.do('thaw', 'web'))
-    assert not stands_still(store, 'web')
+    assert goes_on(store, 'web')
     well(store.do('stop', 'web', '--timeout=1s'))
 
 
@@ -99,6 +106,22 @@ def _(root, closed):
     assert store.files('web') == {'config', 'lock', 'running', 'console.log', 'last.json'}
 
 
+@case('a start waits for no disk')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    trace = f'{root.tmp}/trace'
+    child = spawn(['/usr/bin/strace', '-f', '-qq', '-u', 'alice', '-o', trace, '-e', 'trace=fsync,fdatasync,sync,syncfs,renameat',
+                   *store.words('start', 'web')], ROOT)
+    await_log(store, 'web', 'up')
+    well(store.do('stop', 'web', '--timeout=0'))  # until then strace waits for the monitor
+    child.wait()
+    with open(trace) as file:
+        calls = [line for line in file if 'sync(' in line or 'renameat(' in line]
+    names = [line.split('"')[-2] for line in calls if 'renameat(' in line]
+    assert names[:2] == ['started', 'state.json'] and not any('sync(' in line for line in calls[:2]), calls
+
+
 @case('where no file may be written, the start says so and leaves nothing')
 def _(root):
     store = Store(root)
@@ -115,10 +138,7 @@ def _(root):
     loud = 'i=0; while [ $i -lt 300 ]; do dd if=/dev/zero bs=1024 count=1 2>/dev/null; i=$((i+1)); done; while :; do sleep 1; done'
     well(odd(root, store, 'ulimit -f 100', 'start', 'web', command=['sh', '-c', loud]))
     monitor = store.state('web')['monitor']['pid']
-    for _ in range(200):
-        if len(store.log('web')) >= 51200:
-            break
-        time.sleep(0.05)
+    wait_for(lambda: len(store.log('web')) >= 51200, 'the log to be full', 60)
     time.sleep(0.3)
     assert len(store.log('web')) == 51200 and alive(monitor)
     well(store.do('exec', 'web', command=['true']))
