@@ -1,12 +1,16 @@
 """Shell completions, in the shells themselves."""
 
+import fcntl
 import os
+import select
 import shutil
+import struct
 import sys
+import termios
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import well  # noqa: E402
-from harness import build_dir, case, cases, main, skip  # noqa: E402
+from harness import build_dir, case, cases, main, skip, spawn  # noqa: E402
 
 BASH = r'''
 source "$1"; shift
@@ -90,23 +94,30 @@ def _(root):
     shutil.copyfile(file_of('_userns-run'), f'{directory}/_userns-run')
     os.chmod(directory, 0o755)
     os.chmod(f'{directory}/_userns-run', 0o644)
-    # A zsh in a terminal of its own; what it lists is what a person sees.
-    script = '''
-zmodload zsh/zpty
-zpty z zsh -f -i
-say() { zpty -w z "$1"; sleep 0.3 }
-say "PS1=; fpath=($1 \\$fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=0; stty columns 200"
-for line in 'userns-run cr' 'userns-run start d' 'userns-run create x --templ' 'userns-run create x --template busy'; do
-  zpty -n -w z "$line"$'\\t'
-  sleep 1
-  zpty -n -w z $'\\x15'
-done
-sleep 0.3
-while zpty -r -t z text; do print -rn -- "$text"; done
-'''
-    out = well(root.run(['/usr/bin/zsh', '-f', '-c', script, 'zsh', directory], root.alice, env=environment(root), timeout=60)).out
-    for piece in ('userns-run create', 'userns-run start db', '--template', 'busybox'):
-        assert piece in out, (piece, out)
+    # A zsh in a terminal of its own; what it shows is what a person sees.
+    master, slave = os.openpty()
+    os.chown(os.ttyname(slave), root.alice.uid, 5)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 50, 200, 0, 0))
+    child = spawn(['/usr/bin/zsh', '-f', '-i'], root.alice, env=environment(root), stdin=slave, fds={1: slave, 2: slave},
+                  before=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
+    typed(master, f"PS1=; fpath=({directory} $fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=0; print rea''dy\r", 'ready')
+    for line, piece in (('userns-run cr', 'userns-run create'), ('userns-run start d', 'userns-run start db'),
+                        ('userns-run create x --templ', '--template'), ('userns-run create x --template busy', 'busybox')):
+        typed(master, line + '\t', piece)
+        typed(master, "\x15print ne''xt\r", 'next')
+    child.kill()
+    child.wait()
+    os.close(master)
+    os.close(slave)
+
+
+def typed(master, keys, piece):
+    """Types, and waits until the terminal shows something."""
+    text = ''
+    os.write(master, keys.encode())
+    while piece not in text:
+        assert select.select([master], [], [], 30)[0], f'no {piece!r} on the terminal after {keys!r}, only {text!r}'
+        text += os.read(master, 4096).decode(errors='replace')
 
 
 @cases([

@@ -317,16 +317,19 @@ def _(root):
     store = Store(root)
     store.make('web', SHELL)
     well(store.do('start', 'web', '--log-size=2000', command=[
-        'sh', '-c', 'i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done; echo end; sleep 1; echo last; exit 0']))
+        'sh', '-c', 'i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done; echo end; while [ ! -e /go ]; do sleep 0.02; done; echo last; exit 0']))
     await_log(store, 'web', 'end')
-    follower = store.begin('logs', 'web', '-f', '-n', '2')
+    seen = os.open(f'{store.path}/seen', os.O_CREAT | os.O_RDWR)
+    follower = store.begin('logs', 'web', '-f', '-n', '2', fds={1: seen})
     for name in ('console.log', 'console.log.1'):
         assert os.stat(f'{store.path}/web/{name}').st_size <= 2000
     text = well(store.do('logs', 'web')).out
     assert 'line 998\r\nline 999\r\nend\r\n' in text and 'line 100\r' not in text, text
     assert well(store.do('logs', 'web', '--lines=1')).out.count('\n') == 1
-    done = follower.wait()
-    assert done.out.startswith('line 999\r\nend\r\n') and done.out.endswith('last\r\n'), done
+    wait_for(lambda: os.fstat(seen).st_size > 0, 'what was there before')
+    open(f'{root.tmp}/trees/web/go', 'w').close()
+    well(follower.wait())
+    assert os.pread(seen, 4096, 0) == b'line 999\r\nend\r\nlast\r\n', os.pread(seen, 4096, 0)
 
 
 @case('with a full disk it runs all the same; only the log stops')

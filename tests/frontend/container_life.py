@@ -421,10 +421,12 @@ def _(root):
     done = well(store.do('freeze', 'web'))
     assert re.fullmatch(r'web: frozen by (its cgroup|SIGSTOP to \d+ processes)\n', done.out), done
     assert json.loads(store.do('list', '--json').out)[0]['state'] == 'frozen'
-    time.sleep(0.1)
+    def is_still():  # what it has written before may reach the log later
+        before = len(store.log('web'))
+        time.sleep(0.2)
+        return len(store.log('web')) == before
+    wait_for(is_still, 'it to stand still')
     before = len(store.log('web'))
-    time.sleep(0.2)
-    assert len(store.log('web')) == before
     well(store.do('thaw', 'web'))
     assert json.loads(store.do('list', '--json').out)[0]['state'] == 'running'
     wait_for(lambda: len(store.log('web')) > before + 20, 'it to go on')

@@ -124,12 +124,10 @@ def _(root):
 
 @case('a new window size is handed on')
 def _(root):
-    terminal = Terminal(root, command=('sh', '-c', 'echo ready; read x; stty size; echo end'), where=rootfs(root))
+    terminal = Terminal(root, command=('sh', '-c', 'echo ready; until stty size | grep "50 120"; do sleep 0.02; done'), where=rootfs(root))
     terminal.expect('ready')
     terminal.resize(50, 120)
     terminal.child.kill(signal.SIGWINCH)
-    time.sleep(0.05)
-    terminal.type('\r')
     terminal.expect('50 120')
     assert terminal.wait() == 0
 
@@ -145,8 +143,8 @@ def _(root):
 
 @case('^C does not end a process 1 that handles it')
 def _(root):
-    script = ('import os, signal, time; signal.signal(2, lambda *_: os.write(1, b"handled")); os.write(1, b"ready"); '
-              'time.sleep(1); print("end")')
+    script = ('import os, signal, time; met = []; signal.signal(2, lambda *_: met.append(os.write(1, b"handled")))\n'
+              'os.write(1, b"ready")\nwhile not met: time.sleep(0.02)\nprint("end")')
     terminal = Terminal(root, command=(PYTHON, '-c', script))
     terminal.expect('ready')
     terminal.type('\x03')
@@ -286,17 +284,21 @@ def _(root):
 
 @case('everything inside ends with the command')
 def _(root):
-    child = start(root, command=('sh', '-c', 'sleep 100 & setsid sleep 100 & sleep 0.2; exit 6'))
+    read, write = os.pipe()
+    child = start(root, command=('sh', '-c', 'sleep 100 & setsid sleep 100 & read x; exit 6'), stdin=read)
+    os.close(read)
     payload(child)
     below = wait_for(lambda: len(found := descendants(child.pid)) >= 3 and found, 'the others')
+    os.close(write)
     assert child.wait().code == 6
     assert all(gone(pid) for pid in below)
 
 
 @case('--init reaps orphans')
 def _(root):
-    script = '(sleep 0.05 & ) ; sleep 0.3; grep -c "State:.Z" /proc/[0-9]*/status | grep -v ":0" | wc -l'
-    assert well(shell(root, script, '--init')).out.strip() == '0'
+    # Its own sleep is over whenever it looks.
+    script = '(sleep 0.05 &); i=0; while grep -q "^Name:.sleep" /proc/[0-9]*/status && [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done; echo $i'
+    assert int(well(shell(root, script, '--init')).out) < 200
 
 
 @cases([(f'--die-with-parent: the container ends with whoever started it{how}', args) for how, args in (('', ()), (' below --init', ('--init',)), (' sharing pids', ('--share', 'pid')))])
