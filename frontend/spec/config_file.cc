@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "frontend/spec/given.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/options.h"
 #include "frontend/spec/shell_words.h"
@@ -224,7 +225,7 @@ Result<void> check_setting(std::string_view key, std::string_view value) {
   const auto* const own = find_key(key);
   const auto good = own != nullptr ? own->check(value) : check_option(key, value);
   if (good) return {};
-  return fail(good.error().rule, cat(key, " ", quoted(value), ": ", good.error().text));
+  return fail(good.error().rule, wrong_value(key, value, good.error().text));
 }
 
 bool may_repeat(std::string_view key) {

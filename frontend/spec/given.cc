@@ -76,4 +76,9 @@ Result<std::vector<Given>> split_options(std::span<const KnownOption> known, std
   return all;
 }
 
+std::string wrong_value(std::string_view name, std::string_view value, std::string_view reason) {
+  const auto shown = quoted(value);
+  return reason.contains(shown) ? cat(name, ": ", reason) : cat(name, " ", shown, ": ", reason);
+}
+
 }  // namespace userns::frontend

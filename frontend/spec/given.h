@@ -31,4 +31,7 @@ struct Speech {
 Result<std::vector<Given>> split_options(std::span<const KnownOption> known, std::span<const std::string_view> words,
                                          const Speech& speech);
 
+// "name 'value': reason", or without the value where the reason quotes it.
+std::string wrong_value(std::string_view name, std::string_view value, std::string_view reason);
+
 }  // namespace userns::frontend

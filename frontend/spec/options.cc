@@ -251,7 +251,7 @@ Result<void> take(Draft& draft, const Given& given, std::span<bool, kOptions.siz
   if (before && option->times == kOnce) return fail({}, cat("--", name, " is given twice: decide for one"));
   before = true;
   if (auto taken = option->take(draft, value); !taken)
-    return fail({}, cat("--", name, " ", quoted(value), ": ", taken.error().text));
+    return fail({}, wrong_value(cat("--", name), value, taken.error().text));
   return {};
 }
 

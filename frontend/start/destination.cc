@@ -78,7 +78,8 @@ std::string why_unreachable(const std::string& path) {
   for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
     struct stat facts{};
-    if (::stat(part.c_str(), &facts) != 0) return errno == ENOENT ? cat("; ", quoted(part), " does not exist") : "";
+    if (::stat(part.c_str(), &facts) != 0)  // of the whole path, errno will say it
+      return errno == ENOENT && part != path ? cat("; ", quoted(part), " does not exist") : "";
     if (end == std::string::npos) return {};
     if (S_ISDIR(facts.st_mode) && ::faccessat(AT_FDCWD, part.c_str(), X_OK, AT_EACCESS) != 0)
       return cat("; the directory ", quoted(part), " (mode ", octal(facts.st_mode & 07777U),

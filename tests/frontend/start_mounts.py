@@ -233,7 +233,7 @@ def _(root):
     fails(run(root, where=where), 'may not enter', 'chmod o+x')
 
 
-@cases([('a missing rootfs', 'missing', 'does not exist'), ('a rootfs that is a file', 'file', 'not a directory')])
+@cases([('a missing rootfs', 'missing', "/missing': No such file"), ('a rootfs that is a file', 'file', 'not a directory')])
 def _(root, name, piece):
     path = f'{root.tmp}/{name}'
     if name == 'file':

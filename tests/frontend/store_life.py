@@ -544,7 +544,7 @@ def _(root):
     well(do(root, 'config', 'web', 'memory=1G', 'bind=rel:/x', 'bind=/tmp:/y:ro', 'env+=A=1', cwd='/usr'))
     text = well(do(root, 'config', 'web')).out
     assert re.search(r'# mine\nmemory = 1G\nbind = /usr/rel:/x\nbind = /tmp:/y:ro\nenv = A=1\n', text), text
-    fails(do(root, 'config', 'web', 'memory=lots'), "memory 'lots'")
+    fails(do(root, 'config', 'web', 'memory=lots'), "memory: 'lots' is no memory.max")
     fails(do(root, 'config', 'web', 'memroy=1G'), 'did you mean memory')
     fails(do(root, 'config', 'web', 'read-only=yes', 'overlay=yes'), '--read-only')
     fails(do(root, 'config', 'web', '--unset', 'map'), 'ids of its own')

@@ -36,7 +36,7 @@ TEST(ConfigFile, ErrorsSayWhere) {
   const std::pair<std::string_view, std::string_view> table[]{
       {"memory 512M", "config:1:1: no = in this line"},
       {"# x\n  memroy = 1\n", "config:2:3: there is no key 'memroy'; did you mean memory?"},
-      {"\nmemory = much\n", "config:2:10: memory 'much': "},
+      {"\nmemory = much\n", "config:2:10: memory: 'much' is no "},
       {"hostname = a\nhostname = b\n", "config:2:1: hostname was set in line 1 already"},
       {"= x", "config:1:1: there is no key ''"},
       {"\x7f"
@@ -48,7 +48,7 @@ TEST(ConfigFile, ErrorsSayWhere) {
       {"env = \"\\q\"", "config:1:7: a backslash stands before"},
       {"env = \"A=\\x00\"", "config:1:7: a backslash stands before"},
       {"dry-run = yes", "config:1:1: dry-run is for one start"},
-      {"autostart = maybe", "config:1:13: autostart 'maybe'"},
+      {"autostart = maybe", "config:1:13: autostart: the value 'maybe' is"},
       {"restart = on-failure:0", "config:1:11: restart 'on-failure:0'"},
       {"hook = never=/bin/x", "config:1:8: hook "},
       {"hook = start=", "config:1:8: hook "},
@@ -76,7 +76,7 @@ TEST(ConfigFile, EditsKeepCommentsAndOrder) {
 
 TEST(ConfigFile, AnEditThatIsNoneOfTheKeysChangesNothing) {
   auto file = parsed("memory = 1G\n");
-  EXPECT_TRUE(contains(text_of(file.set("memory", Many{"x"})), "memory 'x'"));
+  EXPECT_TRUE(contains(text_of(file.set("memory", Many{"x"})), "memory: 'x' is no"));
   EXPECT_TRUE(contains(text_of(file.set("memory", Many{"1G", "2G"})), "given twice"));
   EXPECT_TRUE(contains(text_of(file.add("memory", "2G")), "takes one value"));
   EXPECT_TRUE(contains(text_of(file.set("nonsense", Many{"1"})), "there is no key"));
