@@ -86,6 +86,11 @@ Result<ChosenIds> ids_of(const JoinWish& wish) {
   auto ids = ids_of_process(wish.pid);
   if (::syscall(SYS_pidfd_send_signal, wish.pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH)
     return fail({}, "the container has just ended");
+  if (ids && (ids->uids.extents.empty() || ids->gids.extents.empty()))
+    return fail(
+        {},
+        "the container's command has gone into a user namespace of its own where no id is mapped, so that whoever "
+        "enters is nobody: exec works again once it maps ids there, as unshare --map-root-user does");
   return ids;
 }
 

@@ -37,7 +37,7 @@ def goes_on(store, name):
     return wait_for(lambda: len(store.log(name)) > before, f'{name} to go on')
 
 
-@case('a first process that goes into a user namespace of its own hides nothing from ps, and freeze')
+@case('a first process that goes into a user namespace of its own hides nothing from ps and freeze, and exec says why it cannot be root there')
 def _(root):
     store = Store(root)
     tree = rootfs(root, 'trees/web')
@@ -50,6 +50,7 @@ def _(root):
     well(store.do('start', 'web', command=['/usr/bin/python3', '/hides.py']))
     await_log(store, 'web', 'hidden 0')
     assert well(store.do('ps', 'web')).out.count('hides.py') == 2
+    fails(store.do('exec', 'web', command=['id', '-u']), 'a user namespace of its own where no id is mapped', '--map-root-user')
     assert well(store.do('freeze', 'web')).out == 'web: frozen by SIGSTOP to 2 processes\n'
     assert stands_still(store, 'web')
     well(store.do('thaw', 'web'))
