@@ -44,6 +44,8 @@ def _(root, who, what):
 @cases([(f'{who}: an exploit that tries {what} is killed, as root', who, what) for who, possible in POSSIBLE.items()
         for what in (*KILLED, *(set(POSSIBLE['net']) - set(possible)))])
 def _(root, who, what):
+    if what == 'i386' and attempt(root, 'files', what).code == -signal.SIGSEGV:
+        skip('this kernel has no system calls of i386: int 0x80 is a fault without any filter')
     done = attempt(root, who, what)
     assert done.code == -signal.SIGSYS, done
 
