@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "common/report.h"
+#include "frontend/container/processes.h"
 #include "frontend/container/state.h"
 #include "frontend/start/run.h"
 #include "policy/text.h"
@@ -56,17 +57,6 @@ void wait_at_most(const Fd& socket, std::chrono::milliseconds time) {
 ProcessId monitor_of(const Container& container) {
   const auto state = read_state(container.dir());
   return state && *state ? (*state)->monitor : ProcessId{};
-}
-
-// The oldest.
-std::optional<pid_t> first_child(pid_t pid) {
-  constexpr std::size_t kEnough = 64;
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/task/", pid, "/children").c_str(), O_RDONLY);
-  std::string text(file ? kEnough : 0, '\0');
-  if (file) text.resize(read_some(*file, text).value_or(0));
-  std::string_view rest = text;
-  const auto child = parse_decimal(take_until(rest, ' '));
-  return child ? std::optional(static_cast<pid_t>(*child)) : std::nullopt;
 }
 
 void attach(msghdr& packet, FdSpace& space, const std::vector<int>& fds) {

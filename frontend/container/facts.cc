@@ -6,6 +6,7 @@
 #include <set>
 
 #include "frontend/container/files.h"
+#include "frontend/container/processes.h"
 #include "frontend/container/state.h"
 #include "policy/text.h"
 
@@ -52,6 +53,14 @@ std::optional<std::uint64_t> resident(pid_t init) {
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+// An init of ours hides, and freeze lets it run: then its command is what stands still.
+bool is_stopped_by_signals(const ProcessId& init) {
+  if (init.is_stopped()) return true;
+  const auto command = user_namespace_id(init.pid) == 0 ? first_child(init.pid) : std::nullopt;
+  const auto id = command ? ProcessId::of(*command) : std::nullopt;
+  return id && id->is_stopped();
+}
+
 RunningFacts running_facts(const State& state) {
   RunningFacts facts{
       .pid = state.init.pid, .init = state.kind, .started_at = state.started_at, .memory = {}, .addresses = {}};
@@ -61,7 +70,7 @@ RunningFacts running_facts(const State& state) {
     facts.memory = number_in(kernel_text(state.cgroup + "/memory.current"));
   }
   if (!facts.memory) facts.memory = resident(facts.pid);
-  facts.frozen = facts.frozen || state.init.is_stopped();
+  facts.frozen = facts.frozen || is_stopped_by_signals(state.init);
   facts.addresses = ipv4_addresses(kernel_text(cat("/proc/", facts.pid, "/net/fib_trie")));
   for (auto& address : ipv6_addresses(kernel_text(cat("/proc/", facts.pid, "/net/if_inet6"))))
     facts.addresses.push_back(std::move(address));

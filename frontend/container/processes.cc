@@ -189,4 +189,14 @@ std::string printable(std::string_view text, std::size_t most) {
   return clean;
 }
 
+std::optional<pid_t> first_child(pid_t pid) {
+  constexpr std::size_t kEnough = 64;
+  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/task/", pid, "/children").c_str(), O_RDONLY);
+  std::string text(file ? kEnough : 0, '\0');
+  if (file) text.resize(read_some(*file, text).value_or(0));
+  std::string_view rest = text;
+  const auto child = parse_decimal(take_until(rest, ' '));
+  return child ? std::optional(static_cast<pid_t>(*child)) : std::nullopt;
+}
+
 }  // namespace userns::frontend

@@ -31,6 +31,9 @@ Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd);
 // 0: there is none such, or it may not be looked at.
 ino_t user_namespace_id(pid_t pid);
 
+// The oldest.
+std::optional<pid_t> first_child(pid_t pid);
+
 struct UserNamespace {
   ino_t id = 0;
   ino_t parent = 0;  // 0: not to be seen from here

@@ -69,8 +69,9 @@ def _(root):
     assert done.out.split() == ['0'] + [os.readlink(f'/proc/{init}/ns/{kind}') for kind in ('pid', 'mnt')], done
     assert 'while :' in well(store.do('ps', 'web')).out
     well(store.do('freeze', 'web'))
-    assert stands_still(store, 'web')
+    assert stands_still(store, 'web') and ' frozen ' in well(store.do('list')).out
     well(store.do('thaw', 'web'))
+    assert ' running ' in well(store.do('list')).out
     well(store.do('stop', 'web', '--timeout=1s'))
     assert not alive(init)
 
