@@ -115,13 +115,13 @@ Result<void> Netlink::exchange(NetlinkRequest& request, const Each& each) {
   if (::sendto(fd_.get(), head, head->nlmsg_len, 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0)
     return fail_errno("cannot ask the kernel by netlink");
   for (int lost = 0;;) {
-    const auto got = ::recv(fd_.get(), answer_.data(), answer_.size(), MSG_TRUNC);
+    const auto got = ::recv(fd_.get(), answer_.get(), kLargestAnswer, MSG_TRUNC);
     // Whether the request was carried out is known only from its answer: a failure to read is not yet the end.
     if (got < 0 && ++lost < 3) continue;
     if (got < 0) return fail_errno("the kernel's netlink answer was lost");
-    if (static_cast<std::size_t>(got) > answer_.size())
+    if (static_cast<std::size_t>(got) > kLargestAnswer)
       return fail({}, "the kernel's netlink answer was too long", EMSGSIZE);
-    const auto ended = take({answer_.data(), static_cast<std::size_t>(got)}, sequence_, each);
+    const auto ended = take({answer_.get(), static_cast<std::size_t>(got)}, sequence_, each);
     if (!ended) return std::unexpected(ended.error());
     if (*ended) return {};
   }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -87,10 +88,10 @@ class Netlink {
   [[nodiscard]] bool has_link(std::string_view name) const;
 
  private:
-  explicit Netlink(Fd fd) : fd_(std::move(fd)), answer_(kLargestAnswer) {}
+  explicit Netlink(Fd fd) : fd_(std::move(fd)), answer_(std::make_unique_for_overwrite<char[]>(kLargestAnswer)) {}
   static constexpr std::size_t kLargestAnswer = 64UL << 10U;
   Fd fd_;
-  std::vector<char> answer_;
+  std::unique_ptr<char[]> answer_;  // few answers touch all of it
   unsigned sequence_ = 0;
 };
 

@@ -9,7 +9,7 @@
 namespace userns {
 namespace {
 
-constexpr std::string_view kAlphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+constexpr std::string_view kWordCharacters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.";
 
 // The words of a line, and where each begins.
 struct Words {
@@ -80,9 +80,11 @@ Result<NetLine> parse_entry(std::string_view first, Words& words) {
 }  // namespace
 
 bool is_interface_name(std::string_view text) {
-  return !text.empty() && text.size() <= 15 && text.front() != '-' && text.front() != '.' &&
-         std::ranges::all_of(text,
-                             [](char c) { return kAlphanumeric.contains(c) || c == '-' || c == '_' || c == '.'; });
+  return !text.empty() && text.front() != '-' && text.front() != '.' && is_plain_word(text, 15);
+}
+
+bool is_plain_word(std::string_view text, std::size_t longest) {
+  return text.size() <= longest && text.find_first_not_of(kWordCharacters) == std::string_view::npos;
 }
 
 Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text) {

@@ -44,5 +44,7 @@ Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_v
 // What we take as an interface name: letters, digits, "-", "_", ".", at most 15, not beginning with "-" or ".".
 // Stricter than the kernel, which would take terminal control characters, and "eth%d" as a template.
 bool is_interface_name(std::string_view text);
+// The same letters, at most `longest`, or none. Goes into an alias that other programs read.
+bool is_plain_word(std::string_view text, std::size_t longest);
 
 }  // namespace userns

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <concepts>
 #include <limits>
+#include <ranges>
 #include <utility>
 
 #include "policy/text.h"
@@ -36,12 +37,6 @@ std::uint64_t from_base62(std::string_view text) {
   return value;
 }
 
-// A word for names of containers: goes into an alias that other programs read.
-bool is_plain(std::string_view text) {
-  return text.size() <= 64 &&
-         std::ranges::all_of(text, [](char c) { return kDigits.contains(c) || c == '-' || c == '_' || c == '.'; });
-}
-
 constexpr std::string_view kUsage =
     "usage: userns-net add --netns fd:N|pidfd:N|pid:N --bridge BR [--name IFNAME] [--mac MAC] [--container NAME]"
     " | del HOSTIF | list [--json] | create LXCPATH NAME PID veth BRIDGE [IFNAME] |"
@@ -53,7 +48,7 @@ Result<void> check_words(const NetRequest& request) {
                                " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
   if ((request.verb == NetRequest::Verb::kAdd || request.as_lxc) && !is_interface_name(request.bridge))
     return fail("NR-NAME", cat(quoted(request.bridge), " is no name of a bridge"));
-  if (!is_plain(request.container))
+  if (!is_plain_word(request.container, 64))
     return fail("NR-NAME",
                 cat(quoted(request.container),
                     " is no name of a container that is taken: at most 64 letters, digits, '-', '_' and '.'"));
@@ -223,10 +218,16 @@ Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request) {
   return NetGrant(facts, request);
 }
 
-std::uint32_t NetGrant::slots() const {
-  std::uint32_t sum = 0;
-  for (const auto& line : facts_.lines) sum = std::min(sum + line.count, kMostPorts);
-  return sum;
+std::vector<std::uint32_t> NetGrant::slots_to_try(const std::function<bool(std::uint32_t)>& taken) const {
+  std::vector<std::uint32_t> order;
+  for (const auto& line : facts_.lines) {
+    const auto first = static_cast<std::uint32_t>(order.size());
+    const std::ranges::iota_view slots(first, std::min(first + line.count, kMostPorts));
+    const auto likely = std::ranges::partition_point(slots, taken);
+    order.insert(order.end(), likely, slots.end());
+    order.insert(order.end(), slots.begin(), likely);
+  }
+  return order;
 }
 
 const NetTerms& NetGrant::terms(std::uint32_t slot) const {

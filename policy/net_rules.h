@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -82,7 +83,9 @@ class NetGrant {
   [[nodiscard]] const NetRequest& request() const { return request_; }
   [[nodiscard]] const BridgeFacts& bridge() const { return *facts_.bridge; }
   // The caller's slots on the bridge: lines one after the other, each with its own terms.
-  [[nodiscard]] std::uint32_t slots() const;
+  // In the order to try: those of a line from its likely first free one on, round to the one before.
+  // Where they were taken in order that is the first free one, and `taken` is asked a few times instead of for each.
+  [[nodiscard]] std::vector<std::uint32_t> slots_to_try(const std::function<bool(std::uint32_t)>& taken) const;
   [[nodiscard]] const NetTerms& terms(std::uint32_t slot) const;
   [[nodiscard]] Slot slot(std::uint32_t number) const { return {facts_.caller, bridge().index, number}; }
   // Stable for (host, user, bridge, container, `name`); a container without a name goes by its slot. The owner's uid is

@@ -216,8 +216,8 @@ void explain_bridge(Answer& answer, const User& user, const std::string& path, s
   if (!grant) {
     answer.refuse(what, grant.error());
   } else {
-    answer.text +=
-        cat(what, ": allowed: ", grant->slots(), grant->slots() == 1 ? " interface" : " interfaces", " at a time\n");
+    const auto slots = grant->slots_to_try([](std::uint32_t) { return false; }).size();
+    answer.text += cat(what, ": allowed: ", slots, slots == 1 ? " interface" : " interfaces", " at a time\n");
   }
   for (const auto* const entry : used)
     answer.line(path, entry->line, cat(entry->parsed.count, ":", terms_text(entry->parsed.terms)));

@@ -82,11 +82,9 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
                {}};
   const auto lines = parse_net_conf(path, all.policy);
   if (!lines) return std::unexpected(lines.error());
-  all.facts = {.caller = who.caller.uid,
-               .netns_is_ours = all.netns.ours,
-               .netns_owner = all.netns.owner,
-               .bridge = {},
-               .lines = {}};
+  all.facts.caller = who.caller.uid;
+  all.facts.netns_is_ours = all.netns.ours;
+  all.facts.netns_owner = all.netns.owner;
   const auto in_group = [&](std::string_view name) { return who.groups.contain(name); };
   for (const auto& line : *lines)
     if (line.bridge == request.bridge && is_for(line.who, who.caller.uid, who.name, in_group))
@@ -137,7 +135,7 @@ std::string_view bridge_of(const std::vector<Link>& links, const Link& port) {
   return bridge == links.end() ? std::string_view{} : std::string_view(bridge->name);
 }
 
-Result<void> list(Netlink& netlink, const Who& who, const NetRequest& request) {
+Result<void> list(Netlink& netlink, Who& who, const NetRequest& request) {
   const auto links = all_links(netlink);
   if (!links) return std::unexpected(links.error());
   std::string out;
@@ -200,17 +198,10 @@ Result<void> serve(int argc, char** argv) {
   who.log.open();
   auto netlink = open_netlink();
   if (!netlink) return std::unexpected(netlink.error());
-  if (request->verb != NetRequest::Verb::kAdd)  // which has more to open
-    if (auto locked = lock_down(kNetFilter); !locked) return locked;
-  switch (request->verb) {
-    case NetRequest::Verb::kAdd:
-      return add(*netlink, who, *request);
-    case NetRequest::Verb::kDelete:
-      return remove(*netlink, who, *request);
-    case NetRequest::Verb::kList:
-      return list(*netlink, who, *request);
-  }
-  std::unreachable();
+  if (request->verb == NetRequest::Verb::kAdd) return add(*netlink, who, *request);  // which has more to open
+  if (auto locked = lock_down(kNetFilter); !locked) return locked;
+  const auto act = request->verb == NetRequest::Verb::kDelete ? remove : list;
+  return act(*netlink, who, *request);
 }
 
 }  // namespace

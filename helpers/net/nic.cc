@@ -162,20 +162,23 @@ Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt, std::string_v
               nic.error().code);
 }
 
-// In the first free slot. That it is free is only seen; that it was, making the pair says.
+// In a free slot. That it is free is only seen; that it was, making the pair says.
 Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user, std::string_view host, unsigned salt) {
   const auto& chosen = attempt.grant.request().mac;
-  for (attempt.slot = 0; attempt.slot < attempt.grant.slots(); ++attempt.slot) {
-    if (netlink.has_link(attempt.host())) continue;
+  const auto taken = [&](std::uint32_t slot) { return netlink.has_link(attempt.grant.slot(slot).name()); };
+  const auto slots = attempt.grant.slots_to_try(taken);
+  for (const auto slot : slots) {
+    if (taken(slot)) continue;
+    attempt.slot = slot;
     attempt.mac = chosen ? *chosen : attempt.grant.mac(host, attempt.name, attempt.slot, salt);
     auto nic = make_in_slot(netlink, attempt, user);
     if (nic || nic.error().rule != "NR-NAME") return nic;
     // Was it the slot that was taken meanwhile, or the name inside?
-    if (!netlink.has_link(attempt.host())) return nic;
+    if (!taken(slot)) return nic;
   }
   return fail("NR-QUOTA",
-              cat("all ", attempt.grant.slots(), " NICs that net.conf gives uid ", attempt.grant.slot(0).owner.value(),
-                  " on ", attempt.bridge.name, " are in use: end a container, or ask the administrator for more"));
+              cat("all ", slots.size(), " NICs that net.conf gives uid ", attempt.grant.slot(0).owner.value(), " on ",
+                  attempt.bridge.name, " are in use: end a container, or ask the administrator for more"));
 }
 
 }  // namespace

@@ -24,9 +24,9 @@ struct Nic {
   std::uint32_t mtu = 0;
 };
 
-// Makes the pair in the first free slot of the grant, all of it or nothing. Where every slot, the MAC address or the
-// name inside is taken, waits up to 200 ms for one whose namespace is just dying. NR-QUOTA, NR-MAC, NR-NAME, NR-PORT.
-// `bridge` is what was judged; `user` a plain word for the alias; `host` tells this machine from others
+// Makes the pair in a free slot of the first line that has one, all of it or nothing. Where every slot, the MAC address
+// or the name inside is taken, waits up to 200 ms for one whose namespace is just dying. NR-QUOTA, NR-MAC, NR-NAME,
+// NR-PORT. `bridge` is what was judged; `user` a plain word for the alias; `host` tells this machine from others
 // (NetGrant::mac).
 Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge, const NetNamespace& netns,
                      std::string_view user, std::string_view host);

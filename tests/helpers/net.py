@@ -207,7 +207,11 @@ def _(root):
         script = f'for i in $(seq $2 $3); do {h.helper} add --netns pid:$1 --bridge br0 --name n$i >/dev/null || exit 1; done'
         done = root.run(['/bin/sh', '-c', script, 'sh', c.pid, 1, 1000], root.alice, timeout=120)
         assert done.code == 0 and len(h.ports()) == 1000, done
-        done = root.run(['/bin/sh', '-c', script, 'sh', c.pid, 1001, 1100], root.alice, timeout=120)
+        looked = []
+        trace(spawn([h.helper, 'add', '--netns', f'pid:{c.pid}', '--bridge', 'br0'], root.alice, traced=True),
+              lambda stop: looked.append(1) if stop.number == SYSCALL['ioctl'] else None)
+        assert 10 < len(looked) < 30 and len(h.ports()) == 1001, 'a free slot is looked for in a thousand one by one'
+        done = root.run(['/bin/sh', '-c', script, 'sh', c.pid, 1002, 1100], root.alice, timeout=120)
         assert done.code == 1 and len(h.ports()) == 1023, (done, len(h.ports()))
         refused(h.add(c), 'NR-QUOTA', 'all 1023 NICs')
         # Another user has slots, but the bridge has no port.

@@ -1,5 +1,7 @@
 #include "policy/net_rules.h"
 
+#include <algorithm>
+#include <initializer_list>
 #include <random>
 #include <set>
 
@@ -117,10 +119,14 @@ TEST(Slot, KnowsForeignNames) {
 
 // --- rules ------------------------------------------------------------------------------------
 
+std::size_t slots_of(const NetGrant& grant) {
+  return grant.slots_to_try([](std::uint32_t) { return false; }).size();
+}
+
 TEST(NetRules, GrantWhatIsGood) {
   const auto grant = decide(good_facts(), add_to_br0());
   ASSERT_TRUE(grant) << text_of(grant);
-  EXPECT_EQ(grant->slots(), 2U);
+  EXPECT_EQ(slots_of(*grant), 2U);
 }
 
 struct Break {
@@ -174,11 +180,43 @@ TEST(NetRules, LinesAddUpInTheirOrderEachWithItsTerms) {
                  {.who = "*", .bridge = "br0", .count = 1, .terms = {.mtu = 1400, .isolated = true}}};
   const auto grant = decide(facts, add_to_br0());
   ASSERT_TRUE(grant) << text_of(grant);
-  EXPECT_EQ(grant->slots(), 3U);
+  EXPECT_EQ(slots_of(*grant), 3U);
   EXPECT_EQ(grant->terms(1).mtu, 0);
   EXPECT_TRUE(grant->terms(2).mtu == 1400 && grant->terms(2).isolated);
   facts.lines[0].count = facts.lines[2].count = kMostPorts;
-  EXPECT_EQ(decide(facts, add_to_br0())->slots(), kMostPorts);
+  EXPECT_EQ(slots_of(*decide(facts, add_to_br0())), kMostPorts);
+}
+
+NetGrant grant_of(std::initializer_list<std::uint32_t> counts) {
+  auto facts = good_facts();
+  facts.lines.clear();
+  for (const auto count : counts) facts.lines.push_back({.who = "*", .bridge = "br0", .count = count, .terms = {}});
+  return *decide(facts, add_to_br0());
+}
+
+TEST(NetRules, NR_QUOTA_AThousandSlotsTakenInOrderCostTenQuestions) {
+  const auto grant = grant_of({1000});
+  for (const std::uint32_t used : {0U, 1U, 500U, 998U, 999U}) {
+    unsigned asked = 0;
+    const auto order = grant.slots_to_try([&](std::uint32_t slot) { return ++asked, slot < used; });
+    EXPECT_EQ(order.front(), used);
+    EXPECT_LE(asked, 10U) << used;
+  }
+}
+
+TEST(NetRules, NR_QUOTA_EachSlotOfTheQuotaIsTriedOnceHoweverTheyAreTaken) {
+  using Taken = bool (*)(std::uint32_t);
+  for (const Taken taken : std::initializer_list<Taken>{
+           [](std::uint32_t) { return true; }, [](std::uint32_t) { return false; },
+           [](std::uint32_t slot) { return slot != 1; }, [](std::uint32_t slot) { return slot % 3 == 0; }}) {
+    auto order = grant_of({5, 0, 2}).slots_to_try(taken);
+    ASSERT_EQ(order.size(), 7U);
+    // One line after the other: the first one's are the first five.
+    std::ranges::sort(order.begin(), order.begin() + 5);
+    std::ranges::sort(order.begin() + 5, order.end());
+    for (std::uint32_t i = 0; i < 7; ++i) EXPECT_EQ(order[i], i);
+  }
+  EXPECT_EQ(grant_of({1000, 1000}).slots_to_try([](std::uint32_t) { return true; }).size(), kMostPorts);
 }
 
 // --- MAC addresses ----------------------------------------------------------------------------
