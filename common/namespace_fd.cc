@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -38,8 +39,8 @@ std::uint64_t pid_of(int pidfd) {
   return parse_decimal(take_until(line, '\n')).value_or(0);
 }
 
+// The number that the caller gave is borrowed: it may be that of an fd which this process opened itself.
 Result<Fd> open_of_pidfd(int raw) {
-  const Fd pidfd(raw);
   auto fd = open_path(cat("/proc/", pid_of(raw), "/ns/net"));
   // Alive after the opening: so the number was still that process's when it was opened.
   pollfd ended{.fd = raw, .events = POLLIN, .revents = 0};
@@ -71,7 +72,7 @@ Result<Uid> owner_of(const Fd& netns) {
 
 Result<NetNamespace> open_net_namespace(const NetnsTarget& target) {
   using enum NetnsTarget::Kind;
-  auto fd = target.kind == kFd      ? Result<Fd>(Fd(target.number))
+  auto fd = target.kind == kFd      ? Result<Fd>(Fd(::dup(target.number)))
             : target.kind == kPidfd ? open_of_pidfd(target.number)
                                     : open_path(cat("/proc/", target.number, "/ns/net"));
   if (!fd) return std::unexpected(fd.error());

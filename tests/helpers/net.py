@@ -290,6 +290,21 @@ def _(root):
         assert h.ports() == []
 
 
+@case('NR-NETNS, NR-TARGET: the number of an fd that the program opens itself takes nothing from it; its refusals are recorded')
+def _(root):
+    h = host(root)
+    for number in range(3, 9):
+        for kind, rule in (('fd', 'NR-NETNS'), ('pidfd', 'NR-TARGET')):
+            sent = []
+
+            def look(stop):
+                if stop.number == SYSCALL['sendto'] and b'granted' not in stop.memory(stop.args[1], 200):
+                    sent.append(os.path.exists(f'/proc/{stop.pid}/fd/{stop.args[0]}'))
+            done = trace(spawn([h.helper, 'add', '--netns', f'{kind}:{number}', '--bridge', 'br0'], root.alice, traced=True), look)
+            refused(done, rule)
+            assert len(sent) == 2 and all(sent), (kind, number, sent)
+
+
 @case('NR-TARGET: a dead pid, a dead pidfd, and a pid that another user\'s process got meanwhile')
 def _(root):
     h = host(root)
