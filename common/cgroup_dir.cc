@@ -38,7 +38,8 @@ Result<std::vector<std::string>> entries(const Fd& dir, unsigned char type) {
   std::vector<std::string> names;
   errno = 0;
   while (const dirent* const entry = ::readdir(list.get()))
-    if (entry->d_type == type && entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+    if (entry->d_type == type && std::string_view(".") != entry->d_name && std::string_view("..") != entry->d_name)
+      names.emplace_back(entry->d_name);
   if (errno != 0) return fail_errno("cannot list a cgroup");
   return names;
 }

@@ -62,6 +62,18 @@ def _(root):
     assert cgroups.left() == []
 
 
+@case('directories whose names begin with dots or are odd otherwise are released, and swept, like others')
+def _(root):
+    setup(root, 'alice containers=1')
+    names = ('.a', '..b', '...', '.a/.b', ' ', '\t', '-', '\\', '%s', 'cgroup.x', 'ä', 'x' * 255)
+    fill = python(f'import os\nfor name in {names!r}: os.mkdir("{box(root)}/" + name)')
+    assert enter(root, 'web', fill).code == 0
+    assert release(root, 'web').code == 0 and cgroups.left() == []
+    assert enter(root, 'web', fill).code == 0
+    assert enter(root, 'next', ['/bin/true']).code == 0
+    assert release(root, 'next').code == 0 and cgroups.left() == []
+
+
 @case('who makes, removes, renames and links in the tree while release walks it leads it nowhere else')
 def _(root):
     setup(root, '* containers=4')
