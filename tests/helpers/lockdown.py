@@ -52,6 +52,8 @@ def _(root, who, what):
 
 def landlock():
     return libc.syscall(444, None, ctypes.c_size_t(0), 1) >= 1
+    if what == 'i386' and attempt(root, 'files', what).code == -signal.SIGSEGV:
+        skip('this kernel has no calls of i386')
 
 
 @cases([(f'Landlock alone: {what} is refused, as root', what) for what in ('open', 'openat2', 'exec', 'unlink')])
