@@ -16,6 +16,16 @@
 #include "policy/text.h"
 
 namespace userns {
+namespace {
+
+Result<void> become(Uid uid) {
+  const auto change = [&] { return ::setresuid(uid.value(), uid.value(), uid.value()); };
+  if (uid != Uid{0} && with_capability({CAP_SETUID}, change) != 0)
+    return fail("PR-DROP", "cannot become the caller", errno);
+  return {};
+}
+
+}  // namespace
 
 Result<LentProcess> LentProcess::begin() {
   LentProcess lent;
@@ -42,10 +52,15 @@ Error LentProcess::exec(char** argv) const {
   return {kExecFailed, errno, cat("cannot execute ", quoted(*argv))};
 }
 
+Result<void> step_down_for_good(Uid uid) {
+  const auto done = become(uid);
+  const auto kept = keep_only({});
+  return done ? kept : done;
+}
+
 Result<void> become_for_good(Uid uid) {
-  const auto change = [&] { return ::setresuid(uid.value(), uid.value(), uid.value()); };
-  if (with_capability({CAP_SETUID}, change) != 0) return fail("PR-DROP", "cannot become the caller", errno);
-  return drop_all_but({.for_exec = true}, uid);
+  const auto done = become(uid);
+  return done ? drop_all_but({.for_exec = true}, uid) : done;
 }
 
 Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,

@@ -35,8 +35,11 @@ class LentProcess {
   mode_t umask_ = 0;
 };
 
-// The end of such a process's privilege: all three uids become `uid`, no capability stays. Needs CAP_SETUID permitted.
-// Verified like drop_all_but() (PR-DROP).
+// All three uids become `uid`, no capability stays; read back (PR-DROP). Needs CAP_SETUID permitted. What a process
+// that is locked down can do.
+Result<void> step_down_for_good(Uid uid);
+
+// The same as the end of such a process's privilege, verified like drop_all_but().
 Result<void> become_for_good(Uid uid);
 
 // What `answer` returns, asked in a forked child that has no privilege, no environment and cwd / (NSS modules run

@@ -7,12 +7,14 @@
 
 #include <span>
 
+#include "common/fd.h"
 #include "policy/error.h"
 
 namespace userns {
 
 // From now on a system call that `filter` does not allow kills the process, and (Landlock, where the kernel has it) no
-// file can be reached by a path. Cannot be undone. Needs no_new_privs. PR-LOCK where the kernel refuses.
-Result<void> lock_down(std::span<const sock_filter> filter);
+// file can be reached by a path, but what is in `trees`, directories, to be read or, where it is a directory, removed.
+// Cannot be undone. Needs no_new_privs. PR-LOCK where the kernel refuses.
+Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees = {});
 
 }  // namespace userns

@@ -36,7 +36,7 @@ void print_filter(const char* name, std::span<const Allowed> own) {
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
   if (filter == nullptr) give_up("begin");
   if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) != 0) give_up("kill other tables");
-  allow(filter, kBothMay);
+  allow(filter, kAllMay);
   allow(filter, own);
   print(name, filter);
 }
@@ -47,5 +47,6 @@ int main() {
   print_head("common/lockdown_profile.h");
   print_filter("kNewidmapFilter", kNewidmapMay);
   print_filter("kNetFilter", kNetMay);
+  print_filter("kCgroupFilter", kCgroupMay);
   return 0;
 }

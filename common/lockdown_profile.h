@@ -4,6 +4,7 @@
 // build time; a name that this architecture or libseccomp does not know is left out.
 #pragma once
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -25,8 +26,8 @@ struct Allowed {
 };
 inline constexpr std::uint64_t kInt = 0xffffffff;
 
-// What both do: use what is open, raise and lower capabilities, record, report, end.
-inline constexpr Allowed kBothMay[] = {
+// What all do: use what is open, raise and lower capabilities, record, report, end.
+inline constexpr Allowed kAllMay[] = {
     {"read", {}},
     {"write", {}},
     {"close", {}},
@@ -59,6 +60,13 @@ inline constexpr Allowed kNetMay[] = {
     {"dup", {}},
     {"prctl", {Is::kThis, 0, kInt, PR_SET_KEEPCAPS}},
     {"setresuid", {Is::kNotZero, 1, kInt}},
+};
+
+// Walking the tree of cgroups and removing directories there (Landlock keeps it in); stepping down to the caller.
+inline constexpr Allowed kCgroupMay[] = {
+    {"openat2", {}},         {"getdents64", {}}, {"newfstatat", {}}, {"fstat", {}},
+    {"fstatfs", {}},         {"fcntl", {}},      {"flock", {}},      {"unlinkat", {Is::kThis, 2, kInt, AT_REMOVEDIR}},
+    {"clock_nanosleep", {}}, {"nanosleep", {}},  {"dup", {}},        {"setresuid", {Is::kNotZero, 1, kInt}},
 };
 
 }  // namespace userns

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,9 +14,11 @@
 #include "common/config.h"
 #include "common/groups.h"
 #include "common/lent_process.h"
+#include "common/lockdown.h"
 #include "common/report.h"
 #include "common/trusted_file.h"
 #include "helpers/cgroup/subtree.h"
+#include "lockdown_blob.h"
 #include "policy/cgroup_conf.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
@@ -33,6 +36,10 @@ constexpr Needs kNeeds{.names = "CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_SETUID",
                        .required = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID},
                        .wanted = {CAP_AUDIT_WRITE},
                        .for_exec = true};
+// What `list` and `release` still need of it: to look at and remove what was handed over, to become him.
+constexpr Needs kLockedNeeds{.names = "CAP_DAC_OVERRIDE and CAP_SETUID",
+                             .required = {CAP_DAC_OVERRIDE, CAP_SETUID},
+                             .wanted = {CAP_AUDIT_WRITE}};
 
 const std::string& conf_path() {
   static const std::string path = cat(std::string_view(kPolicyDir), "/cgroup.conf");
@@ -63,13 +70,14 @@ Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, Groups& 
 struct Known {
   Caller caller;
   std::optional<CgroupRequest> request;
+  AuditLog log{kProgram};
 };
 
-void audit_decision(const Known& known, const Error* refusal) {
+void audit_decision(Known& known, const Error* refusal) {
   constexpr std::string_view kVerbs[] = {"enter", "release", "list"};
   const std::string_view broken = refusal == nullptr ? "none" : refusal->rule;
   const auto& request = known.request;
-  AuditLog(kProgram).record(
+  known.log.record(
       cat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?", " uid=", known.caller.uid.value(),
           " gid=", known.caller.gid.value(), " name=", request && request->name ? request->name->text() : "?",
           " rule=", broken.empty() ? "error" : broken),
@@ -89,18 +97,38 @@ Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const C
   return enter(grant, caller, all);
 }
 
-Result<void> release_all(const Known& known, const CgroupConf& conf, Hierarchy ledger) {
+Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
+
+// For the verbs that no command of the caller's follows, which would have to live with it: no way out but the tree's.
+Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
+  known.log.open();
+  std::vector<const Fd*> trees;
+  for (const auto& where : all) trees.push_back(&where.base);
+  const auto dropped = drop_all_but(kLockedNeeds, Uid{0});
+  return dropped ? lock_down(kCgroupFilter, trees) : dropped;
+}
+
+Result<void> list_all(Known& known, const Hierarchy& ledger) {
+  if (auto locked = lock_in(known, {&ledger, 1}); !locked) return locked;
+  const auto text = list(ledger, known.request->json);
+  if (!text) return std::unexpected(text.error());
+  auto dropped = step_down_for_good(known.caller.uid);
+  return dropped ? print(*text) : dropped;
+}
+
+Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy ledger) {
   std::vector<Hierarchy> all;
   all.push_back(std::move(ledger));
   // Whatever an older policy may have used.
   for (const std::string_view controller : kV1Controllers)
     if (auto v1 = open_v1(controller, conf, known.caller.uid); v1 && controller != all[0].controller)
       all.push_back(std::move(*v1));
+  if (auto locked = lock_in(known, all); !locked) return locked;
   audit_decision(known, nullptr);
   return release(*known.request->name, all);
 }
 
-Result<void> decide_and_enter(const Known& known, Groups& groups, const CgroupConf& conf, Hierarchy ledger) {
+Result<void> decide_and_enter(Known& known, Groups& groups, const CgroupConf& conf, Hierarchy ledger) {
   const auto line = find_line(conf, known.caller.uid, groups);
   const auto controllers = ledger.controller.empty() ? read_cgroup_file(ledger.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
@@ -116,8 +144,6 @@ Result<void> decide_and_enter(const Known& known, Groups& groups, const CgroupCo
   audit_decision(known, nullptr);                                   // 7
   return enter_all(*grant, conf, known.caller, std::move(ledger));  // 8
 }
-
-Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
 
 // The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main. Returns where no
 // command took the process over.
@@ -136,12 +162,7 @@ Result<void> serve(int argc, char** argv, Known& known) {
   if (!conf) return std::unexpected(conf.error());
   auto ledger = open_ledger(*conf, known.caller.uid);
   if (!ledger) return std::unexpected(ledger.error());
-  if (known.request->verb == CgroupRequest::Verb::kList) {
-    const auto text = list(*ledger, known.request->json);
-    if (!text) return std::unexpected(text.error());
-    auto dropped = become_for_good(known.caller.uid);
-    return dropped ? print(*text) : dropped;
-  }
+  if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, *ledger);
   if (known.request->verb == CgroupRequest::Verb::kRelease) return release_all(known, *conf, std::move(*ledger));
   if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*ledger)); !entered) return entered;
   if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
@@ -178,8 +199,7 @@ int main(int argc, char** argv) {
   if (done) return 0;
   if (done.error().rule != kExecFailed) cgroup::audit_decision(known, &done.error());
   // From here on he may kill us, and his limits count us: the write of the message can wait for ever.
-  (void)become_for_good(known.caller.uid);
-  (void)keep_only({});
+  (void)step_down_for_good(known.caller.uid);
   const auto check = cgroup::check_about(done.error().rule);
   const auto hint = check.empty() ? "" : cat(" (see ", check, " in userns-run doctor)");
   report(cgroup::kProgram, {{}, 0, to_text(done.error()) + hint});

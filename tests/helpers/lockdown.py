@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
-"""The lock that newuidmap, newgidmap and userns-net put on themselves before they act, and what each helper calls.
+"""The lock that the helpers put on themselves before they act, and what each of them calls.
 
 The exploits run in a program that is locked by the same code and filters. What runs call is compared with the tables of
 common/lockdown_profile.h and of SECURITY.md, "System calls".
 """
 
 import ctypes
+import fcntl
 import os
 import re
 import shutil
 import signal
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups
-from harness import ROOT, SYSCALL, case, cases, libc, main, skip, spawn, status_of, trace
+from harness import CAP, ROOT, SYSCALL, Result, case, cases, libc, main, skip, spawn, status_of, trace, wait_for
 from net_host import Container, Host
 from newidmap import KINDS, both, granted, refused
 
@@ -30,10 +32,14 @@ def attempt(root, who, what, user=None):
 
 
 POSSIBLE = {'newidmap': ('nothing', 'write', 'allocate'),
-            'net': ('nothing', 'write', 'allocate', 'keepcaps', 'setresuid-down')}
+            'net': ('nothing', 'write', 'allocate', 'keepcaps', 'setresuid-down'),
+            'cgroup': ('nothing', 'write', 'allocate', 'setresuid-down', 'openat2-in-tree', 'rmdir-in-tree')}
+OF_SOME = set().union(*POSSIBLE.values())
+# What a filter cannot tell from the same call in the tree: Landlock's part.
+LANDLOCKS = {'cgroup': ('openat2', 'rmdir')}
 KILLED = ('open', 'openat2', 'exec', 'execveat', 'socket', 'connect', 'setuid', 'setresuid', 'setresuid-wide', 'setgid',
           'setgroups', 'fork', 'clone3', 'kill', 'ptrace', 'unshare', 'setns', 'mount', 'map-code', 'make-code', 'dumpable',
-          'prctl-wide', 'terminal', 'chmod', 'unlink', 'io_uring', 'bpf', 'x32', 'i386')
+          'prctl-wide', 'terminal', 'chmod', 'unlink', 'rmdir', 'io_uring', 'bpf', 'x32', 'i386')
 
 
 @cases([(f'{who}: what the act needs is possible: {what}', who, what) for who, all in POSSIBLE.items() for what in all])
@@ -42,7 +48,7 @@ def _(root, who, what):
 
 
 @cases([(f'{who}: an exploit that tries {what} is killed, as root', who, what) for who, possible in POSSIBLE.items()
-        for what in (*KILLED, *(set(POSSIBLE['net']) - set(possible)))])
+        for what in (*KILLED, *(OF_SOME - set(possible))) if what not in LANDLOCKS.get(who, ())])
 def _(root, who, what):
     if what == 'i386' and attempt(root, 'files', what).code == -signal.SIGSEGV:
         skip('this kernel has no system calls of i386: int 0x80 is a fault without any filter')
@@ -52,8 +58,6 @@ def _(root, who, what):
 
 def landlock():
     return libc.syscall(444, None, ctypes.c_size_t(0), 1) >= 1
-    if what == 'i386' and attempt(root, 'files', what).code == -signal.SIGSEGV:
-        skip('this kernel has no calls of i386')
 
 
 @cases([(f'Landlock alone: {what} is refused, as root', what) for what in ('open', 'openat2', 'exec', 'unlink')])
@@ -62,6 +66,14 @@ def _(root, what):
         skip('this kernel has no Landlock, or has it switched off')
     assert attempt(root, 'files', 'write').code == 0
     done = attempt(root, 'files', what)
+    assert done.code == 1, done
+
+
+@cases([(f'{who}: Landlock refuses {what} outside of the tree, as root', who, what) for who, all in LANDLOCKS.items() for what in all])
+def _(root, who, what):
+    if not landlock():
+        skip('this kernel has no Landlock, or has it switched off')
+    done = attempt(root, who, what)
     assert done.code == 1, done
 
 
@@ -86,8 +98,6 @@ def _(root, kind):
 
 @both('PR-LOCK: without the filter nothing is written')
 def _(root, kind):
-    from harness import Result
-
     def refuse(stop):
         return Result(-22) if stop.number == LOCK and stop.args[0] == PR_SET_SECCOMP else None
     with root.target(root.alice) as target:
@@ -169,11 +179,44 @@ def _(root, kind):
     os.rename(kind.file + '.real', kind.file)
     root.write('/etc/nsswitch.conf', 'passwd: files\nsubid: nowhere\n')
     run(pid, 0, 100000, 10)
-    return compare(kind.name, runs, 'kBothMay', 'kNewidmapMay')
+    return compare(kind.name, runs, 'kAllMay', 'kNewidmapMay')
+
+
+def unlocks_when(log, word, fd):
+    """A thread that holds the lock of fd until `word` is in the file `log`."""
+    fcntl.flock(fd, fcntl.LOCK_EX)
+
+    def watch():
+        wait_for(lambda: os.path.exists(log) and word in open(log).read(), word)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    return watcher
 
 
 # Before the host of the network's test, which has mounts of its own.
-@case('userns-cgroup: its runs make the system calls that SECURITY.md lists, and no others; it is not locked')
+@case('PR-LOCK: without the filter userns-cgroup removes and lists nothing; enter needs none')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n@alice containers=1\n')
+    program = root.program('userns-cgroup')
+    assert root.run([program, 'enter', 'one', '--', '/bin/true'], root.alice).code == 0
+    box = f'{cgroups.v2}/{root.alice.uid}/one'
+    for words in (['release', 'one'], ['list']):
+        held = []
+
+        def refuse(stop):
+            if stop.number == LOCK and stop.args[0] == PR_SET_SECCOMP:
+                held.append([status_of(stop.pid)[what] for what in ('CapPrm', 'NoNewPrivs')])
+                return Result(-22)
+        done = trace(spawn([program, *words], root.alice, traced=True), refuse)
+        assert held == [[f'{1 << CAP["dac_override"] | 1 << CAP["setuid"] | 1 << CAP["audit_write"]:016x}', '1']], held
+        assert done.code == 125 and '[PR-LOCK]' in done.err and done.out == '' and os.path.exists(box), done
+
+
+@case('userns-cgroup: its runs make the system calls that SECURITY.md lists, and no others; enter is not locked')
 def _(root):
     if cgroups.why_not:
         skip(cgroups.why_not)
@@ -181,10 +224,16 @@ def _(root):
     limits = ' '.join(limit for c, limit in (('pids', 'pids.max=50'), ('cpuset', 'cpuset.cpus=0')) if c in cgroups.v1)
     root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n@alice containers=1 {limits}\n')
     program, runs = root.program('userns-cgroup'), []
-    for words in (['enter', 'one', '--', '/nonexistent/command'], ['enter', 'two', '--', '/nonexistent/command'], ['list', '--json'],
-                  ['release', 'two'], ['release', 'two'], ['x'], ['--version']):
+    for words in (['enter', 'one', '--', '/nonexistent/command'], ['enter', 'two', '--', '/nonexistent/command']):
         runs.append(traced(root, [program, *words]))
-    return compare('userns-cgroup', runs)
+    assert not any(after for _, _, after in runs)
+    node = os.open(f'{cgroups.v2}/{root.alice.uid}', os.O_RDONLY)
+    for words in (['list', '--json'], ['release', 'two'], ['release', 'two'], ['x'], ['--version']):
+        watcher = unlocks_when(f'{root.tmp}/calls', 'nanosleep(', node) if words == ['release', 'two'] and len(runs) == 3 else None
+        runs.append(traced(root, [program, *words]))
+        watcher and watcher.join()
+    os.close(node)
+    return compare('userns-cgroup', runs, 'kAllMay', 'kCgroupMay')
 
 
 @case('userns-net: its runs make the system calls that SECURITY.md lists, and no others')
@@ -208,7 +257,7 @@ def _(root):
         run('del', 'u00000000000000')
         run('x')
         run('--version')
-    return compare('userns-net', runs, 'kBothMay', 'kNetMay')
+    return compare('userns-net', runs, 'kAllMay', 'kNetMay')
 
 
 if __name__ == '__main__':

@@ -44,7 +44,7 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWTIME = 0x10000000, 0x2000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
-CAP = {'setgid': 6, 'setuid': 7, 'setpcap': 8, 'net_admin': 12, 'sys_admin': 21, 'audit_write': 29, 'setfcap': 31}
+CAP = {'dac_override': 1, 'setgid': 6, 'setuid': 7, 'setpcap': 8, 'net_admin': 12, 'sys_admin': 21, 'audit_write': 29, 'setfcap': 31}
 
 # Capabilities that stand in for the setuid bit (privilege=filecaps). userns-cgroup has no such mode.
 FILECAPS = {'newuidmap': 'cap_setuid,cap_audit_write=p', 'newgidmap': 'cap_setgid,cap_audit_write=p',

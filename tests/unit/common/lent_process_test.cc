@@ -81,6 +81,20 @@ TEST(BecomeForGood, LeavesNothing) {
   });
 }
 
+TEST(StepDownForGood, LeavesNothingEvenWhereTheUidStays) {
+  SKIP_WITHOUT_ROOT();
+  for (const std::uint32_t uid : {0U, 1234U})
+    in_child([&] {
+      ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
+      ASSERT_TRUE(step_down_for_good(Uid{uid}));
+      EXPECT_EQ(ids_and_capabilities(), cat(uid, " ", uid, " ", uid, " 0 0"));
+    });
+  in_child([] {
+    ASSERT_TRUE(drop_all_but({.for_exec = true}, Uid{1}));
+    EXPECT_EQ(rule_of(step_down_for_good(Uid{1234})), "PR-DROP") << "CAP_SETUID is gone";
+  });
+}
+
 TEST(AskWithoutPrivilege, AnswersFromAChildThatHasNone) {
   SKIP_WITHOUT_ROOT();
   in_child([] {

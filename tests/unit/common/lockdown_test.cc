@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <csignal>
 
 #include "tests/unit/expect.h"
+#include "tests/unit/private_files.h"
 
 namespace userns {
 namespace {
@@ -30,6 +33,29 @@ TEST(LockDown, PutsTheFilterInPlaceAndTakesEveryPathAway) {
     if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) < 1) return;
     EXPECT_LT(::open("/etc/passwd", O_RDONLY | O_CLOEXEC), 0);
     EXPECT_EQ(errno, EACCES);
+  });
+}
+
+TEST(LockDown, LeavesATreeToBeReadAndItsDirectoriesRemovedAndNoMore) {
+  SKIP_WITHOUT_ROOT();
+  if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) < 1) GTEST_SKIP() << "this kernel has no Landlock";
+  test::in_mnt([] {
+    ASSERT_TRUE(::mkdir("/mnt/tree", 0755) == 0 && ::mkdir("/mnt/tree/sub", 0755) == 0);
+    ASSERT_TRUE(::mkdir("/mnt/other", 0755) == 0);
+    ASSERT_TRUE(open_at(AT_FDCWD, "/mnt/tree/file", O_CREAT | O_WRONLY, 0, 0644));
+    const auto tree = open_at(AT_FDCWD, "/mnt/tree", O_RDONLY | O_DIRECTORY);
+    ASSERT_TRUE(tree);
+    const Fd* const trees[] = {&*tree};
+    ASSERT_EQ(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ASSERT_EQ(rule_of(lock_down(kAll, trees)), "granted");
+    EXPECT_TRUE(open_at(tree->get(), "file", O_RDONLY));
+    EXPECT_TRUE(open_at(tree->get(), "sub", O_RDONLY | O_DIRECTORY));
+    EXPECT_FALSE(open_at(tree->get(), "file", O_WRONLY));
+    EXPECT_FALSE(open_at(tree->get(), "../other", O_RDONLY));
+    EXPECT_NE(::unlinkat(tree->get(), "file", 0), 0);
+    EXPECT_NE(::mkdirat(tree->get(), "new", 0755), 0);
+    EXPECT_NE(::rmdir("/mnt/other"), 0);
+    EXPECT_EQ(::unlinkat(tree->get(), "sub", AT_REMOVEDIR), 0);
   });
 }
 
