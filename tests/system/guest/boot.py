@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """In the booted guest (pure cgroup v2, systemd): whole distributions as containers of ordinary users. Nothing is timed."""
-# distro: systemd sysv
+# distro: systemd sysv openrc
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import pids_in  # noqa: E402
 from console import System  # noqa: E402
-from harness import case, main, spawn, wait_for  # noqa: E402
+from harness import case, cases, main, spawn, wait_for  # noqa: E402
 from users import ALICE, BASE, BOB, RUN, SLOW, env_of, first_id, linger, policy  # noqa: E402
 
 FACTOR = 10  # the guest's CPU is emulated
@@ -63,12 +63,13 @@ def _(_root):
         assert system.ends() == 133, system.text[-2000:]
 
 
-@case('a Debian with sysvinit comes up without any cgroup of its own, and shuts down from inside')
-def _(_root):
-    with boot(ALICE, 'sysv') as system:
-        assert system.event()['init']['kind'] == 'sysvinit'
+@cases([('a Debian with sysvinit comes up without any cgroup of its own, and shuts down from inside', 'sysv', '2'),
+        ('a Debian with OpenRC does, too', 'openrc', 'default')])
+def _(_root, name, level):
+    with boot(ALICE, name) as system:
+        assert system.event()['init']['kind'] == 'sysvinit'  # OpenRC's scripts, where it has no process 1 of its own
         system.login()
-        assert system.works('runlevel; tty').split()[1:] == ['2', '/dev/tty1']
+        assert system.works('rc-status -r 2>/dev/null || runlevel | cut -d" " -f2; tty').split() == [level, '/dev/tty1']
         system.type('poweroff\n')
         assert system.ends() == 0, system.text[-2000:]
 
