@@ -279,6 +279,32 @@ std::string findings_of(PolicyFile kind, std::string_view before, const std::str
   return text;
 }
 
+// `findings`: where what check says goes; nullptr where nobody asks.
+Result<std::string> change(PolicyFile kind, const Edit& edit, bool dry, std::string* findings) {
+  std::string found;
+  const auto noted = [&](std::string_view before) {
+    auto after = edit(before);
+    if (after && findings != nullptr) found = findings_of(kind, before, *after);
+    return after;
+  };
+  auto shown = change_file(kind, noted, dry);
+  if (shown && findings != nullptr) *findings += found;
+  return shown;
+}
+
+// All bridges in one step.
+Result<std::string> change_nets(std::string_view before, Who who, const Wish& wish, bool grants) {
+  Result<std::string> text(before);
+  for (const auto net : wish.nets)
+    if (text) text = grants ? grant_net(*text, who, net) : revoke_net(*text, who, net);
+  return text;
+}
+
+std::string nothing_said(const Owner& owner, bool grants, bool dry) {
+  return cat(owner.forms.front(), grants ? " has that already: nothing " : " does not have that: nothing ",
+             dry ? "would be changed\n" : "was changed\n");
+}
+
 int carry_out(const Words& words, bool grants) {
   const auto wish = wish_of(words, grants ? "grant" : "revoke");
   if (!wish) return tool_failure(wish.error());
@@ -295,33 +321,19 @@ int carry_out(const Words& words, bool grants) {
   for (const auto number : wish->ids)
     if (!take(grants ? grant_ids(*owner, number, wish->dry) : revoke_ids(*owner, number, wish->dry))) break;
   std::string findings;
-  const auto change = [&](PolicyFile kind, const Edit& edit) {
-    std::string found;
-    take(change_file(
-        kind,
-        [&](std::string_view before) {
-          auto after = edit(before);
-          if (after && grants) found = findings_of(kind, before, *after);
-          return after;
-        },
-        wish->dry));
-    if (done) findings += found;
-  };
-  // All bridges in one step.
+  std::string* const noted = grants ? &findings : nullptr;
   if (done && !wish->nets.empty())
-    change(PolicyFile::kNet, [&](std::string_view before) {
-      Result<std::string> text(before);
-      for (const auto net : wish->nets)
-        if (text) text = grants ? grant_net(*text, who, net) : revoke_net(*text, who, net);
-      return text;
-    });
+    take(change(
+        PolicyFile::kNet, [&](std::string_view before) { return change_nets(before, who, *wish, grants); }, wish->dry,
+        noted));
   if (done && !wish->cgroups.empty())
-    change(PolicyFile::kCgroup, [&](std::string_view before) {
-      return grants ? grant_cgroup(before, who, wish->cgroups) : revoke_cgroup(before, who, wish->cgroups);
-    });
-  if (said.empty() && done)
-    said = cat(owner->forms.front(), grants ? " has that already: nothing " : " does not have that: nothing ",
-               wish->dry ? "would be changed\n" : "was changed\n");
+    take(change(
+        PolicyFile::kCgroup,
+        [&](std::string_view before) {
+          return grants ? grant_cgroup(before, who, wish->cgroups) : revoke_cgroup(before, who, wish->cgroups);
+        },
+        wish->dry, noted));
+  if (said.empty() && done) said = nothing_said(*owner, grants, wish->dry);
   const int written = put(said);
   (void)write_all(Fd(::dup(STDERR_FILENO)), findings);
   return done ? written : tool_failure(done.error());
