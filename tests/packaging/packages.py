@@ -72,8 +72,9 @@ def build_rpm(build_dir):
     """The directory with the .rpms."""
     need(('rpmbuild', 'rpm'))
     # The rpm of a Debian sets no compiler flags. With those of the .debs, built before, all is in the compiler's cache.
-    build(build_dir)
-    flags = {name: must('dpkg-buildflags', '--get', name, env={**os.environ, 'DEB_BUILD_MAINT_OPTIONS': 'hardening=+all'}).strip()
+    work = build(build_dir) + '/work/userns-suite'
+    env = {**os.environ, 'DEB_BUILD_MAINT_OPTIONS': 'hardening=+all'}
+    flags = {name: must('dpkg-buildflags', '--get', name, env=env, cwd=TOP).strip().replace(f'={TOP}=.', f'={work}=.')
              for name in ('CPPFLAGS', 'CXXFLAGS', 'LDFLAGS')}
     return _once(build_dir, 'packages-rpm', 'build-rpm', **flags)
 
