@@ -145,7 +145,8 @@ def _(root):
         system.login()
         system.type("PS1='=''> '\n")
         system.expect('=> ')
-        system.type('cat\n')
+        system.type('cat\nhere\n')
+        system.expect('here')  # so it runs, and is what ctrl-C is for
         system.type('\x03')
         system.expect('=> ')
         system.works('PS1=')
