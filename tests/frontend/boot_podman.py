@@ -9,7 +9,7 @@ from cgroups import Cgroups  # noqa: E402
 from console import System  # noqa: E402
 from container import run, well  # noqa: E402
 from distro import PODMAN, unpack  # noqa: E402
-from harness import case, main, skip  # noqa: E402
+from harness import case, main  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 made = {}
@@ -27,10 +27,7 @@ def rootfs(root):
 
 
 def boot(root, *words):
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
-    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n* containers=4\n')
+    cgroups.begin(root, '* containers=4')
     return System(root.program('userns-run'), root.alice, '--rootfs', rootfs(root), '--hostname', 'box', '--nesting', *words)
 
 

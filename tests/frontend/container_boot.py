@@ -11,7 +11,7 @@ from cgroups import Cgroups  # noqa: E402
 from container import fails, well  # noqa: E402
 from distro import SYSTEMD, unpack  # noqa: E402
 from named import Store, alive, await_log  # noqa: E402
-from harness import case, main, skip, wait_for  # noqa: E402
+from harness import case, main, wait_for  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 
@@ -49,10 +49,7 @@ def _(root):
 
 @case('Debian: up when start says so, logged in to at its console, entered, restarted and stopped in order')
 def _(root):
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
-    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n* containers=4\n')
+    cgroups.begin(root, '* containers=4')
     store = Store(root)
     store.make('deb', 'boot = yes', tree=unpack(root, SYSTEMD))
     well(store.do('start', 'deb', '--wait-ready=60s', timeout=90))

@@ -10,17 +10,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cgroups import Cgroups, pids_in  # noqa: E402
 from container import fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, main, skip, wait_for  # noqa: E402
+from harness import case, main, wait_for  # noqa: E402
 from inside import killed_at_each_moment  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 
 
 def started(root, *settings):
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
-    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers=3\n')
+    cgroups.begin(root, 'alice containers=3')
     store = Store(root)
     store.make('web', IDLE, 'cgroup = helper', *settings)
     well(store.do('start', 'web'))
@@ -127,10 +124,7 @@ def _(root):
 
 @case('a start that makes a sealed copy of itself stays in the cgroup that it was given, also when it starts again')
 def _(root):
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
-    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers=3\n')
+    cgroups.begin(root, 'alice containers=3')
     store = Store(root)
     program = f'{store.path}/userns-run'
     shutil.copy(root.program('userns-run'), program)

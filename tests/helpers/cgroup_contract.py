@@ -21,10 +21,7 @@ FILES_HANDED_OVER = {'', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_contr
 
 def setup(root, lines, base=None, **how):
     """Writes the policy; skips where this host has no cgroups for tests."""
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
-    root.write('/etc/userns/cgroup.conf', f'base = {base or cgroups.v2}\n{lines}\n', **how)
+    cgroups.begin(root, lines, base, **how)
 
 
 def needs(*controllers):

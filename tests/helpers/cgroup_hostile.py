@@ -10,16 +10,13 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups, below, pids_in  # noqa: E402
-from harness import case, ends_when_killed_by, full_pipe, main, skip, spawn, wait_for  # noqa: E402
+from harness import case, ends_when_killed_by, full_pipe, main, spawn, wait_for  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 
 
 def setup(root, lines):
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
-    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n{lines}\n')
+    cgroups.begin(root, lines)
 
 
 def enter(root, name, command, user=None, **how):

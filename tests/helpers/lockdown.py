@@ -197,10 +197,7 @@ def unlocks_when(log, word, fd):
 # Before the host of the network's test, which has mounts of its own.
 @case('PR-LOCK: without the filter userns-cgroup removes and lists nothing; enter needs none')
 def _(root):
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
-    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n@alice containers=1\n')
+    cgroups.begin(root, '@alice containers=1')
     program = root.program('userns-cgroup')
     assert root.run([program, 'enter', 'one', '--', '/bin/true'], root.alice).code == 0
     box = f'{cgroups.v2}/{root.alice.uid}/one'
@@ -218,11 +215,8 @@ def _(root):
 
 @case('userns-cgroup: its runs make the system calls that SECURITY.md lists, and no others; enter is not locked')
 def _(root):
-    if cgroups.why_not:
-        skip(cgroups.why_not)
-    cgroups.clear()
     limits = ' '.join(limit for c, limit in (('pids', 'pids.max=50'), ('cpuset', 'cpuset.cpus=0')) if c in cgroups.v1)
-    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n@alice containers=1 {limits}\n')
+    cgroups.begin(root, f'@alice containers=1 {limits}')
     program, runs = root.program('userns-cgroup'), []
     for words in (['enter', 'one', '--', '/nonexistent/command'], ['enter', 'two', '--', '/nonexistent/command']):
         runs.append(traced(root, [program, *words]))

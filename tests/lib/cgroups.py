@@ -13,6 +13,8 @@ import signal
 import sys
 import time
 
+from harness import skip
+
 MOUNT = '/sys/fs/cgroup'
 V1 = ('memory', 'pids', 'cpu', 'cpuset', 'blkio')
 
@@ -132,6 +134,13 @@ class Cgroups:
         _, status = os.waitpid(child, 0)
         made._take_down()
         os._exit(abs(os.waitstatus_to_exitcode(status)))
+
+    def begin(self, root, lines, base=None, **how):
+        """A case's own beginning: nothing of the one before, and these lines of policy. Skips where there can be no cgroups."""
+        if self.why_not:
+            skip(self.why_not)
+        self.clear()
+        root.write('/etc/userns/cgroup.conf', f'base = {base or self.v2}\n{lines}\n', **how)
 
     def clear(self):
         """Between cases: ends and removes what is below the test's cgroups."""
