@@ -51,6 +51,7 @@ def _once(build_dir, name, *command, **variables):
             pass
         print(f'# {command[0]} builds (some minutes, once)', flush=True)
         env = {**os.environ, 'PATH': '/usr/lib/ccache:' + os.environ['PATH'], 'CCACHE_NOHASHDIR': '1', **variables}
+        env.pop('CCACHE_DEPEND', None)  # in that mode the objects of one directory are not found for another
         with open(out + '/log', 'w') as log:
             done = subprocess.run([f'{TOP}/packaging/{command[0]}', *command[1:], '--out', out], stdin=subprocess.DEVNULL,
                                   stdout=log, stderr=subprocess.STDOUT, env=env)
