@@ -48,7 +48,8 @@ def _(root, word, code):
 def _(root):
     with busybox_system(root) as system:
         system.expect('# ')
-        system.type('echo as""leep; sleep 100\n')
+        # What says this has the terminal already; a shell that is about to hand it on swallows a ctrl-C.
+        system.type("sh -c 'echo as\"\"leep; exec sleep 100'\n")
         system.expect('asleep')
         system.type('\x03')
         system.expect('# ')
