@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs guest/NAME.py in a booted Debian in which nothing of ours is but the .debs: booted.py BUILD_DIR NAME SECONDS."""
+"""Runs guest/NAME.py in a booted Debian in which nothing of ours is but the .debs: booted.py BUILD_DIR NAME SECONDS [-k PATTERN]."""
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -12,7 +13,7 @@ sys.path.insert(0, HERE + '/../system')
 from packages import build, deb  # noqa: E402
 from harness import Skip  # noqa: E402
 from skipped import skip_all  # noqa: E402
-from vm import Image  # noqa: E402
+from vm import Image, copy_launcher  # noqa: E402
 
 
 def main():
@@ -30,11 +31,12 @@ def main():
         os.chmod(payload, 0o755)
         shutil.copytree(HERE + '/../lib', payload + '/lib')
         shutil.copytree(HERE + '/guest', payload + '/guest')
+        copy_launcher(build_dir, payload)
         os.mkdir(payload + '/debs')
         for package in ('userns-helpers', 'userns-tools'):
             shutil.copy(deb(out, package), payload + '/debs')
         with open(payload + '/run', 'w') as file:
-            file.write(f'#!/bin/sh\nexec python3 guest/{name}.py .\n')
+            file.write(f'#!/bin/sh\nexec python3 guest/{name}.py . {shlex.join(sys.argv[4:])}\n')
         os.chmod(payload + '/run', 0o755)
         status = image.run(payload, lambda line: print(line, flush=True), seconds)
     return 1 if status is None else status

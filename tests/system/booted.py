@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Runs guest/NAME.py in a booted Debian into which this build was installed: booted.py BUILD_DIR NAME SECONDS.
+"""Runs guest/NAME.py in a booted Debian into which this build was installed: booted.py BUILD_DIR NAME SECONDS [-k PATTERN].
 
 The image is kept in BUILD_DIR/guest. Where there can be no guest, every case is a skip that says why.
 """
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, '..', 'lib'))
 import distro  # noqa: E402
 from skipped import skip_all  # noqa: E402
-from vm import Image  # noqa: E402
+from vm import Image, copy_launcher  # noqa: E402
 
 
 def install(build, payload):
@@ -25,6 +26,7 @@ def install(build, payload):
                    stdout=subprocess.DEVNULL)
     shutil.copytree(HERE + '/../lib', payload + '/lib')
     shutil.copytree(HERE + '/guest', payload + '/guest')
+    copy_launcher(build, payload)
 
 
 def main():
@@ -44,7 +46,7 @@ def main():
         for wanted in distros:
             shutil.copy(distro.tar(build, wanted), f'{payload}/distros/{wanted}.tar')
         with open(payload + '/run', 'w') as file:
-            file.write(f'#!/bin/sh\ncp -a root/. / && systemctl daemon-reload && exec python3 guest/{name}.py .\n')
+            file.write(f'#!/bin/sh\ncp -a root/. / && systemctl daemon-reload && exec python3 guest/{name}.py . {shlex.join(sys.argv[4:])}\n')
         os.chmod(payload + '/run', 0o755)
         status = image.run(payload, lambda line: print(line, flush=True), seconds)
     return 1 if status is None else status

@@ -10,6 +10,7 @@ powers off in order. Without hardware virtualisation the guest's CPU is some 30 
 may be timed. On the command line: vm.py IMAGE_DIR build | run PAYLOAD.
 """
 
+import fcntl
 import glob
 import hashlib
 import os
@@ -87,9 +88,15 @@ class Image:
         return None
 
     def build(self, say):
-        if self.is_built():
-            return
-        say('building the guest image (2 to 3 minutes, once)')
+        """Several may ask at the same time: one builds, the others wait for it."""
+        os.makedirs(os.path.dirname(self.directory), exist_ok=True)
+        with open(self.directory + '.lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.is_built():
+                say('building the guest image (2 to 3 minutes, once)')
+                self._build()
+
+    def _build(self):
         shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
         with tempfile.TemporaryDirectory(dir=self.directory) as work:
@@ -177,6 +184,12 @@ class Image:
                 if not piece:
                     return None
         return None
+
+
+def copy_launcher(build, payload):
+    """What the harness starts programs with (tests/lib/launch.cc), for a payload whose build directory is "."."""
+    os.mkdir(payload + '/tests')
+    shutil.copy(build + '/tests/launch', payload + '/tests')
 
 
 if __name__ == '__main__':
