@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""tests/run itself: what it counts, what it tells, and its exit status. Its test programs here are a few lines of shell."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from harness import case, cases, main  # noqa: E402
+
+RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'run')
+# Fails when it is run for the first time, and knows -k; the first word is the directory of its memory.
+UNSTEADY = 'if mkdir $0/been; then echo 1..2; echo ok 1 - a; echo "not ok 2 - b (\\#c)"; echo "# why"; exit 1; fi; echo 1..1; test "$2" = "^(b\\ \\(\\#c\\))\\$" && echo "ok 1 - b (\\#c)"'
+
+
+def run(programs, *words):
+    """(exit status, output) of tests/run with these {name: shell script}."""
+    with tempfile.TemporaryDirectory() as work:
+        tests = []
+        for name, script in programs.items():
+            os.mkdir(f'{work}/{name}')
+            tests.append({'name': name, 'cmd': ['sh', '-c', script, f'{work}/{name}'], 'env': {}, 'workdir': None, 'timeout': 20,
+                          'suite': ['s:s'], 'protocol': 'tap', 'is_parallel': True})
+        with open(work + '/meson', 'w') as file:
+            file.write(f"#!/bin/sh\ncat <<'END'\n{json.dumps(tests)}\nEND\n")
+        os.chmod(work + '/meson', 0o755)
+        done = subprocess.run([sys.executable, RUN, work, '--no-build', *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, env={**os.environ, 'PATH': f'{work}:{os.environ["PATH"]}'})
+        return done.returncode, done.stdout
+
+
+def counts(code, *numbers):
+    def check(programs, *words):
+        done = run(programs, *words)
+        last = '{} passed, {} failed, {} skipped'.format(*numbers)
+        assert done[0] == code and done[1].splitlines()[-1] == last, (last, done)
+        return done[1]
+    return check
+
+
+@case('passes and skips are counted, a skip with its reason')
+def _(_root):
+    text = counts(0, 1, 0, 1)({'good': 'echo 1..2; echo ok 1 - a; echo "ok 2 - b # SKIP no such thing"'})
+    assert 'good: b: no such thing' in text, text
+
+
+@cases([('a case that fails twice is a failure', 'echo 1..1; echo not ok 1 - a; echo "# why"; exit 1', 'bad: a'),
+        ('a program without a plan is a failure', 'echo ok 1 - a', 'printed no plan'),
+        ('a program that runs fewer cases than it planned is a failure', 'echo 1..2; echo ok 1 - a', 'planned 2 cases and ran 1'),
+        ('a program that dies after its last case is a failure', 'echo 1..1; echo ok 1 - a; kill -9 $$', 'ended with status -9'),
+        ('a program that runs no case is a failure', 'echo 1..0', 'ran no test case')])
+def _(_root, script, said):
+    code, text = run({'bad': script})
+    assert code == 1 and re.search(r'\b1 failed, 0 skipped\n$', text) and said in text, (code, text)
+
+
+@case('a case that passes when it is run again is counted as passed, and told with what it said at first')
+def _(_root):
+    text = counts(0, 2, 0, 0)({'odd': UNSTEADY})
+    assert re.search(r'unsteady, passed when it was run again: odd: b .*\n# why\n', text), text
+    assert text.splitlines()[-2].startswith('unsteady: odd: b '), text
+
+
+@case('--strict: such a case is a failure')
+def _(_root):
+    counts(1, 1, 1, 0)({'odd': UNSTEADY}, '--strict')
+
+
+@case('where many programs are unsteady, those beyond the first few are failures')
+def _(_root):
+    counts(1, 11, 1, 0)({f'odd{number}': UNSTEADY for number in range(5)} | {'good': 'echo 1..2; echo ok 1 - a; echo ok 2 - b'})
+
+
+main(need_root=False)
