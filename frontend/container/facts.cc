@@ -83,14 +83,26 @@ RunningFacts running_facts(const State& state) {
 ContainerFacts facts_of(const Container& container) {
   ContainerFacts facts{
       .name = container.name(), .path = container.path(), .running = {}, .last_end = {}, .config = {}, .problem = {}};
-  if (const auto state = read_state(container.dir()); state && *state) facts.running = running_facts(**state);
+  const auto state = read_state(container.dir());
+  const bool runs = state && *state;
+  if (runs) facts.running = running_facts(**state);
   facts.last_end = facts.running ? read_last_end(container.dir()) : read_orderly_end(container.dir());
   auto config = container.settings();
   if (config)
     facts.config = std::move(*config);
   else
     facts.problem = config.error().text;
+  if (!config && runs) facts.config.autostart = (*state)->autostart;
+  if (!config && runs) facts.config.groups = (*state)->groups;
   return facts;
+}
+
+Result<std::vector<std::string>> groups_of(const Container& container) {
+  auto config = container.settings();
+  if (config) return std::move(config->groups);
+  const auto state = read_state(container.dir());
+  if (state && *state) return (*state)->groups;
+  return std::unexpected(config.error());
 }
 
 bool is_running(const Container& container) {

@@ -32,10 +32,14 @@ struct ContainerFacts {
   std::optional<RunningFacts> running;  // none: stopped
   std::optional<LastEnd> last_end;      // none: it never ran, or the last run was killed with its monitor
   ContainerConfig config;
-  std::string problem;  // of the config, which then is empty
+  // Of the config, which then is empty; but for groups and autostart of one that runs, which are those of its start.
+  std::string problem;
 };
 
 ContainerFacts facts_of(const Container& container);
+
+// The labels in its config, or, of one that runs and whose config cannot be read, those that it was started with.
+Result<std::vector<std::string>> groups_of(const Container& container);
 
 bool is_running(const Container& container);
 

@@ -67,7 +67,12 @@ Result<void> choose_command(Spec& spec, std::span<const std::string> given) {
   return {};
 }
 
-Result<Plan> make_plan_for(const Handover& handover) {
+struct Planned {
+  Plan plan;
+  ContainerConfig config;
+};
+
+Result<Planned> make_plan_for(const Handover& handover) {
   const auto dashes = std::ranges::find(handover.rest, "--");
   const std::span<const std::string> options(handover.rest.begin(), dashes);
   const std::span<const std::string> command(std::next(dashes), handover.rest.end());
@@ -75,18 +80,22 @@ Result<Plan> make_plan_for(const Handover& handover) {
   if (!store) return std::unexpected(store.error());
   const auto container = store->find(handover.name);
   if (!container) return std::unexpected(container.error());
-  auto spec = container->spec(options);
-  if (!spec) return std::unexpected(spec.error());
+  const auto own = container->config();
+  auto spec = own ? container->spec(*own, options) : std::unexpected(own.error());
+  auto config = spec ? container->settings(*own) : std::unexpected(spec.error());
+  if (!config) return std::unexpected(config.error());
   if (auto may = check_start(*container, *spec); !may) return std::unexpected(may.error());
   if (auto chosen = choose_command(*spec, command); !chosen) return std::unexpected(chosen.error());
   spec->die_with_parent = true;  // with the monitor
   spec->tty = TtyMode::kYes;
   auto plan = make_plan(*spec);
-  if (plan) plan->kept = true;
-  return plan;
+  if (!plan) return std::unexpected(plan.error());
+  plan->kept = true;
+  return Planned{std::move(*plan), std::move(*config)};
 }
 
-State state_of(const Plan& plan, const Running& running, const Handover& handover) {
+State state_of(const Planned& planned, const Running& running, const Handover& handover) {
+  const auto& plan = planned.plan;
   const auto& spec = plan.spec;
   State state{.boot_id = boot_id(),
               .monitor = ProcessId::of(::getpid()).value_or(ProcessId{}),
@@ -105,7 +114,9 @@ State state_of(const Plan& plan, const Running& running, const Handover& handove
                         .keeps_mount_flags = keeps_mount_flags(spec),
                         .rlimits = spec.rlimits,
                         .env = {}},
-              .command = spec.command};
+              .command = spec.command,
+              .autostart = planned.config.autostart,
+              .groups = planned.config.groups};
   for (const auto& wish : spec.env)
     if (wish.value) state.dress.env.emplace_back(wish.name, *wish.value);
   return state;
@@ -160,20 +171,21 @@ Result<Cgroup> settle(const Handover& told, const Plan& plan) {
 // Returns only where it failed; then nothing of the container is left.
 Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   const Fd directory(handover.directory);
-  const auto plan = make_plan_for(handover);
-  if (!plan) return {plan.error()};
-  auto cgroup = settle(told, *plan);
+  const auto planned = make_plan_for(handover);
+  if (!planned) return {planned.error()};
+  const auto& plan = planned->plan;
+  auto cgroup = settle(told, plan);
   if (!cgroup) return {cgroup.error()};
-  if (!plan->net_why.empty() && handover.report >= 0)
-    report("userns-run", {.rule = {}, .code = 0, .text = plan->net_why});
+  if (!plan.net_why.empty() && handover.report >= 0)
+    report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked) return {hooked.error()};
-  const auto running = start(*plan, std::move(*cgroup));
+  const auto running = start(plan, std::move(*cgroup));
   if (!running) return running.error();
-  describe_run(handover, *plan, *running);
-  if (auto written = write_state(directory, state_of(*plan, *running, handover)); !written) return {written.error()};
+  describe_run(handover, plan, *running);
+  if (auto written = write_state(directory, state_of(*planned, *running, handover)); !written) return {written.error()};
   PidFile pid_file;
-  if (!plan->spec.pid_file.empty())
-    if (auto written = pid_file.write(plan->spec.pid_file, handover.pid); !written) return {written.error()};
+  if (!plan.spec.pid_file.empty())
+    if (auto written = pid_file.write(plan.spec.pid_file, handover.pid); !written) return {written.error()};
   auto hooked = run_hooks(handover.started, handover.name, handover.pid, 0);
   const auto error = hooked ? become_monitor(handover) : hooked.error();
   (void)::unlinkat(directory.get(), kStateFile, 0);

@@ -138,7 +138,9 @@ std::string to_json(const State& state) {
               {"cgroup", state.cgroup},
               {"own_root", state.own_root},
               {"dress", json_of(state.dress)},
-              {"command", state.command}}
+              {"command", state.command},
+              {"autostart", state.autostart},
+              {"groups", state.groups}}
              .dump(-1, ' ', false, json::error_handler_t::replace) +
          "\n";
 }
@@ -156,7 +158,9 @@ Result<State> state_from_json(std::string_view text) {
                  .cgroup = object.at("cgroup"),
                  .own_root = object.at("own_root"),
                  .dress = dress_from(object.at("dress")),
-                 .command = object.at("command")};
+                 .command = object.at("command"),
+                 .autostart = object.value("autostart", false),
+                 .groups = object.value("groups", std::vector<std::string>{})};
   } catch (const json::exception& error) {
     return fail({}, cat("the container's state.json is not what a start wrote: ", std::string_view(error.what())));
   }

@@ -70,6 +70,9 @@ struct State {
   bool own_root = false;         // not the host's own tree
   Dress dress;
   std::vector<std::string> command;
+  // Of the config that it was started with, which may be broken by now; nothing where an older version started it.
+  bool autostart = false;
+  std::vector<std::string> groups = {};
 };
 
 // How a run ended.

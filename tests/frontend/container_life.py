@@ -136,6 +136,31 @@ def _(root):
     assert store.state('b') and not store.state('astray')
 
 
+@case('one whose config was broken after its start is listed and stopped by the labels and the autostart that it was started with')
+def _(root):
+    store = Store(root)
+    for name, lines in (('a', ['group = juju', 'autostart = yes']), ('b', ['group = ju']), ('old', ['autostart = yes'])):
+        store.make(name, IDLE, *lines)
+    well(store.do('start', 'a', 'b', 'old'))
+    for name in ('a', 'b', 'old'):
+        with open(f'{store.path}/{name}/config', 'a') as file:
+            file.write('autostrat = yes\n')
+    with open(f'{store.path}/old/state.json', 'r+') as file:  # as an older version wrote it
+        state = {key: value for key, value in json.load(file).items() if key not in ('autostart', 'groups')}
+        file.seek(0)
+        file.truncate()
+        json.dump(state, file)
+    names = lambda *words: well(store.do('list', '--names', *words)).out.split()  # noqa: E731
+    assert names('--running') == ['a', 'b', 'old']
+    assert names('--running', '--autostart') == ['a'] and names('--group=ju') == ['b']
+    info = json.loads(well(store.do('info', 'a', '--json')).out)
+    assert info['autostart'] and info['groups'] == ['juju'] and 'autostrat' in info['problem'], info
+    well(store.do('stop', '--group=juju'))
+    assert store.state('b') and store.state('old') and not store.state('a')
+    assert names('--autostart') == []  # what it would be started with nobody knows
+    well(store.do('stop', 'b', 'old'))
+
+
 @case('in the foreground its end is ours, and our end is its')
 def _(root):
     store = Store(root)

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "frontend/cli/terminal.h"
+#include "frontend/container/facts.h"
 #include "frontend/start/run.h"
 #include "policy/text.h"
 
@@ -24,8 +25,8 @@ int collect_one() {
   return WIFSIGNALED(status) ? kExitSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-bool has_label(const ContainerConfig& config, const std::vector<std::string_view>& groups) {
-  return std::ranges::any_of(config.groups, [&](const std::string& label) {
+bool is_in_any(const std::vector<std::string>& labels, const std::vector<std::string_view>& groups) {
+  return std::ranges::any_of(labels, [&](const std::string& label) {
     return std::ranges::find(groups, std::string_view(label)) != groups.end();
   });
 }
@@ -38,9 +39,9 @@ Result<void> add_groups(const Store& store, const std::vector<std::string_view>&
     const bool there = std::ranges::any_of(containers, [&](const Container& c) { return c.name() == name; });
     auto container = store.find(name);
     if (there || !container) continue;
-    const auto config = container->settings();
-    if (!config) return std::unexpected(config.error());
-    if (has_label(*config, groups)) containers.push_back(std::move(*container));
+    const auto labels = groups_of(*container);
+    if (!labels) return std::unexpected(labels.error());
+    if (is_in_any(*labels, groups)) containers.push_back(std::move(*container));
   }
   return {};
 }

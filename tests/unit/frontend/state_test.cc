@@ -44,7 +44,15 @@ State some_state() {
                     .keeps_mount_flags = true,
                     .rlimits = {{.resource = 7, .soft = 1, .hard = ~std::uint64_t{0}}},
                     .env = {{"A", "b=\"c\""}}},
-          .command = {"sh", "-c", "\xff"}};
+          .command = {"sh", "-c", "\xff"},
+          .autostart = true,
+          .groups = {"web", "all"}};
+}
+
+std::string without(std::string text, std::string_view part) {
+  const auto at = text.find(part);
+  EXPECT_NE(at, std::string::npos) << part;
+  return at == std::string::npos ? text : text.erase(at, part.size());
 }
 
 TEST(State, is_read_back_as_it_was_written) {
@@ -54,6 +62,17 @@ TEST(State, is_read_back_as_it_was_written) {
   EXPECT_EQ(to_json(*state), text);
   EXPECT_EQ(state->dress.rlimits.at(0).hard, ~std::uint64_t{0});
   EXPECT_EQ(state->dress.cap_keep, std::vector{3});
+  EXPECT_TRUE(state->autostart);
+  EXPECT_EQ(state->groups, (std::vector<std::string>{"web", "all"}));
+}
+
+TEST(State, of_an_older_version_is_read_and_knows_nothing_of_autostart_and_groups) {
+  const auto state =
+      state_from_json(without(without(to_json(some_state()), R"("autostart":true,)"), R"("groups":["web","all"],)"));
+  ASSERT_TRUE(state) << test::text_of(state);
+  EXPECT_EQ(state->kind, "systemd");
+  EXPECT_FALSE(state->autostart);
+  EXPECT_TRUE(state->groups.empty());
 }
 
 TEST(State, that_is_none_is_an_error) {
