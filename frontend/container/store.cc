@@ -30,7 +30,7 @@ constexpr int kDeepestInclude = 8;
 // --- locks --------------------------------------------------------------------------------------
 
 std::unexpected<Error> was_destroyed(const Container& container) {
-  return fail({}, cat("the container ", container.name(), " was destroyed meanwhile"), ENOENT);
+  return fail({}, cat("the container ", container.name(), " was destroyed meanwhile"));
 }
 
 Result<Fd> open_lock(const Container& container) {
@@ -355,15 +355,22 @@ Result<Container> Store::open_unfinished(std::string_view name, const std::strin
   return Container(std::string(name), std::move(path), std::move(*opened));
 }
 
+bool Store::is_free(std::string_view name) const {
+  const auto good = container_name(name);
+  if (!good) return false;
+  struct stat facts{};
+  return !dir().valid() || (::fstatat(dir().get(), good->c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT);
+}
+
 Result<Container> Store::find(std::string_view name) const {
   const auto good = container_name(name);
   if (!good) return std::unexpected(good.error());
   auto container = open_unfinished(*good, *good);
-  if (container || container.error().code != ENOENT) return container;
+  if (container || !is_free(*good)) return container;
   std::vector<std::string_view> known;
   const auto all = names();
   if (all) known.assign(all->begin(), all->end());
-  return fail({}, cat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)), ENOENT);
+  return fail({}, cat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)));
 }
 
 }  // namespace userns::frontend

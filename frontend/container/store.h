@@ -104,6 +104,8 @@ class Store {
   [[nodiscard]] const Fd& dir() const { return *dir_; }            // not valid() where the directory is missing
 
   [[nodiscard]] Result<Container> find(std::string_view name) const;
+  // Neither a container nor anything else has this name, which is one for a container.
+  [[nodiscard]] bool is_free(std::string_view name) const;
   // Sorted.
   [[nodiscard]] Result<std::vector<std::string>> names() const;
   // The names of all containers and of those that are unfinished (frontend/container/unfinished.h).

@@ -15,8 +15,8 @@ namespace userns::frontend {
 Result<std::string> change_file(PolicyFile kind, const Edit& edit, bool dry) {
   const std::vector<std::string> paths{installed_path(kind)};
   const auto directory = paths[0].substr(0, paths[0].rfind('/'));
-  if (::access(directory.c_str(), F_OK) != 0)
-    return fail({}, cat("there is no directory ", directory, ": mkdir ", directory), errno);
+  if (::access(directory.c_str(), F_OK) != 0 && errno == ENOENT)
+    return fail({}, cat("there is no directory ", directory, ": mkdir ", directory));
   const auto lock = dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
   if (!lock) return std::unexpected(lock.error());
   const auto before = snapshot(paths[0]);

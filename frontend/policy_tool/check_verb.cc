@@ -158,7 +158,7 @@ int check_verb(const Words& words) {
     return tool_failure({.rule = {}, .code = 0, .text = "--as says what the files are that are named: name one"});
   if (!root.empty() && ::access(cat(root, "/etc").c_str(), X_OK) != 0)
     return tool_failure(
-        {.rule = {}, .code = errno, .text = cat("--root ", quoted(root), ": there is no ", root, "/etc")});
+        {.rule = {}, .code = errno, .text = cat("--root ", quoted(root), ": cannot look into ", root, "/etc")});
   Report report;
   std::vector<Subject> subjects;
   for (const auto& name : words.names) {

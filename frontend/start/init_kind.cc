@@ -83,7 +83,7 @@ Result<FoundInit> init_at(const Fd& rootfs, const std::string& path) {
 Result<FoundInit> find_init(const Fd& rootfs) {
   for (const char* path : kPlaces)
     if (auto found = init_at(rootfs, path)) return found;
-  return fail({}, cat("there is no init in it: none of ", places(), " is an executable file there"), ENOENT);
+  return fail({}, cat("there is no init in it: none of ", places(), " is an executable file there"));
 }
 
 int stop_signal(InitKind kind) {

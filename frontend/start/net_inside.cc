@@ -96,7 +96,7 @@ int add_default_route(const Fd& socket, unsigned index, const IpAddress& gateway
 
 Result<void> configure(const Fd& socket, const NicWish& nic) {
   const unsigned index = ::if_nametoindex(nic.name.c_str());
-  if (index == 0) return fail_errno(cat("the NIC ", nic.name, " is not there"));
+  if (index == 0) return fail_errno(cat("cannot find the NIC ", nic.name));
   if (const int error = set_up(socket, index, nic.mtu); error != 0)
     return fail({}, cat("cannot bring up ", nic.name, nic.mtu != 0 ? cat(" with mtu=", nic.mtu) : ""), error);
   for (const auto& subnet : nic.addresses)

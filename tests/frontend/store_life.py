@@ -358,6 +358,18 @@ def _(root, words, pieces):
     assert names(root) == [] and left_over(root) == []
 
 
+@case('a container that is not there is said to be missing once, by each verb')
+def _(root):
+    fresh(root)
+    tree = rootfs(root, 'tree')
+    for words in (['start', 'web'], ['stop', 'web'], ['restart', 'web'], ['freeze', 'web'], ['thaw', 'web'], ['kill', 'web'], ['wait', 'web'],
+                  ['exec', 'web', '--', 'true'], ['console', 'web'], ['logs', 'web'], ['ps', 'web'], ['info', 'web'], ['list', 'web'],
+                  ['config', 'web'], ['destroy', 'web'], ['create', 'new', '--from', 'web'], ['create', 'new', '--from', 'web', '--snapshot'],
+                  ['create', 'new', '--rootfs', tree, '--share-ids', 'web'], ['shift', tree, '--by-config', 'web']):
+        done = fails(do(root, *words), "there is no container 'web'")
+        assert 'No such' not in done.err, done
+
+
 # --- ids ----------------------------------------------------------------------------------------
 
 @case('when ids run out it says who holds them and what helps')

@@ -1,7 +1,5 @@
 #include "frontend/cli/verbs/destroy.h"
 
-#include <cerrno>
-
 #include "frontend/cli/terminal.h"
 #include "frontend/container/destroy.h"
 #include "policy/text.h"
@@ -23,8 +21,7 @@ int run_destroy(const Words& words) {
   Words there = words;
   std::size_t finished = 0;
   std::erase_if(there.names, [&](const std::string& name) {
-    const auto container = store->find(name);
-    if (container || container.error().code != ENOENT || !finish_earlier(*store, name)) return false;
+    if (!store->is_free(name) || !finish_earlier(*store, name)) return false;
     ++finished;
     return true;
   });
