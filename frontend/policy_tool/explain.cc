@@ -104,7 +104,25 @@ struct Answer {
   }
 };
 
+// Malformed lines, in check's words, but for one that was named already.
+void name_malformed(Answer& answer, std::string_view how, std::vector<Finding> findings, std::size_t named) {
+  constexpr std::size_t kMost = 5;
+  std::erase_if(findings, [&](const Finding& f) { return f.line == named; });
+  for (const auto& finding : std::span(findings).first(std::min(findings.size(), kMost)))
+    answer.text += cat("  ", finding.file, ":", finding.line, ": ", how, ": ", finding.what, "\n");
+  if (findings.size() > kMost)
+    answer.text += cat("  and ", findings.size() - kMost, " more: userns-policy check names all of them\n");
+}
+
+// Of a file that one of them refuses whole; the refusal names the first.
+void name_malformed(Answer& answer, std::vector<Finding> findings) {
+  const auto first = findings.empty() ? 0 : findings.front().line;
+  name_malformed(answer, "malformed, too", std::move(findings), first);
+}
+
 // --- ids ------------------------------------------------------------------------------------
+
+constexpr std::string_view kGivesNothing = "gives nothing";
 
 // INSIDE:OUTSIDE:COUNT for uids and gids, or with u: or g: before it for one of them.
 Result<std::vector<std::string>> numbers_of(std::span<const std::string> requests, char kind) {
@@ -135,6 +153,17 @@ void show_sources(Answer& answer, const SubidRanges& subids, const User& user, I
   }
 }
 
+// The user's lines that give nothing.
+std::vector<Finding> malformed_of(const User& user, IdKind kind, const std::string& path) {
+  std::vector<Finding> findings;
+  if (path.starts_with('/')) (void)subid_entries(path, text_of(path), kind, &findings);
+  std::erase_if(findings, [&](const Finding& f) {
+    return !f.source.starts_with(cat(user.uid.value(), ":")) &&
+           (user.name.empty() || !f.source.starts_with(cat(user.name, ":")));
+  });
+  return findings;
+}
+
 void explain_kind(Answer& answer, const User& user, IdKind kind, std::span<const std::string> numbers, bool asked) {
   const bool is_uid = kind == IdKind::kUid;
   const std::string_view program = is_uid ? "newuidmap" : "newgidmap";
@@ -146,9 +175,7 @@ void explain_kind(Answer& answer, const User& user, IdKind kind, std::span<const
     for (const auto range : subids->owned.ranges()) ranges += cat(ranges.empty() ? "" : ", ", to_text(range));
     answer.text += cat(program, ": ", ranges.empty() ? cat("nothing in ", subids->source) : ranges, "; and one's own ",
                        is_uid ? "uid " : "gid ", own, " alone\n");
-    if (subids->skipped.line > 0)
-      answer.text +=
-          cat("  ", subids->source, ":", subids->skipped.line, ": gives nothing: the line ", subids->skipped.why, "\n");
+    name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source), 0);
     return show_sources(answer, *subids, user, kind, nullptr);
   }
   if (numbers.empty()) return;
@@ -166,7 +193,10 @@ void explain_kind(Answer& answer, const User& user, IdKind kind, std::span<const
                        .owned_source = subids->source,
                        .skipped = &subids->skipped};
   const auto grant = decide(facts, *map);
-  if (!grant) return answer.refuse(program, grant.error());
+  if (!grant) {
+    answer.refuse(program, grant.error());
+    return name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source), subids->skipped.line);
+  }
   answer.text += cat(program, ": allowed");
   for (const auto& extent : map->extents()) answer.text += cat(" ", to_text(extent));
   answer.text +=
@@ -230,6 +260,9 @@ Result<Answer> explain_net(const User& user, std::optional<std::string_view> ask
   const auto lines = text ? parse_net_conf(path, *text) : std::unexpected(text.error());
   if (!lines) {
     answer.refuse("net", lines.error());
+    std::vector<Finding> findings;
+    if (text) (void)net_entries(path, *text, &findings);
+    name_malformed(answer, std::move(findings));
     return answer;
   }
   const auto entries = net_entries(path, *text, nullptr);
@@ -281,7 +314,13 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     answer.refuse("cgroup", error);
     return answer;
   };
-  if (!sources.conf) return refuse(sources.conf.error());
+  if (!sources.conf) {
+    answer.refuse("cgroup", sources.conf.error());
+    std::vector<Finding> findings;
+    if (sources.text) (void)cgroup_entries(sources.path, *sources.text, &findings);
+    name_malformed(answer, std::move(findings));
+    return answer;
+  }
   if (!sources.base) return refuse(sources.base.error());
   std::optional<Error> failed;
   const auto* const line = matching_line(*sources.conf, user.uid, user.name,

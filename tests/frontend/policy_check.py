@@ -170,7 +170,7 @@ def _(root):
                      ('directory-range', f'{top}/etc/subuid', 2), ('unknown-owner', f'{top}/etc/subgid', 2),
                      ('directory-range', f'{top}/etc/subgid', 2), ('group-missing', f'{top}/etc/userns/net.conf', 2)], found
     done = check(root, '--root', f'{root.tmp}/nowhere')
-    assert done.code == 125 and 'there is no' in done.err, done
+    assert done.code == 125 and 'nowhere/etc: No such file' in done.err, done
 
 
 @case('a login.defs that is no range is said, with its line and what stands in for it')

@@ -69,6 +69,24 @@ def _(root):
     assert '[100000-165546), [500000-500005)' in done.out and '/etc/subuid:6: gives nothing' in done.out, done
 
 
+@case('all malformed lines that concern a user are named, up to a handful')
+def _(root):
+    root.subuid('alice:1:0\n' + SUBIDS + '70001:5\nbob:6\nalicea:7\n')
+    for words in ((), ('u:0:900000:1',)):
+        done = explain(root, 'alice', 'map', *words)
+        rest = re.findall(r'^  /etc/subuid:(\d+): gives nothing: the line ', done.out, re.M)
+        assert rest == (['7', '9'] if words else ['1', '7', '9']), done
+        assert not words or 'line 1 grants nothing' in done.out, done
+    root.subuid('alice:x:1\n' * 9)
+    done = explain(root, 'alice', 'map')
+    assert done.out.count('/etc/subuid:') == 5 and '  and 4 more: userns-policy check names all of them\n' in done.out, done
+    for path, topic in ((NET, 'net'), (CGROUP, 'cgroup')):
+        root.write(path, 'x\n# y\nalice z\n\n' + 'w\n' * 6)
+        done = explain(root, 'alice', topic)
+        assert done.code == 1 and f'{path}:1:' in done.out and f'  {path}:3: malformed, too: ' in done.out, done
+        assert done.out.count(f'{path}:') == 6 and '  and 2 more' in done.out, done
+
+
 @case('map without an own range says so, and status 0 only where both maps are allowed')
 def _(root):
     root.subuid('alice:100000:65536\n')
