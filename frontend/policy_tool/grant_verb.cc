@@ -169,15 +169,16 @@ Result<std::string> write_ids(const Owner& owner, std::uint64_t count, const Hos
   const auto say = [&](const Change& c) {
     said += cat(owner.forms.front(), ": ", file_word(c.kind), " ", to_text(c.range), "\n");
   };
-  // What it chose is only what we meant, or is taken back.
+  const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
+  // What it chose is only what we meant, or is taken back. It waits for locks without a word.
   for (const auto& wish : *wishes) {
+    if (!PolicyLock::is_free(paths)) break;
     const auto& file = *std::ranges::find(*files, wish.kind, &SubidFile::kind);
     if (!is_plain_for_library(file.before.text, file.before.path) ||
         !grant_by_library(wish.kind, owner.forms.front(), wish.range))
       break;
     say(wish);
   }
-  const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
   const auto lock = PolicyLock::take(paths, Hold::kAccounts);
   if (!lock) return std::unexpected(lock.error());
   const auto now = read_subid_files();

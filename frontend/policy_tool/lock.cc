@@ -1,9 +1,11 @@
 #include "frontend/policy_tool/lock.h"
 
+#include <fcntl.h>
 #include <shadow.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -11,6 +13,7 @@
 #include <utility>
 
 #include "common/fd.h"
+#include "common/report.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -18,6 +21,17 @@ namespace {
 
 constexpr int kTries = 150;
 constexpr timespec kPause{0, 100'000'000};
+constexpr int kQuietTries = 10;  // a second
+constexpr int kGlances = 50;     // a second
+constexpr timespec kGlance{0, 20'000'000};
+constexpr const char* kAccountsLock = "/etc/.pwd.lock";  // of lckpwdf(3)
+
+// "process 12 ('useradd')"
+std::string name_of(int pid) {
+  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/comm").c_str(), O_RDONLY);
+  const auto name = file ? read_all(*file, 64) : std::unexpected(file.error());
+  return cat("process ", pid, name ? cat(" (", quoted(std::string_view(*name).substr(0, name->find('\n'))), ")") : "");
+}
 
 // The process that a lock file names; 0: it is empty, just being made or no lock of this kind.
 Result<int> owner_of(const std::string& lock) {
@@ -64,7 +78,58 @@ void unlock(const std::vector<std::string>& locks) {
 struct Holder {
   std::string file;
   int pid = 0;
+
+  [[nodiscard]] std::string text() const {
+    return pid > 0 ? cat(file, " is being changed by ", name_of(pid))
+                   : cat(file, " is locked, and ", file, ".lock does not say by which process");
+  }
 };
+
+// Who holds lckpwdf(3): nobody, or a process; 0 is one that can't be told.
+std::optional<int> holder_of_accounts() {
+  const auto file = open_at(AT_FDCWD, kAccountsLock, O_RDONLY | O_NOFOLLOW);
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  if (!file || ::fcntl(file->get(), F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
+  return std::max(0, static_cast<int>(lock.l_pid));
+}
+
+std::string accounts_text(int pid) {
+  return cat("the account files are locked (", std::string_view(kAccountsLock), ") by ",
+             pid > 0 ? name_of(pid) : "a process that can't be told");
+}
+
+// Says once what is waited for.
+class Notice {
+ public:
+  void say(std::string_view what) {
+    if (!std::exchange(said_, true))
+      report("userns-policy", {.rule = {}, .code = 0, .text = cat(what, ": waiting for it, 15 seconds at most")});
+  }
+  [[nodiscard]] bool is_said() const { return said_; }
+
+ private:
+  bool said_ = false;
+};
+
+// Waits without a word for a second at most: lckpwdf(3), which comes next, says nothing for 15.
+void glance_at_accounts(Notice& notice) {
+  auto pid = holder_of_accounts();
+  for (int i = 0; pid && i < kGlances && !notice.is_said(); ++i) {
+    ::nanosleep(&kGlance, nullptr);
+    pid = holder_of_accounts();
+  }
+  if (pid) notice.say(accounts_text(*pid));
+}
+
+Result<void> lock_accounts(Notice& notice) {
+  glance_at_accounts(notice);
+  if (::lckpwdf() == 0) return {};
+  const int code = errno;
+  if (const auto pid = holder_of_accounts())
+    return fail({}, cat(accounts_text(*pid), ", for 15 seconds now: try again when it has ended"));
+  return fail({}, cat("cannot lock the account files (", std::string_view(kAccountsLock), ")"), code);
+}
 
 // Under lckpwdf, so that of two who find a dead owner's lock only one takes it over.
 Result<std::vector<std::string>> try_all(std::span<const std::string> files, std::optional<Holder>& holder) {
@@ -95,10 +160,11 @@ Result<std::vector<std::string>> try_all(std::span<const std::string> files, std
 
 Result<PolicyLock> PolicyLock::take(std::span<const std::string> files, Hold hold) {
   std::optional<Holder> holder;
+  Notice notice;
   for (int tries = 0; tries < kTries; ++tries) {
     if (tries > 0) ::nanosleep(&kPause, nullptr);
-    if (::lckpwdf() != 0)
-      return fail({}, "the account files have been locked by another program for 15 seconds: try again", errno);
+    if (tries == kQuietTries) notice.say(holder->text());
+    if (auto locked = lock_accounts(notice); !locked) return std::unexpected(locked.error());
     auto locks = try_all(files, holder);
     if (!locks || holder || hold == Hold::kFiles) ::ulckpwdf();
     if (!locks) return std::unexpected(locks.error());
@@ -108,10 +174,14 @@ Result<PolicyLock> PolicyLock::take(std::span<const std::string> files, Hold hol
     all.accounts_ = hold == Hold::kAccounts;
     return all;
   }
-  return fail({}, holder->pid > 0
-                      ? cat(holder->file, " is being changed by process ", holder->pid, ": wait for it to end")
-                      : cat(holder->file, " is locked, and ", holder->file,
-                            ".lock does not say by which process: remove it if nobody is at work"));
+  return fail({}, cat(holder->text(), holder->pid > 0 ? ": wait for it to end, and try again"
+                                                      : ": remove it if nobody is at work, and try again"));
+}
+
+bool PolicyLock::is_free(std::span<const std::string> files) {
+  return !holder_of_accounts() && std::ranges::none_of(files, [](const std::string& file) {
+    return ::access(cat(file, ".lock").c_str(), F_OK) == 0;
+  });
 }
 
 PolicyLock::PolicyLock(PolicyLock&& other) noexcept

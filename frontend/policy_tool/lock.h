@@ -17,9 +17,12 @@ enum class Hold : bool { kFiles, kAccounts };
 
 class PolicyLock {
  public:
-  // All of `files`, or none; waits up to 15 seconds, as shadow's tools do. kAccounts keeps lckpwdf(3), too: useradd and
+  // All of `files`, or none; waits up to 15 seconds, as shadow's tools do, and after one says on stderr for what and
+  // whom. kAccounts keeps lckpwdf(3), too: useradd and
   // usermod then wait for us instead of giving up. For short work only: passwd(1) waits as well.
   static Result<PolicyLock> take(std::span<const std::string> files, Hold hold);
+  // Nobody has one of them now.
+  static bool is_free(std::span<const std::string> files);
   // Of nothing: for who only looks.
   static PolicyLock none() { return {}; }
   PolicyLock(PolicyLock&& other) noexcept;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """userns-policy grant and revoke on real files, beside shadow's own tools, and what the helpers then really give."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -494,6 +495,37 @@ def _(root):
     sleeper.wait()
     done = child.wait(30)
     assert done.code == 0 and 'alice' in read(NET), done
+    nothing_left()
+
+
+@case('who waits for a lock for a second is told for what and whom, once; and gets it when it is free')
+def _(root):
+    def waiting(*words):
+        said, err = os.pipe()
+        child = spawn([root.program('userns-policy'), *words], fds={2: err})
+        os.close(err)
+        return child, said
+
+    def end(child, said):
+        done = child.wait(30)
+        rest = os.read(said, 4096)
+        os.close(said)
+        assert done.code == 0 and b'waiting' not in rest, (done, rest)
+    sleeper = spawn(['/bin/sleep', '60'])
+    root.write(f'{NET}.lock', f'{sleeper.pid}\0')
+    child, said = waiting('grant', 'alice', '--net', 'br0:1')
+    line = os.read(said, 4096).decode()
+    assert line == f"userns-policy: {NET} is being changed by process {sleeper.pid} ('sleep'): waiting for it, 15 seconds at most\n", line
+    sleeper.kill()
+    sleeper.wait()
+    end(child, said)
+    with open('/etc/.pwd.lock', 'w') as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)  # as lckpwdf(3) does
+        child, said = waiting('grant', 'carol', '--ids', '65536')
+        line = os.read(said, 4096).decode()
+        assert line.startswith(f'userns-policy: the account files are locked (/etc/.pwd.lock) by process {os.getpid()} ('), line
+    end(child, said)
+    assert 'carol' in read('/etc/subuid') and 'carol' in read('/etc/subgid')
     nothing_left()
 
 
