@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "frontend/policy_tool/checks.h"
+#include "frontend/spec/shell_words.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
 
@@ -52,6 +53,11 @@ Finding malformed(std::string_view path, const TextLine& line, const Error& erro
     finding.fix = "write the number in decimal";
   }
   return finding;
+}
+
+std::string grant_command(std::string_view owner, std::uint64_t count) {
+  const std::vector<std::string> words{"userns-policy", "grant", std::string(owner), "--ids", cat(count)};
+  return join_words(words);
 }
 
 struct Checker : Reporter {
@@ -145,6 +151,13 @@ struct Checker : Reporter {
     return known->second;
   }
 
+  // Who is no more gets no proposal that only fits a user.
+  [[nodiscard]] bool is_user(std::string_view owner) const {
+    const auto uid = parse_decimal(owner);
+    if (uid) return *uid <= kLargestId && facts.user_by_uid(static_cast<std::uint32_t>(*uid)).has_value();
+    return !owner_key(owner).starts_with("name ");
+  }
+
   void check_owners(const std::vector<SubidEntry>& entries, const PolicyText* other) const {
     struct Owned {
       const SubidEntry* first = nullptr;
@@ -170,14 +183,14 @@ struct Checker : Reporter {
         say(Severity::kError, "too-many", *owned.first, owner,
             cat(quoted(owner), " has more than ", OwnedRanges::kMaxSeparate, " separate ranges"),
             "the helpers refuse such a user altogether (SU-MANY)", "unite some of them");
+      if (!is_user(owner)) continue;
       if (widest < kDistro)
         say(Severity::kWarning, "small", *owned.first, owner,
             cat(quoted(owner), " has at most ", widest, " ", id_word, "s in a row"),
-            "a distribution uses ids up to 65534 and needs 65536 of them",
-            cat("userns-policy grant ", owner, " --ids 65536"));
+            "a distribution uses ids up to 65534 and needs 65536 of them", grant_command(owner, kDistro));
       if (other != nullptr && !elsewhere.contains(key))
         say(Severity::kWarning, "one-sided", *owned.first, owner, cat(quoted(owner), " has no ids in ", other->path),
-            "a container needs uids and gids", cat("userns-policy grant ", owner, " --ids ", widest));
+            "a container needs uids and gids", grant_command(owner, widest));
     }
   }
 };

@@ -4,6 +4,7 @@
 #include <map>
 #include <tuple>
 
+#include "frontend/spec/shell_words.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -21,6 +22,20 @@ std::string essence(std::string_view line) {
     rest.remove_prefix(std::min(at + 1, rest.size()));
   }
   return out;
+}
+
+// What takes the line away of a user or group that is no more.
+std::string revoke_command(PolicyFile kind, const TextLine& line, std::string_view who) {
+  std::vector<std::string> words{"userns-policy", "revoke", std::string(who)};
+  if (kind == PolicyFile::kNet) {
+    const auto plain = essence(line.text);
+    std::string_view rest = plain;
+    for (int i = 0; i < 2; ++i) (void)take_until(rest, ' ');
+    words.insert(words.end(), {"--net", std::string(take_until(rest, ' '))});
+  } else {
+    words.insert(words.end(), {kind == PolicyFile::kCgroup ? "--cgroup" : "--ids", "all"});
+  }
+  return join_words(words);
 }
 
 void check_ends(const PolicyText& file, std::vector<Finding>& found) {
@@ -79,7 +94,7 @@ void check_who(const PolicyText& file, const TextLine& line, std::string_view wh
     const auto group = facts.group_by_name(who.substr(1));
     if (!group)
       say("group-missing", cat("there is no group ", quoted(who.substr(1))), "the line is for nobody",
-          "make the group, or correct its name");
+          cat("make the group, correct its name, or ", revoke_command(file.kind, line, who)));
     else if (!group->has_members)
       say("group-empty", cat("the group ", quoted(who.substr(1)), " has no members"), "the line is for nobody",
           cat("usermod --append --groups ", who.substr(1), " USER"));
@@ -91,7 +106,7 @@ void check_who(const PolicyText& file, const TextLine& line, std::string_view wh
   else if (uid ? !facts.user_by_uid(static_cast<std::uint32_t>(*uid)) : !facts.user_by_name(who))
     say("unknown-owner", cat("there is no user ", uid ? cat("with uid ", who) : quoted(who)),
         uid ? "whoever gets this uid gets what the line gives" : "whoever gets this name gets what the line gives",
-        "remove the line, or correct who it is for");
+        cat(revoke_command(file.kind, line, who), ", or correct who it is for"));
 }
 
 void check_duplicates(const PolicyText& file, const std::vector<TextLine>& lines, std::vector<Finding>& found) {

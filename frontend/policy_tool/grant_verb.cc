@@ -28,25 +28,29 @@ namespace {
 struct Owner {
   std::vector<std::string> forms;  // as lines name him; the first is how a new one does
   bool is_user = true;             // not a group or everyone
+  bool is_gone = false;            // no such user or group, or no more
 };
 
-Result<Owner> find_owner(const std::string& word, bool for_ids) {
+// Who is no more may still have lines, which can be taken away.
+Result<Owner> find_gone(const std::string& word, std::string_view what, std::string_view name, bool grants) {
+  if (!grants) return Owner{{word}, !word.starts_with('@'), true};
+  return fail(
+      {}, cat("there is no ", what, " ", quoted(name), ": nothing is granted to a name that somebody may get later"));
+}
+
+Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
   if (word == "*" || word.starts_with('@')) {
     if (for_ids) return fail({}, cat(quoted(word), ": ids are given to users, one by one: name a user"));
     if (word.find_first_of(" \t#=\n") != std::string::npos || word == "@")
       return fail({}, cat(quoted(word), " is no group that a line can name"));
     const auto group = word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
-    if (!group)
-      return fail({}, cat("there is no group ", quoted(word.substr(1)),
-                          ": nothing is granted to a name that somebody may get later"));
+    if (!group) return find_gone(word, "group", word.substr(1), grants);
     return Owner{{word}, false};
   }
   const auto number = parse_decimal(word);
   const auto* const entry =
       number && *number <= kLargestId ? ::getpwuid(static_cast<uid_t>(*number)) : ::getpwnam(word.c_str());
-  if (entry == nullptr)
-    return fail({},
-                cat("there is no user ", quoted(word), ": nothing is granted to a name that somebody may get later"));
+  if (entry == nullptr) return find_gone(word, "user", word, grants);
   const Uid uid{entry->pw_uid};
   const auto name = login_name(uid);
   if (!name) return std::unexpected(name.error());
@@ -309,7 +313,7 @@ std::string nothing_said(const Owner& owner, bool grants, bool dry) {
 int carry_out(const Words& words, bool grants) {
   const auto wish = wish_of(words, grants ? "grant" : "revoke");
   if (!wish) return tool_failure(wish.error());
-  const auto owner = find_owner(words.names[0], !wish->ids.empty());
+  const auto owner = find_owner(words.names[0], !wish->ids.empty(), grants);
   if (!owner) return tool_failure(owner.error());
   const Who who = owner->forms;
   std::string said;
@@ -334,6 +338,9 @@ int carry_out(const Words& words, bool grants) {
           return grants ? grant_cgroup(before, who, wish->cgroups) : revoke_cgroup(before, who, wish->cgroups);
         },
         wish->dry, noted));
+  if (said.empty() && done && owner->is_gone)
+    done = fail({}, cat("there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
+                        ", and no such line names one: userns-policy check shows whose lines there are"));
   if (said.empty() && done) said = nothing_said(*owner, grants, wish->dry);
   const int written = put(said);
   (void)write_all(Fd(::dup(STDERR_FILENO)), findings);

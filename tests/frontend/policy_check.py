@@ -4,6 +4,8 @@
 import json
 import os
 import pty
+import re
+import shlex
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
@@ -18,6 +20,11 @@ def setup(root, net=None, cgroup=None):
             os.unlink(path)
         if text is not None:
             root.write(path, text)
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
 
 
 def check(root, *words, user=None, **how):
@@ -187,6 +194,28 @@ def _(root):
         assert [f for f in findings(root, '/etc/subuid') if f[1] == '/etc/login.defs'] == []
     finally:
         root.write('/etc/login.defs', before)
+
+
+@case('what is proposed for lines of users and groups that are no more can be done as it is said')
+def _(root):
+    setup(root)
+    whole = [read(path) for path in ('/etc/subuid', '/etc/subgid')]
+    for path in ('/etc/subuid', '/etc/subgid'):
+        with open(path, 'a') as file:
+            file.write('ghost:900000:10\n4000000:910000:10\ngone user:920000:10\n')
+    root.write(NET, '# ours\nghost veth br0 1 # his\n@nobody-there veth br0 1\n')
+    root.write(CGROUP, '# ours\n@nobody-there containers=1\nghost containers=1\n')
+    fixes = [f['fix'] for f in json.loads(check(root, '--json').out)['findings']
+             if f['id'] in ('unknown-owner', 'group-missing', 'small', 'one-sided')]
+    assert len(fixes) == 10, fixes
+    for fix in fixes:
+        words = shlex.split(re.search(r'userns-policy (revoke .*?)(, or|$)', fix)[1])
+        done = root.run([root.program('userns-policy'), *words])
+        assert done.code == 0 or 'no such line names one' in done.err, (fix, done)  # both subid files at once
+    assert [read(path) for path in ('/etc/subuid', '/etc/subgid')] == whole
+    assert (read(NET), read(CGROUP)) == ('# ours\n', '# ours\n'), (read(NET), read(CGROUP))
+    done = root.run([root.program('userns-policy'), 'revoke', 'ghots', '--ids', 'all'])
+    assert done.code == 125 and "there is no user 'ghots', and no such line names one" in done.err, done
 
 
 @case('named files are told by their name or by --as')
