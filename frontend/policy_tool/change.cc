@@ -125,12 +125,18 @@ Result<std::string> checked_cgroup(std::string text) {
   return parsed ? Result<std::string>(std::move(text)) : std::unexpected(parsed.error());
 }
 
+std::unexpected<Error> no_bridge(std::string_view wish, std::string_view bridge) {
+  return fail({},
+              cat("--net ", quoted(wish), ": ", bridge == wish ? "that" : quoted(bridge), " is no name of a bridge"));
+}
+
 }  // namespace
 
 Result<std::string> grant_net(std::string_view text, Who who, std::string_view wish) {
   auto settings = wish;
   auto count = take_until(settings, ',');
   const auto bridge = take_until(count, ':');
+  if (!is_interface_name(bridge)) return no_bridge(wish, bridge);
   std::string line = cat(who.front(), "  veth  ", bridge, "  ", count);
   if (!settings.empty()) line += " ";
   while (!settings.empty()) line += cat(" ", take_until(settings, ','));
@@ -154,7 +160,9 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
 }
 
 Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge) {
-  const auto lines = lines_for(text, who, bridge.substr(0, bridge.find(':')));
+  const auto name = bridge.substr(0, bridge.find(':'));
+  if (!is_interface_name(name)) return no_bridge(bridge, name);
+  const auto lines = lines_for(text, who, name);
   if (!lines) return std::unexpected(lines.error());
   std::string out(text);
   for (auto line = lines->rbegin(); line != lines->rend(); ++line) out = with_line(out, line->line.number, {});

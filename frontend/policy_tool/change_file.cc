@@ -1,22 +1,16 @@
 #include "frontend/policy_tool/change_file.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <vector>
 
 #include "frontend/policy_tool/lock.h"
 #include "frontend/policy_tool/replace.h"
 #include "frontend/policy_tool/tool.h"
-#include "policy/text.h"
 
 namespace userns::frontend {
 
 Result<std::string> change_file(PolicyFile kind, const Edit& edit, bool dry) {
   const std::vector<std::string> paths{installed_path(kind)};
-  const auto directory = paths[0].substr(0, paths[0].rfind('/'));
-  if (::access(directory.c_str(), F_OK) != 0 && errno == ENOENT)
-    return fail({}, cat("there is no directory ", directory, ": mkdir ", directory));
+  if (auto there = check_directory(paths[0]); !there) return std::unexpected(there.error());
   const auto lock = dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
   if (!lock) return std::unexpected(lock.error());
   const auto before = snapshot(paths[0]);

@@ -38,12 +38,15 @@ struct Report {
 
 Result<Subject> subject_of(std::string_view file, std::optional<PolicyFile> as) {
   const auto kind = as ? as : kind_of(file);
+  auto text = read_policy(std::string(file));
+  if (!text && text.error().code == ENOENT && kind && !file.contains('/'))
+    return fail({}, cat("there is no file ", quoted(file), " in this directory; ", installed_path(*kind),
+                        " and the other policy files are checked where no file is named"));
+  if (!text) return std::unexpected(text.error());
   if (!kind)
     return fail({}, cat("which file ", quoted(file),
                         " is can't be told by its name: add --as subuid, subgid, net.conf or "
                         "cgroup.conf"));
-  auto text = read_policy(std::string(file));
-  if (!text) return std::unexpected(text.error());
   return Subject{{*kind, std::string(file), std::move(*text)}, false};
 }
 
@@ -141,6 +144,8 @@ std::string to_text(const Report& report) {
 
 int check_verb(const Words& words) {
   std::string root(words.one("root").value_or(""));
+  if (words.one("root") && root.empty())
+    return tool_failure({.rule = {}, .code = 0, .text = "--root is empty: name the directory of another system"});
   while (root.ends_with('/')) root.pop_back();
   std::optional<PolicyFile> as;
   if (const auto wish = words.one("as")) {

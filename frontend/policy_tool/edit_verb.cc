@@ -98,6 +98,9 @@ Result<void> run_editor(const std::string& path) {
   }
   g_interrupted = WIFSIGNALED(status) ? g_interrupted : 0;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    return fail({}, cat("the editor ", userns::quoted(editor()),
+                        " cannot be run (status 127): set EDITOR to one that is there; nothing was changed"));
   return fail({}, cat("the editor ", userns::quoted(editor()),
                       WIFSIGNALED(status) ? " was killed" : cat(" ended with status ", WEXITSTATUS(status)),
                       "; nothing was changed"));
@@ -179,7 +182,10 @@ int edit(Job& job) {
 
 int edit_verb(const Words& words) {
   if (words.names.size() != 1)
-    return tool_failure({.rule = {}, .code = 0, .text = "edit takes one of subuid, subgid, net.conf, cgroup.conf"});
+    return tool_failure(
+        {.rule = {},
+         .code = 0,
+         .text = "edit takes one of subuid, subgid, net.conf, cgroup.conf, as in userns-policy edit net.conf"});
   const auto kind = kind_of(words.names[0]);
   const auto path = kind ? installed_path(*kind) : std::string{};
   if (!kind || (words.names[0].find('/') != std::string::npos && words.names[0] != path))
@@ -191,6 +197,7 @@ int edit_verb(const Words& words) {
     return tool_failure({.rule = {},
                          .code = 0,
                          .text = cat("only root can change ", path, ": sudo userns-policy edit ", words.names[0])});
+  if (auto there = check_directory(path); !there) return tool_failure(there.error());
   const Signals signals;
   const std::vector<std::string> paths{path};
   const auto lock = PolicyLock::take(paths, Hold::kFiles);

@@ -314,6 +314,11 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     answer.refuse("cgroup", error);
     return answer;
   };
+  if (!sources.text && sources.text.error().code == EACCES) {
+    answer.text = cat("cgroup: not known to you: only root can read ", sources.path, ": sudo userns-policy explain ",
+                      user.name.empty() ? cat(user.uid.value()) : user.name, " cgroup\n");
+    return answer;
+  }
   if (!sources.conf) {
     answer.refuse("cgroup", sources.conf.error());
     std::vector<Finding> findings;
@@ -352,6 +357,8 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
   return answer;
 }
 
+bool is_topic(std::string_view word) { return word == "map" || word == "net" || word == "cgroup"; }
+
 int failure(std::string text) { return tool_failure({.rule = {}, .code = 0, .text = std::move(text)}); }
 
 }  // namespace
@@ -360,8 +367,10 @@ int explain_verb(const Words& words) {
   const auto count = words.names.size();
   const auto topic = count > 1 ? std::string_view(words.names[1]) : std::string_view{};
   if (count == 0) return failure("explain needs a user: userns-policy explain USER [map ... | net BRIDGE | cgroup]");
-  if (count > 1 && topic != "map" && topic != "net" && topic != "cgroup")
-    return failure(cat("there is nothing to explain about ", quoted(topic), ": say map, net or cgroup"));
+  if (count > 1 && !is_topic(topic))
+    return failure(is_topic(words.names[0])
+                       ? cat("the user comes first: userns-policy explain ", topic, " ", words.names[0])
+                       : cat("there is nothing to explain about ", quoted(topic), ": say map, net or cgroup"));
   if ((topic == "net" && count > 3) || (topic == "cgroup" && count > 2))
     return failure(cat(quoted(words.names.back()), " is a word too many: userns-policy explain --help"));
   const auto user = find_user(words.names[0]);
@@ -370,7 +379,10 @@ int explain_verb(const Words& words) {
   const auto sources = all || topic == "cgroup" ? std::optional(read_cgroup_sources(user->uid)) : std::nullopt;
   // A user who asks for himself may not be able to read what the helper reads as root.
   if (sources && !sources->text && sources->text.error().code == EACCES && !all)
-    return tool_failure(sources->text.error());
+    return tool_failure({.rule = {},
+                         .code = EACCES,
+                         .text = cat("cannot read ", sources->path,
+                                     ", which only root may: sudo userns-policy explain ", words.names[0], " cgroup")});
   if (const auto done = become(*user); !done) return tool_failure(done.error());
   std::string text = cat(user->text(), ": uid ", user->uid.value(), ", groups ", user->group_names,
                          " (by NSS; a running session keeps those of its login)\n");

@@ -215,8 +215,8 @@ Result<std::string> show_ids(const Owner& owner, std::uint64_t count, const Host
 Result<std::string> grant_ids(const Owner& owner, std::string_view number, bool dry) {
   const auto count = parse_decimal(number);
   if (!count || *count == 0 || *count > kLargestId)
-    return fail({}, cat("--ids ", quoted(number),
-                        " is no number of ids: ", count ? "1 to 4294967294" : why_not_decimal(number)));
+    return fail({}, cat("--ids ", quoted(number), " ", count ? "is no number of ids" : why_not_decimal(number),
+                        ": write how many, from 1 to 4294967294, as in --ids 65536"));
   if (auto source = check_source(); !source) return std::unexpected(source.error());
   const auto facts = host_facts({});
   if (const auto bad = std::ranges::find(facts.login_defs, Severity::kError, &Finding::severity);
@@ -256,17 +256,27 @@ struct Wish {
   bool dry = false;
 };
 
+// What stands without the option that it is of.
+std::string likely_meant(std::string_view word) {
+  const std::string_view option = word.contains('=')                     ? "--cgroup "
+                                  : word.contains(':')                   ? "--net "
+                                  : parse_decimal(word) || word == "all" ? "--ids "
+                                                                         : "";
+  return option.empty() ? "" : cat("; did you mean ", option, word, "?");
+}
+
 Result<Wish> wish_of(const Words& words, std::string_view verb) {
   Wish wish{words.all("ids"), words.all("net"), {}, words.has("dry-run")};
   for (const auto word : words.all("cgroup")) wish.cgroups.emplace_back(word);
   if (words.names.empty()) return fail({}, cat(verb, " needs a user: userns-policy ", verb, " --help"));
   for (std::size_t i = 1; i < words.names.size(); ++i) {
     if (wish.cgroups.empty())
-      return fail({}, cat(quoted(words.names[i]), " is a word too many: userns-policy ", verb, " --help"));
+      return fail({}, cat(quoted(words.names[i]), " is a word too many", likely_meant(words.names[i]),
+                          " (userns-policy ", verb, " --help)"));
     wish.cgroups.push_back(words.names[i]);
   }
   if (wish.ids.empty() && wish.nets.empty() && wish.cgroups.empty())
-    return fail({}, cat("what to ", verb, "? --ids, --net or --cgroup"));
+    return fail({}, cat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb, " --help)"));
   if (!wish.dry && ::geteuid() != 0)
     return fail({}, cat(verb, " writes policy files, which only root may: sudo userns-policy ", verb,
                         " ..., or --dry-run to see what it would do"));

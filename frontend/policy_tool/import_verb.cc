@@ -81,7 +81,10 @@ Result<std::vector<Output>> translate(const Words& words) {
 
 Result<void> write_new(const std::string& path, std::string_view text) {
   const auto file = open_at(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0644);
-  if (!file) return fail({}, cat("cannot make ", path, ", and nothing is overwritten"), file.error().code);
+  if (!file && file.error().code == EEXIST)
+    return fail({}, cat(path, " is there already, and nothing is overwritten: move it, or name another --output"));
+  if (!file)
+    return fail({}, cat("cannot make ", path, "; --output names a directory that is there"), file.error().code);
   auto written = write_all(*file, text);
   if (!written) ::unlink(path.c_str());
   return written ? written : fail({}, cat("cannot write ", path), written.error().code);
@@ -124,6 +127,10 @@ int merge(const Words& words) {
   if (!shown) return tool_failure(shown.error());
   for (const auto& note : notes) report("userns-policy", {.rule = {}, .code = 0, .text = note});
   const bool is_there = shown->empty() && notes.empty() && !dry;
+  if (std::ranges::all_of(files, [](const NamedText& f) { return net_entries({}, f.text, nullptr).empty(); }) &&
+      notes.empty())
+    return put(cat("no line of ", files.front().path, files.size() > 1 ? " and the others" : "",
+                   " gives anything: nothing was changed\n"));
   return put(is_there ? cat(installed_path(PolicyFile::kNet), " has all of it already: nothing was changed\n") : *shown,
              notes.empty() ? 0 : 1);
 }

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "common/config.h"
+#include "common/fd.h"
 #include "frontend/policy_tool/tool.h"
 #include "frontend/spec/nearest.h"
 #include "policy/text.h"
@@ -79,13 +81,44 @@ std::string help() {
          "examples.\n";
 }
 
+int no_verb() {
+  (void)write_all(Fd(::dup(STDERR_FILENO)), help());
+  return tool_failure({.rule = {}, .code = 0, .text = "which verb? one of those above"});
+}
+
+int no_such_option(std::string_view word) {
+  constexpr std::array<std::string_view, 2> kOwn{"help", "version"};
+  return tool_failure(
+      {.rule = {},
+       .code = 0,
+       .text = cat("there is no option ", quoted(word),
+                   did_you_mean(word.substr(std::min(word.find_first_not_of('-'), word.size())), kOwn, "--"),
+                   "; a verb comes before its options, as in userns-policy check --json "
+                   "(userns-policy --help lists them)")});
+}
+
 int no_such_verb(std::string_view word) {
+  if (word.starts_with('-')) return no_such_option(word);
   std::vector<std::string_view> names;
   for (const auto& verb : kVerbs) names.push_back(verb.name);
   return tool_failure({.rule = {},
                        .code = 0,
                        .text = cat("there is no verb ", quoted(word), did_you_mean(word, names),
                                    " (userns-policy --help lists them)")});
+}
+
+// "-json" is an option to who writes it, and a file or a user to nobody.
+std::optional<Error> misspelt_option(const Verb& verb, const Words& words) {
+  const auto word =
+      std::ranges::find_if(words.names, [](const std::string& n) { return n.size() > 1 && n.starts_with('-'); });
+  if (word == words.names.end() || verb.options.empty()) return std::nullopt;
+  std::vector<std::string_view> names;
+  for (const auto& option : verb.options) names.emplace_back(option.name);
+  const auto name = std::string_view(*word).substr(1);
+  return Error{.rule = {},
+               .code = 0,
+               .text = cat(verb.name, " has no option ", quoted(*word), did_you_mean(name, names, "--"),
+                           " (userns-policy ", verb.name, " --help lists them; a file of that name is ./", *word, ")")};
 }
 
 // What is opened later must not be taken for standard output or error, and be written to.
@@ -101,13 +134,16 @@ bool open_standard_fds() {
 int main(int argc, char** argv) {
   if (!open_standard_fds()) return kToolFailed;
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + argc);
-  const auto first = words.empty() ? std::string_view("--help") : words.front();
-  if (first == "--help") return put(help(), words.empty() ? kToolFailed : 0);
+  if (words.empty()) return no_verb();
+  const auto first = words.front();
+  if (first == "--help") return put(help());
   if (first == "--version") return put(cat("userns-policy (userns suite) ", std::string_view(kVersion), "\n"));
   const auto* const verb = std::ranges::find(kVerbs, first, &Verb::name);
   if (verb == kVerbs.end()) return no_such_verb(first);
   const auto rest = std::span(words).subspan(1);
   if (std::ranges::find(rest, "--help") != rest.end()) return put(verb_help(*verb));
   const auto taken = parse_words(*verb, rest, {}, false);
-  return taken ? verb->run(*taken) : tool_failure(taken.error());
+  if (!taken) return tool_failure(taken.error());
+  const auto misspelt = misspelt_option(*verb, *taken);
+  return misspelt ? tool_failure(*misspelt) : verb->run(*taken);
 }

@@ -55,6 +55,12 @@ Result<std::optional<Gid>> group_id(std::string_view name) {
   return std::nullopt;
 }
 
+Result<void> check_directory(const std::string& path) {
+  const auto directory = path.substr(0, path.rfind('/'));
+  if (::access(directory.c_str(), F_OK) == 0 || errno != ENOENT) return {};
+  return fail({}, cat("there is no directory ", directory, ": mkdir ", directory));
+}
+
 Result<Fd> open_below(const std::string& root, const std::string& path) {
   constexpr int kFlags = O_RDONLY | O_NOCTTY | O_NONBLOCK;  // a fifo must not make us wait
   if (root.empty()) return open_at(AT_FDCWD, path.c_str(), kFlags);
@@ -63,11 +69,15 @@ Result<Fd> open_below(const std::string& root, const std::string& path) {
 }
 
 Result<std::string> read_policy(const std::string& path, const std::string& root) {
+  if (path.empty()) return fail({}, "the name of a file is empty: name one");
   const auto file = open_below(root, path);
+  if (!file && file.error().code == EACCES && ::geteuid() != 0)
+    return fail({}, cat("cannot open ", path, " as uid ", ::geteuid(), " (root can: sudo)"), EACCES);
   if (!file) return std::unexpected(file.error());
   struct stat facts{};
-  if (::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode))
-    return fail({}, cat(path, " is not a regular file"));
+  if (::fstat(file->get(), &facts) != 0) return fail_errno(cat("cannot examine ", path));
+  if (S_ISDIR(facts.st_mode)) return fail({}, cat(path, " is a directory: name a file in it"));
+  if (!S_ISREG(facts.st_mode)) return fail({}, cat(path, " is not a regular file: name a text file"));
   auto text = read_all(*file, kLargestPolicy);
   if (!text) return fail({}, cat("cannot read ", path), text.error().code);
   return text;

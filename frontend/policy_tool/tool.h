@@ -33,6 +33,9 @@ bool wants_colour(int fd);
 // Where a policy file is installed: "/etc/subuid", POLICYDIR/net.conf.
 std::string installed_path(PolicyFile kind);
 
+// Says what to do where the directory of a policy file is missing.
+Result<void> check_directory(const std::string& path);
+
 // For reading; see read_policy().
 Result<Fd> open_below(const std::string& root, const std::string& path);
 

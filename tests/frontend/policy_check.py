@@ -282,6 +282,65 @@ def _(root):
     assert done.code == 0 and '--root DIR' in done.out, done
 
 
+@cases([(' '.join(['userns-policy', *words]) + (' by an ordinary user' if is_user else ''), words, pieces, is_user) for words, pieces, is_user in [
+    ([], ['usage: userns-policy VERB', 'which verb?'], False),
+    (['chek'], ['did you mean check?', 'userns-policy --help'], False),
+    (['--json', 'check'], ["no option '--json'", 'a verb comes before its options'], False),
+    (['-h'], ["no option '-h'", 'userns-policy --help lists them'], False),
+    (['check', '-json'], ["check has no option '-json'", 'did you mean --json?', './-json'], False),
+    (['check', '--root', ''], ['--root is empty', 'name the directory'], False),
+    (['check', '--root', '/nowhere'], ["cannot look into /nowhere/etc: No such file"], False),
+    (['check', 'subgid'], ["no file 'subgid' in this directory", '/etc/subgid', 'where no file is named'], False),
+    (['check', ''], ['the name of a file is empty'], False),
+    (['check', '/etc'], ['/etc is a directory: name a file in it'], False),
+    (['check', '--as', 'subuid', '/dev/null'], ['/dev/null is not a regular file: name a text file'], False),
+    (['check', '/mnt/shut/subuid'], ['cannot open /mnt/shut/subuid as uid 70001', 'sudo'], True),
+    (['explain', 'map', 'alice'], ['the user comes first: userns-policy explain alice map'], False),
+    (['explain', 'alice', 'mapp'], ["nothing to explain about 'mapp'", 'map, net or cgroup'], False),
+    (['explain', 'alice', 'cgroup'], ['which only root may: sudo userns-policy explain alice cgroup', 'Permission denied'], True),
+    (['edit'], ['edit takes one of', 'userns-policy edit net.conf'], False),
+    (['edit', 'cgroup.conf'], ['only root can change', 'sudo userns-policy edit cgroup.conf'], True),
+    (['grant', 'alice'], ['what to grant?', 'grant --help'], False),
+    (['grant', '--ids', '5'], ['grant needs a user', 'grant --help'], False),
+    (['grant', 'alice', '65536'], ["'65536' is a word too many; did you mean --ids 65536?"], False),
+    (['grant', 'alice', 'br0:2'], ['did you mean --net br0:2?'], False),
+    (['grant', 'alice', 'pids.max=2'], ['did you mean --cgroup pids.max=2?'], False),
+    (['grant', 'alice', '--ids', '65,536'], ["--ids '65,536' is not a decimal number: write how many", 'as in --ids 65536'], False),
+    (['grant', 'alice', '--net', ':1'], ["--net ':1': '' is no name of a bridge"], False),
+    (['grant', 'alice', '--ids', '65536'], ['only root may: sudo', '--dry-run'], True),
+    (['revoke', 'alice', '--net', ''], ["--net '': that is no name of a bridge"], False),
+    (['import-lxc', '--usernet', '/etc'], ['/etc is a directory: name a file in it'], False),
+    (['import-lxc', '--usernet', '/dev/stdin', '--dry-run'], ['--dry-run goes with --merge'], False),
+    (['import-lxc', '--usernet', '/etc/subuid', '--output', '/nowhere'], ['cannot make /nowhere/net.conf; --output names a directory that is there: No such file'], False),
+]])
+def _(root, words, pieces, is_user):
+    setup(root, cgroup='alice pids.max=5\n')
+    os.chmod(CGROUP, 0o600)
+    os.makedirs('/mnt/shut', exist_ok=True)
+    root.write('/mnt/shut/subuid', 'alice:100000:65536\n', mode=0o600)
+    done = root.run([root.program('userns-policy'), *words], root.alice if is_user else None)
+    last = done.err.splitlines()[-1]
+    assert done.code == 125 and done.out == '' and last.startswith('userns-policy: ') and (not words or done.err.count('\n') == 1), done
+    assert all(piece in done.err for piece in pieces), (pieces, done)
+
+
+@case('a missing directory of policy files is said with what makes it, by all that write there')
+def _(root):
+    os.rename('/etc/userns', '/etc/userns.away')
+    for words in (['edit', 'net.conf'], ['grant', 'alice', '--net', 'br0:1'], ['grant', 'alice', '--cgroup', 'pids.max=2', '--dry-run']):
+        done = root.run([root.program('userns-policy'), *words])
+        assert (done.code, done.err) == (125, 'userns-policy: there is no directory /etc/userns: mkdir /etc/userns\n'), done
+    os.rename('/etc/userns.away', '/etc/userns')
+
+
+@case('a user is told that root knows what cgroup.conf gives him, not that he is refused')
+def _(root):
+    setup(root, cgroup='alice pids.max=5\n')
+    os.chmod(CGROUP, 0o600)
+    done = root.run([root.program('userns-policy'), 'explain', 'alice'], root.alice)
+    assert done.code == 0 and f'cgroup: not known to you: only root can read {CGROUP}: sudo userns-policy explain alice cgroup\n' in done.out, done
+
+
 @case('a report that cannot be written is a failure')
 def _(root):
     setup(root)

@@ -177,6 +177,14 @@ def _(root):
         assert done.code == 125 and says in done.err and done.err.count('\n') == 1 and done.out == '', done
 
 
+@case('a merge of a file without lines says so, and not that all of it is there')
+def _(root):
+    root.write(NET, '# ours\n')
+    root.write(f'{root.tmp}/usernet', '# nothing\n')
+    out = well(root, 'import-lxc', '--usernet', f'{root.tmp}/usernet', '--merge')
+    assert out == f'no line of {root.tmp}/usernet gives anything: nothing was changed\n', out
+
+
 @case('bad words and files are refused in one sentence')
 def _(root):
     for words, says in (([], 'needs --usernet'), (['--config', '/nowhere'], 'No such file'), (['x', '--config', '/nowhere'], 'needs --usernet'),
