@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -138,7 +139,7 @@ def _(root):
 
 @case('one whose config was broken after its start is listed and stopped by the labels and the autostart that it was started with')
 def _(root):
-    store = Store(root)
+    store = Store(root, name='userns')
     for name, lines in (('a', ['group = juju', 'autostart = yes']), ('b', ['group = ju']), ('old', ['autostart = yes'])):
         store.make(name, IDLE, *lines)
     well(store.do('start', 'a', 'b', 'old'))
@@ -155,10 +156,15 @@ def _(root):
     assert names('--running', '--autostart') == ['a'] and names('--group=ju') == ['b']
     info = json.loads(well(store.do('info', 'a', '--json')).out)
     assert info['autostart'] and info['groups'] == ['juju'] and 'autostrat' in info['problem'], info
-    well(store.do('stop', '--group=juju'))
-    assert store.state('b') and store.state('old') and not store.state('a')
+    well(store.do('stop', '--group=ju'))
+    assert store.state('a') and store.state('old') and not store.state('b')
+    with open(os.path.join(os.path.dirname(__file__), '../../packaging/systemd/userns-autostart.service.in')) as file:
+        line = re.search(r'^ExecStop=-(.*)$', file.read(), re.M)[1]
+    words = shlex.split(line.replace('@BINDIR@', os.path.dirname(root.program('userns-run'))))
+    done = root.run(words, root.alice, env={'PATH': '/usr/bin:/bin', 'XDG_DATA_HOME': store.user_home()})
+    assert done.code == 0 and store.state('old') and not store.state('a'), done
     assert names('--autostart') == []  # what it would be started with nobody knows
-    well(store.do('stop', 'b', 'old'))
+    well(store.do('stop', 'old'))
 
 
 @case('in the foreground its end is ours, and our end is its')
