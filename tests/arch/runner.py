@@ -16,14 +16,14 @@ RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'run')
 UNSTEADY = 'if mkdir $0/been; then echo 1..2; echo ok 1 - a; echo "not ok 2 - b (\\#c)"; echo "# why"; exit 1; fi; echo 1..1; test "$2" = "^(b\\ \\(\\#c\\))\\$" && echo "ok 1 - b (\\#c)"'
 
 
-def run(programs, *words):
-    """(exit status, output) of tests/run with these {name: shell script}."""
+def run(programs, *words, alone=(), suite='s'):
+    """(exit status, output) of tests/run with these {name: shell script}; $0: a directory of its own, beside the others'."""
     with tempfile.TemporaryDirectory() as work:
         tests = []
         for name, script in programs.items():
             os.mkdir(f'{work}/{name}')
             tests.append({'name': name, 'cmd': ['sh', '-c', script, f'{work}/{name}'], 'env': {}, 'workdir': None, 'timeout': 20,
-                          'suite': ['s:s'], 'protocol': 'tap', 'is_parallel': True})
+                          'suite': [f's:{suite if name in alone else "s"}'], 'protocol': 'tap', 'is_parallel': name not in alone})
         with open(work + '/meson', 'w') as file:
             file.write(f"#!/bin/sh\ncat <<'END'\n{json.dumps(tests)}\nEND\n")
         os.chmod(work + '/meson', 0o755)
@@ -72,6 +72,24 @@ def _(_root):
 @case('where many programs are unsteady, those beyond the first few are failures')
 def _(_root):
     counts(1, 11, 1, 0)({f'odd{number}': UNSTEADY for number in range(5)} | {'good': 'echo 1..2; echo ok 1 - a; echo ok 2 - b'})
+
+
+# Makes a directory for as long as it runs; fails where, after a while, another's is there, or (LOOKS '!') is not.
+BUSY = 'mkdir $0/busy; sleep 1; rmdir $0/busy; echo 1..1; echo ok 1 - a'
+LOOKS = 'mkdir $0/busy; echo 1..1; sleep {}; {} test -e $0/../{}/busy && printf "not "; echo ok 1 - a; sleep 0.5; rmdir $0/busy'
+
+
+@case('what must be alone runs after the others, and not two at once')
+def _(_root):
+    done = run({'other': BUSY, 'one': LOOKS.format(0.2, '', 'other'), 'two': LOOKS.format(0.4, '', 'one')}, '-j', '2', '--strict', alone=('one', 'two'))
+    assert done[0] == 0 and done[1].endswith('3 passed, 0 failed, 0 skipped\n'), done
+
+
+@case('a booted guest runs beside the others, where there is more than one job')
+def _(_root):
+    for jobs, code in ('2', 0), ('1', 1):
+        done = run({'other': BUSY, 'guest': LOOKS.format(0.3, '!', 'other')}, '-j', jobs, '--strict', alone=('guest',), suite='system')
+        assert done[0] == code, done
 
 
 main(need_root=False)
