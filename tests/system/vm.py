@@ -147,7 +147,7 @@ class Image:
             _run(['tar', '--numeric-owner', '-C', payload, '-cf', work + '/payload', '.'])
             os.truncate(work + '/payload', (os.path.getsize(work + '/payload') + (1 << 20)) // 512 * 512)
             guest = subprocess.Popen(
-                ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-m', '1536',
+                ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'Nehalem', '-m', '1536',
                  '-smp', '2', '-nodefaults', '-display', 'none', '-no-reboot', '-serial', f'file:{work}/console',
                  '-kernel', self.kernel, '-initrd', self.initrd, '-append', KERNEL_ARGS,
                  '-drive', f'file={work}/disk,if=virtio,format=qcow2,cache=unsafe',
