@@ -186,7 +186,7 @@ def _(root):
 def _(root):
     h = host(root, 'alice veth br0 16\n')
     script = f'''for i in $(seq 64); do ({h.helper} add --netns pid:$1 --bridge br0 --name n$i >/dev/null 2>&1 && echo ok || echo no) & done; wait'''
-    rounds = 100 if os.environ.get('USERNS_TEST_LONG') else 25 if root.privilege == 'setuid' else 10
+    rounds = 100 if os.environ.get('USERNS_TEST_LONG') == '1' else 25 if root.privilege == 'setuid' else 10
     for number in range(rounds):
         with Container(root.alice) as c:
             done = root.run(['/bin/sh', '-c', script, 'sh', c.pid], root.alice, timeout=60)

@@ -345,7 +345,9 @@ def _launch(path, fds, user, umask, cwd, ignore, block, no_new_privs, drop_bound
              *_listed(drop_bounding), int(traced), *who, int(no_new_privs), *rest]
     told = os.memfd_create('words')
     with open(told, 'wb') as file:
-        file.write(b''.join((word if isinstance(word, bytes) else os.fsencode(str(int(word) if isinstance(word, int) else word))) + b'\0' for word in words))
+        for word in words:
+            text = str(int(word)) if isinstance(word, int) else word  # a signal's str() is its name
+            file.write((text if isinstance(text, bytes) else os.fsencode(text)) + b'\0')
         file.flush()
         actions = [(os.POSIX_SPAWN_DUP2, fd, above) for _, fd, above in moves + [(None, told, high + len(moves))]]
         return os.posix_spawn(_launcher(), ['launch', str(high + len(moves))], {}, file_actions=actions,
