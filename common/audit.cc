@@ -16,8 +16,8 @@
 namespace userns {
 namespace {
 
-// A message of libaudit's audit_log_user_message(3), AUDIT_VIRT_RESOURCE. Its own code is not used: it opens files
-// where the kernel refuses a record.
+// A message of libaudit's audit_log_user_message(3), AUDIT_VIRT_RESOURCE. Its own code is not used:
+// it opens files where the kernel refuses a record.
 constexpr std::uint16_t kVirtResource = 2501;
 
 // The file that runs; nothing of its name where that could mislead a reader of the log.
@@ -30,14 +30,16 @@ std::string own_file() {
 }
 
 void send(const Fd& socket, std::string_view message, const auto& to) {
-  (void)::sendto(socket.get(), message.data(), message.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to),
-                 sizeof to);
+  (void)::sendto(socket.get(), message.data(), message.size(), MSG_NOSIGNAL,
+                 reinterpret_cast<const sockaddr*>(&to), sizeof to);
 }
 
 }  // namespace
 
 void AuditLog::open() {
-  const auto open_kernels = [] { return ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT); };
+  const auto open_kernels = [] {
+    return ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT);
+  };
   kernel_ = Fd(with_capability({CAP_AUDIT_WRITE}, open_kernels));
   syslog_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   file_ = own_file();
@@ -45,16 +47,19 @@ void AuditLog::open() {
 
 void AuditLog::record(std::string_view words, bool granted) {
   if (file_.empty()) open();
-  const std::string text = cat("op=", program_, " ", words, " exe=", file_,
-                               " hostname=? addr=? terminal=? res=", granted ? "success" : "failed");
+  const std::string text =
+      cat("op=", program_, " ", words, " exe=", file_,
+          " hostname=? addr=? terminal=? res=", granted ? "success" : "failed");
   nlmsghdr head{};
   head.nlmsg_len = static_cast<std::uint32_t>(NLMSG_LENGTH(text.size() + 1));
   head.nlmsg_type = kVirtResource;
   head.nlmsg_flags = NLM_F_REQUEST;
-  const std::string message = cat(std::string_view(reinterpret_cast<const char*>(&head), sizeof head), text, '\0');
+  const std::string message =
+      cat(std::string_view(reinterpret_cast<const char*>(&head), sizeof head), text, '\0');
   // The kernel has taken or refused it when sendto(2) returns.
   with_capability({CAP_AUDIT_WRITE}, [&] {
-    send(kernel_, message, sockaddr_nl{.nl_family = AF_NETLINK, .nl_pad = 0, .nl_pid = 0, .nl_groups = 0});
+    send(kernel_, message,
+         sockaddr_nl{.nl_family = AF_NETLINK, .nl_pad = 0, .nl_pid = 0, .nl_groups = 0});
     return 0;
   });
   // syslog(3) would read the time zone at each start; the daemon knows the time.

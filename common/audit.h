@@ -16,10 +16,11 @@ namespace userns {
 class AuditLog {
  public:
   explicit AuditLog(std::string_view program) : program_(program) {}  // "newuidmap"; static storage
-  // Opens both logs: before a lock-down, after which there are no new sockets. Otherwise the first record does it.
+  // Opens both logs: before a lock-down, after which there are no new sockets. Otherwise the first
+  // record does it.
   void open();
-  // key=value words; numbers and fixed words only, nothing of the caller's. Needs CAP_AUDIT_WRITE permitted for the
-  // kernel's record, here and in open(); syslog otherwise.
+  // key=value words; numbers and fixed words only, nothing of the caller's. Needs CAP_AUDIT_WRITE
+  // permitted for the kernel's record, here and in open(); syslog otherwise.
   void record(std::string_view text, bool granted);
 
  private:

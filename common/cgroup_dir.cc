@@ -20,13 +20,15 @@ constexpr std::size_t kLongestFile = 64UL << 10U;
 // Users may take the right of way from root in what is theirs, so this is a bracket.
 Result<Fd> open_below(const Fd& dir, const std::string& name, int flags) {
   constexpr auto kResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-  return with_capability({CAP_DAC_OVERRIDE}, [&] { return open_at(dir.get(), name.c_str(), flags, kResolve); });
+  return with_capability({CAP_DAC_OVERRIDE},
+                         [&] { return open_at(dir.get(), name.c_str(), flags, kResolve); });
 }
 
 bool still_named(const Fd& dir, const std::string& name, const Fd& opened) {
   struct stat named{}, held{};
-  return ::fstatat(dir.get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 && ::fstat(opened.get(), &held) == 0 &&
-         named.st_ino == held.st_ino && named.st_dev == held.st_dev;
+  return ::fstatat(dir.get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         ::fstat(opened.get(), &held) == 0 && named.st_ino == held.st_ino &&
+         named.st_dev == held.st_dev;
 }
 
 Result<std::vector<std::string>> entries(const Fd& dir, unsigned char type) {
@@ -38,7 +40,8 @@ Result<std::vector<std::string>> entries(const Fd& dir, unsigned char type) {
   std::vector<std::string> names;
   errno = 0;
   while (const dirent* const entry = ::readdir(list.get()))
-    if (entry->d_type == type && std::string_view(".") != entry->d_name && std::string_view("..") != entry->d_name)
+    if (entry->d_type == type && std::string_view(".") != entry->d_name &&
+        std::string_view("..") != entry->d_name)
       names.emplace_back(entry->d_name);
   if (errno != 0) return fail_errno("cannot list a cgroup");
   return names;
@@ -52,7 +55,9 @@ bool is_cgroup(const Fd& dir, CgroupVersion version) {
          facts.f_type == (version == CgroupVersion::kV2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC);
 }
 
-Result<Fd> open_cgroup(const Fd& dir, const std::string& name) { return open_below(dir, name, O_RDONLY | O_DIRECTORY); }
+Result<Fd> open_cgroup(const Fd& dir, const std::string& name) {
+  return open_below(dir, name, O_RDONLY | O_DIRECTORY);
+}
 
 Result<Fd> make_cgroup(const Fd& dir, const std::string& name) {
   if (::mkdirat(dir.get(), name.c_str(), 0755) != 0 && errno != EEXIST)
@@ -69,10 +74,12 @@ Result<Fd> lock_cgroup(const Fd& dir, const std::string& name, bool make) {
     auto opened = open_cgroup(dir, name);
     if (!opened && (!make || opened.error().code != ENOENT)) return opened;
     // Whoever had the lock before may have removed what we have locked.
-    if (opened && ::flock(opened->get(), LOCK_EX | LOCK_NB) == 0 && still_named(dir, name, *opened)) return opened;
+    if (opened && ::flock(opened->get(), LOCK_EX | LOCK_NB) == 0 && still_named(dir, name, *opened))
+      return opened;
     ::nanosleep(&kPause, nullptr);
   }
-  return fail("CG-BUSY", "another userns-cgroup of this user has been at work for 5 seconds: try again");
+  return fail("CG-BUSY",
+              "another userns-cgroup of this user has been at work for 5 seconds: try again");
 }
 
 Result<std::string> read_cgroup_file(const Fd& dir, const std::string& file) {
@@ -83,7 +90,8 @@ Result<std::string> read_cgroup_file(const Fd& dir, const std::string& file) {
 Result<void> write_cgroup_file(const Fd& dir, const std::string& file, std::string_view text) {
   const auto opened = open_below(dir, file, O_WRONLY);
   const auto written = opened ? write_once(*opened, text) : std::unexpected(opened.error());
-  return written ? written : fail({}, cat("cannot write ", quoted(text), " to ", file), written.error().code);
+  return written ? written
+                 : fail({}, cat("cannot write ", quoted(text), " to ", file), written.error().code);
 }
 
 Result<std::vector<std::string>> child_cgroups(const Fd& dir) { return entries(dir, DT_DIR); }
@@ -97,9 +105,11 @@ std::size_t count_children(const Fd& dir) {
 Result<void> hand_over(const Fd& dir, Uid uid, Gid gid) {
   for (const char* const name : {"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}) {
     const auto give = [&] {
-      return ::fchownat(dir.get(), name, uid.value(), gid.value(), AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+      return ::fchownat(dir.get(), name, uid.value(), gid.value(),
+                        AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
     };
-    if (with_capability({CAP_CHOWN, CAP_DAC_OVERRIDE}, give) != 0) return fail_errno("cannot hand the cgroup over");
+    if (with_capability({CAP_CHOWN, CAP_DAC_OVERRIDE}, give) != 0)
+      return fail_errno("cannot hand the cgroup over");
   }
   return {};
 }
@@ -108,7 +118,8 @@ Result<void> remove_cgroups(const Fd& dir, const std::string& name, int depth) {
   if (depth > 0) {
     const auto opened = open_cgroup(dir, name);
     const auto below = opened ? child_cgroups(*opened) : std::unexpected(opened.error());
-    if (!below) return below.error().code == ENOENT ? Result<void>{} : std::unexpected(below.error());
+    if (!below)
+      return below.error().code == ENOENT ? Result<void>{} : std::unexpected(below.error());
     for (const auto& child : *below)
       if (auto removed = remove_cgroups(*opened, child, depth - 1); !removed) return removed;
   }

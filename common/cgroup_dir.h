@@ -1,9 +1,9 @@
-// Directories of a cgroup hierarchy: making, limiting, handing over, entering and removing them, below fds that are
-// already open. Source: cgroups(7), the kernel's admin-guide/cgroup-v2.
+// Directories of a cgroup hierarchy: making, limiting, handing over, entering and removing them,
+// below fds that are already open. Source: cgroups(7), the kernel's admin-guide/cgroup-v2.
 //
-// This process is uid 0 without effective capabilities: it may do what root may with root's own files. Only the three
-// brackets here go further, for what was handed over to a user; CAP_CHOWN and CAP_DAC_OVERRIDE must be permitted. No
-// symbolic link, mount or ".." is ever followed.
+// This process is uid 0 without effective capabilities: it may do what root may with root's own
+// files. Only the three brackets here go further, for what was handed over to a user; CAP_CHOWN and
+// CAP_DAC_OVERRIDE must be permitted. No symbolic link, mount or ".." is ever followed.
 #pragma once
 
 #include <string>
@@ -23,8 +23,9 @@ bool is_cgroup(const Fd& dir, CgroupVersion version);
 Result<Fd> open_cgroup(const Fd& dir, const std::string& name);
 // The same, made if absent.
 Result<Fd> make_cgroup(const Fd& dir, const std::string& name);
-// A user's node: root's, locked for as long as the Fd lives. Users can pass through it but neither list nor lock it.
-// Without `make` fails with ENOENT where it is absent. CG-BUSY where the lock can't be had in 5 seconds.
+// A user's node: root's, locked for as long as the Fd lives. Users can pass through it but neither
+// list nor lock it. Without `make` fails with ENOENT where it is absent. CG-BUSY where the lock
+// can't be had in 5 seconds.
 Result<Fd> lock_cgroup(const Fd& dir, const std::string& name, bool make);
 
 // Interface files. Writing "0" to cgroup.procs moves this process; no other pid is ever written.
@@ -38,8 +39,8 @@ std::size_t count_children(const Fd& dir);
 
 // Gives a v2 directory, and those of its files that delegation is made of, to a user.
 Result<void> hand_over(const Fd& dir, Uid uid, Gid gid);
-// Removes `dir`/NAME and what is below it, bottom up, at most `depth` levels. Fails where a process is in it. That it
-// is gone already is success.
+// Removes `dir`/NAME and what is below it, bottom up, at most `depth` levels. Fails where a process
+// is in it. That it is gone already is success.
 Result<void> remove_cgroups(const Fd& dir, const std::string& name, int depth);
 
 }  // namespace userns

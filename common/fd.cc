@@ -15,7 +15,8 @@ std::unexpected<Error> fail_errno(std::string text) {
   return fail({}, std::move(text), code);
 }
 
-Result<Fd> open_at(int dir, const char* path, int flags, unsigned long long resolve, unsigned mode) {
+Result<Fd> open_at(int dir, const char* path, int flags, unsigned long long resolve,
+                   unsigned mode) {
   open_how how{};
   how.flags = static_cast<decltype(how.flags)>(flags | O_CLOEXEC);
   how.mode = mode;

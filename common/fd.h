@@ -48,7 +48,8 @@ std::unexpected<Error> fail_errno(std::string text);
 
 // openat2(2) below `dir` (AT_FDCWD: the working directory). `resolve`: RESOLVE_* of openat2(2).
 // O_CLOEXEC is added. Needs Linux 5.6; -1 inside the Fd never reaches the caller.
-Result<Fd> open_at(int dir, const char* path, int flags, unsigned long long resolve = 0, unsigned mode = 0);
+Result<Fd> open_at(int dir, const char* path, int flags, unsigned long long resolve = 0,
+                   unsigned mode = 0);
 
 // A pair (read end, write end).
 struct Pipe {

@@ -14,7 +14,8 @@ class Groups {
  public:
   // Real and supplementary ones of this process: before the drop, which empties them (ST-STATE).
   static Result<Groups> of_caller();
-  // NSS runs inside this process: only after the drop of privilege. A lookup that fails is "no", and remembered.
+  // NSS runs inside this process: only after the drop of privilege. A lookup that fails is "no",
+  // and remembered.
   bool contain(std::string_view name);
   // Policy may be applied only where every lookup went well (SU-NAME).
   [[nodiscard]] const std::optional<Error>& failed() const { return failed_; }

@@ -31,19 +31,23 @@ Result<LentProcess> LentProcess::begin() {
   LentProcess lent;
   sigset_t all;
   ::sigfillset(&all);
-  if (::sigprocmask(SIG_SETMASK, &all, &lent.mask_) != 0) return fail("ST-STATE", "cannot block signals", errno);
+  if (::sigprocmask(SIG_SETMASK, &all, &lent.mask_) != 0)
+    return fail("ST-STATE", "cannot block signals", errno);
   if (::clearenv() != 0) return fail("ST-STATE", "cannot empty the environment", errno);
   lent.umask_ = ::umask(022);
   return lent;
 }
 
 Error LentProcess::exec(char** argv) const {
-  // The kernel lays argv's strings, the environment's and the program's file name one after the other.
+  // The kernel lays argv's strings, the environment's and the program's file name one after the
+  // other.
   char** last = argv;
   while (last[1] != nullptr) ++last;
-  auto* const end = reinterpret_cast<char*>(::getauxval(AT_EXECFN));  // NOLINT(performance-no-int-to-ptr)
+  auto* const end =
+      reinterpret_cast<char*>(::getauxval(AT_EXECFN));  // NOLINT(performance-no-int-to-ptr)
   std::vector<char*> environment;
-  for (char* at = *last + std::strlen(*last) + 1; at < end; at += std::strlen(at) + 1) environment.push_back(at);
+  for (char* at = *last + std::strlen(*last) + 1; at < end; at += std::strlen(at) + 1)
+    environment.push_back(at);
   environment.push_back(nullptr);
   environ = environment.data();
   ::umask(umask_);
@@ -72,7 +76,8 @@ Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
   if (child == 0) {
     if (::chdir("/") != 0 || !become_for_good(uid) || !drop_all_but({}, uid)) ::_exit(1);
     const auto text = answer();
-    // The end mark says that all of it is there: where the caller ignores SIGCHLD there is no exit status.
+    // The end mark says that all of it is there: where the caller ignores SIGCHLD there is no exit
+    // status.
     ::_exit(text && write_all(pipe->write, cat(*text, "\n")) ? 0 : 1);
   }
   pipe->write.reset();

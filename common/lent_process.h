@@ -1,7 +1,8 @@
 // A process that was lent to us: it began as the caller's and ends as a command of his, so what he
 // set up around it is set aside and given back, never read.
 //
-// Left alone throughout: cwd, rlimits, open fds, groups, signal dispositions. Source: execve(2), getauxval(3).
+// Left alone throughout: cwd, rlimits, open fds, groups, signal dispositions. Source: execve(2),
+// getauxval(3).
 #pragma once
 
 #include <sys/types.h>
@@ -21,13 +22,13 @@ inline constexpr std::string_view kExecFailed = "ST-EXEC";
 
 class LentProcess {
  public:
-  // Blocks all signals, sets umask 022 and empties the environment (ST-STATE). Of the fds 0-2 none is closed: the C
-  // library opens them on /dev/null before main() in a setuid program.
+  // Blocks all signals, sets umask 022 and empties the environment (ST-STATE). Of the fds 0-2 none
+  // is closed: the C library opens them on /dev/null before main() in a setuid program.
   static Result<LentProcess> begin();
 
-  // After the last privilege is gone: gives signal mask, umask and the whole environment back (that the dynamic
-  // loader cut, too) and becomes the command. `argv` is main's, from the command's first word on. Returns only where
-  // the command can't be executed.
+  // After the last privilege is gone: gives signal mask, umask and the whole environment back (that
+  // the dynamic loader cut, too) and becomes the command. `argv` is main's, from the command's
+  // first word on. Returns only where the command can't be executed.
   Error exec(char** argv) const;
 
  private:
@@ -35,15 +36,16 @@ class LentProcess {
   mode_t umask_ = 0;
 };
 
-// All three uids become `uid`, no capability stays; read back (PR-DROP). Needs CAP_SETUID permitted. What a process
-// that is locked down can do.
+// All three uids become `uid`, no capability stays; read back (PR-DROP). Needs CAP_SETUID
+// permitted. What a process that is locked down can do.
 Result<void> step_down_for_good(Uid uid);
 
 // The same as the end of such a process's privilege, verified like drop_all_but().
 Result<void> become_for_good(Uid uid);
 
-// What `answer` returns, asked in a forked child that has no privilege, no environment and cwd / (NSS modules run
-// there). Shorter than PIPE_BUF. Fails with `rule` where the child did not end well.
+// What `answer` returns, asked in a forked child that has no privilege, no environment and cwd /
+// (NSS modules run there). Shorter than PIPE_BUF. Fails with `rule` where the child did not end
+// well.
 Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
                                           const std::function<Result<std::string>()>& answer);
 

@@ -1,4 +1,5 @@
-// The last lock: once its facts are gathered a helper can make the system calls of its act alone, and open no file.
+// The last lock: once its facts are gathered a helper can make the system calls of its act alone,
+// and open no file.
 //
 // Source: seccomp(2), landlock(7). The filters are generated at build time from lockdown_profile.h.
 #pragma once
@@ -12,9 +13,10 @@
 
 namespace userns {
 
-// From now on a system call that `filter` does not allow kills the process, and (Landlock, where the kernel has it) no
-// file can be reached by a path, but what is in `trees`, directories, to be read or, where it is a directory, removed.
-// Cannot be undone. Needs no_new_privs. PR-LOCK where the kernel refuses.
+// From now on a system call that `filter` does not allow kills the process, and (Landlock, where
+// the kernel has it) no file can be reached by a path, but what is in `trees`, directories, to be
+// read or, where it is a directory, removed. Cannot be undone. Needs no_new_privs. PR-LOCK where
+// the kernel refuses.
 Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees = {});
 
 }  // namespace userns

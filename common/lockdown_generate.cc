@@ -12,11 +12,12 @@ namespace {
 using namespace userns;
 using namespace userns::seccomp_text;
 
-// One comparison for each rule. What is not zero has a bit that is one: libseccomp's "not equal" looks at 64 bits where
-// the kernel may look at 32.
+// One comparison for each rule. What is not zero has a bit that is one: libseccomp's "not equal"
+// looks at 64 bits where the kernel may look at 32.
 std::vector<scmp_arg_cmp> comparisons(const Bound& bound) {
   std::vector<scmp_arg_cmp> found;
-  if (bound.is == Is::kThis) found.push_back({bound.argument, SCMP_CMP_MASKED_EQ, bound.mask, bound.value});
+  if (bound.is == Is::kThis)
+    found.push_back({bound.argument, SCMP_CMP_MASKED_EQ, bound.mask, bound.value});
   for (std::uint64_t bit = 1; bound.is == Is::kNotZero && bit != 0; bit <<= 1U)
     if ((bound.mask & bit) != 0) found.push_back({bound.argument, SCMP_CMP_MASKED_EQ, bit, bit});
   return found;
@@ -26,7 +27,8 @@ void allow(scmp_filter_ctx filter, std::span<const Allowed> calls) {
   for (const auto& [name, bound] : calls) {
     const int call = seccomp_syscall_resolve_name(name);
     if (call < 0) continue;
-    if (bound.is == Is::kAnything && seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) != 0) give_up(name);
+    if (bound.is == Is::kAnything && seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) != 0)
+      give_up(name);
     for (const auto& wanted : comparisons(bound))
       if (seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &wanted) != 0) give_up(name);
   }
@@ -35,7 +37,8 @@ void allow(scmp_filter_ctx filter, std::span<const Allowed> calls) {
 void print_filter(const char* name, std::span<const Allowed> own) {
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
   if (filter == nullptr) give_up("begin");
-  if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) != 0) give_up("kill other tables");
+  if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) != 0)
+    give_up("kill other tables");
   allow(filter, kAllMay);
   allow(filter, own);
   print(name, filter);

@@ -1,7 +1,9 @@
-// The system calls that a helper may still make once its facts are gathered (common/lockdown.h); any other kills it.
+// The system calls that a helper may still make once its facts are gathered (common/lockdown.h);
+// any other kills it.
 //
-// As traced: tests/helpers/lockdown.py compares runs with these and with SECURITY.md. Read by the generator only, at
-// build time; a name that this architecture or libseccomp does not know is left out.
+// As traced: tests/helpers/lockdown.py compares runs with these and with SECURITY.md. Read by the
+// generator only, at build time; a name that this architecture or libseccomp does not know is left
+// out.
 #pragma once
 
 #include <fcntl.h>
@@ -51,7 +53,8 @@ inline constexpr Allowed kAllMay[] = {
 // The one write of a map, and of setgroups, at the beginning of a file that is open.
 inline constexpr Allowed kNewidmapMay[] = {{"lseek", {}}};
 
-// Requests on the netlink socket that is open; pauses; stepping down to the caller, never up to an effective uid 0.
+// Requests on the netlink socket that is open; pauses; stepping down to the caller, never up to an
+// effective uid 0.
 inline constexpr Allowed kNetMay[] = {
     {"recvfrom", {}},
     {"ioctl", {Is::kThis, 1, kInt, SIOCGIFINDEX}},
@@ -62,11 +65,21 @@ inline constexpr Allowed kNetMay[] = {
     {"setresuid", {Is::kNotZero, 1, kInt}},
 };
 
-// Walking the tree of cgroups and removing directories there (Landlock keeps it in); stepping down to the caller.
+// Walking the tree of cgroups and removing directories there (Landlock keeps it in); stepping down
+// to the caller.
 inline constexpr Allowed kCgroupMay[] = {
-    {"openat2", {}},         {"getdents64", {}}, {"newfstatat", {}}, {"fstat", {}},
-    {"fstatfs", {}},         {"fcntl", {}},      {"flock", {}},      {"unlinkat", {Is::kThis, 2, kInt, AT_REMOVEDIR}},
-    {"clock_nanosleep", {}}, {"nanosleep", {}},  {"dup", {}},        {"setresuid", {Is::kNotZero, 1, kInt}},
+    {"openat2", {}},
+    {"getdents64", {}},
+    {"newfstatat", {}},
+    {"fstat", {}},
+    {"fstatfs", {}},
+    {"fcntl", {}},
+    {"flock", {}},
+    {"unlinkat", {Is::kThis, 2, kInt, AT_REMOVEDIR}},
+    {"clock_nanosleep", {}},
+    {"nanosleep", {}},
+    {"dup", {}},
+    {"setresuid", {Is::kNotZero, 1, kInt}},
 };
 
 }  // namespace userns

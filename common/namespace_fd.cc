@@ -24,7 +24,8 @@ Result<Fd> open_path(const std::string& path) {
   auto fd = open_at(AT_FDCWD, path.c_str(), O_RDONLY);
   if (!fd)
     return fail("NR-TARGET",
-                "no such process of the caller's, or it hides its namespaces (not dumpable): give fd:N instead");
+                "no such process of the caller's, or it hides its namespaces (not dumpable): give "
+                "fd:N instead");
   return fd;
 }
 
@@ -39,12 +40,14 @@ std::uint64_t pid_of(int pidfd) {
   return parse_decimal(take_until(line, '\n')).value_or(0);
 }
 
-// The number that the caller gave is borrowed: it may be that of an fd which this process opened itself.
+// The number that the caller gave is borrowed: it may be that of an fd which this process opened
+// itself.
 Result<Fd> open_of_pidfd(int raw) {
   auto fd = open_path(cat("/proc/", pid_of(raw), "/ns/net"));
   // Alive after the opening: so the number was still that process's when it was opened.
   pollfd ended{.fd = raw, .events = POLLIN, .revents = 0};
-  if (fd && ::poll(&ended, 1, 0) != 0) return fail("NR-TARGET", "the process of the pidfd has ended");
+  if (fd && ::poll(&ended, 1, 0) != 0)
+    return fail("NR-TARGET", "the process of the pidfd has ended");
   return fd;
 }
 
@@ -61,7 +64,8 @@ Result<Uid> owner_of(const Fd& netns) {
   for (int depth = 0; user.valid() && depth < kDeepest; ++depth) {
     Fd parent(::ioctl(user.get(), NS_GET_PARENT));
     uid_t owner = 0;
-    if (parent.valid() && is_own(parent, "user").value_or(false) && ::ioctl(user.get(), NS_GET_OWNER_UID, &owner) == 0)
+    if (parent.valid() && is_own(parent, "user").value_or(false) &&
+        ::ioctl(user.get(), NS_GET_OWNER_UID, &owner) == 0)
       return Uid{owner};
     user = std::move(parent);
   }
@@ -77,7 +81,8 @@ Result<NetNamespace> open_net_namespace(const NetnsTarget& target) {
                                     : open_path(cat("/proc/", target.number, "/ns/net"));
   if (!fd) return std::unexpected(fd.error());
   struct statfs fs{};
-  if (::fstatfs(fd->get(), &fs) != 0 || fs.f_type != NSFS_MAGIC || ::ioctl(fd->get(), NS_GET_NSTYPE) != CLONE_NEWNET)
+  if (::fstatfs(fd->get(), &fs) != 0 || fs.f_type != NSFS_MAGIC ||
+      ::ioctl(fd->get(), NS_GET_NSTYPE) != CLONE_NEWNET)
     return fail("NR-NETNS", "the file descriptor given is not one of a network namespace");
   const auto ours = is_own(*fd, "net");
   if (!ours) return std::unexpected(ours.error());

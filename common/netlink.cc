@@ -19,7 +19,8 @@ std::string explanation(const nlmsghdr& head) {
   if (head.nlmsg_type != NLMSG_ERROR || (head.nlmsg_flags & NLM_F_ACK_TLVS) == 0) return {};
   const auto offset = sizeof(nlmsgerr);  // NETLINK_CAP_ACK: the request is not echoed
   if (mnl_nlmsg_get_payload_len(&head) < offset) return {};
-  const Attrs attrs(mnl_nlmsg_get_payload_offset(&head, offset), mnl_nlmsg_get_payload_len(&head) - offset);
+  const Attrs attrs(mnl_nlmsg_get_payload_offset(&head, offset),
+                    mnl_nlmsg_get_payload_len(&head) - offset);
   const auto text = attrs.text(NLMSGERR_ATTR_MSG);
   return text.empty() ? std::string{} : cat(" (", quoted(text), ")");
 }
@@ -35,7 +36,8 @@ Attrs link_attrs(const nlmsghdr& message) {
 Attrs::Attrs(const void* first, std::size_t length) {
   const auto* const end = static_cast<const char*>(first) + length;
   for (const auto* a = static_cast<const nlattr*>(first);
-       mnl_attr_ok(a, static_cast<int>(end - reinterpret_cast<const char*>(a))); a = mnl_attr_next(a))
+       mnl_attr_ok(a, static_cast<int>(end - reinterpret_cast<const char*>(a)));
+       a = mnl_attr_next(a))
     if (mnl_attr_get_type(a) < kMostAttrs) found_[mnl_attr_get_type(a)] = a;
 }
 
@@ -64,7 +66,8 @@ NetlinkRequest& NetlinkRequest::put(std::uint16_t type, std::string_view bytes) 
 NetlinkRequest& NetlinkRequest::put_name(std::uint16_t type, std::string_view text) {
   return put(type, {std::string(text).c_str(), text.size() + 1});
 }
-NetlinkRequest& NetlinkRequest::nest(std::uint16_t type, const std::function<void(NetlinkRequest&)>& fill) {
+NetlinkRequest& NetlinkRequest::nest(std::uint16_t type,
+                                     const std::function<void(NetlinkRequest&)>& fill) {
   auto* const start = mnl_attr_nest_start(head(), type);
   fill(*this);
   mnl_attr_nest_end(head(), start);
@@ -89,8 +92,8 @@ Result<Netlink> Netlink::open() {
 
 Result<bool> Netlink::take(std::string_view datagram, unsigned sequence, const Each& each) {
   auto left = static_cast<int>(datagram.size());
-  for (const auto* one = reinterpret_cast<const nlmsghdr*>(datagram.data()); mnl_nlmsg_ok(one, left);
-       one = mnl_nlmsg_next(one, &left)) {
+  for (const auto* one = reinterpret_cast<const nlmsghdr*>(datagram.data());
+       mnl_nlmsg_ok(one, left); one = mnl_nlmsg_next(one, &left)) {
     // libmnl takes a length beyond 2^31 for a negative one, which is less than what is left.
     if (one->nlmsg_len > static_cast<std::uint32_t>(left)) break;
     if (one->nlmsg_seq != sequence) continue;
@@ -102,7 +105,8 @@ Result<bool> Netlink::take(std::string_view datagram, unsigned sequence, const E
     int code = EBADMSG;
     if (mnl_nlmsg_get_payload_len(one) >= sizeof(nlmsgerr))
       code = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(one))->error;
-    return code == 0 ? Result<bool>(true) : fail({}, cat("the kernel refused", explanation(*one)), code);
+    return code == 0 ? Result<bool>(true)
+                     : fail({}, cat("the kernel refused", explanation(*one)), code);
   }
   return false;
 }
@@ -112,11 +116,13 @@ Result<void> Netlink::exchange(NetlinkRequest& request, const Each& each) {
   if ((head->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP) head->nlmsg_flags |= NLM_F_ACK;
   head->nlmsg_seq = ++sequence_;
   sockaddr_nl kernel{.nl_family = AF_NETLINK, .nl_pad = 0, .nl_pid = 0, .nl_groups = 0};
-  if (::sendto(fd_.get(), head, head->nlmsg_len, 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0)
+  if (::sendto(fd_.get(), head, head->nlmsg_len, 0, reinterpret_cast<const sockaddr*>(&kernel),
+               sizeof kernel) < 0)
     return fail_errno("cannot ask the kernel by netlink");
   for (int lost = 0;;) {
     const auto got = ::recv(fd_.get(), answer_.get(), kLargestAnswer, MSG_TRUNC);
-    // Whether the request was carried out is known only from its answer: a failure to read is not yet the end.
+    // Whether the request was carried out is known only from its answer: a failure to read is not
+    // yet the end.
     if (got < 0 && ++lost < 3) continue;
     if (got < 0) return fail_errno("the kernel's netlink answer was lost");
     if (static_cast<std::size_t>(got) > kLargestAnswer)
@@ -136,15 +142,18 @@ bool Netlink::has_link(std::string_view name) const {
 Link::Link(const nlmsghdr& message) {
   if (mnl_nlmsg_get_payload_len(&message) < sizeof(ifinfomsg)) return;
   const auto* const header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
-  const auto attrs = link_attrs(message), info = attrs.nested(IFLA_LINKINFO), own = info.nested(IFLA_INFO_DATA);
+  const auto attrs = link_attrs(message), info = attrs.nested(IFLA_LINKINFO),
+             own = info.nested(IFLA_INFO_DATA);
   index = header->ifi_index, flags = header->ifi_flags;
   mtu = attrs.number<std::uint32_t>(IFLA_MTU), peer = attrs.number<std::uint32_t>(IFLA_LINK),
   master = attrs.number<std::uint32_t>(IFLA_MASTER);
-  if (!attrs.bytes(IFLA_LINK_NETNSID).empty()) peer_netnsid = attrs.number<std::int32_t>(IFLA_LINK_NETNSID);
-  name = attrs.text(IFLA_IFNAME), kind = info.text(IFLA_INFO_KIND), alias = attrs.text(IFLA_IFALIAS),
-  address = attrs.bytes(IFLA_ADDRESS);
+  if (!attrs.bytes(IFLA_LINK_NETNSID).empty())
+    peer_netnsid = attrs.number<std::int32_t>(IFLA_LINK_NETNSID);
+  name = attrs.text(IFLA_IFNAME), kind = info.text(IFLA_INFO_KIND),
+  alias = attrs.text(IFLA_IFALIAS), address = attrs.bytes(IFLA_ADDRESS);
   filters_vlans = kind == "bridge" && own.number<std::uint8_t>(IFLA_BR_VLAN_FILTERING) != 0;
-  default_pvid = kind == "bridge" ? own.number<std::uint16_t>(IFLA_BR_VLAN_DEFAULT_PVID) : std::uint16_t{0};
+  default_pvid =
+      kind == "bridge" ? own.number<std::uint16_t>(IFLA_BR_VLAN_DEFAULT_PVID) : std::uint16_t{0};
   locked = info.nested(IFLA_INFO_SLAVE_DATA).number<std::uint8_t>(IFLA_BRPORT_LOCKED) != 0;
 }
 
@@ -152,7 +161,8 @@ Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name) {
   NetlinkRequest request(RTM_GETLINK, 0, ifinfomsg{});
   request.put_name(IFLA_IFNAME, name);
   std::optional<Link> link;
-  const auto done = netlink.exchange(request, [&](const nlmsghdr& answer) { link.emplace(answer); });
+  const auto done =
+      netlink.exchange(request, [&](const nlmsghdr& answer) { link.emplace(answer); });
   if (!done && done.error().code == ENODEV) return std::nullopt;
   if (!done) return std::unexpected(done.error());
   if (!link || link->name != name) return std::nullopt;  // an alternative name
@@ -162,7 +172,9 @@ Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name) {
 Result<std::vector<Link>> all_links(Netlink& netlink) {
   NetlinkRequest request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
   std::vector<Link> links;
-  if (const auto done = netlink.exchange(request, [&](const nlmsghdr& answer) { links.emplace_back(answer); }); !done)
+  if (const auto done =
+          netlink.exchange(request, [&](const nlmsghdr& answer) { links.emplace_back(answer); });
+      !done)
     return std::unexpected(done.error());
   return links;
 }

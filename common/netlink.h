@@ -1,7 +1,8 @@
-// Route netlink: one request and its answers at a time. libmnl formats; nothing here needs or takes privilege.
+// Route netlink: one request and its answers at a time. libmnl formats; nothing here needs or takes
+// privilege.
 //
-// Source: rtnetlink(7), libmnl, linux/if_link.h. Replies come from the kernel alone, and are still read as if they
-// could be cut short anywhere.
+// Source: rtnetlink(7), libmnl, linux/if_link.h. Replies come from the kernel alone, and are still
+// read as if they could be cut short anywhere.
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -25,7 +26,8 @@
 
 namespace userns {
 
-// The attributes of a message or a nest, by type; those above kMostAttrs are left out. Views into the message.
+// The attributes of a message or a nest, by type; those above kMostAttrs are left out. Views into
+// the message.
 class Attrs {
  public:
   static constexpr std::size_t kMostAttrs = 64;
@@ -36,7 +38,8 @@ class Attrs {
   template <std::integral Number>
   [[nodiscard]] Number number(std::size_t type) const {
     Number value{};
-    if (const auto found = bytes(type); found.size() >= sizeof value) std::memcpy(&value, found.data(), sizeof value);
+    if (const auto found = bytes(type); found.size() >= sizeof value)
+      std::memcpy(&value, found.data(), sizeof value);
     return value;
   }
   [[nodiscard]] std::string_view text(std::size_t type) const;  // up to the first NUL
@@ -46,13 +49,14 @@ class Attrs {
   std::array<const nlattr*, kMostAttrs> found_{};
 };
 
-// A request under construction: header, family header, attributes. What is put must fit into kRoom: callers put a few
-// fixed-size or bounded values.
+// A request under construction: header, family header, attributes. What is put must fit into kRoom:
+// callers put a few fixed-size or bounded values.
 class NetlinkRequest {
  public:
   static constexpr std::size_t kRoom = 2048;
   template <class Header>
-  NetlinkRequest(std::uint16_t type, int flags, const Header& header) : NetlinkRequest(type, flags) {
+  NetlinkRequest(std::uint16_t type, int flags, const Header& header)
+      : NetlinkRequest(type, flags) {
     std::memcpy(mnl_nlmsg_put_extra_header(head(), sizeof header), &header, sizeof header);
   }
   NetlinkRequest& put(std::uint16_t type, std::string_view bytes);
@@ -79,16 +83,19 @@ class Netlink {
   static Result<Netlink> open();
 
   using Each = std::function<void(const nlmsghdr&)>;
-  // Sends, and reads answers up to the acknowledgement. The error is the kernel's errno, and what it says about it.
+  // Sends, and reads answers up to the acknowledgement. The error is the kernel's errno, and what
+  // it says about it.
   Result<void> exchange(NetlinkRequest& request, const Each& each = {});
-  // What exchange() does with one datagram, aligned as an nlmsghdr: true where the answer ends with it.
+  // What exchange() does with one datagram, aligned as an nlmsghdr: true where the answer ends with
+  // it.
   static Result<bool> take(std::string_view datagram, unsigned sequence, const Each& each);
-  // Whether there is an interface of that name: a fraction of what find_link() costs. No privilege may be effective,
-  // for with it the kernel would load a module of that name.
+  // Whether there is an interface of that name: a fraction of what find_link() costs. No privilege
+  // may be effective, for with it the kernel would load a module of that name.
   [[nodiscard]] bool has_link(std::string_view name) const;
 
  private:
-  explicit Netlink(Fd fd) : fd_(std::move(fd)), answer_(std::make_unique_for_overwrite<char[]>(kLargestAnswer)) {}
+  explicit Netlink(Fd fd)
+      : fd_(std::move(fd)), answer_(std::make_unique_for_overwrite<char[]>(kLargestAnswer)) {}
   static constexpr std::size_t kLargestAnswer = 64UL << 10U;
   Fd fd_;
   std::unique_ptr<char[]> answer_;  // few answers touch all of it
@@ -101,11 +108,11 @@ struct Link {
   int index = 0;
   unsigned flags = 0;                           // IFF_*
   std::uint32_t mtu = 0, peer = 0, master = 0;  // peer: ifindex at the other end of a veth
-  std::optional<std::int32_t> peer_netnsid;     // -1: that namespace has no number here, or is dying
-  std::string name, kind, alias, address;       // address: raw bytes
-  bool filters_vlans = false;                   // of a bridge
-  std::uint16_t default_pvid = 0;               // of a bridge
-  bool locked = false;                          // of a port
+  std::optional<std::int32_t> peer_netnsid;  // -1: that namespace has no number here, or is dying
+  std::string name, kind, alias, address;    // address: raw bytes
+  bool filters_vlans = false;                // of a bridge
+  std::uint16_t default_pvid = 0;            // of a bridge
+  bool locked = false;                       // of a port
 };
 // No value: there is no such interface.
 Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name);

@@ -31,17 +31,21 @@ std::unexpected<Error> gone_or(std::string_view rule, std::string text, int code
 Result<Fd> open_directory(std::uint64_t pid) {
   auto dir = open_at(AT_FDCWD, cat("/proc/", pid).c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (!dir && dir.error().code == ENOENT) return gone();
-  if (!dir) return fail("IM-PROC", cat("cannot open the /proc directory of process ", pid), dir.error().code);
+  if (!dir)
+    return fail("IM-PROC", cat("cannot open the /proc directory of process ", pid),
+                dir.error().code);
   return dir;
 }
 
-// The pid that a pidfd names; a refusal where the fd is something else or the process is not to be seen from here.
+// The pid that a pidfd names; a refusal where the fd is something else or the process is not to be
+// seen from here.
 Result<std::uint64_t> pid_of_pidfd(const Fd& fd) {
   const auto info = open_at(AT_FDCWD, cat("/proc/self/fdinfo/", fd.get()).c_str(), O_RDONLY);
   const auto text = info ? read_all(*info, kLargestProcFile) : std::unexpected(info.error());
   if (!text) return fail("IM-PIDFD", "cannot read what the file descriptor is", text.error().code);
   const auto pid = proc_field(*text, "Pid");
-  if (!pid) return fail("IM-PROC", cat("fd:", fd.get(), " is neither a /proc/PID directory nor a pidfd"));
+  if (!pid)
+    return fail("IM-PROC", cat("fd:", fd.get(), " is neither a /proc/PID directory nor a pidfd"));
   if (*pid == "-1") return gone();
   const auto number = parse_decimal(*pid);
   if (!number || *number == 0)
@@ -61,7 +65,9 @@ Result<Process> Process::open(const Target& target) {
     struct statfs fs{};
     struct stat facts{};
     if (::fstatfs(given.get(), &fs) != 0 || ::fstat(given.get(), &facts) != 0)
-      return fail("IM-PROC", cat("fd:", given.get(), " is not an open file descriptor of the caller's"), errno);
+      return fail("IM-PROC",
+                  cat("fd:", given.get(), " is not an open file descriptor of the caller's"),
+                  errno);
     if (fs.f_type == PROC_SUPER_MAGIC && S_ISDIR(facts.st_mode)) {
       directory = Fd(given.release());
     } else {
@@ -78,7 +84,9 @@ Result<Process> Process::open(const Target& target) {
 Result<void> Process::gather() {
   const auto file = open_file("status", O_RDONLY);
   const auto status = file ? read_all(*file, kLargestProcFile) : std::unexpected(file.error());
-  if (!status) return gone_or("IM-PROC", "the target is not the /proc directory of a process", status.error().code);
+  if (!status)
+    return gone_or("IM-PROC", "the target is not the /proc directory of a process",
+                   status.error().code);
   // A thread's own directory (/proc/PID/task/TID) looks the same but for this.
   const auto pid = proc_number(*status, "Pid");
   if (!pid || pid != proc_number(*status, "Tgid"))
@@ -95,19 +103,23 @@ Result<void> Process::gather() {
 }
 
 Result<Fd> Process::open_file(const char* name, int flags) const {
-  return open_at(directory_.get(), name, flags | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+  return open_at(directory_.get(), name, flags | O_NOFOLLOW,
+                 RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
 }
 
 Result<void> Process::still_alive() const {
-  // A directory fd is bound to its process: once that is gone, so are its files. A pidfd becomes readable.
+  // A directory fd is bound to its process: once that is gone, so are its files. A pidfd becomes
+  // readable.
   pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
   return pidfd_.valid() && ::poll(&ended, 1, 0) != 0 ? gone() : Result<void>{};
 }
 
 Result<bool> in_child_user_namespace(const Process& process) {
-  // ns/user is a magic link, so NO_SYMLINKS and NO_XDEV cannot be asked for; that the fd is of nsfs is checked instead.
+  // ns/user is a magic link, so NO_SYMLINKS and NO_XDEV cannot be asked for; that the fd is of nsfs
+  // is checked instead.
   const auto directory = process.open_file("ns", O_PATH | O_DIRECTORY);
-  const auto ns = directory ? open_at(directory->get(), "user", O_RDONLY) : std::unexpected(directory.error());
+  const auto ns =
+      directory ? open_at(directory->get(), "user", O_RDONLY) : std::unexpected(directory.error());
   if (!ns) return gone_or("IM-CHILD", "cannot see the target's user namespace", ns.error().code);
   struct statfs fs{};
   if (::fstatfs(ns->get(), &fs) != 0 || fs.f_type != NSFS_MAGIC)
@@ -115,7 +127,8 @@ Result<bool> in_child_user_namespace(const Process& process) {
   const Fd parent(::ioctl(ns->get(), NS_GET_PARENT));
   if (!parent.valid() && errno == EPERM) return false;  // outside of what we may see
   struct stat theirs{}, ours{};
-  if (!parent.valid() || ::fstat(parent.get(), &theirs) != 0 || ::stat("/proc/self/ns/user", &ours) != 0)
+  if (!parent.valid() || ::fstat(parent.get(), &theirs) != 0 ||
+      ::stat("/proc/self/ns/user", &ours) != 0)
     return fail("IM-CHILD", "cannot find the parent of the target's user namespace", errno);
   return theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
 }

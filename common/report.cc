@@ -26,7 +26,9 @@ std::string to_text(const Error& error) {
   return text;
 }
 
-void report(std::string_view program, const Error& error) { write_stderr(cat(program, ": ", to_text(error), "\n")); }
+void report(std::string_view program, const Error& error) {
+  write_stderr(cat(program, ": ", to_text(error), "\n"));
+}
 
 void exit_when_out_of_memory(const char* program) {
   g_program = program;

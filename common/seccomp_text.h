@@ -1,4 +1,5 @@
-// At build time: a system call filter as C++, on stdout. For the generators alone; no program contains it.
+// At build time: a system call filter as C++, on stdout. For the generators alone; no program
+// contains it.
 #pragma once
 
 #include <seccomp.h>
@@ -29,12 +30,14 @@ inline std::vector<Instruction> compiled(scmp_filter_ctx filter) {
   if (file < 0 || seccomp_export_bpf(filter, file) != 0) give_up("compile the profile");
   const auto size = ::lseek(file, 0, SEEK_END);
   std::vector<Instruction> program(static_cast<std::size_t>(size) / sizeof(Instruction));
-  if (::pread(file, program.data(), static_cast<std::size_t>(size), 0) != size) give_up("read the profile");
+  if (::pread(file, program.data(), static_cast<std::size_t>(size), 0) != size)
+    give_up("read the profile");
   return program;
 }
 
 inline void print_head(const char* source) {
-  std::printf("// Written at build time from %s.\n#pragma once\n\n#include <linux/filter.h>\n\n", source);
+  std::printf("// Written at build time from %s.\n#pragma once\n\n#include <linux/filter.h>\n\n",
+              source);
 }
 
 // `filter` as the array NAME; releases it.

@@ -18,10 +18,12 @@
 namespace userns {
 namespace {
 
-Result<std::vector<std::string_view>> bounded_args(int argc, char** argv, const StartupLimits& limits) {
+Result<std::vector<std::string_view>> bounded_args(int argc, char** argv,
+                                                   const StartupLimits& limits) {
   if (argc < 1) return fail("ST-ARGS", "started without argv[0]");
   if (static_cast<std::size_t>(argc) > limits.most_args)
-    return fail("ST-ARGS", cat(argc - 1, " arguments; at most ", limits.most_args - 1, " are taken"));
+    return fail("ST-ARGS",
+                cat(argc - 1, " arguments; at most ", limits.most_args - 1, " are taken"));
   for (int i = 1; i < argc; ++i)
     if (::strnlen(argv[i], limits.longest_arg + 1) > limits.longest_arg)
       return fail("ST-ARGS", cat("argument ", i, " is longer than ", limits.longest_arg, " bytes"));
@@ -40,7 +42,8 @@ bool close_others(std::optional<int> keep) {
   constexpr unsigned kFirst = STDERR_FILENO + 1;
   const auto kept = static_cast<unsigned>(keep.value_or(0));
   if (kept < kFirst) return ::close_range(kFirst, UINT_MAX, 0) == 0;
-  return (kept == kFirst || ::close_range(kFirst, kept - 1, 0) == 0) && ::close_range(kept + 1, UINT_MAX, 0) == 0;
+  return (kept == kFirst || ::close_range(kFirst, kept - 1, 0) == 0) &&
+         ::close_range(kept + 1, UINT_MAX, 0) == 0;
 }
 
 bool reset_signals() {
@@ -54,14 +57,16 @@ bool reset_signals() {
   return ::sigemptyset(&none) == 0 && ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
 }
 
-// A hard limit cannot be raised without CAP_SYS_RESOURCE; every act is all or nothing under any limit, so what can't
-// be raised may only make us refuse.
+// A hard limit cannot be raised without CAP_SYS_RESOURCE; every act is all or nothing under any
+// limit, so what can't be raised may only make us refuse.
 void raise_limits() {
-  for (const auto which :
-       {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RTTIME}) {
+  for (const auto which : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_NOFILE,
+                           RLIMIT_NPROC, RLIMIT_RTTIME}) {
     rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
     // The kernel has no "unlimited" for open files; what the hard limit allows is plenty.
-    if ((which != RLIMIT_NOFILE && ::setrlimit(which, &limit) == 0) || ::getrlimit(which, &limit) != 0) continue;
+    if ((which != RLIMIT_NOFILE && ::setrlimit(which, &limit) == 0) ||
+        ::getrlimit(which, &limit) != 0)
+      continue;
     limit.rlim_cur = limit.rlim_max;
     (void)::setrlimit(which, &limit);
   }
@@ -78,7 +83,8 @@ std::string_view raw_arg(int argc, char** argv, int index) {
 Result<std::vector<std::string_view>> sanitise(int argc, char** argv, const StartupLimits& limits,
                                                std::optional<int> keep) {
   if (!open_standard_fds()) return fail("ST-STATE", "cannot open standard file descriptors", errno);
-  if (!close_others(keep)) return fail("ST-STATE", "cannot close inherited file descriptors", errno);
+  if (!close_others(keep))
+    return fail("ST-STATE", "cannot close inherited file descriptors", errno);
   if (!reset_signals()) return fail("ST-STATE", "cannot reset signals", errno);
   if (::clearenv() != 0) return fail("ST-STATE", "cannot empty the environment", errno);
   if (::chdir("/") != 0) return fail("ST-STATE", "cannot change to /", errno);

@@ -27,31 +27,36 @@ Result<void> scan(SubidScanner& scanner, const Fd& in, std::string_view source) 
   return scanner.finish();
 }
 
-// A module's one function that we need (shadow's subid_nss_ops). The module is asked itself, not through libsubid,
-// which answers from the file where it cannot load a module.
-using ListRanges = subid_status (*)(const char* owner, subid_type type, subid_range** ranges, int* count);
+// A module's one function that we need (shadow's subid_nss_ops). The module is asked itself, not
+// through libsubid, which answers from the file where it cannot load a module.
+using ListRanges = subid_status (*)(const char* owner, subid_type type, subid_range** ranges,
+                                    int* count);
 
 constexpr int kWholeAnswer = 42;  // exit status that a module which ends the process does not know
 
 // In the child: runs without privilege, and only its answer, in the format of subuid(5), leaves it.
-bool answer_with_module(IdKind kind, std::string_view module, const std::string& owner, const Fd& out) {
+bool answer_with_module(IdKind kind, std::string_view module, const std::string& owner,
+                        const Fd& out) {
   if (!drop_all_but({}, Uid{::getuid()})) return false;
   void* const library = ::dlopen(cat("libsubid_", module, ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return false;
-  const auto list = reinterpret_cast<ListRanges>(::dlsym(library, "shadow_subid_list_owner_ranges"));
+  const auto list =
+      reinterpret_cast<ListRanges>(::dlsym(library, "shadow_subid_list_owner_ranges"));
   if (list == nullptr) return false;
   subid_range* ranges = nullptr;
   int count = 0;
-  const auto status = list(owner.c_str(), kind == IdKind::kUid ? ID_TYPE_UID : ID_TYPE_GID, &ranges, &count);
+  const auto status =
+      list(owner.c_str(), kind == IdKind::kUid ? ID_TYPE_UID : ID_TYPE_GID, &ranges, &count);
   if (status == SUBID_STATUS_UNKNOWN_USER) return true;
   if (status != SUBID_STATUS_SUCCESS || count < 0 || (count > 0 && ranges == nullptr)) return false;
   std::string answer;
-  for (int i = 0; i < count; ++i) answer += cat(owner, ":", ranges[i].start, ":", ranges[i].count, "\n");
+  for (int i = 0; i < count; ++i)
+    answer += cat(owner, ":", ranges[i].start, ":", ranges[i].count, "\n");
   return write_all(out, answer).has_value();
 }
 
-Result<void> ask_nss(SubidScanner& scanner, IdKind kind, const std::string& owner, std::string_view module,
-                     std::string_view source) {
+Result<void> ask_nss(SubidScanner& scanner, IdKind kind, const std::string& owner,
+                     std::string_view module, std::string_view source) {
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
   const pid_t child = ::fork();
@@ -82,7 +87,8 @@ Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
     if (*file) done = scan(scanner, **file, source);
   } else {
     source = cat("NSS source ", module);
-    done = ask_nss(scanner, kind, name.empty() ? cat(uid.value()) : std::string(name), module, source);
+    done =
+        ask_nss(scanner, kind, name.empty() ? cat(uid.value()) : std::string(name), module, source);
   }
   if (!done) return std::unexpected(done.error());
   return SubidRanges{scanner.ranges(), std::move(source), scanner.skipped()};

@@ -21,8 +21,8 @@ struct SubidRanges {
 };
 
 // The ranges of the user `name` (may be empty) with `uid`. An absent file means no ranges. Reads a
-// file in one pass with constant memory; asks an NSS module (libsubid_NAME.so) in a forked child that
-// holds no privilege, is not dumpable and never execs. Call it without effective capabilities.
+// file in one pass with constant memory; asks an NSS module (libsubid_NAME.so) in a forked child
+// that holds no privilege, is not dumpable and never execs. Call it without effective capabilities.
 Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid);
 
 }  // namespace userns

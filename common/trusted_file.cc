@@ -22,7 +22,8 @@ struct Walk {
   std::string rest;
   int links = 0;
 
-  [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view why, int code = 0) const {
+  [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view why,
+                                              int code = 0) const {
     return fail(rule, cat(path, " cannot be trusted: ", why), code);
   }
 
@@ -31,12 +32,16 @@ struct Walk {
     if (!next) return refuse("TF-PATH", "its path cannot be followed", next.error().code);
     at = std::move(*next);
     if (::fstat(at.get(), &facts) != 0) return fail_errno(cat("cannot examine ", path));
-    const bool root_only = facts.st_uid == 0 && (S_ISLNK(facts.st_mode) || (facts.st_mode & (S_IWGRP | S_IWOTH)) == 0);
+    const bool root_only =
+        facts.st_uid == 0 && (S_ISLNK(facts.st_mode) || (facts.st_mode & (S_IWGRP | S_IWOTH)) == 0);
     if (S_ISREG(facts.st_mode) && !root_only)
-      return refuse("TF-FILE", "it must be owned by root and not writable by group or others (chown root, chmod go-w)");
+      return refuse(
+          "TF-FILE",
+          "it must be owned by root and not writable by group or others (chown root, chmod go-w)");
     if (!root_only)
       return refuse("TF-PATH",
-                    "every directory and link on the way must be owned by root, and not writable by group or others");
+                    "every directory and link on the way must be owned by root, and not writable "
+                    "by group or others");
     return {};
   }
 
@@ -52,7 +57,8 @@ struct Walk {
   }
 };
 
-Result<std::optional<Fd>> open_trusted(std::string_view path, mode_t kind, std::string_view kind_name) {
+Result<std::optional<Fd>> open_trusted(std::string_view path, mode_t kind,
+                                       std::string_view kind_name) {
   Walk walk{.path = path, .at = {}, .facts = {}, .rest = std::string(path), .links = 0};
   auto walked = walk.step(AT_FDCWD, "/", O_DIRECTORY);
   while (walked && walk.rest.find_first_not_of('/') != std::string::npos) {
@@ -66,7 +72,8 @@ Result<std::optional<Fd>> open_trusted(std::string_view path, mode_t kind, std::
     if (walked && S_ISLNK(walk.facts.st_mode)) walked = walk.follow(std::move(directory));
   }
   if (!walked) return std::unexpected(walked.error());
-  if ((walk.facts.st_mode & S_IFMT) != kind) return walk.refuse("TF-FILE", cat("it is not a ", kind_name));
+  if ((walk.facts.st_mode & S_IFMT) != kind)
+    return walk.refuse("TF-FILE", cat("it is not a ", kind_name));
   // Reopens exactly the inode that was examined.
   auto file = open_at(AT_FDCWD, cat("/proc/self/fd/", walk.at.get()).c_str(), O_RDONLY | O_NOCTTY);
   if (!file) return walk.refuse("TF-FILE", "it cannot be read", file.error().code);

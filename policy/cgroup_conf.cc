@@ -29,7 +29,9 @@ constexpr SettingKey kKeys[] = {
 
 constexpr std::string_view kBlanks = " \t";
 
-void skip_blanks(std::string_view& rest) { rest.remove_prefix(std::min(rest.find_first_not_of(kBlanks), rest.size())); }
+void skip_blanks(std::string_view& rest) {
+  rest.remove_prefix(std::min(rest.find_first_not_of(kBlanks), rest.size()));
+}
 
 std::string_view next_word(std::string_view& rest) {
   skip_blanks(rest);
@@ -49,16 +51,19 @@ std::string number_text(const SettingKey& key, std::string_view text, bool units
   return cat(*number << shift);
 }
 
-// "8:0,rbps=10M,wiops=100" as "8:0 rbps=10485760 wbps=max riops=max wiops=100": what is not said is not limited.
+// "8:0,rbps=10M,wiops=100" as "8:0 rbps=10485760 wbps=max riops=max wiops=100": what is not said is
+// not limited.
 std::string device_text(const SettingKey& key, std::string_view text) {
   constexpr std::string_view kRates[] = {"rbps", "wbps", "riops", "wiops"};
   std::string rates[] = {"max", "max", "max", "max"};
   std::string out(take_until(text, ','));
-  const bool is_device = std::ranges::count(out, ':') == 1 && out.find_first_not_of("0123456789:") == std::string::npos;
+  const bool is_device = std::ranges::count(out, ':') == 1 &&
+                         out.find_first_not_of("0123456789:") == std::string::npos;
   if (!is_device || out.starts_with(':') || out.ends_with(':') || text.empty()) return {};
   while (!text.empty()) {
     auto value = take_until(text, ',');
-    const auto rate = static_cast<std::size_t>(std::ranges::find(kRates, take_until(value, '=')) - kRates);
+    const auto rate =
+        static_cast<std::size_t>(std::ranges::find(kRates, take_until(value, '=')) - kRates);
     const auto number = value == "max" ? "max" : number_text(key, value, true);
     if (rate == std::size(kRates) || number.empty()) return {};
     rates[rate] = number;
@@ -77,11 +82,13 @@ std::string file_text(const SettingKey& key, std::string_view text) {
       return number_text(key, text, false);
     case kPercent: {
       if (text == "max") return std::string(key.standard);
-      const auto percent = text.ends_with('%') ? number_text(key, text.substr(0, text.size() - 1), false) : "";
+      const auto percent =
+          text.ends_with('%') ? number_text(key, text.substr(0, text.size() - 1), false) : "";
       return percent.empty() ? percent : cat(percent, "000 100000");
     }
     case kList:
-      return text.find_first_not_of("0123456789,-") == std::string_view::npos ? std::string(text) : "";
+      return text.find_first_not_of("0123456789,-") == std::string_view::npos ? std::string(text)
+                                                                              : "";
     case kDevice:
       return device_text(key, text);
   }
@@ -98,20 +105,24 @@ constexpr std::string_view kForms[] = {"a size (512M, 4G) or max",
 bool is_key(const SettingKey& key, std::string_view name) {
   constexpr std::string_view kPrefix = "hugetlb.", kSuffix = ".max";
   if (key.name != kPrefix) return key.name == name;
-  return name.size() > kPrefix.size() + kSuffix.size() && name.starts_with(kPrefix) && name.ends_with(kSuffix) &&
+  return name.size() > kPrefix.size() + kSuffix.size() && name.starts_with(kPrefix) &&
+         name.ends_with(kSuffix) &&
          name.find_first_of("./", kPrefix.size()) == name.size() - kSuffix.size();
 }
 
 }  // namespace
 
 Result<Setting> parse_setting(std::string_view name, std::string_view value) {
-  const auto key = std::ranges::find_if(kKeys, [&](const SettingKey& k) { return is_key(k, name); });
+  const auto key =
+      std::ranges::find_if(kKeys, [&](const SettingKey& k) { return is_key(k, name); });
   if (key == std::end(kKeys))
     return fail("CC-KEY", cat(quoted(name), " is not KEY=VALUE with a key of cgroup.conf(5)"));
   Setting setting{key, std::string(key->file.empty() ? name : key->file), file_text(*key, value)};
   if (!setting.text.empty()) return setting;
-  const auto bounds = key->most < kAny && key->most > 0 ? cat(", ", key->least, " to ", key->most) : "";
-  return fail("CC-VALUE", cat(quoted(value), " is no ", name, ": ", kForms[static_cast<int>(key->form)], bounds));
+  const auto bounds =
+      key->most < kAny && key->most > 0 ? cat(", ", key->least, " to ", key->most) : "";
+  return fail("CC-VALUE", cat(quoted(value), " is no ", name, ": ",
+                              kForms[static_cast<int>(key->form)], bounds));
 }
 
 namespace {
@@ -120,7 +131,8 @@ struct Reader {
   std::string_view path, line;
   std::size_t number = 0;
 
-  [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view at, std::string_view what) const {
+  [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view at,
+                                              std::string_view what) const {
     return fail(rule, cat(path, ":", number, ":", at.data() - line.data() + 1, ": ", what));
   }
 
@@ -129,10 +141,14 @@ struct Reader {
     const auto name = take_until(value, '=');
     auto parsed = parse_setting(word.contains('=') ? name : std::string_view{}, value);
     if (!parsed)
-      return refuse(parsed.error().rule, parsed.error().rule == "CC-KEY" ? word : value, parsed.error().text);
+      return refuse(parsed.error().rule, parsed.error().rule == "CC-KEY" ? word : value,
+                    parsed.error().text);
     Setting& setting = *parsed;
-    const auto same = [&](const Setting& s) { return s.file == setting.file && setting.key->form != kDevice; };
-    if (std::ranges::any_of(taken.settings, same)) return refuse("CC-KEY", word, cat(name, " is set twice"));
+    const auto same = [&](const Setting& s) {
+      return s.file == setting.file && setting.key->form != kDevice;
+    };
+    if (std::ranges::any_of(taken.settings, same))
+      return refuse("CC-KEY", word, cat(name, " is set twice"));
     taken.settings.push_back(std::move(setting));
     return {};
   }
@@ -153,29 +169,34 @@ struct Reader {
     if (!is_path || (!word.empty() && (v1 || word != "delegated")) || !next_word(rest).empty())
       return refuse("CC-BASE", path_word,
                     cat(key, " is one absolute path without .., ",
-                        v1 ? "within each v1 hierarchy" : "of a cgroup2 directory; only 'delegated' may follow"));
+                        v1 ? "within each v1 hierarchy"
+                           : "of a cgroup2 directory; only 'delegated' may follow"));
     if (!base.empty()) return refuse("CC-BASE", path_word, cat(key, " is given twice"));
     base = path_word;
     return true;
   }
 
   Result<void> take_line(CgroupConf& conf) const {
-    const auto control =
-        std::ranges::find_if(line, [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 127; });
+    const auto control = std::ranges::find_if(
+        line, [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 127; });
     if (control != line.end())
-      return refuse("CC-LINE", {&*control, 1}, "a control character: is this a text file with Unix line ends?");
+      return refuse("CC-LINE", {&*control, 1},
+                    "a control character: is this a text file with Unix line ends?");
     auto rest = line.substr(0, line.find('#'));
     skip_blanks(rest);
     const auto is_base = take_base(conf, rest);
-    if (!is_base || *is_base || rest.empty()) return is_base ? Result<void>{} : std::unexpected(is_base.error());
+    if (!is_base || *is_base || rest.empty())
+      return is_base ? Result<void>{} : std::unexpected(is_base.error());
     const auto who = next_word(rest);
     if (who.contains('=') || who == "@")
-      return refuse("CC-LINE", who, "a line is WHO KEY=VALUE...; WHO is a login name, a uid, @GROUP or *");
+      return refuse("CC-LINE", who,
+                    "a line is WHO KEY=VALUE...; WHO is a login name, a uid, @GROUP or *");
     CgroupLine taken{.who = std::string(who), .settings = {}, .number = number};
     for (auto word = next_word(rest); !word.empty(); word = next_word(rest))
       if (auto done = take_setting(taken, word); !done) return done;
     if (taken.settings.empty())
-      return refuse("CC-LINE", who, cat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));
+      return refuse("CC-LINE", who,
+                    cat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));
     conf.lines.push_back(std::move(taken));
     return {};
   }

@@ -1,7 +1,7 @@
 // The text of cgroup.conf(5), which has the grammar: who may have cgroups, below which limits.
 //
-// Pure. A malformed line refuses the whole file and says PATH:LINE:COLUMN. Rules: CC-LINE (form of a
-// line), CC-KEY (of a setting: unknown, or twice), CC-VALUE (of a setting), CC-BASE.
+// Pure. A malformed line refuses the whole file and says PATH:LINE:COLUMN. Rules: CC-LINE (form of
+// a line), CC-KEY (of a setting: unknown, or twice), CC-VALUE (of a setting), CC-BASE.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,9 @@ enum class SettingForm : std::uint8_t { kSize, kCount, kPlain, kPercent, kList, 
 
 // A key that a line may set.
 struct SettingKey {
-  std::string_view name;      // in cgroup.conf; "hugetlb." stands for hugetlb.SIZE.max
-  std::string_view file;      // cgroup v2 interface file; empty: that of the same name ("containers" is none)
+  std::string_view name;  // in cgroup.conf; "hugetlb." stands for hugetlb.SIZE.max
+  std::string_view
+      file;  // cgroup v2 interface file; empty: that of the same name ("containers" is none)
   std::string_view v1_file;   // its counterpart in a v1 hierarchy; empty: it has none
   std::string_view standard;  // v2 text where a line is silent; empty: then nothing is written
   SettingForm form;

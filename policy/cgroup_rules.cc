@@ -18,7 +18,9 @@ bool has_word(std::string_view words, std::string_view word, char separator) {
 
 // "memory.swap.max" is of memory; the v1 hierarchy of io is blkio. cgroup.max.* are v2's own.
 std::string_view controller_of(std::string_view file) { return file.substr(0, file.find('.')); }
-std::string_view v1_name(std::string_view controller) { return controller == "io" ? "blkio" : controller; }
+std::string_view v1_name(std::string_view controller) {
+  return controller == "io" ? "blkio" : controller;
+}
 
 // What a v2 setting is called in v1; nothing where v1 has no such limit.
 std::vector<CgroupWrite> v1_writes(const Setting& setting, bool required) {
@@ -28,7 +30,9 @@ std::vector<CgroupWrite> v1_writes(const Setting& setting, bool required) {
   const auto add = [&](std::string file, std::string value) {
     writes.push_back({std::move(file), std::move(value), required});
   };
-  const auto unlimited = [](std::string_view value) { return std::string(value == "max" ? "-1" : value); };
+  const auto unlimited = [](std::string_view value) {
+    return std::string(value == "max" ? "-1" : value);
+  };
   if (text.empty() || text == "\n") return writes;
   if (key.form == SettingForm::kDevice) {
     const auto device = take_until(text, ' ');
@@ -44,9 +48,11 @@ std::vector<CgroupWrite> v1_writes(const Setting& setting, bool required) {
   } else if (key.name == "cpu.weight") {
     add(std::string(key.v1_file), cat(*parse_decimal(text) * 1024 / 100));
   } else if (key.name == "hugetlb.") {
-    add(cat(text.empty() ? "" : setting.file.substr(0, setting.file.size() - 4), key.v1_file), unlimited(text));
+    add(cat(text.empty() ? "" : setting.file.substr(0, setting.file.size() - 4), key.v1_file),
+        unlimited(text));
   } else {
-    add(std::string(key.v1_file), key.form == SettingForm::kSize ? unlimited(text) : std::string(text));
+    add(std::string(key.v1_file),
+        key.form == SettingForm::kSize ? unlimited(text) : std::string(text));
   }
   return writes;
 }
@@ -58,7 +64,8 @@ CgroupPart& part_of(std::vector<CgroupPart>& parts, std::string_view controller)
 
 std::vector<Setting> settings_for(const CgroupLine& line, const SettingKey& key) {
   std::vector<Setting> found;
-  std::ranges::copy_if(line.settings, std::back_inserter(found), [&](const Setting& s) { return s.key == &key; });
+  std::ranges::copy_if(line.settings, std::back_inserter(found),
+                       [&](const Setting& s) { return s.key == &key; });
   return found;
 }
 
@@ -66,11 +73,13 @@ std::vector<Setting> settings_for(const CgroupLine& line, const SettingKey& key)
 
 Result<ContainerName> ContainerName::parse(std::string_view text) {
   constexpr std::string_view kFirst = "abcdefghijklmnopqrstuvwxyz0123456789_-";
-  const bool good = !text.empty() && text.size() <= 32 && text.find_first_not_of(kFirst) == std::string_view::npos &&
+  const bool good = !text.empty() && text.size() <= 32 &&
+                    text.find_first_not_of(kFirst) == std::string_view::npos &&
                     text.front() != '_' && text.front() != '-';
   if (good) return ContainerName(text);
   return fail("CG-NAME",
-              cat(quoted(text), " is no container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
+              cat(quoted(text),
+                  " is no container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
 }
 
 Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> words) {
@@ -81,7 +90,9 @@ Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> wor
     return CgroupRequest{.verb = kList, .name = {}, .json = count == 2};
   const bool enters = verb == "enter" && count >= 4 && words[2] == "--";
   if (!enters && !(verb == "release" && count == 2))
-    return fail("CG-ARGS", "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
+    return fail(
+        "CG-ARGS",
+        "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
   auto name = ContainerName::parse(words[1]);
   if (!name) return std::unexpected(name.error());
   return CgroupRequest{.verb = enters ? kEnter : kRelease, .name = std::move(*name), .json = false};
@@ -89,8 +100,9 @@ Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> wor
 
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
                                 const std::function<bool(std::string_view group)>& in_group) {
-  const auto found = std::ranges::find_if(
-      conf.lines, [&](const CgroupLine& line) { return is_for(line.who, caller, login, in_group); });
+  const auto found = std::ranges::find_if(conf.lines, [&](const CgroupLine& line) {
+    return is_for(line.who, caller, login, in_group);
+  });
   return found == conf.lines.end() ? nullptr : &*found;
 }
 
@@ -108,20 +120,25 @@ std::string v1_node(Uid uid) { return cat("userns-", uid.value()); }
 
 std::string_view above_node(std::string_view path, std::string_view node) {
   for (auto at = path.find(node); at != std::string_view::npos; at = path.find(node, at + 1))
-    if (at > 0 && path[at - 1] == '/' && (at + node.size() == path.size() || path[at + node.size()] == '/'))
+    if (at > 0 && path[at - 1] == '/' &&
+        (at + node.size() == path.size() || path[at + node.size()] == '/'))
       return path.substr(0, at);
   return path;
 }
 
 Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) {
   if (facts.line == nullptr)
-    return fail("CG-POLICY", cat("uid ", facts.caller.value(), " may have no cgroups: no line of ", facts.conf_path,
-                                 " is for this user; an administrator can add one, see cgroup.conf(5)"));
+    return fail(
+        "CG-POLICY",
+        cat("uid ", facts.caller.value(), " may have no cgroups: no line of ", facts.conf_path,
+            " is for this user; an administrator can add one, see cgroup.conf(5)"));
   if (facts.base_is_systemds)
-    return fail("CG-WRITER", cat(facts.base,
-                                 " is systemd's own, which wants no other writer there: an administrator can run "
-                                 "'systemctl enable --now userns-cgroup.service', or set base = in ",
-                                 facts.conf_path, " to the cgroup of a unit with Delegate=yes"));
+    return fail(
+        "CG-WRITER",
+        cat(facts.base,
+            " is systemd's own, which wants no other writer there: an administrator can run "
+            "'systemctl enable --now userns-cgroup.service', or set base = in ",
+            facts.conf_path, " to the cgroup of a unit with Delegate=yes"));
   CgroupGrant grant(name.text(), facts.ledger);
   // What users set themselves on their own leaves, and what policy needs.
   std::string useful = "cpu io memory pids";
@@ -129,9 +146,11 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) 
     auto settings = settings_for(*facts.line, key);
     const bool given = !settings.empty();
     if (!given)
-      settings.push_back({&key, std::string(key.file.empty() ? key.name : key.file), std::string(key.standard)});
+      settings.push_back(
+          {&key, std::string(key.file.empty() ? key.name : key.file), std::string(key.standard)});
     for (auto& setting : settings)
-      if (auto added = grant.add(setting, given, facts.controllers); !added) return std::unexpected(added.error());
+      if (auto added = grant.add(setting, given, facts.controllers); !added)
+        return std::unexpected(added.error());
     if (given) useful += cat(" ", controller_of(key.name));
   }
   grant.part_with_the_idle();
@@ -142,40 +161,50 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) 
 }
 
 Result<void> CgroupGrant::add(const Setting& setting, bool given, std::string_view controllers) {
-  const auto controller = controller_of(setting.key->file.empty() ? setting.key->name : setting.key->file);
+  const auto controller =
+      controller_of(setting.key->file.empty() ? setting.key->name : setting.key->file);
   if (setting.key->name == "containers") {
     containers_ = *parse_decimal(setting.text);
-  } else if (has_word(controllers, controller, ' ') || (controller == "cgroup" && parts_[0].controller.empty())) {
+  } else if (has_word(controllers, controller, ' ') ||
+             (controller == "cgroup" && parts_[0].controller.empty())) {
     if (!setting.text.empty())
       parts_[0].writes.push_back({setting.file, setting.text, given || controller == "cgroup"});
   } else if (given && setting.key->v1_file.empty()) {
-    return fail("CG-CONTROLLER", cat(setting.file, " can't be set on this host: the base has no ", controller,
-                                     " controller and cgroup v1 no such limit"));
+    return fail("CG-CONTROLLER", cat(setting.file, " can't be set on this host: the base has no ",
+                                     controller, " controller and cgroup v1 no such limit"));
   } else if (!setting.key->v1_file.empty()) {
-    std::ranges::move(v1_writes(setting, given), std::back_inserter(part_of(parts_, v1_name(controller)).writes));
+    std::ranges::move(v1_writes(setting, given),
+                      std::back_inserter(part_of(parts_, v1_name(controller)).writes));
   }
   return {};
 }
 
 void CgroupGrant::part_with_the_idle() {
-  const auto limits = [](const CgroupPart& part) { return std::ranges::any_of(part.writes, &CgroupWrite::required); };
+  const auto limits = [](const CgroupPart& part) {
+    return std::ranges::any_of(part.writes, &CgroupWrite::required);
+  };
   const auto idle = std::stable_partition(parts_.begin() + 1, parts_.end(), limits);
   idle_.assign(idle, parts_.end());
   parts_.erase(idle, parts_.end());
 }
 
-std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view file, std::string_view text) {
+std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view file,
+                                    std::string_view text) {
   std::vector<CgroupWrite> writes;
   const auto unless_set = [&](std::string_view device, std::string value) {
-    const auto sets = [&](const CgroupWrite& w) { return w.file == file && w.text.starts_with(device); };
-    if (std::ranges::none_of(part.writes, sets)) writes.push_back({std::string(file), std::move(value), false});
+    const auto sets = [&](const CgroupWrite& w) {
+      return w.file == file && w.text.starts_with(device);
+    };
+    if (std::ranges::none_of(part.writes, sets))
+      writes.push_back({std::string(file), std::move(value), false});
   };
   const bool v2 = file == "io.max";
   if (v2 || file.starts_with("blkio.throttle.")) {
     while (!text.empty()) {
       auto line = take_until(text, '\n');
       const auto device = cat(take_until(line, ' '), " ");
-      if (device.contains(':')) unless_set(device, cat(device, v2 ? "rbps=max wbps=max riops=max wiops=max" : "0"));
+      if (device.contains(':'))
+        unless_set(device, cat(device, v2 ? "rbps=max wbps=max riops=max wiops=max" : "0"));
     }
   } else if (file.starts_with("hugetlb.") && !file.contains(".rsvd.")) {
     if (file.ends_with(".max")) unless_set("", "max");

@@ -28,8 +28,8 @@ class ContainerName {
   std::string text_;
 };
 
-// The words of userns-cgroup(8), argv[0] left out: CG-ARGS, CG-NAME. Words after "--" are the command's and not looked
-// at.
+// The words of userns-cgroup(8), argv[0] left out: CG-ARGS, CG-NAME. Words after "--" are the
+// command's and not looked at.
 struct CgroupRequest {
   enum class Verb : std::uint8_t { kEnter, kRelease, kList } verb = Verb::kList;
   std::optional<ContainerName> name;  // but for kList
@@ -41,11 +41,12 @@ Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> wor
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,
                                 const std::function<bool(std::string_view group)>& in_group);
 
-// The path of /proc/PID/cgroup text in a v1 `controller`'s hierarchy, or ("") in v2's; empty where it has no line.
+// The path of /proc/PID/cgroup text in a v1 `controller`'s hierarchy, or ("") in v2's; empty where
+// it has no line.
 std::string_view cgroup_path(std::string_view text, std::string_view controller);
 
-// A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: who is below his node already
-// gets the same one again.
+// A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: who is below
+// his node already gets the same one again.
 std::string v1_node(Uid uid);
 std::string_view above_node(std::string_view path, std::string_view node);
 
@@ -56,8 +57,9 @@ struct CgroupFacts {
   std::string_view conf_path;
   std::string_view base;
   bool base_is_systemds = false;  // systemd runs, and no unit on the way to the base is delegated
-  std::string_view ledger;        // hierarchy that the base is in: empty: v2; else a v1 controller, and there is no v2
-  std::string_view controllers;   // of the base: "cpu io memory"
+  std::string_view
+      ledger;  // hierarchy that the base is in: empty: v2; else a v1 controller, and there is no v2
+  std::string_view controllers;  // of the base: "cpu io memory"
 };
 
 struct CgroupWrite {
@@ -71,9 +73,10 @@ struct CgroupPart {
   std::vector<CgroupWrite> writes;
 };
 
-// What takes back the limits on devices and page sizes that an older policy set and `part` does not: of an interface
-// file of the user's directory and its text. Nothing for other files.
-std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view file, std::string_view text);
+// What takes back the limits on devices and page sizes that an older policy set and `part` does
+// not: of an interface file of the user's directory and its text. Nothing for other files.
+std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view file,
+                                    std::string_view text);
 
 class CgroupGrant;
 Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
@@ -82,7 +85,8 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
 class CgroupGrant {
  public:
   [[nodiscard]] const std::string& name() const { return name_; }
-  // The first is the ledger's, which is v2's where there is one; the others are v1 hierarchies that have what v2 lacks.
+  // The first is the ledger's, which is v2's where there is one; the others are v1 hierarchies that
+  // have what v2 lacks.
   [[nodiscard]] std::span<const CgroupPart> parts() const { return parts_; }
   // v1 hierarchies where this line limits nothing and an older one may have.
   [[nodiscard]] std::span<const CgroupPart> idle() const { return idle_; }
@@ -91,7 +95,8 @@ class CgroupGrant {
   [[nodiscard]] std::uint64_t containers() const { return containers_; }
 
  private:
-  CgroupGrant(std::string name, std::string_view ledger) : name_(std::move(name)), parts_{{ledger, {}}} {}
+  CgroupGrant(std::string name, std::string_view ledger)
+      : name_(std::move(name)), parts_{{ledger, {}}} {}
   friend Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
   Result<void> add(const Setting& setting, bool given, std::string_view controllers);
   void part_with_the_idle();

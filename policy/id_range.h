@@ -12,15 +12,20 @@ namespace userns {
 class IdRange {
  public:
   // Nothing where count is 0 or the range would leave the id space.
-  [[nodiscard]] static constexpr std::optional<IdRange> make(std::uint64_t first, std::uint64_t count) {
+  [[nodiscard]] static constexpr std::optional<IdRange> make(std::uint64_t first,
+                                                             std::uint64_t count) {
     if (count == 0 || first > kLargestId || count > kLargestId - first + 1) return std::nullopt;
     return IdRange(first, count);
   }
   [[nodiscard]] constexpr std::uint64_t first() const { return first_; }
   [[nodiscard]] constexpr std::uint64_t count() const { return count_; }
   [[nodiscard]] constexpr std::uint64_t end() const { return first_ + count_; }
-  [[nodiscard]] constexpr bool contains(IdRange other) const { return first_ <= other.first_ && other.end() <= end(); }
-  [[nodiscard]] constexpr bool overlaps(IdRange other) const { return first_ < other.end() && other.first_ < end(); }
+  [[nodiscard]] constexpr bool contains(IdRange other) const {
+    return first_ <= other.first_ && other.end() <= end();
+  }
+  [[nodiscard]] constexpr bool overlaps(IdRange other) const {
+    return first_ < other.end() && other.first_ < end();
+  }
   friend constexpr bool operator==(IdRange, IdRange) = default;
 
  private:
@@ -37,7 +42,8 @@ static_assert(!IdRange::make(1, ~0ULL) && !IdRange::make(~0ULL, 1));
 // One line of a uid_map or gid_map: `count` ids from inside.first() on are outside.first() on.
 class Extent {
  public:
-  [[nodiscard]] static constexpr std::optional<Extent> make(std::uint64_t inside, std::uint64_t outside,
+  [[nodiscard]] static constexpr std::optional<Extent> make(std::uint64_t inside,
+                                                            std::uint64_t outside,
                                                             std::uint64_t count) {
     const auto in = IdRange::make(inside, count);
     const auto out = IdRange::make(outside, count);

@@ -10,19 +10,22 @@ namespace userns {
 namespace {
 
 bool may_have(const MapFacts& facts, IdRange outside) {
-  const std::uint64_t own = facts.kind == IdKind::kUid ? facts.caller_uid.value() : facts.caller_gid.value();
+  const std::uint64_t own =
+      facts.kind == IdKind::kUid ? facts.caller_uid.value() : facts.caller_gid.value();
   return facts.owned->covers(outside) || (outside.count() == 1 && outside.first() == own);
 }
 
 // "alice has [100000-165536) (/etc/subuid:3), ..."
 std::string what_caller_has(const MapFacts& facts) {
   const auto& owned = *facts.owned;
-  std::string text = facts.caller_name.empty() ? cat("uid ", facts.caller_uid.value()) : std::string(facts.caller_name);
+  std::string text = facts.caller_name.empty() ? cat("uid ", facts.caller_uid.value())
+                                               : std::string(facts.caller_name);
   text += owned.lines() == 0 ? cat(" has no range in ", facts.owned_source) : " has ";
   for (const auto& shown : owned.shown())
-    text += cat(&shown == owned.shown().data() ? "" : ", ", to_text(shown.range), " (", facts.owned_source,
-                shown.line > 0 ? cat(":", shown.line) : "", ")");
-  if (owned.lines() > owned.shown().size()) text += cat(" and ", owned.lines() - owned.shown().size(), " more");
+    text += cat(&shown == owned.shown().data() ? "" : ", ", to_text(shown.range), " (",
+                facts.owned_source, shown.line > 0 ? cat(":", shown.line) : "", ")");
+  if (owned.lines() > owned.shown().size())
+    text += cat(" and ", owned.lines() - owned.shown().size(), " more");
   if (facts.skipped != nullptr && facts.skipped->line > 0)
     text += cat("; line ", facts.skipped->line, " grants nothing: it ", facts.skipped->why);
   return text;
@@ -35,13 +38,14 @@ using Objection = std::optional<std::string>;
 
 Objection not_ones_own(const MapFacts& facts, const IdMap& /*request*/) {
   if (facts.target_uid == facts.caller_uid && facts.target_gid == facts.caller_gid) return {};
-  return cat("the target process belongs to uid ", facts.target_uid.value(), ", gid ", facts.target_gid.value(),
-             ", not to the caller (uid ", facts.caller_uid.value(), ", gid ", facts.caller_gid.value(),
-             "): only one's own process can be mapped");
+  return cat("the target process belongs to uid ", facts.target_uid.value(), ", gid ",
+             facts.target_gid.value(), ", not to the caller (uid ", facts.caller_uid.value(),
+             ", gid ", facts.caller_gid.value(), "): only one's own process can be mapped");
 }
 Objection not_a_child(const MapFacts& facts, const IdMap& /*request*/) {
   if (facts.target_in_child_namespace) return {};
-  return "the target's user namespace is not a child of the caller's own: unshare(CLONE_NEWUSER) in the target first, "
+  return "the target's user namespace is not a child of the caller's own: unshare(CLONE_NEWUSER) "
+         "in the target first, "
          "and run this from the namespace that it was made in";
 }
 Objection mapped_before(const MapFacts& facts, const IdMap& /*request*/) {
@@ -58,7 +62,8 @@ Objection maps_root(const MapFacts& facts, const IdMap& request) {
 Objection not_delegated(const MapFacts& facts, const IdMap& request) {
   for (const auto& extent : request.extents())
     if (!may_have(facts, extent.outside()))
-      return cat(kind_name(facts.kind), " range ", to_text(extent), " not allowed: ", what_caller_has(facts));
+      return cat(kind_name(facts.kind), " range ", to_text(extent),
+                 " not allowed: ", what_caller_has(facts));
   return {};
 }
 
@@ -77,9 +82,11 @@ constexpr Rule kRules[] = {{"IM-OWNER", not_ones_own},
 
 Result<MapGrant> decide(const MapFacts& facts, const IdMap& request) {
   for (const auto& rule : kRules)
-    if (auto objection = rule.objection(facts, request)) return fail(rule.id, std::move(*objection));
-  const bool delegated = std::ranges::any_of(
-      request.extents(), [&](const Extent& extent) { return facts.owned->covers(extent.outside()); });
+    if (auto objection = rule.objection(facts, request))
+      return fail(rule.id, std::move(*objection));
+  const bool delegated = std::ranges::any_of(request.extents(), [&](const Extent& extent) {
+    return facts.owned->covers(extent.outside());
+  });
   return MapGrant(request, facts.kind == IdKind::kGid && !delegated);
 }
 

@@ -43,7 +43,8 @@ class MapGrant {
   [[nodiscard]] bool needs_setfcap() const { return map_.outside_root() != nullptr; }
 
  private:
-  MapGrant(IdMap map, bool deny_setgroups) : map_(std::move(map)), deny_setgroups_(deny_setgroups) {}
+  MapGrant(IdMap map, bool deny_setgroups)
+      : map_(std::move(map)), deny_setgroups_(deny_setgroups) {}
   friend Result<MapGrant> decide(const MapFacts& facts, const IdMap& request);
   IdMap map_;
   bool deny_setgroups_;

@@ -9,7 +9,8 @@
 namespace userns {
 namespace {
 
-constexpr std::string_view kWordCharacters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.";
+constexpr std::string_view kWordCharacters =
+    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.";
 
 // The words of a line, and where each begins.
 struct Words {
@@ -20,7 +21,8 @@ struct Words {
     began = std::min(line.find_first_not_of(" \t", end), line.size());
     end = std::min(line.find_first_of(" \t", began), line.size());
     if (began < line.size() && line[began] == '#') end = line.size();
-    return began < line.size() && line[began] != '#' ? line.substr(began, end - began) : std::string_view{};
+    return began < line.size() && line[began] != '#' ? line.substr(began, end - began)
+                                                     : std::string_view{};
   }
 };
 
@@ -28,7 +30,8 @@ struct Setting {
   std::string_view key, values;  // `values`: for the message
   bool (*set)(NetTerms&, std::string_view value);
 };
-bool set_number(std::uint16_t& where, std::string_view value, std::uint64_t least, std::uint64_t most) {
+bool set_number(std::uint16_t& where, std::string_view value, std::uint64_t least,
+                std::uint64_t most) {
   const auto number = parse_decimal(value).value_or(0);
   where = static_cast<std::uint16_t>(number);
   return number >= least && number <= most;
@@ -38,24 +41,30 @@ bool set_flag(bool& where, std::string_view value, std::string_view yes, std::st
   return where || value == no;
 }
 constexpr std::array kSettings{
-    Setting{"mtu", "68 to 65535", [](NetTerms& t, std::string_view v) { return set_number(t.mtu, v, 68, 65535); }},
-    Setting{"vlan", "1 to 4094", [](NetTerms& t, std::string_view v) { return set_number(t.vlan, v, 1, 4094); }},
+    Setting{"mtu", "68 to 65535",
+            [](NetTerms& t, std::string_view v) { return set_number(t.mtu, v, 68, 65535); }},
+    Setting{"vlan", "1 to 4094",
+            [](NetTerms& t, std::string_view v) { return set_number(t.vlan, v, 1, 4094); }},
     Setting{"isolated", "yes or no",
             [](NetTerms& t, std::string_view v) { return set_flag(t.isolated, v, "yes", "no"); }},
     Setting{"spoof", "allow or deny",
             [](NetTerms& t, std::string_view v) { return set_flag(t.spoof, v, "allow", "deny"); }},
-    Setting{"mac", "any or own", [](NetTerms& t, std::string_view v) { return set_flag(t.any_mac, v, "any", "own"); }},
+    Setting{"mac", "any or own",
+            [](NetTerms& t, std::string_view v) { return set_flag(t.any_mac, v, "any", "own"); }},
 };
 
-Result<void> parse_setting(NetTerms& terms, std::array<bool, kSettings.size()>& seen, std::string_view word) {
+Result<void> parse_setting(NetTerms& terms, std::array<bool, kSettings.size()>& seen,
+                           std::string_view word) {
   auto value = word;
   const auto key = take_until(value, '=');
   const auto setting = std::ranges::find(kSettings, key, &Setting::key);
   if (setting == kSettings.end() || !word.contains('='))
-    return fail("NC-LINE", cat(quoted(word), " is no setting: mtu= vlan= isolated= spoof= mac= are known"));
+    return fail("NC-LINE",
+                cat(quoted(word), " is no setting: mtu= vlan= isolated= spoof= mac= are known"));
   if (std::exchange(seen[static_cast<std::size_t>(setting - kSettings.begin())], true))
     return fail("NC-LINE", cat(key, "= is given twice"));
-  if (!setting->set(terms, value)) return fail("NC-LINE", cat(key, "=", quoted(value), " is not ", setting->values));
+  if (!setting->set(terms, value))
+    return fail("NC-LINE", cat(key, "=", quoted(value), " is not ", setting->values));
   return {};
 }
 
@@ -66,14 +75,17 @@ Result<NetLine> parse_entry(std::string_view first, Words& words) {
   if (const auto type = words.next(); type != "veth")
     return fail("NC-LINE", cat("the type is ", quoted(type), "; only veth is supported"));
   line.bridge = words.next();
-  if (!is_interface_name(line.bridge)) return fail("NC-LINE", cat(quoted(line.bridge), " is no name of a bridge"));
+  if (!is_interface_name(line.bridge))
+    return fail("NC-LINE", cat(quoted(line.bridge), " is no name of a bridge"));
   const auto digits = words.next();
   const auto count = parse_decimal(digits);
-  if (!count) return fail("NC-LINE", cat("the count ", quoted(digits), " ", why_not_decimal(digits)));
+  if (!count)
+    return fail("NC-LINE", cat("the count ", quoted(digits), " ", why_not_decimal(digits)));
   line.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, kMostPorts));
   std::array<bool, kSettings.size()> seen{};
   for (auto word = words.next(); !word.empty(); word = words.next())
-    if (const auto set = parse_setting(line.terms, seen, word); !set) return std::unexpected(set.error());
+    if (const auto set = parse_setting(line.terms, seen, word); !set)
+      return std::unexpected(set.error());
   return line;
 }
 
@@ -84,7 +96,8 @@ bool is_interface_name(std::string_view text) {
 }
 
 bool is_plain_word(std::string_view text, std::size_t longest) {
-  return text.size() <= longest && text.find_first_not_of(kWordCharacters) == std::string_view::npos;
+  return text.size() <= longest &&
+         text.find_first_not_of(kWordCharacters) == std::string_view::npos;
 }
 
 Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text) {
@@ -94,10 +107,11 @@ Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_v
     const auto wrong = [&](std::size_t at, std::string_view why) {
       return fail("NC-LINE", cat(path, ":", number, ":", at + 1, ": ", why));
     };
-    const auto odd =
-        std::ranges::find_if(words.line, [](char c) { return (c < ' ' && c != '\t' && c >= 0) || c == 127; });
+    const auto odd = std::ranges::find_if(
+        words.line, [](char c) { return (c < ' ' && c != '\t' && c >= 0) || c == 127; });
     if (odd != words.line.end())
-      return wrong(static_cast<std::size_t>(odd - words.line.begin()), "a control character (a DOS line end?)");
+      return wrong(static_cast<std::size_t>(odd - words.line.begin()),
+                   "a control character (a DOS line end?)");
     const auto first = words.next();
     if (first.empty()) continue;
     const auto line = parse_entry(first, words);

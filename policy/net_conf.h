@@ -1,9 +1,10 @@
-// Which bridges an administrator opens to whom: the text format of net.conf(5), a superset of lxc-usernet(5).
+// Which bridges an administrator opens to whom: the text format of net.conf(5), a superset of
+// lxc-usernet(5).
 //
-//   file    = { [ blanks ] [ entry [ blanks ] ] [ comment ] "\n" } ;    (* the last newline may be missing *)
-//   entry   = who blanks "veth" blanks bridge blanks count { blanks setting } ;
-//   who     = "*" | "@" group-name | login-name | decimal-uid ;
-//   setting = "mtu=" decimal | "vlan=" decimal | "isolated=" ( "yes" | "no" )
+//   file    = { [ blanks ] [ entry [ blanks ] ] [ comment ] "\n" } ;    (* the last newline may be
+//   missing *) entry   = who blanks "veth" blanks bridge blanks count { blanks setting } ; who =
+//   "*" | "@" group-name | login-name | decimal-uid ; setting = "mtu=" decimal | "vlan=" decimal |
+//   "isolated=" ( "yes" | "no" )
 //           | "spoof=" ( "allow" | "deny" ) | "mac=" ( "any" | "own" ) ;
 //   comment = "#" { any byte but newline } ;                            (* begins a word *)
 //
@@ -41,8 +42,9 @@ struct NetLine {
 // `path` only for messages: "PATH:LINE:COLUMN: what is wrong".
 Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text);
 
-// What we take as an interface name: letters, digits, "-", "_", ".", at most 15, not beginning with "-" or ".".
-// Stricter than the kernel, which would take terminal control characters, and "eth%d" as a template.
+// What we take as an interface name: letters, digits, "-", "_", ".", at most 15, not beginning with
+// "-" or ".". Stricter than the kernel, which would take terminal control characters, and "eth%d"
+// as a template.
 bool is_interface_name(std::string_view text);
 // The same letters, at most `longest`, or none. Goes into an alias that other programs read.
 bool is_plain_word(std::string_view text, std::size_t longest);

@@ -12,7 +12,8 @@
 namespace userns {
 namespace {
 
-constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+constexpr std::string_view kDigits =
+    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 constexpr std::size_t kWideId = 6, kWideSlot = 2;  // 62^6 > 2^32, 62^2 > kMostPorts
 
 std::uint64_t fnv1a(std::string_view text, std::uint64_t hash = 0xcbf29ce484222325) {
@@ -38,20 +39,24 @@ std::uint64_t from_base62(std::string_view text) {
 }
 
 constexpr std::string_view kUsage =
-    "usage: userns-net add --netns fd:N|pidfd:N|pid:N --bridge BR [--name IFNAME] [--mac MAC] [--container NAME]"
+    "usage: userns-net add --netns fd:N|pidfd:N|pid:N --bridge BR [--name IFNAME] [--mac MAC] "
+    "[--container NAME]"
     " | del HOSTIF | list [--json] | create LXCPATH NAME PID veth BRIDGE [IFNAME] |"
     " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME]";
 
 Result<void> check_words(const NetRequest& request) {
   if (!request.name.empty() && !is_interface_name(request.name))
-    return fail("NR-NAME", cat(quoted(request.name),
-                               " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
-  if ((request.verb == NetRequest::Verb::kAdd || request.as_lxc) && !is_interface_name(request.bridge))
+    return fail(
+        "NR-NAME",
+        cat(quoted(request.name),
+            " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
+  if ((request.verb == NetRequest::Verb::kAdd || request.as_lxc) &&
+      !is_interface_name(request.bridge))
     return fail("NR-NAME", cat(quoted(request.bridge), " is no name of a bridge"));
   if (!is_plain_word(request.container, 64))
-    return fail("NR-NAME",
-                cat(quoted(request.container),
-                    " is no name of a container that is taken: at most 64 letters, digits, '-', '_' and '.'"));
+    return fail("NR-NAME", cat(quoted(request.container),
+                               " is no name of a container that is taken: at most 64 letters, "
+                               "digits, '-', '_' and '.'"));
   return {};
 }
 
@@ -59,18 +64,21 @@ Result<void> check_words(const NetRequest& request) {
 Result<NetRequest> parse_add(std::span<const std::string_view> words) {
   std::string_view netns, mac;
   NetRequest request;
-  const std::pair<std::string_view, std::string_view*> options[] = {{"--netns", &netns},
-                                                                    {"--bridge", &request.bridge},
-                                                                    {"--name", &request.name},
-                                                                    {"--mac", &mac},
-                                                                    {"--container", &request.container}};
+  const std::pair<std::string_view, std::string_view*> options[] = {
+      {"--netns", &netns},
+      {"--bridge", &request.bridge},
+      {"--name", &request.name},
+      {"--mac", &mac},
+      {"--container", &request.container}};
   for (; words.size() >= 2; words = words.subspan(2)) {
-    const auto* const option = std::ranges::find(options, words[0], [](const auto& o) { return o.first; });
+    const auto* const option =
+        std::ranges::find(options, words[0], [](const auto& o) { return o.first; });
     if (option == std::end(options) || !option->second->empty() || words[1].empty())
       return fail("NR-ARGS", cat(quoted(words[0]), " is unknown, empty or given twice; ", kUsage));
     *option->second = words[1];
   }
-  if (!words.empty() || netns.empty() || request.bridge.empty()) return fail("NR-ARGS", std::string(kUsage));
+  if (!words.empty() || netns.empty() || request.bridge.empty())
+    return fail("NR-ARGS", std::string(kUsage));
   const auto target = parse_netns(netns);
   if (!target) return std::unexpected(target.error());
   request.netns = *target;
@@ -94,7 +102,8 @@ Result<NetRequest> parse_words(std::span<const std::string_view> words) {
     request.verb = kDelete, request.name = words[1];
     return request;
   }
-  if ((verb != "create" && verb != "delete") || words.size() < 6 || words.size() > 7 || words[4] != "veth")
+  if ((verb != "create" && verb != "delete") || words.size() < 6 || words.size() > 7 ||
+      words[4] != "veth")
     return fail("NR-ARGS", std::string(kUsage));
   request.as_lxc = true, request.container = words[2], request.bridge = words[5];
   request.verb = verb == "create" ? kAdd : kDelete;
@@ -115,8 +124,9 @@ Objection ours(const NetFacts& f, const NetRequest& /*r*/) {
 }
 Objection not_ones_own(const NetFacts& f, const NetRequest& /*r*/) {
   if (f.netns_owner == f.caller) return {};
-  return cat("the network namespace belongs to uid ", f.netns_owner.value(), ", not to the caller (uid ",
-             f.caller.value(), "): make it inside a user namespace of your own");
+  return cat("the network namespace belongs to uid ", f.netns_owner.value(),
+             ", not to the caller (uid ", f.caller.value(),
+             "): make it inside a user namespace of your own");
 }
 Objection not_granted(const NetFacts& f, const NetRequest& r) {
   if (std::ranges::any_of(f.lines, &NetLine::count)) return {};
@@ -132,11 +142,14 @@ Objection no_bridge(const NetFacts& f, const NetRequest& r) {
 
 // Terms of the caller's that the rule is against.
 bool any_terms(const NetFacts& f, const std::predicate<NetTerms> auto& against) {
-  return std::ranges::any_of(f.lines, [&](const NetLine& line) { return line.count > 0 && against(line.terms); });
+  return std::ranges::any_of(
+      f.lines, [&](const NetLine& line) { return line.count > 0 && against(line.terms); });
 }
 Objection no_vlans(const NetFacts& f, const NetRequest& r) {
-  if (f.bridge->filters_vlans || !any_terms(f, [](const NetTerms& t) { return t.vlan != 0; })) return {};
-  return cat("net.conf sets vlan= for ", r.bridge, ", which does not filter VLANs: ip link set it to vlan_filtering 1");
+  if (f.bridge->filters_vlans || !any_terms(f, [](const NetTerms& t) { return t.vlan != 0; }))
+    return {};
+  return cat("net.conf sets vlan= for ", r.bridge,
+             ", which does not filter VLANs: ip link set it to vlan_filtering 1");
 }
 Objection mtu_too_large(const NetFacts& f, const NetRequest& r) {
   if (!any_terms(f, [&](const NetTerms& t) { return t.mtu > f.bridge->mtu; })) return {};
@@ -144,16 +157,20 @@ Objection mtu_too_large(const NetFacts& f, const NetRequest& r) {
 }
 Objection mac_not_free(const NetFacts& f, const NetRequest& r) {
   if (!r.mac || !any_terms(f, [](const NetTerms& t) { return !t.any_mac && !t.spoof; })) return {};
-  return cat("net.conf lets nobody choose a MAC address here: leave --mac out, or ask for mac=any on ", r.bridge);
+  return cat(
+      "net.conf lets nobody choose a MAC address here: leave --mac out, or ask for mac=any on ",
+      r.bridge);
 }
 
-// The policy. First broken rule speaks; the order is from who to what, and each may rely on those before it.
+// The policy. First broken rule speaks; the order is from who to what, and each may rely on those
+// before it.
 struct Rule {
   std::string_view id;
   Objection (*objection)(const NetFacts&, const NetRequest&);
 };
-constexpr Rule kRules[] = {{"NR-HOST", ours},        {"NR-OWNER", not_ones_own}, {"NR-POLICY", not_granted},
-                           {"NR-BRIDGE", no_bridge}, {"NR-VLAN", no_vlans},      {"NR-MTU", mtu_too_large},
+constexpr Rule kRules[] = {{"NR-HOST", ours},          {"NR-OWNER", not_ones_own},
+                           {"NR-POLICY", not_granted}, {"NR-BRIDGE", no_bridge},
+                           {"NR-VLAN", no_vlans},      {"NR-MTU", mtu_too_large},
                            {"NR-MAC", mac_not_free}};
 
 }  // namespace
@@ -174,7 +191,8 @@ Result<Mac> Mac::parse(std::string_view text) {
 
 std::string Mac::text() const {
   std::string out;
-  for (const auto byte : bytes) out += {"0123456789abcdef"[byte >> 4U], "0123456789abcdef"[byte & 15U], ':'};
+  for (const auto byte : bytes)
+    out += {"0123456789abcdef"[byte >> 4U], "0123456789abcdef"[byte & 15U], ':'};
   out.pop_back();
   return out;
 }
@@ -186,27 +204,32 @@ Result<NetnsTarget> parse_netns(std::string_view text) {
   const auto kind = word == "fd" ? kFd : word == "pidfd" ? kPidfd : kPid;
   const auto number = parse_decimal(digits);
   if ((kind == kPid && word != "pid") || !number ||
-      *number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()) || (kind == kPid && *number == 0))
-    return fail("NR-TARGET", cat("network namespace ", quoted(text), " is not given as fd:N, pidfd:N or pid:N"));
+      *number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()) ||
+      (kind == kPid && *number == 0))
+    return fail("NR-TARGET",
+                cat("network namespace ", quoted(text), " is not given as fd:N, pidfd:N or pid:N"));
   return NetnsTarget{kind, static_cast<int>(*number)};
 }
 
 Result<NetRequest> parse_net_request(std::span<const std::string_view> words) {
   auto request = parse_words(words);
   if (request)
-    if (const auto checked = check_words(*request); !checked) return std::unexpected(checked.error());
+    if (const auto checked = check_words(*request); !checked)
+      return std::unexpected(checked.error());
   return request;
 }
 
 std::string Slot::name() const {
-  return cat("u", base62(owner.value(), kWideId), base62(bridge, kWideId), base62(number, kWideSlot));
+  return cat("u", base62(owner.value(), kWideId), base62(bridge, kWideId),
+             base62(number, kWideSlot));
 }
 
 std::optional<Slot> Slot::from_name(std::string_view name) {
   if (name.size() != 1 + 2 * kWideId + kWideSlot || name[0] != 'u' ||
       name.find_first_not_of(kDigits) != std::string_view::npos)
     return std::nullopt;
-  const auto owner = from_base62(name.substr(1, kWideId)), bridge = from_base62(name.substr(1 + kWideId, kWideId));
+  const auto owner = from_base62(name.substr(1, kWideId)),
+             bridge = from_base62(name.substr(1 + kWideId, kWideId));
   const Slot slot{Uid{static_cast<std::uint32_t>(owner)}, static_cast<std::uint32_t>(bridge),
                   static_cast<std::uint32_t>(from_base62(name.substr(1 + 2 * kWideId)))};
   return owner <= kLargestId && slot.name() == name ? std::optional(slot) : std::nullopt;
@@ -214,11 +237,13 @@ std::optional<Slot> Slot::from_name(std::string_view name) {
 
 Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request) {
   for (const auto& rule : kRules)
-    if (auto objection = rule.objection(facts, request)) return fail(rule.id, std::move(*objection));
+    if (auto objection = rule.objection(facts, request))
+      return fail(rule.id, std::move(*objection));
   return NetGrant(facts, request);
 }
 
-std::vector<std::uint32_t> NetGrant::slots_to_try(const std::function<bool(std::uint32_t)>& taken) const {
+std::vector<std::uint32_t> NetGrant::slots_to_try(
+    const std::function<bool(std::uint32_t)>& taken) const {
   std::vector<std::uint32_t> order;
   for (const auto& line : facts_.lines) {
     const auto first = static_cast<std::uint32_t>(order.size());
@@ -236,11 +261,15 @@ const NetTerms& NetGrant::terms(std::uint32_t slot) const {
   return line->terms;
 }
 
-Mac NetGrant::mac(std::string_view host, std::string_view name, std::uint32_t slot, std::uint32_t salt) const {
-  // 46 bits: the uid, and 14 for the rest; turned by a number of the host's, so that two hosts on one LAN do not meet.
-  const auto own =
-      request_.container.empty() ? slot : spread(fnv1a(cat(request_.bridge, "/", request_.container, "/", name)));
-  const auto bits = (std::uint64_t{facts_.caller.value()} << 14U | ((own + salt) & 0x3fffU)) ^ spread(fnv1a(host));
+Mac NetGrant::mac(std::string_view host, std::string_view name, std::uint32_t slot,
+                  std::uint32_t salt) const {
+  // 46 bits: the uid, and 14 for the rest; turned by a number of the host's, so that two hosts on
+  // one LAN do not meet.
+  const auto own = request_.container.empty()
+                       ? slot
+                       : spread(fnv1a(cat(request_.bridge, "/", request_.container, "/", name)));
+  const auto bits = (std::uint64_t{facts_.caller.value()} << 14U | ((own + salt) & 0x3fffU)) ^
+                    spread(fnv1a(host));
   Mac mac;
   for (unsigned i = 0; i < 6; ++i) mac.bytes[i] = static_cast<std::uint8_t>(bits >> (8 * (5 - i)));
   mac.bytes[0] = static_cast<std::uint8_t>(((bits >> 40U) & 0x3fU) << 2U | 2U);

@@ -40,16 +40,16 @@ struct NetRequest {
   bool json = false;
   NetnsTarget netns;
   std::string_view bridge;
-  std::string_view name;  // inside (add; empty: the first free of eth0, eth1 ...), of the host end (delete), either
-                          // or empty (delete as_lxc)
+  std::string_view name;  // inside (add; empty: the first free of eth0, eth1 ...), of the host end
+                          // (delete), either or empty (delete as_lxc)
   std::string_view container;  // may be empty
   std::optional<Mac> mac;
 };
 // The words of userns-net(8), or of lxc-user-nic(1): NR-ARGS, NR-NAME, NR-MAC, NR-TARGET.
 Result<NetRequest> parse_net_request(std::span<const std::string_view> words);
 
-// The name of a host end says whose it is: owner, bridge and slot, in a fixed width of base 62. With NLM_F_EXCL it
-// makes the kernel the ledger of quotas: no slot can be taken twice.
+// The name of a host end says whose it is: owner, bridge and slot, in a fixed width of base 62.
+// With NLM_F_EXCL it makes the kernel the ledger of quotas: no slot can be taken twice.
 struct Slot {
   Uid owner{0};
   std::uint32_t bridge = 0;  // its ifindex, < 2^31
@@ -69,7 +69,7 @@ struct BridgeFacts {
 struct NetFacts {
   Uid caller{0};
   bool netns_is_ours = false;  // the one that this program runs in
-  Uid netns_owner{0};          // of the user namespace, below ours, that the network namespace belongs to
+  Uid netns_owner{0};  // of the user namespace, below ours, that the network namespace belongs to
   std::optional<BridgeFacts> bridge;
   std::vector<NetLine> lines;  // those that speak of the caller and the bridge, in the file's order
 };
@@ -83,14 +83,20 @@ class NetGrant {
   [[nodiscard]] const NetRequest& request() const { return request_; }
   [[nodiscard]] const BridgeFacts& bridge() const { return *facts_.bridge; }
   // The caller's slots on the bridge: lines one after the other, each with its own terms.
-  // In the order to try: those of a line from its likely first free one on, round to the one before.
-  // Where they were taken in order that is the first free one, and `taken` is asked a few times instead of for each.
-  [[nodiscard]] std::vector<std::uint32_t> slots_to_try(const std::function<bool(std::uint32_t)>& taken) const;
+  // In the order to try: those of a line from its likely first free one on, round to the one
+  // before. Where they were taken in order that is the first free one, and `taken` is asked a few
+  // times instead of for each.
+  [[nodiscard]] std::vector<std::uint32_t> slots_to_try(
+      const std::function<bool(std::uint32_t)>& taken) const;
   [[nodiscard]] const NetTerms& terms(std::uint32_t slot) const;
-  [[nodiscard]] Slot slot(std::uint32_t number) const { return {facts_.caller, bridge().index, number}; }
-  // Stable for (host, user, bridge, container, `name`); a container without a name goes by its slot. The owner's uid is
-  // in it, so no choice of names makes another user's. `salt`: another one, where that is in use.
-  [[nodiscard]] Mac mac(std::string_view host, std::string_view name, std::uint32_t slot, std::uint32_t salt) const;
+  [[nodiscard]] Slot slot(std::uint32_t number) const {
+    return {facts_.caller, bridge().index, number};
+  }
+  // Stable for (host, user, bridge, container, `name`); a container without a name goes by its
+  // slot. The owner's uid is in it, so no choice of names makes another user's. `salt`: another
+  // one, where that is in use.
+  [[nodiscard]] Mac mac(std::string_view host, std::string_view name, std::uint32_t slot,
+                        std::uint32_t salt) const;
 
  private:
   NetGrant(NetFacts facts, NetRequest request) : facts_(std::move(facts)), request_(request) {}

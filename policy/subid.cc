@@ -12,8 +12,10 @@ bool OwnedRanges::add(IdRange range, std::uint64_t line) {
   ++lines_;
   if (shown_.size() < kMaxShown) shown_.push_back({range, line});
   // [first, last) are the ranges that touch the new one and melt into it.
-  const auto first = std::ranges::find_if(ranges_, [&](IdRange r) { return r.end() >= range.first(); });
-  const auto last = std::find_if(first, ranges_.end(), [&](IdRange r) { return r.first() > range.end(); });
+  const auto first =
+      std::ranges::find_if(ranges_, [&](IdRange r) { return r.end() >= range.first(); });
+  const auto last =
+      std::find_if(first, ranges_.end(), [&](IdRange r) { return r.first() > range.end(); });
   if (first == last) {
     if (ranges_.size() == kMaxSeparate) return false;
     ranges_.insert(first, range);
@@ -31,14 +33,18 @@ bool OwnedRanges::covers(IdRange wanted) const {
 }
 
 Result<SubidLine> parse_subid_line(std::string_view line) {
-  if (std::ranges::count(line, ':') != 2) return fail("SU-LINE", "is not of the form owner:start:count");
+  if (std::ranges::count(line, ':') != 2)
+    return fail("SU-LINE", "is not of the form owner:start:count");
   const auto owner = take_until(line, ':');
   const auto start_text = take_until(line, ':');
   if (owner.empty()) return fail("SU-LINE", "has no owner");
   const auto start = parse_decimal(start_text);
-  if (!start) return fail("SU-LINE", cat("has start ", quoted(start_text), ", which ", why_not_decimal(start_text)));
+  if (!start)
+    return fail("SU-LINE",
+                cat("has start ", quoted(start_text), ", which ", why_not_decimal(start_text)));
   const auto count = parse_decimal(line);
-  if (!count) return fail("SU-LINE", cat("has count ", quoted(line), ", which ", why_not_decimal(line)));
+  if (!count)
+    return fail("SU-LINE", cat("has count ", quoted(line), ", which ", why_not_decimal(line)));
   if (*count == 0) return fail("SU-LINE", "has count 0");
   const auto range = IdRange::make(*start, *count);
   if (!range) return fail("SU-LINE", cat("leaves the id space: the largest id is ", kLargestId));
@@ -51,11 +57,13 @@ SubidScanner::SubidScanner(std::string_view owner_name, Uid owner_uid)
 
 void SubidScanner::feed(std::string_view chunk) {
   while (!chunk.empty()) {
-    const auto* const newline = static_cast<const char*>(std::memchr(chunk.data(), '\n', chunk.size()));
+    const auto* const newline =
+        static_cast<const char*>(std::memchr(chunk.data(), '\n', chunk.size()));
     const auto part = newline == nullptr ? chunk : std::string_view(chunk.data(), newline);
     chunk.remove_prefix(part.size() + (newline == nullptr ? 0 : 1));
     // Only a line that a chunk cuts is copied, and no more of it than tells that it is too long.
-    if (newline == nullptr || !carry_.empty()) carry_ += part.substr(0, kLongestLine + 1 - carry_.size());
+    if (newline == nullptr || !carry_.empty())
+      carry_ += part.substr(0, kLongestLine + 1 - carry_.size());
     if (newline == nullptr) return;
     take_line(carry_.empty() ? part : carry_);
     carry_.clear();
@@ -75,8 +83,9 @@ void SubidScanner::take_line(std::string_view line) {
   // Nearly every line is another user's: the first byte tells most of them apart.
   if (line.empty() || (line.front() != by_name_.front() && line.front() != by_uid_.front())) return;
   if (!line.starts_with(by_name_) && !line.starts_with(by_uid_)) return;
-  const auto parsed = line.size() > kLongestLine ? Result<SubidLine>(fail("SU-LINE", "is longer than 1023 bytes"))
-                                                 : parse_subid_line(line);
+  const auto parsed = line.size() > kLongestLine
+                          ? Result<SubidLine>(fail("SU-LINE", "is longer than 1023 bytes"))
+                          : parse_subid_line(line);
   if (!parsed && skipped_.line == 0) skipped_ = {line_, parsed.error().text};
   if (parsed && !ranges_.add(parsed->range, line_)) too_many_ = true;
 }

@@ -82,7 +82,8 @@ class SubidScanner {
 
   std::string by_name_;  // "alice:"; as by_uid_ where the uid has no name
   std::string by_uid_;   // "1000:"
-  std::string carry_;    // the beginning of a line that a chunk cut; at most kLongestLine + 1 bytes of it
+  std::string
+      carry_;  // the beginning of a line that a chunk cut; at most kLongestLine + 1 bytes of it
   bool too_many_ = false;
   std::uint64_t line_ = 0;
   OwnedRanges ranges_;

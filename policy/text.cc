@@ -14,8 +14,10 @@ std::optional<std::uint64_t> parse_decimal(std::string_view text) {
 
 std::string_view why_not_decimal(std::string_view text) {
   if (text.empty()) return "is empty";
-  if (text.starts_with("0x") || text.starts_with("0X")) return "is hexadecimal: write it in decimal";
-  if (text.size() > 1 && text.front() == '0') return "starts with 0 (octal elsewhere): write it in decimal";
+  if (text.starts_with("0x") || text.starts_with("0X"))
+    return "is hexadecimal: write it in decimal";
+  if (text.size() > 1 && text.front() == '0')
+    return "starts with 0 (octal elsewhere): write it in decimal";
   if (text.front() == '-' || text.front() == '+') return "has a sign";
   for (const char c : text)
     if (c < '0' || c > '9') return "is not a decimal number";

@@ -12,7 +12,8 @@
 namespace userns {
 
 // `login` may be empty; `in_group` says whether this user is in the group of that name.
-bool is_for(std::string_view who, Uid uid, std::string_view login, std::predicate<std::string_view> auto&& in_group) {
+bool is_for(std::string_view who, Uid uid, std::string_view login,
+            std::predicate<std::string_view> auto&& in_group) {
   if (who.starts_with('@')) return in_group(who.substr(1));
   return who == "*" || (!login.empty() && who == login) || who == cat(uid.value());
 }

@@ -1,4 +1,5 @@
-// getsubids(1): which subordinate ids a user has. Same words and output as shadow's, whose package ours can replace.
+// getsubids(1): which subordinate ids a user has. Same words and output as shadow's, whose package
+// ours can replace.
 #include <pwd.h>
 #include <unistd.h>
 
@@ -27,14 +28,16 @@ struct Asked {
 Result<Asked> parse(std::span<const std::string_view> words) {
   const bool groups = !words.empty() && words.front() == "-g";
   if (groups) words = words.subspan(1);
-  if (words.size() != 1 || words.front().starts_with('-')) return fail({}, "usage: getsubids [-g] USER");
+  if (words.size() != 1 || words.front().starts_with('-'))
+    return fail({}, "usage: getsubids [-g] USER");
   return Asked{words.front(), groups ? IdKind::kGid : IdKind::kUid};
 }
 
 std::optional<Uid> uid_of(std::string_view who) {
   if (const passwd* const entry = ::getpwnam(std::string(who).c_str())) return Uid{entry->pw_uid};
   const auto number = parse_decimal(who);
-  return number && *number <= kLargestId ? std::optional(Uid{static_cast<std::uint32_t>(*number)}) : std::nullopt;
+  return number && *number <= kLargestId ? std::optional(Uid{static_cast<std::uint32_t>(*number)})
+                                         : std::nullopt;
 }
 
 Result<std::string> ranges_of(const Asked& asked) {
@@ -56,7 +59,8 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + argc);
   const auto asked = parse(words);
   const auto text = asked ? ranges_of(*asked) : std::unexpected(asked.error());
-  const auto done = text ? write_all(Fd(::dup(STDOUT_FILENO)), *text) : std::unexpected(text.error());
+  const auto done =
+      text ? write_all(Fd(::dup(STDOUT_FILENO)), *text) : std::unexpected(text.error());
   if (done) return 0;
   report("getsubids", done.error());
   return 1;

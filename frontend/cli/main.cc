@@ -35,7 +35,8 @@ constexpr std::string_view kMostUsed =
     "Options (all of them: userns-run --help all):\n"
     "  --rootfs DIR             the root file system (the host's own tree)\n"
     "  --bind SRC:DST[:ro]      SRC of the host appears as DST inside\n"
-    "  --net NET                none (default) | host | user | auto | bridge=BR[,address=CIDR,...]\n"
+    "  --net NET                none (default) | host | user | auto | "
+    "bridge=BR[,address=CIDR,...]\n"
     "  --map-self               only the caller's own id; no delegated ones needed\n"
     "  --overlay                changes to the root file system are thrown away at the end\n"
     "  --memory SIZE            and --pids, --cpus: limits of the whole container\n"
@@ -44,7 +45,8 @@ constexpr std::string_view kEnd =
     "\n"
     "  --help [all], --version\n"
     "\n"
-    "Exit status: the command's; 125 userns-run failed, 126 the command cannot be executed, 127 it was not\n"
+    "Exit status: the command's; 125 userns-run failed, 126 the command cannot be executed, 127 it "
+    "was not\n"
     "found, 128+N it was ended by signal N.  Manual: userns-run(1), with examples.\n";
 
 bool asked_for(std::span<const std::string_view> words, std::string_view word) {
@@ -66,14 +68,15 @@ std::string list_of_verbs() {
 int unknown_word(std::string_view word) {
   std::vector<std::string_view> names;
   for (const auto& verb : verbs()) names.push_back(verb.name);
-  return own_failure(
-      {.rule = {},
-       .code = 0,
-       .text = cat("there is no verb ", quoted(word), did_you_mean(word, names, ""),
-                   "; to run it as a command in a container: userns-run -- ", word.size() < 64 ? word : "...")});
+  return own_failure({.rule = {},
+                      .code = 0,
+                      .text = cat("there is no verb ", quoted(word), did_you_mean(word, names, ""),
+                                  "; to run it as a command in a container: userns-run -- ",
+                                  word.size() < 64 ? word : "...")});
 }
 
-// What a verb opens never takes the place of a standard fd. Used, they fail as before: they are open the wrong way.
+// What a verb opens never takes the place of a standard fd. Used, they fail as before: they are
+// open the wrong way.
 void occupy_standard_fds() {
   for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(number, F_GETFD) < 0)  // lower ones are open: it gets this number
@@ -84,8 +87,8 @@ void occupy_standard_fds() {
 // A umask may hide the files of a store from others, not from their owner.
 void keep_own_files_usable() { ::umask(::umask(077) & 077U); }
 
-int carry_out(const Verb& verb, std::span<const std::string_view> words, std::span<const std::string_view> command,
-              bool has_command) {
+int carry_out(const Verb& verb, std::span<const std::string_view> words,
+              std::span<const std::string_view> command, bool has_command) {
   occupy_standard_fds();
   keep_own_files_usable();
   if (asked_for(words, "--help")) return print(verb_help(verb));
@@ -104,10 +107,13 @@ int main(int argc, char** argv) {
   if (!ours.empty() && ours.front() == kStarterWord) return be_starter(ours.subspan(1), command);
   if (!ours.empty() && !ours.front().starts_with('-')) {
     const auto verb = std::ranges::find(verbs(), ours.front(), &Verb::name);
-    return verb == verbs().end() ? unknown_word(ours.front()) : carry_out(*verb, ours.subspan(1), command, has_command);
+    return verb == verbs().end() ? unknown_word(ours.front())
+                                 : carry_out(*verb, ours.subspan(1), command, has_command);
   }
   if (asked_for(ours, "--help"))
-    return print(cat(kUsage, list_of_verbs(), asked_for(ours, "all") ? options_help() : std::string(kMostUsed), kEnd));
-  if (asked_for(ours, "--version")) return print(cat("userns-run (userns suite) ", std::string_view(kVersion), "\n"));
+    return print(cat(kUsage, list_of_verbs(),
+                     asked_for(ours, "all") ? options_help() : std::string(kMostUsed), kEnd));
+  if (asked_for(ours, "--version"))
+    return print(cat("userns-run (userns suite) ", std::string_view(kVersion), "\n"));
   return run_command(ours, command, has_command);
 }

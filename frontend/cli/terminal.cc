@@ -13,7 +13,8 @@ int print(std::string_view text) {
   while (!text.empty()) {
     const auto written = ::write(STDOUT_FILENO, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return own_failure({.rule = {}, .code = errno, .text = "cannot write to standard output"});
+    if (written < 0)
+      return own_failure({.rule = {}, .code = errno, .text = "cannot write to standard output"});
     text.remove_prefix(static_cast<std::size_t>(written));
   }
   return 0;

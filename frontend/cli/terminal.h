@@ -7,7 +7,8 @@
 
 namespace userns::frontend {
 
-// All of `text` on stdout. 0, or own_failure() where it cannot be written (a full disk, a closed pipe).
+// All of `text` on stdout. 0, or own_failure() where it cannot be written (a full disk, a closed
+// pipe).
 int print(std::string_view text);
 
 // The error on stderr in one line; returns the status of a failure of our own.

@@ -29,16 +29,20 @@ std::optional<std::array<unsigned char, 16>> parse_hex(std::string_view text) {
 
 }  // namespace
 
-// A leaf is "|-- ADDRESS", and what follows says what the address is: "/32 host LOCAL" is one of the machine's own.
+// A leaf is "|-- ADDRESS", and what follows says what the address is: "/32 host LOCAL" is one of
+// the machine's own.
 std::vector<std::string> ipv4_addresses(std::string_view fib_trie) {
   std::vector<std::string> found;
   std::string leaf;
   while (!fib_trie.empty()) {
     const auto line = without_indent(take_until(fib_trie, '\n'));
     if (line.starts_with("|-- ")) leaf = line.substr(4);
-    if (!line.starts_with("/32 host LOCAL") || leaf.starts_with("127.") || leaf.size() > INET_ADDRSTRLEN) continue;
+    if (!line.starts_with("/32 host LOCAL") || leaf.starts_with("127.") ||
+        leaf.size() > INET_ADDRSTRLEN)
+      continue;
     in_addr checked{};
-    if (::inet_pton(AF_INET, leaf.c_str(), &checked) == 1 && std::ranges::find(found, leaf) == found.end())
+    if (::inet_pton(AF_INET, leaf.c_str(), &checked) == 1 &&
+        std::ranges::find(found, leaf) == found.end())
       found.push_back(leaf);
   }
   return found;
@@ -54,7 +58,8 @@ std::vector<std::string> ipv6_addresses(std::string_view if_inet6) {
     (void)take_until(line, ' ');
     if (!bytes || take_until(line, ' ') != "00") continue;
     std::array<char, INET6_ADDRSTRLEN> text{};
-    if (::inet_ntop(AF_INET6, bytes->data(), text.data(), text.size()) != nullptr) found.emplace_back(text.data());
+    if (::inet_ntop(AF_INET6, bytes->data(), text.data(), text.size()) != nullptr)
+      found.emplace_back(text.data());
   }
   return found;
 }

@@ -36,8 +36,9 @@ std::unexpected<Error> runs_already(const Container& container) {
   const auto state = read_state(container.dir());
   if (!state || !*state || (*state)->init.pid == 0)
     return fail({}, cat(container.name(), " is just being started or stopped"));
-  return fail({}, cat(container.name(), " runs since ", time_text((*state)->started_at), " (process ",
-                      (*state)->init.pid, "); to stop it: userns-run stop ", container.name()));
+  return fail({},
+              cat(container.name(), " runs since ", time_text((*state)->started_at), " (process ",
+                  (*state)->init.pid, "); to stop it: userns-run stop ", container.name()));
 }
 
 // All that the start needs, held here until it is handed over.
@@ -55,7 +56,8 @@ std::vector<std::string> hooks_of(const ContainerConfig& config, HookEvent event
   return commands;
 }
 
-void fill(Handover& handover, const ContainerConfig& config, const Container& container, const StartWish& wish) {
+void fill(Handover& handover, const ContainerConfig& config, const Container& container,
+          const StartWish& wish) {
   const auto restart = wish.restart.value_or(config.restart);
   handover.name = container.name();
   handover.path = container.path().substr(0, container.path().rfind('/'));
@@ -91,13 +93,16 @@ Result<Prepared> prepare(const Container& container, const StartWish& wish) {
   auto run = lock_run(container.dir());
   if (!run) return std::unexpected(run.error());
   if (!*run) return runs_already(container);
-  if (auto clean = clean_up_after_crash(container.dir()); !clean) return std::unexpected(clean.error());
-  if (auto written = write_started(container.dir(), words_of(wish)); !written) return std::unexpected(written.error());
+  if (auto clean = clean_up_after_crash(container.dir()); !clean)
+    return std::unexpected(clean.error());
+  if (auto written = write_started(container.dir(), words_of(wish)); !written)
+    return std::unexpected(written.error());
   auto control = listen_in(container.dir(), kControlFile);
   if (!control) return std::unexpected(control.error());
   auto report = make_channel();
   if (!report) return std::unexpected(report.error());
-  Prepared prepared{.run = std::move(**run), .control = std::move(*control), .report = std::move(*report)};
+  Prepared prepared{
+      .run = std::move(**run), .control = std::move(*control), .report = std::move(*report)};
   fill(prepared.handover, *config, container, wish);
   prepared.handover.program = std::move(*program);
   prepared.handover.directory = container.dir().get();
@@ -111,14 +116,15 @@ void close_all_but(std::array<int, 4> kept) {
   std::ranges::sort(kept);
   int first = STDERR_FILENO + 1;
   for (const int fd : kept) {
-    if (first < fd) (void)::close_range(static_cast<unsigned>(first), static_cast<unsigned>(fd - 1), 0);
+    if (first < fd)
+      (void)::close_range(static_cast<unsigned>(first), static_cast<unsigned>(fd - 1), 0);
     first = fd + 1;
   }
   (void)::close_range(static_cast<unsigned>(first), UINT_MAX, 0);
 }
 
-// In a session of its own, with nothing of the caller's terminal but its stderr, until the start is over. The locks and
-// connections of the one who asks are not for it.
+// In a session of its own, with nothing of the caller's terminal but its stderr, until the start is
+// over. The locks and connections of the one who asks are not for it.
 [[noreturn]] void become_starter(const Handover& handover) {
   ::setsid();
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -138,7 +144,9 @@ Result<std::optional<Attached>> ask_for_console(const Container& container) {
   if (!signals) return std::unexpected(signals.error());
   auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
-  if (auto asked = connection->ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = true}); !asked)
+  if (auto asked =
+          connection->ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = true});
+      !asked)
     return std::unexpected(asked.error());
   return Attached{std::move(*connection), std::move(*signals)};
 }
@@ -148,7 +156,8 @@ bool was_given_up(const Failure& failure) {
 }
 
 // Until there is something to hear, or it is given up.
-Step<void> await_report(const Container& container, const Channel& report, const Attached& attached) {
+Step<void> await_report(const Container& container, const Channel& report,
+                        const Attached& attached) {
   bool asked = false;
   while (true) {
     std::array polled{pollfd{.fd = report.raw(), .events = POLLIN, .revents = 0},
@@ -159,27 +168,31 @@ Step<void> await_report(const Container& container, const Channel& report, const
     const auto number = attached.signals.next();
     if (!number) continue;
     if (asked && *number != SIGWINCH)
-      return std::unexpected(
-          Failure{{.rule = {}, .code = EINTR, .text = "the start was given up"}, kExitSignalBase + *number});
+      return std::unexpected(Failure{{.rule = {}, .code = EINTR, .text = "the start was given up"},
+                                     kExitSignalBase + *number});
     asked = hand_on(container, attached.connection, *number) || asked;
   }
 }
 
-Step<void> hear(const Container& container, const Channel& report, const std::optional<Attached>& attached) {
+Step<void> hear(const Container& container, const Channel& report,
+                const std::optional<Attached>& attached) {
   if (attached)
     if (auto waited = await_report(container, report, *attached); !waited) return waited;
   auto message = own(report.receive());
   if (!message) return std::unexpected(message.error());
   if (!*message)
-    return std::unexpected(Failure{{.rule = {}, .code = 0, .text = "the start was killed before it was over"}});
+    return std::unexpected(
+        Failure{{.rule = {}, .code = 0, .text = "the start was killed before it was over"}});
   if ((*message)->kind == Message::Kind::kExec) return {};
   return std::unexpected(
-      Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)}, (*message)->exit_status});
+      Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)},
+              (*message)->exit_status});
 }
 
 }  // namespace
 
-Step<std::optional<Attached>> start_in_background(const Container& container, const StartWish& wish) {
+Step<std::optional<Attached>> start_in_background(const Container& container,
+                                                  const StartWish& wish) {
   const auto lock = own(container.lock());
   if (!lock) return std::unexpected(lock.error());
   auto prepared = own(prepare(container, wish));
@@ -194,8 +207,10 @@ Step<std::optional<Attached>> start_in_background(const Container& container, co
   prepared->report.inside.close();
   auto heard = hear(container, prepared->report.outside, *console);
   if (heard) return std::move(*console);
-  if (was_given_up(heard.error())) return std::unexpected(std::move(heard.error()));  // it learns that when it reports
-  for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(container.dir().get(), name, 0);
+  if (was_given_up(heard.error()))
+    return std::unexpected(std::move(heard.error()));  // it learns that when it reports
+  for (const char* name : {kControlFile, kStartedFile})
+    (void)::unlinkat(container.dir().get(), name, 0);
   // Its locks are free when it has ended.
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
   return std::unexpected(std::move(heard.error()));

@@ -30,8 +30,9 @@ Result<State> running_state(const Container& container) {
   if (!state) return std::unexpected(state.error());
   if (!*state || (*state)->init.pid == 0)
     return fail(
-        {}, cat(container.name(), *state ? " is just being started or stopped"
-                                         : cat(" is not running; to start it: userns-run start ", container.name())));
+        {}, cat(container.name(),
+                *state ? " is just being started or stopped"
+                       : cat(" is not running; to start it: userns-run start ", container.name())));
   return std::move(**state);
 }
 
@@ -47,7 +48,8 @@ Plan plan_for(const State& state, const ExecWish& wish) {
   spec.nesting = state.dress.nesting;
   spec.read_only = state.dress.keeps_mount_flags;
   spec.rlimits = state.dress.rlimits;
-  for (const auto& [name, value] : state.dress.env) spec.env.push_back({.name = name, .value = value});
+  for (const auto& [name, value] : state.dress.env)
+    spec.env.push_back({.name = name, .value = value});
   for (const auto& [name, value] : wish.env) spec.env.push_back({.name = name, .value = value});
   plan.own_root = state.own_root;
   plan.tty = wish.tty;
@@ -77,12 +79,14 @@ Step<int> execute_here(const Container& container, const State& state, const Exe
                                       .group = wish.group});
 }
 
-// --- by the monitor, into the cgroup --------------------------------------------------------------
+// --- by the monitor, into the cgroup
+// --------------------------------------------------------------
 
 std::vector<std::string> words_for(const Container& container, const ExecWish& wish) {
-  std::vector<std::string> words{"userns-run", "exec", container.name(),
-                                 cat("--path=", container.path().substr(0, container.path().rfind('/'))),
-                                 cat("--tty=", wish.tty ? "yes" : "no")};
+  std::vector<std::string> words{
+      "userns-run", "exec", container.name(),
+      cat("--path=", container.path().substr(0, container.path().rfind('/'))),
+      cat("--tty=", wish.tty ? "yes" : "no")};
   if (!wish.user.empty()) words.push_back(cat("--user=", wish.user));
   if (!wish.group.empty()) words.push_back(cat("--group-id=", wish.group));
   if (!wish.cwd.empty()) words.push_back(cat("--cwd=", wish.cwd));
@@ -93,15 +97,19 @@ std::vector<std::string> words_for(const Container& container, const ExecWish& w
 }
 
 // Hands on signals, and waits for the end.
-Result<int> watch(const Container& container, const Connection& connection, const Fd& pidfd, const Signals& signals) {
+Result<int> watch(const Container& container, const Connection& connection, const Fd& pidfd,
+                  const Signals& signals) {
   while (true) {
     std::array polled{pollfd{.fd = connection.raw(), .events = POLLIN, .revents = 0},
                       pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0},
                       pollfd{.fd = pidfd.get(), .events = POLLIN, .revents = 0}};
-    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait");
-    while (const auto number = signals.next()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), *number, nullptr, 0);
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+      return fail_errno("cannot wait");
+    while (const auto number = signals.next())
+      (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), *number, nullptr, 0);
     if (polled[0].revents == 0 && polled[2].revents == 0) continue;
-    const auto answer = connection.receive_soon(container);  // the command has ended, or the monitor
+    const auto answer =
+        connection.receive_soon(container);  // the command has ended, or the monitor
     if (!answer && answer.error().code == ETIMEDOUT) return std::unexpected(answer.error());
     if (!answer) return monitor_was_killed(container);
     if (answer->said == Said::kEnd) return end_in(*answer);
@@ -111,9 +119,12 @@ Result<int> watch(const Container& container, const Connection& connection, cons
 Result<int> execute_by_monitor(const Container& container, const ExecWish& wish) {
   const auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
-  const auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH});
+  const auto signals =
+      Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH});
   if (!signals) return std::unexpected(signals.error());
-  Request request{.kind = Request::Kind::kExec, .size = {}, .environment = {cat(std::string_view(kMark), "=yes")}};
+  Request request{.kind = Request::Kind::kExec,
+                  .size = {},
+                  .environment = {cat(std::string_view(kMark), "=yes")}};
   for (const char* name : {"TERM", "HOME"})
     if (const char* const value = std::getenv(name))
       request.environment.push_back(cat(std::string_view(name), "=", std::string_view(value)));
@@ -124,7 +135,8 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
     return std::unexpected(asked.error());
   const auto answer = connection->receive_soon(container);
   if (!answer) return std::unexpected(answer.error());
-  if (answer->said != Said::kOk) return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
+  if (answer->said != Said::kOk)
+    return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
   return watch(container, *connection, answer->fd, *signals);
 }
 
@@ -133,7 +145,8 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
 Step<int> execute_beside(const Container& container, const ExecWish& wish) {
   const auto state = own(running_state(container));
   if (!state) return std::unexpected(state.error());
-  if (state->cgroup.empty() || std::getenv(kMark) != nullptr) return execute_here(container, *state, wish);
+  if (state->cgroup.empty() || std::getenv(kMark) != nullptr)
+    return execute_here(container, *state, wish);
   return own(execute_by_monitor(container, wish));
 }
 

@@ -1,4 +1,5 @@
-// A command in a container that runs, with everything that its own processes have: namespaces, cgroup, limits.
+// A command in a container that runs, with everything that its own processes have: namespaces,
+// cgroup, limits.
 #pragma once
 
 #include <string>

@@ -45,7 +45,8 @@ sockaddr_un socket_address(const std::string& path) {
 }
 
 std::unexpected<Error> not_running(const Container& container) {
-  return fail({}, cat(container.name(), " is not running; to start it: userns-run start ", container.name()));
+  return fail({}, cat(container.name(), " is not running; to start it: userns-run start ",
+                      container.name()));
 }
 
 // For connecting and sending; 0: for ever.
@@ -82,11 +83,14 @@ Result<Fd> listen_in(const Fd& directory, const char* name) {
   const auto address = socket_address(address_in(directory, name));
   (void)::unlinkat(directory.get(), name, 0);
   const auto mask = ::umask(0177);
-  const bool bound = ::bind(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  const bool bound =
+      ::bind(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   const int code = errno;
   ::umask(mask);
-  if (!bound) return fail({}, "cannot make the monitor's socket in the container's directory", code);
-  if (::listen(socket->get(), kBacklog) != 0) return fail_errno("cannot listen on the monitor's socket");
+  if (!bound)
+    return fail({}, "cannot make the monitor's socket in the container's directory", code);
+  if (::listen(socket->get(), kBacklog) != 0)
+    return fail_errno("cannot listen on the monitor's socket");
   return socket;
 }
 
@@ -108,7 +112,8 @@ Result<Connection> Connection::open(const Container& container) {
 Result<void> Connection::ask(const Request& request, const std::vector<int>& fds) const {
   auto text = to_text(request);
   if (text.size() > kLargestRequest)
-    return fail({}, cat("the command and its environment are too long together: at most ", kLargestRequest, " bytes"));
+    return fail({}, cat("the command and its environment are too long together: at most ",
+                        kLargestRequest, " bytes"));
   iovec part{text.data(), text.size()};
   msghdr packet{};
   packet.msg_iov = &part;
@@ -125,8 +130,8 @@ Result<void> Connection::ask(const Request& request, const std::vector<int>& fds
 
 bool Connection::send(Said what, std::string_view text) const {
   char kind = static_cast<char>(what);
-  std::array<iovec, 2> parts{iovec{&kind, 1},
-                             iovec{const_cast<char*>(text.data()), text.size()}};  // NOLINT(*-const-cast)
+  std::array<iovec, 2> parts{
+      iovec{&kind, 1}, iovec{const_cast<char*>(text.data()), text.size()}};  // NOLINT(*-const-cast)
   msghdr packet{};
   packet.msg_iov = parts.data();
   packet.msg_iovlen = parts.size();
@@ -145,14 +150,16 @@ std::optional<Answer> Connection::receive() const {
   packet.msg_control = space.bytes.data();
   packet.msg_controllen = space.bytes.size();
   ssize_t got = -1;
-  // An end that goes with something of ours unread is told once, before its last words, which are still there.
+  // An end that goes with something of ours unread is told once, before its last words, which are
+  // still there.
   while ((got = ::recvmsg(socket_.get(), &packet, MSG_CMSG_CLOEXEC)) < 0)
     if (errno != EINTR && errno != ECONNRESET) return std::nullopt;
   if (got == 0) return std::nullopt;
   Answer answer{.said = static_cast<Said>(text[0])};
   answer.text.assign(text.data() + 1, static_cast<std::size_t>(got) - 1);
   const cmsghdr* const entry = CMSG_FIRSTHDR(&packet);
-  if (entry != nullptr && entry->cmsg_type == SCM_RIGHTS && entry->cmsg_len == CMSG_LEN(sizeof(int))) {
+  if (entry != nullptr && entry->cmsg_type == SCM_RIGHTS &&
+      entry->cmsg_len == CMSG_LEN(sizeof(int))) {
     int fd = -1;
     std::memcpy(&fd, CMSG_DATA(entry), sizeof fd);
     answer.fd = Fd(fd);
@@ -167,12 +174,14 @@ bool Connection::has_answer(std::chrono::milliseconds within) const {
 
 Result<Answer> Connection::receive_soon(const Container& container) const {
   for (auto waited = kLookEvery; !has_answer(kLookEvery); waited += kLookEvery)
-    if (waited >= kMonitorAnswers || monitor_of(container).is_stopped()) return monitor_is_silent(container);
+    if (waited >= kMonitorAnswers || monitor_of(container).is_stopped())
+      return monitor_is_silent(container);
   auto answer = receive();
   return answer ? Result<Answer>(std::move(*answer)) : not_running(container);
 }
 
-// --- a monitor that does not answer ---------------------------------------------------------------
+// --- a monitor that does not answer
+// ---------------------------------------------------------------
 
 std::unexpected<Error> monitor_is_silent(const Container& container) {
   const auto monitor = monitor_of(container);
@@ -180,35 +189,41 @@ std::unexpected<Error> monitor_is_silent(const Container& container) {
   const auto stop = cat("userns-run stop ", name, " ends the container all the same");
   if (monitor.is_stopped())
     return fail({},
-                cat("the monitor of ", name, " is stopped (process ", monitor.pid, "): kill -CONT ", monitor.pid,
-                    " lets it go on; ", stop),
+                cat("the monitor of ", name, " is stopped (process ", monitor.pid, "): kill -CONT ",
+                    monitor.pid, " lets it go on; ", stop),
                 ETIMEDOUT);
-  return fail({},
-              cat("the monitor of ", name, monitor.pid == 0 ? "" : cat(" (process ", monitor.pid, ")"),
-                  " does not answer: try again; ", stop),
-              ETIMEDOUT);
+  return fail(
+      {},
+      cat("the monitor of ", name, monitor.pid == 0 ? "" : cat(" (process ", monitor.pid, ")"),
+          " does not answer: try again; ", stop),
+      ETIMEDOUT);
 }
 
 std::unexpected<Error> monitor_was_killed(const Container& container) {
-  return fail({}, cat("the monitor of ", container.name(), " was killed, and the container with it"));
+  return fail({},
+              cat("the monitor of ", container.name(), " was killed, and the container with it"));
 }
 
 void wake_monitor(const Container& container) {
   const auto monitor = monitor_of(container);
   if (!monitor.is_stopped()) return;
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, monitor.pid, 0)));
-  // After the pidfd is open: then the number and the time of start are of the process that it holds.
-  if (pidfd.valid() && monitor.lives()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGCONT, nullptr, 0);
+  // After the pidfd is open: then the number and the time of start are of the process that it
+  // holds.
+  if (pidfd.valid() && monitor.lives())
+    (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGCONT, nullptr, 0);
 }
 
-// --- the first process ----------------------------------------------------------------------------
+// --- the first process
+// ----------------------------------------------------------------------------
 
 namespace {
 
 Result<InitProcess> ask_for_init(const Container& container) {
   const auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
-  if (auto asked = connection->ask({.kind = Request::Kind::kInit}); !asked) return std::unexpected(asked.error());
+  if (auto asked = connection->ask({.kind = Request::Kind::kInit}); !asked)
+    return std::unexpected(asked.error());
   auto answer = connection->receive_soon(container);
   if (!answer) return std::unexpected(answer.error());
   const auto pid = parse_decimal(answer->text);
@@ -242,7 +257,8 @@ Result<InitProcess> find_way_in(const Container& container) {
   if (space || space.error().code != EACCES) return init;
   const auto child = first_child(init->pid);
   Fd pidfd(child ? static_cast<int>(::syscall(SYS_pidfd_open, *child, 0)) : -1);
-  // Still its child: then the number was not somebody else's when the pidfd was opened. The same with its own.
+  // Still its child: then the number was not somebody else's when the pidfd was opened. The same
+  // with its own.
   if (!pidfd.valid() || first_child(init->pid) != child ||
       ::syscall(SYS_pidfd_send_signal, init->pidfd.get(), 0, nullptr, 0) != 0)
     return fail({}, cat(container.name(), " has just ended"));
@@ -250,10 +266,13 @@ Result<InitProcess> find_way_in(const Container& container) {
 }
 
 void say_what_was_met(const Container& container, std::string_view met) {
-  if (!met.empty()) report("userns-run", {.rule = {}, .code = 0, .text = cat(container.name(), ": ", met)});
+  if (!met.empty())
+    report("userns-run", {.rule = {}, .code = 0, .text = cat(container.name(), ": ", met)});
 }
 
-int end_in(const Answer& answer) { return static_cast<int>(parse_decimal(answer.text).value_or(kExitOwnFailure)); }
+int end_in(const Answer& answer) {
+  return static_cast<int>(parse_decimal(answer.text).value_or(kExitOwnFailure));
+}
 
 Result<int> await_end(const Container& container, const Connection& connection) {
   std::optional<int> status;

@@ -43,11 +43,14 @@ class Console {
     while (connected_ || !shown_.empty()) {
       const bool reads = connected_ && input_ && typed_.size() < kMostTyped;
       const bool hears = connected_ && (shown_.size() < kMostShown || !runs_ || hung_up_);
-      std::array polled{pollfd{.fd = connected_ ? connection_.raw() : -1, .events = to_monitor(hears), .revents = 0},
-                        pollfd{.fd = signals_.fd().get(), .events = POLLIN, .revents = 0},
-                        pollfd{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
-                        pollfd{.fd = shown_.empty() ? -1 : STDOUT_FILENO, .events = POLLOUT, .revents = 0}};
-      if (::poll(polled.data(), polled.size(), shown_.size() < kMostShown ? -1 : kLookEvery) < 0 && errno != EINTR)
+      std::array polled{
+          pollfd{
+              .fd = connected_ ? connection_.raw() : -1, .events = to_monitor(hears), .revents = 0},
+          pollfd{.fd = signals_.fd().get(), .events = POLLIN, .revents = 0},
+          pollfd{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+          pollfd{.fd = shown_.empty() ? -1 : STDOUT_FILENO, .events = POLLOUT, .revents = 0}};
+      if (::poll(polled.data(), polled.size(), shown_.size() < kMostShown ? -1 : kLookEvery) < 0 &&
+          errno != EINTR)
         return fail_errno("cannot wait");
       hung_up_ = hung_up_ || (polled[0].revents & (POLLHUP | POLLERR)) != 0;
       if (shown_.size() >= kMostShown) look_whether_it_runs();
@@ -77,8 +80,8 @@ class Console {
     }
   }
 
-  // The monitor does not wait for ever until we have read its last words: they are taken from it, however much is still
-  // to be shown.
+  // The monitor does not wait for ever until we have read its last words: they are taken from it,
+  // however much is still to be shown.
   void look_whether_it_runs() {
     const auto state = read_state(container_.dir());
     runs_ = state && *state && (*state)->init.pid != 0 && (*state)->init.lives();
@@ -101,16 +104,19 @@ class Console {
     }
     if (answer->said == Said::kEnd) status_ = end_in(*answer);
     if (answer->said == Said::kMet) met_ = answer->text;  // told when the terminal is as it was
-    if (answer->said == Said::kLost) say(cat(answer->text, " bytes of the console went by too fast to be shown"));
+    if (answer->said == Said::kLost)
+      say(cat(answer->text, " bytes of the console went by too fast to be shown"));
     if (answer->said == Said::kData) shown_ += answer->text;
   }
 
   // No more at a time than what surely finds room: nothing here waits for who reads it.
   void show() {
-    const auto piece = std::string_view(shown_).substr(0, ::isatty(STDOUT_FILENO) == 1 ? kPieceForTerminal : PIPE_BUF);
+    const auto piece = std::string_view(shown_).substr(
+        0, ::isatty(STDOUT_FILENO) == 1 ? kPieceForTerminal : PIPE_BUF);
     const auto put = ::write(STDOUT_FILENO, piece.data(), piece.size());
     if (put > 0) shown_.erase(0, static_cast<std::size_t>(put));
-    if (put < 0 && errno != EAGAIN && errno != EINTR) end(status_.value_or(0));  // nobody looks any more
+    if (put < 0 && errno != EAGAIN && errno != EINTR)
+      end(status_.value_or(0));  // nobody looks any more
   }
 
   void end(int status) {
@@ -148,7 +154,9 @@ class Console {
     }
   }
 
-  static void say(std::string text) { report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)}); }
+  static void say(std::string text) {
+    report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)});
+  }
 
   const Container& container_;
   Connection connection_;
@@ -170,12 +178,15 @@ class Console {
 
 std::optional<WindowSize> window_size() {
   winsize size{};
-  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) != 0 &&
+      ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
     return std::nullopt;
   return WindowSize{.rows = size.ws_row, .columns = size.ws_col};
 }
 
-Result<Signals> take_console_signals() { return Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGWINCH}); }
+Result<Signals> take_console_signals() {
+  return Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGWINCH});
+}
 
 bool hand_on(const Container& container, const Connection& console, int number) {
   if (number == SIGWINCH) {
@@ -185,7 +196,8 @@ bool hand_on(const Container& container, const Connection& console, int number) 
   wake_monitor(container);
   const auto other = Connection::open(container);
   if (other) [[maybe_unused]]
-    const auto asked = other->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = kLeashTimeout});
+    const auto asked =
+        other->ask({.kind = Request::Kind::kStop, .size = {}, .timeout = kLeashTimeout});
   return true;
 }
 
@@ -196,9 +208,11 @@ Result<int> watch_console(const Container& container, Attached attached, const C
 Result<int> attach_console(const Container& container, const ConsoleWish& wish) {
   auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
-  const Request request{.kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash};
+  const Request request{
+      .kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash};
   if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
-  if (const auto answer = connection->receive_soon(container); !answer) return std::unexpected(answer.error());
+  if (const auto answer = connection->receive_soon(container); !answer)
+    return std::unexpected(answer.error());
   auto signals = take_console_signals();
   if (!signals) return std::unexpected(signals.error());
   return watch_console(container, {std::move(*connection), std::move(*signals)}, wish);
@@ -215,7 +229,8 @@ Result<std::string> parse_escape(std::string_view text) {
     }
     ++at;
     if (at == text.size() || text[at] < '?' || text[at] > '~')
-      return fail({}, cat("--escape is a sequence of keys, as ^]^] or ^aq, or none; not ", quoted(text)));
+      return fail(
+          {}, cat("--escape is a sequence of keys, as ^]^] or ^aq, or none; not ", quoted(text)));
     keys.push_back(static_cast<char>(static_cast<unsigned char>(text[at]) & kControl));
   }
   if (keys.empty()) return fail({}, "--escape is empty: give a sequence of keys, as ^]^], or none");

@@ -22,11 +22,13 @@ struct Attached {
   Signals signals;
 };
 Result<Signals> take_console_signals();
-// Hands on what came with a leash: the new size of the window, or the wish that the container stops. False of a size.
+// Hands on what came with a leash: the new size of the window, or the wish that the container
+// stops. False of a size.
 bool hand_on(const Container& container, const Connection& console, int number);
 
-// Relays fds 0 and 1 until the container ends, or until the escape keys: then the container goes on, and the status is
-// 0. First comes what the console remembers. The end of input detaches nobody.
+// Relays fds 0 and 1 until the container ends, or until the escape keys: then the container goes
+// on, and the status is 0. First comes what the console remembers. The end of input detaches
+// nobody.
 Result<int> watch_console(const Container& container, Attached attached, const ConsoleWish& wish);
 Result<int> attach_console(const Container& container, const ConsoleWish& wish);
 
@@ -36,8 +38,8 @@ std::optional<WindowSize> window_size();
 // "^]^]", "^aq", "^A q": what stands after a caret is a control key. "none": empty.
 Result<std::string> parse_escape(std::string_view text);
 
-// Finds a sequence of keys in what is typed, piece by piece. What may be its beginning is held back until that is
-// known. Pure.
+// Finds a sequence of keys in what is typed, piece by piece. What may be its beginning is held back
+// until that is known. Pure.
 class EscapeKeys {
  public:
   explicit EscapeKeys(std::string keys) : keys_(std::move(keys)) {}

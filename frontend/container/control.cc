@@ -22,7 +22,9 @@ constexpr std::array<std::pair<Kind, std::string_view>, 6> kNames{{{Kind::kInit,
                                                                    {Kind::kStop, "stop"},
                                                                    {Kind::kExec, "exec"}}};
 
-std::unexpected<Error> no_request() { return fail({}, "this is no request of a container's monitor"); }
+std::unexpected<Error> no_request() {
+  return fail({}, "this is no request of a container's monitor");
+}
 
 std::optional<std::uint16_t> parse_16(std::string_view text) {
   const auto number = parse_decimal(text);
@@ -66,19 +68,23 @@ Result<Request> parse_with_value(Request request, std::string_view value) {
 }  // namespace
 
 Result<Request> parse_request(std::string_view text) {
-  const auto name = text.substr(0, std::min(text.find_first_of(std::string_view(" \0", 2)), text.size()));
-  const auto* const found = std::ranges::find(kNames, name, &std::pair<Kind, std::string_view>::second);
+  const auto name =
+      text.substr(0, std::min(text.find_first_of(std::string_view(" \0", 2)), text.size()));
+  const auto* const found =
+      std::ranges::find(kNames, name, &std::pair<Kind, std::string_view>::second);
   if (found == kNames.end()) return no_request();
   const Request request{.kind = found->first};
   const auto rest = text.substr(name.size());
-  if (request.kind == Kind::kExec) return rest.starts_with('\0') ? parse_exec(rest.substr(1)) : no_request();
+  if (request.kind == Kind::kExec)
+    return rest.starts_with('\0') ? parse_exec(rest.substr(1)) : no_request();
   if (request.kind == Kind::kConsole || request.kind == Kind::kStop)
     return rest.starts_with(' ') ? parse_with_value(request, rest.substr(1)) : no_request();
   return rest.empty() ? Result<Request>(request) : no_request();
 }
 
 std::string to_text(const Request& request) {
-  const auto* const found = std::ranges::find(kNames, request.kind, &std::pair<Kind, std::string_view>::first);
+  const auto* const found =
+      std::ranges::find(kNames, request.kind, &std::pair<Kind, std::string_view>::first);
   std::string text(found->second);
   if (request.kind == Kind::kConsole)
     text += cat(" ", request.size ? to_text(*request.size) : "-", request.leash ? kLeash : "");
@@ -95,7 +101,8 @@ std::optional<WindowSize> parse_size(std::string_view text) {
   if (text.find('x') == std::string_view::npos) return std::nullopt;
   const auto rows = parse_16(take_until(text, 'x'));
   const auto columns = parse_16(text);
-  return rows && columns ? std::optional(WindowSize{.rows = *rows, .columns = *columns}) : std::nullopt;
+  return rows && columns ? std::optional(WindowSize{.rows = *rows, .columns = *columns})
+                         : std::nullopt;
 }
 
 std::string to_text(const WindowSize& size) { return cat(size.rows, "x", size.columns); }

@@ -1,22 +1,25 @@
-// What is said over the socket of a container's monitor (SOCK_SEQPACKET, `control` in the container's directory).
+// What is said over the socket of a container's monitor (SOCK_SEQPACKET, `control` in the
+// container's directory).
 //
-// A client's first packet is a request, in text; each packet from the monitor begins with one of `Said`. Only the uid
-// that the monitor runs as, and root, are heard. Pure.
+// A client's first packet is a request, in text; each packet from the monitor begins with one of
+// `Said`. Only the uid that the monitor runs as, and root, are heard. Pure.
 //
-//   request = "init" | "wait" | "ready" | "console " size [ " leash" ] | "stop " ms [ " keep" ] | "exec" NUL word { NUL
-//   word } ; size    = "-" | rows "x" columns ;
+//   request = "init" | "wait" | "ready" | "console " size [ " leash" ] | "stop " ms [ " keep" ] |
+//   "exec" NUL word { NUL word } ; size    = "-" | rows "x" columns ;
 //
 //   init     kOk "PID", with a pidfd (SCM_RIGHTS) of the container's first process
 //   wait     kEnd when it has ended for good
 //   ready    kOk once the booted system says that it is up; kEnd otherwise
-//   console  kOk, then kData until the end; the client sends kData and kSize. With a leash, the container is stopped
-//   when
+//   console  kOk, then kData until the end; the client sends kData and kSize. With a leash, the
+//   container is stopped when
 //            the client is gone.
-//   stop     asks init to stop, kills it after so many milliseconds; kEnd. To keep is a container that would be
+//   stop     asks init to stop, kills it after so many milliseconds; kEnd. To keep is a container
+//   that would be
 //            destroyed at its end.
-//   exec     with three fds (SCM_RIGHTS), which become 0 to 2 of userns-run, started in the container's cgroup with
-//   these
-//            words; the environment is empty but for those before an empty word. kOk with a pidfd, then kEnd "STATUS".
+//   exec     with three fds (SCM_RIGHTS), which become 0 to 2 of userns-run, started in the
+//   container's cgroup with these
+//            words; the environment is empty but for those before an empty word. kOk with a pidfd,
+//            then kEnd "STATUS".
 #pragma once
 
 #include <cstdint>
@@ -49,7 +52,14 @@ struct WindowSize {
 };
 
 struct Request {
-  enum class Kind : std::uint8_t { kInit, kWait, kReady, kConsole, kStop, kExec } kind = Kind::kInit;
+  enum class Kind : std::uint8_t {
+    kInit,
+    kWait,
+    kReady,
+    kConsole,
+    kStop,
+    kExec
+  } kind = Kind::kInit;
   std::optional<WindowSize> size;  // kConsole
   bool leash = false;              // kConsole
   std::int64_t timeout = 0;        // kStop, ms

@@ -31,8 +31,8 @@ constexpr std::chrono::milliseconds kPause{20};
 
 Result<void> check_free(const Store& store, const std::string& name) {
   if (::faccessat(store.dir().get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
-  return fail(
-      {}, cat("there is a container ", name, " in ", store.path(), " already: userns-run info ", name, " shows it"));
+  return fail({}, cat("there is a container ", name, " in ", store.path(),
+                      " already: userns-run info ", name, " shows it"));
 }
 
 // --- ids ----------------------------------------------------------------------------------------
@@ -53,15 +53,17 @@ Result<RootOwner> owner_of(const std::string& path) {
 
 bool has_outside(const ChosenMap& map, std::uint32_t id) {
   const auto one = IdRange::make(id, 1);
-  return one && std::ranges::any_of(map.extents, [&](const Extent& extent) { return extent.outside().contains(*one); });
+  return one && std::ranges::any_of(map.extents, [&](const Extent& extent) {
+           return extent.outside().contains(*one);
+         });
 }
 
 Result<void> check_fits(const RootOwner& root, const ChosenIds& ids) {
   if (has_outside(ids.uids, root.uid) && has_outside(ids.gids, root.gid)) return {};
-  return fail({},
-              cat(root.path, " belongs to ", root.uid, ":", root.gid,
-                  ", which is none of the container's ids: userns-run shift gives it to them, or --map-self makes it "
-                  "its root's where it is yours"));
+  return fail({}, cat(root.path, " belongs to ", root.uid, ":", root.gid,
+                      ", which is none of the container's ids: userns-run shift gives it to them, "
+                      "or --map-self makes it "
+                      "its root's where it is yours"));
 }
 
 std::vector<MapWish> wishes_of(const Blocks& blocks) {
@@ -90,14 +92,16 @@ std::uint64_t count_of(const ChosenMap& map) {
 Result<void> check_unheld(const ChosenIds& ids, const Registry& registry) {
   const auto* const holder = holder_of(ids.uids.extents, ids.gids.extents, registry.holders());
   if (holder == nullptr) return {};
-  return fail({}, cat("some of these ids are held by ", holder->path,
-                      ": leave out --map to get others, or say --share-ids if the two are to share them"));
+  return fail(
+      {}, cat("some of these ids are held by ", holder->path,
+              ": leave out --map to get others, or say --share-ids if the two are to share them"));
 }
 
 // The caller's own id is no other container's, however often it is used.
 bool is_own_alone(const Spec& spec) { return std::holds_alternative<MapSelf>(spec.mapping); }
 
-Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry, const std::optional<RootOwner>& root) {
+Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry,
+                           const std::optional<RootOwner>& root) {
   const auto callers = CallersIds::find();
   if (!callers) return std::unexpected(callers.error());
   BlockWish block{.count = wish.id_count, .root_uid = {}, .root_gid = {}};
@@ -105,13 +109,16 @@ Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry, con
   if (root) block.root_gid = root->gid;
   auto chosen = choose_blocks(callers->facts(), registry.holders(), block);
   if (chosen || !root) return chosen;
-  return fail({}, cat(root->path, ": ", chosen.error().text, "; userns-run shift changes whom it belongs to"));
+  return fail({}, cat(root->path, ": ", chosen.error().text,
+                      "; userns-run shift changes whom it belongs to"));
 }
 
 // Maps by hand are the caller's affair, as long as no other container has one of these ids.
 Result<Blocks> blocks_by_hand(const CreateWish& wish, const Spec& spec, const Registry& registry) {
   if (wish.share_ids || wish.id_count)
-    return fail({}, "--map and --map-self say which ids, and so do --ids and --share-ids: give one of them");
+    return fail(
+        {},
+        "--map and --map-self say which ids, and so do --ids and --share-ids: give one of them");
   if (is_own_alone(spec)) return Blocks{};
   const auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
@@ -127,7 +134,8 @@ Result<std::optional<RootOwner>> adopted_root(const CreateWish& wish, const Spec
 }
 
 // The container's maps, and `spec` with them. Empty where the caller's own id is the only one.
-Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spec& spec, const Registry& registry) {
+Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spec& spec,
+                                 const Registry& registry) {
   const auto root = adopted_root(wish, spec);
   if (!root) return std::unexpected(root.error());
   const bool by_hand = !std::holds_alternative<MapAuto>(spec.mapping);
@@ -158,8 +166,9 @@ Result<void> check_depth(const Container& container) {
   const auto bases = config ? container.bases(*config) : std::unexpected(config.error());
   if (!bases) return std::unexpected(bases.error());
   if (bases->size() < kMostBases) return {};
-  return fail({}, cat(container.name(), " is a snapshot and stands on ", kMostBases,
-                      " others, one on the other, which is the most: leave out --snapshot for a copy"));
+  return fail({},
+              cat(container.name(), " is a snapshot and stands on ", kMostBases,
+                  " others, one on the other, which is the most: leave out --snapshot for a copy"));
 }
 
 Result<Other> open_other(const Store& store, const FromContainer& from) {
@@ -168,8 +177,9 @@ Result<Other> open_other(const Store& store, const FromContainer& from) {
   auto lock = container->lock();
   if (!lock) return std::unexpected(lock.error());
   if (is_running(*container))
-    return fail(
-        {}, cat(from.name, " is running, and its files change under a copy: userns-run stop ", from.name, " first"));
+    return fail({},
+                cat(from.name, " is running, and its files change under a copy: userns-run stop ",
+                    from.name, " first"));
   auto spec = container->spec();
   if (!spec) return std::unexpected(spec.error());
   if (from.snapshot)
@@ -186,13 +196,16 @@ Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
   for (const auto* const key : {"map", "map-self", "base", "rootfs"}) config->unset(key);
   for (const auto& setting : wish.config.settings()) {
     if (!may_repeat(setting.key)) config->unset(setting.key);
-    if (auto added = config->add(setting.key, setting.value); !added) return std::unexpected(added.error());
+    if (auto added = config->add(setting.key, setting.value); !added)
+      return std::unexpected(added.error());
   }
   const bool snapshot = std::get<FromContainer>(wish.source).snapshot;
   if (snapshot)
-    if (auto set = config->set("base", std::vector{other.container.name()}); !set) return std::unexpected(set.error());
+    if (auto set = config->set("base", std::vector{other.container.name()}); !set)
+      return std::unexpected(set.error());
   if (std::holds_alternative<MapSelf>(other.spec.mapping))
-    if (auto set = config->set("map-self", std::vector<std::string>{"yes"}); !set) return std::unexpected(set.error());
+    if (auto set = config->set("map-self", std::vector<std::string>{"yes"}); !set)
+      return std::unexpected(set.error());
   return config;
 }
 
@@ -204,8 +217,10 @@ Result<std::vector<Fd>> layers_of(const Other& other) {
   paths.push_back(other.spec.rootfs);
   std::vector<Fd> layers;
   for (const auto& path : paths) {
-    auto layer = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
-    if (!layer && layer.error().code == ENOENT && layers.empty() && paths.size() > 1) continue;  // never started
+    auto layer =
+        open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
+    if (!layer && layer.error().code == ENOENT && layers.empty() && paths.size() > 1)
+      continue;  // never started
     if (!layer) return std::unexpected(layer.error());
     layers.push_back(std::move(*layer));
   }
@@ -214,8 +229,9 @@ Result<std::vector<Fd>> layers_of(const Other& other) {
 
 // --- the act ------------------------------------------------------------------------------------
 
-// The registry, once nobody makes a container of that name any more and what others have left is deleted, so that its
-// ids are free again. What cannot be deleted keeps them, and the next creation tries again.
+// The registry, once nobody makes a container of that name any more and what others have left is
+// deleted, so that its ids are free again. What cannot be deleted keeps them, and the next creation
+// tries again.
 Result<Registry> await_turn(const Store& store, const std::string& name) {
   bool swept = false;
   for (int left = kTries;; --left) {
@@ -226,7 +242,9 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
     if (!others) return std::unexpected(others.error());
     const bool has_litter = !others->litter.empty() && !swept;
     if (!others->being_made && !has_litter) return registry;
-    if (left == 0) return fail({}, cat("the container ", name, " is being created by another process right now"));
+    if (left == 0)
+      return fail({},
+                  cat("the container ", name, " is being created by another process right now"));
     registry = fail({}, "");  // the others' turn
     if (has_litter)
       for (const auto& litter : others->litter) (void)remove_unfinished(store, litter);
@@ -239,12 +257,15 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
 // An adopted tree is where it is; all else is unpacked into the store.
 Result<void> check_file_system(const Store& store) {
   struct statfs facts{};
-  if (::fstatfs(store.dir().get(), &facts) != 0) return fail_errno(cat("cannot use ", store.path()));
+  if (::fstatfs(store.dir().get(), &facts) != 0)
+    return fail_errno(cat("cannot use ", store.path()));
   const auto remote = remote_file_system(static_cast<std::uint64_t>(facts.f_type));
   if (remote.empty()) return {};
-  return fail({}, cat("no container can live in ", store.path(), ": it is on ", remote,
-                      ", and the server there does not let a user give files to his subordinate ids; choose a "
-                      "directory on a local disk with --path DIR or XDG_DATA_HOME"));
+  return fail(
+      {},
+      cat("no container can live in ", store.path(), ": it is on ", remote,
+          ", and the server there does not let a user give files to his subordinate ids; choose a "
+          "directory on a local disk with --path DIR or XDG_DATA_HOME"));
 }
 
 // Under the registry's lock: from here on the ids are taken.
@@ -254,7 +275,8 @@ Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile&
   const auto blocks = choose_blocks_for(store, wish, spec, registry);
   if (!blocks) return std::unexpected(blocks.error());
   if (!is_own_alone(spec))
-    if (auto set = config.set("map", map_values(*blocks)); !set) return std::unexpected(set.error());
+    if (auto set = config.set("map", map_values(*blocks)); !set)
+      return std::unexpected(set.error());
   auto unfinished = begin_container(store, registry, wish.name);
   if (!unfinished) return unfinished;
   Result<void> done = unfinished->container.write_config(unfinished->lock, config);
@@ -267,13 +289,15 @@ Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile&
 Result<Fd> make_rootfs(const Container& container) {
   if (::mkdirat(container.dir().get(), "rootfs", 0700) != 0)
     return fail_errno(cat("cannot make ", container.path(), "/rootfs"));
-  return open_at(container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  return open_at(container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY,
+                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& container,
                     const std::optional<Other>& other) {
   const auto* const from = std::get_if<FromContainer>(&wish.source);
-  if (std::holds_alternative<FromDirectory>(wish.source) || (from != nullptr && from->snapshot)) return Filled{};
+  if (std::holds_alternative<FromDirectory>(wish.source) || (from != nullptr && from->snapshot))
+    return Filled{};
   const auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
   const auto target = make_rootfs(container);
@@ -294,8 +318,9 @@ Result<void> check_uninterrupted(const Signals& signals) {
   return fail({}, cat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
 }
 
-Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config, const Spec& spec,
-                         const Unfinished& unfinished, const std::optional<Other>& other, const Signals& signals) {
+Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config,
+                         const Spec& spec, const Unfinished& unfinished,
+                         const std::optional<Other>& other, const Signals& signals) {
   Created created{.container = unfinished.container, .counts = {}, .notes = {}};
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
   const auto filled = fill(wish, spec, unfinished.container, other);
@@ -308,7 +333,8 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
     return std::unexpected(written.error());
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
-  if (auto finished = finish_container(store, unfinished); !finished) return std::unexpected(finished.error());
+  if (auto finished = finish_container(store, unfinished); !finished)
+    return std::unexpected(finished.error());
   auto container = store.find(wish.name);
   if (!container) return std::unexpected(container.error());
   created.container = std::move(*container);
@@ -319,8 +345,8 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
 std::string what_is_left(const Store& store, const Unfinished& unfinished) {
   const auto removed = remove_unfinished(store, unfinished);
   if (removed) return {};
-  return cat("; what was made of it could not be deleted and is left in ", unfinished.container.path(), " (",
-             removed.error().text, ")");
+  return cat("; what was made of it could not be deleted and is left in ",
+             unfinished.container.path(), " (", removed.error().text, ")");
 }
 
 }  // namespace
@@ -336,7 +362,8 @@ Result<Created> create_container(const Store& store, const CreateWish& told) {
     if (!config) return std::unexpected(config.error());
     wish.config = std::move(*config);
     if (from->snapshot) wish.share_ids = from->name;
-    if (!from->snapshot && !wish.id_count && !wish.share_ids) wish.id_count = count_of(other->ids.uids);
+    if (!from->snapshot && !wish.id_count && !wish.share_ids)
+      wish.id_count = count_of(other->ids.uids);
   }
   auto& config = wish.config;
   auto spec = spec_of(config, cat(store.path(), "/", wish.name, "/config"));
@@ -352,7 +379,8 @@ Result<Created> create_container(const Store& store, const CreateWish& told) {
   if (!unfinished) return std::unexpected(unfinished.error());
   auto created = complete(store, wish, config, *spec, *unfinished, other, *signals);
   if (created) return created;
-  return fail(created.error().rule, created.error().text + what_is_left(store, *unfinished), created.error().code);
+  return fail(created.error().rule, created.error().text + what_is_left(store, *unfinished),
+              created.error().code);
 }
 
 }  // namespace userns::frontend

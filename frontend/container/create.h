@@ -1,7 +1,8 @@
 // Makes a container: all of it, or nothing.
 //
-// It is made in a directory that is none yet and gets its name when it is complete. A process that is killed leaves
-// litter, which the next creation in the store sweeps (frontend/container/unfinished.h).
+// It is made in a directory that is none yet and gets its name when it is complete. A process that
+// is killed leaves litter, which the next creation in the store sweeps
+// (frontend/container/unfinished.h).
 #pragma once
 
 #include <cstdint>
@@ -30,9 +31,11 @@ struct FromDebian {
 // Another one of the same store, which does not run. Its settings come first, but for its ids.
 struct FromContainer {
   std::string name;
-  bool snapshot = false;  // shows the other's files, and keeps only what differs; then they have the same ids
+  bool snapshot =
+      false;  // shows the other's files, and keeps only what differs; then they have the same ids
 };
-using CreateSource = std::variant<FromArchive, FromDirectory, FromBusybox, FromDebian, FromContainer>;
+using CreateSource =
+    std::variant<FromArchive, FromDirectory, FromBusybox, FromDebian, FromContainer>;
 
 struct CreateWish {
   std::string name;
@@ -52,7 +55,9 @@ struct Created {
 // INT, TERM, HUP and QUIT (where not ignored) end it in order: the error's code is EINTR.
 Result<Created> create_container(const Store& store, const CreateWish& wish);
 
-// What an image says, as settings: those that `config` has no opinion about yet. `notes`: what has no setting. Pure.
-Result<void> take_image_config(ConfigFile& config, const ImageConfig& image, std::vector<std::string>& notes);
+// What an image says, as settings: those that `config` has no opinion about yet. `notes`: what has
+// no setting. Pure.
+Result<void> take_image_config(ConfigFile& config, const ImageConfig& image,
+                               std::vector<std::string>& notes);
 
 }  // namespace userns::frontend

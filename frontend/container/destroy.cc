@@ -16,10 +16,12 @@ bool is_snapshot_of(const Container& container, std::string_view name) {
   const auto config = container.config();
   if (!config) return false;
   const auto settings = config->settings();
-  return std::ranges::any_of(settings, [&](const Setting& one) { return one.key == "base" && one.value == name; });
+  return std::ranges::any_of(
+      settings, [&](const Setting& one) { return one.key == "base" && one.value == name; });
 }
 
-Result<void> check_snapshots(const Store& store, const std::string& name, std::string_view what_to_do) {
+Result<void> check_snapshots(const Store& store, const std::string& name,
+                             std::string_view what_to_do) {
   const auto snapshots = snapshots_of(store, name);
   if (!snapshots) return std::unexpected(snapshots.error());
   if (snapshots->empty()) return {};
@@ -31,13 +33,14 @@ Result<void> check_snapshots(const Store& store, const std::string& name, std::s
 Result<void> check_stopped(const Container& container, bool force) {
   if (!is_running(container)) return {};
   if (force) return stop_for_good(container);
-  return fail({}, cat(container.name(), " is running: userns-run stop ", container.name(), " first, or give --force"));
+  return fail({}, cat(container.name(), " is running: userns-run stop ", container.name(),
+                      " first, or give --force"));
 }
 
 std::unexpected<Error> not_whole(const Container& container, const Error& error) {
   return fail(error.rule,
-              cat("not all of ", container.name(), " is deleted: ", error.text, "; userns-run destroy ",
-                  container.name(), " goes on with it"),
+              cat("not all of ", container.name(), " is deleted: ", error.text,
+                  "; userns-run destroy ", container.name(), " goes on with it"),
               error.code);
 }
 
@@ -47,18 +50,22 @@ Result<void> destroy_container(const Store& store, const Container& container, b
   auto lock = container.lock();
   if (!lock) return std::unexpected(lock.error());
   if (auto stopped = check_stopped(container, force); !stopped) return stopped;
-  if (auto alone = check_snapshots(store, container.name(), "destroy them first"); !alone) return alone;
+  if (auto alone = check_snapshots(store, container.name(), "destroy them first"); !alone)
+    return alone;
   const auto ended = end_container(store, container, std::move(*lock));
   if (!ended) return std::unexpected(ended.error());
-  if (auto removed = remove_unfinished(store, *ended); !removed) return not_whole(container, removed.error());
+  if (auto removed = remove_unfinished(store, *ended); !removed)
+    return not_whole(container, removed.error());
   return {};
 }
 
 Result<void> check_start(const Container& container, const Spec& spec) {
   if (spec.read_only || spec.overlay) return {};
-  const auto store = Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
+  const auto store =
+      Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
   if (!store) return std::unexpected(store.error());
-  return check_snapshots(*store, container.name(), "start it with --read-only or --overlay, or destroy them first");
+  return check_snapshots(*store, container.name(),
+                         "start it with --read-only or --overlay, or destroy them first");
 }
 
 Result<bool> destroy_rest(const Store& store, std::string_view name) {
@@ -72,7 +79,8 @@ Result<bool> destroy_rest(const Store& store, std::string_view name) {
   for (const auto& left : others->litter) {
     if (left.container.name() != name) continue;
     any = true;
-    if (auto removed = remove_unfinished(store, left); !removed) return not_whole(left.container, removed.error());
+    if (auto removed = remove_unfinished(store, left); !removed)
+      return not_whole(left.container, removed.error());
   }
   return any;
 }

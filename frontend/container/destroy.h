@@ -1,4 +1,5 @@
-// Deletes containers: files of every owner that the container's ids have, from inside a map of these.
+// Deletes containers: files of every owner that the container's ids have, from inside a map of
+// these.
 #pragma once
 
 #include <string>
@@ -10,14 +11,17 @@
 
 namespace userns::frontend {
 
-// Fails, and nothing has happened, where it runs and `force` is not set, and where snapshots of it are left. After an
-// interruption it is no container any more, and destroy_rest() does the rest. An adopted root file system stays.
+// Fails, and nothing has happened, where it runs and `force` is not set, and where snapshots of it
+// are left. After an interruption it is no container any more, and destroy_rest() does the rest. An
+// adopted root file system stays.
 Result<void> destroy_container(const Store& store, const Container& container, bool force);
 
-// What is left of an interrupted creation or deletion of a container of this name. False where there is nothing.
+// What is left of an interrupted creation or deletion of a container of this name. False where
+// there is nothing.
 Result<bool> destroy_rest(const Store& store, std::string_view name);
 
-// Fails where snapshots show the files that a start of it could change. `spec`: what is to be started.
+// Fails where snapshots show the files that a start of it could change. `spec`: what is to be
+// started.
 Result<void> check_start(const Container& container, const Spec& spec);
 
 // The containers that are snapshots of it.

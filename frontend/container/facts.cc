@@ -22,7 +22,9 @@ std::string kernel_text(const std::string& path) {
   return text ? *text : std::string{};
 }
 
-std::optional<std::uint64_t> number_in(std::string_view text) { return parse_decimal(take_until(text, '\n')); }
+std::optional<std::uint64_t> number_in(std::string_view text) {
+  return parse_decimal(take_until(text, '\n'));
+}
 
 // Below `pid`, and itself: as many as a container may sanely have, whatever it does meanwhile.
 void add_descendants(pid_t pid, std::set<pid_t>& found) {
@@ -34,7 +36,8 @@ void add_descendants(pid_t pid, std::set<pid_t>& found) {
     if (!found.insert(one).second) continue;
     const auto text = kernel_text(cat("/proc/", one, "/task/", one, "/children"));
     for (std::string_view rest = text; !rest.empty();)
-      if (const auto child = parse_decimal(take_until(rest, ' '))) left.push_back(static_cast<pid_t>(*child));
+      if (const auto child = parse_decimal(take_until(rest, ' ')))
+        left.push_back(static_cast<pid_t>(*child));
   }
 }
 
@@ -62,8 +65,11 @@ bool is_stopped_by_signals(const ProcessId& init) {
 }
 
 RunningFacts running_facts(const State& state) {
-  RunningFacts facts{
-      .pid = state.init.pid, .init = state.kind, .started_at = state.started_at, .memory = {}, .addresses = {}};
+  RunningFacts facts{.pid = state.init.pid,
+                     .init = state.kind,
+                     .started_at = state.started_at,
+                     .memory = {},
+                     .addresses = {}};
   if (facts.pid == 0) return facts;
   if (!state.cgroup.empty()) {
     facts.frozen = kernel_text(state.cgroup + "/payload/cgroup.events").contains("frozen 1\n");
@@ -81,12 +87,17 @@ RunningFacts running_facts(const State& state) {
 }  // namespace
 
 ContainerFacts facts_of(const Container& container) {
-  ContainerFacts facts{
-      .name = container.name(), .path = container.path(), .running = {}, .last_end = {}, .config = {}, .problem = {}};
+  ContainerFacts facts{.name = container.name(),
+                       .path = container.path(),
+                       .running = {},
+                       .last_end = {},
+                       .config = {},
+                       .problem = {}};
   const auto state = read_state(container.dir());
   const bool runs = state && *state;
   if (runs) facts.running = running_facts(**state);
-  facts.last_end = facts.running ? read_last_end(container.dir()) : read_orderly_end(container.dir());
+  facts.last_end =
+      facts.running ? read_last_end(container.dir()) : read_orderly_end(container.dir());
   auto config = container.settings();
   if (config)
     facts.config = std::move(*config);

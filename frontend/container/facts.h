@@ -1,6 +1,7 @@
 // What there is to tell about a container, whether it runs or not.
 //
-// Nothing is asked of the container: pids, addresses and memory are the host kernel's word (/proc, cgroups).
+// Nothing is asked of the container: pids, addresses and memory are the host kernel's word (/proc,
+// cgroups).
 #pragma once
 
 #include <sys/types.h>
@@ -30,21 +31,24 @@ struct ContainerFacts {
   std::string name;
   std::string path;
   std::optional<RunningFacts> running;  // none: stopped
-  std::optional<LastEnd> last_end;      // none: it never ran, or the last run was killed with its monitor
+  std::optional<LastEnd>
+      last_end;  // none: it never ran, or the last run was killed with its monitor
   ContainerConfig config;
-  // Of the config, which then is empty; but for groups and autostart of one that runs, which are those of its start.
+  // Of the config, which then is empty; but for groups and autostart of one that runs, which are
+  // those of its start.
   std::string problem;
 };
 
 ContainerFacts facts_of(const Container& container);
 
-// The labels in its config, or, of one that runs and whose config cannot be read, those that it was started with.
+// The labels in its config, or, of one that runs and whose config cannot be read, those that it was
+// started with.
 Result<std::vector<std::string>> groups_of(const Container& container);
 
 bool is_running(const Container& container);
 
-// The addresses in the text of /proc/PID/net/fib_trie and /proc/PID/net/if_inet6, loopback and link-local ones left
-// out. Pure.
+// The addresses in the text of /proc/PID/net/fib_trie and /proc/PID/net/if_inet6, loopback and
+// link-local ones left out. Pure.
 std::vector<std::string> ipv4_addresses(std::string_view fib_trie);
 std::vector<std::string> ipv6_addresses(std::string_view if_inet6);
 

@@ -43,18 +43,23 @@ class NoFileSizeSignal {
   sighandler_t before_;
 };
 
-Result<void> replace(const Fd& dir, const char* name, std::string_view text, unsigned mode, bool outlives_a_crash) {
+Result<void> replace(const Fd& dir, const char* name, std::string_view text, unsigned mode,
+                     bool outlives_a_crash) {
   const auto fresh = cat(".", name, ".tmp");
   const NoFileSizeSignal quiet;
   ::unlinkat(dir.get(), fresh.c_str(), 0);  // of a process that was killed
-  const auto file = open_at(dir.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, RESOLVE_BENEATH, mode);
+  const auto file = open_at(dir.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+                            RESOLVE_BENEATH, mode);
   if (!file) return fail({}, cat("cannot write ", name), file.error().code);
   Result<void> done = write_all(*file, text);
   if (!done) done = fail({}, cat("cannot write ", name), done.error().code);
-  if (done && outlives_a_crash && ::fsync(file->get()) != 0) done = fail_errno(cat("cannot write ", name));
-  if (done && ::renameat(dir.get(), fresh.c_str(), dir.get(), name) != 0) done = fail_errno(cat("cannot write ", name));
+  if (done && outlives_a_crash && ::fsync(file->get()) != 0)
+    done = fail_errno(cat("cannot write ", name));
+  if (done && ::renameat(dir.get(), fresh.c_str(), dir.get(), name) != 0)
+    done = fail_errno(cat("cannot write ", name));
   if (!done) ::unlinkat(dir.get(), fresh.c_str(), 0);
-  if (done && outlives_a_crash) ::fsync(dir.get());  // not every file system can, and the file is whole in any case
+  if (done && outlives_a_crash)
+    ::fsync(dir.get());  // not every file system can, and the file is whole in any case
   return done;
 }
 
@@ -75,7 +80,8 @@ Result<std::vector<std::string>> list_directory(const Fd& dir) {
   if (!stream) return fail_errno("cannot list the directory");
   (void)again->release();  // the stream's
   std::vector<std::string> names;
-  while (const dirent* const entry = ::readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of its own
+  while (const dirent* const entry =
+             ::readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of its own
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
   }

@@ -25,7 +25,8 @@ constexpr std::size_t kLargest = 4096;
 
 Result<bool> is_frozen(const Fd& cgroup) {
   const auto file = open_at(cgroup.get(), "cgroup.events", O_RDONLY);
-  const auto text = file ? read_all(*file, kLargest) : Result<std::string>(std::unexpected(file.error()));
+  const auto text =
+      file ? read_all(*file, kLargest) : Result<std::string>(std::unexpected(file.error()));
   if (!text) return fail({}, "cannot read the container's cgroup.events", text.error().code);
   return text->find("frozen 1") != std::string::npos;
 }
@@ -34,7 +35,8 @@ Result<std::string> by_cgroup(const std::string& path, bool stop) {
   const auto cgroup = open_at(AT_FDCWD, cat(path, "/payload").c_str(), O_RDONLY | O_DIRECTORY);
   if (!cgroup) return fail({}, "cannot open the container's cgroup", cgroup.error().code);
   const auto file = open_at(cgroup->get(), "cgroup.freeze", O_WRONLY);
-  const auto written = file ? write_once(*file, stop ? "1" : "0") : Result<void>(std::unexpected(file.error()));
+  const auto written =
+      file ? write_once(*file, stop ? "1" : "0") : Result<void>(std::unexpected(file.error()));
   if (!written) return fail({}, "cannot write the container's cgroup.freeze", written.error().code);
   for (int look = 0; look < kLooks; ++look) {
     const auto frozen = is_frozen(*cgroup);
@@ -42,7 +44,8 @@ Result<std::string> by_cgroup(const std::string& path, bool stop) {
     if (*frozen == stop) return "its cgroup";
     (void)::poll(nullptr, 0, kLookEvery);
   }
-  return fail({}, "the container's cgroup does not freeze: a process in it can't be stopped just now");
+  return fail({},
+              "the container's cgroup does not freeze: a process in it can't be stopped just now");
 }
 
 enum class Sent : std::uint8_t { kYes, kNo, kChanged };
@@ -52,7 +55,8 @@ Sent signal_process(const ProcessFacts& process, int number) {
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
   if (!pidfd.valid()) return Sent::kNo;
   if (user_namespace_id(process.pid) != process.user_namespace) return Sent::kChanged;
-  return ::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0 ? Sent::kYes : Sent::kNo;
+  return ::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0 ? Sent::kYes
+                                                                                : Sent::kNo;
 }
 
 Result<std::string> by_signals(const InitProcess& init, int number) {
@@ -67,10 +71,12 @@ Result<std::string> by_signals(const InitProcess& init, int number) {
       if (sent == Sent::kYes) done.insert(process.pid);
       fresh = fresh || sent != Sent::kNo;
     }
-    if (!fresh) return cat(number == SIGSTOP ? "SIGSTOP to " : "SIGCONT to ", done.size(), " processes");
+    if (!fresh)
+      return cat(number == SIGSTOP ? "SIGSTOP to " : "SIGCONT to ", done.size(), " processes");
   }
   return fail({},
-              "the container makes new processes faster than they can be stopped; give it a cgroup (--cgroup auto)");
+              "the container makes new processes faster than they can be stopped; give it a cgroup "
+              "(--cgroup auto)");
 }
 
 Result<std::string> act(const Container& container, bool stop) {

@@ -13,7 +13,8 @@ namespace {
 template <class Number>
 bool take_number(std::string_view text, Number& target) {
   const auto number = parse_decimal(text);
-  if (!number || *number > static_cast<std::uint64_t>(std::numeric_limits<Number>::max())) return false;
+  if (!number || *number > static_cast<std::uint64_t>(std::numeric_limits<Number>::max()))
+    return false;
   target = static_cast<Number>(*number);
   return true;
 }
@@ -25,16 +26,18 @@ bool take_flag(std::string_view text, bool& target) {
 
 struct Key {
   std::string_view name;
-  std::function<std::vector<std::string>(const Handover&)> put;  // a value each; none: it is left out
+  std::function<std::vector<std::string>(const Handover&)>
+      put;  // a value each; none: it is left out
   std::function<bool(std::string_view, Handover&)> take;
 };
 
 template <class Number>
 Key number(std::string_view name, Number Handover::* member) {
-  return {
-      name,
-      [member](const Handover& h) { return h.*member < 0 ? std::vector<std::string>{} : std::vector{cat(h.*member)}; },
-      [member](std::string_view text, Handover& h) { return take_number(text, h.*member); }};
+  return {name,
+          [member](const Handover& h) {
+            return h.*member < 0 ? std::vector<std::string>{} : std::vector{cat(h.*member)};
+          },
+          [member](std::string_view text, Handover& h) { return take_number(text, h.*member); }};
 }
 template <>
 Key number(std::string_view name, unsigned Handover::* member) {
@@ -47,17 +50,20 @@ Key number(std::string_view name, std::uint64_t Handover::* member) {
           [member](std::string_view text, Handover& h) { return take_number(text, h.*member); }};
 }
 Key flag(std::string_view name, bool Handover::* member) {
-  return {name, [member](const Handover& h) { return std::vector<std::string>{h.*member ? "yes" : "no"}; },
-          [member](std::string_view text, Handover& h) { return take_flag(text, h.*member); }};
-}
-Key word(std::string_view name, std::string Handover::* member) {
   return {
       name,
-      [member](const Handover& h) { return (h.*member).empty() ? std::vector<std::string>{} : std::vector{h.*member}; },
-      [member](std::string_view text, Handover& h) {
-        h.*member = text;
-        return true;
-      }};
+      [member](const Handover& h) { return std::vector<std::string>{h.*member ? "yes" : "no"}; },
+      [member](std::string_view text, Handover& h) { return take_flag(text, h.*member); }};
+}
+Key word(std::string_view name, std::string Handover::* member) {
+  return {name,
+          [member](const Handover& h) {
+            return (h.*member).empty() ? std::vector<std::string>{} : std::vector{h.*member};
+          },
+          [member](std::string_view text, Handover& h) {
+            h.*member = text;
+            return true;
+          }};
 }
 Key list(std::string_view name, std::vector<std::string> Handover::* member) {
   return {name, [member](const Handover& h) { return h.*member; },
@@ -83,7 +89,8 @@ bool take_limit(std::string_view text, Handover& h) {
 std::vector<std::string> put_clients(const Handover& h) {
   std::vector<std::string> words;
   words.reserve(h.clients.size());
-  for (const auto& client : h.clients) words.push_back(cat(client.fd, client.watches ? ":watch" : ":wait"));
+  for (const auto& client : h.clients)
+    words.push_back(cat(client.fd, client.watches ? ":watch" : ":wait"));
   return words;
 }
 
@@ -148,8 +155,8 @@ Result<Handover> handover_from(std::span<const std::string_view> words) {
     const auto name = take_until(value, '=');
     const auto key = std::ranges::find(keys(), name, &Key::name);
     if (key == keys().end() || !key->take(value, handover))
-      return fail({}, cat("these are words of a container's start to itself, and ", quoted(words[taken]),
-                          " is none of them: use userns-run start"));
+      return fail({}, cat("these are words of a container's start to itself, and ",
+                          quoted(words[taken]), " is none of them: use userns-run start"));
   }
   handover.rest.assign(words.begin() + static_cast<std::ptrdiff_t>(taken), words.end());
   return handover;

@@ -1,10 +1,12 @@
-// What is handed over between the two programs that are a container's monitor, one after the other and with the same
-// pid: userns-run, which starts it, and userns-monitor, which is small and stays. As words of a command line:
+// What is handed over between the two programs that are a container's monitor, one after the other
+// and with the same pid: userns-run, which starts it, and userns-monitor, which is small and stays.
+// As words of a command line:
 //
 //   NAME KEY=VALUE... [--OPTION=VALUE...] -- [COMMAND...]
 //
-// What begins with the first word that starts with "--" are the options and the command that the container was started
-// with; the monitor does not look at them. File descriptors are inherited under the numbers given. Pure.
+// What begins with the first word that starts with "--" are the options and the command that the
+// container was started with; the monitor does not look at them. File descriptors are inherited
+// under the numbers given. Pure.
 #pragma once
 
 #include <sys/types.h>

@@ -42,14 +42,15 @@ Result<void> run_hook(const std::string& command) {
   while (::waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return fail_errno(cat("lost the hook ", quoted(command)));
   if (status == 0) return {};
-  return fail(
-      {}, cat("the hook ", quoted(command), " failed: ",
-              WIFSIGNALED(status) ? cat("ended by signal ", WTERMSIG(status)) : cat("status ", WEXITSTATUS(status))));
+  return fail({}, cat("the hook ", quoted(command), " failed: ",
+                      WIFSIGNALED(status) ? cat("ended by signal ", WTERMSIG(status))
+                                          : cat("status ", WEXITSTATUS(status))));
 }
 
 }  // namespace
 
-Result<void> run_hooks(std::span<const std::string> commands, const std::string& name, pid_t pid, int status) {
+Result<void> run_hooks(std::span<const std::string> commands, const std::string& name, pid_t pid,
+                       int status) {
   if (commands.empty()) return {};
   (void)::setenv("USERNS_NAME", name.c_str(), 1);
   (void)::setenv("USERNS_PID", cat(pid).c_str(), 1);

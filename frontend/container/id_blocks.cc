@@ -52,13 +52,15 @@ Ranges usable(const AutoSource& source, bool privileged) {
 
 // From one range where it is large enough, else from several, the lowest first.
 std::vector<Extent> lay_out(const Ranges& free, std::uint64_t count) {
-  const auto whole = std::ranges::find_if(free, [&](const IdRange& range) { return range.count() >= count; });
+  const auto whole =
+      std::ranges::find_if(free, [&](const IdRange& range) { return range.count() >= count; });
   const auto pieces = whole == free.end() ? std::span(free) : std::span(whole, 1);
   std::vector<Extent> extents;
   std::uint64_t inside = 0;
   for (const auto& range : pieces) {
     if (inside == count || extents.size() == kMostPieces) break;
-    const auto extent = Extent::make(inside, range.first(), std::min(range.count(), count - inside));
+    const auto extent =
+        Extent::make(inside, range.first(), std::min(range.count(), count - inside));
     if (extent) extents.push_back(*extent);
     inside += std::min(range.count(), count - inside);
   }
@@ -74,7 +76,8 @@ struct Kind {
 
 Ranges all_held(std::span<const Holder> holders, Ranges Holder::* held) {
   Ranges all;
-  for (const auto& holder : holders) all.insert(all.end(), (holder.*held).begin(), (holder.*held).end());
+  for (const auto& holder : holders)
+    all.insert(all.end(), (holder.*held).begin(), (holder.*held).end());
   return all;
 }
 
@@ -84,7 +87,8 @@ bool overlap(std::span<const IdRange> a, std::span<const IdRange> b) {
   });
 }
 
-std::string names_of_holders(std::span<const Holder> holders, Ranges Holder::* held, const Ranges& owned) {
+std::string names_of_holders(std::span<const Holder> holders, Ranges Holder::* held,
+                             const Ranges& owned) {
   std::string text;
   std::size_t count = 0;
   for (const auto& holder : holders) {
@@ -100,19 +104,23 @@ std::string login(const IdFacts& facts) {
   return facts.caller_name.empty() ? cat(facts.uid) : std::string(facts.caller_name);
 }
 
-std::unexpected<Error> run_out(const IdFacts& facts, std::span<const Holder> holders, const Kind& kind,
-                               const Ranges& owned, const Ranges& free, std::uint64_t count) {
+std::unexpected<Error> run_out(const IdFacts& facts, std::span<const Holder> holders,
+                               const Kind& kind, const Ranges& owned, const Ranges& free,
+                               std::uint64_t count) {
   const auto who = login(facts);
-  const auto ask = cat("ask the administrator for more, with a line like ", who, ":FIRST:", std::max(count, kAutoBlock),
-                       " in /etc/subuid and /etc/subgid");
+  const auto ask = cat("ask the administrator for more, with a line like ", who,
+                       ":FIRST:", std::max(count, kAutoBlock), " in /etc/subuid and /etc/subgid");
   if (owned.empty())
-    return fail({}, cat(who, " has no subordinate ", kind.name, "s in ", kind.source.name, ": ", ask,
-                        ", or use --map-self to be the only id inside"));
+    return fail({}, cat(who, " has no subordinate ", kind.name, "s in ", kind.source.name, ": ",
+                        ask, ", or use --map-self to be the only id inside"));
   const auto held = names_of_holders(holders, kind.held, owned);
   return fail(
-      {}, cat("a container is to have ", count, " ", kind.name, "s of its own, and ", total(free), " of ", who, "'s ",
-              total(owned), " (", kind.source.name, ") are free", held.empty() ? "" : ": the others are held by ", held,
-              "; destroy one, give it fewer with --ids N or another one's with --share-ids NAME, or ", ask));
+      {},
+      cat("a container is to have ", count, " ", kind.name, "s of its own, and ", total(free),
+          " of ", who, "'s ", total(owned), " (", kind.source.name, ") are free",
+          held.empty() ? "" : ": the others are held by ", held,
+          "; destroy one, give it fewer with --ids N or another one's with --share-ids NAME, or ",
+          ask));
 }
 
 // What its root's id asks for: the ids from that one on, as many as are there up to `count`.
@@ -126,10 +134,11 @@ Ranges from_root(const Ranges& owned, std::uint32_t root, std::uint64_t count) {
   return {};
 }
 
-Result<std::vector<Extent>> choose_one(const IdFacts& facts, std::span<const Holder> holders, const Kind& kind,
-                                       const BlockWish& wish) {
+Result<std::vector<Extent>> choose_one(const IdFacts& facts, std::span<const Holder> holders,
+                                       const Kind& kind, const BlockWish& wish) {
   const auto owned = usable(kind.source, facts.privileged);
-  const auto count = wish.count.value_or(std::min(kAutoBlock, std::max<std::uint64_t>(1, total(owned))));
+  const auto count =
+      wish.count.value_or(std::min(kAutoBlock, std::max<std::uint64_t>(1, total(owned))));
   auto free = without(owned, all_held(holders, kind.held));
   if (!kind.root) {
     auto extents = lay_out(free, count);
@@ -138,12 +147,15 @@ Result<std::vector<Extent>> choose_one(const IdFacts& facts, std::span<const Hol
   }
   const auto place = from_root(owned, *kind.root, count);
   if (place.empty())
-    return fail({}, cat("the root file system belongs to ", kind.name, " ", *kind.root, ", which is none of ",
-                        login(facts), "'s subordinate ", kind.name, "s in ", kind.source.name));
+    return fail({}, cat("the root file system belongs to ", kind.name, " ", *kind.root,
+                        ", which is none of ", login(facts), "'s subordinate ", kind.name, "s in ",
+                        kind.source.name));
   for (const auto& holder : holders)
     if (overlap(holder.*(kind.held), place))
-      return fail({}, cat("the root file system belongs to ", kind.name, " ", *kind.root, ", and ", holder.path,
-                          " has ids from there on: give fewer with --ids N, or the same with --share-ids NAME"));
+      return fail({}, cat("the root file system belongs to ", kind.name, " ", *kind.root, ", and ",
+                          holder.path,
+                          " has ids from there on: give fewer with --ids N, or the same with "
+                          "--share-ids NAME"));
   return lay_out(place, total(place));
 }
 
@@ -162,12 +174,14 @@ std::string_view trimmed(std::string_view text) {
 }
 
 bool meets(std::span<const Extent> extents, std::span<const IdRange> held) {
-  return std::ranges::any_of(extents, [&](const Extent& extent) { return overlap({{extent.outside()}}, held); });
+  return std::ranges::any_of(
+      extents, [&](const Extent& extent) { return overlap({{extent.outside()}}, held); });
 }
 
 }  // namespace
 
-Result<Blocks> choose_blocks(const IdFacts& facts, std::span<const Holder> holders, const BlockWish& wish) {
+Result<Blocks> choose_blocks(const IdFacts& facts, std::span<const Holder> holders,
+                             const BlockWish& wish) {
   auto uids = choose_one(facts, holders, {"uid", facts.uids, &Holder::uids, wish.root_uid}, wish);
   if (!uids) return std::unexpected(uids.error());
   auto gids = choose_one(facts, holders, {"gid", facts.gids, &Holder::gids, wish.root_gid}, wish);
@@ -175,9 +189,11 @@ Result<Blocks> choose_blocks(const IdFacts& facts, std::span<const Holder> holde
   return Blocks{std::move(*uids), std::move(*gids)};
 }
 
-const Holder* holder_of(std::span<const Extent> uids, std::span<const Extent> gids, std::span<const Holder> holders) {
-  const auto found = std::ranges::find_if(
-      holders, [&](const Holder& holder) { return meets(uids, holder.uids) || meets(gids, holder.gids); });
+const Holder* holder_of(std::span<const Extent> uids, std::span<const Extent> gids,
+                        std::span<const Holder> holders) {
+  const auto found = std::ranges::find_if(holders, [&](const Holder& holder) {
+    return meets(uids, holder.uids) || meets(gids, holder.gids);
+  });
   return found == holders.end() ? nullptr : &*found;
 }
 
@@ -197,7 +213,8 @@ Holder held_by(std::string path, std::string_view config_text) {
 std::vector<std::string> map_values(const Blocks& blocks) {
   std::vector<std::string> values;
   const auto write = [&](std::string_view kind, const Extent& extent) {
-    values.push_back(cat(kind, ":", extent.inside().first(), ":", extent.outside().first(), ":", extent.count()));
+    values.push_back(cat(kind, ":", extent.inside().first(), ":", extent.outside().first(), ":",
+                         extent.count()));
   };
   for (const auto& extent : blocks.uids) write("u", extent);
   for (const auto& extent : blocks.gids) write("g", extent);

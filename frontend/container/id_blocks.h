@@ -32,12 +32,14 @@ struct Blocks {
   std::vector<Extent> gids;
 };
 
-// The lowest block that is free; one of several pieces where there is none in one piece. Fails where too few ids are
-// free: the error says who holds them, and what to do.
-Result<Blocks> choose_blocks(const IdFacts& facts, std::span<const Holder> holders, const BlockWish& wish);
+// The lowest block that is free; one of several pieces where there is none in one piece. Fails
+// where too few ids are free: the error says who holds them, and what to do.
+Result<Blocks> choose_blocks(const IdFacts& facts, std::span<const Holder> holders,
+                             const BlockWish& wish);
 
 // The first holder that has one of these ids (maps by hand); nullptr where none has.
-const Holder* holder_of(std::span<const Extent> uids, std::span<const Extent> gids, std::span<const Holder> holders);
+const Holder* holder_of(std::span<const Extent> uids, std::span<const Extent> gids,
+                        std::span<const Holder> holders);
 
 // Whether the two have an id in common.
 bool share_ids(const Holder& one, const Holder& other);

@@ -20,8 +20,10 @@ bool sets_variable(const ConfigFile& config, std::string_view name) {
   });
 }
 
-// A variable that userns-run would not take is left out; nothing else of the image is worth less for it.
-Result<void> take_env(ConfigFile& config, const std::vector<std::string>& env, std::vector<std::string>& notes) {
+// A variable that userns-run would not take is left out; nothing else of the image is worth less
+// for it.
+Result<void> take_env(ConfigFile& config, const std::vector<std::string>& env,
+                      std::vector<std::string>& notes) {
   std::vector<std::string> fresh;
   for (const auto& variable : env) {
     std::string_view rest = variable;
@@ -37,7 +39,8 @@ Result<void> take_env(ConfigFile& config, const std::vector<std::string>& env, s
   return {};
 }
 
-Result<void> take_command(ConfigFile& config, const ImageConfig& image, std::vector<std::string>& notes) {
+Result<void> take_command(ConfigFile& config, const ImageConfig& image,
+                          std::vector<std::string>& notes) {
   auto words = image.entrypoint;
   words.insert(words.end(), image.cmd.begin(), image.cmd.end());
   if (words.empty() || has(config, "command")) return {};
@@ -48,11 +51,13 @@ Result<void> take_command(ConfigFile& config, const ImageConfig& image, std::vec
 }
 
 // Who the image says runs its command, as numbers.
-Result<void> take_user(ConfigFile& config, const ImageConfig& image, std::vector<std::string>& notes) {
+Result<void> take_user(ConfigFile& config, const ImageConfig& image,
+                       std::vector<std::string>& notes) {
   if (image.user.empty() || has(config, "uid")) return {};
   if (!image.ids) {
     notes.push_back(cat("the image's user ", quoted(image.user),
-                        " is not in its passwd and group: it runs as root unless uid and gid are set with userns-run "
+                        " is not in its passwd and group: it runs as root unless uid and gid are "
+                        "set with userns-run "
                         "config"));
     return {};
   }
@@ -67,8 +72,8 @@ Result<void> take_user(ConfigFile& config, const ImageConfig& image, std::vector
 }
 
 // A value that makes no sense is left out; nothing else of the image is worth less for it.
-Result<void> take_value(ConfigFile& config, std::string_view key, const std::string& value, std::string_view what,
-                        std::vector<std::string>& notes) {
+Result<void> take_value(ConfigFile& config, std::string_view key, const std::string& value,
+                        std::string_view what, std::vector<std::string>& notes) {
   if (value.empty() || has(config, key)) return {};
   if (check_setting(key, value)) return config.set(key, std::vector{value});
   notes.push_back(cat("the image's ", what, " ", quoted(value), " makes no sense and is left out"));
@@ -77,11 +82,14 @@ Result<void> take_value(ConfigFile& config, std::string_view key, const std::str
 
 }  // namespace
 
-Result<void> take_image_config(ConfigFile& config, const ImageConfig& image, std::vector<std::string>& notes) {
+Result<void> take_image_config(ConfigFile& config, const ImageConfig& image,
+                               std::vector<std::string>& notes) {
   if (auto taken = take_env(config, image.env, notes); !taken) return taken;
   if (auto taken = take_command(config, image, notes); !taken) return taken;
   if (auto taken = take_user(config, image, notes); !taken) return taken;
-  if (auto taken = take_value(config, "stop-signal", image.stop_signal, "stop signal", notes); !taken) return taken;
+  if (auto taken = take_value(config, "stop-signal", image.stop_signal, "stop signal", notes);
+      !taken)
+    return taken;
   return take_value(config, "cwd", image.cwd == "/" ? "" : image.cwd, "working directory", notes);
 }
 

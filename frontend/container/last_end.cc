@@ -12,10 +12,11 @@ std::int64_t now() { return static_cast<std::int64_t>(std::time(nullptr)); }
 // The text is our own words; it needs no escapes but those that it must not have.
 Result<void> write_last_end(const Fd& directory, const LastEnd& end) {
   std::string text;
-  for (const char c : end.text) text.push_back(c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' ' ? '\'' : c);
-  return replace_file(
-      directory, kLastFile,
-      cat(R"({"exit_status":)", end.exit_status, R"(,"ended_at":)", end.ended_at, R"(,"text":")", text, "\"}\n"));
+  for (const char c : end.text)
+    text.push_back(c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' ' ? '\'' : c);
+  return replace_file(directory, kLastFile,
+                      cat(R"({"exit_status":)", end.exit_status, R"(,"ended_at":)", end.ended_at,
+                          R"(,"text":")", text, "\"}\n"));
 }
 
 }  // namespace userns::frontend

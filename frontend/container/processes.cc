@@ -29,7 +29,8 @@ Result<std::vector<pid_t>> all_pids() {
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
   if (!proc) return fail_errno("cannot list /proc");
   std::vector<pid_t> pids;
-  while (const dirent* const entry = ::readdir(proc.get()))  // NOLINT(concurrency-mt-unsafe): one thread
+  while (const dirent* const entry =
+             ::readdir(proc.get()))  // NOLINT(concurrency-mt-unsafe): one thread
     if (const auto pid = parse_decimal(entry->d_name)) pids.push_back(static_cast<pid_t>(*pid));
   std::ranges::sort(pids);
   return pids;
@@ -102,11 +103,13 @@ class Family {
   std::map<ino_t, bool> known_;
 };
 
-// The outermost one below ours that it is in: a first process that has made itself another would else hide the rest.
+// The outermost one below ours that it is in: a first process that has made itself another would
+// else hide the rest.
 Result<Fd> outermost(Fd space) {
   const auto own = open_at(AT_FDCWD, "/proc/self/ns/user", O_RDONLY);
   if (!own) return fail({}, "cannot look at one's own user namespace", own.error().code);
-  if (id_of(space) == id_of(*own)) return fail({}, "the container's first process is in no user namespace of its own");
+  if (id_of(space) == id_of(*own))
+    return fail({}, "the container's first process is in no user namespace of its own");
   for (int level = 0; level < kDeepest; ++level) {
     auto parent = parent_of(space);
     if (!parent.valid() || id_of(parent) == id_of(*own)) break;
@@ -119,15 +122,19 @@ bool has_ended(const Fd& pidfd) {
   return ::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH;
 }
 
-Fd open_process(pid_t pid) { return Fd(::open(cat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
+Fd open_process(pid_t pid) {
+  return Fd(::open(cat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
 
 }  // namespace
 
 Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd) {
   auto first = user_namespace_of(open_process(init));
   const int code = errno;
-  if (has_ended(pidfd)) return fail({}, "the container has just ended");  // its number may be somebody else's
-  if (!first.valid()) return fail({}, cat("cannot look at the user namespace of process ", init), code);
+  if (has_ended(pidfd))
+    return fail({}, "the container has just ended");  // its number may be somebody else's
+  if (!first.valid())
+    return fail({}, cat("cannot look at the user namespace of process ", init), code);
   const auto found_top = outermost(std::move(first));
   if (!found_top) return std::unexpected(found_top.error());
   const auto& top = *found_top;
@@ -191,7 +198,8 @@ std::string printable(std::string_view text, std::size_t most) {
 
 std::optional<pid_t> first_child(pid_t pid) {
   constexpr std::size_t kEnough = 64;
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/task/", pid, "/children").c_str(), O_RDONLY);
+  const auto file =
+      open_at(AT_FDCWD, cat("/proc/", pid, "/task/", pid, "/children").c_str(), O_RDONLY);
   std::string text(file ? kEnough : 0, '\0');
   if (file) text.resize(read_some(*file, text).value_or(0));
   std::string_view rest = text;

@@ -1,5 +1,6 @@
-// The processes of a container, and the user namespaces of the machine, by the host's /proc. What processes say about
-// themselves (their names and words) is theirs to choose: show it with printable().
+// The processes of a container, and the user namespaces of the machine, by the host's /proc. What
+// processes say about themselves (their names and words) is theirs to choose: show it with
+// printable().
 #pragma once
 
 #include <sys/types.h>
@@ -24,8 +25,8 @@ struct ProcessFacts {
   std::string command;
 };
 
-// Those in the user namespace that the container of `init` was started with, or below it, wherever `init` is by now.
-// What has ended meanwhile is left out; fails where that is `init` itself.
+// Those in the user namespace that the container of `init` was started with, or below it, wherever
+// `init` is by now. What has ended meanwhile is left out; fails where that is `init` itself.
 Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd);
 
 // 0: there is none such, or it may not be looked at.

@@ -19,7 +19,8 @@ constexpr std::string_view kHead = "# userns-run: where containers are, and whic
 
 std::string to_text(const std::vector<IdRange>& ranges) {
   std::string text;
-  for (const auto& range : ranges) text += cat(text.empty() ? "" : ",", range.first(), ":", range.count());
+  for (const auto& range : ranges)
+    text += cat(text.empty() ? "" : ",", range.first(), ":", range.count());
   return text.empty() ? "-" : text;
 }
 
@@ -43,7 +44,9 @@ Result<Index> read_index(const Store& home) {
   if (!home.dir().valid()) return Index{};
   const auto text = read_file_at(home.dir().get(), ".index", kLargestIndex);
   if (!text && text.error().code == ENOENT) return Index{};
-  if (!text) return fail({}, cat("cannot read ", home.path(), "/.index: ", text.error().text), text.error().code);
+  if (!text)
+    return fail({}, cat("cannot read ", home.path(), "/.index: ", text.error().text),
+                text.error().code);
   return parse_index(*text);
 }
 
@@ -62,7 +65,8 @@ Index parse_index(std::string_view text) {
     if (kind != "held") continue;
     auto uids = parse_ranges(take_until(line, ' '));
     auto gids = parse_ranges(take_until(line, ' '));
-    if (line.starts_with('/')) index.holders.push_back({std::string(line), std::move(uids), std::move(gids)});
+    if (line.starts_with('/'))
+      index.holders.push_back({std::string(line), std::move(uids), std::move(gids)});
   }
   return index;
 }
@@ -77,12 +81,15 @@ std::string to_text(const Index& index) {
 
 Result<Registry> Registry::lock(const Store& store) {
   auto home = Store::open_or_make(std::nullopt);
-  if (!home) return fail({}, cat("cannot write down which ids are taken: ", home.error().text), home.error().code);
+  if (!home)
+    return fail({}, cat("cannot write down which ids are taken: ", home.error().text),
+                home.error().code);
   auto file = open_at(home->dir().get(), ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
                       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, 0600);
   if (!file)
     return fail({},
-                cat("cannot write down in ", home->path(), " which ids are taken (XDG_DATA_HOME names another place)"),
+                cat("cannot write down in ", home->path(),
+                    " which ids are taken (XDG_DATA_HOME names another place)"),
                 file.error().code);
   while (::flock(file->get(), LOCK_EX) != 0)
     if (errno != EINTR) return fail_errno(cat("cannot lock ", home->path(), "/.lock"));
@@ -102,14 +109,16 @@ void Registry::look(const std::vector<Holder>& remembered) {
   std::erase_if(stores_, [&](const std::string& path) {
     const auto store = Store::open(path);
     return (!store || !store->dir().valid()) &&
-           std::ranges::none_of(holders_, [&](const Holder& holder) { return is_in(holder.path, path); });
+           std::ranges::none_of(holders_,
+                                [&](const Holder& holder) { return is_in(holder.path, path); });
   });
 }
 
 // A container whose config cannot be read now holds what it held.
 void Registry::look_at(const std::string& path, const std::vector<Holder>& remembered) {
   const auto store = Store::open(path);
-  const auto directories = store && store->dir().valid() ? store->directories() : std::unexpected(Error{});
+  const auto directories =
+      store && store->dir().valid() ? store->directories() : std::unexpected(Error{});
   if (!directories) {
     std::ranges::copy_if(remembered, std::back_inserter(holders_),
                          [&](const Holder& holder) { return is_in(holder.path, path); });
@@ -117,7 +126,8 @@ void Registry::look_at(const std::string& path, const std::vector<Holder>& remem
   }
   for (const auto& name : *directories) {
     auto container = cat(path, "/", name);
-    const auto text = read_file_at(store->dir().get(), cat(name, "/config").c_str(), kLargestConfig);
+    const auto text =
+        read_file_at(store->dir().get(), cat(name, "/config").c_str(), kLargestConfig);
     if (text)
       holders_.push_back(held_by(std::move(container), *text));
     else
@@ -132,7 +142,9 @@ Result<void> Registry::add(Holder holder) {
   return save();
 }
 
-Result<void> Registry::save() const { return replace_file(home_.dir(), ".index", to_text(Index{stores_, holders_})); }
+Result<void> Registry::save() const {
+  return replace_file(home_.dir(), ".index", to_text(Index{stores_, holders_}));
+}
 
 Result<std::vector<std::string>> known_stores() {
   const auto home = Store::open(std::nullopt);

@@ -1,12 +1,13 @@
-// What all of a user's containers have in common: his ids. Held by one process of his at a time, for as long as it
-// takes to choose ids and to write down that they are taken.
+// What all of a user's containers have in common: his ids. Held by one process of his at a time,
+// for as long as it takes to choose ids and to write down that they are taken.
 //
 //   ~/.local/share/userns/.lock
 //   ~/.local/share/userns/.index   store PATH                       a directory of --path's
-//                                  held UIDS GIDS PATH/NAME         FIRST:COUNT,... or -: as it was seen last
+//                                  held UIDS GIDS PATH/NAME         FIRST:COUNT,... or -: as it was
+//                                  seen last
 //
-// Who holds what is read from the containers themselves; the index only says where they are, and remembers those of a
-// store that is out of reach now (a disk that is not mounted).
+// Who holds what is read from the containers themselves; the index only says where they are, and
+// remembers those of a store that is out of reach now (a disk that is not mounted).
 #pragma once
 
 #include <string>

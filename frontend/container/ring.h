@@ -28,11 +28,14 @@ class Ring {
 
   // Positions count from the first byte that ever was.
   [[nodiscard]] std::uint64_t end() const { return end_; }
-  [[nodiscard]] std::uint64_t begin() const { return end_ - std::min<std::uint64_t>(end_, bytes_.size()); }
+  [[nodiscard]] std::uint64_t begin() const {
+    return end_ - std::min<std::uint64_t>(end_, bytes_.size());
+  }
   // What follows `position`, which is in [begin(), end()], in one piece: empty only at the end.
   [[nodiscard]] std::string_view after(std::uint64_t position, std::size_t most) const {
     const auto at = static_cast<std::size_t>(position % bytes_.size());
-    const auto there = static_cast<std::size_t>(std::min<std::uint64_t>(end_ - position, bytes_.size() - at));
+    const auto there =
+        static_cast<std::size_t>(std::min<std::uint64_t>(end_ - position, bytes_.size() - at));
     return std::string_view(bytes_).substr(at, std::min(there, most));
   }
 

@@ -42,7 +42,8 @@ void keep_across_exec(std::initializer_list<int> fds, bool keep) {
 }
 
 void keep_across_exec(const Handover& h, bool keep) {
-  keep_across_exec({h.directory, h.lock, h.control, h.report, h.pidfd, h.terminal, h.notify, h.life}, keep);
+  keep_across_exec(
+      {h.directory, h.lock, h.control, h.report, h.pidfd, h.terminal, h.notify, h.life}, keep);
   for (const auto& client : h.clients) keep_across_exec({client.fd}, keep);
 }
 
@@ -56,13 +57,16 @@ Result<void> choose_command(Spec& spec, std::span<const std::string> given) {
   if (!given.empty()) spec.command.assign(given.begin(), given.end());
   if (!spec.command.empty() || spec.boot) return {};
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
-  if (!rootfs) return fail({}, cat("cannot open the root file system ", quoted(spec.rootfs)), rootfs.error().code);
+  if (!rootfs)
+    return fail({}, cat("cannot open the root file system ", quoted(spec.rootfs)),
+                rootfs.error().code);
   const auto init = find_init(*rootfs);
   if (init && can_boot(spec)) {
     spec.boot = true;
   } else {
     spec.command = {init ? init->path : "/bin/sh"};
-    if (!init && !spec.stop_signal) spec.stop_signal = SIGHUP;  // a shell at a terminal ignores SIGTERM
+    if (!init && !spec.stop_signal)
+      spec.stop_signal = SIGHUP;  // a shell at a terminal ignores SIGTERM
   }
   return {};
 }
@@ -157,13 +161,15 @@ std::vector<std::string> words_for(const Handover& told) {
   return words;
 }
 
-// Each of both may begin this program anew, and then returns there. The monitor that comes after us is another program:
-// ours would then be free to be written to. After the cgroup, whose helper starts us by our name.
+// Each of both may begin this program anew, and then returns there. The monitor that comes after us
+// is another program: ours would then be free to be written to. After the cgroup, whose helper
+// starts us by our name.
 Result<Cgroup> settle(const Handover& told, const Plan& plan) {
   keep_across_exec(told, true);
   auto cgroup = Cgroup::enter(plan, words_for(told));
   if (cgroup)
-    if (auto safe = be_out_of_reach(plan.ids, words_for(told)); !safe) cgroup = std::unexpected(safe.error());
+    if (auto safe = be_out_of_reach(plan.ids, words_for(told)); !safe)
+      cgroup = std::unexpected(safe.error());
   keep_across_exec(told, false);
   return cgroup;
 }
@@ -178,14 +184,17 @@ Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   if (!cgroup) return {cgroup.error()};
   if (!plan.net_why.empty() && handover.report >= 0)
     report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
-  if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked) return {hooked.error()};
+  if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked)
+    return {hooked.error()};
   const auto running = start(plan, std::move(*cgroup));
   if (!running) return running.error();
   describe_run(handover, plan, *running);
-  if (auto written = write_state(directory, state_of(*planned, *running, handover)); !written) return {written.error()};
+  if (auto written = write_state(directory, state_of(*planned, *running, handover)); !written)
+    return {written.error()};
   PidFile pid_file;
   if (!plan.spec.pid_file.empty())
-    if (auto written = pid_file.write(plan.spec.pid_file, handover.pid); !written) return {written.error()};
+    if (auto written = pid_file.write(plan.spec.pid_file, handover.pid); !written)
+      return {written.error()};
   auto hooked = run_hooks(handover.started, handover.name, handover.pid, 0);
   const auto error = hooked ? become_monitor(handover) : hooked.error();
   (void)::unlinkat(directory.get(), kStateFile, 0);
@@ -201,13 +210,15 @@ void tell(const Handover& handover, const Failure& failure) {
                                                   .text = failure.error.text});
 }
 
-// A start that nobody waits for: what would have been said is said in the log, and the run has ended.
+// A start that nobody waits for: what would have been said is said in the log, and the run has
+// ended.
 void record(const Handover& handover, const Failure& failure) {
   const Fd directory(::fcntl(handover.directory, F_DUPFD_CLOEXEC, 3));
   if (!directory.valid()) return;
   const auto text = cat("cannot start it again: ", to_text(failure.error));
   ConsoleLog(directory, handover.log_size).append(cat("userns-run: ", text, "\r\n"));
-  (void)write_last_end(directory, {.exit_status = failure.exit_status, .ended_at = now(), .text = text});
+  (void)write_last_end(directory,
+                       {.exit_status = failure.exit_status, .ended_at = now(), .text = text});
   for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory.get(), name, 0);
   Fd(handover.lock).reset();
   const auto end = cat(static_cast<char>(Said::kEnd), failure.exit_status);
@@ -233,7 +244,8 @@ int be_starter(const Handover& told) {
 int be_starter(std::span<const std::string_view> words, std::span<const std::string_view> command) {
   auto handover = handover_from(words);
   if (handover && (handover->directory < 0 || handover->lock < 0 || handover->control < 0))
-    handover = fail({}, "these words are userns-run's own: to start a container, userns-run start NAME");
+    handover =
+        fail({}, "these words are userns-run's own: to start a container, userns-run start NAME");
   if (!handover) {
     report("userns-run", handover.error());
     return kExitOwnFailure;

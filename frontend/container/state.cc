@@ -32,7 +32,8 @@ json json_of(const Dress& dress) {
               {"rlimits", json::array()},
               {"env", dress.env}};
   if (dress.cap_keep) object["cap_keep"] = *dress.cap_keep;
-  for (const auto& limit : dress.rlimits) object["rlimits"].push_back({limit.resource, limit.soft, limit.hard});
+  for (const auto& limit : dress.rlimits)
+    object["rlimits"].push_back({limit.resource, limit.soft, limit.hard});
   return object;
 }
 
@@ -53,7 +54,9 @@ Dress dress_from(const json& object) {
 
 json json_of(const ProcessId& process) { return {{"pid", process.pid}, {"start", process.start}}; }
 
-ProcessId process_from(const json& object) { return {.pid = object.at("pid"), .start = object.at("start")}; }
+ProcessId process_from(const json& object) {
+  return {.pid = object.at("pid"), .start = object.at("start")};
+}
 
 std::optional<std::string> read_file(const Fd& directory, const char* name) {
   auto text = read_file_at(directory.get(), name, kLargestState);
@@ -61,7 +64,8 @@ std::optional<std::string> read_file(const Fd& directory, const char* name) {
 }
 
 Result<Fd> open_running(const Fd& directory, int flags) {
-  auto file = open_at(directory.get(), kRunningFile, flags | O_NOFOLLOW, 0, (flags & O_CREAT) != 0 ? 0600 : 0);
+  auto file = open_at(directory.get(), kRunningFile, flags | O_NOFOLLOW, 0,
+                      (flags & O_CREAT) != 0 ? 0600 : 0);
   if (!file) return fail({}, "cannot open the container's lock (running)", file.error().code);
   return file;
 }
@@ -72,11 +76,13 @@ Result<bool> is_locked(const Fd& directory) {
   if (!file) return std::unexpected(file.error());
   struct flock lock{};
   lock.l_type = F_WRLCK;
-  if (::fcntl(file->get(), F_OFD_GETLK, &lock) != 0) return fail_errno("cannot look at the container's lock (running)");
+  if (::fcntl(file->get(), F_OFD_GETLK, &lock) != 0)
+    return fail_errno("cannot look at the container's lock (running)");
   return lock.l_type != F_UNLCK;
 }
 
-// Whoever reads the state may have come while it was replaced: what is not there yet is being started.
+// Whoever reads the state may have come while it was replaced: what is not there yet is being
+// started.
 State starting() {
   State state;
   state.boot_id = boot_id();
@@ -85,7 +91,8 @@ State starting() {
 
 void kill_leftover(const ProcessId& process) {
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
-  // After the pidfd is open: then the number and the time of start are of the process that it holds.
+  // After the pidfd is open: then the number and the time of start are of the process that it
+  // holds.
   if (!pidfd.valid() || !process.lives()) return;
   (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
   pollfd ended{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
@@ -96,7 +103,8 @@ void kill_cgroup(const std::string& path) {
   if (path.empty()) return;
   const auto directory = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!directory) return;
-  if (const auto kill = open_at(directory->get(), "cgroup.kill", O_WRONLY)) (void)write_once(*kill, "1");
+  if (const auto kill = open_at(directory->get(), "cgroup.kill", O_WRONLY))
+    (void)write_once(*kill, "1");
 }
 
 }  // namespace
@@ -162,7 +170,8 @@ Result<State> state_from_json(std::string_view text) {
                  .autostart = object.value("autostart", false),
                  .groups = object.value("groups", std::vector<std::string>{})};
   } catch (const json::exception& error) {
-    return fail({}, cat("the container's state.json is not what a start wrote: ", std::string_view(error.what())));
+    return fail({}, cat("the container's state.json is not what a start wrote: ",
+                        std::string_view(error.what())));
   }
 }
 
@@ -184,8 +193,9 @@ std::optional<LastEnd> read_last_end(const Fd& directory) {
   if (!text) return std::nullopt;
   try {
     const auto object = json::parse(*text);
-    return LastEnd{
-        .exit_status = object.at("exit_status"), .ended_at = object.at("ended_at"), .text = object.value("text", "")};
+    return LastEnd{.exit_status = object.at("exit_status"),
+                   .ended_at = object.at("ended_at"),
+                   .text = object.value("text", "")};
   } catch (const json::exception&) {
     return std::nullopt;
   }

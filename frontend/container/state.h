@@ -1,15 +1,19 @@
 // Whether a named container runs, and what is known about it: in the container's own directory.
 //
-//   running      locked (fcntl(2), open file description lock) for as long as its monitor lives, from before the start
-//                on. The kernel lets go of the lock when the monitor is gone, however it went: so nothing can be stale.
-//   state.json   written before the command runs, removed when it has ended; what a killed monitor or a crash of the
-//                machine leaves is told from the truth by the lock, and cleaned up by the next verb that changes things
-//   started      with what `start` was called, for restart; there from before the start until the end
-//   last.json    how the last run ended
-//   control      the monitor's socket (frontend/container/control.h)
-//   console.log, console.log.1
+//   running      locked (fcntl(2), open file description lock) for as long as its monitor lives,
+//   from before the start
+//                on. The kernel lets go of the lock when the monitor is gone, however it went: so
+//                nothing can be stale.
+//   state.json   written before the command runs, removed when it has ended; what a killed monitor
+//   or a crash of the
+//                machine leaves is told from the truth by the lock, and cleaned up by the next verb
+//                that changes things
+//   started      with what `start` was called, for restart; there from before the start until the
+//   end last.json    how the last run ended control      the monitor's socket
+//   (frontend/container/control.h) console.log, console.log.1
 //
-// All functions take an fd of that directory; it is the caller's own and nobody else can write there.
+// All functions take an fd of that directory; it is the caller's own and nobody else can write
+// there.
 #pragma once
 
 #include <sys/types.h>
@@ -70,7 +74,8 @@ struct State {
   bool own_root = false;         // not the host's own tree
   Dress dress;
   std::vector<std::string> command;
-  // Of the config that it was started with, which may be broken by now; nothing where an older version started it.
+  // Of the config that it was started with, which may be broken by now; nothing where an older
+  // version started it.
   bool autostart = false;
   std::vector<std::string> groups = {};
 };
@@ -82,21 +87,23 @@ struct LastEnd {
   std::string text;  // "limits were met ..."; empty where there is nothing to say
 };
 
-// The state of a container that runs; nothing where it does not. One that is just being started has a state
-// without an init (pid 0).
+// The state of a container that runs; nothing where it does not. One that is just being started has
+// a state without an init (pid 0).
 Result<std::optional<State>> read_state(const Fd& directory);
 std::optional<LastEnd> read_last_end(const Fd& directory);
-// The same of a run that ended in order. No value: a monitor that was killed has left its state, or it runs.
+// The same of a run that ended in order. No value: a monitor that was killed has left its state, or
+// it runs.
 std::optional<LastEnd> read_orderly_end(const Fd& directory);
 Result<void> write_state(const Fd& directory, const State& state);
 Result<void> write_last_end(const Fd& directory, const LastEnd& end);
 
-// The words behind `start NAME` of the run, as parse_words() takes them, "--" and the command included. None: nobody
-// wrote them down, or they can't be read.
+// The words behind `start NAME` of the run, as parse_words() takes them, "--" and the command
+// included. None: nobody wrote them down, or they can't be read.
 std::vector<std::string> read_started(const Fd& directory);
 Result<void> write_started(const Fd& directory, const std::vector<std::string>& words);
 
-// The lock of a run, for whoever is to become the monitor. No value: somebody holds it, so the container runs.
+// The lock of a run, for whoever is to become the monitor. No value: somebody holds it, so the
+// container runs.
 Result<std::optional<Fd>> lock_run(const Fd& directory);
 
 // After lock_run(): what a run that did not end in order has left, processes included.

@@ -40,15 +40,18 @@ Result<void> await_no_run(const Container& container, const std::optional<LastEn
 // After the end comes what takes its own time: the user's hooks.
 bool is_past_its_end(const Container& container) {
   const auto state = read_state(container.dir());
-  return state && *state && (*state)->init.pid != 0 && !(*state)->init.lives() && !(*state)->monitor.is_stopped();
+  return state && *state && (*state)->init.pid != 0 && !(*state)->init.lives() &&
+         !(*state)->monitor.is_stopped();
 }
 
-Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds timeout, AfterStop after) {
+Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds timeout,
+                        AfterStop after) {
   const auto until = Clock::now() + timeout + kMonitorAnswers;
   const auto connection = Connection::open(container);
   if (!connection) return std::unexpected(connection.error());
   const bool keep = after == AfterStop::kKeep;
-  const Request request{.kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count(), .keep = keep};
+  const Request request{
+      .kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count(), .keep = keep};
   if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
   std::optional<int> status;
   while (true) {
@@ -66,35 +69,45 @@ Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds ti
 
 Result<int> end_without_monitor(const Container& container, const State& state) {
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, state.monitor.pid, 0)));
-  // After the pidfd is open: then the number and the time of start are of the process that it holds.
-  if (pidfd.valid() && state.monitor.lives()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
-  const auto text = cat("its monitor (process ", state.monitor.pid, ") did not answer and was killed");
+  // After the pidfd is open: then the number and the time of start are of the process that it
+  // holds.
+  if (pidfd.valid() && state.monitor.lives())
+    (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  const auto text =
+      cat("its monitor (process ", state.monitor.pid, ") did not answer and was killed");
   const int status = kExitSignalBase + SIGKILL;
-  if (auto ended = await_no_run(container, LastEnd{.exit_status = status, .ended_at = now(), .text = text}); !ended)
+  if (auto ended =
+          await_no_run(container, LastEnd{.exit_status = status, .ended_at = now(), .text = text});
+      !ended)
     return std::unexpected(ended.error());
   report("userns-run",
          {.rule = {},
           .code = 0,
-          .text = cat(container.name(), ": ", text, ", and the container with it; its post-stop hooks did not run")});
+          .text = cat(container.name(), ": ", text,
+                      ", and the container with it; its post-stop hooks did not run")});
   return status;
 }
 
 }  // namespace
 
-Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout, AfterStop after) {
+Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout,
+                           AfterStop after) {
   wake_monitor(container);
   auto status = ask_to_stop(container, timeout, after);
   if (status || status.error().code != ETIMEDOUT) return status;
   const auto state = read_state(container.dir());
   if (!state) return std::unexpected(state.error());
   if (*state && (*state)->monitor.pid != 0) return end_without_monitor(container, **state);
-  if (*state) return fail({}, cat(container.name(), " is just being started again; it stops as soon as it runs"));
+  if (*state)
+    return fail({},
+                cat(container.name(), " is just being started again; it stops as soon as it runs"));
   const auto last = read_last_end(container.dir());
   return last ? Result<int>(last->exit_status) : status;
 }
 
 Result<void> stop_for_good(const Container& container) {
-  if (const auto stopped = stop_container(container, {}); !stopped && stopped.error().code == ETIMEDOUT)
+  if (const auto stopped = stop_container(container, {});
+      !stopped && stopped.error().code == ETIMEDOUT)
     return std::unexpected(stopped.error());
   return await_no_run(container, {});
 }

@@ -1,4 +1,5 @@
-// Ending a container that runs, also where its monitor is no help: it was stopped (SIGSTOP), or hangs.
+// Ending a container that runs, also where its monitor is no help: it was stopped (SIGSTOP), or
+// hangs.
 #pragma once
 
 #include <chrono>
@@ -10,9 +11,9 @@
 
 namespace userns::frontend {
 
-// Asks, kills what is left after `timeout`, and waits for the end: the exit status. A monitor that does not answer even
-// then is killed, and the container with it: said on stderr. To keep is a container that would be destroyed at its end.
-// The caller holds the container's lock.
+// Asks, kills what is left after `timeout`, and waits for the end: the exit status. A monitor that
+// does not answer even then is killed, and the container with it: said on stderr. To keep is a
+// container that would be destroyed at its end. The caller holds the container's lock.
 enum class AfterStop : std::uint8_t { kAsStarted, kKeep };
 Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout,
                            AfterStop after = AfterStop::kAsStarted);

@@ -22,7 +22,8 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::string_view kForContainers = ", where containers are to be kept (--path names another place)";
+constexpr std::string_view kForContainers =
+    ", where containers are to be kept (--path names another place)";
 constexpr unsigned long long kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY;
 constexpr int kDeepestInclude = 8;
@@ -34,10 +35,12 @@ std::unexpected<Error> was_destroyed(const Container& container) {
 }
 
 Result<Fd> open_lock(const Container& container) {
-  auto file = open_at(container.dir().get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, kBelow, 0600);
+  auto file = open_at(container.dir().get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
+                      kBelow, 0600);
   if (file) return file;
   if (file.error().code == ENOENT) return was_destroyed(container);
-  return fail({}, cat("cannot lock the container ", container.name(), " (", container.path(), "/lock)"),
+  return fail({},
+              cat("cannot lock the container ", container.name(), " (", container.path(), "/lock)"),
               file.error().code);
 }
 
@@ -60,18 +63,23 @@ Result<std::vector<Setting>> parse_file(std::string_view text, std::string_view 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 // The settings of the included files, the deepest first, then these.
-Result<void> add_with_includes(std::vector<std::vector<Setting>>& files, std::vector<Setting> settings,
-                               const std::string& path, int depth) {
+Result<void> add_with_includes(std::vector<std::vector<Setting>>& files,
+                               std::vector<Setting> settings, const std::string& path, int depth) {
   for (const auto& setting : settings) {
     if (setting.key != "include") continue;
     const auto where = cat(path, ":", setting.line, ":1: include ");
-    if (depth == kDeepestInclude) return fail({}, cat(where, "goes too deep: do files include each other?"));
-    const auto included = setting.value.starts_with('/') ? setting.value : directory_of(path) + setting.value;
+    if (depth == kDeepestInclude)
+      return fail({}, cat(where, "goes too deep: do files include each other?"));
+    const auto included =
+        setting.value.starts_with('/') ? setting.value : directory_of(path) + setting.value;
     const auto text = read_file_at(AT_FDCWD, included.c_str(), kLargestConfig);
-    if (!text) return fail({}, cat(where, quoted(setting.value), ": ", text.error().text), text.error().code);
+    if (!text)
+      return fail({}, cat(where, quoted(setting.value), ": ", text.error().text),
+                  text.error().code);
     auto inner = parse_file(*text, included);
     if (!inner) return std::unexpected(inner.error());
-    if (auto added = add_with_includes(files, std::move(*inner), included, depth + 1); !added) return added;
+    if (auto added = add_with_includes(files, std::move(*inner), included, depth + 1); !added)
+      return added;
   }
   files.push_back(std::move(settings));
   return {};
@@ -98,7 +106,8 @@ Result<void> add_defaults(std::vector<std::vector<Setting>>& files) {
 Result<std::vector<std::vector<Setting>>> files_of(const ConfigFile& own, const std::string& path) {
   std::vector<std::vector<Setting>> files;
   if (auto added = add_defaults(files); !added) return std::unexpected(added.error());
-  if (auto added = add_with_includes(files, own.settings(), path, 0); !added) return std::unexpected(added.error());
+  if (auto added = add_with_includes(files, own.settings(), path, 0); !added)
+    return std::unexpected(added.error());
   return files;
 }
 
@@ -107,7 +116,8 @@ std::vector<Setting> as_settings(std::span<const std::string> words) {
   for (std::string_view word : words) {
     const auto key = take_until(word, '=');
     settings.push_back(
-        {.key = std::string(key.substr(std::min(key.find_first_not_of('-'), key.size()))), .value = std::string(word)});
+        {.key = std::string(key.substr(std::min(key.find_first_not_of('-'), key.size()))),
+         .value = std::string(word)});
   }
   return settings;
 }
@@ -135,7 +145,8 @@ Result<void> place_root(Spec& spec, const Container& container, const ConfigFile
   }
   const auto ground = bases->back().spec();
   if (!ground)
-    return fail({}, cat("container ", container.name(), " is a snapshot: ", ground.error().text), ground.error().code);
+    return fail({}, cat("container ", container.name(), " is a snapshot: ", ground.error().text),
+                ground.error().code);
   spec.rootfs = ground->rootfs;
   if (spec.read_only || spec.overlay)
     add_changes(spec, container);
@@ -149,7 +160,8 @@ Result<void> place_root(Spec& spec, const Container& container, const ConfigFile
 
 Result<std::string> absolute(std::string_view path) {
   if (path.empty()) return fail({}, "--path is empty: name a directory");
-  if (std::ranges::any_of(path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
+  if (std::ranges::any_of(path,
+                          [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
     return fail({}, cat("--path ", quoted(path), ": a control character is in the name"));
   return absolute_path(path);
 }
@@ -159,7 +171,8 @@ Result<void> make_directories(const std::string& path) {
   for (std::size_t at = 1; at != std::string::npos;) {
     at = path.find('/', at + 1);
     const auto part = path.substr(0, at);
-    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR && errno != EROFS && errno != EACCES)
+    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR && errno != EROFS &&
+        errno != EACCES)
       return fail_errno(cat("cannot make ", part, kForContainers));
     struct stat facts{};
     if (::stat(part.c_str(), &facts) == 0) continue;
@@ -174,11 +187,12 @@ Result<void> check_owner(const Fd& dir, const std::string& path) {
   struct stat facts{};
   if (::fstat(dir.get(), &facts) != 0) return fail_errno(cat("cannot look at ", path));
   if (facts.st_uid != ::geteuid())
-    return fail({}, cat(path, " belongs to uid ", facts.st_uid, ", not to you (uid ", ::geteuid(),
-                        "): containers are kept in a directory of one's own; --path names another"));
+    return fail({},
+                cat(path, " belongs to uid ", facts.st_uid, ", not to you (uid ", ::geteuid(),
+                    "): containers are kept in a directory of one's own; --path names another"));
   if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    return fail(
-        {}, cat("others can write in ", path, ", and could put files of theirs into containers: chmod go-w ", path));
+    return fail({}, cat("others can write in ", path,
+                        ", and could put files of theirs into containers: chmod go-w ", path));
   return {};
 }
 
@@ -199,13 +213,16 @@ Result<Container> Container::beside(std::string_view name) const {
 }
 
 Result<std::vector<Container>> Container::bases(const ConfigFile& own) const {
-  const auto about = [&](std::string_view why) { return fail({}, cat("container ", name_, " is a snapshot: ", why)); };
+  const auto about = [&](std::string_view why) {
+    return fail({}, cat("container ", name_, " is a snapshot: ", why));
+  };
   std::vector<Container> bases;
   for (auto base = base_of(own); base;) {
     if (bases.size() == kMostBases)
-      return about(cat("it stands on more than ", kMostBases,
-                       " others, one on the other: begin anew with a copy (userns-run create --from without "
-                       "--snapshot)"));
+      return about(
+          cat("it stands on more than ", kMostBases,
+              " others, one on the other: begin anew with a copy (userns-run create --from without "
+              "--snapshot)"));
     auto shown = beside(*base);
     const auto config = shown ? shown->config() : std::unexpected(shown.error());
     if (!config) return about(config.error().text);
@@ -236,8 +253,9 @@ Result<std::optional<Lock>> Container::try_lock() const {
 Result<ConfigFile> Container::config() const {
   const auto text = read_file_at(dir().get(), "config", kLargestConfig);
   if (!text)
-    return fail({}, cat("cannot read the config of ", name_, " (", path_, "/config): ", text.error().text),
-                text.error().code);
+    return fail(
+        {}, cat("cannot read the config of ", name_, " (", path_, "/config): ", text.error().text),
+        text.error().code);
   return ConfigFile::parse(*text, cat(path_, "/config"));
 }
 
@@ -252,7 +270,8 @@ Result<ContainerConfig> Container::settings(const ConfigFile& own) const {
 
 Result<void> Container::write_config(const Lock& /*proof*/, const ConfigFile& config) const {
   const auto text = config.text();
-  if (text.size() > kLargestConfig) return fail({}, cat("the config of ", name_, " would be too long"));
+  if (text.size() > kLargestConfig)
+    return fail({}, cat("the config of ", name_, " would be too long"));
   return replace_file(dir(), "config", text);
 }
 
@@ -263,7 +282,9 @@ Result<Spec> Container::spec(std::span<const std::string> extra) const {
 
 Result<Spec> Container::spec(const ConfigFile& own, std::span<const std::string> extra) const {
   auto spec = spec_of(own, cat(path_, "/config"), extra);
-  if (!spec) return fail(spec.error().rule, cat("container ", name_, ": ", spec.error().text), spec.error().code);
+  if (!spec)
+    return fail(spec.error().rule, cat("container ", name_, ": ", spec.error().text),
+                spec.error().code);
   if (auto placed = place_root(*spec, *this, own); !placed) return std::unexpected(placed.error());
   if (!spec->hostname && (spec->namespaces & CLONE_NEWUTS) != 0) spec->hostname = name_;
   return spec;
@@ -275,14 +296,17 @@ Result<ContainerConfig> settings_of(const ConfigFile& own, const std::string& pa
   return merge(*files);
 }
 
-Result<Spec> spec_of(const ConfigFile& own, const std::string& path, std::span<const std::string> extra) {
+Result<Spec> spec_of(const ConfigFile& own, const std::string& path,
+                     std::span<const std::string> extra) {
   auto files = files_of(own, path);
   if (!files) return std::unexpected(files.error());
   files->push_back(as_settings(extra));
   const auto merged = merge(*files);
   std::vector<std::string_view> words(merged.words.begin(), merged.words.end());
-  // A container always has a root file system; what asks for one, as --boot does, need not be told where.
-  const bool is_named = std::ranges::any_of(words, [](auto word) { return word.starts_with("--rootfs="); });
+  // A container always has a root file system; what asks for one, as --boot does, need not be told
+  // where.
+  const bool is_named =
+      std::ranges::any_of(words, [](auto word) { return word.starts_with("--rootfs="); });
   if (!is_named) words.emplace_back("--rootfs=/");
   auto spec = parse_options(words);
   if (!spec) return spec;
@@ -310,7 +334,8 @@ Result<Store> Store::open(std::optional<std::string_view> path) {
   if (!whole) return std::unexpected(whole.error());
   auto dir = open_at(AT_FDCWD, whole->c_str(), kDirectory);
   if (!dir && dir.error().code == ENOENT) return Store(std::move(*whole), Fd());
-  if (!dir) return fail({}, cat("cannot open ", *whole, ", where containers are kept"), dir.error().code);
+  if (!dir)
+    return fail({}, cat("cannot open ", *whole, ", where containers are kept"), dir.error().code);
   if (auto own = check_owner(*dir, *whole); !own) return std::unexpected(own.error());
   auto canonical = name_of_fd(*dir);
   if (canonical) canonical = absolute(*canonical);
@@ -341,14 +366,17 @@ Result<std::vector<std::string>> Store::directories() const {
   if (!all) return fail({}, cat("cannot list ", path_), all.error().code);
   std::erase_if(*all, [&](const std::string& name) {
     const std::string_view rest = name;
-    return !ContainerName::parse(rest.starts_with('.') ? rest.substr(1, rest.find('.', 1) - 1) : rest);
+    return !ContainerName::parse(rest.starts_with('.') ? rest.substr(1, rest.find('.', 1) - 1)
+                                                       : rest);
   });
   return all;
 }
 
-Result<Container> Store::open_unfinished(std::string_view name, const std::string& directory) const {
-  auto opened = dir().valid() ? open_at(dir().get(), directory.c_str(), kDirectory | O_NOFOLLOW, kBelow)
-                              : Result<Fd>(fail({}, "", ENOENT));
+Result<Container> Store::open_unfinished(std::string_view name,
+                                         const std::string& directory) const {
+  auto opened = dir().valid()
+                    ? open_at(dir().get(), directory.c_str(), kDirectory | O_NOFOLLOW, kBelow)
+                    : Result<Fd>(fail({}, "", ENOENT));
   if (!opened) return fail({}, cat("cannot open ", path_, "/", directory), opened.error().code);
   auto path = cat(path_, "/", directory);
   if (auto own = check_owner(*opened, path); !own) return std::unexpected(own.error());
@@ -359,7 +387,9 @@ bool Store::is_free(std::string_view name) const {
   const auto good = container_name(name);
   if (!good) return false;
   struct stat facts{};
-  return !dir().valid() || (::fstatat(dir().get(), good->c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT);
+  return !dir().valid() ||
+         (::fstatat(dir().get(), good->c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 &&
+          errno == ENOENT);
 }
 
 Result<Container> Store::find(std::string_view name) const {
@@ -370,7 +400,8 @@ Result<Container> Store::find(std::string_view name) const {
   std::vector<std::string_view> known;
   const auto all = names();
   if (all) known.assign(all->begin(), all->end());
-  return fail({}, cat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)));
+  return fail(
+      {}, cat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)));
 }
 
 }  // namespace userns::frontend

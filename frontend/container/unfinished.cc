@@ -26,7 +26,8 @@ constexpr std::string_view kGone = "gone";
 std::string fresh_name(std::string_view name, std::string_view what) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
   std::array<unsigned char, 6> random{};
-  while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) continue;
+  while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+    continue;
   auto text = cat(".", name, ".", what, "-");
   for (const auto byte : random) text += kLetters[byte % kLetters.size()];
   return text;
@@ -44,14 +45,14 @@ std::optional<Named> take_apart(std::string_view directory) {
   Named named;
   named.name = take_until(directory, '.');
   named.what = take_until(directory, '-');
-  const bool good =
-      ContainerName::parse(named.name) && (named.what == kNew || named.what == kGone) && directory.size() == 6;
+  const bool good = ContainerName::parse(named.name) &&
+                    (named.what == kNew || named.what == kGone) && directory.size() == 6;
   return good ? std::optional(named) : std::nullopt;
 }
 
 // What is left of ids after one was taken out.
-void add_without(std::vector<MapWish>& wishes, MapWish::Which which, const IdRange& range, std::uint64_t own,
-                 std::uint64_t& inside) {
+void add_without(std::vector<MapWish>& wishes, MapWish::Which which, const IdRange& range,
+                 std::uint64_t own, std::uint64_t& inside) {
   const auto add = [&](std::uint64_t first, std::uint64_t end) {
     const auto extent = first < end ? Extent::make(inside, first, end - first) : std::nullopt;
     if (!extent) return;
@@ -65,17 +66,20 @@ void add_without(std::vector<MapWish>& wishes, MapWish::Which which, const IdRan
 
 void add_all(std::vector<MapWish>& wishes, MapWish::Which which, const std::vector<IdRange>& ranges,
              std::uint64_t own) {
-  if (const auto self = Extent::make(0, own, 1)) wishes.push_back({.which = which, .extent = *self});
+  if (const auto self = Extent::make(0, own, 1))
+    wishes.push_back({.which = which, .extent = *self});
   std::uint64_t inside = 1;
   for (const auto& range : ranges) add_without(wishes, which, range, own, inside);
 }
 
 Result<ChosenIds> ids_of(const Unfinished& unfinished) {
   const auto text = read_file_at(unfinished.container.dir().get(), "config", kLargestConfig);
-  return ids_to_delete_with(held_by(unfinished.container.path(), text ? *text : std::string_view{}));
+  return ids_to_delete_with(
+      held_by(unfinished.container.path(), text ? *text : std::string_view{}));
 }
 
-Result<void> remove_entry(const Unfinished& unfinished, const std::string& name, std::optional<ChosenIds>& ids) {
+Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
+                          std::optional<ChosenIds>& ids) {
   const Fd& dir = unfinished.container.dir();
   if (::unlinkat(dir.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
   if (errno != EISDIR && errno != EPERM)
@@ -89,7 +93,8 @@ Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
 }
 
 // Asked with its lock held: from then on its name stays. Before, who made it may have finished it.
-bool has_still_the_name(const Store& store, const Container& container, const std::string& directory) {
+bool has_still_the_name(const Store& store, const Container& container,
+                        const std::string& directory) {
   struct stat ours{};
   struct stat named{};
   return ::fstat(container.dir().get(), &ours) == 0 &&
@@ -99,7 +104,8 @@ bool has_still_the_name(const Store& store, const Container& container, const st
 
 }  // namespace
 
-Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/, std::string_view name) {
+Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/,
+                                   std::string_view name) {
   const auto directory = fresh_name(name, kNew);
   if (::mkdirat(store.dir().get(), directory.c_str(), 0700) != 0)
     return fail_errno(cat("cannot make a directory in ", store.path()));
@@ -116,12 +122,13 @@ Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/,
 Result<void> finish_container(const Store& store, const Unfinished& unfinished) {
   const auto& name = unfinished.container.name();
   ::fsync(unfinished.container.dir().get());
-  if (::renameat2(store.dir().get(), unfinished.directory.c_str(), store.dir().get(), name.c_str(), RENAME_NOREPLACE) ==
-      0) {
+  if (::renameat2(store.dir().get(), unfinished.directory.c_str(), store.dir().get(), name.c_str(),
+                  RENAME_NOREPLACE) == 0) {
     ::fsync(store.dir().get());
     return {};
   }
-  if (errno == EEXIST) return fail({}, cat("there is a container ", name, " in ", store.path(), " by now"));
+  if (errno == EEXIST)
+    return fail({}, cat("there is a container ", name, " in ", store.path(), " by now"));
   return fail_errno(cat("cannot give ", store.path(), "/", unfinished.directory, " its name"));
 }
 
@@ -141,7 +148,8 @@ Result<Others> look_around(const Store& store, const Registry& /*held*/, std::st
   Others others;
   for (const auto& directory : *directories) {
     const auto named = take_apart(directory);
-    auto container = named ? store.open_unfinished(named->name, directory) : std::unexpected(Error{});
+    auto container =
+        named ? store.open_unfinished(named->name, directory) : std::unexpected(Error{});
     auto lock = container ? container->try_lock() : std::unexpected(Error{});
     if (!lock) continue;  // no such thing, swept by another, or not ours to sweep
     if (*lock) {
@@ -162,8 +170,11 @@ Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished)
   for (const auto& name : *entries)
     if (name != "config" && name != "lock")
       if (auto removed = remove_entry(unfinished, name, ids); !removed) return removed;
-  for (const char* const name : {"config", "lock"}) ::unlinkat(unfinished.container.dir().get(), name, 0);
-  if (::unlinkat(store.dir().get(), unfinished.directory.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+  for (const char* const name : {"config", "lock"})
+    ::unlinkat(unfinished.container.dir().get(), name, 0);
+  if (::unlinkat(store.dir().get(), unfinished.directory.c_str(), AT_REMOVEDIR) == 0 ||
+      errno == ENOENT)
+    return {};
   return fail_errno(cat("cannot delete ", unfinished.container.path()));
 }
 

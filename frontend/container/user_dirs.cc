@@ -25,8 +25,10 @@ Result<std::string> home() {
   passwd* found = nullptr;
   std::array<char, 16384> room{};
   const int code = ::getpwuid_r(::geteuid(), &entry, room.data(), room.size(), &found);
-  if (found != nullptr && found->pw_dir != nullptr && found->pw_dir[0] == '/') return std::string(found->pw_dir);
-  return fail({}, "there is no home directory to keep containers in: set HOME or XDG_DATA_HOME", code);
+  if (found != nullptr && found->pw_dir != nullptr && found->pw_dir[0] == '/')
+    return std::string(found->pw_dir);
+  return fail({}, "there is no home directory to keep containers in: set HOME or XDG_DATA_HOME",
+              code);
 }
 
 Result<std::string> below(const char* variable, std::string_view in_home) {
@@ -45,7 +47,8 @@ Result<std::string> absolute_path(std::string_view path) {
   std::string whole(path);
   if (!path.starts_with('/')) {
     std::array<char, PATH_MAX> cwd{};
-    if (::getcwd(cwd.data(), cwd.size()) == nullptr) return fail_errno("cannot find the working directory");
+    if (::getcwd(cwd.data(), cwd.size()) == nullptr)
+      return fail_errno("cannot find the working directory");
     whole = cat(std::string_view(cwd.data()), cwd[1] == '\0' ? "" : "/", path);
   }
   while (whole.size() > 1 && whole.ends_with('/')) whole.pop_back();

@@ -1,6 +1,7 @@
 // Where a user's files are: the XDG base directories.
 //
-// Source: XDG Base Directory Specification. A variable that holds no absolute path counts as not set.
+// Source: XDG Base Directory Specification. A variable that holds no absolute path counts as not
+// set.
 #pragma once
 
 #include <string>
@@ -15,7 +16,8 @@ Result<std::string> user_data_dir();
 // $XDG_CONFIG_HOME, or HOME/.config.
 Result<std::string> user_config_dir();
 
-// Of a path that may be relative to the working directory. Links are left as they are, slashes at the end are not.
+// Of a path that may be relative to the working directory. Links are left as they are, slashes at
+// the end are not.
 Result<std::string> absolute_path(std::string_view path);
 
 }  // namespace userns::frontend

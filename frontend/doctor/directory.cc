@@ -18,7 +18,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A process group of its own, so that what the child has started (a module runs in a child of its own) ends with it.
+// A process group of its own, so that what the child has started (a module runs in a child of its
+// own) ends with it.
 pid_t start(const std::function<std::string()>& answer, const Fd& out) {
   const pid_t child = ::fork();
   if (child > 0) (void)::setpgid(child, child);
@@ -46,10 +47,12 @@ std::string read_until(const Fd& in, Clock::time_point end) {
 
 }  // namespace
 
-Result<std::string> Directory::ask(std::string_view what, const std::function<std::string()>& answer) {
+Result<std::string> Directory::ask(std::string_view what,
+                                   const std::function<std::string()>& answer) {
   const auto silence = [&] {
     return fail({},
-                cat("the user database did not answer within ", kPatience.count(), " s (asked for ", unanswered_, ")"),
+                cat("the user database did not answer within ", kPatience.count(), " s (asked for ",
+                    unanswered_, ")"),
                 ETIMEDOUT);
   };
   if (!unanswered_.empty()) return silence();
@@ -62,7 +65,8 @@ Result<std::string> Directory::ask(std::string_view what, const std::function<st
   auto text = read_until(pipe->read, begun + left_);
   const auto spent = std::chrono::floor<std::chrono::milliseconds>(Clock::now() - begun);
   left_ -= std::min(spent, left_);
-  // Whether it was killed or had ended before: its exit status says nothing that the mark does not say.
+  // Whether it was killed or had ended before: its exit status says nothing that the mark does not
+  // say.
   (void)::kill(-child, SIGKILL);
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -70,7 +74,8 @@ Result<std::string> Directory::ask(std::string_view what, const std::function<st
     text.pop_back();
     return text;
   }
-  if (left_.count() > 0) return fail({}, cat("asking the user database for ", what, " ended without an answer"));
+  if (left_.count() > 0)
+    return fail({}, cat("asking the user database for ", what, " ended without an answer"));
   unanswered_ = what;
   return silence();
 }
@@ -78,7 +83,8 @@ Result<std::string> Directory::ask(std::string_view what, const std::function<st
 bool Directory::is_in(std::string_view group) {
   const auto known = known_.find(group);
   if (known != known_.end()) return known->second;
-  const auto said = ask(cat("the group ", quoted(group)), [&] { return groups_.contain(group) ? "yes" : "no"; });
+  const auto said =
+      ask(cat("the group ", quoted(group)), [&] { return groups_.contain(group) ? "yes" : "no"; });
   return known_.emplace(group, said.value_or("no") == "yes").first->second;
 }
 

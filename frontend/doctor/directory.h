@@ -1,5 +1,5 @@
-// The user database (NSS), asked in a child: a module or a directory service that hangs costs doctor its patience once
-// and no more.
+// The user database (NSS), asked in a child: a module or a directory service that hangs costs
+// doctor its patience once and no more.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,8 @@ class Directory {
   // For all questions together.
   static constexpr std::chrono::seconds kPatience{10};
 
-  // What `answer` returns. `what` it is asked for, for the message: "the login name of uid 1000". After a question that
-  // was not answered in time no other is asked (ETIMEDOUT).
+  // What `answer` returns. `what` it is asked for, for the message: "the login name of uid 1000".
+  // After a question that was not answered in time no other is asked (ETIMEDOUT).
   Result<std::string> ask(std::string_view what, const std::function<std::string()>& answer);
   // Whether the caller is in the group; not, where nobody says so.
   bool is_in(std::string_view group);

@@ -1,4 +1,5 @@
-// What is looked at before a judgement: numbers and texts as the system gave them. gather() fills it, judge() reads it.
+// What is looked at before a judgement: numbers and texts as the system gave them. gather() fills
+// it, judge() reads it.
 #pragma once
 
 #include <array>
@@ -53,7 +54,7 @@ struct Bridge {
   bool is_there = false, is_bridge = false, is_up = false;
   bool sets_vlan = false, filters_vlans = false;
   std::uint32_t most_mtu = 0, mtu = 0;  // that lines set (0: none does); its own
-  bool locks = false;                   // a line for it lacks spoof=allow: its ports have to be locked
+  bool locks = false;  // a line for it lacks spoof=allow: its ports have to be locked
   std::size_t ports = 0;
 };
 
@@ -80,12 +81,14 @@ struct Facts {
   bool is_container = false;   // our user namespace is not the host's
 
   std::vector<Program> programs;  // newuidmap, newgidmap, userns-net, userns-cgroup, in this order
-  std::string unanswered;  // what the user database was asked for when patience ended (Directory); empty: it answered
+  std::string unanswered;  // what the user database was asked for when patience ended (Directory);
+                           // empty: it answered
   std::array<Subids, 2> subids;
 
   PolicyFile net_conf, cgroup_conf;
   std::vector<Bridge> bridges;  // that net.conf grants the caller
-  std::string cgroup_limits;    // the line of cgroup.conf that is for the caller, as "memory.max=..."; empty: none
+  std::string cgroup_limits;    // the line of cgroup.conf that is for the caller, as
+                                // "memory.max=..."; empty: none
   CgroupLayout cgroups = CgroupLayout::kNone;
   bool has_systemd = false;
   bool has_cgroup_unit = false;  // a cgroup of userns-cgroup.service is there
@@ -109,7 +112,8 @@ struct Facts {
   bool busybox_is_static = false;
   bool can_open_tun = false;
 
-  std::string start_error;  // of a container for trial; empty: it ran, or `unanswered` is not empty: it was not tried
+  std::string start_error;  // of a container for trial; empty: it ran, or `unanswered` is not
+                            // empty: it was not tried
 };
 
 }  // namespace userns::frontend::doctor

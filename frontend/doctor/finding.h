@@ -8,8 +8,8 @@
 
 namespace userns::frontend::doctor {
 
-//   pass: as it should be    note: not there, and not needed    warn: something will not work or not as well
-//   fail: containers do not start, or one that asks for this does not
+//   pass: as it should be    note: not there, and not needed    warn: something will not work or
+//   not as well fail: containers do not start, or one that asks for this does not
 enum class Level : std::uint8_t { kPass, kNote, kWarn, kFail };
 
 struct Finding {

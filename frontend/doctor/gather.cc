@@ -66,8 +66,9 @@ void look_at_kernel(Facts& facts) {
   utsname system{};
   if (::uname(&system) == 0) facts.kernel = system.release;
   for (const std::string_view name :
-       {"kernel.unprivileged_userns_clone", "kernel.apparmor_restrict_unprivileged_userns", "user.max_user_namespaces",
-        "fs.inotify.max_user_instances", "fs.inotify.max_user_watches"}) {
+       {"kernel.unprivileged_userns_clone", "kernel.apparmor_restrict_unprivileged_userns",
+        "user.max_user_namespaces", "fs.inotify.max_user_instances",
+        "fs.inotify.max_user_watches"}) {
     std::string path = cat("/proc/sys/", name);
     std::ranges::replace(path, '.', '/');
     facts.sysctls.push_back({.name = name, .value = parse_decimal(line_of(path))});
@@ -127,13 +128,16 @@ void look_at_caller(Facts& facts, Directory& directory) {
   const auto status = read_file("/proc/self/status").value_or("");
   facts.no_new_privs = proc_number(status, "NoNewPrivs") == 1;
   facts.filtered = proc_number(status, "Seccomp").value_or(0) != 0;
-  facts.bounding = std::strtoull(std::string(proc_field(status, "CapBnd").value_or("")).c_str(), nullptr, 16);
+  facts.bounding =
+      std::strtoull(std::string(proc_field(status, "CapBnd").value_or("")).c_str(), nullptr, 16);
   facts.apparmor = line_of("/proc/self/attr/apparmor/current");
   if (facts.apparmor == "unconfined") facts.apparmor.clear();
   facts.runtime_dir = env("XDG_RUNTIME_DIR");
   struct stat found{};
-  facts.runtime_dir_is_own = ::stat(facts.runtime_dir.c_str(), &found) == 0 && found.st_uid == facts.uid;
-  facts.has_user_manager = !facts.runtime_dir.empty() && exists(cat(facts.runtime_dir, "/systemd/private"));
+  facts.runtime_dir_is_own =
+      ::stat(facts.runtime_dir.c_str(), &found) == 0 && found.st_uid == facts.uid;
+  facts.has_user_manager =
+      !facts.runtime_dir.empty() && exists(cat(facts.runtime_dir, "/systemd/private"));
   facts.has_user_bus = !facts.runtime_dir.empty() && exists(cat(facts.runtime_dir, "/bus"));
 }
 
@@ -152,21 +156,24 @@ std::string version_of(const std::string& path) {
 }
 
 Program look_at_program(std::string_view name, const std::string& installed) {
-  Program program{.name = name, .path = exists(installed) ? installed : find_program(name), .version = {}};
+  Program program{
+      .name = name, .path = exists(installed) ? installed : find_program(name), .version = {}};
   struct stat found{};
   struct statvfs system{};
   if (program.path.empty() || ::stat(program.path.c_str(), &found) != 0) return program;
   program.is_roots = found.st_uid == 0;
   program.is_setuid = (found.st_mode & S_ISUID) != 0;
   program.has_file_caps = ::getxattr(program.path.c_str(), "security.capability", nullptr, 0) > 0;
-  program.on_nosuid = ::statvfs(program.path.c_str(), &system) == 0 && (system.f_flag & ST_NOSUID) != 0;
+  program.on_nosuid =
+      ::statvfs(program.path.c_str(), &system) == 0 && (system.f_flag & ST_NOSUID) != 0;
   program.version = version_of(program.path);
   return program;
 }
 
 void look_at_programs(Facts& facts) {
   const std::string_view helpers(kHelperDir);
-  facts.programs = {look_at_program("newuidmap", kNewuidmapPath), look_at_program("newgidmap", kNewgidmapPath),
+  facts.programs = {look_at_program("newuidmap", kNewuidmapPath),
+                    look_at_program("newgidmap", kNewgidmapPath),
                     look_at_program("userns-net", cat(helpers, "/userns-net")),
                     look_at_program("userns-cgroup", cat(helpers, "/userns-cgroup"))};
   facts.pasta = find_program("pasta");
@@ -203,9 +210,12 @@ std::string subids_text(const Facts& facts, IdKind kind) {
 }
 
 Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
-  Subids subids{.id = kind == IdKind::kUid ? "subuid" : "subgid", .source = {}, .error = {}, .malformed_why = {}};
-  const auto said =
-      directory.ask(cat("the ", subids.id, " ranges of uid ", facts.uid), [&] { return subids_text(facts, kind); });
+  Subids subids{.id = kind == IdKind::kUid ? "subuid" : "subgid",
+                .source = {},
+                .error = {},
+                .malformed_why = {}};
+  const auto said = directory.ask(cat("the ", subids.id, " ranges of uid ", facts.uid),
+                                  [&] { return subids_text(facts, kind); });
   if (!said) {
     subids.error = to_text(said.error());
     return subids;
@@ -237,9 +247,11 @@ Bridge look_at_bridge(std::string_view name) {
   bridge.is_there = exists(directory);
   bridge.is_bridge = exists(cat(directory, "/bridge"));
   bridge.filters_vlans = line_of(cat(directory, "/bridge/vlan_filtering")) == "1";
-  bridge.mtu = static_cast<std::uint32_t>(parse_decimal(line_of(cat(directory, "/mtu"))).value_or(0));
+  bridge.mtu =
+      static_cast<std::uint32_t>(parse_decimal(line_of(cat(directory, "/mtu"))).value_or(0));
   bridge.is_up = (std::strtoul(line_of(cat(directory, "/flags")).c_str(), nullptr, 16) & 1U) != 0;
-  const std::unique_ptr<DIR, int (*)(DIR*)> ports(::opendir(cat(directory, "/brif").c_str()), ::closedir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> ports(::opendir(cat(directory, "/brif").c_str()),
+                                                  ::closedir);
   while (const dirent* const entry = ports ? ::readdir(ports.get()) : nullptr)
     if (entry->d_name[0] != '.') ++bridge.ports;
   return bridge;
@@ -255,7 +267,8 @@ void look_at_net_conf(Facts& facts, Directory& directory) {
   for (const auto& line : *lines) {
     if (line.count == 0 || !is_for(line.who, Uid{facts.uid}, facts.login, in_group)) continue;
     auto known = std::ranges::find(facts.bridges, line.bridge, &Bridge::name);
-    if (known == facts.bridges.end()) known = facts.bridges.insert(known, look_at_bridge(line.bridge));
+    if (known == facts.bridges.end())
+      known = facts.bridges.insert(known, look_at_bridge(line.bridge));
     known->count += line.count;
     known->sets_vlan = known->sets_vlan || line.terms.vlan != 0;
     known->most_mtu = std::max<std::uint32_t>(known->most_mtu, line.terms.mtu);
@@ -272,10 +285,12 @@ void look_at_cgroup_conf(Facts& facts, Directory& directory) {
   facts.has_own_base = !conf->base.empty();
   if (facts.has_own_base && !exists(cat(conf->base, "/cgroup.procs"))) facts.lost_base = conf->base;
   const auto* const line =
-      matching_line(*conf, Uid{facts.uid}, facts.login, [&](std::string_view group) { return directory.is_in(group); });
+      matching_line(*conf, Uid{facts.uid}, facts.login,
+                    [&](std::string_view group) { return directory.is_in(group); });
   if (line == nullptr) return;
   for (const auto& setting : line->settings)
-    facts.cgroup_limits += cat(facts.cgroup_limits.empty() ? "" : " ", setting.key->name, "=", setting.text);
+    facts.cgroup_limits +=
+        cat(facts.cgroup_limits.empty() ? "" : " ", setting.key->name, "=", setting.text);
   if (facts.cgroup_limits.empty()) facts.cgroup_limits = "the kernel's own limits alone";
 }
 
@@ -293,18 +308,21 @@ void look_at_cgroups(Facts& facts) {
     facts.cgroups = CgroupLayout::kV1;
   facts.has_systemd = exists("/run/systemd/system");
   facts.has_cgroup_unit = exists(cat(top, "/system.slice/userns-cgroup.service/cgroup.procs"));
-  facts.delegated =
-      line_of(cat(top, "/user.slice/user-", facts.uid, ".slice/user@", facts.uid, ".service/cgroup.controllers"));
+  facts.delegated = line_of(cat(top, "/user.slice/user-", facts.uid, ".slice/user@", facts.uid,
+                                ".service/cgroup.controllers"));
 }
 
 // --- files ----------------------------------------------------------------------------------
 
 void look_at_containers(Facts& facts, Directory& directory) {
   // Without HOME it is looked up.
-  facts.containers = directory.ask("the home directory", [] { return default_store_path().value_or(""); }).value_or("");
+  facts.containers =
+      directory.ask("the home directory", [] { return default_store_path().value_or(""); })
+          .value_or("");
   if (facts.containers.empty()) return;
   auto there = facts.containers;
-  while (there.size() > 1 && !exists(there)) there.resize(std::max<std::size_t>(there.rfind('/'), 1));
+  while (there.size() > 1 && !exists(there))
+    there.resize(std::max<std::size_t>(there.rfind('/'), 1));
   facts.containers_there = there;
   facts.can_write = ::access(there.c_str(), W_OK | X_OK) == 0;
   struct statvfs system{};
@@ -313,14 +331,15 @@ void look_at_containers(Facts& facts, Directory& directory) {
   facts.nosuid = (system.f_flag & ST_NOSUID) != 0;
   facts.free_mib = system.f_bavail * (system.f_frsize / 1024) / 1024;
   struct statfs kind{};
-  if (::statfs(there.c_str(), &kind) == 0) facts.remote = remote_file_system(static_cast<std::uint64_t>(kind.f_type));
+  if (::statfs(there.c_str(), &kind) == 0)
+    facts.remote = remote_file_system(static_cast<std::uint64_t>(kind.f_type));
 }
 
 void start_one(Facts& facts) {
   const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
   if (!nowhere) return;
-  auto started =
-      Helper::start("/proc/self/exe", {"--net=none", "--cgroup=none", "--tty=no", "--", "/bin/true"}, &*nowhere);
+  auto started = Helper::start(
+      "/proc/self/exe", {"--net=none", "--cgroup=none", "--tty=no", "--", "/bin/true"}, &*nowhere);
   const auto done = started ? started->finish() : std::unexpected(started.error());
   if (done) return;
   facts.start_error = to_text(done.error());
@@ -341,13 +360,15 @@ Facts gather() {
   look_at_keys(facts);
   probe_namespaces(facts);
   look_at_programs(facts);
-  facts.subids = {look_at_subids(facts, IdKind::kUid, directory), look_at_subids(facts, IdKind::kGid, directory)};
+  facts.subids = {look_at_subids(facts, IdKind::kUid, directory),
+                  look_at_subids(facts, IdKind::kGid, directory)};
   look_at_net_conf(facts, directory);
   look_at_cgroup_conf(facts, directory);
   look_at_cgroups(facts);
   look_at_containers(facts, directory);
   facts.unanswered = directory.unanswered();
-  if (facts.unanswered.empty()) start_one(facts);  // which asks the same, and would wait as long as it takes
+  if (facts.unanswered.empty())
+    start_one(facts);  // which asks the same, and would wait as long as it takes
   return facts;
 }
 

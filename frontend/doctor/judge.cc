@@ -19,11 +19,19 @@ constexpr std::uint64_t kBlock = 65536;  // ids that a distribution needs
 class Check {
  public:
   Check(Findings& all, std::string_view group, std::string_view id, std::string_view subject = {})
-      : all_(all), finding_{.group = group, .id = id, .subject = std::string(subject), .text = {}, .fix = {}} {}
+      : all_(all),
+        finding_{.group = group, .id = id, .subject = std::string(subject), .text = {}, .fix = {}} {
+  }
   void pass(std::string text) { end(Level::kPass, std::move(text), {}); }
-  void note(std::string text, std::string fix) { end(Level::kNote, std::move(text), std::move(fix)); }
-  void warn(std::string text, std::string fix) { end(Level::kWarn, std::move(text), std::move(fix)); }
-  void fail(std::string text, std::string fix) { end(Level::kFail, std::move(text), std::move(fix)); }
+  void note(std::string text, std::string fix) {
+    end(Level::kNote, std::move(text), std::move(fix));
+  }
+  void warn(std::string text, std::string fix) {
+    end(Level::kWarn, std::move(text), std::move(fix));
+  }
+  void fail(std::string text, std::string fix) {
+    end(Level::kFail, std::move(text), std::move(fix));
+  }
 
  private:
   void end(Level level, std::string text, std::string fix) {
@@ -45,7 +53,9 @@ std::optional<std::uint64_t> sysctl(const Facts& facts, std::string_view name) {
   return found == facts.sysctls.end() ? std::nullopt : found->value;
 }
 
-bool is(const Facts& facts, std::string_view name, std::uint64_t value) { return sysctl(facts, name) == value; }
+bool is(const Facts& facts, std::string_view name, std::uint64_t value) {
+  return sysctl(facts, name) == value;
+}
 
 // --- the kernel -----------------------------------------------------------------------------
 constexpr std::string_view kKernel = "Kernel";
@@ -58,13 +68,15 @@ constexpr Version kLocksPorts{5, 18};
 
 Version version_of(std::string_view kernel) {
   const auto major = parse_decimal(take_until(kernel, '.')).value_or(0);
-  return {major, parse_decimal(kernel.substr(0, kernel.find_first_not_of("0123456789"))).value_or(0)};
+  return {major,
+          parse_decimal(kernel.substr(0, kernel.find_first_not_of("0123456789"))).value_or(0)};
 }
 
 void kernel(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "kernel");
   if (version_of(facts.kernel) >= kOldest) return check.pass(cat("Linux ", facts.kernel));
-  check.fail(cat("Linux ", facts.kernel, " lacks system calls that a start needs"), "boot Linux 5.11 or newer");
+  check.fail(cat("Linux ", facts.kernel, " lacks system calls that a start needs"),
+             "boot Linux 5.11 or newer");
 }
 
 constexpr std::string_view kPersist = "; to keep it, in a file of /etc/sysctl.d";
@@ -74,20 +86,25 @@ void user_namespace(const Facts& facts, Findings& all) {
   const int code = facts.user_namespace.code;
   if (code == 0) return check.pass("user namespaces can be made");
   if (is(facts, "kernel.unprivileged_userns_clone", 0))
-    return check.fail("the kernel gives user namespaces to root alone (kernel.unprivileged_userns_clone is 0)",
-                      cat("sysctl -w kernel.unprivileged_userns_clone=1", kPersist));
+    return check.fail(
+        "the kernel gives user namespaces to root alone (kernel.unprivileged_userns_clone is 0)",
+        cat("sysctl -w kernel.unprivileged_userns_clone=1", kPersist));
   if (is(facts, "user.max_user_namespaces", 0))
     return check.fail("no user namespace may be made (user.max_user_namespaces is 0)",
                       cat("sysctl -w user.max_user_namespaces=15000", kPersist));
   if (code == ENOSPC)
-    return check.fail(cat("as many user namespaces as may be are there (user.max_user_namespaces is ",
-                          sysctl(facts, "user.max_user_namespaces").value_or(0), ", or a limit of a container above)"),
-                      "end some, or raise the limit with sysctl -w");
+    return check.fail(
+        cat("as many user namespaces as may be are there (user.max_user_namespaces is ",
+            sysctl(facts, "user.max_user_namespaces").value_or(0),
+            ", or a limit of a container above)"),
+        "end some, or raise the limit with sysctl -w");
   if (code == EPERM && facts.filtered)
-    return check.fail("a seccomp filter, as container engines set one, forbids user namespaces",
-                      "start the surrounding container with a profile that allows clone, unshare and mount");
+    return check.fail(
+        "a seccomp filter, as container engines set one, forbids user namespaces",
+        "start the surrounding container with a profile that allows clone, unshare and mount");
   if (code == EINVAL || code == ENOSYS)
-    return check.fail("the kernel has no user namespaces", "use a kernel built with CONFIG_USER_NS");
+    return check.fail("the kernel has no user namespaces",
+                      "use a kernel built with CONFIG_USER_NS");
   check.fail(cat("no user namespace can be made: ", text_of(code)),
              "leave a chroot, and look for a security module that forbids it (dmesg)");
 }
@@ -95,14 +112,20 @@ void user_namespace(const Facts& facts, Findings& all) {
 void apparmor(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "apparmor-userns");
   const bool restricts = is(facts, "kernel.apparmor_restrict_unprivileged_userns", 1);
-  const auto is_denied = [](const Trial& trial) { return trial.code == EPERM || trial.code == EACCES; };
-  if (restricts && (is_denied(facts.user_namespace) || std::ranges::any_of(facts.namespaces, is_denied)))
-    return check.fail("AppArmor takes the rights of root away in user namespaces of programs without a profile",
-                      "load the profile of userns-run: apparmor_parser -r /etc/apparmor.d/userns-run; or sysctl -w "
-                      "kernel.apparmor_restrict_unprivileged_userns=0");
+  const auto is_denied = [](const Trial& trial) {
+    return trial.code == EPERM || trial.code == EACCES;
+  };
+  if (restricts &&
+      (is_denied(facts.user_namespace) || std::ranges::any_of(facts.namespaces, is_denied)))
+    return check.fail(
+        "AppArmor takes the rights of root away in user namespaces of programs without a profile",
+        "load the profile of userns-run: apparmor_parser -r /etc/apparmor.d/userns-run; or sysctl "
+        "-w "
+        "kernel.apparmor_restrict_unprivileged_userns=0");
   if (restricts)
-    return check.pass(cat("restricted for others, not for userns-run",
-                          facts.apparmor.empty() ? "" : cat(" (profile ", quoted(facts.apparmor), ")")));
+    return check.pass(
+        cat("restricted for others, not for userns-run",
+            facts.apparmor.empty() ? "" : cat(" (profile ", quoted(facts.apparmor), ")")));
   check.pass("AppArmor does not restrict user namespaces");
 }
 
@@ -113,28 +136,33 @@ void namespaces(const Facts& facts, Findings& all) {
   bool full = false, lacks_mount = false;
   for (const auto& trial : facts.namespaces) {
     auto& list = trial.code == 0 ? good : bad;
-    list += cat(list.empty() ? "" : ", ", trial.what, trial.code == 0 ? "" : cat(" (", text_of(trial.code), ")"));
+    list += cat(list.empty() ? "" : ", ", trial.what,
+                trial.code == 0 ? "" : cat(" (", text_of(trial.code), ")"));
     full |= trial.code == ENOSPC;
     lacks_mount |= trial.code != 0 && trial.what == "mount";
   }
   if (bad.empty()) return check.pass(good);
-  const std::string fix = full ? "raise user.max_*_namespaces with sysctl -w, or end some containers"
-                               : "leave them out with --share, or use a kernel that has them";
+  const std::string fix = full
+                              ? "raise user.max_*_namespaces with sysctl -w, or end some containers"
+                              : "leave them out with --share, or use a kernel that has them";
   if (lacks_mount || full) return check.fail(cat("cannot be made: ", bad), fix);
   check.warn(cat("cannot be made: ", bad), fix);
 }
 
 // One of a few mounts that the kernel allows only where the host's own is not hidden from us.
-void fresh_mount(const Facts& facts, Findings& all, std::string_view id, const std::optional<Trial>& trial) {
+void fresh_mount(const Facts& facts, Findings& all, std::string_view id,
+                 const std::optional<Trial>& trial) {
   if (!trial) return;
   Check check(all, kKernel, id);
   if (trial->code == 0) return check.pass(cat("a container can have a /", id, " of its own"));
   std::string over;
   for (const auto& path : facts.over_proc) over += cat(over.empty() ? "" : " ", path);
-  check.fail(cat("a container cannot have a /", id, " of its own: ", text_of(trial->code),
-                 over.empty() || id != "proc" ? "" : cat("; parts of the one here are hidden: ", over)),
-             "the surrounding container must not mask it (docker: --security-opt systempaths=unconfined; podman: "
-             "--security-opt unmask=ALL)");
+  check.fail(
+      cat("a container cannot have a /", id, " of its own: ", text_of(trial->code),
+          over.empty() || id != "proc" ? "" : cat("; parts of the one here are hidden: ", over)),
+      "the surrounding container must not mask it (docker: --security-opt systempaths=unconfined; "
+      "podman: "
+      "--security-opt unmask=ALL)");
 }
 
 void hidepid(const Facts& facts, Findings& all) {
@@ -164,7 +192,8 @@ void inotify(const Facts& facts, Findings& all) {
   const auto said = cat(*instances, " instances and ", *watches, " watches for each user");
   if (*instances >= kFew && *watches >= kFewWatches) return check.pass(said);
   check.warn(cat(said, ": few for a container with a service manager"),
-             cat("sysctl -w fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288", kPersist));
+             cat("sysctl -w fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288",
+                 kPersist));
 }
 
 // --- who calls ------------------------------------------------------------------------------
@@ -190,35 +219,42 @@ void bounding(const Facts& facts, Findings& all) {
   Check check(all, kCaller, "bounding-set");
   std::string missing;
   for (const auto& need : kNeeds)
-    if ((facts.bounding >> need.bit & 1U) == 0) missing += cat(missing.empty() ? "" : ", ", need.name);
+    if ((facts.bounding >> need.bit & 1U) == 0)
+      missing += cat(missing.empty() ? "" : ", ", need.name);
   if (missing.empty()) return check.pass("helpers can get their capabilities");
   check.fail(cat("the capability bounding set lacks ", missing, ": helpers that need them refuse"),
-             "start from a session, or a surrounding container, that has them (systemd: CapabilityBoundingSet=)");
+             "start from a session, or a surrounding container, that has them (systemd: "
+             "CapabilityBoundingSet=)");
 }
 
 void seccomp(const Facts& facts, Findings& all) {
   Check check(all, kCaller, "seccomp");
   if (!facts.filtered) return check.pass("no system call filter is on this session");
-  check.warn("a seccomp filter is on this session: a surrounding container engine or service may refuse mount or clone",
-             "if starts fail with 'Operation not permitted', loosen the filter outside");
+  check.warn(
+      "a seccomp filter is on this session: a surrounding container engine or service may refuse "
+      "mount or clone",
+      "if starts fail with 'Operation not permitted', loosen the filter outside");
 }
 
 void runtime_dir(const Facts& facts, Findings& all) {
   if (!facts.has_systemd && facts.runtime_dir.empty()) return;
   Check check(all, kCaller, "runtime-dir");
   if (!facts.runtime_dir.empty() && facts.runtime_dir_is_own) return check.pass(facts.runtime_dir);
-  check.warn(facts.runtime_dir.empty() ? "XDG_RUNTIME_DIR is not set"
-                                       : cat(facts.runtime_dir, " (XDG_RUNTIME_DIR) is not there, or not the caller's"),
-             cat("log in through PAM (ssh, login, machinectl shell), or: loginctl enable-linger ", who(facts),
-                 " and export XDG_RUNTIME_DIR=/run/user/", facts.uid));
+  check.warn(facts.runtime_dir.empty()
+                 ? "XDG_RUNTIME_DIR is not set"
+                 : cat(facts.runtime_dir, " (XDG_RUNTIME_DIR) is not there, or not the caller's"),
+             cat("log in through PAM (ssh, login, machinectl shell), or: loginctl enable-linger ",
+                 who(facts), " and export XDG_RUNTIME_DIR=/run/user/", facts.uid));
 }
 
 void user_manager(const Facts& facts, Findings& all) {
   Check check(all, kCaller, "user-manager");
-  const std::string fix = cat("loginctl enable-linger ", who(facts), ", and install dbus-user-session");
+  const std::string fix =
+      cat("loginctl enable-linger ", who(facts), ", and install dbus-user-session");
   if (facts.has_user_manager && facts.has_user_bus)
     return check.pass("the user's service manager and its bus are there");
-  if (facts.has_user_manager) return check.warn("the user's service manager is there, but not its bus", fix);
+  if (facts.has_user_manager)
+    return check.warn("the user's service manager is there, but not its bus", fix);
   check.note("no service manager of this user's runs: no --cgroup systemd, no autostart", fix);
 }
 
@@ -241,21 +277,27 @@ void program(const Facts& facts, const Program& program, Findings& all) {
   }
   if (program.on_nosuid)
     return check.fail(cat(program.path, " is on a file system mounted nosuid"),
-                      cat("mount -o remount,suid $(findmnt -no TARGET -T ", program.path, "), or install elsewhere"));
+                      cat("mount -o remount,suid $(findmnt -no TARGET -T ", program.path,
+                          "), or install elsewhere"));
   if (!program.is_roots)
-    return check.fail(cat(program.path, " is not root's"), cat("install it anew: chown root:root ", program.path));
+    return check.fail(cat(program.path, " is not root's"),
+                      cat("install it anew: chown root:root ", program.path));
   if (!program.is_setuid && !program.has_file_caps)
-    return check.fail(cat(program.path, " has lost its setuid bit"), cat("chmod u+s ", program.path));
+    return check.fail(cat(program.path, " has lost its setuid bit"),
+                      cat("chmod u+s ", program.path));
   const std::string_view how = program.is_setuid ? "setuid" : "file capabilities";
   const auto ours = cat(program.name, " (userns suite) ");
   if (!program.version.starts_with(ours))
-    return for_ids ? check.warn(cat(program.path, " (", how, ") is another project's; it works, and says less"),
+    return for_ids ? check.warn(cat(program.path, " (", how,
+                                    ") is another project's; it works, and says less"),
                                 "install userns-helpers in its place")
-                   : check.fail(cat(program.path, " does not answer to --version"), "install userns-helpers anew");
+                   : check.fail(cat(program.path, " does not answer to --version"),
+                                "install userns-helpers anew");
   const auto version = program.version.substr(ours.size());
   if (version != facts.version)
-    return check.warn(cat(program.path, " is of version ", version, ", userns-run of ", facts.version),
-                      "install both from the same version");
+    return check.warn(
+        cat(program.path, " is of version ", version, ", userns-run of ", facts.version),
+        "install both from the same version");
   check.pass(cat(program.path, ", ", how, ", ", version));
 }
 
@@ -263,33 +305,37 @@ void program(const Facts& facts, const Program& program, Findings& all) {
 constexpr std::string_view kIds = "Ids";
 
 std::string grant_ids(const Facts& facts, std::string_view option) {
-  return cat("userns-policy grant ", who(facts), " --ids 65536, or usermod ", option, " FIRST-LAST ", who(facts));
+  return cat("userns-policy grant ", who(facts), " --ids 65536, or usermod ", option,
+             " FIRST-LAST ", who(facts));
 }
 
 void user_database(const Facts& facts, Findings& all) {
   Check check(all, kIds, "user-database");
   if (facts.unanswered.empty()) return check.pass("answered in time");
-  check.warn(
-      cat("did not answer within ", Directory::kPatience.count(), " s, asked for ", facts.unanswered,
-          ": a start asks it, too, and waits for as long as it takes"),
-      cat("see what passwd, group and subid name in /etc/nsswitch.conf, and whether that service runs: getent passwd ",
-          facts.uid));
+  check.warn(cat("did not answer within ", Directory::kPatience.count(), " s, asked for ",
+                 facts.unanswered, ": a start asks it, too, and waits for as long as it takes"),
+             cat("see what passwd, group and subid name in /etc/nsswitch.conf, and whether that "
+                 "service runs: getent passwd ",
+                 facts.uid));
 }
 
 void subids(const Facts& facts, const Subids& subids, Findings& all) {
   Check check(all, kIds, subids.id);
   const std::string_view option = subids.id == "subuid" ? "--add-subuids" : "--add-subgids";
   if (!subids.error.empty())
-    return check.fail(cat("cannot be read: ", subids.error), "ask the administrator: userns-policy check");
+    return check.fail(cat("cannot be read: ", subids.error),
+                      "ask the administrator: userns-policy check");
   if (subids.malformed_line != 0 && subids.count < kBlock)
-    return check.fail(cat(subids.source, ":", subids.malformed_line, " grants nothing: ", subids.malformed_why),
-                      cat("correct the line: userns-policy edit ", subids.id));
+    return check.fail(
+        cat(subids.source, ":", subids.malformed_line, " grants nothing: ", subids.malformed_why),
+        cat("correct the line: userns-policy edit ", subids.id));
   if (subids.count == 0)
     return check.fail(cat(who(facts), " has none in ", subids.source, "; --map-self works without"),
                       grant_ids(facts, option));
   if (subids.count < kBlock)
-    return check.warn(cat(subids.count, " in ", subids.source, ": a distribution needs 65536 (nobody is 65534)"),
-                      grant_ids(facts, option));
+    return check.warn(
+        cat(subids.count, " in ", subids.source, ": a distribution needs 65536 (nobody is 65534)"),
+        grant_ids(facts, option));
   check.pass(cat(subids.count, " in ", subids.source));
 }
 
@@ -305,7 +351,8 @@ bool is_readable(const PolicyFile& file, Findings& all, std::string_view id) {
     return false;
   }
   if (file.error.empty()) return true;
-  check.fail(cat("it is refused as a whole: ", file.error), "correct the line; userns-policy check shows it");
+  check.fail(cat("it is refused as a whole: ", file.error),
+             "correct the line; userns-policy check shows it");
   return false;
 }
 
@@ -317,31 +364,39 @@ void net_conf(const Facts& facts, Findings& all) {
                       cat("for --net bridge=BR: userns-policy grant ", who(facts), " --net BR:1"));
   std::string list;
   for (const auto& bridge : facts.bridges)
-    list += cat(list.empty() ? "" : ", ", bridge.count, bridge.count == 1 ? " NIC on " : " NICs on ", bridge.name);
+    list += cat(list.empty() ? "" : ", ", bridge.count,
+                bridge.count == 1 ? " NIC on " : " NICs on ", bridge.name);
   check.pass(list);
 }
 
 void bridge(const Facts& facts, const Bridge& bridge, Findings& all) {
   Check check(all, kPolicy, "bridge", bridge.name);
   if (!bridge.is_there)
-    return check.fail(cat(bridge.name, " is granted, but does not exist"),
-                      cat("ip link add ", bridge.name, " type bridge && ip link set ", bridge.name, " up"));
+    return check.fail(
+        cat(bridge.name, " is granted, but does not exist"),
+        cat("ip link add ", bridge.name, " type bridge && ip link set ", bridge.name, " up"));
   if (!bridge.is_bridge)
-    return check.fail(cat(bridge.name, " is granted, but is no bridge"), "name a bridge in net.conf");
-  if (!bridge.is_up) return check.fail(cat(bridge.name, " is down"), cat("ip link set ", bridge.name, " up"));
+    return check.fail(cat(bridge.name, " is granted, but is no bridge"),
+                      "name a bridge in net.conf");
+  if (!bridge.is_up)
+    return check.fail(cat(bridge.name, " is down"), cat("ip link set ", bridge.name, " up"));
   if (bridge.sets_vlan && !bridge.filters_vlans)
     return check.fail(cat(bridge.name, " does not filter VLANs, and net.conf sets one"),
                       cat("ip link set ", bridge.name, " type bridge vlan_filtering 1"));
   if (bridge.most_mtu > bridge.mtu && bridge.mtu != 0)
     return check.fail(
-        cat("net.conf sets mtu=", bridge.most_mtu, " for ", bridge.name, ", above the bridge's own ", bridge.mtu),
+        cat("net.conf sets mtu=", bridge.most_mtu, " for ", bridge.name,
+            ", above the bridge's own ", bridge.mtu),
         cat("a smaller mtu= in net.conf, or ip link set ", bridge.name, " mtu ", bridge.most_mtu));
   if (bridge.locks && version_of(facts.kernel) < kLocksPorts)
-    return check.fail(cat("Linux ", facts.kernel, " cannot lock a port of ", bridge.name, " against spoofing: no NIC"),
+    return check.fail(cat("Linux ", facts.kernel, " cannot lock a port of ", bridge.name,
+                          " against spoofing: no NIC"),
                       "boot Linux 5.18 or newer, or trust the user: spoof=allow in net.conf");
   if (bridge.ports == 0)
-    return check.warn(cat(bridge.name, " has no port: containers on it reach each other and the host, nothing else"),
-                      cat("for the uplink's network: ip link set UPLINK master ", bridge.name));
+    return check.warn(
+        cat(bridge.name,
+            " has no port: containers on it reach each other and the host, nothing else"),
+        cat("for the uplink's network: ip link set UPLINK master ", bridge.name));
   check.pass(cat(bridge.name, " is up, ports: ", bridge.ports));
 }
 
@@ -350,7 +405,8 @@ void cgroup_conf(const Facts& facts, Findings& all) {
   Check check(all, kPolicy, "cgroup-conf");
   if (facts.cgroup_limits.empty())
     return check.note(cat(facts.cgroup_conf.path, " has no line for ", who(facts)),
-                      cat("for limits by userns-cgroup: userns-policy grant ", who(facts), " --cgroup memory.max=4G"));
+                      cat("for limits by userns-cgroup: userns-policy grant ", who(facts),
+                          " --cgroup memory.max=4G"));
   check.pass(facts.cgroup_limits);
 }
 
@@ -360,18 +416,21 @@ constexpr std::string_view kCgroups = "Cgroups";
 void cgroups(const Facts& facts, Findings& all) {
   Check check(all, kCgroups, "cgroups");
   if (!facts.lost_base.empty())
-    return check.fail(cat(facts.cgroup_conf.path, " names the base ", facts.lost_base, ", which is no cgroup"),
-                      "name one that is there, or leave base out");
+    return check.fail(
+        cat(facts.cgroup_conf.path, " names the base ", facts.lost_base, ", which is no cgroup"),
+        "name one that is there, or leave base out");
   const std::string fix = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
   switch (facts.cgroups) {
     case CgroupLayout::kV2:
       return check.pass("v2");
     case CgroupLayout::kHybrid:
-      return check.warn("hybrid: the administrator's limits work, --memory and its like do not", fix);
+      return check.warn("hybrid: the administrator's limits work, --memory and its like do not",
+                        fix);
     case CgroupLayout::kV1:
       return check.warn("v1 alone: a container has no cgroup of its own", fix);
     case CgroupLayout::kNone:
-      return check.note("no cgroup file system is mounted: no limits", "mount -t cgroup2 none /sys/fs/cgroup");
+      return check.note("no cgroup file system is mounted: no limits",
+                        "mount -t cgroup2 none /sys/fs/cgroup");
   }
 }
 
@@ -398,7 +457,8 @@ void delegation(const Facts& facts, Findings& all) {
   for (const std::string_view name : {"cpu", "io", "memory", "pids"})
     if (!has(name)) missing += cat(missing.empty() ? "" : " ", name);
   if (missing.empty()) return check.pass(cat("to the user's service manager: ", facts.delegated));
-  check.note(cat("--cgroup systemd cannot limit ", missing, ": not delegated to the user's service manager"),
+  check.note(cat("--cgroup systemd cannot limit ", missing,
+                 ": not delegated to the user's service manager"),
              "systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids");
 }
 
@@ -408,24 +468,28 @@ constexpr std::string_view kFiles = "Files and programs";
 void containers(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "containers");
   if (facts.containers.empty())
-    return check.fail("there is no home directory to keep containers in", "set HOME or XDG_DATA_HOME");
+    return check.fail("there is no home directory to keep containers in",
+                      "set HOME or XDG_DATA_HOME");
   if (!facts.can_write)
-    return check.fail(
-        cat(facts.containers_there, " is not the caller's to write; containers live in ", facts.containers),
-        "set XDG_DATA_HOME to a directory of your own");
+    return check.fail(cat(facts.containers_there,
+                          " is not the caller's to write; containers live in ", facts.containers),
+                      "set XDG_DATA_HOME to a directory of your own");
   if (!facts.remote.empty())
     return check.fail(cat(facts.containers_there, " is on ", facts.remote,
                           ", whose server does not let a user give files to his subordinate ids"),
                       "set XDG_DATA_HOME to a directory on a local disk, or give --path DIR");
   if (facts.noexec)
-    return check.fail(cat(facts.containers_there, " is mounted noexec: nothing in a container could run"),
-                      "set XDG_DATA_HOME to a directory on another file system");
+    return check.fail(
+        cat(facts.containers_there, " is mounted noexec: nothing in a container could run"),
+        "set XDG_DATA_HOME to a directory on another file system");
   if (facts.nosuid)
-    return check.warn(cat(facts.containers_there, " is mounted nosuid: su, sudo and ping in containers would not work"),
+    return check.warn(cat(facts.containers_there,
+                          " is mounted nosuid: su, sudo and ping in containers would not work"),
                       "set XDG_DATA_HOME to a directory on another file system");
   constexpr std::uint64_t kLittle = 512;
   if (facts.free_mib < kLittle)
-    return check.warn(cat(facts.containers_there, " has ", facts.free_mib, " MiB free: a small distribution needs 300"),
+    return check.warn(cat(facts.containers_there, " has ", facts.free_mib,
+                          " MiB free: a small distribution needs 300"),
                       "make room, or set XDG_DATA_HOME to a directory elsewhere");
   check.pass(cat(facts.containers, ", ", facts.free_mib / 1024, " GiB free"));
 }
@@ -434,7 +498,8 @@ void user_network(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "user-network");
   const auto& path = facts.pasta.empty() ? facts.slirp : facts.pasta;
   if (path.empty())
-    return check.note("neither pasta nor slirp4netns is there: no --net user", "install passt (or slirp4netns)");
+    return check.note("neither pasta nor slirp4netns is there: no --net user",
+                      "install passt (or slirp4netns)");
   if (!facts.can_open_tun)
     return check.warn(cat(path, ", but /dev/net/tun is not the caller's to open: no --net user"),
                       "modprobe tun && chmod 666 /dev/net/tun");
@@ -453,9 +518,11 @@ void busybox(const Facts& facts, Findings& all) {
 void start(const Facts& facts, Findings& all) {
   Check check(all, "Start", "start");
   if (!facts.unanswered.empty())
-    return check.warn("not tried: it would wait for the user database", "mend that first, and run this again");
+    return check.warn("not tried: it would wait for the user database",
+                      "mend that first, and run this again");
   if (facts.start_error.empty()) return check.pass("a container was started and ended");
-  check.fail(facts.start_error, "see the failures above; with --map-self the helpers are not needed");
+  check.fail(facts.start_error,
+             "see the failures above; with --map-self the helpers are not needed");
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 
 namespace userns::frontend::doctor {
 
-// In the order of what a start needs: the kernel, the caller, helpers, ids, policy, cgroups, files, a start.
+// In the order of what a start needs: the kernel, the caller, helpers, ids, policy, cgroups, files,
+// a start.
 Findings judge(const Facts& facts);
 
 }  // namespace userns::frontend::doctor

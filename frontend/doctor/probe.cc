@@ -40,7 +40,8 @@ void try_mounts(Codes& codes) {
   const pid_t child = ::fork();
   if (child < 0) return;
   if (child == 0) {
-    const int code = code_of(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
+    const int code =
+        code_of(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
     ::_exit(code & 0xff);  // all that matter are below 134
   }
   int status = 0;
@@ -52,7 +53,8 @@ Codes try_all() {
   Codes codes;
   codes.user = code_of(::unshare(CLONE_NEWUSER));
   if (codes.user != 0) return codes;
-  for (std::size_t i = 0; i < kKinds.size(); ++i) codes.kinds.at(i) = code_of(::unshare(kKinds.at(i).flag));
+  for (std::size_t i = 0; i < kKinds.size(); ++i)
+    codes.kinds.at(i) = code_of(::unshare(kKinds.at(i).flag));
   if (codes.kinds[0] == 0 && codes.kinds[1] == 0 && codes.kinds[2] == 0) try_mounts(codes);
   return codes;
 }

@@ -49,12 +49,15 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
-auto count(const Findings& findings, Level level) { return std::ranges::count(findings, level, &Finding::level); }
+auto count(const Findings& findings, Level level) {
+  return std::ranges::count(findings, level, &Finding::level);
+}
 
 std::string counts(const Findings& findings) {
   std::string text = cat(count(findings, Level::kPass), " ok");
   const auto add = [&](Level level, std::string_view what) {
-    if (const auto number = count(findings, level); number > 0) text += cat(", ", number, " ", what);
+    if (const auto number = count(findings, level); number > 0)
+      text += cat(", ", number, " ", what);
   };
   add(Level::kNote, "not set up and not needed");
   add(Level::kWarn, "to look at");
@@ -79,16 +82,18 @@ std::string to_text(const Facts& facts, const Findings& findings, bool colours) 
   const auto paint = [&](std::string_view colour, std::string_view text) {
     return colours ? cat(colour, text, "\033[0m") : std::string(text);
   };
-  std::string text = cat("userns-run ", facts.version, " as ",
-                         facts.login.empty() ? "a user without a name" : facts.login, " (uid ", facts.uid, ")\n");
+  std::string text =
+      cat("userns-run ", facts.version, " as ",
+          facts.login.empty() ? "a user without a name" : facts.login, " (uid ", facts.uid, ")\n");
   std::string_view group;
   for (const auto& finding : findings) {
     if (finding.group != group) text += cat("\n", paint("\033[1m", finding.group), "\n");
     group = finding.group;
     const auto look = look_of(finding.level);
-    text += cat("  ", paint(look.colour, padded(std::string(look.word), kWord)), padded(name_of(finding), widest),
-                printable(finding.text), "\n");
-    if (!finding.fix.empty()) text += cat(std::string(2 + kWord + widest, ' '), "-> ", printable(finding.fix), "\n");
+    text += cat("  ", paint(look.colour, padded(std::string(look.word), kWord)),
+                padded(name_of(finding), widest), printable(finding.text), "\n");
+    if (!finding.fix.empty())
+      text += cat(std::string(2 + kWord + widest, ' '), "-> ", printable(finding.fix), "\n");
   }
   return text + cat("\n", counts(findings), "\n");
 }
@@ -104,8 +109,9 @@ std::string to_json(const Facts& facts, const Findings& findings) {
                       {"status", status_of(finding.level)},
                       {"text", finding.text},
                       {"fix", finding.fix}});
-  const nlohmann::ordered_json all{{"user", facts.login},      {"uid", facts.uid},        {"kernel", facts.kernel},
-                                   {"version", facts.version}, {"ok", is_well(findings)}, {"checks", checks}};
+  const nlohmann::ordered_json all{{"user", facts.login},     {"uid", facts.uid},
+                                   {"kernel", facts.kernel},  {"version", facts.version},
+                                   {"ok", is_well(findings)}, {"checks", checks}};
   return all.dump(2, ' ', false, kReplace) + "\n";
 }
 

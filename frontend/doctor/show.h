@@ -8,7 +8,8 @@
 
 namespace userns::frontend::doctor {
 
-// Aligned under the findings' groups, with a line of counts at the end; every line ends in a newline.
+// Aligned under the findings' groups, with a line of counts at the end; every line ends in a
+// newline.
 std::string to_text(const Facts& facts, const Findings& findings, bool colours);
 // {"user":..,"uid":..,"kernel":..,"version":..,"ok":..,"checks":[{"group","id","subject","status","text","fix"}]},
 // where a status is pass, note, warn or fail.

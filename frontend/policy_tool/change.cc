@@ -15,7 +15,8 @@ struct Parts {
 };
 Parts parts_of(std::string_view line, bool comment_begins_a_word) {
   auto at = line.find('#');
-  while (comment_begins_a_word && at != std::string_view::npos && at > 0 && line[at - 1] != ' ' && line[at - 1] != '\t')
+  while (comment_begins_a_word && at != std::string_view::npos && at > 0 && line[at - 1] != ' ' &&
+         line[at - 1] != '\t')
     at = line.find('#', at + 1);
   auto entry = line.substr(0, at);
   entry = entry.substr(0, entry.find_last_not_of(" \t") + 1);
@@ -52,7 +53,8 @@ std::string with_new_line(std::string_view text, std::size_t before, std::string
 }
 
 bool same_terms(const NetTerms& a, const NetTerms& b) {
-  return a.mtu == b.mtu && a.vlan == b.vlan && a.isolated == b.isolated && a.spoof == b.spoof && a.any_mac == b.any_mac;
+  return a.mtu == b.mtu && a.vlan == b.vlan && a.isolated == b.isolated && a.spoof == b.spoof &&
+         a.any_mac == b.any_mac;
 }
 
 std::unexpected<Error> refuse_malformed(const Error& error, std::string_view file) {
@@ -62,7 +64,8 @@ std::unexpected<Error> refuse_malformed(const Error& error, std::string_view fil
 
 // For a comment: a path is any bytes but NUL.
 std::string shown_path(std::string_view path) {
-  const bool plain = std::ranges::none_of(path, [](char c) { return (c >= 0 && c < ' ') || c == 127; });
+  const bool plain =
+      std::ranges::none_of(path, [](char c) { return (c >= 0 && c < ' ') || c == 127; });
   return plain ? std::string(path) : quoted(path);
 }
 
@@ -71,7 +74,9 @@ Result<std::vector<NetEntry>> lines_for(std::string_view text, Who who, std::str
   const auto whole = parse_net_conf("net.conf", text);
   if (!whole) return refuse_malformed(whole.error(), "net.conf");
   auto entries = net_entries({}, text, nullptr);
-  std::erase_if(entries, [&](const NetEntry& e) { return e.parsed.bridge != bridge || !contains(who, e.parsed.who); });
+  std::erase_if(entries, [&](const NetEntry& e) {
+    return e.parsed.bridge != bridge || !contains(who, e.parsed.who);
+  });
   return entries;
 }
 
@@ -112,7 +117,8 @@ std::vector<std::string_view> words_of(std::string_view entry) {
 // The entry with one word changed (`to`), or taken away with the blanks before it.
 std::string with_word(std::string_view entry, std::string_view word, std::string_view to) {
   const auto at = static_cast<std::size_t>(word.data() - entry.data());
-  const auto head = to.empty() ? entry.substr(0, entry.find_last_not_of(" \t", at - 1) + 1) : entry.substr(0, at);
+  const auto head =
+      to.empty() ? entry.substr(0, entry.find_last_not_of(" \t", at - 1) + 1) : entry.substr(0, at);
   return cat(head, to, entry.substr(at + word.size()));
 }
 
@@ -126,8 +132,8 @@ Result<std::string> checked_cgroup(std::string text) {
 }
 
 std::unexpected<Error> no_bridge(std::string_view wish, std::string_view bridge) {
-  return fail({},
-              cat("--net ", quoted(wish), ": ", bridge == wish ? "that" : quoted(bridge), " is no name of a bridge"));
+  return fail({}, cat("--net ", quoted(wish), ": ", bridge == wish ? "that" : quoted(bridge),
+                      " is no name of a bridge"));
 }
 
 }  // namespace
@@ -141,11 +147,15 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
   if (!settings.empty()) line += " ";
   while (!settings.empty()) line += cat(" ", take_until(settings, ','));
   const auto parsed = parse_net_conf({}, line);
-  if (!parsed || parsed->size() != 1 || count.empty() || wish.find_first_of(" \t\n#") != std::string_view::npos)
-    return fail({}, cat("--net ", quoted(wish), " is not BRIDGE:COUNT[,key=value...]",
-                        parsed ? "" : cat(": ", parsed.error().text.substr(parsed.error().text.find(' ') + 1))));
+  if (!parsed || parsed->size() != 1 || count.empty() ||
+      wish.find_first_of(" \t\n#") != std::string_view::npos)
+    return fail(
+        {}, cat("--net ", quoted(wish), " is not BRIDGE:COUNT[,key=value...]",
+                parsed ? ""
+                       : cat(": ", parsed.error().text.substr(parsed.error().text.find(' ') + 1))));
   if (parsed->front().count == 0)
-    return fail({}, cat("--net ", quoted(wish), " gives nothing: to take away what there is, userns-policy revoke ",
+    return fail({}, cat("--net ", quoted(wish),
+                        " gives nothing: to take away what there is, userns-policy revoke ",
                         who.front(), " --net ", bridge));
   const auto lines = lines_for(text, who, bridge);
   if (!lines) return std::unexpected(lines.error());
@@ -154,9 +164,11 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
                         ", which add up: userns-policy edit net.conf"));
   if (lines->empty()) return checked_net(with_new_line(text, 0, line));
   const auto& old = lines->front();
-  if (old.parsed.count == parsed->front().count && same_terms(old.parsed.terms, parsed->front().terms))
+  if (old.parsed.count == parsed->front().count &&
+      same_terms(old.parsed.terms, parsed->front().terms))
     return std::string(text);
-  return checked_net(with_line(text, old.line.number, cat(line, parts_of(old.line.text, true).rest)));
+  return checked_net(
+      with_line(text, old.line.number, cat(line, parts_of(old.line.text, true).rest)));
 }
 
 Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge) {
@@ -165,12 +177,13 @@ Result<std::string> revoke_net(std::string_view text, Who who, std::string_view 
   const auto lines = lines_for(text, who, name);
   if (!lines) return std::unexpected(lines.error());
   std::string out(text);
-  for (auto line = lines->rbegin(); line != lines->rend(); ++line) out = with_line(out, line->line.number, {});
+  for (auto line = lines->rbegin(); line != lines->rend(); ++line)
+    out = with_line(out, line->line.number, {});
   return checked_net(std::move(out));
 }
 
-Result<MergedNet> merge_net(std::string_view text, std::string_view from_path, std::string_view from,
-                            const IsSame& is_same) {
+Result<MergedNet> merge_net(std::string_view text, std::string_view from_path,
+                            std::string_view from, const IsSame& is_same) {
   const auto there = parse_net_conf("net.conf", text);
   if (!there) return refuse_malformed(there.error(), "net.conf");
   MergedNet merged{std::string(text), {}};
@@ -188,47 +201,56 @@ Result<MergedNet> merge_net(std::string_view text, std::string_view from_path, s
     }
     if (parsed->empty()) continue;  // a comment
     const auto& wish = parsed->front();
-    const auto speaks_of_it = [&](const NetLine& l) { return l.bridge == wish.bridge && is_same(l.who, wish.who); };
+    const auto speaks_of_it = [&](const NetLine& l) {
+      return l.bridge == wish.bridge && is_same(l.who, wish.who);
+    };
     const auto old = std::ranges::find_if(*there, speaks_of_it);
     if (old == there->end())
       added += cat(line.text, "\n");
     else if (std::ranges::none_of(*there, [&](const NetLine& l) {
                return speaks_of_it(l) && l.count == wish.count && same_terms(l.terms, wish.terms);
              }))
-      note(line, cat("not taken: net.conf has a line for ", wish.who, " on ", wish.bridge, " with other terms (count ",
-                     old->count, "), which stays as it is: userns-policy grant changes it"));
+      note(line, cat("not taken: net.conf has a line for ", wish.who, " on ", wish.bridge,
+                     " with other terms (count ", old->count,
+                     "), which stays as it is: userns-policy grant changes it"));
   }
   if (!added.empty())
-    merged.text +=
-        cat(text.empty() || text.ends_with('\n') ? "" : "\n", "# From ", shown_path(from_path), ".\n", added);
+    merged.text += cat(text.empty() || text.ends_with('\n') ? "" : "\n", "# From ",
+                       shown_path(from_path), ".\n", added);
   auto whole = checked_net(std::move(merged.text));
   if (!whole) return std::unexpected(whole.error());
   merged.text = std::move(*whole);
   return merged;
 }
 
-Result<std::string> grant_cgroup(std::string_view text, Who who, std::span<const std::string> settings) {
+Result<std::string> grant_cgroup(std::string_view text, Who who,
+                                 std::span<const std::string> settings) {
   const auto place = place_of(text, who);
   if (!place) return std::unexpected(place.error());
-  std::string entry = place->line ? std::string(parts_of(place->line->line.text, false).entry) : who.front();
+  std::string entry =
+      place->line ? std::string(parts_of(place->line->line.text, false).entry) : who.front();
   for (const std::string_view setting : settings) {
     auto value = setting;
     const auto key = take_until(value, '=');
     if (!setting.contains('='))
-      return fail({}, cat("--cgroup ", quoted(setting), " has no value: write KEY=VALUE, as in cgroup.conf(5)"));
+      return fail({}, cat("--cgroup ", quoted(setting),
+                          " has no value: write KEY=VALUE, as in cgroup.conf(5)"));
     const auto parsed = parse_setting(key, value);
     if (!parsed || setting.find_first_of(" \t#\n") != std::string_view::npos)
-      return fail({}, cat("--cgroup ", quoted(setting), ": ", parsed ? "blanks are not taken" : parsed.error().text));
+      return fail({}, cat("--cgroup ", quoted(setting), ": ",
+                          parsed ? "blanks are not taken" : parsed.error().text));
     const auto words = words_of(entry);
-    const auto old = std::ranges::find_if(words, [&](std::string_view word) { return sets(word, key, value); });
+    const auto old =
+        std::ranges::find_if(words, [&](std::string_view word) { return sets(word, key, value); });
     entry = old == words.end() ? cat(entry, " ", setting) : with_word(entry, *old, setting);
   }
   if (!place->line) return checked_cgroup(with_new_line(text, place->before, entry));
-  return checked_cgroup(
-      with_line(text, place->line->line.number, cat(entry, parts_of(place->line->line.text, false).rest)));
+  return checked_cgroup(with_line(text, place->line->line.number,
+                                  cat(entry, parts_of(place->line->line.text, false).rest)));
 }
 
-Result<std::string> revoke_cgroup(std::string_view text, Who who, std::span<const std::string> keys) {
+Result<std::string> revoke_cgroup(std::string_view text, Who who,
+                                  std::span<const std::string> keys) {
   for (const std::string_view key : keys)
     if (const auto known = parse_setting(key.substr(0, key.find('=')), "max");
         key != "all" && !known && known.error().rule == "CC-KEY")
@@ -248,7 +270,8 @@ Result<std::string> revoke_cgroup(std::string_view text, Who who, std::span<cons
       entry = with_word(entry, *old, {});
     }
   const bool is_empty = words_of(entry).size() < 2;
-  return checked_cgroup(with_line(text, line.number, is_empty ? "" : cat(entry, parts_of(line.text, false).rest)));
+  return checked_cgroup(
+      with_line(text, line.number, is_empty ? "" : cat(entry, parts_of(line.text, false).rest)));
 }
 
 }  // namespace userns::frontend

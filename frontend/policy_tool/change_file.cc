@@ -11,7 +11,8 @@ namespace userns::frontend {
 Result<std::string> change_file(PolicyFile kind, const Edit& edit, bool dry) {
   const std::vector<std::string> paths{installed_path(kind)};
   if (auto there = check_directory(paths[0]); !there) return std::unexpected(there.error());
-  const auto lock = dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
+  const auto lock =
+      dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
   if (!lock) return std::unexpected(lock.error());
   const auto before = snapshot(paths[0]);
   const auto after = before ? edit(before->text) : std::unexpected(before.error());

@@ -11,11 +11,13 @@ struct Checker : Reporter {
   static std::string_view word(const NetEntry& entry, std::string_view beginning) {
     const auto text = entry.line.text;
     const auto at = text.find(beginning);
-    return at == std::string_view::npos ? text : text.substr(at, text.find_first_of(" \t", at) - at);
+    return at == std::string_view::npos ? text
+                                        : text.substr(at, text.find_first_of(" \t", at) - at);
   }
 
   void check_count(const NetEntry& entry) const {
-    const auto after = entry.parsed.bridge.data() + entry.parsed.bridge.size() - entry.line.text.data();
+    const auto after =
+        entry.parsed.bridge.data() + entry.parsed.bridge.size() - entry.line.text.data();
     auto rest = entry.line.text.substr(static_cast<std::size_t>(after));
     rest.remove_prefix(rest.find_first_not_of(" \t"));
     const auto count = rest.substr(0, rest.find_first_of(" \t"));
@@ -23,8 +25,9 @@ struct Checker : Reporter {
       say(Severity::kWarning, "count-zero", entry, count, "the line gives 0 interfaces",
           "nothing is granted, and it takes nothing from what other lines grant", "remove it");
     if (parse_decimal(count).value_or(0) > kMostPorts)
-      say(Severity::kWarning, "over-machine", entry, count, cat("a bridge of Linux has at most ", kMostPorts, " ports"),
-          "the count is taken as that", cat("write ", kMostPorts, " or less"));
+      say(Severity::kWarning, "over-machine", entry, count,
+          cat("a bridge of Linux has at most ", kMostPorts, " ports"), "the count is taken as that",
+          cat("write ", kMostPorts, " or less"));
   }
 
   void check_bridge(const NetEntry& entry) const {
@@ -32,28 +35,35 @@ struct Checker : Reporter {
     const auto name = std::string(line.bridge);
     const auto bridge = facts.machine->interfaces.find(line.bridge);
     if (bridge == facts.machine->interfaces.end())
-      return say(Severity::kWarning, "bridge-missing", entry, line.bridge, cat("there is no interface ", name),
+      return say(Severity::kWarning, "bridge-missing", entry, line.bridge,
+                 cat("there is no interface ", name),
                  "the line gives nothing until there is (NR-BRIDGE)",
-                 cat("ip link add ", name, " type bridge && ip link set ", name, " up, or correct the name"));
+                 cat("ip link add ", name, " type bridge && ip link set ", name,
+                     " up, or correct the name"));
     if (!bridge->second.is_bridge)
-      return say(Severity::kError, "no-bridge", entry, line.bridge, cat(name, " is an interface, but not a bridge"),
+      return say(Severity::kError, "no-bridge", entry, line.bridge,
+                 cat(name, " is an interface, but not a bridge"),
                  "userns-net refuses it (NR-BRIDGE)", "name the bridge that it is a port of");
     if (!bridge->second.up)
-      say(Severity::kWarning, "bridge-down", entry, line.bridge, cat("the bridge ", name, " is down"),
-          "userns-net refuses it (NR-BRIDGE)", cat("ip link set ", name, " up"));
+      say(Severity::kWarning, "bridge-down", entry, line.bridge,
+          cat("the bridge ", name, " is down"), "userns-net refuses it (NR-BRIDGE)",
+          cat("ip link set ", name, " up"));
     if (line.terms.vlan != 0 && !bridge->second.filters_vlans)
-      say(Severity::kError, "vlan", entry, word(entry, "vlan="), cat("the bridge ", name, " does not filter VLANs"),
-          "userns-net refuses the line (NR-VLAN)", cat("ip link set ", name, " type bridge vlan_filtering 1"));
+      say(Severity::kError, "vlan", entry, word(entry, "vlan="),
+          cat("the bridge ", name, " does not filter VLANs"),
+          "userns-net refuses the line (NR-VLAN)",
+          cat("ip link set ", name, " type bridge vlan_filtering 1"));
     if (line.terms.mtu > bridge->second.mtu)
       say(Severity::kError, "over-machine", entry, word(entry, "mtu="),
-          cat("the MTU is above the bridge's own ", bridge->second.mtu), "userns-net refuses the line (NR-MTU)",
-          cat("write at most mtu=", bridge->second.mtu));
+          cat("the MTU is above the bridge's own ", bridge->second.mtu),
+          "userns-net refuses the line (NR-MTU)", cat("write at most mtu=", bridge->second.mtu));
   }
 };
 
 }  // namespace
 
-std::vector<NetEntry> net_entries(std::string_view path, std::string_view text, std::vector<Finding>* findings) {
+std::vector<NetEntry> net_entries(std::string_view path, std::string_view text,
+                                  std::vector<Finding>* findings) {
   std::vector<NetEntry> entries;
   for (const auto& line : lines_of(text)) {
     const auto parsed = parse_net_conf({}, line.text);

@@ -11,7 +11,7 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::uint64_t kDistro = 65536;           // ids that a distribution's own root file system needs
+constexpr std::uint64_t kDistro = 65536;  // ids that a distribution's own root file system needs
 constexpr std::uint64_t kSignedEnd = 1ULL << 31U;  // from here on an id is negative to some
 constexpr std::size_t kLongestLine = 1023;         // of shadow's reader and ours
 
@@ -22,8 +22,8 @@ struct Fault {
 
 std::string_view id_of_number(std::string_view number) {
   if (number.starts_with("0x") || number.starts_with("0X")) return "hex";
-  const bool is_octal =
-      number.size() > 1 && number[0] == '0' && number.find_first_not_of("01234567") == std::string_view::npos;
+  const bool is_octal = number.size() > 1 && number[0] == '0' &&
+                        number.find_first_not_of("01234567") == std::string_view::npos;
   return is_octal ? "octal" : "malformed";
 }
 
@@ -37,7 +37,8 @@ Fault fault_of(std::string_view line, std::string_view error) {
   return {error.starts_with("leaves") ? start : owner};
 }
 
-Finding malformed(std::string_view path, const TextLine& line, const Error& error, std::string_view program) {
+Finding malformed(std::string_view path, const TextLine& line, const Error& error,
+                  std::string_view program) {
   const auto fault = fault_of(line.text, error.text);
   auto finding = finding_at(Severity::kError, fault.id, path, line, fault.part);
   finding.what = cat("the line ", error.text);
@@ -47,16 +48,17 @@ Finding malformed(std::string_view path, const TextLine& line, const Error& erro
     finding.what = "the line ends as in DOS, with a carriage return";
     finding.fix = cat("take the carriage returns away: sed -i 's/\\r$//' ", path);
   } else if (fault.id == "hex" || fault.id == "octal") {
-    finding.why =
-        cat(program, " passes the line over; shadow's own takes the number as ",
-            fault.id == "hex" ? "hexadecimal" : "octal", ", so that two programs disagree on whose ids these are");
+    finding.why = cat(program, " passes the line over; shadow's own takes the number as ",
+                      fault.id == "hex" ? "hexadecimal" : "octal",
+                      ", so that two programs disagree on whose ids these are");
     finding.fix = "write the number in decimal";
   }
   return finding;
 }
 
 std::string grant_command(std::string_view owner, std::uint64_t count) {
-  const std::vector<std::string> words{"userns-policy", "grant", std::string(owner), "--ids", cat(count)};
+  const std::vector<std::string> words{"userns-policy", "grant", std::string(owner), "--ids",
+                                       cat(count)};
   return join_words(words);
 }
 
@@ -75,23 +77,26 @@ struct Checker : Reporter {
   // One finding for the first account that is in the range.
   void check_real(const SubidEntry& entry) const {
     const auto range = entry.parsed.range;
-    const auto first =
-        std::ranges::lower_bound(ids.taken, range.first(), {}, [](const Account& a) { return std::uint64_t{a.id}; });
+    const auto first = std::ranges::lower_bound(
+        ids.taken, range.first(), {}, [](const Account& a) { return std::uint64_t{a.id}; });
     if (first == ids.taken.end() || first->id >= range.end()) return;
-    const auto many = std::count_if(first, ids.taken.end(), [&](const Account& a) { return a.id < range.end(); });
+    const auto many =
+        std::count_if(first, ids.taken.end(), [&](const Account& a) { return a.id < range.end(); });
     say(Severity::kError, kind == IdKind::kUid ? "real-user" : "real-group", entry, numbers(entry),
-        cat(to_text(range), " holds ", id_word, " ", first->id, ", the ", account_word, " ", quoted(first->name),
-            many > 1 ? cat(" and ", many - 1, " more") : ""),
-        cat("root in a container of ", quoted(entry.parsed.owner), " can become that ", account_word,
-            ", and read and write its files"),
+        cat(to_text(range), " holds ", id_word, " ", first->id, ", the ", account_word, " ",
+            quoted(first->name), many > 1 ? cat(" and ", many - 1, " more") : ""),
+        cat("root in a container of ", quoted(entry.parsed.owner), " can become that ",
+            account_word, ", and read and write its files"),
         "move the range to where no account is: userns-policy grant finds one");
   }
 
   void check_reserved(const SubidEntry& entry) const {
     const auto range = entry.parsed.range;
     if (range.first() == 0)
-      say(Severity::kError, "id-zero", entry, numbers(entry), cat("the range starts with id 0, the host's root"),
-          cat("our helpers refuse that id; one that does not makes ", quoted(entry.parsed.owner), " root on the host"),
+      say(Severity::kError, "id-zero", entry, numbers(entry),
+          cat("the range starts with id 0, the host's root"),
+          cat("our helpers refuse that id; one that does not makes ", quoted(entry.parsed.owner),
+              " root on the host"),
           "start it above all real ids");
     for (const auto& reserved : ids.reserved)
       if (reserved.range.overlaps(range) && !(range.first() == 0 && range.count() == 1))
@@ -99,14 +104,18 @@ struct Checker : Reporter {
             cat(to_text(range), " reaches into ", to_text(reserved.range), ", ", reserved.whose),
             "the same ids would be two parties'", cat("take ids from ", ids.delegable_name));
     if (range.end() > kSignedEnd)
-      say(Severity::kWarning, "signed", entry, numbers(entry), cat(to_text(range), " goes beyond 2^31"),
+      say(Severity::kWarning, "signed", entry, numbers(entry),
+          cat(to_text(range), " goes beyond 2^31"),
           "some file systems and programs take such ids as negative numbers",
           cat("take ids from ", ids.delegable_name));
     else if (!ids.delegable.contains(range) && !ids.reserved.empty() &&
-             std::ranges::none_of(ids.reserved, [&](const Reserved& r) { return r.range.overlaps(range); }))
+             std::ranges::none_of(ids.reserved,
+                                  [&](const Reserved& r) { return r.range.overlaps(range); }))
       say(Severity::kWarning, "outside-login-defs", entry, numbers(entry),
-          cat(to_text(range), " is not within ", to_text(ids.delegable), ", ", ids.delegable_name, " of login.defs"),
-          "useradd and others do not look there when they choose ids", "take ids from that range, or widen it");
+          cat(to_text(range), " is not within ", to_text(ids.delegable), ", ", ids.delegable_name,
+              " of login.defs"),
+          "useradd and others do not look there when they choose ids",
+          "take ids from that range, or widen it");
   }
 
   void say_overlap(const SubidEntry& a, const SubidEntry& b) const {
@@ -115,8 +124,9 @@ struct Checker : Reporter {
     const auto& early = &late == &a ? b : a;
     if (late.line.text == early.line.text) return;
     const bool same = owner_key(late.parsed.owner) == owner_key(early.parsed.owner);
-    const auto what = cat(to_text(late.parsed.range), " overlaps ", to_text(early.parsed.range), " of ",
-                          same ? "the same owner" : quoted(early.parsed.owner), " (line ", early.line.number, ")");
+    const auto what = cat(to_text(late.parsed.range), " overlaps ", to_text(early.parsed.range),
+                          " of ", same ? "the same owner" : quoted(early.parsed.owner), " (line ",
+                          early.line.number, ")");
     if (same)
       say(Severity::kWarning, "overlap-own", late, numbers(late), what,
           "the owner has fewer ids than the lines add up to", "unite the lines");
@@ -128,16 +138,20 @@ struct Checker : Reporter {
 
   // Every pair that overlaps would be too many: each line names one that reaches into it.
   void check_overlaps(std::vector<const SubidEntry*> sorted) const {
-    std::ranges::sort(sorted, {},
-                      [](const SubidEntry* e) { return std::tuple(e->parsed.range.first(), e->line.number); });
+    std::ranges::sort(sorted, {}, [](const SubidEntry* e) {
+      return std::tuple(e->parsed.range.first(), e->line.number);
+    });
     const SubidEntry* widest = nullptr;
     for (const auto* const entry : sorted) {
-      if (widest != nullptr && widest->parsed.range.overlaps(entry->parsed.range)) say_overlap(*entry, *widest);
-      if (widest == nullptr || entry->parsed.range.end() > widest->parsed.range.end()) widest = entry;
+      if (widest != nullptr && widest->parsed.range.overlaps(entry->parsed.range))
+        say_overlap(*entry, *widest);
+      if (widest == nullptr || entry->parsed.range.end() > widest->parsed.range.end())
+        widest = entry;
     }
   }
 
-  // By name or by uid, as the helpers read it. Asked once for each: it may be a directory that answers.
+  // By name or by uid, as the helpers read it. Asked once for each: it may be a directory that
+  // answers.
   [[nodiscard]] const std::string& owner_key(std::string_view owner) const {
     const auto [known, is_new] = keys.try_emplace(std::string(owner));
     if (!is_new) return known->second;
@@ -154,7 +168,8 @@ struct Checker : Reporter {
   // Who is no more gets no proposal that only fits a user.
   [[nodiscard]] bool is_user(std::string_view owner) const {
     const auto uid = parse_decimal(owner);
-    if (uid) return *uid <= kLargestId && facts.user_by_uid(static_cast<std::uint32_t>(*uid)).has_value();
+    if (uid)
+      return *uid <= kLargestId && facts.user_by_uid(static_cast<std::uint32_t>(*uid)).has_value();
     return !owner_key(owner).starts_with("name ");
   }
 
@@ -167,7 +182,8 @@ struct Checker : Reporter {
     std::map<std::string, Owned> owners;
     std::set<std::string_view> seen;
     for (const auto& entry : entries) {
-      if (seen.insert(entry.parsed.owner).second) check_who(file, entry.line, entry.parsed.owner, facts, found);
+      if (seen.insert(entry.parsed.owner).second)
+        check_who(file, entry.line, entry.parsed.owner, facts, found);
       auto& owned = owners[owner_key(entry.parsed.owner)];
       if (owned.first == nullptr) owned.first = &entry;
       if (!owned.ranges.add(entry.parsed.range, entry.line.number)) owned.too_many = true;
@@ -177,7 +193,8 @@ struct Checker : Reporter {
       for (const auto& entry : subid_entries(other->path, other->text, kind, nullptr))
         elsewhere.insert(owner_key(entry.parsed.owner));
     for (const auto& [key, owned] : owners) {
-      const auto widest = std::ranges::max(owned.ranges.ranges(), {}, [](IdRange r) { return r.count(); }).count();
+      const auto widest =
+          std::ranges::max(owned.ranges.ranges(), {}, [](IdRange r) { return r.count(); }).count();
       const auto& owner = owned.first->parsed.owner;
       if (owned.too_many)
         say(Severity::kError, "too-many", *owned.first, owner,
@@ -187,10 +204,12 @@ struct Checker : Reporter {
       if (widest < kDistro)
         say(Severity::kWarning, "small", *owned.first, owner,
             cat(quoted(owner), " has at most ", widest, " ", id_word, "s in a row"),
-            "a distribution uses ids up to 65534 and needs 65536 of them", grant_command(owner, kDistro));
+            "a distribution uses ids up to 65534 and needs 65536 of them",
+            grant_command(owner, kDistro));
       if (other != nullptr && !elsewhere.contains(key))
-        say(Severity::kWarning, "one-sided", *owned.first, owner, cat(quoted(owner), " has no ids in ", other->path),
-            "a container needs uids and gids", grant_command(owner, widest));
+        say(Severity::kWarning, "one-sided", *owned.first, owner,
+            cat(quoted(owner), " has no ids in ", other->path), "a container needs uids and gids",
+            grant_command(owner, widest));
     }
   }
 };
@@ -214,7 +233,8 @@ std::vector<SubidEntry> subid_entries(std::string_view path, std::string_view te
   return entries;
 }
 
-void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyText* other, std::vector<Finding>& found) {
+void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyText* other,
+                 std::vector<Finding>& found) {
   const Checker checker{{file, found}, facts};
   const auto entries = subid_entries(file.path, file.text, checker.kind, &found);
   std::vector<TextLine> lines;

@@ -15,7 +15,8 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::array kAll{PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::kNet, PolicyFile::kCgroup};
+constexpr std::array kAll{PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::kNet,
+                          PolicyFile::kCgroup};
 constexpr std::size_t kLargestConf = 1UL << 20U;  // that a helper reads
 
 struct Subject {
@@ -30,8 +31,9 @@ struct Report {
   // Two files may share a directory.
   void add_path(std::vector<Finding> found) {
     for (auto& f : found)
-      if (std::ranges::none_of(findings,
-                               [&](const Finding& g) { return g.line == 0 && g.file == f.file && g.what == f.what; }))
+      if (std::ranges::none_of(findings, [&](const Finding& g) {
+            return g.line == 0 && g.file == f.file && g.what == f.what;
+          }))
         findings.push_back(std::move(f));
   }
 };
@@ -40,8 +42,9 @@ Result<Subject> subject_of(std::string_view file, std::optional<PolicyFile> as) 
   const auto kind = as ? as : kind_of(file);
   auto text = read_policy(std::string(file));
   if (!text && text.error().code == ENOENT && kind && !file.contains('/'))
-    return fail({}, cat("there is no file ", quoted(file), " in this directory; ", installed_path(*kind),
-                        " and the other policy files are checked where no file is named"));
+    return fail(
+        {}, cat("there is no file ", quoted(file), " in this directory; ", installed_path(*kind),
+                " and the other policy files are checked where no file is named"));
   if (!text) return std::unexpected(text.error());
   if (!kind)
     return fail({}, cat("which file ", quoted(file),
@@ -91,7 +94,8 @@ void check_nsswitch(const std::string& root, Report& report) {
   std::size_t before = 0;
   for (const auto& line : lines_of(text)) {
     if (at < before + line.text.size() + 1) {
-      auto& f = report.findings.emplace_back(finding_at(Severity::kWarning, "not-read", path, line, source));
+      auto& f = report.findings.emplace_back(
+          finding_at(Severity::kWarning, "not-read", path, line, source));
       f.what = cat("subordinate ids come from ", quoted(source), ", not from files");
       f.why = "/etc/subuid and /etc/subgid are not read while this stands";
       f.fix = "grant ids there, or write subid: files";
@@ -102,7 +106,8 @@ void check_nsswitch(const std::string& root, Report& report) {
 }
 
 void check_size(const Subject& subject, Report& report) {
-  const bool is_conf = subject.text.kind == PolicyFile::kNet || subject.text.kind == PolicyFile::kCgroup;
+  const bool is_conf =
+      subject.text.kind == PolicyFile::kNet || subject.text.kind == PolicyFile::kCgroup;
   if (!is_conf || subject.text.text.size() <= kLargestConf) return;
   auto& f = report.findings.emplace_back();
   f.id = "too-large";
@@ -116,7 +121,8 @@ void check_all(const std::vector<Subject>& subjects, const std::string& root, Re
   const auto facts = host_facts(root);
   // It is asked about when the installed files are; a named file is judged by its own lines alone.
   if (std::ranges::any_of(subjects, [](const Subject& s) {
-        return s.is_installed && (s.text.kind == PolicyFile::kSubuid || s.text.kind == PolicyFile::kSubgid);
+        return s.is_installed &&
+               (s.text.kind == PolicyFile::kSubuid || s.text.kind == PolicyFile::kSubgid);
       }))
     report.findings.insert(report.findings.end(), facts.login_defs.begin(), facts.login_defs.end());
   for (const auto& subject : subjects) {
@@ -124,7 +130,8 @@ void check_all(const std::vector<Subject>& subjects, const std::string& root, Re
       report.findings.insert(report.findings.end(), std::make_move_iterator(found.begin()),
                              std::make_move_iterator(found.end()));
     };
-    if (subject.is_installed) report.add_path(check_path(root, subject.text.path, subject.text.kind));
+    if (subject.is_installed)
+      report.add_path(check_path(root, subject.text.path, subject.text.kind));
     check_size(subject, report);
     add(check(subject.text, facts, other_of(subjects, subject.text.kind)));
   }
@@ -136,8 +143,8 @@ std::string to_text(const Report& report) {
   for (const auto& finding : report.findings) text += to_text(finding, colour);
   std::string names;
   for (const auto& file : report.files) names += cat(names.empty() ? "" : ", ", file);
-  return cat(text, report.findings.empty() ? "no errors, no warnings" : count_text(report.findings), " in ",
-             names.empty() ? "no file: none of them exists" : names, "\n");
+  return cat(text, report.findings.empty() ? "no errors, no warnings" : count_text(report.findings),
+             " in ", names.empty() ? "no file: none of them exists" : names, "\n");
 }
 
 }  // namespace
@@ -145,7 +152,8 @@ std::string to_text(const Report& report) {
 int check_verb(const Words& words) {
   std::string root(words.one("root").value_or(""));
   if (words.one("root") && root.empty())
-    return tool_failure({.rule = {}, .code = 0, .text = "--root is empty: name the directory of another system"});
+    return tool_failure(
+        {.rule = {}, .code = 0, .text = "--root is empty: name the directory of another system"});
   while (root.ends_with('/')) root.pop_back();
   std::optional<PolicyFile> as;
   if (const auto wish = words.one("as")) {
@@ -153,17 +161,22 @@ int check_verb(const Words& words) {
     if (!as)
       return tool_failure({.rule = {},
                            .code = 0,
-                           .text = cat("--as ", quoted(*wish), " is none of subuid, subgid, net.conf, cgroup.conf")});
+                           .text = cat("--as ", quoted(*wish),
+                                       " is none of subuid, subgid, net.conf, cgroup.conf")});
   }
   if (!words.names.empty() && words.one("root"))
-    return tool_failure({.rule = {},
-                         .code = 0,
-                         .text = "--root checks all files below a directory: name no file, or leave --root out"});
+    return tool_failure(
+        {.rule = {},
+         .code = 0,
+         .text = "--root checks all files below a directory: name no file, or leave --root out"});
   if (words.names.empty() && as)
-    return tool_failure({.rule = {}, .code = 0, .text = "--as says what the files are that are named: name one"});
+    return tool_failure(
+        {.rule = {}, .code = 0, .text = "--as says what the files are that are named: name one"});
   if (!root.empty() && ::access(cat(root, "/etc").c_str(), X_OK) != 0)
     return tool_failure(
-        {.rule = {}, .code = errno, .text = cat("--root ", quoted(root), ": cannot look into ", root, "/etc")});
+        {.rule = {},
+         .code = errno,
+         .text = cat("--root ", quoted(root), ": cannot look into ", root, "/etc")});
   Report report;
   std::vector<Subject> subjects;
   for (const auto& name : words.names) {

@@ -41,8 +41,8 @@ std::string revoke_command(PolicyFile kind, const TextLine& line, std::string_vi
 void check_ends(const PolicyText& file, std::vector<Finding>& found) {
   if (file.text.empty() || file.text.ends_with('\n')) return;
   const auto last = lines_of(file.text).back();
-  auto& f = found.emplace_back(
-      finding_at(Severity::kWarning, "no-final-newline", file.path, last, last.text.substr(last.text.size())));
+  auto& f = found.emplace_back(finding_at(Severity::kWarning, "no-final-newline", file.path, last,
+                                          last.text.substr(last.text.size())));
   f.what = "the last line has no newline";
   f.why = "a program that appends a line would join it to this one, and both would be lost";
   f.fix = "end the line";
@@ -59,70 +59,82 @@ std::optional<PolicyFile> kind_of(std::string_view file_name) {
   return std::nullopt;
 }
 
-Finding from_parser(std::string_view path, const TextLine& line, const Error& error, std::string_view why) {
+Finding from_parser(std::string_view path, const TextLine& line, const Error& error,
+                    std::string_view why) {
   std::string_view text = error.text;
   (void)take_until(text, ':');
   (void)take_until(text, ':');
-  const auto column =
-      std::clamp<std::uint64_t>(parse_decimal(take_until(text, ':')).value_or(1), 1, line.text.size() + 1);
+  const auto column = std::clamp<std::uint64_t>(parse_decimal(take_until(text, ':')).value_or(1), 1,
+                                                line.text.size() + 1);
   const auto rest = line.text.substr(column - 1);
   const bool is_crlf = line.text.ends_with('\r') && rest == "\r";
-  auto finding = finding_at(Severity::kError, is_crlf ? "crlf" : "malformed", path, line,
-                            rest.substr(0, std::max<std::size_t>(1, std::min(rest.find_first_of(" \t"), rest.size()))));
-  finding.what = is_crlf ? "the line ends as in DOS, with a carriage return"
-                         : cat(text.substr(std::min<std::size_t>(1, text.size())), " (", error.rule, ")");
+  auto finding = finding_at(
+      Severity::kError, is_crlf ? "crlf" : "malformed", path, line,
+      rest.substr(0, std::max<std::size_t>(1, std::min(rest.find_first_of(" \t"), rest.size()))));
+  finding.what =
+      is_crlf ? "the line ends as in DOS, with a carriage return"
+              : cat(text.substr(std::min<std::size_t>(1, text.size())), " (", error.rule, ")");
   finding.why = why.empty() ? kWhyWhole : why;
   if (is_crlf) finding.fix = cat("take the carriage returns away: sed -i 's/\\r$//' ", path);
   return finding;
 }
 
-void Reporter::say(Severity severity, std::string_view id, const TextLine& line, std::string_view part,
-                   std::string what, std::string why, std::string fix) const {
+void Reporter::say(Severity severity, std::string_view id, const TextLine& line,
+                   std::string_view part, std::string what, std::string why,
+                   std::string fix) const {
   auto& f = found.emplace_back(finding_at(severity, id, file.path, line, part));
   f.what = std::move(what);
   f.why = std::move(why);
   f.fix = std::move(fix);
 }
 
-void check_who(const PolicyText& file, const TextLine& line, std::string_view who, const HostFacts& facts,
-               std::vector<Finding>& found) {
+void check_who(const PolicyText& file, const TextLine& line, std::string_view who,
+               const HostFacts& facts, std::vector<Finding>& found) {
   const auto say = [&](std::string_view id, std::string what, std::string why, std::string fix) {
-    Reporter{file, found}.say(Severity::kWarning, id, line, who, std::move(what), std::move(why), std::move(fix));
+    Reporter{file, found}.say(Severity::kWarning, id, line, who, std::move(what), std::move(why),
+                              std::move(fix));
   };
   if (who == "*") return;
   if (who.starts_with('@')) {
     const auto group = facts.group_by_name(who.substr(1));
     if (!group)
-      say("group-missing", cat("there is no group ", quoted(who.substr(1))), "the line is for nobody",
+      say("group-missing", cat("there is no group ", quoted(who.substr(1))),
+          "the line is for nobody",
           cat("make the group, correct its name, or ", revoke_command(file.kind, line, who)));
     else if (!group->has_members)
-      say("group-empty", cat("the group ", quoted(who.substr(1)), " has no members"), "the line is for nobody",
-          cat("usermod --append --groups ", who.substr(1), " USER"));
+      say("group-empty", cat("the group ", quoted(who.substr(1)), " has no members"),
+          "the line is for nobody", cat("usermod --append --groups ", who.substr(1), " USER"));
     return;
   }
   const auto uid = parse_decimal(who);
   if (uid && *uid > kLargestId)
-    say("unknown-owner", cat(who, " is no uid: the largest is ", kLargestId), "the line is for nobody", "correct it");
+    say("unknown-owner", cat(who, " is no uid: the largest is ", kLargestId),
+        "the line is for nobody", "correct it");
   else if (uid ? !facts.user_by_uid(static_cast<std::uint32_t>(*uid)) : !facts.user_by_name(who))
     say("unknown-owner", cat("there is no user ", uid ? cat("with uid ", who) : quoted(who)),
-        uid ? "whoever gets this uid gets what the line gives" : "whoever gets this name gets what the line gives",
+        uid ? "whoever gets this uid gets what the line gives"
+            : "whoever gets this name gets what the line gives",
         cat(revoke_command(file.kind, line, who), ", or correct who it is for"));
 }
 
-void check_duplicates(const PolicyText& file, const std::vector<TextLine>& lines, std::vector<Finding>& found) {
+void check_duplicates(const PolicyText& file, const std::vector<TextLine>& lines,
+                      std::vector<Finding>& found) {
   std::map<std::string, std::size_t> seen;
   for (const auto& line : lines) {
     const auto [first, is_new] = seen.try_emplace(essence(line.text), line.number);
     if (is_new) continue;
-    auto& f = found.emplace_back(finding_at(Severity::kWarning, "duplicate", file.path, line, line.text));
+    auto& f =
+        found.emplace_back(finding_at(Severity::kWarning, "duplicate", file.path, line, line.text));
     f.what = cat("the same as line ", first->second);
-    f.why = file.kind == PolicyFile::kNet ? "counts of lines add up: together they grant more than either says"
-                                          : "only one of them can be meant; who takes one away believes it is gone";
+    f.why = file.kind == PolicyFile::kNet
+                ? "counts of lines add up: together they grant more than either says"
+                : "only one of them can be meant; who takes one away believes it is gone";
     f.fix = "remove one of them";
   }
 }
 
-std::vector<Finding> check(const PolicyText& file, const HostFacts& facts, const PolicyText* other) {
+std::vector<Finding> check(const PolicyText& file, const HostFacts& facts,
+                           const PolicyText* other) {
   std::vector<Finding> found;
   switch (file.kind) {
     case PolicyFile::kSubuid:
@@ -137,8 +149,9 @@ std::vector<Finding> check(const PolicyText& file, const HostFacts& facts, const
       break;
   }
   check_ends(file, found);
-  std::ranges::sort(
-      found, {}, [](const Finding& f) { return std::tuple(f.line, f.column, f.severity != Severity::kError, f.id); });
+  std::ranges::sort(found, {}, [](const Finding& f) {
+    return std::tuple(f.line, f.column, f.severity != Severity::kError, f.id);
+  });
   return found;
 }
 

@@ -31,12 +31,15 @@ class PrivateCopy {
  public:
   static Result<PrivateCopy> make(std::string_view name, std::string_view text) {
     const char* const where = std::getenv("TMPDIR");
-    std::string directory = cat(where != nullptr && where[0] == '/' ? where : "/tmp", "/userns-policy.XXXXXX");
-    if (::mkdtemp(directory.data()) == nullptr) return fail_errno(cat("cannot make a private directory ", directory));
+    std::string directory =
+        cat(where != nullptr && where[0] == '/' ? where : "/tmp", "/userns-policy.XXXXXX");
+    if (::mkdtemp(directory.data()) == nullptr)
+      return fail_errno(cat("cannot make a private directory ", directory));
     PrivateCopy copy(directory, cat(directory, "/", name));
     const auto file = open_at(AT_FDCWD, copy.path_.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0, 0600);
     const auto written = file ? write_all(*file, text) : std::unexpected(file.error());
-    if (!written) return fail({}, cat("cannot write a private copy ", copy.path_), written.error().code);
+    if (!written)
+      return fail({}, cat("cannot write a private copy ", copy.path_), written.error().code);
     return copy;
   }
   PrivateCopy(PrivateCopy&& other) noexcept
@@ -51,13 +54,15 @@ class PrivateCopy {
   void keep() { directory_.clear(); }
 
  private:
-  PrivateCopy(std::string directory, std::string path) : directory_(std::move(directory)), path_(std::move(path)) {}
+  PrivateCopy(std::string directory, std::string path)
+      : directory_(std::move(directory)), path_(std::move(path)) {}
   std::string directory_, path_;
 };
 
 std::string editor() {
   for (const char* const name : {"VISUAL", "EDITOR"})
-    if (const char* const value = std::getenv(name); value != nullptr && *value != '\0') return value;
+    if (const char* const value = std::getenv(name); value != nullptr && *value != '\0')
+      return value;
   return ::access("/usr/bin/sensible-editor", X_OK) == 0 ? "sensible-editor" : "vi";
 }
 
@@ -99,11 +104,14 @@ Result<void> run_editor(const std::string& path) {
   g_interrupted = WIFSIGNALED(status) ? g_interrupted : 0;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-    return fail({}, cat("the editor ", userns::quoted(editor()),
-                        " cannot be run (status 127): set EDITOR to one that is there; nothing was changed"));
-  return fail({}, cat("the editor ", userns::quoted(editor()),
-                      WIFSIGNALED(status) ? " was killed" : cat(" ended with status ", WEXITSTATUS(status)),
-                      "; nothing was changed"));
+    return fail(
+        {},
+        cat("the editor ", userns::quoted(editor()),
+            " cannot be run (status 127): set EDITOR to one that is there; nothing was changed"));
+  return fail(
+      {}, cat("the editor ", userns::quoted(editor()),
+              WIFSIGNALED(status) ? " was killed" : cat(" ended with status ", WEXITSTATUS(status)),
+              "; nothing was changed"));
 }
 
 // A line from standard input; nothing at its end or after a signal.
@@ -124,7 +132,9 @@ bool wants_to_edit_again() {
     if (!said || *said == "d" || *said == "x" || *said == "discard") return false;
     if (*said == "e" || *said == "edit") return true;
     if (*said == "i" || *said == "install")
-      tell("Text with errors is never installed: it would take from users what they have, or give it to others.\n");
+      tell(
+          "Text with errors is never installed: it would take from users what they have, or give "
+          "it to others.\n");
   }
 }
 
@@ -135,7 +145,8 @@ struct Job {
 };
 
 bool has_errors(std::span<const Finding> findings) {
-  return std::ranges::any_of(findings, [](const Finding& f) { return f.severity == Severity::kError; });
+  return std::ranges::any_of(findings,
+                             [](const Finding& f) { return f.severity == Severity::kError; });
 }
 
 std::vector<Finding> check_copy(const Job& job, const std::string& text) {
@@ -158,7 +169,8 @@ int failed_with(Job& job, const Error& error, const std::string& text) {
 
 int edit(Job& job) {
   for (;;) {
-    if (const auto edited = run_editor(job.copy.path()); !edited) return tool_failure(edited.error());
+    if (const auto edited = run_editor(job.copy.path()); !edited)
+      return tool_failure(edited.error());
     const auto text = read_policy(job.copy.path());
     if (!text) return tool_failure(text.error());
     if (*text == job.before.text) {
@@ -172,7 +184,8 @@ int edit(Job& job) {
       tell(cat("discarded; ", job.before.path, " is unchanged\n"));
       return kDiscarded;
     }
-    if (const auto done = replace(job.before, *text); !done) return failed_with(job, done.error(), *text);
+    if (const auto done = replace(job.before, *text); !done)
+      return failed_with(job, done.error(), *text);
     tell(cat(job.before.path, " is changed\n"));
     return 0;
   }
@@ -182,21 +195,23 @@ int edit(Job& job) {
 
 int edit_verb(const Words& words) {
   if (words.names.size() != 1)
-    return tool_failure(
-        {.rule = {},
-         .code = 0,
-         .text = "edit takes one of subuid, subgid, net.conf, cgroup.conf, as in userns-policy edit net.conf"});
+    return tool_failure({.rule = {},
+                         .code = 0,
+                         .text = "edit takes one of subuid, subgid, net.conf, cgroup.conf, as in "
+                                 "userns-policy edit net.conf"});
   const auto kind = kind_of(words.names[0]);
   const auto path = kind ? installed_path(*kind) : std::string{};
   if (!kind || (words.names[0].find('/') != std::string::npos && words.names[0] != path))
-    return tool_failure({.rule = {},
-                         .code = 0,
-                         .text = cat(userns::quoted(words.names[0]),
-                                     " is none of the policy files: subuid, subgid, net.conf, cgroup.conf")});
+    return tool_failure(
+        {.rule = {},
+         .code = 0,
+         .text = cat(userns::quoted(words.names[0]),
+                     " is none of the policy files: subuid, subgid, net.conf, cgroup.conf")});
   if (::geteuid() != 0)
-    return tool_failure({.rule = {},
-                         .code = 0,
-                         .text = cat("only root can change ", path, ": sudo userns-policy edit ", words.names[0])});
+    return tool_failure(
+        {.rule = {},
+         .code = 0,
+         .text = cat("only root can change ", path, ": sudo userns-policy edit ", words.names[0])});
   if (auto there = check_directory(path); !there) return tool_failure(there.error());
   const Signals signals;
   const std::vector<std::string> paths{path};

@@ -1,4 +1,5 @@
-// userns-policy explain: the helpers' own decisions about a user, and the lines that they come from.
+// userns-policy explain: the helpers' own decisions about a user, and the lines that they come
+// from.
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -46,11 +47,16 @@ struct User {
 
 Result<User> find_user(const std::string& word) {
   const auto number = parse_decimal(word);
-  const auto* entry =
-      number && *number <= kLargestId ? ::getpwuid(static_cast<uid_t>(*number)) : ::getpwnam(word.c_str());
+  const auto* entry = number && *number <= kLargestId ? ::getpwuid(static_cast<uid_t>(*number))
+                                                      : ::getpwnam(word.c_str());
   if (entry == nullptr)
-    return fail({}, cat("there is no user ", quoted(word), ": give a login name, or the uid of one"));
-  User user{.uid = Uid{entry->pw_uid}, .gid = Gid{entry->pw_gid}, .name = {}, .groups = {}, .group_names = {}};
+    return fail({},
+                cat("there is no user ", quoted(word), ": give a login name, or the uid of one"));
+  User user{.uid = Uid{entry->pw_uid},
+            .gid = Gid{entry->pw_gid},
+            .name = {},
+            .groups = {},
+            .group_names = {}};
   const std::string login = entry->pw_name;
   std::vector<gid_t> groups(64);
   int count = static_cast<int>(groups.size());
@@ -62,8 +68,8 @@ Result<User> find_user(const std::string& word) {
   for (const auto gid : groups) {
     user.groups.emplace_back(gid);
     const auto* const group = ::getgrgid(gid);
-    user.group_names +=
-        cat(user.group_names.empty() ? "" : " ", group == nullptr ? cat(gid) : std::string(group->gr_name));
+    user.group_names += cat(user.group_names.empty() ? "" : " ",
+                            group == nullptr ? cat(gid) : std::string(group->gr_name));
   }
   auto name = login_name(user.uid);
   if (!name) return std::unexpected(name.error());
@@ -71,7 +77,8 @@ Result<User> find_user(const std::string& word) {
   return user;
 }
 
-// As the helpers are when they read: so that a file which only root can read is as shut to us as to them.
+// As the helpers are when they read: so that a file which only root can read is as shut to us as to
+// them.
 Result<void> become(const User& user) {
   if (::geteuid() != 0) return {};
   std::vector<gid_t> groups;
@@ -100,18 +107,21 @@ struct Answer {
     allowed = false;
   }
   void line(std::string_view path, const TextLine& line, std::string_view note = {}) {
-    text += cat("  ", path, ":", line.number, ": ", line.text, note.empty() ? "" : "   -- ", note, "\n");
+    text += cat("  ", path, ":", line.number, ": ", line.text, note.empty() ? "" : "   -- ", note,
+                "\n");
   }
 };
 
 // Malformed lines, in check's words, but for one that was named already.
-void name_malformed(Answer& answer, std::string_view how, std::vector<Finding> findings, std::size_t named) {
+void name_malformed(Answer& answer, std::string_view how, std::vector<Finding> findings,
+                    std::size_t named) {
   constexpr std::size_t kMost = 5;
   std::erase_if(findings, [&](const Finding& f) { return f.line == named; });
   for (const auto& finding : std::span(findings).first(std::min(findings.size(), kMost)))
     answer.text += cat("  ", finding.file, ":", finding.line, ": ", how, ": ", finding.what, "\n");
   if (findings.size() > kMost)
-    answer.text += cat("  and ", findings.size() - kMost, " more: userns-policy check names all of them\n");
+    answer.text +=
+        cat("  and ", findings.size() - kMost, " more: userns-policy check names all of them\n");
 }
 
 // Of a file that one of them refuses whole; the refusal names the first.
@@ -129,10 +139,12 @@ Result<std::vector<std::string>> numbers_of(std::span<const std::string> request
   std::vector<std::string> numbers;
   for (const std::string_view request : requests) {
     auto rest = request;
-    const bool has_kind = rest.size() > 2 && rest[1] == ':' && (rest[0] == 'u' || rest[0] == 'g' || rest[0] == 'b');
+    const bool has_kind =
+        rest.size() > 2 && rest[1] == ':' && (rest[0] == 'u' || rest[0] == 'g' || rest[0] == 'b');
     if (std::ranges::count(rest, ':') != (has_kind ? 3 : 2))
-      return fail({},
-                  cat(quoted(request), " is not INSIDE:OUTSIDE:COUNT, with u: or g: before it for uids or gids alone"));
+      return fail(
+          {}, cat(quoted(request),
+                  " is not INSIDE:OUTSIDE:COUNT, with u: or g: before it for uids or gids alone"));
     if (has_kind && rest[0] != kind && rest[0] != 'b') continue;
     if (has_kind) rest.remove_prefix(2);
     for (int i = 0; i < 3; ++i) numbers.emplace_back(take_until(rest, ':'));
@@ -141,7 +153,8 @@ Result<std::vector<std::string>> numbers_of(std::span<const std::string> request
 }
 
 // The lines of the file that give the user something of `wanted`, or anything.
-void show_sources(Answer& answer, const SubidRanges& subids, const User& user, IdKind kind, const IdMap* wanted) {
+void show_sources(Answer& answer, const SubidRanges& subids, const User& user, IdKind kind,
+                  const IdMap* wanted) {
   if (!subids.source.starts_with('/')) return;
   const auto text = text_of(subids.source);
   for (const auto& entry : subid_entries(subids.source, text, kind, nullptr)) {
@@ -164,7 +177,8 @@ std::vector<Finding> malformed_of(const User& user, IdKind kind, const std::stri
   return findings;
 }
 
-void explain_kind(Answer& answer, const User& user, IdKind kind, std::span<const std::string> numbers, bool asked) {
+void explain_kind(Answer& answer, const User& user, IdKind kind,
+                  std::span<const std::string> numbers, bool asked) {
   const bool is_uid = kind == IdKind::kUid;
   const std::string_view program = is_uid ? "newuidmap" : "newgidmap";
   const auto own = is_uid ? user.uid.value() : user.gid.value();
@@ -172,9 +186,10 @@ void explain_kind(Answer& answer, const User& user, IdKind kind, std::span<const
   if (!subids) return answer.refuse(program, subids.error());
   if (!asked) {
     std::string ranges;
-    for (const auto range : subids->owned.ranges()) ranges += cat(ranges.empty() ? "" : ", ", to_text(range));
-    answer.text += cat(program, ": ", ranges.empty() ? cat("nothing in ", subids->source) : ranges, "; and one's own ",
-                       is_uid ? "uid " : "gid ", own, " alone\n");
+    for (const auto range : subids->owned.ranges())
+      ranges += cat(ranges.empty() ? "" : ", ", to_text(range));
+    answer.text += cat(program, ": ", ranges.empty() ? cat("nothing in ", subids->source) : ranges,
+                       "; and one's own ", is_uid ? "uid " : "gid ", own, " alone\n");
     name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source), 0);
     return show_sources(answer, *subids, user, kind, nullptr);
   }
@@ -195,13 +210,15 @@ void explain_kind(Answer& answer, const User& user, IdKind kind, std::span<const
   const auto grant = decide(facts, *map);
   if (!grant) {
     answer.refuse(program, grant.error());
-    return name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source), subids->skipped.line);
+    return name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source),
+                          subids->skipped.line);
   }
   answer.text += cat(program, ": allowed");
   for (const auto& extent : map->extents()) answer.text += cat(" ", to_text(extent));
-  answer.text +=
-      cat(" by ", subids->source,
-          grant->deny_setgroups() ? "; setgroups(2) will be denied, as no delegated gid is mapped" : "", "\n");
+  answer.text += cat(
+      " by ", subids->source,
+      grant->deny_setgroups() ? "; setgroups(2) will be denied, as no delegated gid is mapped" : "",
+      "\n");
   show_sources(answer, *subids, user, kind, &*map);
   for (const auto& extent : map->extents())
     if (!subids->owned.covers(extent.outside()))
@@ -221,16 +238,19 @@ Result<Answer> explain_map(const User& user, std::span<const std::string> reques
 // --- network --------------------------------------------------------------------------------
 
 std::string terms_text(const NetTerms& terms) {
-  return cat(terms.mtu > 0 ? cat(" mtu=", terms.mtu) : "", terms.vlan > 0 ? cat(" vlan=", terms.vlan) : "",
-             terms.isolated ? " isolated" : "", terms.spoof ? " any sender address" : " locked to its MAC address",
+  return cat(terms.mtu > 0 ? cat(" mtu=", terms.mtu) : "",
+             terms.vlan > 0 ? cat(" vlan=", terms.vlan) : "", terms.isolated ? " isolated" : "",
+             terms.spoof ? " any sender address" : " locked to its MAC address",
              terms.any_mac ? ", which the user may choose" : "");
 }
 
-void explain_bridge(Answer& answer, const User& user, const std::string& path, std::span<const NetEntry> entries,
-                    std::string_view bridge) {
+void explain_bridge(Answer& answer, const User& user, const std::string& path,
+                    std::span<const NetEntry> entries, std::string_view bridge) {
   const auto what = cat("net ", bridge);
   if (!is_interface_name(bridge))
-    return answer.refuse(what, {.rule = "NR-NAME", .code = 0, .text = cat(quoted(bridge), " is no name of a bridge")});
+    return answer.refuse(
+        what,
+        {.rule = "NR-NAME", .code = 0, .text = cat(quoted(bridge), " is no name of a bridge")});
   NetFacts facts{.caller = user.uid, .netns_owner = user.uid, .bridge = {}, .lines = {}};
   std::vector<const NetEntry*> used;
   std::optional<Error> failed;
@@ -241,13 +261,16 @@ void explain_bridge(Answer& answer, const User& user, const std::string& path, s
   }
   if (failed) return answer.refuse(what, *failed);
   const auto found = interface_facts(std::string(bridge));
-  if (found.index > 0) facts.bridge = {found.index, found.is_bridge, found.up, found.filters_vlans, found.mtu};
-  const auto grant = decide(facts, {.netns = {}, .bridge = bridge, .name = {}, .container = {}, .mac = {}});
+  if (found.index > 0)
+    facts.bridge = {found.index, found.is_bridge, found.up, found.filters_vlans, found.mtu};
+  const auto grant =
+      decide(facts, {.netns = {}, .bridge = bridge, .name = {}, .container = {}, .mac = {}});
   if (!grant) {
     answer.refuse(what, grant.error());
   } else {
     const auto slots = grant->slots_to_try([](std::uint32_t) { return false; }).size();
-    answer.text += cat(what, ": allowed: ", slots, slots == 1 ? " interface" : " interfaces", " at a time\n");
+    answer.text +=
+        cat(what, ": allowed: ", slots, slots == 1 ? " interface" : " interfaces", " at a time\n");
   }
   for (const auto* const entry : used)
     answer.line(path, entry->line, cat(entry->parsed.count, ":", terms_text(entry->parsed.terms)));
@@ -304,7 +327,8 @@ CgroupSources read_cgroup_sources(Uid uid) {
 
 Result<void> check_v1(const CgroupGrant& grant, const CgroupConf& conf, Uid uid) {
   for (const auto& part : grant.parts().subspan(1))
-    if (const auto v1 = v1_base(part.controller, conf, uid); !v1) return std::unexpected(v1.error());
+    if (const auto v1 = v1_base(part.controller, conf, uid); !v1)
+      return std::unexpected(v1.error());
   return {};
 }
 
@@ -315,7 +339,8 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     return answer;
   };
   if (!sources.text && sources.text.error().code == EACCES) {
-    answer.text = cat("cgroup: not known to you: only root can read ", sources.path, ": sudo userns-policy explain ",
+    answer.text = cat("cgroup: not known to you: only root can read ", sources.path,
+                      ": sudo userns-policy explain ",
                       user.name.empty() ? cat(user.uid.value()) : user.name, " cgroup\n");
     return answer;
   }
@@ -328,8 +353,9 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
   }
   if (!sources.base) return refuse(sources.base.error());
   std::optional<Error> failed;
-  const auto* const line = matching_line(*sources.conf, user.uid, user.name,
-                                         [&](std::string_view group) { return user.is_in(group, failed); });
+  const auto* const line =
+      matching_line(*sources.conf, user.uid, user.name,
+                    [&](std::string_view group) { return user.is_in(group, failed); });
   if (failed) return refuse(*failed);
   const auto grant = decide({.caller = user.uid,
                              .line = line,
@@ -343,15 +369,17 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
   if (!grant || !v1) {
     answer.refuse("cgroup", grant ? v1.error() : grant.error());
   } else if (grant->containers() == 0) {
-    answer.refuse("cgroup", {.rule = "CG-COUNT", .code = 0, .text = "the line allows no containers"});
+    answer.refuse("cgroup",
+                  {.rule = "CG-COUNT", .code = 0, .text = "the line allows no containers"});
   } else {
-    answer.text = cat("cgroup: allowed: ", grant->containers(), " at a time, below ", sources.base->path, "/",
-                      user.uid.value(), "\n");
+    answer.text = cat("cgroup: allowed: ", grant->containers(), " at a time, below ",
+                      sources.base->path, "/", user.uid.value(), "\n");
     for (const auto& part : grant->parts())
       for (const auto& write : part.writes)
         if (write.required && write.text != "\n")
-          answer.text += cat("  ", write.file, " = ", write.text,
-                             part.controller.empty() ? "" : cat(" (v1 ", part.controller, ")"), "\n");
+          answer.text +=
+              cat("  ", write.file, " = ", write.text,
+                  part.controller.empty() ? "" : cat(" (v1 ", part.controller, ")"), "\n");
   }
   if (line != nullptr) answer.line(sources.path, lines_of(*sources.text)[line->number - 1]);
   return answer;
@@ -359,30 +387,38 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
 
 bool is_topic(std::string_view word) { return word == "map" || word == "net" || word == "cgroup"; }
 
-int failure(std::string text) { return tool_failure({.rule = {}, .code = 0, .text = std::move(text)}); }
+int failure(std::string text) {
+  return tool_failure({.rule = {}, .code = 0, .text = std::move(text)});
+}
 
 }  // namespace
 
 int explain_verb(const Words& words) {
   const auto count = words.names.size();
   const auto topic = count > 1 ? std::string_view(words.names[1]) : std::string_view{};
-  if (count == 0) return failure("explain needs a user: userns-policy explain USER [map ... | net BRIDGE | cgroup]");
+  if (count == 0)
+    return failure(
+        "explain needs a user: userns-policy explain USER [map ... | net BRIDGE | cgroup]");
   if (count > 1 && !is_topic(topic))
-    return failure(is_topic(words.names[0])
-                       ? cat("the user comes first: userns-policy explain ", topic, " ", words.names[0])
-                       : cat("there is nothing to explain about ", quoted(topic), ": say map, net or cgroup"));
+    return failure(
+        is_topic(words.names[0])
+            ? cat("the user comes first: userns-policy explain ", topic, " ", words.names[0])
+            : cat("there is nothing to explain about ", quoted(topic), ": say map, net or cgroup"));
   if ((topic == "net" && count > 3) || (topic == "cgroup" && count > 2))
-    return failure(cat(quoted(words.names.back()), " is a word too many: userns-policy explain --help"));
+    return failure(
+        cat(quoted(words.names.back()), " is a word too many: userns-policy explain --help"));
   const auto user = find_user(words.names[0]);
   if (!user) return tool_failure(user.error());
   const bool all = topic.empty();
-  const auto sources = all || topic == "cgroup" ? std::optional(read_cgroup_sources(user->uid)) : std::nullopt;
+  const auto sources =
+      all || topic == "cgroup" ? std::optional(read_cgroup_sources(user->uid)) : std::nullopt;
   // A user who asks for himself may not be able to read what the helper reads as root.
   if (sources && !sources->text && sources->text.error().code == EACCES && !all)
     return tool_failure({.rule = {},
                          .code = EACCES,
                          .text = cat("cannot read ", sources->path,
-                                     ", which only root may: sudo userns-policy explain ", words.names[0], " cgroup")});
+                                     ", which only root may: sudo userns-policy explain ",
+                                     words.names[0], " cgroup")});
   if (const auto done = become(*user); !done) return tool_failure(done.error());
   std::string text = cat(user->text(), ": uid ", user->uid.value(), ", groups ", user->group_names,
                          " (by NSS; a running session keeps those of its login)\n");
@@ -398,7 +434,8 @@ int explain_verb(const Words& words) {
     take(*answer);
   }
   if (all || topic == "net") {
-    const auto answer = explain_net(*user, count > 2 ? std::optional<std::string_view>(words.names[2]) : std::nullopt);
+    const auto answer = explain_net(
+        *user, count > 2 ? std::optional<std::string_view>(words.names[2]) : std::nullopt);
     if (!answer) return tool_failure(answer.error());
     take(*answer);
   }

@@ -1,5 +1,5 @@
-// What a policy file is judged against: the accounts, reserved ids, bridges and limits of a host. Data only; how they
-// are found out is host_facts.h's.
+// What a policy file is judged against: the accounts, reserved ids, bridges and limits of a host.
+// Data only; how they are found out is host_facts.h's.
 #pragma once
 
 #include <algorithm>

@@ -11,7 +11,9 @@ namespace {
 constexpr std::size_t kWidest = 160;  // bytes of a line that are shown
 
 bool is_error(const Finding& finding) { return finding.severity == Severity::kError; }
-std::string_view name_of(Severity severity) { return severity == Severity::kError ? "error" : "warning"; }
+std::string_view name_of(Severity severity) {
+  return severity == Severity::kError ? "error" : "warning";
+}
 
 std::string counted(std::size_t number, std::string_view what) {
   return cat(number, " ", what, number == 1 ? "" : "s");
@@ -33,7 +35,8 @@ std::string excerpt(const Finding& finding, std::string_view mark, std::string_v
   const std::size_t from = at < kWidest - 20 ? 0 : at - 20;
   const auto shown = printable(std::string_view(finding.source).substr(from, kWidest));
   const std::size_t wide = std::clamp<std::size_t>(finding.length, 1, kWidest - (at - from));
-  return cat("  ", shown, "\n  ", std::string(at - from, ' '), mark, "^", std::string(wide - 1, '~'), plain, "\n");
+  return cat("  ", shown, "\n  ", std::string(at - from, ' '), mark, "^",
+             std::string(wide - 1, '~'), plain, "\n");
 }
 
 }  // namespace
@@ -47,8 +50,8 @@ std::vector<TextLine> lines_of(std::string_view text) {
   return lines;
 }
 
-Finding finding_at(Severity severity, std::string_view id, std::string_view file, const TextLine& line,
-                   std::string_view part) {
+Finding finding_at(Severity severity, std::string_view id, std::string_view file,
+                   const TextLine& line, std::string_view part) {
   Finding finding;
   finding.severity = severity;
   finding.id = id;
@@ -65,8 +68,8 @@ std::string to_text(const Finding& finding, bool colour) {
   const std::string_view mark = !colour ? "" : is_error(finding) ? "\033[1;31m" : "\033[1;35m";
   std::string text = cat(bold, printable(finding.file));
   if (finding.line > 0) text += cat(":", finding.line, ":", finding.column);
-  text += cat(": ", plain, mark, name_of(finding.severity), ":", plain, " ", bold, printable(finding.what), plain, " [",
-              finding.id, "]\n");
+  text += cat(": ", plain, mark, name_of(finding.severity), ":", plain, " ", bold,
+              printable(finding.what), plain, " [", finding.id, "]\n");
   if (finding.line > 0) text += excerpt(finding, mark, plain);
   if (!finding.why.empty()) text += cat("  why: ", printable(finding.why), "\n");
   if (!finding.fix.empty()) text += cat("  fix: ", printable(finding.fix), "\n");
@@ -78,7 +81,9 @@ std::string to_json(std::span<const Finding> findings, std::span<const std::stri
   ordered_json all = ordered_json::array();
   for (const auto& f : findings) {
     ordered_json one{{"severity", name_of(f.severity)}, {"id", f.id}, {"file", f.file}};
-    if (f.line > 0) one.update({{"line", f.line}, {"column", f.column}, {"length", f.length}, {"source", f.source}});
+    if (f.line > 0)
+      one.update(
+          {{"line", f.line}, {"column", f.column}, {"length", f.length}, {"source", f.source}});
     one.update({{"what", f.what}, {"why", f.why}, {"fix", f.fix}});
     all.push_back(std::move(one));
   }

@@ -34,8 +34,8 @@ struct TextLine {
 std::vector<TextLine> lines_of(std::string_view text);
 
 // A finding at `part`, which is a view into `line`.
-Finding finding_at(Severity severity, std::string_view id, std::string_view file, const TextLine& line,
-                   std::string_view part);
+Finding finding_at(Severity severity, std::string_view id, std::string_view file,
+                   const TextLine& line, std::string_view part);
 
 // As compilers do: the place, the line, a caret; then why and what to do.
 std::string to_text(const Finding& finding, bool colour);

@@ -23,7 +23,8 @@ std::vector<IdRange> taken_ids(const IdFacts& facts, std::string_view subid_text
   for (const auto& account : facts.taken)
     if (const auto one = IdRange::make(account.id, 1)) taken.push_back(*one);
   for (const auto& reserved : facts.reserved) taken.push_back(reserved.range);
-  for (const auto& entry : subid_entries({}, subid_text, kind, nullptr)) taken.push_back(entry.parsed.range);
+  for (const auto& entry : subid_entries({}, subid_text, kind, nullptr))
+    taken.push_back(entry.parsed.range);
   return taken;
 }
 

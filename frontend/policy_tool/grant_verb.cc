@@ -1,4 +1,5 @@
-// userns-policy grant and revoke: what changes is computed by pure functions, shown or written under the locks.
+// userns-policy grant and revoke: what changes is computed by pure functions, shown or written
+// under the locks.
 #include <pwd.h>
 #include <unistd.h>
 
@@ -32,24 +33,28 @@ struct Owner {
 };
 
 // Who is no more may still have lines, which can be taken away.
-Result<Owner> find_gone(const std::string& word, std::string_view what, std::string_view name, bool grants) {
+Result<Owner> find_gone(const std::string& word, std::string_view what, std::string_view name,
+                        bool grants) {
   if (!grants) return Owner{{word}, !word.starts_with('@'), true};
-  return fail(
-      {}, cat("there is no ", what, " ", quoted(name), ": nothing is granted to a name that somebody may get later"));
+  return fail({}, cat("there is no ", what, " ", quoted(name),
+                      ": nothing is granted to a name that somebody may get later"));
 }
 
 Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
   if (word == "*" || word.starts_with('@')) {
-    if (for_ids) return fail({}, cat(quoted(word), ": ids are given to users, one by one: name a user"));
+    if (for_ids)
+      return fail({}, cat(quoted(word), ": ids are given to users, one by one: name a user"));
     if (word.find_first_of(" \t#=\n") != std::string::npos || word == "@")
       return fail({}, cat(quoted(word), " is no group that a line can name"));
-    const auto group = word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
+    const auto group =
+        word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
     if (!group) return find_gone(word, "group", word.substr(1), grants);
     return Owner{{word}, false};
   }
   const auto number = parse_decimal(word);
-  const auto* const entry =
-      number && *number <= kLargestId ? ::getpwuid(static_cast<uid_t>(*number)) : ::getpwnam(word.c_str());
+  const auto* const entry = number && *number <= kLargestId
+                                ? ::getpwuid(static_cast<uid_t>(*number))
+                                : ::getpwnam(word.c_str());
   if (entry == nullptr) return find_gone(word, "user", word, grants);
   const Uid uid{entry->pw_uid};
   const auto name = login_name(uid);
@@ -91,29 +96,33 @@ Result<std::vector<SubidFile>> read_subid_files() {
 OwnedRanges owned_in(const SubidFile& file, const Owner& owner) {
   OwnedRanges owned;
   for (const auto& entry : subid_entries({}, file.before.text, file.kind, nullptr))
-    if (contains(owner.forms, entry.parsed.owner)) (void)owned.add(entry.parsed.range, entry.line.number);
+    if (contains(owner.forms, entry.parsed.owner))
+      (void)owned.add(entry.parsed.range, entry.line.number);
   return owned;
 }
 
 std::unexpected<Error> no_room(std::uint64_t count, std::uint64_t first, std::uint64_t end) {
   const std::string bounds = "SUB_UID_MIN, SUB_UID_MAX and those of gids in /etc/login.defs";
   if (count > end - std::min(first, end))
-    return fail({},
-                cat(count, " ids do not fit between ", first, " and ", end - 1, ": grant fewer, or change ", bounds));
+    return fail({}, cat(count, " ids do not fit between ", first, " and ", end - 1,
+                        ": grant fewer, or change ", bounds));
   return fail({}, cat("no ", count, " ids in a row are free from ", first, " to ", end - 1,
-                      ": accounts and other lines of /etc/subuid and /etc/subgid are between; grant fewer, take some "
+                      ": accounts and other lines of /etc/subuid and /etc/subgid are between; "
+                      "grant fewer, take some "
                       "away from others, or change ",
                       bounds));
 }
 
-// What is missing: the same numbers for uids and gids, as useradd does, where they are free in both.
-Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFacts& facts, const Owner& owner,
-                                 std::uint64_t count) {
+// What is missing: the same numbers for uids and gids, as useradd does, where they are free in
+// both.
+Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFacts& facts,
+                                 const Owner& owner, std::uint64_t count) {
   std::vector<IdKind> missing;
   std::optional<std::uint64_t> start;
   for (const auto& file : files) {
     const auto owned = owned_in(file, owner);
-    const auto enough = std::ranges::find_if(owned.ranges(), [&](IdRange r) { return r.count() >= count; });
+    const auto enough =
+        std::ranges::find_if(owned.ranges(), [&](IdRange r) { return r.count() >= count; });
     if (enough == owned.ranges().end())
       missing.push_back(file.kind);
     else if (!start)
@@ -124,11 +133,13 @@ Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFac
   const auto end = std::min(facts.uids.delegable.end(), facts.gids.delegable.end());
   for (const auto& file : files)
     if (contains(missing, file.kind))
-      std::ranges::move(taken_ids(file.kind == IdKind::kUid ? facts.uids : facts.gids, file.before.text, file.kind),
+      std::ranges::move(taken_ids(file.kind == IdKind::kUid ? facts.uids : facts.gids,
+                                  file.before.text, file.kind),
                         std::back_inserter(taken));
   const auto where = first < end ? IdRange::make(first, end - first) : std::nullopt;
   auto range = start ? IdRange::make(*start, count) : std::nullopt;
-  if (range && std::ranges::any_of(taken, [&](IdRange t) { return t.overlaps(*range); })) range.reset();
+  if (range && std::ranges::any_of(taken, [&](IdRange t) { return t.overlaps(*range); }))
+    range.reset();
   if (!range && where) range = find_free(count, *where, std::move(taken));
   if (!range && !missing.empty()) return no_room(count, first, end);
   std::vector<Change> changes;
@@ -145,14 +156,16 @@ std::string appended(std::string_view text, std::string_view line) {
 }
 
 // Without each line of the owner's that `is_meant`.
-std::string without(const SubidFile& file, const Owner& owner, const std::function<bool(IdRange)>& is_meant) {
+std::string without(const SubidFile& file, const Owner& owner,
+                    const std::function<bool(IdRange)>& is_meant) {
   std::string out;
   auto entries = subid_entries({}, file.before.text, file.kind, nullptr);
   std::erase_if(entries, [&](const SubidEntry& e) {
     return !contains(owner.forms, e.parsed.owner) || !is_meant(e.parsed.range);
   });
   for (const auto& line : lines_of(file.before.text))
-    if (!contains(entries, line.number, [](const SubidEntry& e) { return e.line.number; })) out += cat(line.text, "\n");
+    if (!contains(entries, line.number, [](const SubidEntry& e) { return e.line.number; }))
+      out += cat(line.text, "\n");
   if (entries.empty()) return file.before.text;
   return out;
 }
@@ -160,8 +173,9 @@ std::string without(const SubidFile& file, const Owner& owner, const std::functi
 Result<void> check_source() {
   const auto nsswitch = text_of("/etc/nsswitch.conf");
   if (const auto source = nss_subid_source(nsswitch); source != "files")
-    return fail({}, cat("subordinate ids come from ", quoted(source),
-                        " here (subid: in nsswitch.conf), and the files are not read: grant them there"));
+    return fail(
+        {}, cat("subordinate ids come from ", quoted(source),
+                " here (subid: in nsswitch.conf), and the files are not read: grant them there"));
   return {};
 }
 
@@ -190,9 +204,12 @@ Result<std::string> write_ids(const Owner& owner, std::uint64_t count, const Hos
   if (!rest) return std::unexpected(rest.error());
   for (const auto& change : *rest) {
     const auto& file = *std::ranges::find(*now, change.kind, &SubidFile::kind);
-    if (auto done = replace(file.before, appended(file.before.text, line_of(owner, change.range))); !done)
+    if (auto done = replace(file.before, appended(file.before.text, line_of(owner, change.range)));
+        !done)
       return fail({},
-                  cat(said.empty() ? "" : cat("half is done (", said.substr(0, said.size() - 1), "); say it again: "),
+                  cat(said.empty() ? ""
+                                   : cat("half is done (", said.substr(0, said.size() - 1),
+                                         "); say it again: "),
                       done.error().text),
                   done.error().code);
     say(change);
@@ -215,7 +232,8 @@ Result<std::string> show_ids(const Owner& owner, std::uint64_t count, const Host
 Result<std::string> grant_ids(const Owner& owner, std::string_view number, bool dry) {
   const auto count = parse_decimal(number);
   if (!count || *count == 0 || *count > kLargestId)
-    return fail({}, cat("--ids ", quoted(number), " ", count ? "is no number of ids" : why_not_decimal(number),
+    return fail({}, cat("--ids ", quoted(number), " ",
+                        count ? "is no number of ids" : why_not_decimal(number),
                         ": write how many, from 1 to 4294967294, as in --ids 65536"));
   if (auto source = check_source(); !source) return std::unexpected(source.error());
   const auto facts = host_facts({});
@@ -229,21 +247,25 @@ Result<std::string> grant_ids(const Owner& owner, std::string_view number, bool 
 Result<std::string> revoke_ids(const Owner& owner, std::string_view number, bool dry) {
   const auto count = parse_decimal(number);
   if (number != "all" && (!count || *count == 0))
-    return fail({}, cat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
+    return fail({},
+                cat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
   if (auto source = check_source(); !source) return std::unexpected(source.error());
   const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
-  const auto lock = dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
+  const auto lock =
+      dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
   if (!lock) return std::unexpected(lock.error());
   const auto files = read_subid_files();
   if (!files) return std::unexpected(files.error());
   std::string said;
   for (const auto& file : *files) {
-    const auto after = without(file, owner, [&](IdRange r) { return !count || r.count() == *count; });
+    const auto after =
+        without(file, owner, [&](IdRange r) { return !count || r.count() == *count; });
     const auto shown = diff(file.before.path, file.before.text, after);
     if (dry) said += shown;
     if (dry || shown.empty()) continue;
     if (auto done = replace(file.before, after); !done) return std::unexpected(done.error());
-    said += cat(owner.forms.front(), ": ", file_word(file.kind), " taken away: files that these ids own stay theirs\n");
+    said += cat(owner.forms.front(), ": ", file_word(file.kind),
+                " taken away: files that these ids own stay theirs\n");
   }
   return said;
 }
@@ -268,18 +290,20 @@ std::string likely_meant(std::string_view word) {
 Result<Wish> wish_of(const Words& words, std::string_view verb) {
   Wish wish{words.all("ids"), words.all("net"), {}, words.has("dry-run")};
   for (const auto word : words.all("cgroup")) wish.cgroups.emplace_back(word);
-  if (words.names.empty()) return fail({}, cat(verb, " needs a user: userns-policy ", verb, " --help"));
+  if (words.names.empty())
+    return fail({}, cat(verb, " needs a user: userns-policy ", verb, " --help"));
   for (std::size_t i = 1; i < words.names.size(); ++i) {
     if (wish.cgroups.empty())
-      return fail({}, cat(quoted(words.names[i]), " is a word too many", likely_meant(words.names[i]),
-                          " (userns-policy ", verb, " --help)"));
+      return fail({}, cat(quoted(words.names[i]), " is a word too many",
+                          likely_meant(words.names[i]), " (userns-policy ", verb, " --help)"));
     wish.cgroups.push_back(words.names[i]);
   }
   if (wish.ids.empty() && wish.nets.empty() && wish.cgroups.empty())
-    return fail({}, cat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb, " --help)"));
+    return fail(
+        {}, cat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb, " --help)"));
   if (!wish.dry && ::geteuid() != 0)
-    return fail({}, cat(verb, " writes policy files, which only root may: sudo userns-policy ", verb,
-                        " ..., or --dry-run to see what it would do"));
+    return fail({}, cat(verb, " writes policy files, which only root may: sudo userns-policy ",
+                        verb, " ..., or --dry-run to see what it would do"));
   return wish;
 }
 
@@ -316,7 +340,8 @@ Result<std::string> change_nets(std::string_view before, Who who, const Wish& wi
 }
 
 std::string nothing_said(const Owner& owner, bool grants, bool dry) {
-  return cat(owner.forms.front(), grants ? " has that already: nothing " : " does not have that: nothing ",
+  return cat(owner.forms.front(),
+             grants ? " has that already: nothing " : " does not have that: nothing ",
              dry ? "would be changed\n" : "was changed\n");
 }
 
@@ -334,23 +359,28 @@ int carry_out(const Words& words, bool grants) {
     return done.has_value();
   };
   for (const auto number : wish->ids)
-    if (!take(grants ? grant_ids(*owner, number, wish->dry) : revoke_ids(*owner, number, wish->dry))) break;
+    if (!take(grants ? grant_ids(*owner, number, wish->dry)
+                     : revoke_ids(*owner, number, wish->dry)))
+      break;
   std::string findings;
   std::string* const noted = grants ? &findings : nullptr;
   if (done && !wish->nets.empty())
     take(change(
-        PolicyFile::kNet, [&](std::string_view before) { return change_nets(before, who, *wish, grants); }, wish->dry,
+        PolicyFile::kNet,
+        [&](std::string_view before) { return change_nets(before, who, *wish, grants); }, wish->dry,
         noted));
   if (done && !wish->cgroups.empty())
     take(change(
         PolicyFile::kCgroup,
         [&](std::string_view before) {
-          return grants ? grant_cgroup(before, who, wish->cgroups) : revoke_cgroup(before, who, wish->cgroups);
+          return grants ? grant_cgroup(before, who, wish->cgroups)
+                        : revoke_cgroup(before, who, wish->cgroups);
         },
         wish->dry, noted));
   if (said.empty() && done && owner->is_gone)
-    done = fail({}, cat("there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
-                        ", and no such line names one: userns-policy check shows whose lines there are"));
+    done = fail(
+        {}, cat("there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
+                ", and no such line names one: userns-policy check shows whose lines there are"));
   if (said.empty() && done) said = nothing_said(*owner, grants, wish->dry);
   const int written = put(said);
   (void)write_all(Fd(::dup(STDERR_FILENO)), findings);

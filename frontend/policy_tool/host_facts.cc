@@ -49,11 +49,13 @@ struct Accounts {
 Accounts from_nss() {
   Accounts all;
   ::setpwent();
-  while (const passwd* const entry = ::getpwent()) all.users.push_back({entry->pw_name, entry->pw_uid, entry->pw_gid});
+  while (const passwd* const entry = ::getpwent())
+    all.users.push_back({entry->pw_name, entry->pw_uid, entry->pw_gid});
   ::endpwent();
   ::setgrent();
   while (const group* const entry = ::getgrent())
-    all.groups.push_back({{entry->gr_name, entry->gr_gid, 0}, entry->gr_mem != nullptr && *entry->gr_mem != nullptr});
+    all.groups.push_back({{entry->gr_name, entry->gr_gid, 0},
+                          entry->gr_mem != nullptr && *entry->gr_mem != nullptr});
   ::endgrent();
   return all;
 }
@@ -76,7 +78,8 @@ Accounts from_files(const std::string& root) {
     const auto name = take_until(line, ':');
     (void)take_until(line, ':');
     const auto gid = take_until(line, ':');
-    if (parse_decimal(gid)) all.groups.push_back({{std::string(name), number(gid), 0}, !line.empty()});
+    if (parse_decimal(gid))
+      all.groups.push_back({{std::string(name), number(gid), 0}, !line.empty()});
   }
   return all;
 }
@@ -84,11 +87,13 @@ Accounts from_files(const std::string& root) {
 // A directory service may answer for what it does not list.
 std::optional<Account> ask_user(std::string_view name) {
   const auto* const entry = ::getpwnam(std::string(name).c_str());
-  return entry == nullptr ? std::nullopt : std::optional(Account{entry->pw_name, entry->pw_uid, entry->pw_gid});
+  return entry == nullptr ? std::nullopt
+                          : std::optional(Account{entry->pw_name, entry->pw_uid, entry->pw_gid});
 }
 std::optional<Account> ask_uid(std::uint32_t uid) {
   const auto* const entry = ::getpwuid(uid);
-  return entry == nullptr ? std::nullopt : std::optional(Account{entry->pw_name, entry->pw_uid, entry->pw_gid});
+  return entry == nullptr ? std::nullopt
+                          : std::optional(Account{entry->pw_name, entry->pw_uid, entry->pw_gid});
 }
 
 // Large sites have as many owners as users.
@@ -109,15 +114,16 @@ std::shared_ptr<const Index> index_of(const Accounts& accounts) {
   for (const auto& group : accounts.groups)
     index->groups.try_emplace(
         group.account.name,
-        GroupFacts{group.account.id, group.has_listed || index->primary.contains(group.account.id)});
+        GroupFacts{group.account.id,
+                   group.has_listed || index->primary.contains(group.account.id)});
   return index;
 }
 
 std::optional<GroupFacts> ask_group(std::string_view name, const Index& index) {
   const auto* const entry = ::getgrnam(std::string(name).c_str());
   if (entry == nullptr) return std::nullopt;
-  return GroupFacts{entry->gr_gid,
-                    (entry->gr_mem != nullptr && *entry->gr_mem != nullptr) || index.primary.contains(entry->gr_gid)};
+  return GroupFacts{entry->gr_gid, (entry->gr_mem != nullptr && *entry->gr_mem != nullptr) ||
+                                       index.primary.contains(entry->gr_gid)};
 }
 
 void add_accounts(HostFacts& facts, const Accounts& accounts, bool ask_nss) {
@@ -145,8 +151,8 @@ void add_accounts(HostFacts& facts, const Accounts& accounts, bool ask_nss) {
 
 // --- reserved ids ---------------------------------------------------------------------------
 
-void reserve(std::vector<Reserved>& list, std::uint64_t first, std::uint64_t last, Severity severity,
-             std::string_view id, std::string whose) {
+void reserve(std::vector<Reserved>& list, std::uint64_t first, std::uint64_t last,
+             Severity severity, std::string_view id, std::string whose) {
   const auto range = last < first ? std::nullopt : IdRange::make(first, last - first + 1);
   if (range) list.push_back({*range, severity, id, std::move(whose)});
 }
@@ -173,7 +179,8 @@ void add_systemds(IdFacts& ids, bool has_nspawn) {
             "ids that systemd-nspawn chooses from");
   reserve(ids.reserved, 2147352576, 2147418111, Severity::kWarning, "dynamic-range",
           "ids of foreign disk images (systemd)");
-  reserve(ids.reserved, 4294967294, 4294967294, Severity::kError, "system-ids", "what some programs take for nobody");
+  reserve(ids.reserved, 4294967294, 4294967294, Severity::kError, "system-ids",
+          "what some programs take for nobody");
 }
 
 void add_directory(HostFacts& facts, const std::string& root) {
@@ -182,8 +189,10 @@ void add_directory(HostFacts& facts, const std::string& root) {
       for (auto* const list : {&facts.uids.reserved, &facts.gids.reserved})
         list->push_back({range, Severity::kError, "directory-range", std::string(whose)});
   };
-  add(sssd_ranges(text_of("/etc/sssd/sssd.conf", root)), "ids of a directory's accounts (sssd.conf)");
-  add(winbind_ranges(text_of("/etc/samba/smb.conf", root)), "ids of a domain's accounts (idmap config in smb.conf)");
+  add(sssd_ranges(text_of("/etc/sssd/sssd.conf", root)),
+      "ids of a directory's accounts (sssd.conf)");
+  add(winbind_ranges(text_of("/etc/samba/smb.conf", root)),
+      "ids of a domain's accounts (idmap config in smb.conf)");
 }
 
 // --- the machine ----------------------------------------------------------------------------
@@ -212,7 +221,8 @@ std::string page_size(std::string_view name) {
 
 MachineFacts machine_facts() {
   MachineFacts machine;
-  for (const auto& name : names_in("/sys/class/net")) machine.interfaces[name] = interface_facts(name);
+  for (const auto& name : names_in("/sys/class/net"))
+    machine.interfaces[name] = interface_facts(name);
   struct sysinfo info{};
   if (::sysinfo(&info) == 0) {
     machine.memory = std::uint64_t{info.totalram} * info.mem_unit;
@@ -222,7 +232,8 @@ MachineFacts machine_facts() {
   machine.pids = number_in("/proc/sys/kernel/pid_max");
   if (const auto threads = number_in("/proc/sys/kernel/threads-max"); threads > 0)
     machine.pids = std::min(machine.pids, threads);
-  for (const auto& name : names_in("/sys/kernel/mm/hugepages")) machine.hugepages.push_back(page_size(name));
+  for (const auto& name : names_in("/sys/kernel/mm/hugepages"))
+    machine.hugepages.push_back(page_size(name));
   machine.has_block_device = [](std::string_view device) {
     return ::access(cat("/sys/dev/block/", device).c_str(), F_OK) == 0;
   };
@@ -235,7 +246,8 @@ MachineFacts machine_facts() {
 }
 
 // As helpers/cgroup has them.
-constexpr std::string_view kV1Controllers[] = {"pids", "memory", "cpu", "cpuset", "blkio", "hugetlb"};
+constexpr std::string_view kV1Controllers[] = {"pids",   "memory", "cpu",
+                                               "cpuset", "blkio",  "hugetlb"};
 constexpr std::string_view kMount = "/sys/fs/cgroup", kUnit = "/userns-cgroup.service";
 
 Result<void> check_base(const std::string& path, long magic) {
@@ -243,8 +255,8 @@ Result<void> check_base(const std::string& path, long magic) {
   if (!trusted) return std::unexpected(trusted.error());
   struct statfs fs{};
   if (*trusted && ::fstatfs((*trusted)->get(), &fs) == 0 && fs.f_type == magic) return {};
-  return fail("CG-BASE",
-              cat(path, " is no directory of a cgroup ", magic == CGROUP2_SUPER_MAGIC ? "v2" : "v1", " file system"));
+  return fail("CG-BASE", cat(path, " is no directory of a cgroup ",
+                             magic == CGROUP2_SUPER_MAGIC ? "v2" : "v1", " file system"));
 }
 
 bool is_systemds_own(const std::string& path, const CgroupConf& conf) {
@@ -252,9 +264,10 @@ bool is_systemds_own(const std::string& path, const CgroupConf& conf) {
   for (auto end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
     char value = '0';
-    const bool told =
-        part.ends_with(kUnit) || (conf.delegated && (part.ends_with(".service") || part.ends_with(".scope")));
-    if (told || (::getxattr(part.c_str(), "user.delegate", &value, 1) == 1 && value == '1')) return false;
+    const bool told = part.ends_with(kUnit) ||
+                      (conf.delegated && (part.ends_with(".service") || part.ends_with(".scope")));
+    if (told || (::getxattr(part.c_str(), "user.delegate", &value, 1) == 1 && value == '1'))
+      return false;
     if (end == std::string::npos) return true;
   }
 }
@@ -272,9 +285,11 @@ std::vector<IdRange> sssd_ranges(std::string_view text) {
   std::uint64_t map_min = 200000, map_max = 2000200000, min_id = 1, max_id = 0;
   bool maps = false, is_domain = false;
   const auto finish = [&] {
-    if (const auto range = IdRange::make(map_min, map_max - std::min(map_max, map_min) + 1); is_domain && maps && range)
+    if (const auto range = IdRange::make(map_min, map_max - std::min(map_max, map_min) + 1);
+        is_domain && maps && range)
       ranges.push_back(*range);
-    if (const auto range = max_id >= min_id ? IdRange::make(min_id, max_id - min_id + 1) : std::nullopt;
+    if (const auto range =
+            max_id >= min_id ? IdRange::make(min_id, max_id - min_id + 1) : std::nullopt;
         is_domain && range)
       ranges.push_back(*range);
     map_min = 200000, map_max = 2000200000, min_id = 1, max_id = 0, maps = false;
@@ -305,8 +320,11 @@ std::vector<IdRange> winbind_ranges(std::string_view text) {
     auto value = trimmed(take_until(text, '\n'));
     const auto key = trimmed(take_until(value, '='));
     if (!key.starts_with("idmap config") || !key.ends_with("range")) continue;
-    const auto first = parse_decimal(trimmed(take_until(value, '-'))), last = parse_decimal(trimmed(value));
-    if (const auto range = first && last && *last >= *first ? IdRange::make(*first, *last - *first + 1) : std::nullopt)
+    const auto first = parse_decimal(trimmed(take_until(value, '-'))),
+               last = parse_decimal(trimmed(value));
+    if (const auto range = first && last && *last >= *first
+                               ? IdRange::make(*first, *last - *first + 1)
+                               : std::nullopt)
       ranges.push_back(*range);
   }
   return ranges;
@@ -328,17 +346,21 @@ Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf,
   const auto text = text_of("/proc/self/cgroup");
   const auto own = cgroup_path(text, controller);
   if (own.empty() || own.contains("/.."))
-    return fail("CG-CONTROLLER", cat("this host has no ", controller, " controller that can be used here"));
+    return fail("CG-CONTROLLER",
+                cat("this host has no ", controller, " controller that can be used here"));
   const auto mount = cat(kMount, "/", controller), home = cat(mount, own);
-  auto path = conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid))) : cat(mount, conf.v1_base);
+  auto path =
+      conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid))) : cat(mount, conf.v1_base);
   for (const auto& directory : {home, path})
-    if (auto trusted = check_base(directory, CGROUP_SUPER_MAGIC); !trusted) return std::unexpected(trusted.error());
+    if (auto trusted = check_base(directory, CGROUP_SUPER_MAGIC); !trusted)
+      return std::unexpected(trusted.error());
   return path;
 }
 
 Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
-  const std::string mount =
-      check_base(std::string(kMount), CGROUP2_SUPER_MAGIC) ? std::string(kMount) : cat(kMount, "/unified");
+  const std::string mount = check_base(std::string(kMount), CGROUP2_SUPER_MAGIC)
+                                ? std::string(kMount)
+                                : cat(kMount, "/unified");
   const std::string unit = cat(mount, "/system.slice", kUnit);
   CgroupBase base{.path = !conf.base.empty()                  ? conf.base
                           : ::access(unit.c_str(), F_OK) == 0 ? unit
@@ -349,7 +371,8 @@ Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
     if (conf.base.empty() && trusted.error().rule == "CG-BASE")
       for (const std::string_view controller : kV1Controllers) {
         const auto v1 = v1_base(controller, conf, uid);
-        if (v1) return CgroupBase{.path = *v1, .ledger = std::string(controller), .controllers = {}};
+        if (v1)
+          return CgroupBase{.path = *v1, .ledger = std::string(controller), .controllers = {}};
         if (v1.error().rule != "CG-CONTROLLER") return std::unexpected(v1.error());
       }
     return std::unexpected(trusted.error());

@@ -1,5 +1,6 @@
-// What the host, or a directory that holds another system, says: accounts, login.defs, a directory service's ranges,
-// interfaces, limits. Nothing is changed; what can't be read is as if it were not there.
+// What the host, or a directory that holds another system, says: accounts, login.defs, a directory
+// service's ranges, interfaces, limits. Nothing is changed; what can't be read is as if it were not
+// there.
 #pragma once
 
 #include <optional>
@@ -10,7 +11,8 @@
 
 namespace userns::frontend {
 
-// `root`: "" for the running system, whose accounts NSS knows; else a directory, whose /etc is read instead.
+// `root`: "" for the running system, whose accounts NSS knows; else a directory, whose /etc is read
+// instead.
 HostFacts host_facts(const std::string& root);
 
 // Ranges that sssd.conf(5) and smb.conf(5) take for a directory's accounts.
@@ -18,7 +20,8 @@ std::vector<IdRange> sssd_ranges(std::string_view sssd_conf);
 std::vector<IdRange> winbind_ranges(std::string_view smb_conf);
 
 InterfaceFacts interface_facts(const std::string& name);
-// Where userns-cgroup would make cgroups, and what it could limit there: as it looks for it (helpers/cgroup).
+// Where userns-cgroup would make cgroups, and what it could limit there: as it looks for it
+// (helpers/cgroup).
 Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid);
 // CG-CONTROLLER, CG-BASE, TF-PATH.
 Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf, Uid uid);

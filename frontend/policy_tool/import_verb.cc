@@ -1,5 +1,5 @@
-// userns-policy import-lxc: reads the files, and puts what they come to on standard output, into a directory or into
-// the installed net.conf.
+// userns-policy import-lxc: reads the files, and puts what they come to on standard output, into a
+// directory or into the installed net.conf.
 #include <dirent.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -39,7 +39,8 @@ Result<std::vector<NamedText>> read_included(const std::string& path) {
   for (const auto& file : files) {
     auto text = read_policy(file);
     if (!text)
-      return fail({}, cat("it can not be read (", file, "), so its settings are missing here"), text.error().code);
+      return fail({}, cat("it can not be read (", file, "), so its settings are missing here"),
+                  text.error().code);
     texts.push_back({file, std::move(*text)});
   }
   return texts;
@@ -73,18 +74,23 @@ Result<std::vector<Output>> translate(const Words& words) {
   for (const auto path : words.all("config")) {
     auto text = read_policy(std::string(path));
     if (!text) return std::unexpected(text.error());
-    all.push_back(
-        {name_for(std::string(path)), translate_lxc_config({std::string(path), std::move(*text)}, read_included)});
+    all.push_back({name_for(std::string(path)),
+                   translate_lxc_config({std::string(path), std::move(*text)}, read_included)});
   }
   return all;
 }
 
 Result<void> write_new(const std::string& path, std::string_view text) {
-  const auto file = open_at(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0644);
+  const auto file =
+      open_at(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0644);
   if (!file && file.error().code == EEXIST)
-    return fail({}, cat(path, " is there already, and nothing is overwritten: move it, or name another --output"));
+    return fail(
+        {},
+        cat(path,
+            " is there already, and nothing is overwritten: move it, or name another --output"));
   if (!file)
-    return fail({}, cat("cannot make ", path, "; --output names a directory that is there"), file.error().code);
+    return fail({}, cat("cannot make ", path, "; --output names a directory that is there"),
+                file.error().code);
   auto written = write_all(*file, text);
   if (!written) ::unlink(path.c_str());
   return written ? written : fail({}, cat("cannot write ", path), written.error().code);
@@ -94,7 +100,8 @@ Result<void> write_new(const std::string& path, std::string_view text) {
 bool is_same_who(std::string_view a, std::string_view b) {
   const auto uid_of = [](std::string_view who) -> std::optional<std::uint64_t> {
     if (const auto number = parse_decimal(who)) return number;
-    const passwd* const entry = ::getpwnam(std::string(who).c_str());  // NOLINT(concurrency-mt-unsafe): one thread
+    const passwd* const entry =
+        ::getpwnam(std::string(who).c_str());  // NOLINT(concurrency-mt-unsafe): one thread
     return entry == nullptr ? std::nullopt : std::optional<std::uint64_t>(entry->pw_uid);
   };
   if (a == b) return true;
@@ -127,11 +134,14 @@ int merge(const Words& words) {
   if (!shown) return tool_failure(shown.error());
   for (const auto& note : notes) report("userns-policy", {.rule = {}, .code = 0, .text = note});
   const bool is_there = shown->empty() && notes.empty() && !dry;
-  if (std::ranges::all_of(files, [](const NamedText& f) { return net_entries({}, f.text, nullptr).empty(); }) &&
+  if (std::ranges::all_of(
+          files, [](const NamedText& f) { return net_entries({}, f.text, nullptr).empty(); }) &&
       notes.empty())
     return put(cat("no line of ", files.front().path, files.size() > 1 ? " and the others" : "",
                    " gives anything: nothing was changed\n"));
-  return put(is_there ? cat(installed_path(PolicyFile::kNet), " has all of it already: nothing was changed\n") : *shown,
+  return put(is_there ? cat(installed_path(PolicyFile::kNet),
+                            " has all of it already: nothing was changed\n")
+                      : *shown,
              notes.empty() ? 0 : 1);
 }
 
@@ -139,18 +149,23 @@ std::optional<std::string> bad_words(const Words& words) {
   const bool merges = words.has("merge");
   if (!words.names.empty() || (words.all("usernet").empty() && words.all("config").empty()))
     return "import-lxc needs --usernet FILE or --config FILE: userns-policy import-lxc --help";
-  if (merges && (words.all("usernet").empty() || !words.all("config").empty() || words.one("output")))
-    return "--merge puts lines of --usernet FILE into net.conf, and goes with neither --config nor --output";
-  if (words.has("dry-run") && !merges) return "--dry-run goes with --merge: nothing else is changed";
+  if (merges &&
+      (words.all("usernet").empty() || !words.all("config").empty() || words.one("output")))
+    return "--merge puts lines of --usernet FILE into net.conf, and goes with neither --config nor "
+           "--output";
+  if (words.has("dry-run") && !merges)
+    return "--dry-run goes with --merge: nothing else is changed";
   if (merges && !words.has("dry-run") && ::geteuid() != 0)
-    return "--merge writes net.conf, which only root may: add sudo, or --dry-run to see what it would do";
+    return "--merge writes net.conf, which only root may: add sudo, or --dry-run to see what it "
+           "would do";
   return std::nullopt;
 }
 
 }  // namespace
 
 int import_lxc_verb(const Words& words) {
-  if (auto why = bad_words(words)) return tool_failure({.rule = {}, .code = 0, .text = std::move(*why)});
+  if (auto why = bad_words(words))
+    return tool_failure({.rule = {}, .code = 0, .text = std::move(*why)});
   if (words.has("merge")) return merge(words);
   const auto all = translate(words);
   if (!all) return tool_failure(all.error());
@@ -159,16 +174,18 @@ int import_lxc_verb(const Words& words) {
   std::set<std::string> names;
   for (const auto& one : *all)
     if (directory && !names.insert(one.name).second)
-      return tool_failure({.rule = {},
-                           .code = 0,
-                           .text = cat("two files would be named ", quoted(one.name), ": import them one by one")});
+      return tool_failure(
+          {.rule = {},
+           .code = 0,
+           .text = cat("two files would be named ", quoted(one.name), ": import them one by one")});
   for (const auto& one : *all) {
     if (!directory) {
       out += one.text;
       continue;
     }
     const auto path = cat(*directory, "/", one.name);
-    if (const auto written = write_new(path, one.text); !written) return tool_failure(written.error());
+    if (const auto written = write_new(path, one.text); !written)
+      return tool_failure(written.error());
     out += cat(path, "\n");
   }
   return put(out);

@@ -30,7 +30,9 @@ constexpr const char* kAccountsLock = "/etc/.pwd.lock";  // of lckpwdf(3)
 std::string name_of(int pid) {
   const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/comm").c_str(), O_RDONLY);
   const auto name = file ? read_all(*file, 64) : std::unexpected(file.error());
-  return cat("process ", pid, name ? cat(" (", quoted(std::string_view(*name).substr(0, name->find('\n'))), ")") : "");
+  return cat(
+      "process ", pid,
+      name ? cat(" (", quoted(std::string_view(*name).substr(0, name->find('\n'))), ")") : "");
 }
 
 // The process that a lock file names; 0: it is empty, just being made or no lock of this kind.
@@ -38,7 +40,8 @@ Result<int> owner_of(const std::string& lock) {
   const auto file = open_at(AT_FDCWD, lock.c_str(), O_RDONLY | O_NOFOLLOW);
   auto text = file ? read_all(*file, 64) : std::unexpected(file.error());
   if (!text) return std::unexpected(text.error());
-  const auto pid = parse_decimal(std::string_view(*text).substr(0, text->find_first_of(std::string_view("\0\n", 2))));
+  const auto pid = parse_decimal(
+      std::string_view(*text).substr(0, text->find_first_of(std::string_view("\0\n", 2))));
   return pid && *pid <= 1U << 22U ? static_cast<int>(*pid) : 0;
 }
 
@@ -47,7 +50,8 @@ bool is_gone(int pid) { return pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
 // Shadow writes the terminating zero, too.
 Result<void> write_own(const std::string& own) {
   ::unlink(own.c_str());  // of an earlier process of this number
-  const auto file = open_at(AT_FDCWD, own.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
+  const auto file =
+      open_at(AT_FDCWD, own.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
   if (!file) return std::unexpected(file.error());
   const std::string text = cat(::getpid());
   return write_all(*file, std::string_view(text.c_str(), text.size() + 1));
@@ -90,7 +94,8 @@ std::optional<int> holder_of_accounts() {
   const auto file = open_at(AT_FDCWD, kAccountsLock, O_RDONLY | O_NOFOLLOW);
   struct flock lock{};
   lock.l_type = F_WRLCK;
-  if (!file || ::fcntl(file->get(), F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
+  if (!file || ::fcntl(file->get(), F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK)
+    return std::nullopt;
   return std::max(0, static_cast<int>(lock.l_pid));
 }
 
@@ -104,7 +109,8 @@ class Notice {
  public:
   void say(std::string_view what) {
     if (!std::exchange(said_, true))
-      report("userns-policy", {.rule = {}, .code = 0, .text = cat(what, ": waiting for it, 15 seconds at most")});
+      report("userns-policy",
+             {.rule = {}, .code = 0, .text = cat(what, ": waiting for it, 15 seconds at most")});
   }
   [[nodiscard]] bool is_said() const { return said_; }
 
@@ -128,11 +134,13 @@ Result<void> lock_accounts(Notice& notice) {
   const int code = errno;
   if (const auto pid = holder_of_accounts())
     return fail({}, cat(accounts_text(*pid), ", for 15 seconds now: try again when it has ended"));
-  return fail({}, cat("cannot lock the account files (", std::string_view(kAccountsLock), ")"), code);
+  return fail({}, cat("cannot lock the account files (", std::string_view(kAccountsLock), ")"),
+              code);
 }
 
 // Under lckpwdf, so that of two who find a dead owner's lock only one takes it over.
-Result<std::vector<std::string>> try_all(std::span<const std::string> files, std::optional<Holder>& holder) {
+Result<std::vector<std::string>> try_all(std::span<const std::string> files,
+                                         std::optional<Holder>& holder) {
   std::vector<std::string> locks;
   holder.reset();
   for (const auto& file : files) {
@@ -174,8 +182,9 @@ Result<PolicyLock> PolicyLock::take(std::span<const std::string> files, Hold hol
     all.accounts_ = hold == Hold::kAccounts;
     return all;
   }
-  return fail({}, cat(holder->text(), holder->pid > 0 ? ": wait for it to end, and try again"
-                                                      : ": remove it if nobody is at work, and try again"));
+  return fail(
+      {}, cat(holder->text(), holder->pid > 0 ? ": wait for it to end, and try again"
+                                              : ": remove it if nobody is at work, and try again"));
 }
 
 bool PolicyLock::is_free(std::span<const std::string> files) {

@@ -37,7 +37,8 @@ struct Reader {
     return std::nullopt;
   }
 
-  void say(Severity severity, const Entry& entry, std::string what, std::string why, std::string fix) {
+  void say(Severity severity, const Entry& entry, std::string what, std::string why,
+           std::string fix) {
     auto& f = found.emplace_back(finding_at(severity, "login-defs", path, entry.line, entry.value));
     f.what = std::move(what);
     f.why = std::move(why);
@@ -45,7 +46,8 @@ struct Reader {
   }
 
   // The number of a key where it is one that an id can be.
-  void take(const std::string& key, std::uint64_t& where, Severity severity, std::string_view user) {
+  void take(const std::string& key, std::uint64_t& where, Severity severity,
+            std::string_view user) {
     const auto entry = last(key);
     const auto number = entry ? parse_decimal(entry->value) : std::nullopt;
     if (!entry) return;
@@ -60,13 +62,15 @@ struct Reader {
         cat("write ", key, " ", where, ", or what is meant"));
   }
 
-  void must_be_a_range(const std::string& least, std::uint64_t& first, const std::string& most, std::uint64_t& last_one,
-                       const LoginDefs& standard, bool sub) {
+  void must_be_a_range(const std::string& least, std::uint64_t& first, const std::string& most,
+                       std::uint64_t& last_one, const LoginDefs& standard, bool sub) {
     if (first <= last_one) return;
     const auto low = last(least), high = last(most);
-    say(Severity::kError, high ? *high : *low, cat(least, " ", first, " is above ", most, " ", last_one),
-        cat("no id is in that range; the standard, ", sub ? standard.sub_least : standard.least, " to ",
-            sub ? standard.sub_most : standard.most, ", stands in for it, and grant refuses to guess"),
+    say(Severity::kError, high ? *high : *low,
+        cat(least, " ", first, " is above ", most, " ", last_one),
+        cat("no id is in that range; the standard, ", sub ? standard.sub_least : standard.least,
+            " to ", sub ? standard.sub_most : standard.most,
+            ", stands in for it, and grant refuses to guess"),
         cat("make ", least, " the smaller one"));
     first = sub ? standard.sub_least : standard.least;
     last_one = sub ? standard.sub_most : standard.most;
@@ -74,7 +78,8 @@ struct Reader {
 };
 
 constexpr std::string_view kGrant = "and grant refuses to guess";
-constexpr std::string_view kUseradd = "so useradd may give new users another number of ids than was meant";
+constexpr std::string_view kUseradd =
+    "so useradd may give new users another number of ids than was meant";
 
 }  // namespace
 
@@ -84,18 +89,23 @@ LoginDefs read_login_defs(std::string_view path, std::string_view text, std::str
   LoginDefs defs;
   std::uint64_t count = 65536;
   Reader reader{path, lines_of(text), found};
-  const auto key = [&](std::string_view prefix, std::string_view suffix) { return cat(prefix, letter, suffix); };
+  const auto key = [&](std::string_view prefix, std::string_view suffix) {
+    return cat(prefix, letter, suffix);
+  };
   reader.take(key("", "ID_MIN"), defs.least, Severity::kError, kGrant);
   reader.take(key("", "ID_MAX"), defs.most, Severity::kError, kGrant);
   reader.take(key("SUB_", "ID_MIN"), defs.sub_least, Severity::kError, kGrant);
   reader.take(key("SUB_", "ID_MAX"), defs.sub_most, Severity::kError, kGrant);
   reader.take(key("SUB_", "ID_COUNT"), count, Severity::kWarning, kUseradd);
-  reader.must_be_a_range(key("", "ID_MIN"), defs.least, key("", "ID_MAX"), defs.most, standard, false);
-  reader.must_be_a_range(key("SUB_", "ID_MIN"), defs.sub_least, key("SUB_", "ID_MAX"), defs.sub_most, standard, true);
-  if (const auto entry = reader.last(key("SUB_", "ID_COUNT")); entry && count > defs.sub_most - defs.sub_least + 1)
+  reader.must_be_a_range(key("", "ID_MIN"), defs.least, key("", "ID_MAX"), defs.most, standard,
+                         false);
+  reader.must_be_a_range(key("SUB_", "ID_MIN"), defs.sub_least, key("SUB_", "ID_MAX"),
+                         defs.sub_most, standard, true);
+  if (const auto entry = reader.last(key("SUB_", "ID_COUNT"));
+      entry && count > defs.sub_most - defs.sub_least + 1)
     reader.say(Severity::kWarning, *entry,
-               cat(key("SUB_", "ID_COUNT"), " ", count, " is more than there are from ", defs.sub_least, " to ",
-                   defs.sub_most),
+               cat(key("SUB_", "ID_COUNT"), " ", count, " is more than there are from ",
+                   defs.sub_least, " to ", defs.sub_most),
                "useradd gives new users none", "make it smaller, or the range larger");
   return defs;
 }

@@ -52,9 +52,12 @@ std::string with_commas(std::string_view text) {
 std::string unescaped(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    const bool is_octal = text.size() > 3 && text[0] == '\\' &&
-                          text.substr(1, 3).find_first_not_of("01234567") == std::string_view::npos && text[1] < '4';
-    out += is_octal ? static_cast<char>((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0')) : text[0];
+    const bool is_octal =
+        text.size() > 3 && text[0] == '\\' &&
+        text.substr(1, 3).find_first_not_of("01234567") == std::string_view::npos && text[1] < '4';
+    out += is_octal
+               ? static_cast<char>((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'))
+               : text[0];
     text.remove_prefix(is_octal ? 4 : 1);
   }
   return out;
@@ -83,8 +86,8 @@ class Translator {
   void take(std::string_view key, std::string_view value, int depth);
   void include(std::string_view value, int depth);
   void clear(std::string_view key);
-  void set(std::string_view lxc_key, std::string_view lxc_value, std::string_view key, std::string value,
-           std::string note = {});
+  void set(std::string_view lxc_key, std::string_view lxc_value, std::string_view key,
+           std::string value, std::string note = {});
   void skip(std::string_view lxc_key, std::string_view lxc_value, std::string why) {
     items_.push_back({std::string(lxc_key), std::string(lxc_value), {}, {}, std::move(why)});
   }
@@ -153,14 +156,17 @@ constexpr std::array kWithout{
     Without{"lxc.arch", "the programs inside say for what they were built"},
     Without{"lxc.signal", "the signal is chosen by the init that is found inside"},
     Without{"lxc.log", "see userns-run logs"},
-    Without{"lxc.mount.auto", "/proc, /sys, /dev and cgroups are there as an unprivileged container can have them"},
+    Without{"lxc.mount.auto",
+            "/proc, /sys, /dev and cgroups are there as an unprivileged container can have them"},
     Without{"lxc.autodev", "/dev is always made"},
     Without{"lxc.cgroup.devices",
             "no process of an unprivileged container can make a device, so none has to be denied"},
     Without{"lxc.cgroup2.devices",
             "no process of an unprivileged container can make a device, so none has to be denied"},
-    Without{"lxc.cgroup.dir", "cgroups are made by userns-cgroup or the user's systemd, see cgroup ="},
-    Without{"lxc.cgroup", "there is no such option; an administrator can limit it in cgroup.conf(5)"},
+    Without{"lxc.cgroup.dir",
+            "cgroups are made by userns-cgroup or the user's systemd, see cgroup ="},
+    Without{"lxc.cgroup",
+            "there is no such option; an administrator can limit it in cgroup.conf(5)"},
     Without{"lxc.rootfs.mount", "the root file system is mounted where nobody sees it"},
     Without{"lxc.hook", "hooks are pre-start, start and post-stop"},
     Without{"lxc.start", "see autostart = and restart ="},
@@ -176,9 +182,10 @@ void Translator::clear(std::string_view key) {
   skip(key, "", "takes back what was set before");
 }
 
-void Translator::set(std::string_view lxc_key, std::string_view lxc_value, std::string_view key, std::string value,
-                     std::string note) {
-  if (const auto good = check_setting(key, value); !good) return skip(lxc_key, lxc_value, good.error().text);
+void Translator::set(std::string_view lxc_key, std::string_view lxc_value, std::string_view key,
+                     std::string value, std::string note) {
+  if (const auto good = check_setting(key, value); !good)
+    return skip(lxc_key, lxc_value, good.error().text);
   // In LXC the last one counts.
   if (!may_repeat(key))
     for (auto& item : items_)
@@ -186,7 +193,8 @@ void Translator::set(std::string_view lxc_key, std::string_view lxc_value, std::
         item.key.clear();
         item.note = "set again below";
       }
-  items_.push_back({std::string(lxc_key), std::string(lxc_value), std::string(key), std::move(value), std::move(note)});
+  items_.push_back({std::string(lxc_key), std::string(lxc_value), std::string(key),
+                    std::move(value), std::move(note)});
 }
 
 void Translator::take_map(std::string_view key, std::string_view value) {
@@ -201,7 +209,8 @@ void Translator::take_rootfs(std::string_view key, std::string_view value) {
   if (kind == "overlay" || kind == "overlayfs") {
     const auto lower = take_until(path, ':');
     set(key, value, "rootfs", std::string(lower));
-    return set(key, value, "overlay", "yes", "changes are thrown away: LXC kept them in the upper directory");
+    return set(key, value, "overlay", "yes",
+               "changes are thrown away: LXC kept them in the upper directory");
   }
   if (kind != "dir" && kind != "btrfs")
     return skip(key, value, "the storage has to be mounted by an administrator; then rootfs = DIR");
@@ -218,9 +227,11 @@ void Translator::take_mount(std::string_view key, std::string_view value) {
     return false;
   };
   const auto destination = target.starts_with('/') ? target : cat("/", target);
-  if (type == "tmpfs") return set(key, value, "tmpfs", destination, "size, mode and owner are the default ones");
+  if (type == "tmpfs")
+    return set(key, value, "tmpfs", destination, "size, mode and owner are the default ones");
   if (!has("bind") && !has("rbind"))
-    return skip(key, value, "only bind mounts and tmpfs can be asked for; /proc, /sys and /dev are there");
+    return skip(key, value,
+                "only bind mounts and tmpfs can be asked for; /proc, /sys and /dev are there");
   if (source.contains(':') || destination.contains(':'))
     return skip(key, value, "a path with a colon can not be bound");
   set(key, value, "bind", cat(source, ":", destination, has("ro") ? ":ro" : ""),
@@ -241,8 +252,9 @@ void Translator::take_cpu(std::string_view key, std::string_view value) {
 }
 
 void Translator::include(std::string_view value, int depth) {
-  const auto files = depth < kDeepest && files_ < kMostFiles ? read_(std::string(value))
-                                                             : fail({}, "files include each other without end");
+  const auto files = depth < kDeepest && files_ < kMostFiles
+                         ? read_(std::string(value))
+                         : fail({}, "files include each other without end");
   if (!files) return skip("lxc.include", value, files.error().text);
   skip("lxc.include", value, "its settings follow");
   for (const auto& file : *files) take_file(file, depth + 1);
@@ -268,9 +280,11 @@ void Translator::take(std::string_view key, std::string_view value, int depth) {
   if (key == "lxc.rootfs" || key == "lxc.rootfs.path") return take_rootfs(key, value);
   if (key == "lxc.rootfs.options" && value == "ro") return set(key, value, "read-only", "yes");
   if (key == "lxc.mount.entry") return take_mount(key, value);
-  if (key == "lxc.cgroup2.cpu.max" || key == "lxc.cgroup.cpu.cfs_quota_us") return take_cpu(key, value);
+  if (key == "lxc.cgroup2.cpu.max" || key == "lxc.cgroup.cpu.cfs_quota_us")
+    return take_cpu(key, value);
   if (key == "lxc.cap.keep" && value == "none") return set(key, value, "cap-keep", "none");
-  if (key.starts_with("lxc.prlimit.")) return set(key, value, "rlimit", cat(key.substr(12), "=", value));
+  if (key.starts_with("lxc.prlimit."))
+    return set(key, value, "rlimit", cat(key.substr(12), "=", value));
   for (const std::string_view event : {"pre-start", "post-stop"})
     if (key == cat("lxc.hook.", event))
       return set(key, value, "hook", cat(event, "=", value),
@@ -279,8 +293,10 @@ void Translator::take(std::string_view key, std::string_view value, int depth) {
     return set(key, value, "hook", cat("start=", value),
                "its arguments and environment are not those of LXC, see userns-run(1)");
   if (same != kSame.end()) return set(key, value, same->ours, same->value(value));
-  const auto without = std::ranges::find_if(kWithout, [&](const Without& w) { return key.starts_with(w.beginning); });
-  skip(key, value, std::string(without != kWithout.end() ? without->why : "userns-run has no such setting"));
+  const auto without = std::ranges::find_if(
+      kWithout, [&](const Without& w) { return key.starts_with(w.beginning); });
+  skip(key, value,
+       std::string(without != kWithout.end() ? without->why : "userns-run has no such setting"));
 }
 
 void Translator::take_file(const NamedText& file, int depth) {
@@ -294,16 +310,19 @@ void Translator::take_file(const NamedText& file, int depth) {
     if (value.size() > 1 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0])
       value = value.substr(1, value.size() - 2);
     if (!has_value)
-      skip("", line.text, cat(shown(file.path), ":", line.number, " is not of the form KEY = VALUE"));
+      skip("", line.text,
+           cat(shown(file.path), ":", line.number, " is not of the form KEY = VALUE"));
     else
       take(key, value, depth);
   }
 }
 
-// What a key of a NIC's on a bridge is called in bridge=BR,...: empty where it is said by that itself.
+// What a key of a NIC's on a bridge is called in bridge=BR,...: empty where it is said by that
+// itself.
 std::optional<std::string_view> nic_key(std::string_view key, std::string_view value) {
   if (key == "type" || key == "link" || (key == "flags" && value == "up")) return "";
-  const bool is_address = key == "ipv4.address" || key == "ipv6.address" || key == "ipv4" || key == "ipv6";
+  const bool is_address =
+      key == "ipv4.address" || key == "ipv6.address" || key == "ipv4" || key == "ipv6";
   if (is_address && value.substr(0, value.find(' ')).contains('/')) return "address";
   const bool is_gateway = key == "ipv4.gateway" || key == "ipv6.gateway";
   if (is_gateway && value != "auto" && value != "dev") return "gateway";
@@ -336,7 +355,8 @@ void Translator::take_nic(const std::string& index, const Nic& nic) {
   for (const auto& [key, value] : nic.keys) {
     const auto ours = nic_key(key, value);
     if (!is_bridge) {
-      skip(full(key), value, "only type veth on a bridge, none and empty can be had without privilege");
+      skip(full(key), value,
+           "only type veth on a bridge, none and empty can be had without privilege");
     } else if (!ours) {
       skip(full(key), value,
            key == "hwaddr" ? "an address that stays is computed for each container"
@@ -352,18 +372,21 @@ void Translator::take_nic(const std::string& index, const Nic& nic) {
 }
 
 void Translator::take_nics() {
-  if (nics_.empty()) return set("lxc.net", "", "net", "host", "LXC without lxc.net is in the host's network");
+  if (nics_.empty())
+    return set("lxc.net", "", "net", "host", "LXC without lxc.net is in the host's network");
   for (const auto& [index, nic] : nics_) take_nic(index, nic);
 }
 
 std::string Translator::text() const {
   std::string out;
   for (const auto& item : items_) {
-    const std::string from =
-        item.lxc_key.empty() ? shown(item.lxc_value) : cat(shown(item.lxc_key), " = ", shown(item.lxc_value));
+    const std::string from = item.lxc_key.empty()
+                                 ? shown(item.lxc_value)
+                                 : cat(shown(item.lxc_key), " = ", shown(item.lxc_value));
     ConfigFile one;
     if (!item.key.empty() && one.add(item.key, item.value))
-      out += cat(item.note.empty() ? "" : cat("# ", from, ": ", shown(item.note), "\n"), one.text());
+      out +=
+          cat(item.note.empty() ? "" : cat("# ", from, ": ", shown(item.note), "\n"), one.text());
     else
       out += cat("# ", from, ": ", shown(item.note), "\n");
   }

@@ -1,8 +1,9 @@
-// Files of LXC in our words: lxc.container.conf(5) as a config file of userns-run, lxc-usernet(5) as net.conf(5).
+// Files of LXC in our words: lxc.container.conf(5) as a config file of userns-run, lxc-usernet(5)
+// as net.conf(5).
 //
-// Nothing is dropped in silence: what has no counterpart, or does not hold here, is a comment with its reason. What is
-// written is well-formed (ConfigFile::parse, parse_net_conf). Pure: included files come from a function of the
-// caller's.
+// Nothing is dropped in silence: what has no counterpart, or does not hold here, is a comment with
+// its reason. What is written is well-formed (ConfigFile::parse, parse_net_conf). Pure: included
+// files come from a function of the caller's.
 #pragma once
 
 #include <functional>

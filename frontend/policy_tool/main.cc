@@ -1,4 +1,5 @@
-// userns-policy(8): checks, explains and safely changes the policy files. Runs with the rights of whoever calls it.
+// userns-policy(8): checks, explains and safely changes the policy files. Runs with the rights of
+// whoever calls it.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -27,7 +28,8 @@ constexpr std::array kCheckOptions{
 };
 constexpr std::array kGrantOptions{
     VerbOption{"ids", "N", "N subordinate uids and gids in a row, from where nobody has any"},
-    VerbOption{"net", "BRIDGE:COUNT", "so many interfaces on a bridge; ,key=value adds settings of net.conf(5)", true},
+    VerbOption{"net", "BRIDGE:COUNT",
+               "so many interfaces on a bridge; ,key=value adds settings of net.conf(5)", true},
     VerbOption{"cgroup", "KEY=VALUE", "limits of cgroup.conf(5); more may follow as words", true},
     VerbOption{"dry-run", "", "show what would change, as a diff"},
 };
@@ -40,15 +42,16 @@ constexpr std::array kRevokeOptions{
 constexpr std::array kImportOptions{
     VerbOption{"usernet", "FILE", "an lxc-usernet(5) file, for net.conf(5)", true},
     VerbOption{"config", "FILE", "an lxc.container.conf(5) file, for userns-run(1)", true},
-    VerbOption{"output", "DIR", "write files there instead of standard output; nothing is overwritten"},
+    VerbOption{"output", "DIR",
+               "write files there instead of standard output; nothing is overwritten"},
     VerbOption{"merge", "", "add the lines of --usernet that net.conf lacks, under its lock"},
     VerbOption{"dry-run", "", "with --merge: show what would change, as a diff"},
 };
 
 constexpr std::array<Verb, 6> kVerbs{
     Verb{"check", "[--json] [--root DIR | [--as KIND] FILE...]",
-         "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions, false, check_verb,
-         kProgram},
+         "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions,
+         false, check_verb, kProgram},
     Verb{"explain",
          "USER [map [INSIDE:OUTSIDE:COUNT...] | net [BRIDGE] | cgroup]",
          "Says what a user may do, and because of which line: 0 allowed, 1 not",
@@ -64,20 +67,23 @@ constexpr std::array<Verb, 6> kVerbs{
          edit_verb,
          kProgram},
     Verb{"grant", "USER --ids N | --net BRIDGE:COUNT[,key=value...] | --cgroup KEY=VALUE...",
-         "Gives a user something, if he does not have it yet", kGrantOptions, false, grant_verb, kProgram},
-    Verb{"revoke", "USER --ids N|all | --net BRIDGE | --cgroup KEY|all...", "Takes it away again", kRevokeOptions,
-         false, revoke_verb, kProgram},
-    Verb{"import-lxc", "[--usernet FILE [--merge [--dry-run]]] [--config FILE...] [--output DIR]",
-         "Says in our words what files of LXC say, and what has no counterpart", kImportOptions, false, import_lxc_verb,
+         "Gives a user something, if he does not have it yet", kGrantOptions, false, grant_verb,
          kProgram},
+    Verb{"revoke", "USER --ids N|all | --net BRIDGE | --cgroup KEY|all...", "Takes it away again",
+         kRevokeOptions, false, revoke_verb, kProgram},
+    Verb{"import-lxc", "[--usernet FILE [--merge [--dry-run]]] [--config FILE...] [--output DIR]",
+         "Says in our words what files of LXC say, and what has no counterpart", kImportOptions,
+         false, import_lxc_verb, kProgram},
 };
 
 std::string help() {
   std::string text = "usage: userns-policy VERB ...\n\n";
-  for (const auto& verb : kVerbs) text += cat("  ", verb.name, " ", verb.arguments, "\n      ", verb.summary, "\n");
+  for (const auto& verb : kVerbs)
+    text += cat("  ", verb.name, " ", verb.arguments, "\n      ", verb.summary, "\n");
   return text +
          "\n  --help, --version; VERB --help\n\n"
-         "Exit status 125: userns-policy itself failed, and nothing was changed.  Manual: userns-policy(8), with "
+         "Exit status 125: userns-policy itself failed, and nothing was changed.  Manual: "
+         "userns-policy(8), with "
          "examples.\n";
 }
 
@@ -92,7 +98,8 @@ int no_such_option(std::string_view word) {
       {.rule = {},
        .code = 0,
        .text = cat("there is no option ", quoted(word),
-                   did_you_mean(word.substr(std::min(word.find_first_not_of('-'), word.size())), kOwn, "--"),
+                   did_you_mean(word.substr(std::min(word.find_first_not_of('-'), word.size())),
+                                kOwn, "--"),
                    "; a verb comes before its options, as in userns-policy check --json "
                    "(userns-policy --help lists them)")});
 }
@@ -109,16 +116,17 @@ int no_such_verb(std::string_view word) {
 
 // "-json" is an option to who writes it, and a file or a user to nobody.
 std::optional<Error> misspelt_option(const Verb& verb, const Words& words) {
-  const auto word =
-      std::ranges::find_if(words.names, [](const std::string& n) { return n.size() > 1 && n.starts_with('-'); });
+  const auto word = std::ranges::find_if(
+      words.names, [](const std::string& n) { return n.size() > 1 && n.starts_with('-'); });
   if (word == words.names.end() || verb.options.empty()) return std::nullopt;
   std::vector<std::string_view> names;
   for (const auto& option : verb.options) names.emplace_back(option.name);
   const auto name = std::string_view(*word).substr(1);
   return Error{.rule = {},
                .code = 0,
-               .text = cat(verb.name, " has no option ", quoted(*word), did_you_mean(name, names, "--"),
-                           " (userns-policy ", verb.name, " --help lists them; a file of that name is ./", *word, ")")};
+               .text = cat(verb.name, " has no option ", quoted(*word),
+                           did_you_mean(name, names, "--"), " (userns-policy ", verb.name,
+                           " --help lists them; a file of that name is ./", *word, ")")};
 }
 
 // What is opened later must not be taken for standard output or error, and be written to.
@@ -137,7 +145,8 @@ int main(int argc, char** argv) {
   if (words.empty()) return no_verb();
   const auto first = words.front();
   if (first == "--help") return put(help());
-  if (first == "--version") return put(cat("userns-policy (userns suite) ", std::string_view(kVersion), "\n"));
+  if (first == "--version")
+    return put(cat("userns-policy (userns suite) ", std::string_view(kVersion), "\n"));
   const auto* const verb = std::ranges::find(kVerbs, first, &Verb::name);
   if (verb == kVerbs.end()) return no_such_verb(first);
   const auto rest = std::span(words).subspan(1);

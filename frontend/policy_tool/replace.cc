@@ -27,7 +27,8 @@ Result<void> check_unchanged(const Snapshot& old) {
   struct stat now{};
   const bool exists = ::lstat(old.path.c_str(), &now) == 0;
   if (exists == old.exists && (!exists || is_same(now, old.facts))) return {};
-  return fail({}, cat(old.path, " was changed by somebody else meanwhile, and was left as it is now"));
+  return fail({},
+              cat(old.path, " was changed by somebody else meanwhile, and was left as it is now"));
 }
 
 // ACLs and security labels are extended attributes.
@@ -39,7 +40,8 @@ Result<void> copy_attributes(const Fd& from, const Fd& to) {
   for (std::string_view rest(names.data(), static_cast<std::size_t>(length)); !rest.empty();) {
     const std::string name(take_until(rest, '\0'));
     const auto size = ::fgetxattr(from.get(), name.c_str(), value.data(), value.size());
-    if (size < 0 || ::fsetxattr(to.get(), name.c_str(), value.data(), static_cast<std::size_t>(size), 0) != 0)
+    if (size < 0 ||
+        ::fsetxattr(to.get(), name.c_str(), value.data(), static_cast<std::size_t>(size), 0) != 0)
       return fail_errno(cat("cannot keep the extended attribute ", name));
   }
   return {};
@@ -49,9 +51,11 @@ Result<void> write_copy(const Snapshot& old, const Fd& copy, std::string_view te
   if (old.exists) {
     const auto original = open_at(AT_FDCWD, old.path.c_str(), O_RDONLY | O_NOFOLLOW);
     if (!original) return std::unexpected(original.error());
-    if (::fchown(copy.get(), old.facts.st_uid, old.facts.st_gid) != 0) return fail_errno("cannot keep the owner");
+    if (::fchown(copy.get(), old.facts.st_uid, old.facts.st_gid) != 0)
+      return fail_errno("cannot keep the owner");
     // The mode first: it is the mask of an ACL.
-    if (::fchmod(copy.get(), old.facts.st_mode & 07777) != 0) return fail_errno("cannot keep the mode");
+    if (::fchmod(copy.get(), old.facts.st_mode & 07777) != 0)
+      return fail_errno("cannot keep the mode");
     if (auto copied = copy_attributes(*original, copy); !copied) return copied;
   } else if (::fchmod(copy.get(), 0644) != 0) {
     return fail_errno("cannot set the mode");
@@ -75,10 +79,14 @@ std::vector<std::string_view> lines_with_ends(std::string_view text) {
 Result<Snapshot> snapshot(const std::string& path) {
   const auto trusted = open_trusted_file(path);
   if (!trusted) return std::unexpected(trusted.error());
-  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
-  Snapshot all{.path = real ? real.get() : path, .text = {}, .exists = trusted->has_value(), .facts = {}};
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
+                                                         &std::free);
+  Snapshot all{
+      .path = real ? real.get() : path, .text = {}, .exists = trusted->has_value(), .facts = {}};
   if (!real && errno == ENOENT && ::lstat(path.c_str(), &all.facts) == 0)
-    return fail({}, cat(path, " is a symbolic link to a file that does not exist: make it, or remove the link"));
+    return fail(
+        {}, cat(path,
+                " is a symbolic link to a file that does not exist: make it, or remove the link"));
   if (!all.exists) return all;
   if (::fstat((*trusted)->get(), &all.facts) != 0) return fail_errno(cat("cannot examine ", path));
   auto text = read_all(**trusted, kLargestPolicy);
@@ -90,18 +98,22 @@ Result<Snapshot> snapshot(const std::string& path) {
 Result<void> replace(const Snapshot& old, std::string_view text) {
   const std::string copy_path = cat(old.path, ".userns-policy");
   ::unlink(copy_path.c_str());
-  auto copy = open_at(AT_FDCWD, copy_path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
+  auto copy =
+      open_at(AT_FDCWD, copy_path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
   Result<void> done = copy ? write_copy(old, *copy, text) : std::unexpected(copy.error());
   if (!done)
-    done = fail({}, cat("cannot write the new ", old.path, "; it was left as it is: ", done.error().text),
-                done.error().code);
+    done = fail(
+        {}, cat("cannot write the new ", old.path, "; it was left as it is: ", done.error().text),
+        done.error().code);
   if (done) done = check_unchanged(old);
-  if (done && ::rename(copy_path.c_str(), old.path.c_str()) != 0) done = fail_errno(cat("cannot replace ", old.path));
+  if (done && ::rename(copy_path.c_str(), old.path.c_str()) != 0)
+    done = fail_errno(cat("cannot replace ", old.path));
   if (!done) {
     ::unlink(copy_path.c_str());
     return done;
   }
-  const auto directory = open_at(AT_FDCWD, old.path.substr(0, old.path.rfind('/') + 1).c_str(), O_RDONLY | O_DIRECTORY);
+  const auto directory = open_at(AT_FDCWD, old.path.substr(0, old.path.rfind('/') + 1).c_str(),
+                                 O_RDONLY | O_DIRECTORY);
   if (directory) (void)::fsync(directory->get());
   return {};
 }
@@ -112,7 +124,8 @@ std::string diff(std::string_view path, std::string_view before, std::string_vie
   const auto least = std::min(old_lines.size(), new_lines.size());
   std::size_t head = 0, tail = 0;
   while (head < least && old_lines[head] == new_lines[head]) ++head;
-  while (tail < least - head && old_lines[old_lines.size() - 1 - tail] == new_lines[new_lines.size() - 1 - tail])
+  while (tail < least - head &&
+         old_lines[old_lines.size() - 1 - tail] == new_lines[new_lines.size() - 1 - tail])
     ++tail;
   if (before == after) return {};
   const auto from = head - std::min(head, kContext), shown_tail = std::min(tail, kContext);
@@ -121,10 +134,13 @@ std::string diff(std::string_view path, std::string_view before, std::string_vie
     const auto count = end + shown_tail - from;
     return cat(sign, count == 0 ? from : from + 1, ",", count);
   };
-  std::string text = cat("--- ", path, "\n+++ ", path, "\n@@ ", place('-', old_end), " ", place('+', new_end), " @@\n");
-  const auto add = [&](char sign, const std::vector<std::string_view>& lines, std::size_t first, std::size_t end) {
+  std::string text = cat("--- ", path, "\n+++ ", path, "\n@@ ", place('-', old_end), " ",
+                         place('+', new_end), " @@\n");
+  const auto add = [&](char sign, const std::vector<std::string_view>& lines, std::size_t first,
+                       std::size_t end) {
     for (std::size_t i = first; i < end; ++i)
-      text += cat(sign, lines[i], lines[i].ends_with('\n') ? "" : "\n\\ No newline at end of file\n");
+      text +=
+          cat(sign, lines[i], lines[i].ends_with('\n') ? "" : "\n\\ No newline at end of file\n");
   };
   add(' ', old_lines, from, head);
   add('-', old_lines, head, old_end);

@@ -1,4 +1,5 @@
-// A policy file as it was read, and its replacement in one step: readers see the old text or the new one, whole.
+// A policy file as it was read, and its replacement in one step: readers see the old text or the
+// new one, whole.
 #pragma once
 
 #include <sys/stat.h>
@@ -17,13 +18,14 @@ struct Snapshot {
   struct stat facts{};
 };
 
-// Refuses what the helpers would not believe (TF-PATH, TF-FILE): a replacement would make it look safe. The file need
-// not exist; its directory must.
+// Refuses what the helpers would not believe (TF-PATH, TF-FILE): a replacement would make it look
+// safe. The file need not exist; its directory must.
 Result<Snapshot> snapshot(const std::string& path);
 
-// Puts `text` there with the owner, mode and extended attributes of the old file (root's and 0644 for a new one). Fails
-// and leaves everything as it was where the file is no longer as in the snapshot, or the disk is full. Call it under
-// the lock: what a killed process left of it is cleaned up then.
+// Puts `text` there with the owner, mode and extended attributes of the old file (root's and 0644
+// for a new one). Fails and leaves everything as it was where the file is no longer as in the
+// snapshot, or the disk is full. Call it under the lock: what a killed process left of it is
+// cleaned up then.
 Result<void> replace(const Snapshot& old, std::string_view text);
 
 // What would be changed, as diff -u has it, in one hunk; empty where nothing is.

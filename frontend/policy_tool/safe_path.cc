@@ -20,7 +20,8 @@ struct Walker {
   std::string root, asked;
   std::vector<Finding> found;
 
-  void say(std::string_view id, const std::string& file, std::string what, std::string why, std::string fix) {
+  void say(std::string_view id, const std::string& file, std::string what, std::string why,
+           std::string fix) {
     auto& f = found.emplace_back();
     f.id = id;
     f.file = file;
@@ -31,10 +32,13 @@ struct Walker {
 
   void judge(const std::string& path, const struct stat& facts) {
     const bool is_file = S_ISREG(facts.st_mode);
-    const std::string_view rule = is_file ? "TF-FILE" : "TF-PATH", id = is_file ? "unsafe-file" : "unsafe-path";
-    const auto why = cat("whoever can change it can write policy, so the helpers refuse ", asked, " (", rule, ")");
+    const std::string_view rule = is_file ? "TF-FILE" : "TF-PATH",
+                           id = is_file ? "unsafe-file" : "unsafe-path";
+    const auto why = cat("whoever can change it can write policy, so the helpers refuse ", asked,
+                         " (", rule, ")");
     if (facts.st_uid != 0)
-      say(id, path, cat("is owned by uid ", facts.st_uid, ", not by root"), why, cat("chown root ", path));
+      say(id, path, cat("is owned by uid ", facts.st_uid, ", not by root"), why,
+          cat("chown root ", path));
     if (!S_ISLNK(facts.st_mode) && (facts.st_mode & kOthersWrite) != 0)
       say(id, path, "can be written by its group or by others", why, cat("chmod go-w ", path));
   }
@@ -42,11 +46,11 @@ struct Walker {
   // Readable with the rights of the user who asks: cgroup.conf alone is read as root.
   void judge_end(const std::string& path, const struct stat& facts, PolicyFile kind) {
     if (!S_ISREG(facts.st_mode)) {
-      say("unsafe-file", path, "is not a regular file", cat("the helpers refuse ", asked, " (TF-FILE)"),
-          "put a text file there");
+      say("unsafe-file", path, "is not a regular file",
+          cat("the helpers refuse ", asked, " (TF-FILE)"), "put a text file there");
     } else if (kind != PolicyFile::kCgroup && (facts.st_mode & S_IROTH) == 0) {
-      say("unreadable", path, "can not be read by everyone", "the helpers read it with the rights of the user who asks",
-          cat("chmod a+r ", path));
+      say("unreadable", path, "can not be read by everyone",
+          "the helpers read it with the rights of the user who asks", cat("chmod a+r ", path));
     }
   }
 
@@ -68,7 +72,8 @@ struct Walker {
       const auto here = cat(root, at, "/", name);
       if (::lstat(here.c_str(), &facts) != 0) {
         if (errno != ENOENT)
-          say("unsafe-path", here, "can not be examined", "who reads the policy must be able to reach it",
+          say("unsafe-path", here, "can not be examined",
+              "who reads the policy must be able to reach it",
               "make its directory accessible: chmod a+x");
         return false;
       }
@@ -80,8 +85,8 @@ struct Walker {
       std::array<char, PATH_MAX> target{};
       const auto length = ::readlink(here.c_str(), target.data(), target.size());
       if (length <= 0 || ++links > kMostLinks) {
-        say("unsafe-path", here, "is a symbolic link that can not be followed", "the helpers refuse it (TF-PATH)",
-            "correct the link");
+        say("unsafe-path", here, "is a symbolic link that can not be followed",
+            "the helpers refuse it (TF-PATH)", "correct the link");
         return false;
       }
       rest = cat(std::string_view(target.data(), static_cast<std::size_t>(length)), "/", rest);

@@ -25,7 +25,9 @@ int put(std::string_view text, int status) {
   const Fd out(::dup(STDOUT_FILENO));
   const auto written = write_all(out, text);
   return written ? status
-                 : tool_failure({.rule = {}, .code = written.error().code, .text = "cannot write to standard output"});
+                 : tool_failure({.rule = {},
+                                 .code = written.error().code,
+                                 .text = "cannot write to standard output"});
 }
 
 bool wants_colour(int fd) {
@@ -51,7 +53,8 @@ Result<std::optional<Gid>> group_id(std::string_view name) {
   errno = 0;
   const auto* const entry = ::getgrnam(std::string(name).c_str());
   if (entry != nullptr) return Gid{entry->gr_gid};
-  if (!means_absent(errno)) return fail("SU-NAME", cat("cannot look up group ", quoted(name)), errno);
+  if (!means_absent(errno))
+    return fail("SU-NAME", cat("cannot look up group ", quoted(name)), errno);
   return std::nullopt;
 }
 
@@ -65,19 +68,22 @@ Result<Fd> open_below(const std::string& root, const std::string& path) {
   constexpr int kFlags = O_RDONLY | O_NOCTTY | O_NONBLOCK;  // a fifo must not make us wait
   if (root.empty()) return open_at(AT_FDCWD, path.c_str(), kFlags);
   const auto top = open_at(AT_FDCWD, root.c_str(), O_PATH | O_DIRECTORY);
-  return top ? open_at(top->get(), path.c_str(), kFlags, RESOLVE_IN_ROOT) : std::unexpected(top.error());
+  return top ? open_at(top->get(), path.c_str(), kFlags, RESOLVE_IN_ROOT)
+             : std::unexpected(top.error());
 }
 
 Result<std::string> read_policy(const std::string& path, const std::string& root) {
   if (path.empty()) return fail({}, "the name of a file is empty: name one");
   const auto file = open_below(root, path);
   if (!file && file.error().code == EACCES && ::geteuid() != 0)
-    return fail({}, cat("cannot open ", path, " as uid ", ::geteuid(), " (root can: sudo)"), EACCES);
+    return fail({}, cat("cannot open ", path, " as uid ", ::geteuid(), " (root can: sudo)"),
+                EACCES);
   if (!file) return std::unexpected(file.error());
   struct stat facts{};
   if (::fstat(file->get(), &facts) != 0) return fail_errno(cat("cannot examine ", path));
   if (S_ISDIR(facts.st_mode)) return fail({}, cat(path, " is a directory: name a file in it"));
-  if (!S_ISREG(facts.st_mode)) return fail({}, cat(path, " is not a regular file: name a text file"));
+  if (!S_ISREG(facts.st_mode))
+    return fail({}, cat(path, " is not a regular file: name a text file"));
   auto text = read_all(*file, kLargestPolicy);
   if (!text) return fail({}, cat("cannot read ", path), text.error().code);
   return text;

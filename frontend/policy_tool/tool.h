@@ -1,5 +1,5 @@
-// The verbs of userns-policy, and what they share. Each returns an exit status of userns-policy(8) and has reported its
-// errors.
+// The verbs of userns-policy, and what they share. Each returns an exit status of userns-policy(8)
+// and has reported its errors.
 #pragma once
 
 #include <optional>

@@ -70,7 +70,8 @@ std::uint32_t namespace_root(std::string_view capability) {
 }
 
 std::string with_namespace_root(std::string_view capability, std::uint32_t root) {
-  if (capability.size() != XATTR_CAPS_SZ_2 && capability.size() != XATTR_CAPS_SZ_3) return std::string(capability);
+  if (capability.size() != XATTR_CAPS_SZ_2 && capability.size() != XATTR_CAPS_SZ_3)
+    return std::string(capability);
   std::string value;
   put_number(value, (number_at(capability, 0, 4) & ~VFS_CAP_REVISION_MASK) | VFS_CAP_REVISION_3, 4);
   value.append(capability.substr(4, XATTR_CAPS_SZ_2 - 4));
@@ -79,7 +80,8 @@ std::string with_namespace_root(std::string_view capability, std::uint32_t root)
 }
 
 std::string acl_value(std::vector<AclEntry> entries) {
-  std::ranges::sort(entries, {}, [](const AclEntry& entry) { return std::tuple(entry.tag, entry.id); });
+  std::ranges::sort(entries, {},
+                    [](const AclEntry& entry) { return std::tuple(entry.tag, entry.id); });
   std::string value;
   put_number(value, kAclVersion, 4);
   for (const auto& entry : entries) {
@@ -104,9 +106,12 @@ std::vector<AclEntry> acl_entries(std::string_view value) {
 Result<std::uint64_t> set_attributes(int file, const std::vector<Attribute>& attributes) {
   std::uint64_t not_kept = 0;
   for (const auto& attribute : attributes) {
-    if (::fsetxattr(file, attribute.name.c_str(), attribute.value.data(), attribute.value.size(), 0) == 0) continue;
+    if (::fsetxattr(file, attribute.name.c_str(), attribute.value.data(), attribute.value.size(),
+                    0) == 0)
+      continue;
     if (errno != EOPNOTSUPP)
-      return fail_errno(cat("cannot set the attribute ", quoted(attribute.name), why(attribute, errno)));
+      return fail_errno(
+          cat("cannot set the attribute ", quoted(attribute.name), why(attribute, errno)));
     ++not_kept;
   }
   return not_kept;

@@ -1,6 +1,8 @@
-// Extended attributes of what is put into a container: which are taken, in which form, and setting them.
+// Extended attributes of what is put into a container: which are taken, in which form, and setting
+// them.
 //
-// Source: xattr(7), acl(5), capabilities(7) "File capabilities", the kernel's linux/posix_acl_xattr.h.
+// Source: xattr(7), acl(5), capabilities(7) "File capabilities", the kernel's
+// linux/posix_acl_xattr.h.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +23,13 @@ inline constexpr const char* kCapability = "security.capability";
 inline constexpr const char* kAccessAcl = "system.posix_acl_access";
 inline constexpr const char* kDefaultAcl = "system.posix_acl_default";
 
-// Whether an attribute means something inside and may be set there: user.*, file capabilities, POSIX ACLs.
-// Labels of the host (security.selinux), trusted.* and what overlay file systems keep for themselves stay out.
+// Whether an attribute means something inside and may be set there: user.*, file capabilities,
+// POSIX ACLs. Labels of the host (security.selinux), trusted.* and what overlay file systems keep
+// for themselves stay out.
 bool is_taken(std::string_view name);
 
-// A file capability that names the root of some namespace (of whoever made the archive) without that name:
-// then the kernel takes it for one of the root who sets it. Any other value unchanged.
+// A file capability that names the root of some namespace (of whoever made the archive) without
+// that name: then the kernel takes it for one of the root who sets it. Any other value unchanged.
 std::string without_namespace_root(std::string_view capability);
 
 // The number of the namespace root in such a capability; 0 where there is none.
@@ -43,7 +46,8 @@ std::string acl_value(std::vector<AclEntry> entries);
 // The entries of such a value; empty where it is none.
 std::vector<AclEntry> acl_entries(std::string_view value);
 
-// Sets them on the open file. Returns how many the file system does not keep (user.* on a tmpfs, say).
+// Sets them on the open file. Returns how many the file system does not keep (user.* on a tmpfs,
+// say).
 Result<std::uint64_t> set_attributes(int file, const std::vector<Attribute>& attributes);
 // What a file has, of those that are taken.
 Result<std::vector<Attribute>> get_attributes(int file);

@@ -21,10 +21,12 @@ constexpr std::size_t kPiece = 1UL << 20U;
 // A file from an offset on that is its own: others may read it, too.
 class RangeSource : public Source {
  public:
-  RangeSource(const Fd& file, std::uint64_t offset) : file_(file), offset_(offset), buffer_(kPiece) {}
+  RangeSource(const Fd& file, std::uint64_t offset)
+      : file_(file), offset_(offset), buffer_(kPiece) {}
   Result<std::string_view> read() override {
     ssize_t got = -1;
-    while ((got = ::pread(file_.get(), buffer_.data(), buffer_.size(), static_cast<off_t>(offset_))) < 0)
+    while ((got = ::pread(file_.get(), buffer_.data(), buffer_.size(),
+                          static_cast<off_t>(offset_))) < 0)
       if (errno != EINTR) return fail_errno("cannot read the archive");
     offset_ += static_cast<std::uint64_t>(got);
     return std::string_view(buffer_.data(), static_cast<std::size_t>(got));
@@ -57,7 +59,8 @@ class MemberSource : public Source {
       auto piece = reader_->data();
       if (!piece) return std::unexpected(piece.error());
       if (!*piece) return std::string_view{};
-      if ((*piece)->offset != offset_) return fail({}, "the image is damaged: a part of it has holes");
+      if ((*piece)->offset != offset_)
+        return fail({}, "the image is damaged: a part of it has holes");
       offset_ += (*piece)->data.size();
       if (!(*piece)->data.empty()) return (*piece)->data;
     }
@@ -99,7 +102,8 @@ std::string link_target(std::string_view from, std::string_view target) {
     return true;
   };
   const auto slash = from.rfind('/');
-  if (!target.starts_with('/') && slash != std::string_view::npos && !take(from.substr(0, slash))) return {};
+  if (!target.starts_with('/') && slash != std::string_view::npos && !take(from.substr(0, slash)))
+    return {};
   return take(target) ? joined(names) : std::string{};
 }
 
@@ -137,7 +141,8 @@ Result<std::unique_ptr<TarBlobs>> TarBlobs::open(const Fd& file, std::uint64_t s
     else if (::archive_entry_filetype(*entry) != AE_IFREG)
       continue;
     blobs->members_[name] = std::move(member);
-    if (blobs->members_.size() > kMostMembers) return fail({}, cat("the image has more than ", kMostMembers, " parts"));
+    if (blobs->members_.size() > kMostMembers)
+      return fail({}, cat("the image has more than ", kMostMembers, " parts"));
   }
 }
 
@@ -158,7 +163,9 @@ Result<std::unique_ptr<Source>> TarBlobs::open(const std::string& name) {
 
 Result<std::unique_ptr<Source>> DirectoryBlobs::open(const std::string& name) {
   auto file = opener_(name);
-  if (!file) return fail({}, cat("the image is incomplete: cannot open ", quoted(name), " in it"), file.error().code);
+  if (!file)
+    return fail({}, cat("the image is incomplete: cannot open ", quoted(name), " in it"),
+                file.error().code);
   return std::make_unique<OwnedFileSource>(std::move(*file));
 }
 

@@ -49,7 +49,8 @@ class TarBlobs : public Blobs {
 // Files of a directory, opened by somebody else.
 class DirectoryBlobs : public Blobs {
  public:
-  explicit DirectoryBlobs(std::function<Result<Fd>(const std::string&)> opener) : opener_(std::move(opener)) {}
+  explicit DirectoryBlobs(std::function<Result<Fd>(const std::string&)> opener)
+      : opener_(std::move(opener)) {}
   [[nodiscard]] bool has(const std::string& name) override { return opener_(name).has_value(); }
   Result<std::unique_ptr<Source>> open(const std::string& name) override;
 
@@ -57,7 +58,8 @@ class DirectoryBlobs : public Blobs {
   std::function<Result<Fd>(const std::string&)> opener_;
 };
 
-// Where a link in `directory`/... of an archive leads, as a path of the archive; empty where it leads out.
+// Where a link in `directory`/... of an archive leads, as a path of the archive; empty where it
+// leads out.
 std::string link_target(std::string_view from, std::string_view target);
 
 }  // namespace userns::frontend

@@ -35,7 +35,8 @@ Result<std::vector<std::string>> names_in(const Fd& directory) {
   (void)again->release();
   std::vector<std::string> names;
   while (const dirent* entry = ::readdir(entries.get()))
-    if (const std::string_view name = entry->d_name; name != "." && name != "..") names.emplace_back(name);
+    if (const std::string_view name = entry->d_name; name != "." && name != "..")
+      names.emplace_back(name);
   return names;
 }
 
@@ -43,7 +44,8 @@ Result<std::vector<std::string>> names_in(const Fd& directory) {
 Result<Fd> above(const Fd& directory, const struct stat& was) {
   auto parent = open_at(directory.get(), "..", O_RDONLY | O_DIRECTORY, RESOLVE_NO_XDEV);
   struct stat is{};
-  if (parent && ::fstat(parent->get(), &is) != 0) return fail_errno("cannot look at the directory above");
+  if (parent && ::fstat(parent->get(), &is) != 0)
+    return fail_errno("cannot look at the directory above");
   if (parent && (is.st_dev != was.st_dev || is.st_ino != was.st_ino))
     return fail({}, "a directory was moved while it was copied: try again");
   return parent;
@@ -52,7 +54,8 @@ Result<Fd> above(const Fd& directory, const struct stat& was) {
 // Of a path that may be longer than the kernel takes at once, in a tree that nobody else changes.
 Result<Fd> open_parent(const Fd& top, std::string_view path) {
   auto at = open_at(top.get(), ".", O_PATH | O_DIRECTORY);
-  for (auto slash = path.rfind('/', kAtOnce); at && slash != std::string_view::npos; slash = path.rfind('/', kAtOnce)) {
+  for (auto slash = path.rfind('/', kAtOnce); at && slash != std::string_view::npos;
+       slash = path.rfind('/', kAtOnce)) {
     const std::string piece(path.substr(0, slash));
     at = open_at(at->get(), piece.c_str(), O_PATH | O_DIRECTORY,
                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
@@ -63,7 +66,8 @@ Result<Fd> open_parent(const Fd& top, std::string_view path) {
 
 Result<void> set_times(int directory, const char* name, const struct stat& facts) {
   const timespec times[2] = {facts.st_atim, facts.st_mtim};
-  if (::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("cannot set its time");
+  if (::utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno("cannot set its time");
   return {};
 }
 
@@ -78,10 +82,13 @@ Copier::Copier(const Fd& from, const Fd& to, const BothIds& ids, UnpackLimits li
 Result<void> Copier::copy() {
   auto from = open_at(from_.get(), ".", O_RDONLY | O_DIRECTORY);
   auto to = open_at(to_.get(), ".", O_RDONLY | O_DIRECTORY);
-  if (!from || !to) return fail({}, "cannot look at the root file system to copy", (from ? to : from).error().code);
+  if (!from || !to)
+    return fail({}, "cannot look at the root file system to copy", (from ? to : from).error().code);
   auto copied = enter(std::move(*from), std::move(*to));
   if (copied) copied = copy_below();
-  if (!copied) return fail({}, cat("cannot copy ", quoted(path_), ": ", copied.error().text), copied.error().code);
+  if (!copied)
+    return fail({}, cat("cannot copy ", quoted(path_), ": ", copied.error().text),
+                copied.error().code);
   auto dressed = dress(from_.get(), to_.get(), levels_.front().from_facts);
   if (on_progress_) on_progress_(counts_);
   return dressed;
@@ -89,7 +96,8 @@ Result<void> Copier::copy() {
 
 Result<void> Copier::enter(Fd from, Fd to) {
   Level level{.from = std::move(from), .to = std::move(to), .names = {}, .path_size = path_.size()};
-  if (::fstat(level.from.get(), &level.from_facts) != 0 || ::fstat(level.to.get(), &level.to_facts) != 0)
+  if (::fstat(level.from.get(), &level.from_facts) != 0 ||
+      ::fstat(level.to.get(), &level.to_facts) != 0)
     return fail_errno("cannot look at it");
   auto names = names_in(level.from);
   if (!names) return std::unexpected(names.error());
@@ -106,7 +114,8 @@ Result<void> Copier::enter(Fd from, Fd to) {
 Result<void> Copier::leave() {
   const auto left = std::move(levels_.back());
   levels_.pop_back();
-  if (auto dressed = dress(left.from.get(), left.to.get(), left.from_facts); !dressed) return dressed;
+  if (auto dressed = dress(left.from.get(), left.to.get(), left.from_facts); !dressed)
+    return dressed;
   auto& level = levels_.back();
   if (level.from.valid()) return {};
   auto from = above(left.from, level.from_facts);
@@ -143,7 +152,9 @@ Result<void> Copier::count_entry(std::uint64_t bytes) {
     shown_ = now;
     on_progress_(counts_);
   }
-  if (counts_.entries <= limits_.entries && counts_.bytes + kPerEntry * counts_.entries <= limits_.bytes) return {};
+  if (counts_.entries <= limits_.entries &&
+      counts_.bytes + kPerEntry * counts_.entries <= limits_.bytes)
+    return {};
   return fail({}, cat("the copy takes more than ", limits_.bytes, " bytes or ", limits_.entries,
                       " files; --max-size allows more (without it, half of what is free)"));
 }
@@ -152,13 +163,15 @@ Result<std::pair<std::uint32_t, std::uint32_t>> Copier::owner_of(const struct st
   const auto uid = ids_.uids(facts.st_uid);
   const auto gid = ids_.gids(facts.st_gid);
   if (uid && gid) return std::pair(*uid, *gid);
-  return fail(
-      {}, cat("it belongs to ", facts.st_uid, ":", facts.st_gid, ", and the new container has not both of these ids"));
+  return fail({}, cat("it belongs to ", facts.st_uid, ":", facts.st_gid,
+                      ", and the new container has not both of these ids"));
 }
 
-Result<void> Copier::copy_entry(const Fd& from, const Fd& to, const std::string& name, const std::string& path) {
+Result<void> Copier::copy_entry(const Fd& from, const Fd& to, const std::string& name,
+                                const std::string& path) {
   struct stat facts{};
-  if (::fstatat(from.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("cannot look at it");
+  if (::fstatat(from.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno("cannot look at it");
   const auto type = facts.st_mode & S_IFMT;
   if (type == S_IFDIR) return copy_directory(from, to, name);
   const bool is_copied = type == S_IFREG || type == S_IFLNK || type == S_IFIFO;
@@ -205,7 +218,9 @@ Result<std::vector<Attribute>> Copier::shifted(std::vector<Attribute> attributes
     for (auto& entry : entries) {
       if (entry.tag != 0x02 && entry.tag != 0x08) continue;
       const auto id = entry.tag == 0x02 ? ids_.uids(entry.id) : ids_.gids(entry.id);
-      if (!id) return fail({}, cat("its ACL names the id ", entry.id, ", which the new container has not"));
+      if (!id)
+        return fail({},
+                    cat("its ACL names the id ", entry.id, ", which the new container has not"));
       entry.id = *id;
     }
     attribute.value = acl_value(std::move(entries));
@@ -233,9 +248,11 @@ Result<void> Copier::dress(int from, int to, const struct stat& facts) {
 
 Result<void> Copier::copy_directory(const Fd& from, const Fd& to, const std::string& name) {
   if (auto counted = count_entry(0); !counted) return counted;
-  auto source = open_at(from.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
+  auto source =
+      open_at(from.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
   const bool is_mount = !source && source.error().code == EXDEV;
-  if (is_mount) source = open_at(from.get(), ".", O_RDONLY | O_DIRECTORY);  // for the looks of the one above
+  if (is_mount)
+    source = open_at(from.get(), ".", O_RDONLY | O_DIRECTORY);  // for the looks of the one above
   if (!source) return std::unexpected(source.error());
   struct stat facts{};
   if (::fstat(source->get(), &facts) != 0) return fail_errno("cannot look at it");
@@ -245,18 +262,21 @@ Result<void> Copier::copy_directory(const Fd& from, const Fd& to, const std::str
   auto target = open_at(to.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!target) return std::unexpected(target.error());
   // At once, so that who removes an unfinished copy may do so.
-  if (::fchown(target->get(), owner->first, owner->second) != 0) return fail_errno("cannot set its owner");
+  if (::fchown(target->get(), owner->first, owner->second) != 0)
+    return fail_errno("cannot set its owner");
   if (is_mount) return dress(source->get(), target->get(), facts);
   return enter(std::move(*source), std::move(*target));
 }
 
-Result<void> Copier::copy_link(const Fd& from, const Fd& to, const std::string& name, const struct stat& facts) {
+Result<void> Copier::copy_link(const Fd& from, const Fd& to, const std::string& name,
+                               const struct stat& facts) {
   std::array<char, PATH_MAX> target{};
   if (::readlinkat(from.get(), name.c_str(), target.data(), target.size() - 1) < 0)
     return fail_errno("cannot read the link");
   const auto owner = owner_of(facts);
   if (!owner) return std::unexpected(owner.error());
-  if (::symlinkat(target.data(), to.get(), name.c_str()) != 0) return fail_errno("cannot make the link");
+  if (::symlinkat(target.data(), to.get(), name.c_str()) != 0)
+    return fail_errno("cannot make the link");
   if (::fchownat(to.get(), name.c_str(), owner->first, owner->second, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("cannot set its owner");
   return set_times(to.get(), name.c_str(), facts);
@@ -265,21 +285,27 @@ Result<void> Copier::copy_link(const Fd& from, const Fd& to, const std::string& 
 Result<void> Copier::copy_fifo(const Fd& to, const std::string& name, const struct stat& facts) {
   const auto owner = owner_of(facts);
   if (!owner) return std::unexpected(owner.error());
-  if (::mkfifoat(to.get(), name.c_str(), facts.st_mode & 07777U) != 0) return fail_errno("cannot make the fifo");
+  if (::mkfifoat(to.get(), name.c_str(), facts.st_mode & 07777U) != 0)
+    return fail_errno("cannot make the fifo");
   if (::fchownat(to.get(), name.c_str(), owner->first, owner->second, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("cannot set its owner");
   return set_times(to.get(), name.c_str(), facts);
 }
 
-Result<void> Copier::copy_file(const Fd& from, const Fd& to, const std::string& name, const std::string& path) {
+Result<void> Copier::copy_file(const Fd& from, const Fd& to, const std::string& name,
+                               const std::string& path) {
   // A fifo that took the name's place meanwhile is not waited for.
-  const auto source = open_at(from.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, RESOLVE_NO_XDEV);
-  if (!source && source.error().code == EXDEV) return {};  // a file is mounted there: not part of the tree
+  const auto source = open_at(from.get(), name.c_str(),
+                              O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, RESOLVE_NO_XDEV);
+  if (!source && source.error().code == EXDEV)
+    return {};  // a file is mounted there: not part of the tree
   if (!source) return std::unexpected(source.error());
   struct stat facts{};
   if (::fstat(source->get(), &facts) != 0) return fail_errno("cannot look at it");
-  if (!S_ISREG(facts.st_mode)) return fail({}, cat("it changed its type while ", quoted(path), " was copied"));
-  const Fd target(::openat(to.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!S_ISREG(facts.st_mode))
+    return fail({}, cat("it changed its type while ", quoted(path), " was copied"));
+  const Fd target(
+      ::openat(to.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!target.valid()) return fail_errno("cannot make the file");
   if (auto copied = copy_data(*source, target, facts); !copied) return copied;
   return dress(source->get(), target.get(), facts);
@@ -293,7 +319,8 @@ Result<void> Copier::copy_data(const Fd& from, const Fd& to, const struct stat& 
   if (may_share_ && ::ioctl(to.get(), FICLONE, from.get()) == 0) return {};
   may_share_ = false;
   if (counts_.bytes > limits_.bytes)
-    return fail({}, cat("the copy takes more than ", limits_.bytes, " bytes; --max-size allows more"));
+    return fail({},
+                cat("the copy takes more than ", limits_.bytes, " bytes; --max-size allows more"));
   const bool has_holes = facts.st_blocks * 512 < facts.st_size;
   if (!has_holes) return copy_range(from, to, 0, facts.st_size);
   off_t at = 0;
@@ -314,7 +341,8 @@ Result<void> Copier::copy_range(const Fd& from, const Fd& to, off_t begin, off_t
   auto in = begin;
   auto out = begin;
   while (in < end) {
-    const auto copied = ::copy_file_range(from.get(), &in, to.get(), &out, static_cast<std::size_t>(end - in), 0);
+    const auto copied =
+        ::copy_file_range(from.get(), &in, to.get(), &out, static_cast<std::size_t>(end - in), 0);
     if (copied == 0) return {};  // it has become shorter
     if (copied < 0 && errno != EINTR) break;
   }
@@ -323,8 +351,8 @@ Result<void> Copier::copy_range(const Fd& from, const Fd& to, off_t begin, off_t
     return fail_errno("cannot write its data");
   std::vector<char> buffer(kPiece);
   while (in < end) {
-    const auto got =
-        ::pread(from.get(), buffer.data(), std::min(buffer.size(), static_cast<std::size_t>(end - in)), in);
+    const auto got = ::pread(from.get(), buffer.data(),
+                             std::min(buffer.size(), static_cast<std::size_t>(end - in)), in);
     if (got < 0) return fail_errno("cannot read its data");
     if (got == 0) return {};
     const auto put = ::pwrite(to.get(), buffer.data(), static_cast<std::size_t>(got), in);

@@ -1,10 +1,10 @@
 // Copies a tree from one container's ids to another's.
 //
-// Runs inside (in_map()), in the map of both (shift_ids.h). By directory fds on either side: links are
-// copied, not followed, and what is mounted somewhere in the source is not part of it. Data is shared with
-// the source where the file system can (FICLONE), else copied in the kernel; holes stay holes. What vanishes
-// from the source meanwhile is left out. Devices and sockets are left out and counted. However deep the tree is, few
-// directories are open at a time.
+// Runs inside (in_map()), in the map of both (shift_ids.h). By directory fds on either side: links
+// are copied, not followed, and what is mounted somewhere in the source is not part of it. Data is
+// shared with the source where the file system can (FICLONE), else copied in the kernel; holes stay
+// holes. What vanishes from the source meanwhile is left out. Devices and sockets are left out and
+// counted. However deep the tree is, few directories are open at a time.
 #pragma once
 
 #include <sys/stat.h>
@@ -46,10 +46,13 @@ class Copier {
   Result<void> enter(Fd from, Fd to);
   Result<void> leave();
   Result<void> copy_below();
-  Result<void> copy_entry(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
+  Result<void> copy_entry(const Fd& from, const Fd& to, const std::string& name,
+                          const std::string& path);
   Result<void> copy_directory(const Fd& from, const Fd& to, const std::string& name);
-  Result<void> copy_file(const Fd& from, const Fd& to, const std::string& name, const std::string& path);
-  Result<void> copy_link(const Fd& from, const Fd& to, const std::string& name, const struct stat& facts);
+  Result<void> copy_file(const Fd& from, const Fd& to, const std::string& name,
+                         const std::string& path);
+  Result<void> copy_link(const Fd& from, const Fd& to, const std::string& name,
+                         const struct stat& facts);
   Result<void> copy_fifo(const Fd& to, const std::string& name, const struct stat& facts);
   Result<bool> link_to_earlier(const Fd& to, const std::string& name, const std::string& path,
                                const struct stat& facts);
@@ -70,7 +73,8 @@ class Copier {
   std::deque<Level> levels_;
   std::string path_;  // of what is being copied
   bool may_share_ = true;
-  std::map<std::pair<dev_t, ino_t>, std::string> linked_;  // where the first of several names of a file is
+  std::map<std::pair<dev_t, ino_t>, std::string>
+      linked_;  // where the first of several names of a file is
 };
 
 }  // namespace userns::frontend

@@ -23,7 +23,8 @@ bool is_digest(std::string_view text) {
   if (!text.starts_with(kPrefix)) return false;
   text.remove_prefix(kPrefix.size());
   return text.size() == std::size_t{2} * SHA256_DIGEST_SIZE &&
-         std::ranges::all_of(text, [](char c) { return kDigits.find(c) != std::string_view::npos; });
+         std::ranges::all_of(text,
+                             [](char c) { return kDigits.find(c) != std::string_view::npos; });
 }
 
 DigestSource::DigestSource(std::unique_ptr<Source> source, std::string digest)
@@ -36,7 +37,8 @@ DigestSource::~DigestSource() = default;
 Result<std::string_view> DigestSource::read() {
   auto piece = source_->read();
   if (piece)
-    ::nettle_sha256_update(&state_->context, piece->size(), reinterpret_cast<const std::uint8_t*>(piece->data()));
+    ::nettle_sha256_update(&state_->context, piece->size(),
+                           reinterpret_cast<const std::uint8_t*>(piece->data()));
   return piece;
 }
 
@@ -54,8 +56,8 @@ Result<void> DigestSource::check() {
     found.push_back(kDigits[byte & 15U]);
   }
   if (found == digest_) return {};
-  return fail({},
-              cat("the image is damaged or was tampered with: a part of it that should be ", digest_, " is ", found));
+  return fail({}, cat("the image is damaged or was tampered with: a part of it that should be ",
+                      digest_, " is ", found));
 }
 
 }  // namespace userns::frontend

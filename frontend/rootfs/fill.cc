@@ -27,8 +27,8 @@
 namespace userns::frontend {
 namespace {
 
-// An archive that is made to use up memory meets this first. The largest that a good one takes are the
-// dictionaries of xz and zstd: 128 MiB.
+// An archive that is made to use up memory meets this first. The largest that a good one takes are
+// the dictionaries of xz and zstd: 128 MiB.
 constexpr rlim_t kMostMemory = 1UL << 30U;
 constexpr rlim_t kMostFiles = 8192;  // deep trees take one or two open directories for each level
 
@@ -47,9 +47,11 @@ UnpackCounts to_counts(std::string_view text) {
 
 std::string to_text(const Filled& filled) {
   const auto& image = filled.image;
-  nlohmann::json json{image.env, image.entrypoint, image.cmd, image.cwd, image.user, image.stop_signal};
+  nlohmann::json json{image.env, image.entrypoint, image.cmd,
+                      image.cwd, image.user,       image.stop_signal};
   if (image.ids) json.push_back({image.ids->uid, image.ids->gid, image.ids->groups});
-  return to_text(filled.counts) + json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  return to_text(filled.counts) +
+         json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 Filled parse_filled(const std::string& text) {
   Filled filled{.counts = to_counts(text)};
@@ -61,7 +63,8 @@ Filled parse_filled(const std::string& text) {
   json.at(3).get_to(image.cwd);
   json.at(4).get_to(image.user);
   json.at(5).get_to(image.stop_signal);
-  if (json.size() > 6) image.ids = {.uid = json[6].at(0), .gid = json[6].at(1), .groups = json[6].at(2)};
+  if (json.size() > 6)
+    image.ids = {.uid = json[6].at(0), .gid = json[6].at(1), .groups = json[6].at(2)};
   return filled;
 }
 
@@ -89,10 +92,12 @@ Result<void> set_limits() {
   return {};
 }
 
-// A file of the image, as a process in it would find it; empty where there is none that makes sense.
+// A file of the image, as a process in it would find it; empty where there is none that makes
+// sense.
 std::string read_inside(const Fd& top, const char* path) {
   constexpr std::size_t kLargest = 1UL << 20U;
-  const auto file = open_at(top.get(), path, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  const auto file = open_at(top.get(), path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+                            RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   struct stat facts{};
   if (!file || ::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};
   auto text = read_all(*file, kLargest);
@@ -106,15 +111,18 @@ std::optional<InsideIds> ids_in_image(const Fd& top, std::string_view user) {
   return inside_ids(read_inside(top, "etc/passwd"), read_inside(top, "etc/group"), name, user);
 }
 
-using Act = std::function<Result<ImageConfig>(const Fd& top, UnpackLimits, Unpacker&, const Outside&)>;
+using Act =
+    std::function<Result<ImageConfig>(const Fd& top, UnpackLimits, Unpacker&, const Outside&)>;
 
-Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Act& act, const Outside& outside) {
+Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Act& act,
+                                  const Outside& outside) {
   if (auto bound = set_limits(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   if (!top) return std::unexpected(top.error());
   auto limits = default_limits(*top);
   if (how.max_bytes) limits.bytes = *how.max_bytes;
-  Unpacker unpacker(*top, limits, [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
+  Unpacker unpacker(*top, limits,
+                    [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
   auto image = act(*top, limits, unpacker, outside);
   if (!image) return std::unexpected(image.error());
   if (auto finished = unpacker.finish(); !finished) return std::unexpected(finished.error());
@@ -131,22 +139,26 @@ std::function<void(std::string_view)> hear(const FillHow& how) {
 Result<Filled> fill(const ChosenIds& ids, const Fd& target, const FillHow& how, const Act& act,
                     const std::function<Result<Fd>(const std::string&)>& opener = {}) {
   if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
-  const InMap in{.on_progress = hear(how), .on_open = opener, .mount_namespace = false, .prepare = {}};
-  const auto done = in_map(ids, [&](const Outside& outside) { return unpack_inside(target, how, act, outside); }, in);
+  const InMap in{
+      .on_progress = hear(how), .on_open = opener, .mount_namespace = false, .prepare = {}};
+  const auto done = in_map(
+      ids, [&](const Outside& outside) { return unpack_inside(target, how, act, outside); }, in);
   if (!done) return std::unexpected(done.error());
   return to_filled(*done);
 }
 
-// The layout's files are the caller's to read, not the container's root's: they are opened out here.
-Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd& layout, const FillHow& how) {
+// The layout's files are the caller's to read, not the container's root's: they are opened out
+// here.
+Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd& layout,
+                                const FillHow& how) {
   const auto opener = [&](const std::string& name) {
     return open_at(layout.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY,
                    RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
   };
   if (!opener("oci-layout") || !opener("index.json"))
-    return fail(
-        {},
-        "it is a directory, and no OCI layout (oci-layout, index.json); to use a root file system as it is: --rootfs");
+    return fail({},
+                "it is a directory, and no OCI layout (oci-layout, index.json); to use a root file "
+                "system as it is: --rootfs");
   return fill(
       ids, target, how,
       [](const Fd&, UnpackLimits, Unpacker& unpacker, const Outside& outside) {
@@ -156,7 +168,8 @@ Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd
       opener);
 }
 
-// A mount belongs to the namespace that it was opened in, so what is to be a layer is opened again here.
+// A mount belongs to the namespace that it was opened in, so what is to be a layer is opened again
+// here.
 Result<Fd> again_here(const Fd& directory) {
   std::array<char, PATH_MAX> path{};
   if (::readlink(cat("/proc/self/fd/", directory.get()).c_str(), path.data(), path.size() - 1) < 0)
@@ -165,8 +178,8 @@ Result<Fd> again_here(const Fd& directory) {
   struct stat was{};
   struct stat is{};
   if (!tree) return tree;
-  if (::fstat(directory.get(), &was) != 0 || ::fstat(tree->get(), &is) != 0 || was.st_ino != is.st_ino ||
-      was.st_dev != is.st_dev)
+  if (::fstat(directory.get(), &was) != 0 || ::fstat(tree->get(), &is) != 0 ||
+      was.st_ino != is.st_ino || was.st_dev != is.st_dev)
     return fail({}, cat(userns::quoted(path.data()), " was moved meanwhile: try again"));
   return tree;
 }
@@ -190,20 +203,22 @@ Result<Fd> merged(std::span<const Fd> layers) {
     if (auto put = attach_at(layer, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
     lower += cat(lower.empty() ? "" : ":", "/proc/self/fd/", layer.get());
   }
-  const auto tree = new_filesystem("overlay", cat("lowerdir=", lower, ",userxattr"), MOUNT_ATTR_RDONLY);
+  const auto tree =
+      new_filesystem("overlay", cat("lowerdir=", lower, ",userxattr"), MOUNT_ATTR_RDONLY);
   if (!tree) return fail({}, "cannot put the layers of the snapshot together", tree.error().code);
   return open_at(tree->get(), ".", O_RDONLY | O_DIRECTORY);
 }
 
-Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, const BothIds& both, const FillHow& how,
-                                const Outside& outside) {
+Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, const BothIds& both,
+                                const FillHow& how, const Outside& outside) {
   if (auto bound = set_limits(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   const auto source = top ? merged(from) : std::unexpected(top.error());
   if (!source) return std::unexpected(source.error());
   auto limits = default_limits(*top);
   if (how.max_bytes) limits.bytes = *how.max_bytes;
-  Copier copier(*source, *top, both, limits, [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
+  Copier copier(*source, *top, both, limits,
+                [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
   if (auto copied = copier.copy(); !copied) return std::unexpected(copied.error());
   return to_text(Filled{.counts = copier.counts(), .image = {}});
 }
@@ -221,13 +236,15 @@ Result<Fd> open_archive(const std::string& path) {
 
 }  // namespace
 
-Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& tar, const FillHow& how) {
-  return fill(ids, target, how,
-              [&](const Fd&, UnpackLimits, Unpacker& unpacker, const Outside&) -> Result<ImageConfig> {
-                FileSource source(tar);
-                if (auto added = unpacker.add(source, false); !added) return std::unexpected(added.error());
-                return ImageConfig{};
-              });
+Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& tar,
+                             const FillHow& how) {
+  return fill(
+      ids, target, how,
+      [&](const Fd&, UnpackLimits, Unpacker& unpacker, const Outside&) -> Result<ImageConfig> {
+        FileSource source(tar);
+        if (auto added = unpacker.add(source, false); !added) return std::unexpected(added.error());
+        return ImageConfig{};
+      });
 }
 
 Result<Filled> fill_from_busybox(const ChosenIds& ids, const Fd& target) {
@@ -244,10 +261,12 @@ Result<Filled> fill_from_busybox(const ChosenIds& ids, const Fd& target) {
   return to_filled(*done);
 }
 
-Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const DebianWish& wish, const FillHow& how) {
+Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const DebianWish& wish,
+                                const FillHow& how) {
   auto mmdebstrap = Mmdebstrap::start(wish);
   if (!mmdebstrap) return std::unexpected(mmdebstrap.error());
-  if (auto begun = mmdebstrap->await_tar(how.on_stage); !begun) return std::unexpected(begun.error());
+  if (auto begun = mmdebstrap->await_tar(how.on_stage); !begun)
+    return std::unexpected(begun.error());
   auto filled = fill_from_tar(ids, target, mmdebstrap->tar(), how);
   if (!filled && filled.error().code == EINTR) return filled;
   // A tar that ends too early is mmdebstrap's failure, and it says why.
@@ -281,7 +300,8 @@ Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const Chos
   return to_filled(*done);
 }
 
-Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const std::string& path, const FillHow& how) {
+Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const std::string& path,
+                                 const FillHow& how) {
   const auto about = [&](Result<Filled> filled) -> Result<Filled> {
     if (filled || filled.error().code == EINTR) return filled;
     return fail({}, cat(userns::quoted(path), ": ", filled.error().text), filled.error().code);
@@ -291,9 +311,10 @@ Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const s
   struct stat facts{};
   if (::fstat(archive->get(), &facts) != 0) return about(fail_errno("cannot look at it"));
   if (S_ISDIR(facts.st_mode)) return about(fill_from_layout(ids, target, *archive, how));
-  return about(fill(ids, target, how, [&](const Fd& top, UnpackLimits limits, Unpacker& unpacker, const Outside&) {
-    return unpack_anything(*archive, top, limits, unpacker);
-  }));
+  return about(fill(ids, target, how,
+                    [&](const Fd& top, UnpackLimits limits, Unpacker& unpacker, const Outside&) {
+                      return unpack_anything(*archive, top, limits, unpacker);
+                    }));
 }
 
 }  // namespace userns::frontend

@@ -23,13 +23,15 @@ constexpr std::uint64_t kSlack = 64UL << 20U;
 // --- recognising ------------------------------------------------------------------------------
 
 bool is_hex(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return std::ranges::all_of(
+      text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 // What the archives of images begin with, in one order or another; a root file system seldom.
 bool may_be_of_image(const Names& names) {
   const auto first = names.front();
-  for (const std::string_view known : {"blobs", "oci-layout", "index.json", "manifest.json", "repositories"})
+  for (const std::string_view known :
+       {"blobs", "oci-layout", "index.json", "manifest.json", "repositories"})
     if (first == known) return true;
   return first.starts_with("sha256:") || (first.size() >= 64 && is_hex(first.substr(0, 64)));
 }
@@ -49,21 +51,24 @@ Result<Looks> look_at(FileSource& source) {
     if (*entry == nullptr) return Looks{};
     const auto names = path_names(path_of(*entry));
     if (!names) return Looks{};  // to be complained about by who unpacks it
-    if (!names->empty()) return Looks{.image = may_be_of_image(*names), .compressed = reader->is_compressed()};
+    if (!names->empty())
+      return Looks{.image = may_be_of_image(*names), .compressed = reader->is_compressed()};
   }
   return Looks{};
 }
 
 Result<Fd> nameless_file(const Fd& directory) {
   Fd file(::openat(directory.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!file.valid()) return fail_errno("cannot keep the uncompressed image (a file without a name)");
+  if (!file.valid())
+    return fail_errno("cannot keep the uncompressed image (a file without a name)");
   return file;
 }
 
 // The uncompressed archive in a file.
 Result<Fd> uncompress(Source& source, const Fd& directory, UnpackLimits limits) {
   auto file = nameless_file(directory);
-  auto reader = file ? TarReader::open(source, TarReader::Content::kRaw) : std::unexpected(file.error());
+  auto reader =
+      file ? TarReader::open(source, TarReader::Content::kRaw) : std::unexpected(file.error());
   if (!reader) return std::unexpected(reader.error());
   if (const auto entry = reader->next(); !entry) return std::unexpected(entry.error());
   while (true) {
@@ -71,7 +76,8 @@ Result<Fd> uncompress(Source& source, const Fd& directory, UnpackLimits limits) 
     if (!piece) return std::unexpected(piece.error());
     if (!*piece) return file;
     if ((*piece)->offset > 2 * limits.bytes + kSlack)
-      return fail({}, cat("the image has more than twice ", limits.bytes, " bytes; --max-size allows more"));
+      return fail({}, cat("the image has more than twice ", limits.bytes,
+                          " bytes; --max-size allows more"));
     if (auto written = write_all(*file, (*piece)->data); !written)
       return fail({}, "cannot keep the uncompressed image", written.error().code);
   }
@@ -97,7 +103,8 @@ Result<std::string> checked_text(Blobs& blobs, const std::string& digest) {
     if (!piece) return std::unexpected(piece.error());
     if (piece->empty()) break;
     text += *piece;
-    if (text.size() > kLargestJson) return fail({}, cat("the image's part ", digest, " is too large"));
+    if (text.size() > kLargestJson)
+      return fail({}, cat("the image's part ", digest, " is too large"));
   }
   if (auto same = checked.check(); !same) return std::unexpected(same.error());
   return text;
@@ -161,7 +168,8 @@ Result<ImageConfig> unpack_image(Blobs& blobs, Unpacker& unpacker) {
   return oci ? unpack_oci(blobs, unpacker) : unpack_docker(blobs, unpacker);
 }
 
-Result<ImageConfig> unpack_anything(const Fd& archive, const Fd& top, UnpackLimits limits, Unpacker& unpacker) {
+Result<ImageConfig> unpack_anything(const Fd& archive, const Fd& top, UnpackLimits limits,
+                                    Unpacker& unpacker) {
   FileSource source(archive);
   source.remember();
   const auto looks = look_at(source);

@@ -15,7 +15,8 @@ namespace userns::frontend {
 
 // `archive`: a regular file, or a pipe. Where an image is compressed or comes through a pipe, its
 // uncompressed tar is kept in a nameless file in `top` meanwhile: at most `limits.bytes` twice.
-Result<ImageConfig> unpack_anything(const Fd& archive, const Fd& top, UnpackLimits limits, Unpacker& unpacker);
+Result<ImageConfig> unpack_anything(const Fd& archive, const Fd& top, UnpackLimits limits,
+                                    Unpacker& unpacker);
 
 // An OCI layout, or an archive of `docker save`. Digests are checked where the format has them.
 Result<ImageConfig> unpack_image(Blobs& blobs, Unpacker& unpacker);

@@ -16,7 +16,7 @@ struct ImageConfig {
   std::string cwd;
   std::string user;  // "", "uid", "name", "uid:gid", ...
   std::optional<InsideIds>
-      ids;                  // whom that is by the files of the image; none: there is no such user, or none is named
+      ids;  // whom that is by the files of the image; none: there is no such user, or none is named
   std::string stop_signal;  // "", "SIGTERM", "15"
 
   friend bool operator==(const ImageConfig&, const ImageConfig&) = default;

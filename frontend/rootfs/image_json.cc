@@ -32,12 +32,15 @@ Result<std::vector<std::string>> texts_in(const Json& object, const char* name) 
   const auto& found = member(object, name);
   std::vector<std::string> texts;
   if (found.is_null()) return texts;
-  if (!found.is_array()) return fail({}, cat("the image is damaged: ", std::string_view(name), " is no list"));
+  if (!found.is_array())
+    return fail({}, cat("the image is damaged: ", std::string_view(name), " is no list"));
   for (const auto& one : found) {
-    if (!one.is_string()) return fail({}, cat("the image is damaged: ", std::string_view(name), " holds no text"));
+    if (!one.is_string())
+      return fail({}, cat("the image is damaged: ", std::string_view(name), " holds no text"));
     auto text = one.get<std::string>();
     if (text.find('\0') != std::string::npos)
-      return fail({}, cat("the image is damaged: ", std::string_view(name), " has a text with a NUL"));
+      return fail({},
+                  cat("the image is damaged: ", std::string_view(name), " has a text with a NUL"));
     texts.push_back(std::move(text));
   }
   return texts;
@@ -46,7 +49,8 @@ Result<std::vector<std::string>> texts_in(const Json& object, const char* name) 
 Result<std::string> digest_in(const Json& descriptor) {
   auto digest = text_in(descriptor, "digest");
   if (is_digest(digest)) return digest;
-  return fail({}, cat("the image names a part by the digest ", userns::quoted(digest), ": only sha256 is known"));
+  return fail({}, cat("the image names a part by the digest ", userns::quoted(digest),
+                      ": only sha256 is known"));
 }
 
 std::string platform_of(const Json& descriptor) {
@@ -76,7 +80,8 @@ Result<std::vector<std::string>> choose(const Json& manifests, std::string_view 
   auto& chosen = exact.empty() ? silent : exact;
   if (chosen.size() == 1) return std::move(chosen);
   if (chosen.empty())
-    return fail({}, cat("the image is not for ", wanted, ", but for ", seen.empty() ? "nothing" : seen));
+    return fail(
+        {}, cat("the image is not for ", wanted, ", but for ", seen.empty() ? "nothing" : seen));
   return fail({}, cat("there are several images in it (", seen, "): save one alone"));
 }
 
@@ -92,7 +97,8 @@ Result<OciNode> parse_oci_node(std::string_view text, std::string_view architect
     return node;
   }
   const auto& layers = member(json, "layers");
-  if (!layers.is_array()) return fail({}, "the image is damaged: neither an index nor a manifest of the OCI format");
+  if (!layers.is_array())
+    return fail({}, "the image is damaged: neither an index nor a manifest of the OCI format");
   auto config = digest_in(member(json, "config"));
   if (!config) return std::unexpected(config.error());
   node.config = std::move(*config);
@@ -119,7 +125,8 @@ Result<DockerImage> parse_docker_manifest(std::string_view text) {
     std::string seen;
     for (const auto& one : json) {
       const auto tags = texts_in(one, "RepoTags");
-      seen += cat(seen.empty() ? "" : ", ", userns::quoted(tags && !tags->empty() ? tags->front() : "untagged"));
+      seen += cat(seen.empty() ? "" : ", ",
+                  userns::quoted(tags && !tags->empty() ? tags->front() : "untagged"));
     }
     return fail({}, cat("there are several images in it (", seen, "): save one alone"));
   }
@@ -136,7 +143,8 @@ Result<ImageConfig> parse_image_config(std::string_view text) {
                     .user = text_in(config, "User"),
                     .stop_signal = text_in(config, "StopSignal")};
   for (const auto& [name, list] :
-       {std::pair{"Env", &image.env}, std::pair{"Entrypoint", &image.entrypoint}, std::pair{"Cmd", &image.cmd}}) {
+       {std::pair{"Env", &image.env}, std::pair{"Entrypoint", &image.entrypoint},
+        std::pair{"Cmd", &image.cmd}}) {
     auto texts = texts_in(config, name);
     if (!texts) return std::unexpected(texts.error());
     *list = std::move(*texts);
@@ -145,20 +153,22 @@ Result<ImageConfig> parse_image_config(std::string_view text) {
 }
 
 Result<std::string> blob_path(std::string_view digest) {
-  if (!is_digest(digest)) return fail({}, cat("the image names a part by the digest ", userns::quoted(digest)));
+  if (!is_digest(digest))
+    return fail({}, cat("the image names a part by the digest ", userns::quoted(digest)));
   return cat("blobs/sha256/", digest.substr(digest.find(':') + 1));
 }
 
 std::string oci_architecture(std::string_view machine) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kNames{{{"x86_64", "amd64"},
-                                                                                 {"aarch64", "arm64"},
-                                                                                 {"i686", "386"},
-                                                                                 {"armv7l", "arm"},
-                                                                                 {"armv6l", "arm"},
-                                                                                 {"ppc64le", "ppc64le"},
-                                                                                 {"s390x", "s390x"},
-                                                                                 {"riscv64", "riscv64"},
-                                                                                 {"loongarch64", "loong64"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kNames{
+      {{"x86_64", "amd64"},
+       {"aarch64", "arm64"},
+       {"i686", "386"},
+       {"armv7l", "arm"},
+       {"armv6l", "arm"},
+       {"ppc64le", "ppc64le"},
+       {"s390x", "s390x"},
+       {"riscv64", "riscv64"},
+       {"loongarch64", "loong64"}}};
   for (const auto& [ours, theirs] : kNames)
     if (machine == ours) return std::string(theirs);
   return std::string(machine);

@@ -1,7 +1,7 @@
 // The JSON of container images. Pure: text in, what is needed of it out; nothing is taken on trust.
 //
-// Source: the OCI image specification (image-layout, image-index, manifest, config), and the archives that
-// `docker save` and `podman save --format docker-archive` write (manifest.json).
+// Source: the OCI image specification (image-layout, image-index, manifest, config), and the
+// archives that `docker save` and `podman save --format docker-archive` write (manifest.json).
 #pragma once
 
 #include <string>
@@ -17,12 +17,13 @@ inline constexpr std::size_t kLargestJson = 8UL << 20U;
 
 // An index or a manifest of the OCI format.
 struct OciNode {
-  std::vector<std::string> next;  // an index: digests of the manifests for this platform (one, or the text fails)
-  std::string config;             // a manifest: digests
+  std::vector<std::string>
+      next;  // an index: digests of the manifests for this platform (one, or the text fails)
+  std::string config;  // a manifest: digests
   std::vector<std::string> layers;
 };
-// `architecture`: as the format spells it ("amd64"). Where an index has manifests for several platforms, the
-// one for Linux on it is chosen; none or several are an error that lists them.
+// `architecture`: as the format spells it ("amd64"). Where an index has manifests for several
+// platforms, the one for Linux on it is chosen; none or several are an error that lists them.
 Result<OciNode> parse_oci_node(std::string_view json, std::string_view architecture);
 
 // manifest.json: names in the archive.

@@ -6,16 +6,17 @@ namespace userns::frontend {
 
 Result<std::vector<std::string_view>> path_names(std::string_view path) {
   if (path.size() > kLongestPath)
-    return fail({}, cat("the path ", quoted(path), " has ", path.size(), " bytes: more than ", kLongestPath,
-                        " are not possible"));
+    return fail({}, cat("the path ", quoted(path), " has ", path.size(), " bytes: more than ",
+                        kLongestPath, " are not possible"));
   std::vector<std::string_view> names;
   for (std::string_view rest = path; !rest.empty();) {
     const auto name = take_until(rest, '/');
     if (name.empty() || name == ".") continue;
-    if (name == "..") return fail({}, cat("the path ", quoted(path), " would leave the root file system"));
+    if (name == "..")
+      return fail({}, cat("the path ", quoted(path), " would leave the root file system"));
     if (name.size() > kLongestName)
-      return fail({}, cat("the path ", quoted(path), " has a name of ", name.size(), " bytes: more than ", kLongestName,
-                          " are not possible"));
+      return fail({}, cat("the path ", quoted(path), " has a name of ", name.size(),
+                          " bytes: more than ", kLongestName, " are not possible"));
     names.push_back(name);
   }
   return names;

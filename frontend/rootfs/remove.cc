@@ -70,7 +70,8 @@ class Remover {
 
  private:
   void empty(int directory, const std::string& name, std::size_t depth) {
-    auto opened = open_at(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
+    auto opened =
+        open_at(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
     if (!opened) {
       errno = opened.error().code;
       if (errno != ENOENT && errno != ENOTDIR) failed(directory, name);
@@ -101,7 +102,9 @@ class Remover {
     if (code == EBUSY || code == EXDEV) why = ": something is mounted on it, umount it first";
     if (code == EPERM && is_protected(directory, name))
       why = ": it is immutable or append-only, the administrator can change that with chattr -i -a";
-    first_ = Error{.rule = {}, .code = why.empty() ? code : 0, .text = cat("cannot remove ", quoted(name), why)};
+    first_ = Error{.rule = {},
+                   .code = why.empty() ? code : 0,
+                   .text = cat("cannot remove ", quoted(name), why)};
   }
 
   int top_;
@@ -120,7 +123,8 @@ Result<void> empty_inside(int directory) {
 }
 
 Result<void> remove_inside(int directory, const std::string& name) {
-  const auto tree = open_at(directory, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
+  const auto tree =
+      open_at(directory, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
   if (tree)
     if (auto emptied = empty_inside(tree->get()); !emptied) return emptied;
   Remover remover(directory);
@@ -132,7 +136,8 @@ Result<void> remove_tree(const ChosenIds& ids, const Fd& parent, const std::stri
   const auto all = ids_with_self(ids, ::geteuid(), ::getegid());
   if (!all) return std::unexpected(all.error());
   const auto done = in_map(all->ids, [&](const Outside&) -> Result<std::string> {
-    if (auto removed = remove_inside(parent.get(), name); !removed) return std::unexpected(removed.error());
+    if (auto removed = remove_inside(parent.get(), name); !removed)
+      return std::unexpected(removed.error());
     return "";
   });
   if (!done) return std::unexpected(done.error());

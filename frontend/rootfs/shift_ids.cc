@@ -21,7 +21,9 @@ Result<std::vector<Extent>> append(ChosenMap& both, const ChosenMap& to) {
   auto place = end_of(both);
   for (const auto& extent : to.extents) {
     const auto there = Extent::make(place, extent.outside().first(), extent.count());
-    if (!there) return fail({}, "the ids of both containers do not fit into one map: one has an id near the largest");
+    if (!there)
+      return fail(
+          {}, "the ids of both containers do not fit into one map: one has an id near the largest");
     both.extents.push_back(*there);
     moved.push_back(*there);
     place = there->inside().end();
@@ -37,7 +39,8 @@ Result<std::vector<Extent>> append(ChosenMap& both, const ChosenMap& to) {
 std::optional<std::uint32_t> IdShift::operator()(std::uint32_t id) const {
   const auto one = IdRange::make(id, 1);
   for (const auto& piece : pieces_)
-    if (one && piece.ids.contains(*one)) return static_cast<std::uint32_t>(piece.place + (id - piece.ids.first()));
+    if (one && piece.ids.contains(*one))
+      return static_cast<std::uint32_t>(piece.place + (id - piece.ids.first()));
   return std::nullopt;
 }
 
@@ -49,9 +52,11 @@ Result<BothIds> both_ids(const ChosenIds& from, const ChosenIds& to) {
   if (!gids) return std::unexpected(gids.error());
   both.ids.deny_setgroups = both.ids.gids.writer == MapWriter::kSelf && from.deny_setgroups;
   for (std::size_t i = 0; i < to.uids.extents.size(); ++i)
-    both.uids.pieces_.push_back({to.uids.extents[i].inside(), static_cast<std::uint32_t>((*uids)[i].inside().first())});
+    both.uids.pieces_.push_back(
+        {to.uids.extents[i].inside(), static_cast<std::uint32_t>((*uids)[i].inside().first())});
   for (std::size_t i = 0; i < to.gids.extents.size(); ++i)
-    both.gids.pieces_.push_back({to.gids.extents[i].inside(), static_cast<std::uint32_t>((*gids)[i].inside().first())});
+    both.gids.pieces_.push_back(
+        {to.gids.extents[i].inside(), static_cast<std::uint32_t>((*gids)[i].inside().first())});
   return both;
 }
 

@@ -1,5 +1,5 @@
-// One map that holds the ids of two containers, so that files can be read as one's and made as the other's.
-// Pure.
+// One map that holds the ids of two containers, so that files can be read as one's and made as the
+// other's. Pure.
 #pragma once
 
 #include <cstdint>

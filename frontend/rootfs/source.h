@@ -19,7 +19,8 @@ class Source {
   virtual ~Source() = default;
   // The next bytes, valid until the next call; empty at the end.
   virtual Result<std::string_view> read() = 0;
-  // How many bytes could be left out without reading them, at most `count`; 0 where that is not possible.
+  // How many bytes could be left out without reading them, at most `count`; 0 where that is not
+  // possible.
   virtual std::uint64_t skip(std::uint64_t /*count*/) { return 0; }
 };
 

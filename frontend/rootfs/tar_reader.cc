@@ -19,7 +19,8 @@ la_ssize_t TarReader::take(archive* raw, void* state, const void** bytes) {
 }
 
 la_int64_t TarReader::leave(archive* /*raw*/, void* state, la_int64_t count) {
-  return static_cast<la_int64_t>(static_cast<State*>(state)->source->skip(static_cast<std::uint64_t>(count)));
+  return static_cast<la_int64_t>(
+      static_cast<State*>(state)->source->skip(static_cast<std::uint64_t>(count)));
 }
 
 Result<TarReader> TarReader::open(Source& source, Content content) {
@@ -52,7 +53,8 @@ std::unexpected<Error> TarReader::failure() {
   const std::string_view said = text == nullptr ? "unknown failure" : text;
   if (said.starts_with("Unrecognized archive format"))
     return fail({},
-                "it is not a tar archive, or its compression is none of gzip, bzip2, xz, lzma, zstd, lz4, compress");
+                "it is not a tar archive, or its compression is none of gzip, bzip2, xz, lzma, "
+                "zstd, lz4, compress");
   if (::archive_errno(archive_.get()) == ENOMEM)
     return fail({}, cat("the archive is damaged, or made to use up memory: ", said));
   return fail({}, cat("the archive is damaged: ", said));
@@ -75,10 +77,13 @@ Result<std::optional<TarReader::Piece>> TarReader::data() {
   if (result == ARCHIVE_EOF) return std::nullopt;
   if (result == ARCHIVE_RETRY || result < ARCHIVE_WARN) return failure();
   if (offset < 0) return fail({}, "the archive is damaged: a file has data before its beginning");
-  return Piece{.data = {static_cast<const char*>(bytes), size}, .offset = static_cast<std::uint64_t>(offset)};
+  return Piece{.data = {static_cast<const char*>(bytes), size},
+               .offset = static_cast<std::uint64_t>(offset)};
 }
 
-std::uint64_t TarReader::bytes() const { return static_cast<std::uint64_t>(::archive_filter_bytes(archive_.get(), 0)); }
+std::uint64_t TarReader::bytes() const {
+  return static_cast<std::uint64_t>(::archive_filter_bytes(archive_.get(), 0));
+}
 
 std::uint64_t TarReader::entry_offset() const {
   return static_cast<std::uint64_t>(::archive_read_header_position(archive_.get()));

@@ -1,6 +1,7 @@
 // libarchive, reading a tar in any compression that is common: the one place that calls its reader.
 //
-// Memory is bounded by what the caller's RLIMIT_DATA allows: running out of it is an error like others.
+// Memory is bounded by what the caller's RLIMIT_DATA allows: running out of it is an error like
+// others.
 #pragma once
 
 #include <archive.h>

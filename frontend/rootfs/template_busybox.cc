@@ -19,8 +19,8 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::array kPlaces{"/bin/busybox", "/usr/bin/busybox", "/usr/local/bin/busybox", "/bin/busybox.static",
-                             "/usr/bin/busybox.static"};
+constexpr std::array kPlaces{"/bin/busybox", "/usr/bin/busybox", "/usr/local/bin/busybox",
+                             "/bin/busybox.static", "/usr/bin/busybox.static"};
 constexpr std::size_t kLargestList = 1UL << 16U;
 
 // --- the host's busybox -------------------------------------------------------------------------
@@ -28,13 +28,16 @@ constexpr std::size_t kLargestList = 1UL << 16U;
 // Whether nothing else has to be loaded for it to run.
 bool is_static(const Fd& program) {
   Elf64_Ehdr head{};
-  if (::pread(program.get(), &head, sizeof head, 0) != sizeof head || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+  if (::pread(program.get(), &head, sizeof head, 0) != sizeof head ||
+      std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
     return false;
-  if (head.e_ident[EI_CLASS] != ELFCLASS64) return true;  // not one of this machine's: its list tells
+  if (head.e_ident[EI_CLASS] != ELFCLASS64)
+    return true;  // not one of this machine's: its list tells
   for (unsigned i = 0; i < head.e_phnum; ++i) {
     Elf64_Phdr part{};
     const auto at = static_cast<off_t>(head.e_phoff + std::uint64_t{i} * head.e_phentsize);
-    if (::pread(program.get(), &part, sizeof part, at) != sizeof part || part.p_type == PT_INTERP) return false;
+    if (::pread(program.get(), &part, sizeof part, at) != sizeof part || part.p_type == PT_INTERP)
+      return false;
   }
   return true;
 }
@@ -45,7 +48,8 @@ Result<std::vector<std::string>> applets_of(const char* path) {
   auto helper = Helper::start(path, {"--list-full"}, &output);
   if (!helper) return std::unexpected(helper.error());
   if (auto done = helper->finish(); !done) return std::unexpected(done.error());
-  if (::lseek(output.get(), 0, SEEK_SET) < 0) return fail_errno("cannot ask busybox what it can do");
+  if (::lseek(output.get(), 0, SEEK_SET) < 0)
+    return fail_errno("cannot ask busybox what it can do");
   const auto text = read_all(output, kLargestList);
   if (!text) return std::unexpected(text.error());
   std::vector<std::string> applets;
@@ -89,14 +93,16 @@ constexpr std::array kTexts{
     // No password is the right one: the console is whoever started the container.
     Text{"etc/shadow", 0640, "root:*:::::::\ndaemon:*:::::::\nnobody:*:::::::\n"},
     Text{"etc/group", 0644,
-         "root:x:0:\ndaemon:x:1:\ntty:x:5:\ndisk:x:6:\nadm:x:4:\nutmp:x:43:\nusers:x:100:\nnogroup:x:65534:\n"},
+         "root:x:0:\ndaemon:x:1:\ntty:x:5:\ndisk:x:6:\nadm:x:4:\nutmp:x:43:\nusers:x:100:\nnogroup:"
+         "x:65534:\n"},
     Text{"etc/shells", 0644, "/bin/sh\n/bin/ash\n"},
     Text{"etc/hosts", 0644, "127.0.0.1 localhost\n::1 localhost\n"},
     Text{"etc/profile", 0644,
          "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
          "[ \"$(id -u)\" = 0 ] && PS1='\\h:\\w# ' || PS1='\\h:\\w$ '\n"},
     Text{"etc/fstab", 0644, ""},
-    Text{"etc/os-release", 0644, "NAME=\"BusyBox\"\nID=busybox\nPRETTY_NAME=\"BusyBox, made from the host's\"\n"},
+    Text{"etc/os-release", 0644,
+         "NAME=\"BusyBox\"\nID=busybox\nPRETTY_NAME=\"BusyBox, made from the host's\"\n"},
     Text{"etc/inittab", 0644,
          "::sysinit:/etc/init.d/rcS\n"
          "::respawn:-/bin/sh\n"
@@ -115,7 +121,8 @@ constexpr std::array kTexts{
          "  # One that has an address was set up by who started the container.\n"
          "  ip -4 addr show dev \"$nic\" | grep -q 'inet ' && continue\n"
          "  ip link set \"$nic\" up\n"
-         "  udhcpc -b -i \"$nic\" -s /usr/share/udhcpc/default.script -p \"/run/udhcpc.$nic.pid\" \\\n"
+         "  udhcpc -b -i \"$nic\" -s /usr/share/udhcpc/default.script -p \"/run/udhcpc.$nic.pid\" "
+         "\\\n"
          "    -x \"hostname:$(hostname)\" >/dev/null 2>&1 </dev/null &\n"
          "done\n"
          "for script in /etc/init.d/*.start; do [ -x \"$script\" ] && \"$script\"; done\n"
@@ -134,7 +141,8 @@ constexpr std::array kTexts{
          "  ip link set \"$interface\" up\n"
          "  ;;\n"
          "bound | renew)\n"
-         "  ip addr replace \"$ip/${mask:-24}\" ${broadcast:+broadcast \"$broadcast\"} dev \"$interface\"\n"
+         "  ip addr replace \"$ip/${mask:-24}\" ${broadcast:+broadcast \"$broadcast\"} dev "
+         "\"$interface\"\n"
          "  metric=0\n"
          "  for one in $router; do\n"
          "    ip route replace default via \"$one\" dev \"$interface\" metric $metric\n"
@@ -148,7 +156,8 @@ constexpr std::array kTexts{
          "esac\n"},
 };
 
-// Where busyboxes of distributions look for it when udhcpc is called by hand: Debian's below /etc, others where it is.
+// Where busyboxes of distributions look for it when udhcpc is called by hand: Debian's below /etc,
+// others where it is.
 constexpr auto kOtherScript = "etc/udhcpc/default.script";
 
 class Maker {
@@ -165,14 +174,16 @@ class Maker {
   Result<Fd> file(std::string_view path, mode_t mode) {
     const auto place = place_of(path);
     if (!place) return std::unexpected(place.error());
-    Fd file(::openat(place->first, place->second.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    Fd file(::openat(place->first, place->second.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                     mode));
     if (!file.valid()) return fail_errno(cat("cannot make /", path));
     return file;
   }
   Result<void> link(std::string_view path, const char* target) {
     const auto place = place_of(path);
     if (!place) return std::unexpected(place.error());
-    if (::symlinkat(target, place->first, place->second.c_str()) != 0) return fail_errno(cat("cannot make /", path));
+    if (::symlinkat(target, place->first, place->second.c_str()) != 0)
+      return fail_errno(cat("cannot make /", path));
     return {};
   }
   [[nodiscard]] std::uint64_t count() const { return count_; }
@@ -216,9 +227,9 @@ Result<Busybox> find_busybox() {
     if (!applets) return std::unexpected(applets.error());
     return Busybox{.program = std::move(*program), .applets = std::move(*applets)};
   }
-  return fail(
-      {}, found ? "the busybox of this machine needs shared libraries and would not run alone: install busybox-static"
-                : "there is no busybox on this machine: install busybox-static");
+  return fail({}, found ? "the busybox of this machine needs shared libraries and would not run "
+                          "alone: install busybox-static"
+                        : "there is no busybox on this machine: install busybox-static");
 }
 
 Result<std::uint64_t> make_busybox_tree(const Fd& top, const Busybox& busybox) {
@@ -227,13 +238,16 @@ Result<std::uint64_t> make_busybox_tree(const Fd& top, const Busybox& busybox) {
   Maker maker(top);
   for (const auto& [path, mode] : kDirectories)
     if (auto made = maker.directory(path, mode); !made) return std::unexpected(made.error());
-  if (auto copied = copy_program(maker, busybox.program); !copied) return std::unexpected(copied.error());
+  if (auto copied = copy_program(maker, busybox.program); !copied)
+    return std::unexpected(copied.error());
   for (const auto& applet : busybox.applets)
-    if (auto linked = maker.link(applet, "/bin/busybox"); !linked) return std::unexpected(linked.error());
+    if (auto linked = maker.link(applet, "/bin/busybox"); !linked)
+      return std::unexpected(linked.error());
   for (const auto& text : kTexts) {
     const auto file = maker.file(text.path, text.mode);
     if (!file) return std::unexpected(file.error());
-    if (auto written = write_all(*file, text.text); !written) return std::unexpected(written.error());
+    if (auto written = write_all(*file, text.text); !written)
+      return std::unexpected(written.error());
   }
   if (auto linked = maker.link(kOtherScript, "/usr/share/udhcpc/default.script"); !linked)
     return std::unexpected(linked.error());

@@ -41,7 +41,8 @@ std::string value_in(std::string_view text, std::string_view key) {
   while (!text.empty()) {
     auto line = take_until(text, '\n');
     if (take_until(line, '=') != key) continue;
-    if (line.size() >= 2 && (line.front() == '"' || line.front() == '\'')) line = line.substr(1, line.size() - 2);
+    if (line.size() >= 2 && (line.front() == '"' || line.front() == '\''))
+      line = line.substr(1, line.size() - 2);
     return std::string(line);
   }
   return {};
@@ -62,9 +63,11 @@ std::string apt_config() {
   return read_all(output, kLargestText).value_or("");
 }
 
-[[noreturn]] void become(const std::vector<std::string>& words, const Fd& output, const Fd& said, pid_t starter) {
+[[noreturn]] void become(const std::vector<std::string>& words, const Fd& output, const Fd& said,
+                         pid_t starter) {
   std::vector<char*> pointers;
-  for (const auto& word : words) pointers.push_back(const_cast<char*>(word.c_str()));  // NOLINT(*-const-cast)
+  for (const auto& word : words)
+    pointers.push_back(const_cast<char*>(word.c_str()));  // NOLINT(*-const-cast)
   pointers.push_back(nullptr);
   const Fd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (::dup2(nothing.get(), STDIN_FILENO) < 0 || ::dup2(output.get(), STDOUT_FILENO) < 0 ||
@@ -80,7 +83,8 @@ std::string apt_config() {
 
 bool is_on_path() {
   const char* const path = ::getenv("PATH");
-  for (std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path; !rest.empty();)
+  for (std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;
+       !rest.empty();)
     if (::access(cat(take_until(rest, ':'), "/", kProgram).c_str(), X_OK) == 0) return true;
   return false;
 }
@@ -108,7 +112,8 @@ std::vector<std::string> ways_to_mirrors(std::string_view dump) {
   std::vector<std::string> ways;
   while (!dump.empty()) {
     auto line = take_until(dump, '\n');
-    const bool is_way = line.starts_with("Acquire::http::") || line.starts_with("Acquire::https::") ||
+    const bool is_way = line.starts_with("Acquire::http::") ||
+                        line.starts_with("Acquire::https::") ||
                         line.starts_with("Acquire::Check-") || line.starts_with("Acquire::Retries");
     if (line.ends_with(';')) line.remove_suffix(1);
     if (is_way) ways.emplace_back(line);
@@ -128,7 +133,8 @@ std::string complaint_in(std::string_view said) {
   return complaint.empty() ? last : complaint;
 }
 
-std::vector<std::string> mmdebstrap_words(const DebianWish& wish, const std::vector<std::string>& sources,
+std::vector<std::string> mmdebstrap_words(const DebianWish& wish,
+                                          const std::vector<std::string>& sources,
                                           const std::vector<std::string>& options) {
   std::string packages = "systemd-sysv,dbus,iproute2";
   for (const auto& package : wish.packages) packages += cat(",", package);
@@ -148,11 +154,13 @@ std::vector<std::string> mmdebstrap_words(const DebianWish& wish, const std::vec
 Result<Mmdebstrap> Mmdebstrap::start(const DebianWish& wish) {
   if (!is_on_path())
     return fail({},
-                "the debian template is made by mmdebstrap, which is not there: install it (package mmdebstrap), or "
+                "the debian template is made by mmdebstrap, which is not there: install it "
+                "(package mmdebstrap), or "
                 "make a tar of a Debian elsewhere and use --tar");
   auto exact = wish;
   const auto release = file_text("/etc/os-release");
-  const auto own = value_in(release, "ID") == "debian" ? value_in(release, "VERSION_CODENAME") : std::string{};
+  const auto own =
+      value_in(release, "ID") == "debian" ? value_in(release, "VERSION_CODENAME") : std::string{};
   if (exact.suite.empty()) exact.suite = own.empty() ? "stable" : own;
   const auto sources = exact.suite == own ? sources_for(own) : std::vector<std::string>{};
   const auto words = mmdebstrap_words(exact, sources, ways_to_mirrors(apt_config()));
@@ -179,7 +187,8 @@ Result<void> Mmdebstrap::await_tar(const std::function<void(std::string_view)>& 
       return fail_errno("cannot wait for mmdebstrap");
     if (const auto number = signals->next())
       return fail({}, cat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
-    if (polled[0].revents != 0) return (polled[0].revents & POLLIN) != 0 ? Result<void>{} : finish();
+    if (polled[0].revents != 0)
+      return (polled[0].revents & POLLIN) != 0 ? Result<void>{} : finish();
     auto now = stage_in(all_of(said_));
     if (on_stage && !now.empty() && now != stage) on_stage(now);
     stage = std::move(now);
@@ -198,9 +207,9 @@ Result<void> Mmdebstrap::finish() {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   const auto complaint = complaint_in(all_of(said_));
   if (!complaint.empty()) return fail({}, cat("mmdebstrap failed: ", quoted(complaint)));
-  return fail({}, WIFSIGNALED(status)
-                      ? cat("mmdebstrap was ended by signal ", WTERMSIG(status))
-                      : cat("mmdebstrap failed with status ", WEXITSTATUS(status), " and said nothing"));
+  return fail({}, WIFSIGNALED(status) ? cat("mmdebstrap was ended by signal ", WTERMSIG(status))
+                                      : cat("mmdebstrap failed with status ", WEXITSTATUS(status),
+                                            " and said nothing"));
 }
 
 Mmdebstrap::~Mmdebstrap() {

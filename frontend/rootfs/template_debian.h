@@ -1,4 +1,5 @@
-// A Debian made by mmdebstrap(1), which brings its own way to be root of many ids; its tar comes through a pipe.
+// A Debian made by mmdebstrap(1), which brings its own way to be root of many ids; its tar comes
+// through a pipe.
 #pragma once
 
 #include <sys/types.h>
@@ -15,25 +16,28 @@
 namespace userns::frontend {
 
 struct DebianWish {
-  std::string suite;                  // empty: the host's own where that is a Debian, else "stable"
-  std::vector<std::string> packages;  // beside those that make it boot: systemd-sysv, dbus, iproute2
+  std::string suite;  // empty: the host's own where that is a Debian, else "stable"
+  std::vector<std::string>
+      packages;  // beside those that make it boot: systemd-sysv, dbus, iproute2
 };
 
-// It runs as the caller. Its package sources are the host's (/etc/apt/sources.list and debian.sources) where the
-// host is a Debian of that suite, and so is its way to them (proxies).
+// It runs as the caller. Its package sources are the host's (/etc/apt/sources.list and
+// debian.sources) where the host is a Debian of that suite, and so is its way to them (proxies).
 class Mmdebstrap {
  public:
   // Fails where the program is not there, with what to install.
   static Result<Mmdebstrap> start(const DebianWish& wish);
-  // Waits for the first byte of the tar; meanwhile tells what it says it does. TERM, INT, HUP and QUIT end it, with
-  // code EINTR.
+  // Waits for the first byte of the tar; meanwhile tells what it says it does. TERM, INT, HUP and
+  // QUIT end it, with code EINTR.
   Result<void> await_tar(const std::function<void(std::string_view)>& on_stage);
   [[nodiscard]] const Fd& tar() const { return tar_; }
   // Its end. Anything but success is an error with the last that it complained of.
   Result<void> finish();
 
   Mmdebstrap(Mmdebstrap&& other) noexcept
-      : tar_(std::move(other.tar_)), said_(std::move(other.said_)), pid_(std::exchange(other.pid_, 0)) {}
+      : tar_(std::move(other.tar_)),
+        said_(std::move(other.said_)),
+        pid_(std::exchange(other.pid_, 0)) {}
   Mmdebstrap(const Mmdebstrap&) = delete;
   Mmdebstrap& operator=(const Mmdebstrap&) = delete;
   Mmdebstrap& operator=(Mmdebstrap&&) = delete;
@@ -41,7 +45,8 @@ class Mmdebstrap {
   ~Mmdebstrap();
 
  private:
-  Mmdebstrap(Fd tar, Fd said, pid_t pid) : tar_(std::move(tar)), said_(std::move(said)), pid_(pid) {}
+  Mmdebstrap(Fd tar, Fd said, pid_t pid)
+      : tar_(std::move(tar)), said_(std::move(said)), pid_(pid) {}
 
   Fd tar_;
   Fd said_;
@@ -49,7 +54,8 @@ class Mmdebstrap {
 };
 
 // Its words, but for the program's name. `sources`: files; `options`: of apt.
-std::vector<std::string> mmdebstrap_words(const DebianWish& wish, const std::vector<std::string>& sources,
+std::vector<std::string> mmdebstrap_words(const DebianWish& wish,
+                                          const std::vector<std::string>& sources,
                                           const std::vector<std::string>& options);
 
 // The lines of `apt-config dump` that say how to get to a mirror, as apt options. Pure.

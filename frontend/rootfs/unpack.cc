@@ -19,7 +19,8 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::uint64_t kPerEntry = 4096;
-constexpr std::uint64_t kFewestEntries = 10'000'000;  // where a file system does not say how many it takes
+constexpr std::uint64_t kFewestEntries =
+    10'000'000;  // where a file system does not say how many it takes
 constexpr std::uint64_t kSlack = 64UL << 20U;
 constexpr unsigned kSpecialBits = 07000;
 constexpr std::string_view kWhiteout = ".wh.";
@@ -35,7 +36,8 @@ void add_acl(archive_entry* entry, int type, const char* name, std::vector<Attri
   int tag = 0;
   int id = 0;
   const char* who = nullptr;
-  while (::archive_entry_acl_next(entry, type, &kind, &permissions, &tag, &id, &who) == ARCHIVE_OK) {
+  while (::archive_entry_acl_next(entry, type, &kind, &permissions, &tag, &id, &who) ==
+         ARCHIVE_OK) {
     std::uint16_t code = 0;
     switch (tag) {
       case ARCHIVE_ENTRY_ACL_USER_OBJ:
@@ -92,8 +94,9 @@ std::vector<Attribute> attributes_of(archive_entry* entry, std::uint64_t& left_o
     if (!is_taken(name))
       ++left_out;
     else
-      attributes.push_back(
-          {name, std::string_view(name) == kCapability ? without_namespace_root(text) : std::string(text)});
+      attributes.push_back({name, std::string_view(name) == kCapability
+                                      ? without_namespace_root(text)
+                                      : std::string(text)});
   }
   return attributes;
 }
@@ -108,14 +111,17 @@ bool is_nothing(const Error& error) { return error.code == ENOENT || error.code 
 
 UnpackLimits default_limits(const Fd& directory) {
   struct statvfs facts{};
-  if (::fstatvfs(directory.get(), &facts) != 0) return {.bytes = 1UL << 33U, .entries = kFewestEntries};
+  if (::fstatvfs(directory.get(), &facts) != 0)
+    return {.bytes = 1UL << 33U, .entries = kFewestEntries};
   return {.bytes = facts.f_bavail * facts.f_frsize / 2,
           .entries = facts.f_files == 0 ? kFewestEntries : facts.f_favail / 2};
 }
 
-Unpacker::Unpacker(const Fd& top, UnpackLimits limits, std::function<void(const UnpackCounts&)> on_progress)
+Unpacker::Unpacker(const Fd& top, UnpackLimits limits,
+                   std::function<void(const UnpackCounts&)> on_progress)
     : top_(top), walk_(top), limits_(limits), on_progress_(std::move(on_progress)) {
-  // What is made gets the mode that the archive says, not what the directory's place would hand down.
+  // What is made gets the mode that the archive says, not what the directory's place would hand
+  // down.
   ::umask(0);
   (void)::fchmod(top_.get(), 0755);
   (void)::fremovexattr(top_.get(), kAccessAcl);
@@ -143,8 +149,9 @@ Result<void> Unpacker::check_limits(const TarReader& reader) const {
   if (counts_.entries > limits_.entries)
     return fail({}, cat("the archive has more than ", limits_.entries,
                         " entries, half of the files that the file system has room for"));
-  const bool too_large = counts_.bytes + kPerEntry * counts_.entries > limits_.bytes ||
-                         reader.bytes() > 2 * limits_.bytes + kSlack;  // data of entries that are left out
+  const bool too_large =
+      counts_.bytes + kPerEntry * counts_.entries > limits_.bytes ||
+      reader.bytes() > 2 * limits_.bytes + kSlack;  // data of entries that are left out
   if (!too_large) return {};
   return fail({}, cat("the archive unpacks to more than ", limits_.bytes,
                       " bytes; --max-size allows more (without it, half of what is free)"));
@@ -228,13 +235,16 @@ Result<Unpacker::Facts> Unpacker::facts_of(archive_entry* entry) {
   if (!owner) return std::unexpected(owner.error());
   Facts facts{.owner = *owner,
               .mode = static_cast<unsigned>(::archive_entry_perm(entry)) & 07777U,
-              .modified = {.tv_sec = ::archive_entry_mtime(entry), .tv_nsec = ::archive_entry_mtime_nsec(entry)},
+              .modified = {.tv_sec = ::archive_entry_mtime(entry),
+                           .tv_nsec = ::archive_entry_mtime_nsec(entry)},
               .attributes = attributes_of(entry, counts_.attributes)};
-  if (facts.modified.tv_nsec < 0 || facts.modified.tv_nsec > 999'999'999) facts.modified.tv_nsec = 0;
+  if (facts.modified.tv_nsec < 0 || facts.modified.tv_nsec > 999'999'999)
+    facts.modified.tv_nsec = 0;
   return facts;
 }
 
-// Makes room for something new. What the walk remembers stays true: it never leads through the place itself.
+// Makes room for something new. What the walk remembers stays true: it never leads through the
+// place itself.
 Result<void> Unpacker::clear(const Place& place) {
   if (::unlinkat(place.first, place.second.c_str(), 0) == 0 || errno == ENOENT) return {};
   if (errno != EISDIR) return fail_errno("cannot replace what is there");
@@ -242,18 +252,22 @@ Result<void> Unpacker::clear(const Place& place) {
 }
 
 static std::unexpected<Error> not_mapped(std::uint32_t uid, std::uint32_t gid) {
-  return fail({}, cat("it belongs to ", uid, ":", gid,
-                      ", and one of these ids is not mapped inside: give the container more ids, with --map"));
+  return fail(
+      {},
+      cat("it belongs to ", uid, ":", gid,
+          ", and one of these ids is not mapped inside: give the container more ids, with --map"));
 }
 
-// Owner first (it takes setuid bits and capabilities away), then mode, attributes, and the time last. What
-// is made is 0:0 with the mode's lower bits already: directories get theirs at the end, so none hands down
-// a group or an ACL.
+// Owner first (it takes setuid bits and capabilities away), then mode, attributes, and the time
+// last. What is made is 0:0 with the mode's lower bits already: directories get theirs at the end,
+// so none hands down a group or an ACL.
 Result<void> Unpacker::dress(int file, const Facts& facts) {
-  if ((facts.owner.uid != 0 || facts.owner.gid != 0) && ::fchown(file, facts.owner.uid, facts.owner.gid) != 0)
+  if ((facts.owner.uid != 0 || facts.owner.gid != 0) &&
+      ::fchown(file, facts.owner.uid, facts.owner.gid) != 0)
     return errno == EINVAL ? Result<void>(not_mapped(facts.owner.uid, facts.owner.gid))
                            : fail_errno("cannot set its owner");
-  if ((facts.mode & kSpecialBits) != 0 && ::fchmod(file, facts.mode) != 0) return fail_errno("cannot set its mode");
+  if ((facts.mode & kSpecialBits) != 0 && ::fchmod(file, facts.mode) != 0)
+    return fail_errno("cannot set its mode");
   if (!facts.attributes.empty()) {
     const auto not_kept = set_attributes(file, facts.attributes);
     if (!not_kept) return std::unexpected(not_kept.error());
@@ -267,11 +281,13 @@ Result<void> Unpacker::dress(int file, const Facts& facts) {
 Result<void> Unpacker::make_directory(const Names& names, const Place& place, Facts facts) {
   if (::mkdirat(place.first, place.second.c_str(), 0700) != 0) {
     struct stat there{};
-    if (errno != EEXIST || ::fstatat(place.first, place.second.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0)
+    if (errno != EEXIST ||
+        ::fstatat(place.first, place.second.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("cannot make the directory");
     if (!S_ISDIR(there.st_mode)) {
       if (auto cleared = clear(place); !cleared) return cleared;
-      if (::mkdirat(place.first, place.second.c_str(), 0700) != 0) return fail_errno("cannot make the directory");
+      if (::mkdirat(place.first, place.second.c_str(), 0700) != 0)
+        return fail_errno("cannot make the directory");
     }
   }
   directories_[joined(names)] = std::move(facts);
@@ -286,18 +302,21 @@ Result<void> Unpacker::write_data(TarReader& reader, const Fd& file, std::uint64
     if (!*piece) break;
     counts_.bytes += (*piece)->data.size();
     if (auto within = check_limits(reader); !within) return within;
-    if ((*piece)->offset != at && ::lseek(file.get(), static_cast<off_t>((*piece)->offset), SEEK_SET) < 0)
+    if ((*piece)->offset != at &&
+        ::lseek(file.get(), static_cast<off_t>((*piece)->offset), SEEK_SET) < 0)
       return fail_errno("cannot leave a hole in it");
     if (auto written = write_all(file, (*piece)->data); !written) return written;
     at = (*piece)->offset + (*piece)->data.size();
     show_progress();
   }
   // A hole at the end.
-  if (at < size && ::ftruncate(file.get(), static_cast<off_t>(size)) != 0) return fail_errno("cannot set its size");
+  if (at < size && ::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
+    return fail_errno("cannot set its size");
   return {};
 }
 
-Result<void> Unpacker::make_file(TarReader& reader, archive_entry* entry, const Place& place, const Facts& facts) {
+Result<void> Unpacker::make_file(TarReader& reader, archive_entry* entry, const Place& place,
+                                 const Facts& facts) {
   constexpr int kNew = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   const auto size = ::archive_entry_size(entry);
   if (size < 0) return fail({}, "its size is negative");
@@ -308,7 +327,8 @@ Result<void> Unpacker::make_file(TarReader& reader, archive_entry* entry, const 
     file.reset(::openat(place.first, place.second.c_str(), kNew, mode));
   }
   if (!file.valid()) return fail_errno("cannot make the file");
-  if (auto written = write_data(reader, file, static_cast<std::uint64_t>(size)); !written) return written;
+  if (auto written = write_data(reader, file, static_cast<std::uint64_t>(size)); !written)
+    return written;
   return dress(file.get(), facts);
 }
 
@@ -318,10 +338,12 @@ Result<void> Unpacker::make_link(archive_entry* entry, const Place& place, const
   if (::symlinkat(target, place.first, place.second.c_str()) != 0) {
     if (errno != EEXIST) return fail_errno("cannot make the link");
     if (auto cleared = clear(place); !cleared) return cleared;
-    if (::symlinkat(target, place.first, place.second.c_str()) != 0) return fail_errno("cannot make the link");
+    if (::symlinkat(target, place.first, place.second.c_str()) != 0)
+      return fail_errno("cannot make the link");
   }
   if ((facts.owner.uid != 0 || facts.owner.gid != 0) &&
-      ::fchownat(place.first, place.second.c_str(), facts.owner.uid, facts.owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
+      ::fchownat(place.first, place.second.c_str(), facts.owner.uid, facts.owner.gid,
+                 AT_SYMLINK_NOFOLLOW) != 0)
     return errno == EINVAL ? Result<void>(not_mapped(facts.owner.uid, facts.owner.gid))
                            : fail_errno("cannot set its owner");
   const timespec times[2] = {facts.modified, facts.modified};
@@ -332,8 +354,10 @@ Result<void> Unpacker::make_link(archive_entry* entry, const Place& place, const
 
 Result<void> Unpacker::make_fifo(const Place& place, const Facts& facts) {
   if (auto cleared = clear(place); !cleared) return cleared;
-  if (::mkfifoat(place.first, place.second.c_str(), facts.mode) != 0) return fail_errno("cannot make the fifo");
-  const Fd fifo(::openat(place.first, place.second.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  if (::mkfifoat(place.first, place.second.c_str(), facts.mode) != 0)
+    return fail_errno("cannot make the fifo");
+  const Fd fifo(
+      ::openat(place.first, place.second.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (!fifo.valid()) return fail_errno("cannot open the fifo");
   return dress(fifo.get(), facts);
 }
@@ -377,7 +401,8 @@ Result<void> Unpacker::white_out(Names names) {
   if (last == kOpaque) return hide_below(names);
   const auto hidden = last.substr(kWhiteout.size());
   if (last.starts_with(".wh..wh.")) return {};  // aufs's own
-  if (hidden.empty() || hidden == "." || hidden == "..") return fail({}, "the whiteout names nothing");
+  if (hidden.empty() || hidden == "." || hidden == "..")
+    return fail({}, "the whiteout names nothing");
   names.push_back(hidden);
   return hide(names);
 }
@@ -389,7 +414,8 @@ Result<void> Unpacker::hide(const Names& names) {
   if (!parent) return is_nothing(parent.error()) ? Result<void>{} : std::unexpected(parent.error());
   const auto path = joined(names);
   const auto first_of_layer = of_layer_.lower_bound(cat(path, "/"));
-  if (first_of_layer != of_layer_.end() && first_of_layer->starts_with(cat(path, "/"))) return hide_below(names);
+  if (first_of_layer != of_layer_.end() && first_of_layer->starts_with(cat(path, "/")))
+    return hide_below(names);
   if (auto removed = clear({*parent, std::string(names.back())}); !removed) return removed;
   return {};
 }
@@ -402,8 +428,10 @@ Result<void> Unpacker::hide_below(const Names& names) {
     directory = std::move(*opened);
   } else {
     const auto parent = walk_.parent_of(names, false);
-    if (!parent) return is_nothing(parent.error()) ? Result<void>{} : std::unexpected(parent.error());
-    auto opened = open_at(*parent, std::string(names.back()).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!parent)
+      return is_nothing(parent.error()) ? Result<void>{} : std::unexpected(parent.error());
+    auto opened =
+        open_at(*parent, std::string(names.back()).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!opened) return {};  // no directory: nothing below
     directory = std::move(*opened);
   }
@@ -412,7 +440,8 @@ Result<void> Unpacker::hide_below(const Names& names) {
   if (!entries) return fail_errno("cannot read the directory");
   (void)directory.release();
   while (const dirent* entry = ::readdir(entries.get()))
-    if (const std::string_view name = entry->d_name; name != "." && name != "..") found.emplace_back(name);
+    if (const std::string_view name = entry->d_name; name != "." && name != "..")
+      found.emplace_back(name);
   for (const auto& name : found) {
     auto below = names;
     below.emplace_back(name);

@@ -1,13 +1,15 @@
-// Puts a tar archive into an empty root file system, or the layers of an image one on top of the other.
+// Puts a tar archive into an empty root file system, or the layers of an image one on top of the
+// other.
 //
-// Runs inside (in_map()), as root of the ids. The archive is not trusted: what it names is reached by Walk
-// and so never outside of the root; sizes are bounded; whatever cannot be done as the archive says is an
-// error that names the entry, not a warning.
+// Runs inside (in_map()), as root of the ids. The archive is not trusted: what it names is reached
+// by Walk and so never outside of the root; sizes are bounded; whatever cannot be done as the
+// archive says is an error that names the entry, not a warning.
 //
-// Taken over: owners by number, modes, times, hard and symbolic links, fifos, holes of sparse files, user
-// attributes, file capabilities, ACLs. Left out and counted: devices (nobody may make them here; a container
-// has its own /dev), attributes that mean nothing inside or that the file system does not keep.
-// An entry that comes again replaces the earlier one; a file can replace a directory, with all that is in it.
+// Taken over: owners by number, modes, times, hard and symbolic links, fifos, holes of sparse
+// files, user attributes, file capabilities, ACLs. Left out and counted: devices (nobody may make
+// them here; a container has its own /dev), attributes that mean nothing inside or that the file
+// system does not keep. An entry that comes again replaces the earlier one; a file can replace a
+// directory, with all that is in it.
 #pragma once
 
 #include <chrono>
@@ -45,12 +47,13 @@ struct UnpackCounts {
 
 class Unpacker {
  public:
-  // `top`: the empty directory that becomes the root; open for reading; must live as long. `on_progress` is
-  // called some ten times a second.
-  Unpacker(const Fd& top, UnpackLimits limits, std::function<void(const UnpackCounts&)> on_progress);
+  // `top`: the empty directory that becomes the root; open for reading; must live as long.
+  // `on_progress` is called some ten times a second.
+  Unpacker(const Fd& top, UnpackLimits limits,
+           std::function<void(const UnpackCounts&)> on_progress);
 
-  // One archive. `layer`: names that begin with .wh. take away what earlier layers made (whiteouts of the
-  // OCI image format).
+  // One archive. `layer`: names that begin with .wh. take away what earlier layers made (whiteouts
+  // of the OCI image format).
   Result<void> add(Source& source, bool layer);
   // After the last one: the directories' owners, modes, attributes and times.
   Result<void> finish();
@@ -73,7 +76,8 @@ class Unpacker {
   Result<void> make(TarReader& reader, archive_entry* entry, const Names& names);
   Result<void> read_rest(TarReader& reader);
   Result<void> make_directory(const Names& names, const Place& place, Facts facts);
-  Result<void> make_file(TarReader& reader, archive_entry* entry, const Place& place, const Facts& facts);
+  Result<void> make_file(TarReader& reader, archive_entry* entry, const Place& place,
+                         const Facts& facts);
   Result<void> make_link(archive_entry* entry, const Place& place, const Facts& facts);
   Result<void> make_fifo(const Place& place, const Facts& facts);
   Result<void> make_hard_link(archive_entry* entry, const Names& names);
@@ -96,9 +100,10 @@ class Unpacker {
   UnpackCounts counts_;
   std::function<void(const UnpackCounts&)> on_progress_;
   std::chrono::steady_clock::time_point shown_;
-  std::map<std::string, Facts> directories_;  // by path; set at the end, when nothing is put in any more
-  std::set<std::string> left_out_;            // paths of devices
-  std::set<std::string> of_layer_;            // paths of this layer, which its whiteouts do not take away
+  std::map<std::string, Facts>
+      directories_;                 // by path; set at the end, when nothing is put in any more
+  std::set<std::string> left_out_;  // paths of devices
+  std::set<std::string> of_layer_;  // paths of this layer, which its whiteouts do not take away
 };
 
 }  // namespace userns::frontend

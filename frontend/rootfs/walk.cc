@@ -25,11 +25,14 @@ Result<Fd> Walk::step(int from, const Names& names, std::size_t depth, bool make
     directory = open_at(from, name.c_str(), kDirectory | O_NOFOLLOW, RESOLVE_NO_XDEV);
   }
   if (!directory && (directory.error().code == ENOTDIR || directory.error().code == ELOOP)) {
-    const auto way = joined(Names(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(depth) + 1));
-    directory = open_at(top_.get(), way.c_str(), kDirectory, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+    const auto way =
+        joined(Names(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(depth) + 1));
+    directory = open_at(top_.get(), way.c_str(), kDirectory,
+                        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
   }
   if (directory) return directory;
-  return fail({}, cat("cannot reach the directory of ", quoted(joined(names))), directory.error().code);
+  return fail({}, cat("cannot reach the directory of ", quoted(joined(names))),
+              directory.error().code);
 }
 
 Result<int> Walk::parent_of(const Names& names, bool make) {

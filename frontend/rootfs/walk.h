@@ -1,9 +1,9 @@
-// Places below a root directory, reached from name to name by directory fds: whatever the tree holds
-// or turns into meanwhile, nothing outside of it is met.
+// Places below a root directory, reached from name to name by directory fds: whatever the tree
+// holds or turns into meanwhile, nothing outside of it is met.
 //
-// A symbolic link on the way (usr-merged trees have them: lib -> usr/lib) is followed as a process would
-// whose root this is (openat2(2), RESOLVE_IN_ROOT); the last name is never followed. Mount points are
-// not entered.
+// A symbolic link on the way (usr-merged trees have them: lib -> usr/lib) is followed as a process
+// would whose root this is (openat2(2), RESOLVE_IN_ROOT); the last name is never followed. Mount
+// points are not entered.
 #pragma once
 
 #include <string>
@@ -22,8 +22,8 @@ class Walk {
   // `top` must live as long.
   explicit Walk(const Fd& top) : top_(top) {}
 
-  // The directory in which the last of `names` (at least one) is, open with O_PATH; valid until the next
-  // call. Missing directories are made (0:0, 0755) where `make` says so.
+  // The directory in which the last of `names` (at least one) is, open with O_PATH; valid until the
+  // next call. Missing directories are made (0:0, 0755) where `make` says so.
   Result<int> parent_of(const Names& names, bool make);
 
  private:

@@ -42,7 +42,8 @@ void Tally::add(const IdShift& shift, std::uint32_t id) {
 Result<std::string> shift_acl(std::string_view blob, const Shift& shift, Tally& tally) {
   if (blob.size() < kAclHeader || (blob.size() - kAclHeader) % kAclEntry != 0)
     return fail({}, "its ACL has a length that no ACL has");
-  if (little(blob, 0, 4) != POSIX_ACL_XATTR_VERSION) return fail({}, "its ACL is of a version that is not known here");
+  if (little(blob, 0, 4) != POSIX_ACL_XATTR_VERSION)
+    return fail({}, "its ACL is of a version that is not known here");
   std::string shifted(blob);
   for (std::size_t at = kAclHeader; at < blob.size(); at += kAclEntry) {
     const auto tag = little(blob, at, 2);
@@ -60,7 +61,8 @@ Result<std::string> shift_capability(std::string_view blob, const IdShift& uids,
   const auto version = magic & VFS_CAP_REVISION_MASK;
   const bool is_two = version == VFS_CAP_REVISION_2 && blob.size() == XATTR_CAPS_SZ_2;
   const bool is_three = version == VFS_CAP_REVISION_3 && blob.size() == XATTR_CAPS_SZ_3;
-  if (!is_two && !is_three) return fail({}, "its file capabilities are of a version that is not known here");
+  if (!is_two && !is_three)
+    return fail({}, "its file capabilities are of a version that is not known here");
   const auto root = is_two ? 0 : little(blob, XATTR_CAPS_SZ_2, 4);
   tally.add(uids, root);
   const auto new_root = uids.of(root);

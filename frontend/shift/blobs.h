@@ -1,7 +1,8 @@
-// The ids inside of extended attributes: POSIX ACLs and file capabilities, as getxattr(2) gives them. Pure.
+// The ids inside of extended attributes: POSIX ACLs and file capabilities, as getxattr(2) gives
+// them. Pure.
 //
-// Source: linux/posix_acl_xattr.h, linux/capability.h (struct vfs_ns_cap_data), capabilities(7) "Namespaced
-// file capabilities". Total functions: a blob of any bytes is shifted, or refused.
+// Source: linux/posix_acl_xattr.h, linux/capability.h (struct vfs_ns_cap_data), capabilities(7)
+// "Namespaced file capabilities". Total functions: a blob of any bytes is shifted, or refused.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ struct Tally {
 // system.posix_acl_access, system.posix_acl_default.
 Result<std::string> shift_acl(std::string_view blob, const Shift& shift, Tally& tally);
 
-// security.capability: a set of root 0 is written in version 2, of any other root in version 3, as the
-// kernel shows them.
+// security.capability: a set of root 0 is written in version 2, of any other root in version 3, as
+// the kernel shows them.
 Result<std::string> shift_capability(std::string_view blob, const IdShift& uids, Tally& tally);
 
 }  // namespace userns::shift

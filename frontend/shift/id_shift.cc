@@ -9,7 +9,8 @@
 namespace userns::shift {
 namespace {
 
-const Extent* find(const std::vector<Extent>& pieces, std::uint32_t id, IdRange (Extent::*side)() const) {
+const Extent* find(const std::vector<Extent>& pieces, std::uint32_t id,
+                   IdRange (Extent::*side)() const) {
   const auto found = std::ranges::find_if(pieces, [&](const Extent& piece) {
     const auto range = (piece.*side)();
     return range.first() <= id && id < range.end();
@@ -19,12 +20,15 @@ const Extent* find(const std::vector<Extent>& pieces, std::uint32_t id, IdRange 
 
 std::unexpected<Error> both_ways(IdRange from, IdRange to, std::string_view kind) {
   return fail({}, cat("the ", kind, "s ", to_text(from), " and ", to_text(to),
-                      " overlap: nobody could tell then which files are shifted already; shift to a range that is free "
+                      " overlap: nobody could tell then which files are shifted already; shift to "
+                      "a range that is free "
                       "of both first, and from there in a second step"));
 }
 
-std::unexpected<Error> twice(IdRange one, IdRange other, std::string_view what, std::string_view kind) {
-  return fail({}, cat("the ", kind, "s ", to_text(one), " and ", to_text(other), " are both ", what, " and overlap"));
+std::unexpected<Error> twice(IdRange one, IdRange other, std::string_view what,
+                             std::string_view kind) {
+  return fail({}, cat("the ", kind, "s ", to_text(one), " and ", to_text(other), " are both ", what,
+                      " and overlap"));
 }
 
 // [from, from + count) becomes [to, to + count), which lies in a valid piece.
@@ -39,7 +43,8 @@ std::vector<IdRange> united(std::vector<IdRange> ranges) {
   for (const auto& range : ranges) {
     if (!all.empty() && all.back().end() >= range.first()) {
       const auto end = std::max(all.back().end(), range.end());
-      if (const auto wider = IdRange::make(all.back().first(), end - all.back().first())) all.back() = *wider;
+      if (const auto wider = IdRange::make(all.back().first(), end - all.back().first()))
+        all.back() = *wider;
     } else {
       all.push_back(range);
     }
@@ -54,10 +59,13 @@ Result<IdShift> IdShift::make(std::vector<Extent> pieces, std::string_view kind)
     for (std::size_t k = 0; k < pieces.size(); ++k) {
       const auto& one = pieces[i];
       const auto& other = pieces[k];
-      if (one.inside().overlaps(other.outside())) return both_ways(one.inside(), other.outside(), kind);
+      if (one.inside().overlaps(other.outside()))
+        return both_ways(one.inside(), other.outside(), kind);
       if (k <= i) continue;
-      if (one.inside().overlaps(other.inside())) return twice(one.inside(), other.inside(), "taken", kind);
-      if (one.outside().overlaps(other.outside())) return twice(one.outside(), other.outside(), "given", kind);
+      if (one.inside().overlaps(other.inside()))
+        return twice(one.inside(), other.inside(), "taken", kind);
+      if (one.outside().overlaps(other.outside()))
+        return twice(one.outside(), other.outside(), "given", kind);
     }
   IdShift shift;
   shift.pieces_ = std::move(pieces);
@@ -66,15 +74,22 @@ Result<IdShift> IdShift::make(std::vector<Extent> pieces, std::string_view kind)
 
 std::uint32_t IdShift::of(std::uint32_t id) const {
   const auto* const piece = find(pieces_, id, &Extent::inside);
-  return piece == nullptr ? id : static_cast<std::uint32_t>(piece->outside().first() + (id - piece->inside().first()));
+  return piece == nullptr ? id
+                          : static_cast<std::uint32_t>(piece->outside().first() +
+                                                       (id - piece->inside().first()));
 }
 
-bool IdShift::takes(std::uint32_t id) const { return find(pieces_, id, &Extent::inside) != nullptr; }
-bool IdShift::gives(std::uint32_t id) const { return find(pieces_, id, &Extent::outside) != nullptr; }
+bool IdShift::takes(std::uint32_t id) const {
+  return find(pieces_, id, &Extent::inside) != nullptr;
+}
+bool IdShift::gives(std::uint32_t id) const {
+  return find(pieces_, id, &Extent::outside) != nullptr;
+}
 
 IdShift IdShift::reversed() const {
   IdShift shift;
-  for (const auto& piece : pieces_) push(shift.pieces_, piece.outside().first(), piece.inside().first(), piece.count());
+  for (const auto& piece : pieces_)
+    push(shift.pieces_, piece.outside().first(), piece.inside().first(), piece.count());
   return shift;
 }
 
@@ -90,17 +105,21 @@ Result<RangeWish> parse_range(std::string_view text) {
                         " is not FIRST:COUNT, as 100000:65536 (u: or g: before it for uids "
                         "or gids alone)"));
   const auto first = parse_decimal(first_text);
-  if (!first) return fail({}, cat("the first id of ", quoted(text), " ", why_not_decimal(first_text)));
+  if (!first)
+    return fail({}, cat("the first id of ", quoted(text), " ", why_not_decimal(first_text)));
   const auto count = parse_decimal(rest);
   if (!count) return fail({}, cat("the count of ", quoted(text), " ", why_not_decimal(rest)));
   const auto range = IdRange::make(*first, *count);
   if (!range && *count == 0)
     return fail({}, cat("the range ", quoted(text), " holds no id: give a count of 1 or more"));
-  if (!range) return fail({}, cat("the range ", quoted(text), " leaves the id space: the largest id is ", kLargestId));
+  if (!range)
+    return fail({}, cat("the range ", quoted(text), " leaves the id space: the largest id is ",
+                        kLargestId));
   return RangeWish{.uids = !only_gids, .gids = !only_uids, .range = *range};
 }
 
-Result<Shift> make_shift(const std::vector<std::string_view>& from, const std::vector<std::string_view>& to) {
+Result<Shift> make_shift(const std::vector<std::string_view>& from,
+                         const std::vector<std::string_view>& to) {
   if (from.size() != to.size())
     return fail({}, cat("there are ", from.size(), " --from and ", to.size(),
                         " --to: each --from needs the --to that it "
@@ -118,7 +137,8 @@ Result<Shift> make_shift(const std::vector<std::string_view>& from, const std::v
                           "g: with g:"));
     const auto piece = Extent::make(one->range.first(), other->range.first(), one->range.count());
     if (one->range.count() != other->range.count() || !piece)
-      return fail({}, cat("--from ", quoted(from[i]), " and --to ", quoted(to[i]), " are not as many ids"));
+      return fail(
+          {}, cat("--from ", quoted(from[i]), " and --to ", quoted(to[i]), " are not as many ids"));
     if (one->uids) uids.push_back(*piece);
     if (one->gids) gids.push_back(*piece);
   }
@@ -133,12 +153,14 @@ Result<Shift> shift_of_maps(const std::vector<Extent>& uids, const std::vector<E
   return Shift{.uids = std::move(*of_uids), .gids = std::move(*of_gids)};
 }
 
-Result<std::vector<Extent>> map_for(const IdShift& shift, std::uint32_t own, std::string_view kind) {
+Result<std::vector<Extent>> map_for(const IdShift& shift, std::uint32_t own,
+                                    std::string_view kind) {
   std::vector<IdRange> ranges;
   for (const auto& piece : shift.pieces())
     for (const auto& range : {piece.inside(), piece.outside()}) {
       if (range.first() == 0)
-        return fail({}, cat("only root can shift from or to the host's ", kind, " 0, which is in ", to_text(range)));
+        return fail({}, cat("only root can shift from or to the host's ", kind, " 0, which is in ",
+                            to_text(range)));
       ranges.push_back(range);
     }
   std::vector<Extent> extents;

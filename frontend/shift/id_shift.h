@@ -2,8 +2,8 @@
 //
 //   range = [ "u:" | "g:" ] first ":" count ;   (* decimals; without a prefix: uids and gids *)
 //
-// No id that a shift gives is one that it takes. So a shift of what was shifted changes nothing: a tree
-// that was left half way is shifted by shifting all of it, and shifted back by the reverse.
+// No id that a shift gives is one that it takes. So a shift of what was shifted changes nothing: a
+// tree that was left half way is shifted by shifting all of it, and shifted back by the reverse.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ namespace userns::shift {
 class IdShift {
  public:
   IdShift() = default;
-  // In each piece inside() becomes outside(). Fails where an id is taken twice or given twice, and where
-  // one is both: by the numbers alone nobody could tell then what is shifted already.
+  // In each piece inside() becomes outside(). Fails where an id is taken twice or given twice, and
+  // where one is both: by the numbers alone nobody could tell then what is shifted already.
   static Result<IdShift> make(std::vector<Extent> pieces, std::string_view kind);
 
   [[nodiscard]] std::uint32_t of(std::uint32_t id) const;  // the id itself where it is not taken
@@ -39,7 +39,9 @@ class IdShift {
 struct Shift {
   IdShift uids;
   IdShift gids;
-  [[nodiscard]] Shift reversed() const { return {.uids = uids.reversed(), .gids = gids.reversed()}; }
+  [[nodiscard]] Shift reversed() const {
+    return {.uids = uids.reversed(), .gids = gids.reversed()};
+  }
   friend bool operator==(const Shift&, const Shift&) = default;
 };
 
@@ -50,14 +52,16 @@ struct RangeWish {
   IdRange range;
 };
 Result<RangeWish> parse_range(std::string_view text);
-// The first --from becomes the first --to, and so on; the two of a pair are of the same kind and count.
-Result<Shift> make_shift(const std::vector<std::string_view>& from, const std::vector<std::string_view>& to);
+// The first --from becomes the first --to, and so on; the two of a pair are of the same kind and
+// count.
+Result<Shift> make_shift(const std::vector<std::string_view>& from,
+                         const std::vector<std::string_view>& to);
 // The extents of maps: inside to outside.
 Result<Shift> shift_of_maps(const std::vector<Extent>& uids, const std::vector<Extent>& gids);
 
 // --- in a user namespace ---------------------------------------------------------------------
-// How a shift is done by someone who is not root: in a namespace in which each id that the shift speaks
-// of has its own number, but for `own`, which is 0 there.
+// How a shift is done by someone who is not root: in a namespace in which each id that the shift
+// speaks of has its own number, but for `own`, which is 0 there.
 
 // The lines of that namespace's map. Fails where the host's root is among the ids.
 Result<std::vector<Extent>> map_for(const IdShift& shift, std::uint32_t own, std::string_view kind);

@@ -25,14 +25,16 @@ constexpr long kListxattrat = 465;                 // <asm/unistd.h> of Linux 6.
 constexpr long kFchmodat2 = 452;                   // of Linux 6.6
 constexpr unsigned long long kKnowMount = 0x1000;  // STATX_MNT_ID, of Linux 5.8
 
-int flags_for(Spot spot) { return AT_SYMLINK_NOFOLLOW | (spot.name[0] == '\0' ? AT_EMPTY_PATH : 0); }
+int flags_for(Spot spot) {
+  return AT_SYMLINK_NOFOLLOW | (spot.name[0] == '\0' ? AT_EMPTY_PATH : 0);
+}
 
-// A path of the spot for the calls that take no fd. Its last word is followed where it is a magic link to what
-// `at` is, and not where it is a name: that is what `l` is for.
+// A path of the spot for the calls that take no fd. Its last word is followed where it is a magic
+// link to what `at` is, and not where it is a name: that is what `l` is for.
 struct ByPath {
   explicit ByPath(Spot spot) : follow(spot.name[0] == '\0') {
-    (void)std::snprintf(path.data(), path.size(), follow ? "/proc/self/fd/%d" : "/proc/self/fd/%d/%s", spot.at,
-                        spot.name);
+    (void)std::snprintf(path.data(), path.size(),
+                        follow ? "/proc/self/fd/%d" : "/proc/self/fd/%d/%s", spot.at, spot.name);
   }
   std::array<char, 300> path{};  // NAME_MAX is 255
   bool follow;
@@ -40,11 +42,13 @@ struct ByPath {
 
 ssize_t list_xattrs(Spot spot, char* buffer, std::size_t size) {
   if (spot.name[0] != '\0') {
-    const auto listed = ::syscall(kListxattrat, spot.at, spot.name, AT_SYMLINK_NOFOLLOW, buffer, size);
+    const auto listed =
+        ::syscall(kListxattrat, spot.at, spot.name, AT_SYMLINK_NOFOLLOW, buffer, size);
     if (listed >= 0 || errno != ENOSYS) return listed;
   }
   const ByPath by(spot);
-  return by.follow ? ::listxattr(by.path.data(), buffer, size) : ::llistxattr(by.path.data(), buffer, size);
+  return by.follow ? ::listxattr(by.path.data(), buffer, size)
+                   : ::llistxattr(by.path.data(), buffer, size);
 }
 
 Result<std::string> read_xattr(Spot spot, const char* name) {
@@ -58,8 +62,10 @@ Result<std::string> read_xattr(Spot spot, const char* name) {
       return value;
     }
     if (errno == ENODATA) return std::string{};
-    if (errno == EOVERFLOW) return fail({}, "its file capabilities are those of a root that is not mapped here", errno);
-    if (errno != ERANGE || value.size() == kMostXattr) return fail_errno(cat("cannot read its ", name));
+    if (errno == EOVERFLOW)
+      return fail({}, "its file capabilities are those of a root that is not mapped here", errno);
+    if (errno != ERANGE || value.size() == kMostXattr)
+      return fail_errno(cat("cannot read its ", name));
     value.resize(kMostXattr);
   }
 }
@@ -67,10 +73,10 @@ Result<std::string> read_xattr(Spot spot, const char* name) {
 // Where the text is empty it is removed.
 Result<void> write_xattr(Spot spot, const char* name, const std::string& value) {
   const ByPath by(spot);
-  const int done = value.empty()
-                       ? (by.follow ? ::removexattr(by.path.data(), name) : ::lremovexattr(by.path.data(), name))
-                   : by.follow ? ::setxattr(by.path.data(), name, value.data(), value.size(), 0)
-                               : ::lsetxattr(by.path.data(), name, value.data(), value.size(), 0);
+  const int done = value.empty() ? (by.follow ? ::removexattr(by.path.data(), name)
+                                              : ::lremovexattr(by.path.data(), name))
+                   : by.follow   ? ::setxattr(by.path.data(), name, value.data(), value.size(), 0)
+                                 : ::lsetxattr(by.path.data(), name, value.data(), value.size(), 0);
   if (done == 0 || (value.empty() && errno == ENODATA)) return {};
   return fail_errno(cat("cannot write its ", name));
 }
@@ -80,7 +86,8 @@ Result<void> change_mode(Spot spot, std::uint32_t mode) {
   // Sandboxes that do not know the call say EPERM.
   if (errno != ENOSYS && errno != EPERM) return fail_errno("cannot give it its mode again");
   const ByPath by(spot);
-  if (!by.follow) return fail_errno("cannot give it its mode again");  // chmod(2) would follow a symlink
+  if (!by.follow)
+    return fail_errno("cannot give it its mode again");  // chmod(2) would follow a symlink
   if (::chmod(by.path.data(), mode) != 0) return fail_errno("cannot give it its mode again");
   return {};
 }
@@ -102,7 +109,8 @@ Result<Facts> look(Spot spot) {
   Facts facts;
   facts.key = {.dev = ::makedev(seen.stx_dev_major, seen.stx_dev_minor), .ino = seen.stx_ino};
   if ((seen.stx_mask & STATX_BTIME) != 0)
-    facts.born = static_cast<std::uint64_t>(seen.stx_btime.tv_sec) * kSecond + seen.stx_btime.tv_nsec;
+    facts.born =
+        static_cast<std::uint64_t>(seen.stx_btime.tv_sec) * kSecond + seen.stx_btime.tv_nsec;
   if ((seen.stx_mask & kKnowMount) != 0) facts.mount = seen.stx_mnt_id;
   facts.links = seen.stx_nlink;
   facts.uid = seen.stx_uid;

@@ -1,7 +1,8 @@
 // One inode: what it is, and changing it, by an fd that nothing can be put in the place of.
 //
-// Nothing here opens what it looks at: a device or a FIFO is never woken. Symlinks are inodes of their own.
-// Source: open(2) O_PATH, statx(2), listxattrat(2) (Linux 6.13; before that /proc/self/fd), fchmodat2(2).
+// Nothing here opens what it looks at: a device or a FIFO is never woken. Symlinks are inodes of
+// their own. Source: open(2) O_PATH, statx(2), listxattrat(2) (Linux 6.13; before that
+// /proc/self/fd), fchmodat2(2).
 #pragma once
 
 #include <cstdint>
@@ -43,11 +44,12 @@ struct Attributes {
 };
 Result<Attributes> attributes(Spot spot, std::uint32_t mode);
 
-// With an error that says why where an attribute cannot be read (EOVERFLOW: capabilities of a root who has
-// no number here).
+// With an error that says why where an attribute cannot be read (EOVERFLOW: capabilities of a root
+// who has no number here).
 Result<InodeState> read_state(Spot spot, const Facts& facts, Attributes which);
 
-// Makes what differs as it is in `target`. The owner goes first but for ACLs; what chown(2) took away comes last.
+// Makes what differs as it is in `target`. The owner goes first but for ACLs; what chown(2) took
+// away comes last.
 Result<void> make(Spot spot, const InodeState& now, const InodeState& target);
 
 }  // namespace userns::shift

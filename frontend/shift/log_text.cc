@@ -25,7 +25,8 @@ constexpr auto kCrcTable = make_crc_table();
 
 std::uint32_t crc_of(std::string_view text) {
   std::uint32_t crc = 0xffffffff;
-  for (const char c : text) crc = crc >> 8 ^ kCrcTable[(crc ^ static_cast<unsigned char>(c)) & 0xff];
+  for (const char c : text)
+    crc = crc >> 8 ^ kCrcTable[(crc ^ static_cast<unsigned char>(c)) & 0xff];
   return ~crc;
 }
 
@@ -114,7 +115,8 @@ bool take_map(Words words, Maps& maps) {
   const auto count = words.number();
   const auto piece = Extent::make(from, to, count);
   auto& pieces = kind == "u" ? maps.uids : maps.gids;
-  if (!piece || !words.all_good() || (kind != "u" && kind != "g") || pieces.size() == kMostPieces) return false;
+  if (!piece || !words.all_good() || (kind != "u" && kind != "g") || pieces.size() == kMostPieces)
+    return false;
   pieces.push_back(*piece);
   return true;
 }
@@ -185,7 +187,8 @@ Result<LogContent> parse_log(std::string_view text) {
     const auto line = take_line(rest);
     const bool is_old = line && line->starts_with("old ");
     const bool is_done = line && line->starts_with("done ") && *surveyed == 0;
-    if (!(is_old && take_old(Words(line->substr(4)), log)) && !(is_done && take_done(Words(line->substr(5)), log)))
+    if (!(is_old && take_old(Words(line->substr(4)), log)) &&
+        !(is_done && take_done(Words(line->substr(5)), log)))
       break;
     if (*surveyed > 0) --*surveyed;
     log.sound_bytes = text.size() - rest.size();
@@ -200,7 +203,8 @@ std::string print_head(const LogHead& head, std::uint64_t surveyed) {
   text += ended(head.cross_mounts ? "cross yes" : "cross no");
   const auto print_maps = [&](const IdShift& shift, char kind) {
     for (const auto& piece : shift.pieces())
-      text += ended(cat("map ", kind, " ", piece.inside().first(), " ", piece.outside().first(), " ", piece.count()));
+      text += ended(cat("map ", kind, " ", piece.inside().first(), " ", piece.outside().first(),
+                        " ", piece.count()));
   };
   print_maps(head.shift.uids, 'u');
   print_maps(head.shift.gids, 'g');
@@ -211,8 +215,9 @@ std::string print_head(const LogHead& head, std::uint64_t surveyed) {
 
 std::string print_old(const InodeKey& key, const OldState& old) {
   const auto& state = old.state;
-  return ended(cat("old ", key.dev, " ", key.ino, " ", old.born, " ", state.uid, " ", state.gid, " ", state.mode, " ",
-                   to_hex(state.access_acl), " ", to_hex(state.default_acl), " ", to_hex(state.capability)));
+  return ended(cat("old ", key.dev, " ", key.ino, " ", old.born, " ", state.uid, " ", state.gid,
+                   " ", state.mode, " ", to_hex(state.access_acl), " ", to_hex(state.default_acl),
+                   " ", to_hex(state.capability)));
 }
 
 std::string print_done(const InodeKey& key) { return ended(cat("done ", key.dev, " ", key.ino)); }

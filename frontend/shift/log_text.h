@@ -1,16 +1,16 @@
 // The text of a shift's undo log. Pure; what is read back may be cut anywhere by a crash.
 //
 //   log    = "userns-shift 1" end head { old | done } ;
-//   head   = "self" uid gid end "cross" ( "yes" | "no" ) end { map } "root" key end "count" decimal end ;
-//   map    = "map" ( "u" | "g" ) from to count end ;
-//   old    = "old" key uid gid mode blob blob blob end ;      (* access ACL, default ACL, capabilities *)
-//   done   = "done" dev ino end ;
-//   key    = dev ino born ;                                   (* born: ns since the epoch, 0: not known *)
-//   blob   = "-" | hex { hex } ;
-//   end    = "#" 8 hex "\n" ;                                 (* CRC-32 of the line before the "#" *)
+//   head   = "self" uid gid end "cross" ( "yes" | "no" ) end { map } "root" key end "count" decimal
+//   end ; map    = "map" ( "u" | "g" ) from to count end ; old    = "old" key uid gid mode blob
+//   blob blob end ;      (* access ACL, default ACL, capabilities *) done   = "done" dev ino end ;
+//   key    = dev ino born ;                                   (* born: ns since the epoch, 0: not
+//   known *) blob   = "-" | hex { hex } ; end    = "#" 8 hex "\n" ; (* CRC-32 of the line before
+//   the "#" *)
 //
-// Words are separated by one blank; numbers are decimals. `count` is how many `old` lines come first: those
-// of the survey, without which the log was never complete. See session.h for what the lines mean.
+// Words are separated by one blank; numbers are decimals. `count` is how many `old` lines come
+// first: those of the survey, without which the log was never complete. See session.h for what the
+// lines mean.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ struct LogHead {
 struct LogContent {
   LogHead head;
   std::map<InodeKey, OldState> old;  // a later line replaces an earlier one
-  std::size_t sound_bytes = 0;       // up to the first line that a crash cut; the rest is worth nothing
+  std::size_t sound_bytes = 0;  // up to the first line that a crash cut; the rest is worth nothing
 };
 
 // Fails where the head or the survey is not whole or not ours; a bad line after that ends the log.

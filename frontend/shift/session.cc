@@ -32,7 +32,9 @@ constexpr int kMostPasses = 5;
 constexpr std::size_t kMostShown = 10;  // failures that get a line of their own
 
 struct KeyHash {
-  std::size_t operator()(const InodeKey& key) const { return key.ino * 0x9e3779b97f4a7c15U ^ key.dev; }
+  std::size_t operator()(const InodeKey& key) const {
+    return key.ino * 0x9e3779b97f4a7c15U ^ key.dev;
+  }
 };
 
 // How many, and where the first is.
@@ -54,7 +56,9 @@ class Count {
 // Going on is of no use: every further inode would fail as well.
 bool is_fatal(int code) { return code == ENOSPC || code == EDQUOT || code == EROFS || code == EIO; }
 
-std::string many(std::uint64_t count, std::string_view what) { return cat(count, " ", what, count == 1 ? "" : "s"); }
+std::string many(std::uint64_t count, std::string_view what) {
+  return cat(count, " ", what, count == 1 ? "" : "s");
+}
 
 class Tree {
  public:
@@ -79,7 +83,8 @@ class Tree {
   void look_at(const Found& found);
   void look_closely(const Found& found, Attributes which);
   void note(const Found& found, const Facts& facts, const InodeState& state, const Shifted& after);
-  [[nodiscard]] std::string_view impossible(const Facts& facts, const InodeState& state, const Shifted& after) const;
+  [[nodiscard]] std::string_view impossible(const Facts& facts, const InodeState& state,
+                                            const Shifted& after) const;
   void count_links();
   Result<void> verdict() const;
 
@@ -145,7 +150,8 @@ class Tree {
 
 Result<void> Tree::lock_root() {
   auto root = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!root && root.error().code == ENOTDIR) return fail({}, cat(quoted(directory_), " is not a directory"));
+  if (!root && root.error().code == ENOTDIR)
+    return fail({}, cat(quoted(directory_), " is not a directory"));
   if (!root) return fail({}, cat("cannot open ", quoted(directory_)), root.error().code);
   root_ = std::move(*root);
   auto facts = look({root_.get(), ""});
@@ -153,9 +159,9 @@ Result<void> Tree::lock_root() {
   root_facts_ = *facts;
   if (wishes_.dry_run) return {};
   if (::flock(root_.get(), LOCK_EX | LOCK_NB) != 0)
-    return errno == EWOULDBLOCK
-               ? fail({}, cat("another shift of ", quoted(directory_), " is running, or someone holds a lock on it"))
-               : fail_errno(cat("cannot lock ", quoted(directory_)));
+    return errno == EWOULDBLOCK ? fail({}, cat("another shift of ", quoted(directory_),
+                                               " is running, or someone holds a lock on it"))
+                                : fail_errno(cat("cannot lock ", quoted(directory_)));
   struct statvfs system{};
   if (::fstatvfs(root_.get(), &system) == 0 && (system.f_flag & ST_RDONLY) != 0)
     return fail({}, cat(quoted(directory_), " is on a file system that is mounted read-only"));
@@ -166,15 +172,17 @@ Result<void> Tree::lock_root() {
 Result<void> Tree::adopt(const LogContent& log) {
   const auto& head = log.head;
   if (head.root.ino != root_facts_.key.ino || head.root_born != root_facts_.born)
-    return fail({}, cat("the undo log ", quoted(log_path_), " is of another directory than ", quoted(directory_)));
+    return fail({}, cat("the undo log ", quoted(log_path_), " is of another directory than ",
+                        quoted(directory_)));
   if (head.own_uid != wishes_.own_uid || head.own_gid != wishes_.own_gid)
-    return fail({}, cat("the shift of ", quoted(directory_), " was begun by uid ", head.own_uid, ", gid ", head.own_gid,
-                        ": only the same can go on or back"));
+    return fail({}, cat("the shift of ", quoted(directory_), " was begun by uid ", head.own_uid,
+                        ", gid ", head.own_gid, ": only the same can go on or back"));
   host_shift_ = head.shift;
   cross_mounts_ = head.cross_mounts;
   for (const auto& [key, old] : log.old) {
     // A device may have another number after a reboot.
-    const InodeKey now{.dev = key.dev == head.root.dev ? root_facts_.key.dev : key.dev, .ino = key.ino};
+    const InodeKey now{.dev = key.dev == head.root.dev ? root_facts_.key.dev : key.dev,
+                       .ino = key.ino};
     old_.insert_or_assign(now, old);
   }
   return {};
@@ -188,8 +196,8 @@ Result<void> Tree::open_log() {
                         " is not finished: go on with userns-run shift --resume, "
                         "or back with --undo"));
   if (wishes_.act != Act::kShift && !*content)
-    return fail({},
-                cat("there is no unfinished shift of ", quoted(directory_), " (", quoted(log_path_), " is not there)"));
+    return fail({}, cat("there is no unfinished shift of ", quoted(directory_), " (",
+                        quoted(log_path_), " is not there)"));
   if (*content)
     if (auto adopted = adopt(**content); !adopted) return adopted;
   if (wishes_.dry_run) return {};
@@ -233,8 +241,9 @@ bool Tree::run(bool hold, const std::function<void(const Found&)>& found, std::s
   links_.clear();
   const auto stop = [&] {
     if (hooks_.progress)
-      hooks_.progress(total_ == 0 ? cat(verb, " ", quoted(directory_), ": ", met_.load())
-                                  : cat(verb, " ", quoted(directory_), ": ", met_.load(), " of ", total_));
+      hooks_.progress(total_ == 0
+                          ? cat(verb, " ", quoted(directory_), ": ", met_.load())
+                          : cat(verb, " ", quoted(directory_), ": ", met_.load(), " of ", total_));
     return fatal_.load() || (hooks_.interrupted && hooks_.interrupted());
   };
   const WalkHooks hooks{
@@ -247,7 +256,8 @@ bool Tree::run(bool hold, const std::function<void(const Found&)>& found, std::s
       .gone = [this] { gone_.fetch_add(1, std::memory_order_relaxed); },
       .stop = stop,
   };
-  const bool ended = walk(root_, {.jobs = wishes_.jobs, .cross_mounts = cross_mounts_, .hold = hold}, hooks);
+  const bool ended =
+      walk(root_, {.jobs = wishes_.jobs, .cross_mounts = cross_mounts_, .hold = hold}, hooks);
   if (hooks_.progress) hooks_.progress({});
   return ended && !fatal_;
 }
@@ -270,7 +280,8 @@ void Tree::fails(const std::string& path, const Error& error) {
   const std::scoped_lock lock(failure_mutex_);
   if (failures_++ == 0) first_failure_ = cat(quoted(path), ": ", to_text(error));
   if (failures_ <= kMostShown)
-    hooks_.warn({.rule = error.rule, .code = error.code, .text = cat(quoted(path), ": ", error.text)});
+    hooks_.warn(
+        {.rule = error.rule, .code = error.code, .text = cat(quoted(path), ": ", error.text)});
   if (is_fatal(error.code)) fatal_ = true;
 }
 
@@ -285,7 +296,8 @@ void Tree::look_at(const Found& found) {
     return;
   }
   const InodeState plain{.uid = facts.uid, .gid = facts.gid, .mode = facts.mode};
-  if (which->any() || plain.is_fragile() || shift_.uids.gives(facts.uid) || shift_.gids.gives(facts.gid))
+  if (which->any() || plain.is_fragile() || shift_.uids.gives(facts.uid) ||
+      shift_.gids.gives(facts.gid))
     return look_closely(found, *which);
   if (const auto after = shifted(plain, shift_)) note(found, facts, plain, *after);
 }
@@ -294,10 +306,12 @@ void Tree::look_at(const Found& found) {
 void Tree::look_closely(const Found& found, Attributes which) {
   const auto held = hold(found.named.at, found.named.name[0] == '\0' ? "." : found.named.name);
   const auto facts = held ? look({held->get(), ""}) : Result<Facts>(std::unexpected(held.error()));
-  if (!facts || facts->key != found.facts.key) return;  // it was replaced: the change will look again
+  if (!facts || facts->key != found.facts.key)
+    return;  // it was replaced: the change will look again
   const auto state = read_state({held->get(), ""}, *facts, which);
   if (!state && stays(state.error(), *facts)) return foreign_.add([&] { return found.path(); });
-  const auto after = state ? shifted(*state, shift_) : Result<Shifted>(std::unexpected(state.error()));
+  const auto after =
+      state ? shifted(*state, shift_) : Result<Shifted>(std::unexpected(state.error()));
   if (!after) return fails(found.path(), after.error());
   if (which.any()) {
     const std::scoped_lock lock(attributes_mutex_);
@@ -312,20 +326,29 @@ void Tree::look_closely(const Found& found, Attributes which) {
 
 // Capabilities that can't be read, of a file that is not ours to change anyway.
 bool Tree::stays(const Error& error, const Facts& facts) const {
-  return error.code == EOVERFLOW && shift_.uids.of(facts.uid) == facts.uid && shift_.gids.of(facts.gid) == facts.gid;
+  return error.code == EOVERFLOW && shift_.uids.of(facts.uid) == facts.uid &&
+         shift_.gids.of(facts.gid) == facts.gid;
 }
 
-std::string_view Tree::impossible(const Facts& facts, const InodeState& state, const Shifted& after) const {
-  if (facts.fixed) return "is immutable or append-only (lsattr(1) shows it): take that away with chattr -i -a first";
+std::string_view Tree::impossible(const Facts& facts, const InodeState& state,
+                                  const Shifted& after) const {
+  if (facts.fixed)
+    return "is immutable or append-only (lsattr(1) shows it): take that away with chattr -i -a "
+           "first";
   if (!wishes_.in_namespace) return {};
-  const auto mapped = [](const IdShift& ids, std::uint32_t id) { return id == 0 || ids.takes(id) || ids.gives(id); };
+  const auto mapped = [](const IdShift& ids, std::uint32_t id) {
+    return id == 0 || ids.takes(id) || ids.gives(id);
+  };
   if (!mapped(shift_.uids, state.uid) || !mapped(shift_.gids, state.gid))
-    return "has an owner or a group that is not among the ids of this shift: only root can change the other";
-  if (after.tally.unmapped > 0) return "has an ACL with ids that are not the caller's: only root can change it";
+    return "has an owner or a group that is not among the ids of this shift: only root can change "
+           "the other";
+  if (after.tally.unmapped > 0)
+    return "has an ACL with ids that are not the caller's: only root can change it";
   return {};
 }
 
-void Tree::note(const Found& found, const Facts& facts, const InodeState& state, const Shifted& after) {
+void Tree::note(const Found& found, const Facts& facts, const InodeState& state,
+                const Shifted& after) {
   if (after.tally.foreign + after.tally.unmapped > 0) foreign_.add([&] { return found.path(); });
   if (after.tally.given > 0) given_.add([&] { return found.path(); });
   if (after.state == state) return;
@@ -338,22 +361,24 @@ void Tree::note(const Found& found, const Facts& facts, const InodeState& state,
   if (!wishes_.dry_run) return;
   const std::scoped_lock lock(sample_mutex_);
   if (sample_.size() < kMostShown)
-    sample_.push_back(
-        cat("  ", quoted(found.path()), " ", state.uid, ":", state.gid, " -> ", after.state.uid, ":", after.state.gid));
+    sample_.push_back(cat("  ", quoted(found.path()), " ", state.uid, ":", state.gid, " -> ",
+                          after.state.uid, ":", after.state.gid));
 }
 
 Result<void> Tree::verdict() const {
   if (failures_ > 0)
-    return fail({}, cat("nothing was changed: of ", quoted(directory_), " ", many(failures_, "place"),
-                        " could not be looked at, the first is ", first_failure_));
+    return fail({},
+                cat("nothing was changed: of ", quoted(directory_), " ", many(failures_, "place"),
+                    " could not be looked at, the first is ", first_failure_));
   if (blocked_.count() > 0)
-    return fail({}, cat("nothing was changed: ", many(blocked_.count(), "inode"), " of ", quoted(directory_),
-                        " cannot be shifted; ", blocked_.first(), " ", why_blocked_));
-  if (wishes_.strict && foreign_.count() + given_.count() > 0)
     return fail(
-        {}, cat("nothing was changed: ", many(foreign_.count() + given_.count(), "inode"), " of ", quoted(directory_),
-                " with ids outside of --from, the first is ", foreign_.count() > 0 ? foreign_.first() : given_.first(),
-                "; without --strict they are left alone"));
+        {}, cat("nothing was changed: ", many(blocked_.count(), "inode"), " of ",
+                quoted(directory_), " cannot be shifted; ", blocked_.first(), " ", why_blocked_));
+  if (wishes_.strict && foreign_.count() + given_.count() > 0)
+    return fail({}, cat("nothing was changed: ", many(foreign_.count() + given_.count(), "inode"),
+                        " of ", quoted(directory_), " with ids outside of --from, the first is ",
+                        foreign_.count() > 0 ? foreign_.first() : given_.first(),
+                        "; without --strict they are left alone"));
   return {};
 }
 
@@ -415,7 +440,8 @@ Result<InodeState> Tree::aim(const InodeState& state, const OldState* old) const
   if (old == nullptr || old->done || !old->state.is_fragile()) return std::move(after->state);
   const auto meant = shifted(old->state, shift_);
   if (!meant) return std::unexpected(meant.error());
-  if (old->state.same_owner(meant->state) || !state.same_owner(meant->state)) return std::move(after->state);
+  if (old->state.same_owner(meant->state) || !state.same_owner(meant->state))
+    return std::move(after->state);
   after->state.mode = (state.mode & ~kSpecialBits) | (old->state.mode & kSpecialBits);
   after->state.capability = meant->state.capability;
   return std::move(after->state);
@@ -427,7 +453,8 @@ Result<void> Tree::go(const Found& found, const InodeState& state) {
   if (!target) return std::unexpected(target.error());
   const bool logged = old != nullptr && old->state.is_fragile();
   if (*target == state)
-    return logged && !old->done && !state.same_owner(old->state) ? log_done(found.facts.key) : Result<void>{};
+    return logged && !old->done && !state.same_owner(old->state) ? log_done(found.facts.key)
+                                                                 : Result<void>{};
   const bool chowns = !state.same_owner(*target);
   const bool fragile = chowns && state.is_fragile();
   if (fragile && (!logged || old->done || old->state != state))
@@ -445,7 +472,9 @@ Result<InodeState> Tree::aim_back(const InodeState& state, const OldState* old) 
   if (!meant) return std::unexpected(meant.error());
   const bool ours = (state.uid == old->state.uid || state.uid == meant->state.uid) &&
                     (state.gid == old->state.gid || state.gid == meant->state.gid);
-  if (!ours) return fail({}, "has another owner than it had, or than the shift gave it: it is left as it is");
+  if (!ours)
+    return fail({},
+                "has another owner than it had, or than the shift gave it: it is left as it is");
   InodeState target = old->state;
   target.mode = state.mode;
   // An ACL that was changed since is nobody's old one.
@@ -474,9 +503,10 @@ Result<void> Tree::go_back(const Found& found, const InodeState& state) {
 void Tree::do_one(const Found& found) {
   if (!claim(found)) return;
   const auto& facts = found.facts;
-  // By name is faster, and enough to find that there are none where the survey has found none either.
-  auto which =
-      surveyed_ && !S_ISDIR(facts.mode) ? attributes(found.named, facts.mode) : attributes(found.spot, facts.mode);
+  // By name is faster, and enough to find that there are none where the survey has found none
+  // either.
+  auto which = surveyed_ && !S_ISDIR(facts.mode) ? attributes(found.named, facts.mode)
+                                                 : attributes(found.spot, facts.mode);
   bool closely = !which || which->any();
   if (surveyed_ && !closely && !S_ISDIR(facts.mode)) {
     const std::scoped_lock lock(attributes_mutex_);
@@ -497,18 +527,22 @@ Result<std::string> Tree::finish(bool completed) {
   if (!completed && !fatal_)
     return fail({},
                 cat("interrupted: ", many(changed_, "inode"), " of ", quoted(directory_), " ",
-                    changed_ == 1 ? "is" : "are", back ? " shifted back" : " shifted", ", others not; ", how),
+                    changed_ == 1 ? "is" : "are", back ? " shifted back" : " shifted",
+                    ", others not; ", how),
                 EINTR);
   if (failures_ > 0)
-    return fail({}, cat(quoted(directory_), " is shifted only in part: ", many(failures_, "failure"), ", the first is ",
-                        first_failure_, "; once the cause is gone, ", how));
+    return fail({},
+                cat(quoted(directory_), " is shifted only in part: ", many(failures_, "failure"),
+                    ", the first is ", first_failure_, "; once the cause is gone, ", how));
   if (gone_ > 0)
-    return fail({}, cat(quoted(directory_), " kept changing: in each of ", kMostPasses,
-                        " passes something was moved or taken away; stop what uses it, then ", how));
+    return fail({},
+                cat(quoted(directory_), " kept changing: in each of ", kMostPasses,
+                    " passes something was moved or taken away; stop what uses it, then ", how));
   if (log_->device() != root_facts_.key.dev && ::syncfs(root_.get()) != 0)
     return fail_errno(cat("cannot write ", quoted(directory_), " to its disk; ", how));
   if (auto removed = log_->remove(); !removed) return std::unexpected(removed.error());
-  return cat(quoted(directory_), ": ", many(changed_, "inode"), back ? " shifted back" : " shifted", remarks(), "\n");
+  return cat(quoted(directory_), ": ", many(changed_, "inode"), back ? " shifted back" : " shifted",
+             remarks(), "\n");
 }
 
 Result<std::string> Tree::change() {
@@ -528,11 +562,15 @@ Result<std::string> Tree::change() {
 // What is worth knowing beside the number of those that were to be shifted.
 std::string Tree::remarks() const {
   std::string text;
-  if (given_.count() > 0) text += cat(", ", given_.count(), " with ids of --to before (", given_.first(), ")");
+  if (given_.count() > 0)
+    text += cat(", ", given_.count(), " with ids of --to before (", given_.first(), ")");
   if (foreign_.count() > 0)
-    text += cat(", ", foreign_.count(), " with ids outside of --from left alone (", foreign_.first(), ")");
-  if (mounts_.count() > 0) text += cat(", ", many(mounts_.count(), "mount"), " not entered (", mounts_.first(), ")");
-  if (with_names_elsewhere_ > 0) text += cat(", ", with_names_elsewhere_, " with hard links outside of it");
+    text += cat(", ", foreign_.count(), " with ids outside of --from left alone (",
+                foreign_.first(), ")");
+  if (mounts_.count() > 0)
+    text += cat(", ", many(mounts_.count(), "mount"), " not entered (", mounts_.first(), ")");
+  if (with_names_elsewhere_ > 0)
+    text += cat(", ", with_names_elsewhere_, " with hard links outside of it");
   return text;
 }
 
@@ -546,8 +584,8 @@ std::string Tree::what_would_be() const {
 
 }  // namespace
 
-Result<std::string> shift_trees(const std::vector<std::string>& directories, const ShiftWishes& wishes,
-                                const ShiftHooks& hooks) {
+Result<std::string> shift_trees(const std::vector<std::string>& directories,
+                                const ShiftWishes& wishes, const ShiftHooks& hooks) {
   std::vector<std::unique_ptr<Tree>> trees;
   const bool surveys = wishes.act == Act::kShift || wishes.dry_run;
   for (const auto& directory : directories) {
@@ -555,7 +593,8 @@ Result<std::string> shift_trees(const std::vector<std::string>& directories, con
     if (auto opened = trees.back()->open(); !opened) return std::unexpected(opened.error());
   }
   for (const auto& tree : trees)
-    if (auto surveyed = surveys ? tree->survey() : Result<void>{}; !surveyed) return std::unexpected(surveyed.error());
+    if (auto surveyed = surveys ? tree->survey() : Result<void>{}; !surveyed)
+      return std::unexpected(surveyed.error());
   std::string text;
   for (const auto& tree : trees) {
     auto done = wishes.dry_run ? Result<std::string>(tree->what_would_be()) : tree->change();

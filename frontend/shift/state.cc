@@ -5,7 +5,8 @@
 namespace userns::shift {
 
 bool InodeState::is_fragile() const {
-  return !S_ISDIR(mode) && !S_ISLNK(mode) && ((mode & (S_ISUID | S_ISGID)) != 0 || !capability.empty());
+  return !S_ISDIR(mode) && !S_ISLNK(mode) &&
+         ((mode & (S_ISUID | S_ISGID)) != 0 || !capability.empty());
 }
 
 Result<Shifted> shifted(const InodeState& state, const Shift& shift) {

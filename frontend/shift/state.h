@@ -27,7 +27,9 @@ struct InodeState {
   std::string capability;
   friend bool operator==(const InodeState&, const InodeState&) = default;
 
-  [[nodiscard]] bool same_owner(const InodeState& other) const { return uid == other.uid && gid == other.gid; }
+  [[nodiscard]] bool same_owner(const InodeState& other) const {
+    return uid == other.uid && gid == other.gid;
+  }
   // chown(2) takes it away: the setuid and setgid bits, and file capabilities.
   [[nodiscard]] bool is_fragile() const;
 };

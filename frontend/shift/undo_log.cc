@@ -18,17 +18,20 @@ namespace {
 constexpr std::size_t kLargestLog = std::size_t{1} << 32;
 
 Result<std::string> state_directory(std::uint32_t uid) {
-  const char* const set = std::getenv("XDG_STATE_HOME");  // NOLINT(concurrency-mt-unsafe): no threads yet
+  const char* const set =
+      std::getenv("XDG_STATE_HOME");  // NOLINT(concurrency-mt-unsafe): no threads yet
   if (set != nullptr && set[0] == '/') return cat(std::string_view(set), "/userns/shift");
   if (uid == 0) return "/var/lib/userns/shift";
   const char* const home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe): no threads yet
-  if (home != nullptr && home[0] == '/') return cat(std::string_view(home), "/.local/state/userns/shift");
+  if (home != nullptr && home[0] == '/')
+    return cat(std::string_view(home), "/.local/state/userns/shift");
   return fail({}, "there is no place for the undo log: HOME is not set; name one with --log FILE");
 }
 
 Result<void> make_directories(const std::string& path) {
   for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1))
-    if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+    if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST && errno != EROFS &&
+        errno != EACCES)
       return fail_errno(cat("cannot make the undo log's directory ", quoted(path.substr(0, at))));
   return {};
 }
@@ -45,11 +48,13 @@ Parts split(const std::string& path) {
 
 Result<void> check_log(const Fd& file, const std::string& path) {
   struct stat status{};
-  if (::fstat(file.get(), &status) != 0) return fail_errno(cat("cannot look at the undo log ", quoted(path)));
-  if (S_ISREG(status.st_mode) && status.st_uid == ::geteuid() && (status.st_mode & 022) == 0 && status.st_nlink == 1)
+  if (::fstat(file.get(), &status) != 0)
+    return fail_errno(cat("cannot look at the undo log ", quoted(path)));
+  if (S_ISREG(status.st_mode) && status.st_uid == ::geteuid() && (status.st_mode & 022) == 0 &&
+      status.st_nlink == 1)
     return {};
-  return fail({},
-              cat("the undo log ", quoted(path), " is not a file that only the caller can write: it is not believed"));
+  return fail({}, cat("the undo log ", quoted(path),
+                      " is not a file that only the caller can write: it is not believed"));
 }
 
 }  // namespace
@@ -66,7 +71,8 @@ Result<std::string> log_path(const std::string& directory, std::uint32_t uid) {
   std::memcpy(&id, &system.f_fsid, sizeof id);
   if (id == 0) id = status.st_dev;
   std::array<char, 64> name{};
-  (void)std::snprintf(name.data(), name.size(), "%016llx-%llu.log", static_cast<unsigned long long>(id),
+  (void)std::snprintf(name.data(), name.size(), "%016llx-%llu.log",
+                      static_cast<unsigned long long>(id),
                       static_cast<unsigned long long>(status.st_ino));
   return cat(*place, "/", std::string_view(name.data()));
 }
@@ -79,35 +85,44 @@ Result<std::optional<LogContent>> read_log(const std::string& path) {
   const auto text = read_all(*file, kLargestLog);
   if (!text) return std::unexpected(text.error());
   auto content = parse_log(*text);
-  if (!content) return fail({}, cat("the undo log ", quoted(path), " cannot be used: ", content.error().text));
+  if (!content)
+    return fail({}, cat("the undo log ", quoted(path), " cannot be used: ", content.error().text));
   return std::optional(std::move(*content));
 }
 
 Result<UndoLog> UndoLog::at(const std::string& path) {
   const auto parts = split(path);
-  if (parts.name.empty()) return fail({}, cat("the undo log ", quoted(path), " is a directory: name a file"));
+  if (parts.name.empty())
+    return fail({}, cat("the undo log ", quoted(path), " is a directory: name a file"));
   if (auto made = make_directories(path); !made) return std::unexpected(made.error());
   auto directory = open_at(AT_FDCWD, parts.directory.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory)
     return fail({},
-                cat("cannot open the undo log's directory ", quoted(parts.directory), "; name another with --log FILE"),
+                cat("cannot open the undo log's directory ", quoted(parts.directory),
+                    "; name another with --log FILE"),
                 directory.error().code);
   return UndoLog(std::move(*directory), parts.name);
 }
 
 Result<void> UndoLog::create(const std::string& text) {
   const std::string fresh = name_ + ".new";
-  (void)::unlinkat(directory_.get(), fresh.c_str(), 0);  // of a run that was killed: the tree's lock is ours
-  auto file = open_at(directory_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, 0, 0600);
-  if (!file) return fail({}, "cannot make the undo log; name another place with --log FILE", file.error().code);
+  (void)::unlinkat(directory_.get(), fresh.c_str(),
+                   0);  // of a run that was killed: the tree's lock is ours
+  auto file = open_at(directory_.get(), fresh.c_str(),
+                      O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, 0, 0600);
+  if (!file)
+    return fail({}, "cannot make the undo log; name another place with --log FILE",
+                file.error().code);
   auto written = write_all(*file, text);
-  if (written && (::fdatasync(file->get()) != 0 ||
-                  ::renameat(directory_.get(), fresh.c_str(), directory_.get(), name_.c_str()) != 0 ||
-                  ::fsync(directory_.get()) != 0))
+  if (written &&
+      (::fdatasync(file->get()) != 0 ||
+       ::renameat(directory_.get(), fresh.c_str(), directory_.get(), name_.c_str()) != 0 ||
+       ::fsync(directory_.get()) != 0))
     written = fail_errno("cannot keep the undo log");
   if (!written) {
     (void)::unlinkat(directory_.get(), fresh.c_str(), 0);
-    return fail({}, "cannot write the undo log; name another place with --log FILE", written.error().code);
+    return fail({}, "cannot write the undo log; name another place with --log FILE",
+                written.error().code);
   }
   file_ = std::move(*file);
   size_ = text.size();
@@ -120,7 +135,8 @@ Result<void> UndoLog::reopen(std::size_t sound_bytes) {
   auto file = open_at(directory_.get(), name_.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW);
   if (!file) return std::unexpected(file.error());
   if (auto checked = check_log(*file, name_); !checked) return checked;
-  if (::ftruncate(file->get(), static_cast<off_t>(sound_bytes)) != 0) return fail_errno("cannot mend the undo log");
+  if (::ftruncate(file->get(), static_cast<off_t>(sound_bytes)) != 0)
+    return fail_errno("cannot mend the undo log");
   const auto facts = look({file->get(), ""});
   if (facts) device_ = facts->key.dev;
   file_ = std::move(*file);
@@ -130,7 +146,8 @@ Result<void> UndoLog::reopen(std::size_t sound_bytes) {
 
 Result<void> UndoLog::append(const std::string& line, bool durable) {
   if (auto written = write_all(file_, line); !written) {
-    [[maybe_unused]] const int cut = ::ftruncate(file_.get(), static_cast<off_t>(size_));  // a reader stops there, too
+    [[maybe_unused]] const int cut =
+        ::ftruncate(file_.get(), static_cast<off_t>(size_));  // a reader stops there, too
     return fail({}, "cannot write the undo log", written.error().code);
   }
   size_ += line.size();

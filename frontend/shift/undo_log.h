@@ -1,5 +1,5 @@
-// The file in which a shift keeps what it could not find out again: written whole before the first change, removed
-// after the last. See session.h for what it is for, log_text.h for what is in it.
+// The file in which a shift keeps what it could not find out again: written whole before the first
+// change, removed after the last. See session.h for what it is for, log_text.h for what is in it.
 #pragma once
 
 #include <optional>
@@ -11,12 +11,14 @@
 
 namespace userns::shift {
 
-// Where the log of the tree at `directory` is: below $XDG_STATE_HOME, for root below /var/lib, otherwise in
-// ~/.local/state; `uid` is the caller's outside of any namespace. Its name tells the tree by file system and inode, so
-// that it is found again under another path.
+// Where the log of the tree at `directory` is: below $XDG_STATE_HOME, for root below /var/lib,
+// otherwise in
+// ~/.local/state; `uid` is the caller's outside of any namespace. Its name tells the tree by file
+// system and inode, so that it is found again under another path.
 Result<std::string> log_path(const std::string& directory, std::uint32_t uid);
 
-// A log that is believed: the caller's own, and nobody else could have written to it. Nothing where there is none.
+// A log that is believed: the caller's own, and nobody else could have written to it. Nothing where
+// there is none.
 Result<std::optional<LogContent>> read_log(const std::string& path);
 
 class UndoLog {
@@ -28,8 +30,8 @@ class UndoLog {
   Result<void> create(const std::string& text);
   // Opens one that was read before, without what a crash left at its end.
   Result<void> reopen(std::size_t sound_bytes);
-  // Adds a line; `durable`: it is on the disk when this returns. Not by two threads at once. What a full disk cut off
-  // is taken away again.
+  // Adds a line; `durable`: it is on the disk when this returns. Not by two threads at once. What a
+  // full disk cut off is taken away again.
   Result<void> append(const std::string& line, bool durable);
   Result<void> remove();
 
@@ -38,7 +40,8 @@ class UndoLog {
   [[nodiscard]] std::uint64_t device() const { return device_; }
 
  private:
-  UndoLog(Fd directory, std::string name) : directory_(std::move(directory)), name_(std::move(name)) {}
+  UndoLog(Fd directory, std::string name)
+      : directory_(std::move(directory)), name_(std::move(name)) {}
   Fd directory_;
   std::string name_;
   Fd file_;

@@ -26,13 +26,15 @@ namespace userns::shift {
 // Its fd is open as long as names in it wait to be walked, within the budget.
 class Branch {
  public:
-  Branch(std::shared_ptr<Branch> parent, std::string name, InodeKey key, std::shared_ptr<const Fd> fd)
+  Branch(std::shared_ptr<Branch> parent, std::string name, InodeKey key,
+         std::shared_ptr<const Fd> fd)
       : parent_(std::move(parent)), name_(std::move(name)), key_(key), fd_(std::move(fd)) {}
   Branch(const Branch&) = delete;
   Branch& operator=(const Branch&) = delete;
   ~Branch() {
     // One after the other: a chain of them is as long as the tree is deep.
-    for (auto next = std::move(parent_); next && next.use_count() == 1;) next = std::exchange(next->parent_, nullptr);
+    for (auto next = std::move(parent_); next && next.use_count() == 1;)
+      next = std::exchange(next->parent_, nullptr);
   }
 
   [[nodiscard]] const Branch* parent() const { return parent_.get(); }
@@ -67,10 +69,10 @@ std::string path_of(const Branch* parent, std::string_view name) {
   return path.empty() ? "." : path;
 }
 
-constexpr std::size_t kBatch = 256;                       // names that one thread takes of a large directory
+constexpr std::size_t kBatch = 256;  // names that one thread takes of a large directory
 constexpr std::size_t kEntries = std::size_t{32} * 1024;  // of getdents64(2), bytes
-constexpr std::size_t kStride = 64;                       // levels between those of a long way that are kept open
-constexpr std::size_t kLongestPath = 4000;                // PATH_MAX is 4096
+constexpr std::size_t kStride = 64;         // levels between those of a long way that are kept open
+constexpr std::size_t kLongestPath = 4000;  // PATH_MAX is 4096
 constexpr int kMoved = ESTALE;
 constexpr auto kTick = std::chrono::milliseconds(100);
 
@@ -93,8 +95,10 @@ class Walk {
   bool take(Item& item);
   void give(Item item);
   void do_item(const Item& item);
-  void do_name(const std::shared_ptr<Branch>& branch, int directory, const std::string& name, bool may_enter);
-  void enter(const std::shared_ptr<Branch>& parent, const std::string& name, const Facts& facts, const Fd& held);
+  void do_name(const std::shared_ptr<Branch>& branch, int directory, const std::string& name,
+               bool may_enter);
+  void enter(const std::shared_ptr<Branch>& parent, const std::string& name, const Facts& facts,
+             const Fd& held);
   void read(const std::shared_ptr<Branch>& branch, const Fd& fd);
   Result<std::shared_ptr<const Fd>> open_again(const std::shared_ptr<Branch>& branch);
   std::shared_ptr<const Fd> counted(Fd fd);
@@ -156,7 +160,8 @@ void Walk::keep(const std::shared_ptr<Branch>& branch, std::shared_ptr<const Fd>
     });
 }
 
-// By names from the nearest directory that is open. Some on the way stay open: the next one is mostly near.
+// By names from the nearest directory that is open. Some on the way stay open: the next one is
+// mostly near.
 Result<std::shared_ptr<const Fd>> Walk::open_again(const std::shared_ptr<Branch>& branch) {
   std::vector<std::shared_ptr<Branch>> chain;
   std::shared_ptr<const Fd> at;
@@ -217,11 +222,13 @@ bool Walk::take(Item& item) {
 }
 
 // What is opened for reading stays this directory, whatever becomes of its name.
-void Walk::enter(const std::shared_ptr<Branch>& parent, const std::string& name, const Facts& facts, const Fd& held) {
+void Walk::enter(const std::shared_ptr<Branch>& parent, const std::string& name, const Facts& facts,
+                 const Fd& held) {
   Fd opened(::openat(held.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!opened.valid()) {
     const int code = errno;
-    failed(parent.get(), name, {.rule = {}, .code = code, .text = "cannot be opened, and what is in it is not done"});
+    failed(parent.get(), name,
+           {.rule = {}, .code = code, .text = "cannot be opened, and what is in it is not done"});
     return;
   }
   const auto fd = counted(std::move(opened));
@@ -231,8 +238,10 @@ void Walk::enter(const std::shared_ptr<Branch>& parent, const std::string& name,
   release(*branch);
 }
 
-// Without `may_enter` a directory becomes an item: a name that was a file's when it was read may be one by now.
-void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const std::string& name, bool may_enter) {
+// Without `may_enter` a directory becomes an item: a name that was a file's when it was read may be
+// one by now.
+void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const std::string& name,
+                   bool may_enter) {
   Fd held;
   Spot spot{.at = directory, .name = name.c_str()};
   const auto grab = [&]() -> Result<void> {
@@ -251,7 +260,8 @@ void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const s
   }
   if (!facts) return failed(branch.get(), name, facts.error());
   if (S_ISDIR(facts->mode) && !may_enter) return give({.branch = branch, .names = {name}});
-  // Not the device where there are mounts to tell: an overlay's files are on other devices than its directories.
+  // Not the device where there are mounts to tell: an overlay's files are on other devices than its
+  // directories.
   const bool other_mount = mount_ != 0 ? facts->mount != mount_ : facts->key.dev != dev_;
   if (other_mount && !wishes_.cross_mounts) return hooks_.mount(path_of(branch.get(), name));
   hooks_.found({.spot = spot,
@@ -264,12 +274,14 @@ void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const s
 
 void Walk::read(const std::shared_ptr<Branch>& branch, const Fd& fd) {
   std::vector<std::string> files;
-  alignas(dirent64) std::array<char, kEntries> buffer;  // NOLINT(*-member-init): filled by the kernel
+  alignas(dirent64) std::array<char, kEntries>
+      buffer;  // NOLINT(*-member-init): filled by the kernel
   while (true) {
     const auto got = ::syscall(SYS_getdents64, fd.get(), buffer.data(), buffer.size());
     if (got < 0) {
       const int code = errno;
-      failed(branch->parent(), branch->name(), {.rule = {}, .code = code, .text = "cannot be read to its end"});
+      failed(branch->parent(), branch->name(),
+             {.rule = {}, .code = code, .text = "cannot be read to its end"});
     }
     if (got <= 0) break;
     for (long at = 0; at < got;) {
@@ -315,9 +327,14 @@ bool Walk::run() {
   mount_ = facts->mount;
   dev_ = facts->key.dev;
   busy_ = 1;
-  const auto root = std::make_shared<Branch>(nullptr, "", facts->key,
-                                             std::shared_ptr<const Fd>(&root_, [](const Fd*) { /* the caller's */ }));
-  hooks_.found({.spot = {root_.get(), ""}, .named = {root_.get(), ""}, .facts = *facts, .parent = nullptr, .name = ""});
+  const auto root = std::make_shared<Branch>(
+      nullptr, "", facts->key,
+      std::shared_ptr<const Fd>(&root_, [](const Fd*) { /* the caller's */ }));
+  hooks_.found({.spot = {root_.get(), ""},
+                .named = {root_.get(), ""},
+                .facts = *facts,
+                .parent = nullptr,
+                .name = ""});
   (void)::lseek(root_.get(), 0, SEEK_SET);
   read(root, root_);
   return wishes_.jobs < 2 ? work_alone() : work_with(wishes_.jobs);
@@ -359,6 +376,8 @@ bool Walk::work_with(unsigned jobs) {
 
 std::string Found::path() const { return path_of(parent, name); }
 
-bool walk(const Fd& root, const WalkWishes& wishes, const WalkHooks& hooks) { return Walk(root, wishes, hooks).run(); }
+bool walk(const Fd& root, const WalkWishes& wishes, const WalkHooks& hooks) {
+  return Walk(root, wishes, hooks).run();
+}
 
 }  // namespace userns::shift

@@ -1,9 +1,10 @@
 // Every inode below a directory, by several threads, and nothing that is not below it.
 //
-// The walk goes from directory fd to directory fd by single names that are never followed. What others do to the
-// tree meanwhile can make it miss what they move, or see it twice, but never lead it out: a directory's fd is what it
-// is, wherever its name goes. Depth costs neither stack nor fds: beyond a budget a directory is opened again by its
-// names from the nearest one that is open (openat2(2) RESOLVE_BENEATH), and must then be the same inode.
+// The walk goes from directory fd to directory fd by single names that are never followed. What
+// others do to the tree meanwhile can make it miss what they move, or see it twice, but never lead
+// it out: a directory's fd is what it is, wherever its name goes. Depth costs neither stack nor
+// fds: beyond a budget a directory is opened again by its names from the nearest one that is open
+// (openat2(2) RESOLVE_BENEATH), and must then be the same inode.
 #pragma once
 
 #include <functional>
@@ -24,15 +25,17 @@ struct Found {
   Spot spot;
   Spot named;  // by its name, which may be another inode's by now
   const Facts& facts;
-  const Branch* parent;                    // nullptr: the tree's own directory
-  std::string_view name;                   // in it
-  [[nodiscard]] std::string path() const;  // from the tree's own directory on, for messages; "." for itself
+  const Branch* parent;   // nullptr: the tree's own directory
+  std::string_view name;  // in it
+  [[nodiscard]] std::string path()
+      const;  // from the tree's own directory on, for messages; "." for itself
 };
 
 struct WalkWishes {
   unsigned jobs = 1;
   bool cross_mounts = false;
-  // Each inode is held by an fd, so that what is changed is what was looked at. Without: two calls less.
+  // Each inode is held by an fd, so that what is changed is what was looked at. Without: two calls
+  // less.
   bool hold = false;
 };
 // Called by all threads at once; each hard link of an inode is met.

@@ -22,8 +22,11 @@ constexpr std::string_view kBlank = " \t\r";
 // These speak of one start, or of the terminal that it is typed at.
 constexpr std::array<std::string_view, 3> kOnlyTyped{"dry-run", "info-fd", "wait"};
 // Values of these from different files would contradict each other.
-constexpr std::array<std::array<std::string_view, 2>, 5> kReplaced{
-    {{"map", "map-self"}, {"net", "net"}, {"share", "unshare"}, {"cap-keep", "cap-keep"}, {"command", "command"}}};
+constexpr std::array<std::array<std::string_view, 2>, 5> kReplaced{{{"map", "map-self"},
+                                                                    {"net", "net"},
+                                                                    {"share", "unshare"},
+                                                                    {"cap-keep", "cap-keep"},
+                                                                    {"command", "command"}}};
 constexpr std::array<std::string_view, 3> kEvents{"pre-start", "start", "post-stop"};
 
 // --- keys ---------------------------------------------------------------------------------------
@@ -35,15 +38,19 @@ Result<void> only_whether(const Result<Value>& value) {
 }
 
 Result<void> check_label(std::string_view text) {
-  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-  if (!text.empty() && text.size() <= 64 && text.find_first_not_of(kLetters) == std::string_view::npos) return {};
+  constexpr std::string_view kLetters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+  if (!text.empty() && text.size() <= 64 &&
+      text.find_first_not_of(kLetters) == std::string_view::npos)
+    return {};
   return fail({}, "a group has a name of at most 64 letters, digits and . _ -");
 }
 
 Result<void> check_command(std::string_view text) {
   const auto words = split_words(text);
   if (!words) return std::unexpected(words.error());
-  return words->empty() || words->front().empty() ? fail({}, "there is no command in it") : Result<void>{};
+  return words->empty() || words->front().empty() ? fail({}, "there is no command in it")
+                                                  : Result<void>{};
 }
 
 Result<void> check_base(std::string_view text) {
@@ -51,16 +58,21 @@ Result<void> check_base(std::string_view text) {
 }
 
 constexpr std::array kKeys{
-    ContainerKey{"autostart", "YES|NO", "start with the user's session (userns-run start --autostart)", false,
+    ContainerKey{"autostart", "YES|NO",
+                 "start with the user's session (userns-run start --autostart)", false,
                  [](std::string_view t) { return only_whether(parse_yes_no(t)); }},
     ContainerKey{"base", "NAME", "the container that this one is a snapshot of", false, check_base},
-    ContainerKey{"command", "WORDS", "what is started instead of the init of the root file system", false,
-                 check_command},
+    ContainerKey{"command", "WORDS", "what is started instead of the init of the root file system",
+                 false, check_command},
     ContainerKey{"group", "NAME", "a label, for acting on several containers", true, check_label},
-    ContainerKey{"hook", "EVENT=CMD", "pre-start | start | post-stop: a command of the user's on the host", true,
+    ContainerKey{"hook", "EVENT=CMD",
+                 "pre-start | start | post-stop: a command of the user's on the host", true,
                  [](std::string_view t) { return only_whether(parse_hook(t)); }},
-    ContainerKey{"include", "FILE", "settings of another file, which those of this one override", true,
-                 [](std::string_view t) { return t.empty() ? fail({}, "the value is empty") : Result<void>{}; }},
+    ContainerKey{"include", "FILE", "settings of another file, which those of this one override",
+                 true,
+                 [](std::string_view t) {
+                   return t.empty() ? fail({}, "the value is empty") : Result<void>{};
+                 }},
     ContainerKey{"restart", "WHEN", "no (default) | on-failure[:N] | always", false,
                  [](std::string_view t) { return only_whether(parse_restart(t)); }},
 };
@@ -76,7 +88,9 @@ const ContainerOption* find_option(std::string_view name) {
   return found == options.end() ? nullptr : &*found;
 }
 
-bool is_only_typed(std::string_view key) { return std::ranges::find(kOnlyTyped, key) != kOnlyTyped.end(); }
+bool is_only_typed(std::string_view key) {
+  return std::ranges::find(kOnlyTyped, key) != kOnlyTyped.end();
+}
 
 // In a file.
 bool is_known(std::string_view key) {
@@ -115,7 +129,8 @@ Result<char> unescape(std::string_view& text) {
   if (letter == 'n') return '\n';
   if (letter == 't') return '\t';
   const auto value = letter == 'x' ? hex_value(text.substr(0, 2)) : std::nullopt;
-  if (!value) return fail({}, R"(a backslash stands before \ " n t or x and two hexadecimal digits but 00)");
+  if (!value)
+    return fail({}, R"(a backslash stands before \ " n t or x and two hexadecimal digits but 00)");
   text.remove_prefix(2);
   return static_cast<char>(*value);
 }
@@ -134,7 +149,8 @@ Result<std::string> unquote(std::string_view text) {
     value += letter;
   }
   if (text != "\"")
-    return fail({}, text.empty() ? "a quote is not closed" : "something stands behind the closing quote");
+    return fail(
+        {}, text.empty() ? "a quote is not closed" : "something stands behind the closing quote");
   return value;
 }
 
@@ -154,7 +170,8 @@ std::string in_quotes(std::string_view value) {
 }
 
 std::string to_line(std::string_view key, std::string_view value) {
-  const bool plain = value == trimmed(value) && !value.starts_with('"') && std::ranges::none_of(value, is_control);
+  const bool plain =
+      value == trimmed(value) && !value.starts_with('"') && std::ranges::none_of(value, is_control);
   return cat(key, value.empty() ? " =" : " = ", plain ? std::string(value) : in_quotes(value));
 }
 
@@ -172,10 +189,12 @@ std::size_t place(std::string_view line, std::string_view part) {
 Placed<std::optional<Setting>> parse_line(std::string_view line) {
   for (std::size_t i = 0; i < line.size(); ++i)
     if (is_control(line[i]) && !kBlank.contains(line[i]))
-      return std::unexpected(Misplaced{i + 1, "a control character stands here: this is no config file"});
+      return std::unexpected(
+          Misplaced{i + 1, "a control character stands here: this is no config file"});
   const auto text = trimmed(line);
   if (text.empty() || text.front() == '#') return std::nullopt;
-  if (!text.contains('=')) return std::unexpected(Misplaced{place(line, text), "no = in this line: write key = value"});
+  if (!text.contains('='))
+    return std::unexpected(Misplaced{place(line, text), "no = in this line: write key = value"});
   const auto key = trimmed(text.substr(0, text.find('=')));
   const auto written = trimmed(text.substr(text.find('=') + 1));
   const auto value = written.starts_with('"') ? unquote(written) : Result<std::string>(written);
@@ -193,8 +212,9 @@ bool is_of(std::string_view key, const std::array<std::string_view, 2>& family) 
 // Whether `later`, of a file of more weight, makes `earlier` void.
 bool replaces(std::string_view later, std::string_view earlier) {
   if (later == earlier && !may_repeat(later)) return true;
-  return std::ranges::any_of(kReplaced,
-                             [&](const auto& family) { return is_of(later, family) && is_of(earlier, family); });
+  return std::ranges::any_of(kReplaced, [&](const auto& family) {
+    return is_of(later, family) && is_of(earlier, family);
+  });
 }
 
 void take(ContainerConfig& config, const Setting& setting) {
@@ -215,7 +235,8 @@ void take(ContainerConfig& config, const Setting& setting) {
 std::span<const ContainerKey> container_keys() { return kKeys; }
 
 Result<void> check_key(std::string_view key) {
-  if (is_only_typed(key)) return fail({}, cat(key, " is for one start and stands in no file: give it as --", key));
+  if (is_only_typed(key))
+    return fail({}, cat(key, " is for one start and stands in no file: give it as --", key));
   return is_known(key) ? Result<void>{} : no_such_key(key);
 }
 
@@ -240,13 +261,15 @@ Result<ConfigFile> ConfigFile::parse(std::string_view text, std::string_view pat
   for (std::size_t number = 1; !text.empty(); ++number) {
     const auto line = take_until(text, '\n');
     auto setting = parse_line(line);
-    if (!setting) return fail({}, cat(path, ":", number, ":", setting.error().column, ": ", setting.error().why));
+    if (!setting)
+      return fail({},
+                  cat(path, ":", number, ":", setting.error().column, ": ", setting.error().why));
     if (*setting) {
       (*setting)->line = number;
       const auto [before, is_new] = seen.emplace((*setting)->key, number);
       if (!is_new && !may_repeat((*setting)->key))
-        return fail({}, cat(path, ":", number, ":1: ", (*setting)->key, " was set in line ", before->second,
-                            " already: decide for one"));
+        return fail({}, cat(path, ":", number, ":1: ", (*setting)->key, " was set in line ",
+                            before->second, " already: decide for one"));
     }
     file.lines_.push_back({.text = std::string(line), .setting = std::move(*setting)});
   }
@@ -266,7 +289,8 @@ Result<void> ConfigFile::set(std::string_view key, std::span<const std::string> 
     if (auto good = check_setting(key, value); !good) return good;
     fresh.push_back({.text = to_line(key, value), .setting = Setting{std::string(key), value}});
   }
-  if (values.size() > 1 && !may_repeat(key)) return fail({}, cat(key, " is given twice: decide for one"));
+  if (values.size() > 1 && !may_repeat(key))
+    return fail({}, cat(key, " is given twice: decide for one"));
   const auto is_old = [&](const Line& line) { return line.setting && line.setting->key == key; };
   const auto place = std::ranges::find_if(lines_, is_old) - lines_.begin();
   std::erase_if(lines_, is_old);
@@ -279,12 +303,15 @@ Result<void> ConfigFile::add(std::string_view key, std::string_view value) {
   const auto is_same = [&](const Line& line) { return line.setting && line.setting->key == key; };
   if (!may_repeat(key) && std::ranges::any_of(lines_, is_same))
     return fail({}, cat(key, " takes one value: set it with ", key, "=", quoted(value)));
-  lines_.push_back({.text = to_line(key, value), .setting = Setting{std::string(key), std::string(value)}});
+  lines_.push_back(
+      {.text = to_line(key, value), .setting = Setting{std::string(key), std::string(value)}});
   return {};
 }
 
 bool ConfigFile::unset(std::string_view key) {
-  return std::erase_if(lines_, [&](const Line& line) { return line.setting && line.setting->key == key; }) > 0;
+  return std::erase_if(lines_, [&](const Line& line) {
+           return line.setting && line.setting->key == key;
+         }) > 0;
 }
 
 std::string ConfigFile::text() const {
@@ -313,12 +340,14 @@ Result<Restart> parse_restart(std::string_view text) {
 }
 
 Result<Hook> parse_hook(std::string_view text) {
-  if (!text.contains('=')) return fail({}, "write EVENT=COMMAND, as in post-stop=/usr/bin/logger gone");
+  if (!text.contains('='))
+    return fail({}, "write EVENT=COMMAND, as in post-stop=/usr/bin/logger gone");
   const auto event = parse_choice(take_until(text, '='), kEvents);
   if (!event) return std::unexpected(event.error());
   auto command = split_words(text);
   if (!command) return std::unexpected(command.error());
-  if (command->empty() || command->front().empty()) return fail({}, "there is no command behind the =");
+  if (command->empty() || command->front().empty())
+    return fail({}, "there is no command behind the =");
   return Hook{.event = static_cast<HookEvent>(*event), .command = std::move(*command)};
 }
 
@@ -328,7 +357,8 @@ ContainerConfig merge(std::span<const std::vector<Setting>> files) {
     std::set<std::string_view> keys;
     for (const auto& setting : file) keys.insert(setting.key);
     std::erase_if(all, [&](const Setting& earlier) {
-      return std::ranges::any_of(keys, [&](std::string_view later) { return replaces(later, earlier.key); });
+      return std::ranges::any_of(
+          keys, [&](std::string_view later) { return replaces(later, earlier.key); });
     });
     all.insert(all.end(), file.begin(), file.end());
   }

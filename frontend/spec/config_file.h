@@ -33,7 +33,8 @@ struct ContainerKey {
 };
 std::span<const ContainerKey> container_keys();
 
-// Fails where there is no such key, where it is one for the command line alone, and where the value is none of its.
+// Fails where there is no such key, where it is one for the command line alone, and where the value
+// is none of its.
 Result<void> check_setting(std::string_view key, std::string_view value);
 // Fails where a file has no such key.
 Result<void> check_key(std::string_view key);
@@ -53,8 +54,8 @@ class ConfigFile {
   static Result<ConfigFile> parse(std::string_view text, std::string_view path);
 
   [[nodiscard]] std::vector<Setting> settings() const;
-  // Fails where check_setting() does. set(): instead of all that the key has, in the place of the first; add(): one
-  // more.
+  // Fails where check_setting() does. set(): instead of all that the key has, in the place of the
+  // first; add(): one more.
   Result<void> set(std::string_view key, std::span<const std::string> values);
   Result<void> add(std::string_view key, std::string_view value);
   // False where the key was not there.
@@ -99,9 +100,10 @@ struct ContainerConfig {
   std::string base;  // of a snapshot: the container whose files it shows
 };
 
-// Settings of several files, the more general ones first: later values of a key that takes one win, those of others
-// add up. Of `map`, `map-self`, `net`, `share`, `unshare` and `cap-keep` the last file that has any wins.
-// Settings that no file may have (words of a command line) are checked by parse_options() alone.
+// Settings of several files, the more general ones first: later values of a key that takes one win,
+// those of others add up. Of `map`, `map-self`, `net`, `share`, `unshare` and `cap-keep` the last
+// file that has any wins. Settings that no file may have (words of a command line) are checked by
+// parse_options() alone.
 ContainerConfig merge(std::span<const std::vector<Setting>> files);
 
 }  // namespace userns::frontend

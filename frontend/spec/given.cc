@@ -32,16 +32,18 @@ Error no_such_option(std::span<const KnownOption> known, std::string name, const
   for (const auto& option : known) names.push_back(option.name);
   return {.rule = {},
           .code = 0,
-          .text = cat(speech.has, " no option ", quoted(cat("--", name)), did_you_mean(name, names, "--"), " (",
-                      speech.help, " lists them)")};
+          .text = cat(speech.has, " no option ", quoted(cat("--", name)),
+                      did_you_mean(name, names, "--"), " (", speech.help, " lists them)")};
 }
 
-Result<std::vector<po::option>> parse(std::span<const KnownOption> known, std::span<const std::string_view> words,
+Result<std::vector<po::option>> parse(std::span<const KnownOption> known,
+                                      std::span<const std::string_view> words,
                                       const Speech& speech) {
   using namespace po::command_line_style;
   po::options_description all;
   auto adder = all.add_options();
-  for (const auto& option : known) adder(std::string(option.name).c_str(), po::value<std::string>());
+  for (const auto& option : known)
+    adder(std::string(option.name).c_str(), po::value<std::string>());
   std::vector<std::string> full;
   for (const auto word : words) full.push_back(written_out(known, word));
   try {
@@ -61,16 +63,19 @@ Result<std::vector<po::option>> parse(std::span<const KnownOption> known, std::s
 
 }  // namespace
 
-Result<std::vector<Given>> split_options(std::span<const KnownOption> known, std::span<const std::string_view> words,
+Result<std::vector<Given>> split_options(std::span<const KnownOption> known,
+                                         std::span<const std::string_view> words,
                                          const Speech& speech) {
   const auto options = parse(known, words, speech);
   if (!options) return std::unexpected(options.error());
   std::vector<Given> all;
   for (const auto& option : *options) {
-    Given given{.name = option.string_key, .value = option.value.empty() ? std::string{} : option.value.front()};
+    Given given{.name = option.string_key,
+                .value = option.value.empty() ? std::string{} : option.value.front()};
     if (!given.name.empty() && option.original_tokens.size() > 1 && given.value.starts_with("--"))
       return fail({}, cat("--", given.name, " needs a value, and ", quoted(given.value),
-                          " looks like an option; if it is the value: --", given.name, "=", quoted(given.value)));
+                          " looks like an option; if it is the value: --", given.name, "=",
+                          quoted(given.value)));
     all.push_back(std::move(given));
   }
   return all;

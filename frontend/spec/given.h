@@ -1,4 +1,5 @@
-// A command line taken apart into options and words, by Boost.Program_options; what is wrong is said in our words.
+// A command line taken apart into options and words, by Boost.Program_options; what is wrong is
+// said in our words.
 #pragma once
 
 #include <span>
@@ -21,14 +22,17 @@ struct Given {
   std::string value;
 };
 
-// How an error speaks of the whole: "there is" or "create has" no such option; `help` lists those that exist.
+// How an error speaks of the whole: "there is" or "create has" no such option; `help` lists those
+// that exist.
 struct Speech {
   std::string has;
   std::string help;
 };
 
-// In the order of the words. Which options may be given twice, and what their values may be, is the caller's.
-Result<std::vector<Given>> split_options(std::span<const KnownOption> known, std::span<const std::string_view> words,
+// In the order of the words. Which options may be given twice, and what their values may be, is the
+// caller's.
+Result<std::vector<Given>> split_options(std::span<const KnownOption> known,
+                                         std::span<const std::string_view> words,
                                          const Speech& speech);
 
 // "name 'value': reason", or without the value where the reason quotes it.

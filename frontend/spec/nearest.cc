@@ -22,7 +22,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
     for (std::size_t j = 1; j <= b.size(); ++j) {
       const std::size_t replaced = above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
       row[j] = std::min({above[j] + 1, row[j - 1] + 1, replaced});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
     }
     before.swap(above);
     above.swap(row);
@@ -37,7 +38,8 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   std::string_view best;
   std::size_t least = std::max<std::size_t>(1, word.size() / 3) + 1;
   for (const auto candidate : known) {
-    const std::size_t away = word.size() > 1 && candidate.starts_with(word) ? 1 : distance(word, candidate);
+    const std::size_t away =
+        word.size() > 1 && candidate.starts_with(word) ? 1 : distance(word, candidate);
     if (away >= least) continue;
     least = away;
     best = candidate;
@@ -45,7 +47,8 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   return best;
 }
 
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> known, std::string_view before) {
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> known,
+                         std::string_view before) {
   const auto meant = nearest(word, known);
   return meant.empty() ? std::string{} : cat("; did you mean ", before, meant, "?");
 }

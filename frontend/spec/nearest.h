@@ -12,6 +12,7 @@ namespace userns::frontend {
 std::string_view nearest(std::string_view word, std::span<const std::string_view> known);
 
 // "; did you mean BEFORE+nearest()?", or nothing: the end of an error message.
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> known, std::string_view before = "");
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> known,
+                         std::string_view before = "");
 
 }  // namespace userns::frontend

@@ -18,7 +18,8 @@ constexpr std::uint64_t kMostMtu = 65535;
 
 Result<IpAddress> parse_address(std::string_view text) {
   IpAddress address{.family = text.contains(':') ? AF_INET6 : AF_INET};
-  if (::inet_pton(address.family, std::string(text).c_str(), address.bytes.data()) == 1) return address;
+  if (::inet_pton(address.family, std::string(text).c_str(), address.bytes.data()) == 1)
+    return address;
   return fail({}, cat(quoted(text), " is no IP address"));
 }
 
@@ -28,7 +29,8 @@ Result<IpSubnet> parse_subnet(std::string_view text) {
   if (!address) return std::unexpected(address.error());
   const auto prefix = parse_decimal(digits);
   if (!prefix || *prefix > (address->family == AF_INET ? 32 : 128))
-    return fail({}, cat(quoted(text), " needs the length of its network's prefix, as in 10.0.0.2/24"));
+    return fail({},
+                cat(quoted(text), " needs the length of its network's prefix, as in 10.0.0.2/24"));
   return IpSubnet{*address, static_cast<std::uint8_t>(*prefix)};
 }
 
@@ -46,7 +48,8 @@ Result<void> take_bridge(NicWish& nic, std::string_view value) {
 }
 Result<void> take_name(NicWish& nic, std::string_view value) {
   if (!is_interface_name(value))
-    return fail({}, cat(quoted(value), " is no interface name: 1 to 15 letters, digits, '-', '_' and '.'"));
+    return fail(
+        {}, cat(quoted(value), " is no interface name: 1 to 15 letters, digits, '-', '_' and '.'"));
   nic.name = value;
   return {};
 }
@@ -58,7 +61,8 @@ Result<void> take_mac(NicWish& nic, std::string_view value) {
 }
 Result<void> take_mtu(NicWish& nic, std::string_view value) {
   const auto mtu = parse_decimal(value).value_or(0);
-  if (mtu < kLeastMtu || mtu > kMostMtu) return fail({}, cat("mtu=", quoted(value), " is not 68 to 65535"));
+  if (mtu < kLeastMtu || mtu > kMostMtu)
+    return fail({}, cat("mtu=", quoted(value), " is not 68 to 65535"));
   nic.mtu = static_cast<std::uint32_t>(mtu);
   return {};
 }
@@ -71,8 +75,10 @@ struct Key {
 constexpr std::array kKeys{
     Key{"bridge", false, take_bridge},
     Key{"name", false, take_name},
-    Key{"address", true, [](NicWish& n, std::string_view v) { return append(parse_subnet(v), n.addresses); }},
-    Key{"gateway", true, [](NicWish& n, std::string_view v) { return append(parse_address(v), n.gateways); }},
+    Key{"address", true,
+        [](NicWish& n, std::string_view v) { return append(parse_subnet(v), n.addresses); }},
+    Key{"gateway", true,
+        [](NicWish& n, std::string_view v) { return append(parse_address(v), n.gateways); }},
     Key{"mac", false, take_mac},
     Key{"mtu", false, take_mtu},
 };
@@ -85,8 +91,9 @@ Result<NicWish> parse_nic(std::string_view text) {
     const auto name = take_until(value, '=');
     const auto* const key = std::ranges::find(kKeys, name, &Key::name);
     if (key == kKeys.end())
-      return fail({},
-                  cat(quoted(name), " is no setting of a NIC: bridge= name= address= gateway= mac= mtu= are known"));
+      return fail(
+          {}, cat(quoted(name),
+                  " is no setting of a NIC: bridge= name= address= gateway= mac= mtu= are known"));
     if (std::exchange(seen.at(static_cast<std::size_t>(key - kKeys.data())), true) && !key->many)
       return fail({}, cat(name, "= is given twice"));
     if (auto taken = key->take(nic, value); !taken) return std::unexpected(taken.error());
@@ -96,7 +103,8 @@ Result<NicWish> parse_nic(std::string_view text) {
 
 Result<std::uint16_t> parse_port(std::string_view text) {
   const auto port = parse_decimal(text).value_or(0);
-  if (port == 0 || port > 65535) return fail({}, cat(quoted(text), " is no port: 1 to 65535, as in 8080:80"));
+  if (port == 0 || port > 65535)
+    return fail({}, cat(quoted(text), " is no port: 1 to 65535, as in 8080:80"));
   return static_cast<std::uint16_t>(port);
 }
 
@@ -109,7 +117,8 @@ Result<NetWish> parse_net(std::string_view text) {
   if (text == "auto") return NetAuto{};
   if (!text.starts_with("bridge="))
     return fail({},
-                "none, host, user, auto or bridge=BR[,name=...,address=CIDR,gateway=IP,mac=...,mtu=...] is possible");
+                "none, host, user, auto or "
+                "bridge=BR[,name=...,address=CIDR,gateway=IP,mac=...,mtu=...] is possible");
   auto nic = parse_nic(text);
   if (!nic) return std::unexpected(nic.error());
   return NetBridges{{std::move(*nic)}};
@@ -131,7 +140,8 @@ Result<void> add_net(std::optional<NetWish>& all, NetWish one) {
   auto* const before = all ? std::get_if<NetBridges>(&*all) : nullptr;
   auto* const more = std::get_if<NetBridges>(&one);
   if (all && (before == nullptr || more == nullptr))
-    return fail({}, "only bridge=... can be given more than once, and only with others of its kind");
+    return fail({},
+                "only bridge=... can be given more than once, and only with others of its kind");
   if (!all)
     all = std::move(one);
   else
@@ -140,7 +150,9 @@ Result<void> add_net(std::optional<NetWish>& all, NetWish one) {
 }
 
 Result<void> name_nics(NetBridges& bridges) {
-  const auto uses = [&](std::string_view name) { return std::ranges::count(bridges.nics, name, &NicWish::name); };
+  const auto uses = [&](std::string_view name) {
+    return std::ranges::count(bridges.nics, name, &NicWish::name);
+  };
   unsigned number = 0;
   for (auto& nic : bridges.nics)
     while (nic.name.empty())
@@ -152,7 +164,9 @@ Result<void> name_nics(NetBridges& bridges) {
 
 std::string to_text(const IpAddress& address) {
   char text[INET6_ADDRSTRLEN] = {};
-  return ::inet_ntop(address.family, address.bytes.data(), text, sizeof text) == nullptr ? std::string{} : text;
+  return ::inet_ntop(address.family, address.bytes.data(), text, sizeof text) == nullptr
+             ? std::string{}
+             : text;
 }
 
 }  // namespace userns::frontend

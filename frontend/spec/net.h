@@ -1,5 +1,5 @@
-// The values of --net and --publish. Each parse function takes one value as it was typed; an error's text says what is
-// wrong with it.
+// The values of --net and --publish. Each parse function takes one value as it was typed; an
+// error's text says what is wrong with it.
 #pragma once
 
 #include <string_view>
@@ -9,7 +9,8 @@
 
 namespace userns::frontend {
 
-// none | host | user | auto | bridge=BR[,name=IFNAME][,address=CIDR...][,gateway=IP...][,mac=MAC][,mtu=N]
+// none | host | user | auto |
+// bridge=BR[,name=IFNAME][,address=CIDR...][,gateway=IP...][,mac=MAC][,mtu=N]
 Result<NetWish> parse_net(std::string_view text);
 // HOST:CONTAINER, decimal ports, with an optional /udp or /tcp behind.
 Result<PublishWish> parse_publish(std::string_view text);

@@ -19,8 +19,9 @@ namespace userns::frontend {
 namespace {
 
 // A time namespace isolates nothing unless clocks are shifted, which takes a writer of its own.
-constexpr std::uint64_t kDefaultNamespaces =
-    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+constexpr std::uint64_t kDefaultNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+                                             CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET |
+                                             CLONE_NEWCGROUP;
 
 // What was said so far; finish() turns it into a Spec.
 struct Draft {
@@ -57,8 +58,8 @@ Result<void> add_all(Result<std::vector<Value>> values, std::vector<Value>& list
 }
 // The value of the word's place: words and values side by side.
 template <class Value, class Target, std::size_t N>
-Result<void> choose(std::string_view text, const std::string_view (&words)[N], const Value (&values)[N],
-                    Target& target) {
+Result<void> choose(std::string_view text, const std::string_view (&words)[N],
+                    const Value (&values)[N], Target& target) {
   const auto index = parse_choice(text, words);
   if (!index) return std::unexpected(index.error());
   target = values[*index];
@@ -88,7 +89,9 @@ Result<void> take_share(Draft& draft, std::string_view text) {
   const auto flags = parse_namespaces(text);
   if (!flags) return std::unexpected(flags.error());
   if ((*flags & CLONE_NEWUSER) != 0)
-    return fail({}, "the user namespace is what makes everything else possible and cannot be shared; name the others");
+    return fail({},
+                "the user namespace is what makes everything else possible and cannot be shared; "
+                "name the others");
   draft.share |= *flags;
   return {};
 }
@@ -109,8 +112,12 @@ Result<void> take_cap_keep(Draft& draft, std::string_view text) {
 }
 
 enum class Group : std::uint8_t { kIds, kNamespaces, kFiles, kProcess, kRights, kLife };
-constexpr std::array<std::string_view, 6> kGroupTitles{
-    "Ids", "Namespaces and network", "Files", "The command's process", "Rights and limits", "Start, watch and stop"};
+constexpr std::array<std::string_view, 6> kGroupTitles{"Ids",
+                                                       "Namespaces and network",
+                                                       "Files",
+                                                       "The command's process",
+                                                       "Rights and limits",
+                                                       "Start, watch and stop"};
 
 enum class Times : std::uint8_t { kOnce, kMany };
 
@@ -128,21 +135,27 @@ using enum Group;
 using enum Times;
 
 constexpr std::array kOptions{
-    Option{"map", "MAP", kIds, kMany, "auto (default) | b:INSIDE:OUTSIDE:COUNT | u:... | g:... | FIRST:COUNT",
-           take_map},
-    Option{"map-self", "", kIds, kOnce, "only the caller's own id, as --uid and --gid; needs no helper",
+    Option{"map", "MAP", kIds, kMany,
+           "auto (default) | b:INSIDE:OUTSIDE:COUNT | u:... | g:... | FIRST:COUNT", take_map},
+    Option{"map-self", "", kIds, kOnce,
+           "only the caller's own id, as --uid and --gid; needs no helper",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.map_self); }},
     Option{"uid", "ID", kIds, kOnce, "the command's uid inside (0)",
            [](Draft& d, Text t) { return put(parse_id(t), d.uid); }},
-    Option{"gid", "ID", kIds, kOnce, "its gid inside (0)", [](Draft& d, Text t) { return put(parse_id(t), d.gid); }},
+    Option{"gid", "ID", kIds, kOnce, "its gid inside (0)",
+           [](Draft& d, Text t) { return put(parse_id(t), d.gid); }},
     Option{"groups", "LIST", kIds, kMany, "its supplementary gids inside (none)",
            [](Draft& d, Text t) { return add_all(parse_ids(t), d.spec.groups); }},
 
-    Option{"unshare", "LIST", kNamespaces, kMany, "only these: mount,pid,ipc,uts,net,cgroup,time or all", take_unshare},
-    Option{"share", "LIST", kNamespaces, kMany, "all but these (and time, which isolates nothing)", take_share},
-    Option{"net", "NET", kNamespaces, kMany, "none (default) | host | user | auto | bridge=BR[,address=CIDR,...]",
+    Option{"unshare", "LIST", kNamespaces, kMany,
+           "only these: mount,pid,ipc,uts,net,cgroup,time or all", take_unshare},
+    Option{"share", "LIST", kNamespaces, kMany, "all but these (and time, which isolates nothing)",
+           take_share},
+    Option{"net", "NET", kNamespaces, kMany,
+           "none (default) | host | user | auto | bridge=BR[,address=CIDR,...]",
            [](Draft& d, Text t) { return take_net(d, t); }},
-    Option{"publish", "HOST:PORT", kNamespaces, kMany, "a port of the host's leads to one inside (--net user)",
+    Option{"publish", "HOST:PORT", kNamespaces, kMany,
+           "a port of the host's leads to one inside (--net user)",
            [](Draft& d, Text t) { return add(parse_publish(t), d.spec.publish); }},
     Option{"hostname", "NAME", kNamespaces, kOnce, "the host name inside",
            [](Draft& d, Text t) { return put(parse_hostname(t), d.spec.hostname); }},
@@ -153,21 +166,25 @@ constexpr std::array kOptions{
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.read_only); }},
     Option{"overlay", "", kFiles, kOnce, "changes to it are thrown away at the end",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.overlay); }},
-    Option{"changes", "DIR", kFiles, kOnce, "changes to it are kept in DIR/upper; itself it stays as it is",
+    Option{"changes", "DIR", kFiles, kOnce,
+           "changes to it are kept in DIR/upper; itself it stays as it is",
            [](Draft& d, Text t) { return put(not_empty(t), d.spec.changes); }},
     Option{"bind", "SRC:DST[:ro]", kFiles, kMany, "SRC of the host appears as DST inside",
            [](Draft& d, Text t) { return add(parse_bind(t), d.spec.mounts); }},
-    Option{"tmpfs", "DST", kFiles, kMany, "an empty file system in memory as DST inside", take_tmpfs},
+    Option{"tmpfs", "DST", kFiles, kMany, "an empty file system in memory as DST inside",
+           take_tmpfs},
 
     Option{"env", "NAME[=VALUE]", kProcess, kMany, "sets a variable, or passes the caller's on",
            [](Draft& d, Text t) { return add(parse_env(t), d.spec.env); }},
     Option{"clear-env", "", kProcess, kOnce, "no other variable of the caller's goes in",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.clear_env); }},
-    Option{"cwd", "DIR", kProcess, kOnce, "working directory inside (the caller's where it exists, else /)",
+    Option{"cwd", "DIR", kProcess, kOnce,
+           "working directory inside (the caller's where it exists, else /)",
            [](Draft& d, Text t) { return put(parse_path(t), d.spec.cwd); }},
     Option{"tty", "WHEN", kProcess, kOnce, "auto (default) | yes | no: a terminal of its own",
            [](Draft& d, Text t) {
-             return choose(t, {"auto", "yes", "no"}, {TtyMode::kAuto, TtyMode::kYes, TtyMode::kNo}, d.spec.tty);
+             return choose(t, {"auto", "yes", "no"}, {TtyMode::kAuto, TtyMode::kYes, TtyMode::kNo},
+                           d.spec.tty);
            }},
 
     Option{"cap-drop", "LIST", kRights, kMany, "capabilities to take away inside, or all",
@@ -175,43 +192,62 @@ constexpr std::array kOptions{
     Option{"cap-keep", "LIST", kRights, kMany, "take away all but these, or none", take_cap_keep},
     Option{"no-new-privs", "", kRights, kOnce, "setuid programs inside give nothing",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.no_new_privs); }},
-    Option{"nesting", "", kRights, kOnce, "containers inside: /proc and keyrings whole, /dev/fuse, /dev/net/tun",
+    Option{"nesting", "", kRights, kOnce,
+           "containers inside: /proc and keyrings whole, /dev/fuse, /dev/net/tun",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.nesting); }},
     Option{"seccomp", "PROFILE", kRights, kOnce, "default | none",
            [](Draft& d, Text t) {
-             return choose(t, {"default", "none"}, {SeccompMode::kDefault, SeccompMode::kNone}, d.spec.seccomp);
+             return choose(t, {"default", "none"}, {SeccompMode::kDefault, SeccompMode::kNone},
+                           d.spec.seccomp);
            }},
-    Option{"rlimit", "NAME=N[:N]", kRights, kMany, "soft and hard limit: nofile=1024:4096, core=unlimited ...",
+    Option{"rlimit", "NAME=N[:N]", kRights, kMany,
+           "soft and hard limit: nofile=1024:4096, core=unlimited ...",
            [](Draft& d, Text t) { return add(parse_rlimit(t), d.spec.rlimits); }},
 
-    Option{"cgroup", "HOW", kRights, kOnce, "auto (with a limit below) | helper | systemd | none (default)",
+    Option{"cgroup", "HOW", kRights, kOnce,
+           "auto (with a limit below) | helper | systemd | none (default)",
            [](Draft& d, Text t) {
              using enum CgroupMode;
              CgroupMode mode = kNone;
-             auto chosen = choose(t, {"auto", "helper", "systemd", "none"}, {kAuto, kHelper, kSystemd, kNone}, mode);
+             auto chosen = choose(t, {"auto", "helper", "systemd", "none"},
+                                  {kAuto, kHelper, kSystemd, kNone}, mode);
              d.cgroup = mode;
              return chosen;
            }},
     Option{"memory", "SIZE", kRights, kOnce, "memory of the whole container: 512M, 2G",
-           [](Draft& d, Text t) { return add(parse_limit("memory", "memory.max", t), d.spec.limits); }},
+           [](Draft& d, Text t) {
+             return add(parse_limit("memory", "memory.max", t), d.spec.limits);
+           }},
     Option{"memory-swap", "SIZE", kRights, kOnce, "swap space of the container",
-           [](Draft& d, Text t) { return add(parse_limit("memory-swap", "memory.swap.max", t), d.spec.limits); }},
+           [](Draft& d, Text t) {
+             return add(parse_limit("memory-swap", "memory.swap.max", t), d.spec.limits);
+           }},
     Option{"pids", "N", kRights, kOnce, "processes and threads in the container",
            [](Draft& d, Text t) { return add(parse_limit("pids", "pids.max", t), d.spec.limits); }},
     Option{"cpus", "N", kRights, kOnce, "CPU time of the container, in CPUs: 2, 0.5",
            [](Draft& d, Text t) { return add(parse_limit("cpus", "cpu.max", t), d.spec.limits); }},
-    Option{"cpu-weight", "N", kRights, kOnce, "its share of the CPU under contention, 1 to 10000 (100)",
-           [](Draft& d, Text t) { return add(parse_limit("cpu-weight", "cpu.weight", t), d.spec.limits); }},
-    Option{"io-weight", "N", kRights, kOnce, "its share of the disks under contention, 1 to 10000 (100)",
-           [](Draft& d, Text t) { return add(parse_limit("io-weight", "io.weight", t), d.spec.limits); }},
+    Option{"cpu-weight", "N", kRights, kOnce,
+           "its share of the CPU under contention, 1 to 10000 (100)",
+           [](Draft& d, Text t) {
+             return add(parse_limit("cpu-weight", "cpu.weight", t), d.spec.limits);
+           }},
+    Option{"io-weight", "N", kRights, kOnce,
+           "its share of the disks under contention, 1 to 10000 (100)",
+           [](Draft& d, Text t) {
+             return add(parse_limit("io-weight", "io.weight", t), d.spec.limits);
+           }},
 
-    Option{"boot", "", kLife, kOnce, "boot the system in --rootfs: its init, or COMMAND, is process 1",
+    Option{"boot", "", kLife, kOnce,
+           "boot the system in --rootfs: its init, or COMMAND, is process 1",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.boot); }},
-    Option{"wait-ready", "TIME", kLife, kOnce, "with --boot: end it unless it says by then that it is up",
+    Option{"wait-ready", "TIME", kLife, kOnce,
+           "with --boot: end it unless it says by then that it is up",
            [](Draft& d, Text t) { return put(parse_timeout(t), d.spec.wait_ready); }},
-    Option{"init", "", kLife, kOnce, "a small process 1 of ours, which reaps orphans and passes signals on",
+    Option{"init", "", kLife, kOnce,
+           "a small process 1 of ours, which reaps orphans and passes signals on",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.init); }},
-    Option{"stop-signal", "SIGNAL", kLife, kOnce, "what asks it to stop (TERM; of a system, what its init understands)",
+    Option{"stop-signal", "SIGNAL", kLife, kOnce,
+           "what asks it to stop (TERM; of a system, what its init understands)",
            [](Draft& d, Text t) { return put(parse_signal(t), d.spec.stop_signal); }},
     Option{"stop-timeout", "TIME", kLife, kOnce, "how long a TERM may be ignored before KILL (10s)",
            [](Draft& d, Text t) { return put(parse_timeout(t), d.spec.stop_timeout); }},
@@ -230,13 +266,15 @@ constexpr std::array kOptions{
 bool is_flag(const Option& option) { return option.value[0] == '\0'; }
 
 const Option* find_option(std::string_view name) {
-  const auto* const found = std::ranges::find(kOptions, name, [](const Option& o) { return std::string_view(o.name); });
+  const auto* const found =
+      std::ranges::find(kOptions, name, [](const Option& o) { return std::string_view(o.name); });
   return found == kOptions.end() ? nullptr : found;
 }
 
 Result<std::vector<Given>> split(std::span<const std::string_view> words) {
   std::vector<KnownOption> known;
-  for (const auto& option : kOptions) known.push_back({.name = option.name, .flag = is_flag(option)});
+  for (const auto& option : kOptions)
+    known.push_back({.name = option.name, .flag = is_flag(option)});
   return split_options(known, words, {.has = "there is", .help = "userns-run --help all"});
 }
 
@@ -244,11 +282,13 @@ Result<void> take(Draft& draft, const Given& given, std::span<bool, kOptions.siz
   const auto& value = given.value;
   const auto* const option = find_option(given.name);
   if (option == nullptr)
-    return fail({}, cat("the word ", quoted(value),
-                        " is no option; a command is written after --, as in: userns-run -- COMMAND"));
+    return fail({},
+                cat("the word ", quoted(value),
+                    " is no option; a command is written after --, as in: userns-run -- COMMAND"));
   const std::string_view name = option->name;
   bool& before = seen[static_cast<std::size_t>(option - kOptions.data())];
-  if (before && option->times == kOnce) return fail({}, cat("--", name, " is given twice: decide for one"));
+  if (before && option->times == kOnce)
+    return fail({}, cat("--", name, " is given twice: decide for one"));
   before = true;
   if (auto taken = option->take(draft, value); !taken)
     return fail({}, wrong_value(cat("--", name), value, taken.error().text));
@@ -257,8 +297,11 @@ Result<void> take(Draft& draft, const Given& given, std::span<bool, kOptions.siz
 
 Result<void> finish_ids(Draft& draft) {
   Spec& spec = draft.spec;
-  const int kinds = (draft.map_auto ? 1 : 0) + (draft.map_self ? 1 : 0) + (draft.maps.empty() ? 0 : 1);
-  if (kinds > 1) return fail({}, "--map auto, --map-self and maps by hand exclude each other: give one of the three");
+  const int kinds =
+      (draft.map_auto ? 1 : 0) + (draft.map_self ? 1 : 0) + (draft.maps.empty() ? 0 : 1);
+  if (kinds > 1)
+    return fail(
+        {}, "--map auto, --map-self and maps by hand exclude each other: give one of the three");
   spec.uid = draft.uid.value_or(0);
   spec.gid = draft.gid.value_or(0);
   if (draft.map_self) spec.mapping = MapSelf{};
@@ -272,9 +315,13 @@ Result<void> finish_namespaces(Draft& draft) {
   if (draft.net) {
     const bool wants_own = !std::holds_alternative<NetHost>(*draft.net);
     if (wants_own && ((draft.share & kNet) != 0 || (draft.unshare && (flags & kNet) == 0)))
-      return fail({}, "this --net needs a network namespace, and --share or --unshare leaves it out: drop one of them");
+      return fail({},
+                  "this --net needs a network namespace, and --share or --unshare leaves it out: "
+                  "drop one of them");
     if (!wants_own && ((draft.unshare.value_or(0) & kNet) != 0))
-      return fail({}, "--net host is the caller's network, and --unshare asks for another: drop one of them");
+      return fail(
+          {},
+          "--net host is the caller's network, and --unshare asks for another: drop one of them");
     flags = wants_own ? flags | kNet : flags & ~kNet;
     draft.spec.net = *draft.net;
   } else if ((flags & kNet) == 0) {
@@ -290,43 +337,58 @@ Result<void> finish_cgroup(Draft& draft) {
   draft.spec.cgroup_unsaid = !limited && !draft.cgroup;
   draft.spec.cgroup = draft.cgroup.value_or(limited ? CgroupMode::kAuto : CgroupMode::kNone);
   if (limited && draft.spec.cgroup == CgroupMode::kNone)
-    return fail({},
-                cat("with --cgroup none no limit holds: drop ", draft.spec.limits.front().option, " or --cgroup none"));
+    return fail({}, cat("with --cgroup none no limit holds: drop ",
+                        draft.spec.limits.front().option, " or --cgroup none"));
   return {};
 }
 
 Result<void> check_boot(const Spec& spec) {
-  if (!spec.boot && spec.wait_ready) return fail({}, "--wait-ready waits for a system that boots: give --boot, too");
+  if (!spec.boot && spec.wait_ready)
+    return fail({}, "--wait-ready waits for a system that boots: give --boot, too");
   if (!spec.boot) return {};
   constexpr std::uint64_t kNeeded = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWCGROUP | CLONE_NEWUTS;
-  if (spec.rootfs.empty()) return fail({}, "--boot needs a root file system to boot: give --rootfs, too");
-  if (spec.init) return fail({}, "--boot has the init of the root file system as process 1, and --init ours: drop one");
-  if (spec.uid != 0 || spec.gid != 0) return fail({}, "--boot: an init runs as root inside; drop --uid and --gid");
-  if (spec.tty == TtyMode::kNo) return fail({}, "--boot: a system always has its console; drop --tty no");
+  if (spec.rootfs.empty())
+    return fail({}, "--boot needs a root file system to boot: give --rootfs, too");
+  if (spec.init)
+    return fail(
+        {}, "--boot has the init of the root file system as process 1, and --init ours: drop one");
+  if (spec.uid != 0 || spec.gid != 0)
+    return fail({}, "--boot: an init runs as root inside; drop --uid and --gid");
+  if (spec.tty == TtyMode::kNo)
+    return fail({}, "--boot: a system always has its console; drop --tty no");
   if ((spec.namespaces & kNeeded) != kNeeded)
-    return fail({}, "--boot needs mount, pid, cgroup and uts namespaces of its own: do not share them");
+    return fail({},
+                "--boot needs mount, pid, cgroup and uts namespaces of its own: do not share them");
   return {};
 }
 
 // What contradicts itself whatever the system is like.
 Result<void> check(const Spec& spec) {
   const auto lacks = [&](std::uint64_t flag) { return (spec.namespaces & flag) == 0; };
-  if (lacks(CLONE_NEWNS) && (!spec.rootfs.empty() || spec.read_only || spec.overlay || !spec.mounts.empty()))
-    return fail({}, "--rootfs, --read-only, --overlay, --bind and --tmpfs need a mount namespace: do not share mount");
-  if (lacks(CLONE_NEWUTS) && spec.hostname) return fail({}, "--hostname needs a uts namespace: do not share uts");
-  if (lacks(CLONE_NEWPID) && spec.init) return fail({}, "--init is process 1 of a pid namespace: do not share pid");
+  if (lacks(CLONE_NEWNS) &&
+      (!spec.rootfs.empty() || spec.read_only || spec.overlay || !spec.mounts.empty()))
+    return fail({},
+                "--rootfs, --read-only, --overlay, --bind and --tmpfs need a mount namespace: do "
+                "not share mount");
+  if (lacks(CLONE_NEWUTS) && spec.hostname)
+    return fail({}, "--hostname needs a uts namespace: do not share uts");
+  if (lacks(CLONE_NEWPID) && spec.init)
+    return fail({}, "--init is process 1 of a pid namespace: do not share pid");
   if (std::holds_alternative<NetBridges>(spec.net) && !spec.publish.empty())
-    return fail(
-        {}, "--publish: on a bridge the container has an address of its own, and its ports are open there; drop it");
-  if ((std::holds_alternative<NetNone>(spec.net) || std::holds_alternative<NetHost>(spec.net)) && !spec.publish.empty())
+    return fail({},
+                "--publish: on a bridge the container has an address of its own, and its ports are "
+                "open there; drop it");
+  if ((std::holds_alternative<NetNone>(spec.net) || std::holds_alternative<NetHost>(spec.net)) &&
+      !spec.publish.empty())
     return fail({}, "--publish leads into a network of the container's own: give --net user, too");
   if (spec.read_only && spec.overlay)
     return fail({}, "--read-only forbids changes and --overlay throws them away: give one of them");
   if (!spec.changes.empty() && (spec.read_only || spec.overlay))
-    return fail({},
-                cat("--changes keeps changes and ",
-                    spec.overlay ? "--overlay throws them away" : "--read-only forbids them", ": give one of them"));
-  if (!spec.changes.empty() && spec.rootfs.empty()) return fail({}, "--changes are of a --rootfs: give one, too");
+    return fail({}, cat("--changes keeps changes and ",
+                        spec.overlay ? "--overlay throws them away" : "--read-only forbids them",
+                        ": give one of them"));
+  if (!spec.changes.empty() && spec.rootfs.empty())
+    return fail({}, "--changes are of a --rootfs: give one, too");
   return {};
 }
 
@@ -374,8 +436,8 @@ std::string options_help() {
     text += cat("\n", kGroupTitles[group], ":\n");
     for (const auto& option : kOptions) {
       if (static_cast<std::size_t>(option.group) != group) continue;
-      std::string line =
-          cat("  --", std::string_view(option.name), is_flag(option) ? "" : " ", std::string_view(option.value));
+      std::string line = cat("  --", std::string_view(option.name), is_flag(option) ? "" : " ",
+                             std::string_view(option.value));
       line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
       text += cat(line, std::string_view(option.help), "\n");
     }

@@ -1,5 +1,5 @@
-// The options of a container: one table, read from the command line here and, for a named container,
-// from its config file (the keys are the options' names). Both end in a Spec.
+// The options of a container: one table, read from the command line here and, for a named
+// container, from its config file (the keys are the options' names). Both end in a Spec.
 //
 // Manual: userns-run(1).
 #pragma once
@@ -30,7 +30,8 @@ struct ContainerOption {
 };
 std::span<const ContainerOption> container_options();
 
-// Whether `value` is one of the option `name`'s, on its own: the error says why not. The option exists.
+// Whether `value` is one of the option `name`'s, on its own: the error says why not. The option
+// exists.
 Result<void> check_option(std::string_view name, std::string_view value);
 
 }  // namespace userns::frontend

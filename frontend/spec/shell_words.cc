@@ -6,7 +6,8 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::string_view kBlank = " \t";
-constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+constexpr std::string_view kPlain =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
 
 // Takes the piece at the front of `text` over into `word`.
 Result<void> take_piece(std::string_view& text, std::string& word) {
@@ -38,7 +39,8 @@ Result<void> take_piece(std::string_view& text, std::string& word) {
 }
 
 std::string in_quotes(std::string_view word) {
-  if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos) return std::string(word);
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos)
+    return std::string(word);
   std::string text = "'";
   for (const char letter : word)
     if (letter == '\'')

@@ -1,4 +1,5 @@
-// A command in one line of text, as a shell would take it apart, without anything else that a shell does.
+// A command in one line of text, as a shell would take it apart, without anything else that a shell
+// does.
 //
 //   line = { blank } [ word { blank { blank } word } ] { blank } ;
 //   word = piece { piece } ;

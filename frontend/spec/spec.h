@@ -78,8 +78,8 @@ struct PublishWish {
 
 // --- limits ---------------------------------------------------------------------------------
 // How the container gets cgroups of its own.
-//   helper: userns-cgroup, below the administrator's limits    systemd: a scope of the user's manager
-//   auto: the first of them that works    none: it stays where the caller is
+//   helper: userns-cgroup, below the administrator's limits    systemd: a scope of the user's
+//   manager auto: the first of them that works    none: it stays where the caller is
 enum class CgroupMode : std::uint8_t { kNone, kAuto, kHelper, kSystemd };
 struct LimitWish {
   std::string option;  // "--memory 512M", for messages
@@ -101,7 +101,8 @@ enum class TtyMode : std::uint8_t { kAuto, kYes, kNo };
 enum class SeccompMode : std::uint8_t { kDefault, kNone };
 
 struct Spec {
-  std::vector<std::string> command;  // at least one word; with boot none: what is found in the rootfs
+  std::vector<std::string>
+      command;  // at least one word; with boot none: what is found in the rootfs
 
   Mapping mapping = MapAuto{};
   std::uint32_t uid = 0;  // inside, of the command
@@ -135,7 +136,7 @@ struct Spec {
   std::vector<RlimitWish> rlimits;
   std::vector<LimitWish> limits;  // of the container; then cgroup is not none
 
-  bool boot = false;                                    // the command, or the init that is found, runs a whole system
+  bool boot = false;  // the command, or the init that is found, runs a whole system
   std::optional<std::chrono::milliseconds> wait_ready;  // of the booted system; none: nobody waits
 
   TtyMode tty = TtyMode::kAuto;

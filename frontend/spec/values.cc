@@ -47,8 +47,8 @@ constexpr std::array<Named<std::uint64_t>, 9> kNamespaces{{
     {"net", CLONE_NEWNET},
     {"cgroup", CLONE_NEWCGROUP},
     {"time", CLONE_NEWTIME},
-    {"all", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP |
-                CLONE_NEWTIME},
+    {"all", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME},
 }};
 
 // In the order of their numbers, from 0 on: linux/capability.h.
@@ -93,7 +93,8 @@ constexpr std::array<std::string_view, CAP_LAST_CAP + 1> kCapabilities{"chown",
                                                                        "perfmon",
                                                                        "bpf",
                                                                        "checkpoint_restore"};
-static_assert(kCapabilities[CAP_SYS_ADMIN] == "sys_admin" && kCapabilities[CAP_LAST_CAP] == "checkpoint_restore");
+static_assert(kCapabilities[CAP_SYS_ADMIN] == "sys_admin" &&
+              kCapabilities[CAP_LAST_CAP] == "checkpoint_restore");
 
 constexpr std::array<Named<int>, 16> kRlimits{{
     {"as", RLIMIT_AS},
@@ -120,8 +121,10 @@ std::string joined(std::span<const std::string_view> words) {
   return text;
 }
 
-std::unexpected<Error> unknown(std::string_view what, std::string_view word, std::span<const std::string_view> known) {
-  return fail({}, cat("there is no ", what, " ", quoted(word), did_you_mean(word, known), " (", joined(known), ")"));
+std::unexpected<Error> unknown(std::string_view what, std::string_view word,
+                               std::span<const std::string_view> known) {
+  return fail({}, cat("there is no ", what, " ", quoted(word), did_you_mean(word, known), " (",
+                      joined(known), ")"));
 }
 
 Result<std::uint64_t> parse_number(std::string_view what, std::string_view text) {
@@ -137,7 +140,8 @@ Result<std::vector<std::string_view>> split_list(std::string_view text) {
   for (bool more = true; more;) {
     more = text.contains(',');
     items.push_back(take_until(text, ','));
-    if (items.back().empty()) return fail({}, "the list has an empty item: write names with a single comma between");
+    if (items.back().empty())
+      return fail({}, "the list has an empty item: write names with a single comma between");
   }
   return items;
 }
@@ -149,7 +153,8 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-Result<Extent> parse_extent(std::string_view inside_text, std::string_view outside_text, std::string_view count_text) {
+Result<Extent> parse_extent(std::string_view inside_text, std::string_view outside_text,
+                            std::string_view count_text) {
   const auto inside = parse_number("first id inside", inside_text);
   if (!inside) return std::unexpected(inside.error());
   const auto outside = parse_number("first id outside", outside_text);
@@ -158,7 +163,8 @@ Result<Extent> parse_extent(std::string_view inside_text, std::string_view outsi
   if (!count) return std::unexpected(count.error());
   if (*count == 0) return fail({}, "count 0 maps nothing: give at least 1");
   const auto extent = Extent::make(*inside, *outside, *count);
-  if (!extent) return fail({}, cat("the range leaves the id space: the largest id is ", kLargestId));
+  if (!extent)
+    return fail({}, cat("the range leaves the id space: the largest id is ", kLargestId));
   return *extent;
 }
 
@@ -182,9 +188,11 @@ Result<std::variant<MapAuto, MapWish>> parse_map(std::string_view text) {
   const bool has_kind = count == 4 && (parts[0] == "u" || parts[0] == "g" || parts[0] == "b");
   if (count != 2 && !has_kind)
     return fail({},
-                "it is none of auto, FIRST:COUNT (inside from 0 on), b:INSIDE:OUTSIDE:COUNT (uids and gids), u:... and "
+                "it is none of auto, FIRST:COUNT (inside from 0 on), b:INSIDE:OUTSIDE:COUNT (uids "
+                "and gids), u:... and "
                 "g:...");
-  const auto extent = count == 2 ? parse_extent("0", parts[0], parts[1]) : parse_extent(parts[1], parts[2], parts[3]);
+  const auto extent = count == 2 ? parse_extent("0", parts[0], parts[1])
+                                 : parse_extent(parts[1], parts[2], parts[3]);
   if (!extent) return std::unexpected(extent.error());
   using enum MapWish::Which;
   return MapWish{parts[0] == "u" ? kUid : parts[0] == "g" ? kGid : kBoth, *extent};
@@ -235,8 +243,9 @@ Result<std::vector<int>> parse_capabilities(std::string_view text) {
     const auto bare = std::string_view(name).substr(name.starts_with("cap_") ? 4 : 0);
     const auto found = std::ranges::find(kCapabilities, bare);
     if (found == kCapabilities.end())
-      return fail({}, cat("there is no capability ", quoted(item), did_you_mean(bare, kCapabilities),
-                          " (they are listed in capabilities(7); also all, none)"));
+      return fail({},
+                  cat("there is no capability ", quoted(item), did_you_mean(bare, kCapabilities),
+                      " (they are listed in capabilities(7); also all, none)"));
     caps.push_back(static_cast<int>(found - kCapabilities.begin()));
   }
   return caps;
@@ -255,8 +264,11 @@ Result<BindWish> parse_bind(std::string_view text) {
   auto rest = text;
   const auto source = take_until(rest, ':');
   const auto destination = take_until(rest, ':');
-  if (source.empty() || destination.empty() || text.ends_with(':') || (!rest.empty() && rest != "ro" && rest != "rw"))
-    return fail({}, "write SOURCE:DESTINATION, with :ro at the end for read-only; a path with a colon cannot be given");
+  if (source.empty() || destination.empty() || text.ends_with(':') ||
+      (!rest.empty() && rest != "ro" && rest != "rw"))
+    return fail({},
+                "write SOURCE:DESTINATION, with :ro at the end for read-only; a path with a colon "
+                "cannot be given");
   const auto path = parse_path(destination);
   if (!path) return std::unexpected(path.error());
   if (path->find_first_not_of('/') == std::string::npos)
@@ -267,20 +279,25 @@ Result<BindWish> parse_bind(std::string_view text) {
 Result<EnvWish> parse_env(std::string_view text) {
   const bool has_value = text.contains('=');
   const auto name = take_until(text, '=');
-  if (name.empty()) return fail({}, "the name is empty: write NAME=VALUE, or NAME to pass on the caller's value");
+  if (name.empty())
+    return fail({}, "the name is empty: write NAME=VALUE, or NAME to pass on the caller's value");
   return EnvWish{std::string(name), has_value ? std::optional(std::string(text)) : std::nullopt};
 }
 
 Result<std::string> parse_hostname(std::string_view text) {
   constexpr std::size_t kLongest = 64;  // __NEW_UTS_LEN
-  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
-  if (text.empty() || text.size() > kLongest || text.find_first_not_of(kAllowed) != std::string_view::npos)
-    return fail({}, cat("the name ", quoted(text), " is not 1 to 64 letters, digits, '-', '.' and '_'"));
+  constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+  if (text.empty() || text.size() > kLongest ||
+      text.find_first_not_of(kAllowed) != std::string_view::npos)
+    return fail(
+        {}, cat("the name ", quoted(text), " is not 1 to 64 letters, digits, '-', '.' and '_'"));
   return std::string(text);
 }
 
 Result<RlimitWish> parse_rlimit(std::string_view text) {
-  if (!text.contains('=')) return fail({}, cat("write NAME=SOFT or NAME=SOFT:HARD (", joined(names_of(kRlimits)), ")"));
+  if (!text.contains('='))
+    return fail({}, cat("write NAME=SOFT or NAME=SOFT:HARD (", joined(names_of(kRlimits)), ")"));
   const auto name = take_until(text, '=');
   const auto* const resource = find(kRlimits, name);
   if (resource == nullptr) return unknown("resource", name, names_of(kRlimits));
@@ -300,17 +317,21 @@ Result<std::chrono::milliseconds> parse_timeout(std::string_view text) {
   if (is_ms) digits.remove_suffix(2);
   if (!is_ms && text.ends_with('s')) digits.remove_suffix(1);
   const auto number = parse_number("time", digits);
-  if (!number) return fail({}, cat(number.error().text, "; write seconds (10 or 10s) or milliseconds (500ms)"));
+  if (!number)
+    return fail({},
+                cat(number.error().text, "; write seconds (10 or 10s) or milliseconds (500ms)"));
   if (*number > (is_ms ? kLongest : kLongest / 1000)) return fail({}, "a year is the longest");
   return std::chrono::milliseconds(is_ms ? *number : *number * 1000);
 }
 
-Result<LimitWish> parse_limit(std::string_view option, std::string_view key, std::string_view text) {
+Result<LimitWish> parse_limit(std::string_view option, std::string_view key,
+                              std::string_view text) {
   std::string value(text);
   if (key == "cpu.max") {
     auto fraction = text;
     const auto whole = parse_decimal(take_until(fraction, '.'));
-    const bool is_fraction = fraction.size() <= 2 && fraction.find_first_not_of("0123456789") == std::string_view::npos;
+    const bool is_fraction =
+        fraction.size() <= 2 && fraction.find_first_not_of("0123456789") == std::string_view::npos;
     if (!whole || *whole > 10'000 || !is_fraction || text.ends_with('.'))
       return fail({}, cat(quoted(text), " is no number of CPUs, as 2 or 0.5"));
     std::uint64_t percent = *whole * 100;
@@ -320,7 +341,8 @@ Result<LimitWish> parse_limit(std::string_view option, std::string_view key, std
   }
   auto setting = parse_setting(key, value);
   if (!setting) return fail({}, setting.error().text);
-  return LimitWish{cat("--", option, " ", text), std::move(setting->file), std::move(setting->text)};
+  return LimitWish{cat("--", option, " ", text), std::move(setting->file),
+                   std::move(setting->text)};
 }
 
 Result<int> parse_fd(std::string_view text) {
@@ -334,12 +356,14 @@ Result<int> parse_fd(std::string_view text) {
 Result<int> parse_signal(std::string_view text) {
   const auto name = text.starts_with("SIG") ? text.substr(3) : text;
   if (const auto number = parse_decimal(name)) {
-    if (*number >= 1 && *number <= static_cast<std::uint64_t>(SIGRTMAX)) return static_cast<int>(*number);
+    if (*number >= 1 && *number <= static_cast<std::uint64_t>(SIGRTMAX))
+      return static_cast<int>(*number);
     return fail({}, cat(quoted(text), " is no signal"));
   }
   if (name.starts_with("RTMIN+")) {
     const auto more = parse_decimal(name.substr(6));
-    if (more && *more <= static_cast<std::uint64_t>(SIGRTMAX - SIGRTMIN)) return SIGRTMIN + static_cast<int>(*more);
+    if (more && *more <= static_cast<std::uint64_t>(SIGRTMAX - SIGRTMIN))
+      return SIGRTMIN + static_cast<int>(*more);
   }
   for (int number = 1; number < SIGRTMIN; ++number) {
     const char* const known = ::sigabbrev_np(number);
@@ -357,7 +381,8 @@ Result<bool> parse_yes_no(std::string_view text) {
 Result<std::size_t> parse_choice(std::string_view text, std::span<const std::string_view> words) {
   const auto found = std::ranges::find(words, text);
   if (found == words.end())
-    return fail({}, cat("the value ", quoted(text), " is none of ", joined(words), did_you_mean(text, words)));
+    return fail({}, cat("the value ", quoted(text), " is none of ", joined(words),
+                        did_you_mean(text, words)));
   return static_cast<std::size_t>(found - words.begin());
 }
 

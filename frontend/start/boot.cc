@@ -21,13 +21,16 @@
 namespace userns::frontend {
 namespace {
 
-// Not the container's to use whatever its init thinks: units that need them ask for them and are left out. With audit's
-// an init and its journal would wait for a kernel that does not talk to them.
-constexpr std::array kNotForAnInit{CAP_AUDIT_CONTROL, CAP_AUDIT_READ,    CAP_AUDIT_WRITE, CAP_SYS_MODULE,
-                                   CAP_SYS_RAWIO,     CAP_SYS_TIME,      CAP_SYSLOG,      CAP_MAC_ADMIN,
-                                   CAP_MAC_OVERRIDE,  CAP_BLOCK_SUSPEND, CAP_WAKE_ALARM};
+// Not the container's to use whatever its init thinks: units that need them ask for them and are
+// left out. With audit's an init and its journal would wait for a kernel that does not talk to
+// them.
+constexpr std::array kNotForAnInit{CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_AUDIT_WRITE,
+                                   CAP_SYS_MODULE,    CAP_SYS_RAWIO,  CAP_SYS_TIME,
+                                   CAP_SYSLOG,        CAP_MAC_ADMIN,  CAP_MAC_OVERRIDE,
+                                   CAP_BLOCK_SUSPEND, CAP_WAKE_ALARM};
 
-// Two rounds of FNV-1a with a finisher: the uuid has to be different for different systems, not a secret.
+// Two rounds of FNV-1a with a finisher: the uuid has to be different for different systems, not a
+// secret.
 std::uint64_t mixed(std::string_view text, std::uint64_t seed) {
   std::uint64_t hash = 0xcbf29ce484222325U ^ seed;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
@@ -44,14 +47,16 @@ std::string hexadecimal(std::uint64_t number) {
   return text;
 }
 
-// Where the directory's time of birth is known, the uuid stays when it is moved, and a copy has another.
+// Where the directory's time of birth is known, the uuid stays when it is moved, and a copy has
+// another.
 std::string uuid_of(const Fd& rootfs, const std::string& path) {
   struct statx facts{};
-  const bool known = ::statx(rootfs.get(), "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &facts) == 0 &&
-                     (facts.stx_mask & STATX_BTIME) != 0;
-  const auto text = known
-                        ? cat(::getuid(), " ", facts.stx_ino, " ", facts.stx_btime.tv_sec, " ", facts.stx_btime.tv_nsec)
-                        : cat(::getuid(), " ", facts.stx_ino, " ", path);
+  const bool known =
+      ::statx(rootfs.get(), "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &facts) == 0 &&
+      (facts.stx_mask & STATX_BTIME) != 0;
+  const auto text = known ? cat(::getuid(), " ", facts.stx_ino, " ", facts.stx_btime.tv_sec, " ",
+                                facts.stx_btime.tv_nsec)
+                          : cat(::getuid(), " ", facts.stx_ino, " ", path);
   auto uuid = hexadecimal(mixed(text, 1)) + hexadecimal(mixed(text, 2));
   uuid[12] = '4';  // as sd-id128(3) has them: version 4, variant DCE
   uuid[16] = 'a';
@@ -65,7 +70,8 @@ Result<FoundInit> init_for(const Spec& spec, const Fd& rootfs) {
 }
 
 Result<void> put_file(const std::string& path, std::string_view text) {
-  const auto file = open_at(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0444);
+  const auto file =
+      open_at(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0444);
   if (!file) return fail({}, cat("cannot make ", path, " inside"), file.error().code);
   return write_all(*file, text);
 }
@@ -82,13 +88,14 @@ Result<void> offer_hostname(const std::string& name) {
   return tree ? attach(*tree, *place) : std::unexpected(tree.error());
 }
 
-// runit ends at SIGCONT where such a file is executable. Its scripts make it anew without that bit at each boot, which
-// they cannot where something is mounted.
+// runit ends at SIGCONT where such a file is executable. Its scripts make it anew without that bit
+// at each boot, which they cannot where something is mounted.
 Result<void> prepare_runit() {
   if (::mkdir("/run/runit", 0755) != 0) return fail_errno("cannot make /run/runit inside");
   for (const char* path : {"/run/runit.stopit", "/run/runit/stopit"}) {
     if (auto put = put_file(path, ""); !put) return put;
-    if (::chmod(path, 0100) != 0) return fail_errno(cat("cannot prepare ", std::string_view(path), " inside"));
+    if (::chmod(path, 0100) != 0)
+      return fail_errno(cat("cannot prepare ", std::string_view(path), " inside"));
     const auto tree = clone_tree(AT_FDCWD, path);
     if (!tree) return std::unexpected(tree.error());
     if (auto put = attach_at(*tree, AT_FDCWD, path); !put) return put;
@@ -102,7 +109,8 @@ Result<Fd> notify_socket() {
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, kNotifySocket.data(), kNotifySocket.size());
   const int yes = 1;
-  if (!socket.valid() || ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) != 0 ||
+  if (!socket.valid() ||
+      ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) != 0 ||
       ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::chmod(address.sun_path, 0600) != 0)
     return fail_errno(cat("cannot make ", kNotifySocket, " inside"));
@@ -116,14 +124,15 @@ Result<void> plan_boot(Plan& plan) {
   if (!spec.boot) return {};
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
   if (!rootfs)
-    return fail({}, cat("cannot use ", quoted(spec.rootfs), why_unreachable(spec.rootfs)), rootfs.error().code);
+    return fail({}, cat("cannot use ", quoted(spec.rootfs), why_unreachable(spec.rootfs)),
+                rootfs.error().code);
   auto init = init_for(spec, *rootfs);
   if (!init)
     return fail({}, cat("cannot boot ", quoted(spec.rootfs), ": ", init.error().text,
                         "; name it after --, or leave out --boot to get a shell"));
   if (spec.wait_ready && init->kind != InitKind::kSystemd)
-    return fail({}, cat("--wait-ready: only systemd says when it is up, and ", quoted(init->path), " in ",
-                        quoted(spec.rootfs), " is ", name_of(init->kind), "; drop it"));
+    return fail({}, cat("--wait-ready: only systemd says when it is up, and ", quoted(init->path),
+                        " in ", quoted(spec.rootfs), " is ", name_of(init->kind), "; drop it"));
   if (spec.command.empty()) spec.command = {init->path};
   spec.cap_drop.insert(spec.cap_drop.end(), kNotForAnInit.begin(), kNotForAnInit.end());
   if (spec.cgroup_unsaid && init->kind == InitKind::kSystemd) spec.cgroup = CgroupMode::kAuto;
@@ -134,10 +143,13 @@ Result<void> plan_boot(Plan& plan) {
 Result<Fd> furnish_boot(const Plan& plan) {
   const auto& boot = *plan.boot;
   if (::mkdir("/run/host", 0755) != 0) return fail_errno("cannot make /run/host inside");
-  if (auto put = put_file("/run/host/container-manager", "userns-run\n"); !put) return std::unexpected(put.error());
-  if (auto put = put_file("/run/host/container-uuid", cat(boot.uuid, "\n")); !put) return std::unexpected(put.error());
+  if (auto put = put_file("/run/host/container-manager", "userns-run\n"); !put)
+    return std::unexpected(put.error());
+  if (auto put = put_file("/run/host/container-uuid", cat(boot.uuid, "\n")); !put)
+    return std::unexpected(put.error());
   if (plan.spec.hostname)
-    if (auto offered = offer_hostname(*plan.spec.hostname); !offered) return std::unexpected(offered.error());
+    if (auto offered = offer_hostname(*plan.spec.hostname); !offered)
+      return std::unexpected(offered.error());
   if (boot.init.kind == InitKind::kRunit)
     if (auto prepared = prepare_runit(); !prepared) return std::unexpected(prepared.error());
   return boot.init.kind == InitKind::kSystemd ? notify_socket() : Fd{};

@@ -35,7 +35,8 @@ bool says_ready(const Fd& socket, pid_t init) {
 }
 
 BootEnd boot_end(int wait_status) {
-  if (!WIFSIGNALED(wait_status)) return WEXITSTATUS(wait_status) == 0 ? BootEnd::kPowerOff : BootEnd::kOther;
+  if (!WIFSIGNALED(wait_status))
+    return WEXITSTATUS(wait_status) == 0 ? BootEnd::kPowerOff : BootEnd::kOther;
   if (WTERMSIG(wait_status) == SIGINT) return BootEnd::kPowerOff;
   return WTERMSIG(wait_status) == SIGHUP ? BootEnd::kReboot : BootEnd::kOther;
 }

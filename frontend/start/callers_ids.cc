@@ -42,7 +42,8 @@ Result<std::vector<IdRange>> own_namespace_ids(const char* path) {
       line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
       number = parse_decimal(take_until(line, ' ')).value_or(0);
     }
-    if (numbers == std::array<std::uint64_t, 3>{0, 0, kLargestId + 1}) return std::vector<IdRange>{};
+    if (numbers == std::array<std::uint64_t, 3>{0, 0, kLargestId + 1})
+      return std::vector<IdRange>{};
     if (const auto range = IdRange::make(numbers[0], numbers[2])) ranges.push_back(*range);
   }
   return ranges;
@@ -69,8 +70,8 @@ AutoSource source_of(const SubidRanges& subids, const std::vector<IdRange>& own)
 
 }  // namespace
 
-// The root of a container owns all there is in it. Subid files in there speak of ids that may not exist,
-// and, where they are the host's, belong to nobody.
+// The root of a container owns all there is in it. Subid files in there speak of ids that may not
+// exist, and, where they are the host's, belong to nobody.
 Result<CallersIds> CallersIds::find() {
   CallersIds found;
   found.privileged_ = holds_setuid_and_setgid();
@@ -83,7 +84,8 @@ Result<CallersIds> CallersIds::find() {
     found.own_gids_ = std::move(*own_gids);
     if (!found.own_uids_.empty()) return found;
   }
-  if (auto done = find_delegated(found.name_, found.uids_, found.gids_); !done) return std::unexpected(done.error());
+  if (auto done = find_delegated(found.name_, found.uids_, found.gids_); !done)
+    return std::unexpected(done.error());
   return found;
 }
 
@@ -98,7 +100,8 @@ IdFacts CallersIds::facts() const {
 
 Result<ChosenIds> find_ids(const Spec& spec) {
   if (!std::holds_alternative<MapAuto>(spec.mapping))
-    return choose_ids(spec, {.uid = ::geteuid(), .gid = ::getegid(), .privileged = holds_setuid_and_setgid()});
+    return choose_ids(
+        spec, {.uid = ::geteuid(), .gid = ::getegid(), .privileged = holds_setuid_and_setgid()});
   const auto found = CallersIds::find();
   if (!found) return std::unexpected(found.error());
   return choose_ids(spec, found->facts());

@@ -55,19 +55,22 @@ Error become(std::vector<std::string> words, const std::vector<std::string>& our
 
 bool has_user_manager() {
   const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
-  return runtime != nullptr && ::access(cat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
+  return runtime != nullptr &&
+         ::access(cat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
 }
 
 // Says yes by having made the container that will be entered.
 Result<void> try_helper() {
-  auto tried = Helper::start(helper_path().c_str(), {"enter", name_for_helper(), "--", "/bin/true"});
+  auto tried =
+      Helper::start(helper_path().c_str(), {"enter", name_for_helper(), "--", "/bin/true"});
   return tried ? tried->finish() : std::unexpected(tried.error());
 }
 
 Result<CgroupMode> choose_mode(CgroupMode wish) {
   if (wish == CgroupMode::kSystemd && !has_user_manager())
-    return fail(
-        {}, "--cgroup systemd: there is no systemd user manager here: log in through PAM, or loginctl enable-linger");
+    return fail({},
+                "--cgroup systemd: there is no systemd user manager here: log in through PAM, or "
+                "loginctl enable-linger");
   if (wish != CgroupMode::kAuto) return wish;
   const auto by_helper = try_helper();
   if (by_helper) return CgroupMode::kHelper;
@@ -83,9 +86,10 @@ Error begin_second_life(CgroupMode wish, std::vector<std::string> words) {
   if (!ours) return ours.error();
   if (::setenv(kMark, cat(::getpid()).c_str(), 1) != 0)
     return {.rule = {}, .code = errno, .text = "cannot set a variable"};
-  if (*mode == CgroupMode::kHelper) return become({helper_path(), "enter", name_for_helper(), "--"}, *ours);
-  return become({"systemd-run", "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes",
-                 cat("--unit=", name_for_systemd()), "--"},
+  if (*mode == CgroupMode::kHelper)
+    return become({helper_path(), "enter", name_for_helper(), "--"}, *ours);
+  return become({"systemd-run", "--user", "--scope", "--quiet", "--collect",
+                 "--property=Delegate=yes", cat("--unit=", name_for_systemd()), "--"},
                 *ours);
 }
 
@@ -97,7 +101,8 @@ Result<std::string> own_directory() {
   if (!text) return fail({}, "cannot read one's own cgroup", text.error().code);
   std::string path(cgroup_path(*text, ""));
   // A container that is started again: there already, in the leaf that is for us.
-  if (const auto leaf = path.rfind("/monitor"); leaf != std::string::npos && path.ends_with("/monitor"))
+  if (const auto leaf = path.rfind("/monitor");
+      leaf != std::string::npos && path.ends_with("/monitor"))
     path.resize(leaf);
   if (!path.ends_with(cat("/", name_for_helper())) && !path.ends_with(cat("/", name_for_systemd())))
     return std::string{};
@@ -106,11 +111,13 @@ Result<std::string> own_directory() {
   return cat(kMount, is_pure ? "" : "/unified", path);
 }
 
-// The caller, by his group, may still start processes in it (exec). Others of that group may not: whoever moves a
-// process needs the right to what both places have in common, which is root's or the caller's.
+// The caller, by his group, may still start processes in it (exec). Others of that group may not:
+// whoever moves a process needs the right to what both places have in common, which is root's or
+// the caller's.
 Result<std::string> give(const Fd& leaf, gid_t callers) {
   for (const char* const name : {".", "cgroup.threads", "cgroup.subtree_control"})
-    if (::fchownat(leaf.get(), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(cat("cannot give away ", name));
+    if (::fchownat(leaf.get(), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0)
+      return fail_errno(cat("cannot give away ", name));
   if (::fchownat(leaf.get(), "cgroup.procs", 0, callers, AT_SYMLINK_NOFOLLOW) != 0 ||
       ::fchmodat(leaf.get(), "cgroup.procs", 0664, 0) != 0)
     return fail_errno("cannot give away cgroup.procs");
@@ -130,16 +137,19 @@ Result<std::string> sweep(const Fd& leaf) {
   return "";
 }
 
-// Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of both it is one chown.
-// Nothing to do where root inside is the caller, or nobody.
-Result<void> as_root_inside(const ChosenIds& ids, const std::function<Result<std::string>(gid_t callers)>& act) {
+// Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of
+// both it is one chown. Nothing to do where root inside is the caller, or nobody.
+Result<void> as_root_inside(const ChosenIds& ids,
+                            const std::function<Result<std::string>(gid_t callers)>& act) {
   if (!ids.uids.has(0) || !ids.gids.has(0) || ids.uids.writer != MapWriter::kHelper ||
       ids.gids.writer != MapWriter::kHelper)
     return {};
   const auto all = ids_with_self(ids, ::getuid(), ::getgid());
   if (!all) return std::unexpected(all.error());
-  const auto done = in_map(all->ids, [&](const Outside&) { return act(all->gid); }, {.heeds_signals = false});
-  if (!done) return fail({}, cat("the container's own cgroup: ", done.error().text), done.error().code);
+  const auto done =
+      in_map(all->ids, [&](const Outside&) { return act(all->gid); }, {.heeds_signals = false});
+  if (!done)
+    return fail({}, cat("the container's own cgroup: ", done.error().text), done.error().code);
   return {};
 }
 
@@ -154,12 +164,14 @@ Result<Cgroup> Cgroup::enter(const Plan& plan, std::vector<std::string> words) {
   const bool is_second = !path->empty() || (mark != nullptr && mark == cat(::getpid()));
   if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup, std::move(words)));
   ::unsetenv(kMark);
-  if (path->empty()) return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
+  if (path->empty())
+    return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
   if (plan.spec.cgroup == CgroupMode::kAuto)
     report("userns-run", {.rule = {},
                           .code = 0,
-                          .text = path->ends_with(".scope") ? "--cgroup auto: systemd, a scope of the user manager's"
-                                                            : "--cgroup auto: helper, userns-cgroup"});
+                          .text = path->ends_with(".scope")
+                                      ? "--cgroup auto: systemd, a scope of the user manager's"
+                                      : "--cgroup auto: helper, userns-cgroup"});
   if (auto made = cgroup.make_leaves(plan, *path); !made) return std::unexpected(made.error());
   return cgroup;
 }
@@ -168,14 +180,17 @@ Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
   auto own = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!own) return fail({}, cat("cannot open one's own cgroup ", path), own.error().code);
   own_ = std::move(*own);
-  // A leftover of an earlier process of the same number, or of an earlier life of this one, may have other limits.
+  // A leftover of an earlier process of the same number, or of an earlier life of this one, may
+  // have other limits.
   if (::unlinkat(own_.get(), "payload", AT_REMOVEDIR) != 0 && errno != ENOENT) {
     const auto leaf = open_at(own_.get(), "payload", O_RDONLY | O_DIRECTORY);
     if (!leaf) return std::unexpected(leaf.error());
-    if (auto swept = as_root_inside(plan.ids, [&](gid_t) { return sweep(*leaf); }); !swept) return swept;
+    if (auto swept = as_root_inside(plan.ids, [&](gid_t) { return sweep(*leaf); }); !swept)
+      return swept;
     (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
   }
-  if ((::mkdirat(own_.get(), "monitor", 0755) != 0 && errno != EEXIST) || ::mkdirat(own_.get(), "payload", 0755) != 0)
+  if ((::mkdirat(own_.get(), "monitor", 0755) != 0 && errno != EEXIST) ||
+      ::mkdirat(own_.get(), "payload", 0755) != 0)
     return fail_errno(cat("cannot make cgroups in ", path));
   if (auto moved = write_file(own_.get(), "monitor/cgroup.procs", "0"); !moved) return moved;
   auto payload = open_at(own_.get(), "payload", O_RDONLY | O_DIRECTORY);
@@ -198,9 +213,10 @@ Result<void> Cgroup::set_limits(const Plan& plan, std::string_view path) const {
     const auto set = write_file(payload_.get(), limit.file, limit.text);
     if (!set && set.error().code == ENOENT)
       return fail({}, cat(limit.option, " can't be set: this host offers no ", limit.file,
-                          path.ends_with(".scope") ? ": its controller is not delegated to the user's service manager"
-                                                   : " in the cgroup v2 hierarchy; an administrator may limit it in "
-                                                     "cgroup.conf(5)"));
+                          path.ends_with(".scope")
+                              ? ": its controller is not delegated to the user's service manager"
+                              : " in the cgroup v2 hierarchy; an administrator may limit it in "
+                                "cgroup.conf(5)"));
     if (!set) return fail({}, cat("cannot set ", limit.option), set.error().code);
   }
   return {};

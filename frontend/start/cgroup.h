@@ -1,8 +1,8 @@
 // The container's cgroups: a leaf for us, a leaf for the container, limits on the latter.
 //
-//   OWN/           made for this run, the caller's: by userns-cgroup (run-PID) or systemd (userns-run-PID.scope)
-//   OWN/monitor/   we
-//   OWN/payload/   the container, below the limits of spec.limits; root inside may make cgroups below it
+//   OWN/           made for this run, the caller's: by userns-cgroup (run-PID) or systemd
+//   (userns-run-PID.scope) OWN/monitor/   we OWN/payload/   the container, below the limits of
+//   spec.limits; root inside may make cgroups below it
 #pragma once
 
 #include <span>
@@ -18,21 +18,23 @@ namespace userns::frontend {
 
 class Cgroup {
  public:
-  // Where spec.cgroup asks for it and this process has none yet: becomes userns-cgroup or systemd-run, which become
-  // this program again, with the same pid and these words (none: its own), in a cgroup of the caller's. So this returns
-  // in the second life.
+  // Where spec.cgroup asks for it and this process has none yet: becomes userns-cgroup or
+  // systemd-run, which become this program again, with the same pid and these words (none: its
+  // own), in a cgroup of the caller's. So this returns in the second life.
   static Result<Cgroup> enter(const Plan& plan, std::vector<std::string> words = {});
 
   // For CLONE_INTO_CGROUP; none where there are no cgroups.
   [[nodiscard]] const Fd& payload() const { return payload_; }
-  // After the clone, which still has to be the caller's: the root inside, where he is not the caller, may make cgroups.
+  // After the clone, which still has to be the caller's: the root inside, where he is not the
+  // caller, may make cgroups.
   Result<void> give_to_root_inside(const Plan& plan) const;
   // Which limits it met: "memory limit 512M reached, killed". Empty where none was met.
   [[nodiscard]] std::string what_was_met() const;
 
-  // Of a process that becomes another program: what it was, by its directory (directory(); "": none) and its limits,
-  // each a file and the option that asked for it.
-  static Cgroup adopt(const std::string& path, std::span<const std::pair<std::string, std::string>> limits);
+  // Of a process that becomes another program: what it was, by its directory (directory(); "":
+  // none) and its limits, each a file and the option that asked for it.
+  static Cgroup adopt(const std::string& path,
+                      std::span<const std::pair<std::string, std::string>> limits);
   [[nodiscard]] const std::string& directory() const { return path_; }
   void kill() const;  // all that are in it
   void thaw() const;

@@ -34,10 +34,12 @@ std::string Cgroup::what_was_met() const {
   if (!payload_.valid()) return met;
   if (count_of(payload_, "memory.events", "oom_kill") > 0)
     add(count_of(payload_, "memory.events", "oom") > 0 && !limit("memory.max").empty()
-            ? cat("the memory limit (", limit("memory.max"), ") was reached, and processes were killed")
+            ? cat("the memory limit (", limit("memory.max"),
+                  ") was reached, and processes were killed")
             : "a memory limit of the administrator's was reached, and processes were killed");
   if (const auto refused = count_of(payload_, "pids.events", "max"); refused > 0)
-    add(cat("the limit of processes (", limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
+    add(cat("the limit of processes (",
+            limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
             ") was reached: ", refused, " could not be started"));
   if (const auto throttled = count_of(payload_, "cpu.stat", "nr_throttled"); throttled > 0)
     add(cat("the CPU limit (", limit("cpu.max"), ") held it back in ", throttled, " of ",
@@ -45,15 +47,18 @@ std::string Cgroup::what_was_met() const {
   return met;
 }
 
-Cgroup Cgroup::adopt(const std::string& path, std::span<const std::pair<std::string, std::string>> limits) {
+Cgroup Cgroup::adopt(const std::string& path,
+                     std::span<const std::pair<std::string, std::string>> limits) {
   Cgroup cgroup;
   auto own = path.empty() ? Fd{} : Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  auto payload = own.valid() ? open_at(own.get(), "payload", O_RDONLY | O_DIRECTORY) : Result<Fd>(Fd{});
+  auto payload =
+      own.valid() ? open_at(own.get(), "payload", O_RDONLY | O_DIRECTORY) : Result<Fd>(Fd{});
   if (!payload) return cgroup;
   cgroup.path_ = path;
   cgroup.own_ = std::move(own);
   cgroup.payload_ = std::move(*payload);
-  for (const auto& [file, option] : limits) cgroup.limits_.push_back({.option = option, .file = file, .text = {}});
+  for (const auto& [file, option] : limits)
+    cgroup.limits_.push_back({.option = option, .file = file, .text = {}});
   return cgroup;
 }
 

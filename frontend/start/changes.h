@@ -6,8 +6,8 @@
 
 namespace userns::frontend {
 
-// Before the start, as the caller: makes DIR/upper and DIR/work where they are missing and gives them to the
-// container's root. All or nothing. Without --changes there is nothing to do.
+// Before the start, as the caller: makes DIR/upper and DIR/work where they are missing and gives
+// them to the container's root. All or nothing. Without --changes there is nothing to do.
 Result<void> prepare_changes(const Plan& plan);
 
 }  // namespace userns::frontend

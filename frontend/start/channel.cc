@@ -32,7 +32,9 @@ void attach(msghdr& packet, FdSpace& space, int fd) {
 
 Fd attached(msghdr& packet) {
   const cmsghdr* const entry = CMSG_FIRSTHDR(&packet);
-  if (entry == nullptr || entry->cmsg_type != SCM_RIGHTS || entry->cmsg_len != CMSG_LEN(sizeof(int))) return {};
+  if (entry == nullptr || entry->cmsg_type != SCM_RIGHTS ||
+      entry->cmsg_len != CMSG_LEN(sizeof(int)))
+    return {};
   int fd = -1;
   std::memcpy(&fd, CMSG_DATA(entry), sizeof fd);
   return Fd(fd);
@@ -42,8 +44,10 @@ Fd attached(msghdr& packet) {
 
 Result<void> Channel::send(const Message& message) const {
   Header header{message.kind, message.exit_status, message.code};
-  auto* const text = const_cast<char*>(message.text.data());  // NOLINT(*-const-cast): as sendmsg(2) takes it
-  std::array<iovec, 2> parts{iovec{&header, sizeof header}, iovec{text, std::min(message.text.size(), kLongestText)}};
+  auto* const text =
+      const_cast<char*>(message.text.data());  // NOLINT(*-const-cast): as sendmsg(2) takes it
+  std::array<iovec, 2> parts{iovec{&header, sizeof header},
+                             iovec{text, std::min(message.text.size(), kLongestText)}};
   msghdr packet{};
   packet.msg_iov = parts.data();
   packet.msg_iovlen = parts.size();
@@ -65,9 +69,11 @@ Result<std::optional<Message>> Channel::receive() const {
   packet.msg_control = space.bytes.data();
   packet.msg_controllen = space.bytes.size();
   ssize_t got = -1;
-  // An end that goes with something of ours unread is told once, before its last words, which are still there.
+  // An end that goes with something of ours unread is told once, before its last words, which are
+  // still there.
   while ((got = ::recvmsg(end_.get(), &packet, MSG_CMSG_CLOEXEC)) < 0)
-    if (errno != EINTR && errno != ECONNRESET) return fail_errno("cannot hear the other side of the start");
+    if (errno != EINTR && errno != ECONNRESET)
+      return fail_errno("cannot hear the other side of the start");
   if (got == 0) return std::nullopt;
   if (static_cast<std::size_t>(got) < sizeof header)
     return fail({}, "the other side of the start sent a short message");

@@ -1,5 +1,5 @@
-// What the starting process and the one inside say to each other until the command runs, or the work
-// of in_map() is done.
+// What the starting process and the one inside say to each other until the command runs, or the
+// work of in_map() is done.
 //
 // The other end closing is never taken for success, except after kExec: then the exec closed it.
 #pragma once

@@ -41,7 +41,8 @@ bool has(const Plan& plan, std::uint64_t flag) { return (plan.namespaces & flag)
 Result<void> unshare_rest(const Inheritance& inheritance) {
   const auto flags = inheritance.left_to_unshare;
   if (flags != 0 && ::unshare(static_cast<int>(flags)) != 0)
-    return fail_errno("cannot make the namespaces: the kernel or a limit in /proc/sys/user forbids it");
+    return fail_errno(
+        "cannot make the namespaces: the kernel or a limit in /proc/sys/user forbids it");
   return inheritance.channel.send({.kind = Message::Kind::kNamespaces});
 }
 
@@ -80,7 +81,8 @@ void wait_for_go(const Channel& channel) {
 
 Result<void> follow_into_death(const Plan& plan, const Inheritance& inheritance) {
   if (!plan.spec.die_with_parent) return {};
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return fail_errno("cannot set up --die-with-parent");
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+    return fail_errno("cannot set up --die-with-parent");
   // In a pid namespace of its own the parent's id reads 0, and the channel tells of its death.
   if (!has(plan, CLONE_NEWPID) && ::getppid() != inheritance.starter) ::_exit(kExitOwnFailure);
   return {};
@@ -97,37 +99,42 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
   return {};
 }
 
-// A session of its own: the caller's terminal is not this process's to control, whatever fd leads to it.
+// A session of its own: the caller's terminal is not this process's to control, whatever fd leads
+// to it.
 Result<void> take_stdio(const Plan& plan, const Inheritance& inheritance) {
   ::setsid();
   if (plan.tty) return take_terminal(plan, inheritance.channel);
   for (int number = 0; number < 3; ++number) {
     const auto& fd = inheritance.stdio.at(static_cast<std::size_t>(number));
-    if (fd.valid() && ::dup2(fd.get(), number) < 0) return fail_errno("cannot set up standard input and output");
+    if (fd.valid() && ::dup2(fd.get(), number) < 0)
+      return fail_errno("cannot set up standard input and output");
   }
   return {};
 }
 
 Result<void> enter_directory(const Plan& plan) {
   if (!plan.spec.cwd.empty()) {
-    if (::chdir(plan.spec.cwd.c_str()) != 0) return fail_errno(cat("cannot enter --cwd ", quoted(plan.spec.cwd)));
+    if (::chdir(plan.spec.cwd.c_str()) != 0)
+      return fail_errno(cat("cannot enter --cwd ", quoted(plan.spec.cwd)));
     return {};
   }
-  if (!plan.own_root && plan.spec.mounts.empty()) return {};  // the caller's own directory, as it is
+  if (!plan.own_root && plan.spec.mounts.empty())
+    return {};  // the caller's own directory, as it is
   char caller[PATH_MAX];
-  // A mount may lie over it now; where it can't be entered by name, the directory stays the one it is.
+  // A mount may lie over it now; where it can't be entered by name, the directory stays the one it
+  // is.
   if (!plan.own_root && ::getcwd(caller, sizeof caller) != nullptr) [[maybe_unused]]
     const int done = ::chdir(caller);
   return {};
 }
 
-// A file of the container's, which may be anything: no link leads out, nothing but a regular file is read, and not for
-// ever. Empty where there is none.
+// A file of the container's, which may be anything: no link leads out, nothing but a regular file
+// is read, and not for ever. Empty where there is none.
 std::string read_inside(const char* name) {
   const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  const auto file =
-      root ? open_at(root->get(), name, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-           : Result<Fd>(std::unexpected(root.error()));
+  const auto file = root ? open_at(root->get(), name, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+                                   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+                         : Result<Fd>(std::unexpected(root.error()));
   struct stat facts{};
   if (!file || ::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};
   return read_all(*file, kLargestPasswd).value_or("");
@@ -135,7 +142,8 @@ std::string read_inside(const char* name) {
 
 std::vector<std::string> command_environment(const Plan& plan) {
   std::vector<std::string_view> caller;
-  for (char** word = ::environ; word != nullptr && *word != nullptr; ++word) caller.emplace_back(*word);
+  for (char** word = ::environ; word != nullptr && *word != nullptr; ++word)
+    caller.emplace_back(*word);
   if (plan.boot) return boot_environment(plan.spec, caller, *plan.boot);
   if (!plan.own_root) return make_environment(plan.spec, caller, nullptr);
   const auto user = inside_user(read_inside("etc/passwd"), plan.spec.uid);
@@ -167,15 +175,16 @@ Result<void> dress(const Plan& plan) {
   if (plan.spec.seccomp == SeccompMode::kDefault)
     if (auto filtered = install_default_profile(plan.spec.nesting); !filtered) return filtered;
   if (auto become = become_command_user(plan); !become) return become;
-  if (plan.spec.die_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)  // changing ids cleared it
+  if (plan.spec.die_with_parent &&
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)  // changing ids cleared it
     return fail_errno("cannot set up --die-with-parent");
   if (plan.spec.no_new_privs && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return fail_errno("cannot set no_new_privs");
   return set_limits(plan.spec.rlimits);
 }
 
-// Whether the command is there at all. A PATH directory that the container's root may not search says
-// EACCES, too, and is not what the user meant.
+// Whether the command is there at all. A PATH directory that the container's root may not search
+// says EACCES, too, and is not what the user meant.
 bool is_there(const std::string& name) {
   if (name.find('/') != std::string::npos) return ::access(name.c_str(), F_OK) == 0;
   const char* const path = ::getenv("PATH");
@@ -189,17 +198,21 @@ Failure exec_failure(const Plan& plan) {
   const auto& name = plan.spec.command.front();
   const bool found = is_there(name);
   if (code == EACCES && !found && name.find('/') == std::string::npos) code = ENOENT;
-  const std::string_view hint = code == ENOENT && found ? " (the file is there, its interpreter or loader is not)" : "";
-  return {.error = {.rule = {}, .code = code, .text = cat("cannot run ", quoted(name), " inside", hint)},
+  const std::string_view hint =
+      code == ENOENT && found ? " (the file is there, its interpreter or loader is not)" : "";
+  return {.error = {.rule = {},
+                    .code = code,
+                    .text = cat("cannot run ", quoted(name), " inside", hint)},
           .exit_status = code == ENOENT || code == ENOTDIR ? kExitNotFound : kExitNotExecutable};
 }
 
-// Nothing of the caller's but 0-2 is handed in: an open directory of the host's would be a way out, for the command and
-// already for a working directory that is a link to /proc/self/fd.
+// Nothing of the caller's but 0-2 is handed in: an open directory of the host's would be a way out,
+// for the command and already for a working directory that is a link to /proc/self/fd.
 Result<void> close_all_but(const Channel& channel) {
   const auto kept = static_cast<unsigned>(channel.raw());
   constexpr unsigned kFirst = STDERR_FILENO + 1;
-  if ((kept > kFirst && ::close_range(kFirst, kept - 1, 0) != 0) || ::close_range(kept + 1, UINT_MAX, 0) != 0)
+  if ((kept > kFirst && ::close_range(kFirst, kept - 1, 0) != 0) ||
+      ::close_range(kept + 1, UINT_MAX, 0) != 0)
     return fail_errno("cannot close inherited file descriptors");
   return {};
 }
@@ -216,7 +229,8 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto entered = enter_directory(plan); !entered) return {entered.error()};
   ::sigprocmask(SIG_SETMASK, &inheritance.signal_mask, nullptr);
   if (plan.boot) reset_signals();
-  if (auto sent = inheritance.channel.send({.kind = Message::Kind::kExec}); !sent) return {sent.error()};
+  if (auto sent = inheritance.channel.send({.kind = Message::Kind::kExec}); !sent)
+    return {sent.error()};
   ::environ = environment_words.data();  // its PATH is searched
   ::execvp(command_words[0], command_words.data());
   return exec_failure(plan);
@@ -226,7 +240,8 @@ Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
   auto sources = prepare(plan, inheritance);
   if (!sources) return {sources.error()};
   wait_for_go(inheritance.channel);
-  if (auto furnished = furnish(plan, inheritance, std::move(*sources)); !furnished) return {furnished.error()};
+  if (auto furnished = furnish(plan, inheritance, std::move(*sources)); !furnished)
+    return {furnished.error()};
   if (plan.spec.init)
     if (auto forked = continue_below_init(); !forked) return {forked.error()};
   return run_command(plan, inheritance);
@@ -245,11 +260,13 @@ namespace {
   ::_exit(failure.exit_status);
 }
 
-Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::string& user, const std::string& group) {
+Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::string& user,
+                     const std::string& group) {
   wait_for_go(inheritance.channel);
   ::umask(022);
   if (!user.empty() || !group.empty()) {
-    const auto ids = inside_ids(read_inside("etc/passwd"), read_inside("etc/group"), user.empty() ? "0" : user, group);
+    const auto ids = inside_ids(read_inside("etc/passwd"), read_inside("etc/group"),
+                                user.empty() ? "0" : user, group);
     if (!ids)
       return {{.rule = {},
                .code = 0,
@@ -275,7 +292,8 @@ bool keeps_mount_flags(const Spec& spec) {
   return spec.read_only || std::ranges::any_of(spec.mounts, is_read_only);
 }
 
-void run_joined(Plan plan, const Inheritance& inheritance, const std::string& user, const std::string& group) {
+void run_joined(Plan plan, const Inheritance& inheritance, const std::string& user,
+                const std::string& group) {
   report_and_exit(inheritance, start_joined(plan, inheritance, user, group));
 }
 

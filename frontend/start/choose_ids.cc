@@ -33,9 +33,10 @@ std::string who(const IdFacts& facts) {
 
 std::unexpected<Error> none_delegated(const IdFacts& facts, std::string_view source) {
   const auto owner = facts.caller_name.empty() ? cat(facts.uid) : std::string(facts.caller_name);
-  return fail({},
-              cat(who(facts), " has no subordinate ids in ", source, ": ask the administrator for a line like ", owner,
-                  ":100000:65536 in /etc/subuid and /etc/subgid, or use --map-self to be the only id inside"));
+  return fail({}, cat(who(facts), " has no subordinate ids in ", source,
+                      ": ask the administrator for a line like ", owner,
+                      ":100000:65536 in /etc/subuid and /etc/subgid, or use --map-self to be the "
+                      "only id inside"));
 }
 
 Result<ChosenIds> automatic(const IdFacts& facts) {
@@ -70,7 +71,8 @@ Result<ChosenIds> extents_of(const Spec& spec, const IdFacts& facts) {
 }
 
 bool is_only(const ChosenMap& map, std::uint32_t own_id) {
-  return map.extents.size() == 1 && map.extents[0].count() == 1 && map.extents[0].outside().first() == own_id;
+  return map.extents.size() == 1 && map.extents[0].count() == 1 &&
+         map.extents[0].outside().first() == own_id;
 }
 
 MapWriter writer_of(const ChosenMap& map, std::uint32_t own_id, bool privileged) {
@@ -81,13 +83,16 @@ MapWriter writer_of(const ChosenMap& map, std::uint32_t own_id, bool privileged)
 Result<void> check_map(const ChosenMap& map, std::string_view kind) {
   if (map.extents.empty()) return {};
   const auto valid = IdMap::from_extents(map.extents);
-  if (!valid) return fail(valid.error().rule, cat("the ", kind, " map is not possible: ", valid.error().text));
+  if (!valid)
+    return fail(valid.error().rule,
+                cat("the ", kind, " map is not possible: ", valid.error().text));
   return {};
 }
 
 std::string ranges_inside(const ChosenMap& map) {
   std::string text;
-  for (const auto& extent : map.extents) text += cat(text.empty() ? "" : ", ", to_text(extent.inside()));
+  for (const auto& extent : map.extents)
+    text += cat(text.empty() ? "" : ", ", to_text(extent.inside()));
   return text;
 }
 
@@ -95,18 +100,20 @@ std::string ranges_inside(const ChosenMap& map) {
 // said about what is inside.
 Result<void> check_inside(const ChosenMap& map, std::uint32_t id, std::string_view kind) {
   if (map.extents.empty() || map.has(id)) return {};
-  return fail({}, cat(kind, " ", id, " does not exist inside (", ranges_inside(map), " are mapped): map it with --map ",
-                      kind.substr(0, 1), ":", id, ":OUTSIDE:1, or choose another with --", kind));
+  return fail({}, cat(kind, " ", id, " does not exist inside (", ranges_inside(map),
+                      " are mapped): map it with --map ", kind.substr(0, 1), ":", id,
+                      ":OUTSIDE:1, or choose another with --", kind));
 }
 
 Result<void> check_groups(const Spec& spec, const ChosenIds& ids) {
   for (const auto group : spec.groups)
     if (const auto exists = check_inside(ids.gids, group, "gid"); !exists) return exists;
   if (spec.groups.empty() || !ids.deny_setgroups) return {};
-  return fail(
-      {},
-      "--groups is not possible with a gid map of one's own id alone: the kernel forbids setgroups(2) there "
-      "(a group could take rights away); map delegated gids as well, with --map auto or --map g:INSIDE:OUTSIDE:COUNT");
+  return fail({},
+              "--groups is not possible with a gid map of one's own id alone: the kernel forbids "
+              "setgroups(2) there "
+              "(a group could take rights away); map delegated gids as well, with --map auto or "
+              "--map g:INSIDE:OUTSIDE:COUNT");
 }
 
 Result<void> check(const Spec& spec, const ChosenIds& ids) {
@@ -121,7 +128,8 @@ Result<void> check(const Spec& spec, const ChosenIds& ids) {
 
 bool ChosenMap::has(std::uint32_t id) const {
   const auto one = IdRange::make(id, 1);
-  return one && std::ranges::any_of(extents, [&](const Extent& extent) { return extent.inside().contains(*one); });
+  return one && std::ranges::any_of(
+                    extents, [&](const Extent& extent) { return extent.inside().contains(*one); });
 }
 
 Result<ChosenIds> choose_ids(const Spec& spec, const IdFacts& facts) {

@@ -1,6 +1,7 @@
 // Which ids the container gets, and who writes its maps. Pure: facts in, maps out.
 //
-// Source: user_namespaces(7), "Defining user and group ID mappings: writing to uid_map and gid_map".
+// Source: user_namespaces(7), "Defining user and group ID mappings: writing to uid_map and
+// gid_map".
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ inline constexpr std::uint64_t kAutoBlock = 65536;
 
 enum class MapWriter : std::uint8_t {
   kNobody,  // no extents: the map stays empty
-  kSelf,    // one's own id alone, or the caller holds CAP_SETUID and CAP_SETGID: the kernel takes it from us
+  kSelf,  // one's own id alone, or the caller holds CAP_SETUID and CAP_SETGID: the kernel takes it
+          // from us
   kHelper,  // newuidmap, newgidmap
 };
 struct ChosenMap {
@@ -31,7 +33,8 @@ struct ChosenMap {
 struct ChosenIds {
   ChosenMap uids;
   ChosenMap gids;
-  bool deny_setgroups = false;  // the kernel wants it before an unprivileged gid map of one's own gid
+  bool deny_setgroups =
+      false;  // the kernel wants it before an unprivileged gid map of one's own gid
 };
 
 // What `auto` takes from, for uids or gids.

@@ -24,9 +24,11 @@ bool in_set(std::string_view status, std::string_view field, int number) {
 
 bool left_to_default(pid_t pid, int number) {
   const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/status").c_str(), O_RDONLY);
-  const auto status = file ? read_all(*file, kLargestStatus) : Result<std::string>(std::unexpected(file.error()));
+  const auto status =
+      file ? read_all(*file, kLargestStatus) : Result<std::string>(std::unexpected(file.error()));
   if (!status) return false;
-  return !in_set(*status, "SigCgt", number) && !in_set(*status, "SigIgn", number) && !in_set(*status, "SigBlk", number);
+  return !in_set(*status, "SigCgt", number) && !in_set(*status, "SigIgn", number) &&
+         !in_set(*status, "SigBlk", number);
 }
 
 }  // namespace userns::frontend

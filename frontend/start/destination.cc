@@ -20,10 +20,13 @@ std::unexpected<Error> cannot_make(const std::string& path, int code) {
   std::string_view why = "it is missing and can't be made";
   if (code == EROFS) why = "it is missing, and the file system there is read-only: make it first";
   if (code == EPERM)
-    why = "it is missing, and the directory that it belongs into is immutable: chattr -i it, or make it first";
+    why =
+        "it is missing, and the directory that it belongs into is immutable: chattr -i it, or make "
+        "it first";
   if (code == EACCES)
     why =
-        "it is missing, and the container's root may not write where it belongs: make it first, or give the tree to "
+        "it is missing, and the container's root may not write where it belongs: make it first, or "
+        "give the tree to "
         "the container's ids (userns-run shift)";
   if (code == EEXIST) why = "a dangling symbolic link or another file is in its place";
   return fail({}, cat("cannot mount on ", quoted(path), " inside: ", why), code);
@@ -32,11 +35,12 @@ std::unexpected<Error> cannot_make(const std::string& path, int code) {
 // The last component is made in `parent` itself: nothing is followed.
 Result<void> make_in(const Fd& parent, const std::string& name, PlaceKind kind) {
   if (kind == PlaceKind::kDirectory) {
-    if (::mkdirat(parent.get(), name.c_str(), 0755) != 0) return fail_errno("cannot make a directory");
+    if (::mkdirat(parent.get(), name.c_str(), 0755) != 0)
+      return fail_errno("cannot make a directory");
     return {};
   }
-  const auto made =
-      open_at(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, RESOLVE_BENEATH, 0644);
+  const auto made = open_at(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY,
+                            RESOLVE_BENEATH, 0644);
   if (!made) return std::unexpected(made.error());
   return {};
 }
@@ -45,7 +49,8 @@ Result<Fd> look_up_or_make(const Fd& root, const std::string& path, PlaceKind ki
   auto found = look_up(root, path, kind);
   if (found || found.error().code != ENOENT) return found;
   const auto slash = path.rfind('/');
-  const std::string parent_path = slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
+  const std::string parent_path =
+      slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   if (parent_path == path || name.empty() || name == "." || name == "..") return found;
   const auto parent = look_up_or_make(root, parent_path, PlaceKind::kDirectory);
@@ -56,7 +61,8 @@ Result<Fd> look_up_or_make(const Fd& root, const std::string& path, PlaceKind ki
 
 std::string octal(unsigned mode) {
   std::string text;
-  for (unsigned shift = 9; shift <= 9; shift -= 3) text += static_cast<char>('0' + (mode >> shift & 7U));
+  for (unsigned shift = 9; shift <= 9; shift -= 3)
+    text += static_cast<char>('0' + (mode >> shift & 7U));
   return text;
 }
 
@@ -68,9 +74,12 @@ Result<Fd> place_inside(const Fd& root, const std::string& path, PlaceKind kind)
   auto place = look_up_or_make(root, plain, kind);
   if (place) return place;
   const int code = place.error().code;
-  if (code == ENOTDIR) return fail({}, cat("cannot mount on ", quoted(path), " inside: it is not a directory"), code);
+  if (code == ENOTDIR)
+    return fail({}, cat("cannot mount on ", quoted(path), " inside: it is not a directory"), code);
   if (code == ELOOP)
-    return fail({}, cat("cannot mount on ", quoted(path), " inside: its symbolic links go in circles"), code);
+    return fail({},
+                cat("cannot mount on ", quoted(path), " inside: its symbolic links go in circles"),
+                code);
   return cannot_make(path, code);
 }
 

@@ -16,12 +16,14 @@ void set(std::vector<std::string>& environment, std::string_view name, std::stri
   environment.push_back(cat(name, "=", value));
 }
 
-void add_wish(std::vector<std::string>& environment, const EnvWish& wish, std::span<const std::string_view> caller) {
+void add_wish(std::vector<std::string>& environment, const EnvWish& wish,
+              std::span<const std::string_view> caller) {
   if (wish.value) {
     set(environment, wish.name, *wish.value);
     return;
   }
-  const auto theirs = std::ranges::find_if(caller, [&](std::string_view word) { return name_of(word) == wish.name; });
+  const auto theirs = std::ranges::find_if(
+      caller, [&](std::string_view word) { return name_of(word) == wish.name; });
   if (theirs != caller.end())
     set(environment, wish.name, theirs->substr(std::min(wish.name.size() + 1, theirs->size())));
 }
@@ -45,7 +47,8 @@ InsideUser inside_user(std::string_view passwd, std::uint32_t uid) {
   return uid == 0 ? InsideUser{"root", "/root"} : InsideUser{"", "/"};
 }
 
-std::vector<std::string> make_environment(const Spec& spec, std::span<const std::string_view> caller,
+std::vector<std::string> make_environment(const Spec& spec,
+                                          std::span<const std::string_view> caller,
                                           const InsideUser* inside) {
   std::vector<std::string> environment;
   environment.reserve(caller.size() + spec.env.size() + 4);
@@ -62,12 +65,15 @@ std::vector<std::string> make_environment(const Spec& spec, std::span<const std:
   return environment;
 }
 
-std::vector<std::string> boot_environment(const Spec& spec, std::span<const std::string_view> caller,
+std::vector<std::string> boot_environment(const Spec& spec,
+                                          std::span<const std::string_view> caller,
                                           const Boot& boot) {
   const bool is_systemd = boot.init.kind == InitKind::kSystemd;
-  std::vector<std::string> environment{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                       cat("container_uuid=", boot.uuid)};
-  // Scripts of the others, OpenRC's above all, know a container by this name, and leave the hardware alone.
+  std::vector<std::string> environment{
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      cat("container_uuid=", boot.uuid)};
+  // Scripts of the others, OpenRC's above all, know a container by this name, and leave the
+  // hardware alone.
   set(environment, "container", is_systemd ? "userns" : "lxc");
   if (is_systemd) set(environment, "NOTIFY_SOCKET", kNotifySocket);
   add_wish(environment, {.name = "TERM", .value = {}}, caller);

@@ -22,12 +22,15 @@ struct InsideUser {
 // The entry of `uid`; "root" and "/root" for 0 where there is none, empty and "/" for others.
 InsideUser inside_user(std::string_view passwd, std::uint32_t uid);
 
-// `caller`: NAME=VALUE words. With an own root (`inside` is given), HOME, USER, LOGNAME and SHELL of the
-// caller speak of the host, so they are replaced or left out. Wishes go over everything.
-std::vector<std::string> make_environment(const Spec& spec, std::span<const std::string_view> caller,
+// `caller`: NAME=VALUE words. With an own root (`inside` is given), HOME, USER, LOGNAME and SHELL
+// of the caller speak of the host, so they are replaced or left out. Wishes go over everything.
+std::vector<std::string> make_environment(const Spec& spec,
+                                          std::span<const std::string_view> caller,
                                           const InsideUser* inside);
 
 // An init's: nothing of the caller's but TERM and what is wished for.
-std::vector<std::string> boot_environment(const Spec& spec, std::span<const std::string_view> caller, const Boot& boot);
+std::vector<std::string> boot_environment(const Spec& spec,
+                                          std::span<const std::string_view> caller,
+                                          const Boot& boot);
 
 }  // namespace userns::frontend

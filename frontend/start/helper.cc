@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t kLongestComplaint = 2000;
 
-// In the child of a vfork(2): shares all memory with us, so nothing but system calls. Returns errno.
+// In the child of a vfork(2): shares all memory with us, so nothing but system calls. Returns
+// errno.
 int become(const char* path, const char* name, char* const* words, int errors, int output) {
   char* const no_environment[] = {nullptr};
   sigset_t none;
@@ -28,7 +29,8 @@ int become(const char* path, const char* name, char* const* words, int errors, i
 }
 
 // posix_spawn(3) does the same, with 130 system calls more: it resets every signal.
-Result<pid_t> spawn(const char* path, const std::string& name, char* const* words, const Fd& errors, const Fd* output) {
+Result<pid_t> spawn(const char* path, const std::string& name, char* const* words, const Fd& errors,
+                    const Fd* output) {
   volatile int error = 0;
   const pid_t pid = ::vfork();  // NOLINT(clang-analyzer-*): the child makes system calls only
   if (pid == 0) {
@@ -41,8 +43,9 @@ Result<pid_t> spawn(const char* path, const std::string& name, char* const* word
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
   if (error == ENOENT)
     return fail({}, cat("cannot find ", name,
-                        name.ends_with("idmap") ? ": install it (package uidmap, or this suite), or use --map-self"
-                                                : ": install it"));
+                        name.ends_with("idmap")
+                            ? ": install it (package uidmap, or this suite), or use --map-self"
+                            : ": install it"));
   return fail({}, cat("cannot start ", name), error);
 }
 
@@ -55,14 +58,16 @@ std::string one_line(std::string_view text) {
 
 }  // namespace
 
-Result<Helper> Helper::start(const char* path, const std::vector<std::string>& arguments, const Fd* output) {
+Result<Helper> Helper::start(const char* path, const std::vector<std::string>& arguments,
+                             const Fd* output) {
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
   std::string name(std::string_view(path).substr(std::string_view(path).rfind('/') + 1));
   std::vector<char*> words{name.data()};
   words.reserve(arguments.size() + 2);
   for (const auto& argument : arguments)
-    words.push_back(const_cast<char*>(argument.c_str()));  // NOLINT(*-const-cast): as execve(2) takes it
+    words.push_back(
+        const_cast<char*>(argument.c_str()));  // NOLINT(*-const-cast): as execve(2) takes it
   words.push_back(nullptr);
   const auto pid = spawn(path, name, words.data(), pipe->write, output);
   if (!pid) return std::unexpected(pid.error());
@@ -81,7 +86,8 @@ Result<void> Helper::finish() {
   const auto complaint = one_line({said.data(), length.value_or(0)});
   if (!complaint.empty()) return fail({}, complaint);
   return fail({}, WIFSIGNALED(status) ? cat(name_, " was ended by signal ", WTERMSIG(status))
-                                      : cat(name_, " failed with status ", WEXITSTATUS(status), " and said nothing"));
+                                      : cat(name_, " failed with status ", WEXITSTATUS(status),
+                                            " and said nothing"));
 }
 
 Helper::~Helper() {

@@ -14,15 +14,18 @@ namespace userns::frontend {
 
 class Helper {
  public:
-  // Starts `path`, or the program of the same name on PATH where `path` is not there. Its environment is
-  // empty, its signal mask and dispositions are the default, its stderr is a pipe to us, its stdout is ours
-  // or `output`.
-  static Result<Helper> start(const char* path, const std::vector<std::string>& arguments, const Fd* output = nullptr);
+  // Starts `path`, or the program of the same name on PATH where `path` is not there. Its
+  // environment is empty, its signal mask and dispositions are the default, its stderr is a pipe to
+  // us, its stdout is ours or `output`.
+  static Result<Helper> start(const char* path, const std::vector<std::string>& arguments,
+                              const Fd* output = nullptr);
   // Waits for its end; anything but exit status 0 is an error with what it said.
   Result<void> finish();
 
   Helper(Helper&& other) noexcept
-      : name_(std::move(other.name_)), errors_(std::move(other.errors_)), pid_(std::exchange(other.pid_, 0)) {}
+      : name_(std::move(other.name_)),
+        errors_(std::move(other.errors_)),
+        pid_(std::exchange(other.pid_, 0)) {}
   Helper(const Helper&) = delete;
   Helper& operator=(const Helper&) = delete;
   Helper& operator=(Helper&&) = delete;
@@ -30,7 +33,8 @@ class Helper {
   ~Helper();
 
  private:
-  Helper(std::string name, Fd errors, pid_t pid) : name_(std::move(name)), errors_(std::move(errors)), pid_(pid) {}
+  Helper(std::string name, Fd errors, pid_t pid)
+      : name_(std::move(name)), errors_(std::move(errors)), pid_(pid) {}
 
   std::string name_;
   Fd errors_;

@@ -88,10 +88,13 @@ constexpr std::array kClues{
 
 // What is known of the failure points to `check`; why it came about may be the session's.
 std::string_view behind(std::string_view check, std::string_view text, const Session& session) {
-  const bool refused = text.contains("Operation not permitted") || text.contains("Permission denied");
+  const bool refused =
+      text.contains("Operation not permitted") || text.contains("Permission denied");
   if (text.contains("Function not implemented")) return session.filtered ? "seccomp" : "kernel";
-  if (refused && session.restricted && (check == "userns" || check == "namespaces")) return "apparmor-userns";
-  if (check.empty() && session.filtered && text.contains("Operation not permitted")) return "seccomp";
+  if (refused && session.restricted && (check == "userns" || check == "namespaces"))
+    return "apparmor-userns";
+  if (check.empty() && session.filtered && text.contains("Operation not permitted"))
+    return "seccomp";
   return check;
 }
 
@@ -102,23 +105,27 @@ std::string text_of(const char* path) {
 
 Session this_session() {
   return {.filtered = proc_number(text_of("/proc/self/status"), "Seccomp").value_or(0) != 0,
-          .restricted = text_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").starts_with('1')};
+          .restricted =
+              text_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").starts_with('1')};
 }
 
 }  // namespace
 
 std::string_view check_for(std::string_view text, const Session& session) {
   for (const auto& clue : kClues)
-    if (text.contains(clue.piece) && text.contains(clue.also)) return behind(clue.check, text, session);
+    if (text.contains(clue.piece) && text.contains(clue.also))
+      return behind(clue.check, text, session);
   return behind({}, text, session);
 }
 
 void report_failure(const Error& error) {
   const auto text = to_text(error);
   const auto check = check_for(text, this_session());
-  report("userns-run", {.rule = {},
-                        .code = 0,
-                        .text = check.empty() || text.contains(kSaid) ? text : cat(text, " (see ", check, kSaid)});
+  report(
+      "userns-run",
+      {.rule = {},
+       .code = 0,
+       .text = check.empty() || text.contains(kSaid) ? text : cat(text, " (see ", check, kSaid)});
 }
 
 }  // namespace userns::frontend

@@ -78,7 +78,8 @@ Result<void> become_command_user(const Plan& plan) {
   const auto& spec = plan.spec;
   if (auto bounded = bound_capabilities(spec); !bounded) return bounded;
   const bool ambient = spec.cap_keep && spec.uid != 0;
-  if (ambient && ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return fail_errno("cannot keep capabilities");
+  if (ambient && ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+    return fail_errno("cannot keep capabilities");
   if (spec.uid != plan.setup_uid || spec.gid != plan.setup_gid)
     if (auto set = set_ids(plan, spec.uid, spec.gid); !set) return set;
   return ambient ? keep_as_ambient(spec) : Result<void>{};
@@ -88,8 +89,9 @@ Result<void> set_limits(const std::vector<RlimitWish>& wishes) {
   for (const auto& wish : wishes) {
     const rlimit limit{wish.soft, wish.hard};
     if (::setrlimit(static_cast<__rlimit_resource_t>(wish.resource), &limit) != 0)
-      return fail_errno(errno == EPERM ? "cannot set a limit above the caller's own hard limit (see ulimit -H)"
-                                       : "cannot set a limit");
+      return fail_errno(errno == EPERM
+                            ? "cannot set a limit above the caller's own hard limit (see ulimit -H)"
+                            : "cannot set a limit");
   }
   return {};
 }

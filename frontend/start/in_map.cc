@@ -32,21 +32,26 @@ namespace {
 
 using Kind = Message::Kind;
 
-constexpr std::size_t kLongestResult = 64UL << 20U;  // a worker that was taken over does not take the memory, too
+constexpr std::size_t kLongestResult =
+    64UL << 20U;  // a worker that was taken over does not take the memory, too
 
 // --- the worker's side ------------------------------------------------------------------------
 
 Result<void> become_root(pid_t starter) {
-  if (::setgroups(0, nullptr) != 0 && errno != EPERM) return fail_errno("cannot drop the supplementary groups");
-  if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0) return fail_errno("cannot become root of the ids");
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+  if (::setgroups(0, nullptr) != 0 && errno != EPERM)
+    return fail_errno("cannot drop the supplementary groups");
+  if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0)
+    return fail_errno("cannot become root of the ids");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
     return fail_errno("cannot set up the worker");
   if (::getppid() != starter) ::_exit(1);
   ::umask(022);
   return {};
 }
 
-Result<std::string> do_work(const Work& work, const InMap& how, const Channel& channel, pid_t starter) {
+Result<std::string> do_work(const Work& work, const InMap& how, const Channel& channel,
+                            pid_t starter) {
   auto prepared = how.mount_namespace ? make_all_private() : Result<void>{};
   if (prepared && how.prepare) prepared = how.prepare();
   const auto message = channel.receive();
@@ -62,8 +67,8 @@ Result<std::string> do_work(const Work& work, const InMap& how, const Channel& c
 
 void tell(const Channel& channel, const Result<std::string>& result) {
   if (!result) {
-    [[maybe_unused]] const auto sent =
-        channel.send({.kind = Kind::kFailure, .code = result.error().code, .text = result.error().text});
+    [[maybe_unused]] const auto sent = channel.send(
+        {.kind = Kind::kFailure, .code = result.error().code, .text = result.error().text});
     return;
   }
   for (std::string_view rest = *result; !rest.empty();) {
@@ -79,7 +84,8 @@ void tell(const Channel& channel, const Result<std::string>& result) {
 class Worker {
  public:
   Worker(pid_t pid, Channel channel) : pid_(pid), channel_(std::move(channel)) {}
-  Worker(Worker&& other) noexcept : pid_(std::exchange(other.pid_, 0)), channel_(std::move(other.channel_)) {}
+  Worker(Worker&& other) noexcept
+      : pid_(std::exchange(other.pid_, 0)), channel_(std::move(other.channel_)) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   Worker& operator=(Worker&&) = delete;
@@ -120,11 +126,13 @@ Result<Worker> start_worker(const Work& work, const InMap& how) {
 }
 
 std::unexpected<Error> died(int status) {
-  if (!WIFSIGNALED(status)) return fail({}, cat("the worker inside ended with status ", WEXITSTATUS(status)));
+  if (!WIFSIGNALED(status))
+    return fail({}, cat("the worker inside ended with status ", WEXITSTATUS(status)));
   const int number = WTERMSIG(status);
-  return fail({}, cat("the worker inside was ended by signal ", number, " (",
-                      std::string_view(::strsignal(number)),  // NOLINT(concurrency-mt-unsafe): one thread
-                      number == SIGKILL ? "; was there too little memory?)" : ")"));
+  return fail(
+      {}, cat("the worker inside was ended by signal ", number, " (",
+              std::string_view(::strsignal(number)),  // NOLINT(concurrency-mt-unsafe): one thread
+              number == SIGKILL ? "; was there too little memory?)" : ")"));
 }
 
 std::unexpected<Error> interrupted(int number) {
@@ -149,16 +157,19 @@ Result<std::string> listen(Worker& worker, const Signals& signals, const InMap& 
   while (true) {
     std::array polled{pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0},
                       pollfd{.fd = worker.channel().raw(), .events = POLLIN, .revents = 0}};
-    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return fail_errno("cannot wait for the worker");
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+      return fail_errno("cannot wait for the worker");
     if (const auto number = signals.next()) return interrupted(*number);
     if (polled[1].revents == 0) continue;
     auto message = worker.channel().receive();
     if (!message) return std::unexpected(message.error());
     if (!*message) return died(worker.end());
-    if ((*message)->kind == Kind::kFailure) return fail({}, std::move((*message)->text), (*message)->code);
+    if ((*message)->kind == Kind::kFailure)
+      return fail({}, std::move((*message)->text), (*message)->code);
     if ((*message)->kind == Kind::kDone) return text;
     if ((*message)->kind == Kind::kOpen)
-      if (auto answered = open_for(worker, (*message)->text, how); !answered) return died(worker.end());
+      if (auto answered = open_for(worker, (*message)->text, how); !answered)
+        return died(worker.end());
     if ((*message)->kind == Kind::kPart) text += (*message)->text;
     if (text.size() > kLongestResult) return fail({}, "the worker inside says more than it has to");
     if ((*message)->kind == Kind::kProgress && how.on_progress) how.on_progress((*message)->text);
@@ -167,7 +178,8 @@ Result<std::string> listen(Worker& worker, const Signals& signals, const InMap& 
 
 Result<void> check_root(const ChosenIds& ids) {
   if (ids.uids.has(0) && ids.gids.has(0)) return {};
-  return fail({}, "the container's files can't be worked on without its root: map uid 0 and gid 0 inside");
+  return fail(
+      {}, "the container's files can't be worked on without its root: map uid 0 and gid 0 inside");
 }
 
 // The place after the last id that is mapped; a gap in between where there is none.
@@ -176,7 +188,8 @@ std::optional<std::uint32_t> free_place(const ChosenMap& map) {
   for (const auto& extent : map.extents) place = std::max(place, extent.inside().end());
   if (place <= kLargestId) return static_cast<std::uint32_t>(place);
   for (const auto& extent : map.extents)
-    if (extent.inside().end() <= kLargestId && !map.has(static_cast<std::uint32_t>(extent.inside().end())))
+    if (extent.inside().end() <= kLargestId &&
+        !map.has(static_cast<std::uint32_t>(extent.inside().end())))
       return static_cast<std::uint32_t>(extent.inside().end());
   return std::nullopt;
 }
@@ -210,18 +223,21 @@ Result<Fd> Outside::open(const std::string& name) const {
 
 Result<std::string> in_map(const ChosenIds& ids, const Work& work, const InMap& how) {
   if (auto possible = check_root(ids); !possible) return std::unexpected(possible.error());
-  const auto signals = how.heeds_signals ? Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}) : Signals::take({});
+  const auto signals =
+      how.heeds_signals ? Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}) : Signals::take({});
   if (!signals) return std::unexpected(signals.error());
   const SignalsAgain again(*signals);
   auto worker = start_worker(work, how);
   if (!worker) return std::unexpected(worker.error());
   if (auto mapped = map_ids(ids, worker->pid()); !mapped)
     return is_dying(worker->pid()) ? died(worker->end()) : std::unexpected(mapped.error());
-  [[maybe_unused]] const auto sent = worker->channel().send({.kind = Kind::kGo});  // if not, listen() says why
+  [[maybe_unused]] const auto sent =
+      worker->channel().send({.kind = Kind::kGo});  // if not, listen() says why
   return listen(*worker, *signals, how);
 }
 
-Result<IdsWithSelf> ids_with_self(const ChosenIds& ids, std::uint32_t own_uid, std::uint32_t own_gid) {
+Result<IdsWithSelf> ids_with_self(const ChosenIds& ids, std::uint32_t own_uid,
+                                  std::uint32_t own_gid) {
   IdsWithSelf all{.ids = ids};
   const auto uid = add_self(all.ids.uids, own_uid);
   if (!uid) return std::unexpected(uid.error());

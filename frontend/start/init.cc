@@ -19,7 +19,8 @@ std::optional<int> reap(pid_t command) {
   std::optional<int> ended;
   int status = 0;
   for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;)
-    if (pid == command) ended = WIFSIGNALED(status) ? kExitSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
+    if (pid == command)
+      ended = WIFSIGNALED(status) ? kExitSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
   return ended;
 }
 

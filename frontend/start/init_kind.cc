@@ -16,9 +16,16 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::array<const char*, 10> kPlaces{
-    "/sbin/init",           "/usr/sbin/init",    "/etc/init",        "/bin/init",   "/usr/lib/systemd/systemd",
-    "/lib/systemd/systemd", "/sbin/openrc-init", "/sbin/runit-init", "/sbin/runit", "/init"};
+constexpr std::array<const char*, 10> kPlaces{"/sbin/init",
+                                              "/usr/sbin/init",
+                                              "/etc/init",
+                                              "/bin/init",
+                                              "/usr/lib/systemd/systemd",
+                                              "/lib/systemd/systemd",
+                                              "/sbin/openrc-init",
+                                              "/sbin/runit-init",
+                                              "/sbin/runit",
+                                              "/init"};
 // The start of an init is enough to know it; what is longer is no init but may be a trap.
 constexpr std::size_t kLargestLook = 4UL << 20U;
 
@@ -35,7 +42,8 @@ constexpr std::array kSigns{
     Sign{InitKind::kRunit, "init", "runit-init: "}, Sign{InitKind::kOpenrc, "init", "openrc-init"},
 };
 
-// The last component of what `file` is open on; a directory that was moved or removed meanwhile does no harm.
+// The last component of what `file` is open on; a directory that was moved or removed meanwhile
+// does no harm.
 std::string name_behind(const Fd& file) {
   char path[PATH_MAX];
   const auto length = ::readlink(cat("/proc/self/fd/", file.get()).c_str(), path, sizeof path);
@@ -45,7 +53,8 @@ std::string name_behind(const Fd& file) {
 
 // Empty where it can't be read: then the name has to do.
 std::string beginning_of(const Fd& place) {
-  const auto file = open_at(AT_FDCWD, cat("/proc/self/fd/", place.get()).c_str(), O_RDONLY | O_NOCTTY);
+  const auto file =
+      open_at(AT_FDCWD, cat("/proc/self/fd/", place.get()).c_str(), O_RDONLY | O_NOCTTY);
   if (!file) return {};
   std::string text(kLargestLook, '\0');
   text.resize(read_some(*file, text).value_or(0));
@@ -67,23 +76,27 @@ std::string places() {
 
 InitKind init_kind(std::string_view name, std::string_view content) {
   const auto* const found = std::ranges::find_if(kSigns, [&](const Sign& sign) {
-    return sign.name == name && (sign.content.empty() || content.find(sign.content) != std::string_view::npos);
+    return sign.name == name &&
+           (sign.content.empty() || content.find(sign.content) != std::string_view::npos);
   });
   return found == kSigns.end() ? InitKind::kOther : found->kind;
 }
 
 Result<FoundInit> init_at(const Fd& rootfs, const std::string& path) {
-  const auto file = open_at(rootfs.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  const auto file =
+      open_at(rootfs.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   if (!file) return std::unexpected(file.error());
   if (!is_program(*file)) return fail({}, cat(quoted(path), " is no executable file"), EACCES);
   const auto name = name_behind(*file);
-  return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(*file) : std::string{}), .path = path};
+  return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(*file) : std::string{}),
+                   .path = path};
 }
 
 Result<FoundInit> find_init(const Fd& rootfs) {
   for (const char* path : kPlaces)
     if (auto found = init_at(rootfs, path)) return found;
-  return fail({}, cat("there is no init in it: none of ", places(), " is an executable file there"));
+  return fail({},
+              cat("there is no init in it: none of ", places(), " is an executable file there"));
 }
 
 int stop_signal(InitKind kind) {
@@ -102,7 +115,8 @@ int stop_signal(InitKind kind) {
 }
 
 std::string_view name_of(InitKind kind) {
-  constexpr std::array<std::string_view, 6> kNames{"systemd", "openrc", "sysvinit", "runit", "busybox", "other"};
+  constexpr std::array<std::string_view, 6> kNames{"systemd", "openrc",  "sysvinit",
+                                                   "runit",   "busybox", "other"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 

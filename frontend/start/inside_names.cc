@@ -68,8 +68,8 @@ std::vector<std::uint32_t> groups_of(std::string_view file, std::string_view nam
 
 }  // namespace
 
-std::optional<InsideIds> inside_ids(std::string_view passwd, std::string_view group_file, std::string_view user,
-                                    std::string_view group) {
+std::optional<InsideIds> inside_ids(std::string_view passwd, std::string_view group_file,
+                                    std::string_view user, std::string_view group) {
   const auto entry = find_user(passwd, user);
   const auto number = id_of(user);
   if (!entry && !number) return std::nullopt;

@@ -21,24 +21,28 @@
 namespace userns::frontend {
 namespace {
 
-// Goes in, and leaves a process in there that is a child of ours: this one stays outside the pid namespace, as the
-// kernel has it, and ends at once.
+// Goes in, and leaves a process in there that is a child of ours: this one stays outside the pid
+// namespace, as the kernel has it, and ends at once.
 [[noreturn]] void go_in(const Plan& plan, const JoinWish& wish, const Inheritance& inheritance) {
   const auto give_up = [&](const char* what) {
     const int code = errno;
-    [[maybe_unused]] const auto sent = inheritance.channel.send(
-        {.kind = Message::Kind::kFailure, .exit_status = kExitOwnFailure, .code = code, .text = what});
+    [[maybe_unused]] const auto sent = inheritance.channel.send({.kind = Message::Kind::kFailure,
+                                                                 .exit_status = kExitOwnFailure,
+                                                                 .code = code,
+                                                                 .text = what});
     ::_exit(kExitOwnFailure);
   };
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up("cannot hide the process that goes in");
   if (::setns(wish.pidfd.get(), static_cast<int>(wish.namespaces)) != 0)
-    give_up(errno == ESRCH ? "the container has just ended" : "cannot enter the container's namespaces");
+    give_up(errno == ESRCH ? "the container has just ended"
+                           : "cannot enter the container's namespaces");
   clone_args args{};
   args.flags = CLONE_PARENT;
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) give_up("cannot start a process in the container");
   if (pid == 0) run_joined(plan, inheritance, wish.user, wish.group);
-  [[maybe_unused]] const auto sent = inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = cat(pid)});
+  [[maybe_unused]] const auto sent =
+      inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = cat(pid)});
   ::_exit(0);
 }
 
@@ -46,23 +50,28 @@ void collect(pid_t pid) {
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
-// The process inside, by what the one that went in says about it. A number of a child that was not waited for is its
-// own.
+// The process inside, by what the one that went in says about it. A number of a child that was not
+// waited for is its own.
 Step<FirstProcess> meet(Channel channel) {
   auto message = own(channel.receive());
   if (!message) return std::unexpected(message.error());
-  if (!*message) return own(Result<FirstProcess>(fail({}, "the process that was to enter the container was killed")));
+  if (!*message)
+    return own(
+        Result<FirstProcess>(fail({}, "the process that was to enter the container was killed")));
   if ((*message)->kind == Message::Kind::kFailure)
     return std::unexpected(
-        Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)}, (*message)->exit_status});
+        Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)},
+                (*message)->exit_status});
   const auto pid = static_cast<pid_t>(parse_decimal((*message)->text).value_or(0));
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (pid == 0 || !pidfd.valid()) return own(Result<FirstProcess>(fail_errno("cannot watch the process inside")));
+  if (pid == 0 || !pidfd.valid())
+    return own(Result<FirstProcess>(fail_errno("cannot watch the process inside")));
   return FirstProcess({.pid = pid, .pidfd = std::move(pidfd)}, std::move(channel));
 }
 
 // Our copies of what is for the process inside are closed on return: its end is then heard.
-Step<FirstProcess> send_in(const Plan& plan, const JoinWish& wish, const Signals& signals, Relay& relay) {
+Step<FirstProcess> send_in(const Plan& plan, const JoinWish& wish, const Signals& signals,
+                           Relay& relay) {
   auto channel = own(make_channel());
   if (!channel) return std::unexpected(channel.error());
   const Inheritance inheritance{.channel = std::move(channel->inside),
@@ -87,10 +96,11 @@ Result<ChosenIds> ids_of(const JoinWish& wish) {
   if (::syscall(SYS_pidfd_send_signal, wish.pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH)
     return fail({}, "the container has just ended");
   if (ids && (ids->uids.extents.empty() || ids->gids.extents.empty()))
-    return fail(
-        {},
-        "the container's command has gone into a user namespace of its own where no id is mapped, so that whoever "
-        "enters is nobody: exec works again once it maps ids there, as unshare --map-root-user does");
+    return fail({},
+                "the container's command has gone into a user namespace of its own where no id is "
+                "mapped, so that whoever "
+                "enters is nobody: exec works again once it maps ids there, as unshare "
+                "--map-root-user does");
   return ids;
 }
 

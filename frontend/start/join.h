@@ -17,14 +17,14 @@ struct JoinWish {
   std::string group;
 };
 
-// Enters all the namespaces at once and runs plan.spec.command there, dressed as everything in the container
-// (capabilities, seccomp, limits of plan.spec). The exit status, as run()'s.
+// Enters all the namespaces at once and runs plan.spec.command there, dressed as everything in the
+// container (capabilities, seccomp, limits of plan.spec). The exit status, as run()'s.
 //
-// The container may be hostile. Nothing of the host's is handed in but what the caller's fds 0-2 are, and a terminal
-// among them is not: the command gets one of the container's own. Until the exec the process in there cannot be looked
-// into (not dumpable, with a memory that belongs to the host's user namespace) and has no directory of the host's open
-// when it resolves a path. What is decided by the container's files is read from inside it, bounded, following no link
-// out.
+// The container may be hostile. Nothing of the host's is handed in but what the caller's fds 0-2
+// are, and a terminal among them is not: the command gets one of the container's own. Until the
+// exec the process in there cannot be looked into (not dumpable, with a memory that belongs to the
+// host's user namespace) and has no directory of the host's open when it resolves a path. What is
+// decided by the container's files is read from inside it, bounded, following no link out.
 Step<int> join(Plan plan, const JoinWish& wish);
 
 }  // namespace userns::frontend

@@ -19,10 +19,11 @@ constexpr std::array kCoveredInProc{"kcore",       "keys",        "latency_stats
                                     "timer_stats", "sched_debug", "acpi",          "scsi"};
 constexpr std::array kReadOnlyInProc{"bus", "fs", "irq", "sysrq-trigger", "sys"};
 // Of namespaces that the container has of its own; where it has not, the kernel refuses.
-constexpr std::array kWritableInProc{"sys/net",           "sys/user",          "sys/fs/mqueue",
-                                     "sys/kernel/shmmax", "sys/kernel/shmall", "sys/kernel/shmmni",
-                                     "sys/kernel/msgmax", "sys/kernel/sem",    "sys/kernel/shm_rmid_forced",
-                                     "sys/kernel/msgmnb", "sys/kernel/msgmni"};
+constexpr std::array kWritableInProc{
+    "sys/net",           "sys/user",          "sys/fs/mqueue",
+    "sys/kernel/shmmax", "sys/kernel/shmall", "sys/kernel/shmmni",
+    "sys/kernel/msgmax", "sys/kernel/sem",    "sys/kernel/shm_rmid_forced",
+    "sys/kernel/msgmnb", "sys/kernel/msgmni"};
 constexpr std::array kCoveredInSys{"firmware", "devices/virtual/powercap"};
 
 bool is_directory(const Fd& place) {
@@ -32,7 +33,8 @@ bool is_directory(const Fd& place) {
 
 // An empty directory that nothing can be put into.
 Result<Fd> nothing() {
-  constexpr auto kClosed = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  constexpr auto kClosed =
+      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   return new_filesystem("tmpfs", "mode=0555,nr_inodes=1", kClosed);
 }
 

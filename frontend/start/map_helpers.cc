@@ -33,7 +33,8 @@ Result<bool> is_written(pid_t target, std::string_view file) {
 Result<void> write_file(pid_t target, std::string_view file, std::string_view text) {
   const auto path = cat("/proc/", target, "/", file);
   const auto opened = open_at(AT_FDCWD, path.c_str(), O_WRONLY);
-  const auto written = opened ? write_once(*opened, text) : Result<void>(std::unexpected(opened.error()));
+  const auto written =
+      opened ? write_once(*opened, text) : Result<void>(std::unexpected(opened.error()));
   if (!written) return fail({}, cat("cannot write the container's ", file), written.error().code);
   return {};
 }
@@ -45,7 +46,8 @@ Result<void> write_directly(const Half& half, pid_t target) {
 }
 
 // What is left to do by a helper that now runs; nothing where it was done at once.
-Result<std::optional<Helper>> begin(const ChosenIds& ids, const Half& half, pid_t target, bool keep_written) {
+Result<std::optional<Helper>> begin(const ChosenIds& ids, const Half& half, pid_t target,
+                                    bool keep_written) {
   if (half.map->writer == MapWriter::kNobody) return std::nullopt;
   if (keep_written) {
     const auto written = is_written(target, half.file);
@@ -60,8 +62,10 @@ Result<std::optional<Helper>> begin(const ChosenIds& ids, const Half& half, pid_
     return std::optional(std::move(*helper));
   }
   if (ids.deny_setgroups && half.file == "gid_map")
-    if (auto denied = write_file(target, "setgroups", "deny"); !denied) return std::unexpected(denied.error());
-  if (auto written = write_directly(half, target); !written) return std::unexpected(written.error());
+    if (auto denied = write_file(target, "setgroups", "deny"); !denied)
+      return std::unexpected(denied.error());
+  if (auto written = write_directly(half, target); !written)
+    return std::unexpected(written.error());
   return std::nullopt;
 }
 
@@ -95,7 +99,8 @@ std::string why_no_clone(int code) {
   if (code == EPERM)
     return ": user namespaces are switched off here (sysctl kernel.unprivileged_userns_clone, "
            "user.max_user_namespaces, "
-           "kernel.apparmor_restrict_unprivileged_userns, or a seccomp filter), or this is a chroot";
+           "kernel.apparmor_restrict_unprivileged_userns, or a seccomp filter), or this is a "
+           "chroot";
   return {};
 }
 

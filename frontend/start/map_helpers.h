@@ -17,8 +17,8 @@ struct MapWork {
   std::function<Result<void>()> meanwhile;  // called while the helpers run
   bool keep_written = false;                // a map that is there already stays
 };
-// The helpers are the installed ones of this build, or those on PATH. What they say on stderr becomes
-// the error's text.
+// The helpers are the installed ones of this build, or those on PATH. What they say on stderr
+// becomes the error's text.
 Result<void> map_ids(const ChosenIds& ids, pid_t target, const MapWork& how = {});
 
 // The words of a helper after the pid; none where no helper is needed.

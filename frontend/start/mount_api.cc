@@ -27,8 +27,9 @@ std::string kernel_said(const Fd& context) {
 Result<void> set_option(const Fd& context, std::string_view option) {
   const std::string key(take_until(option, '='));
   const std::string value(option);
-  const int done = value.empty() ? ::fsconfig(context.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0)
-                                 : ::fsconfig(context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0);
+  const int done =
+      value.empty() ? ::fsconfig(context.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0)
+                    : ::fsconfig(context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0);
   if (done != 0) return fail_errno(cat("cannot set its option ", key));
   return {};
 }
@@ -43,7 +44,8 @@ Result<Fd> clone_tree(int dir, const char* path) {
 }
 
 Result<Fd> clone_tree(const Fd& place) {
-  Fd tree(::open_tree(place.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH));
+  Fd tree(::open_tree(place.get(), "",
+                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH));
   if (!tree.valid()) return fail_errno("cannot bind a part of a file system");
   return tree;
 }
@@ -54,7 +56,8 @@ Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint6
   (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", type, 0);  // what mount(8) shows
   while (!options.empty())
     if (const auto set = set_option(context, take_until(options, ',')); !set)
-      return fail({}, cat("cannot mount a fresh ", type, ": ", set.error().text, kernel_said(context)),
+      return fail({},
+                  cat("cannot mount a fresh ", type, ": ", set.error().text, kernel_said(context)),
                   set.error().code);
   Fd tree;
   if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0)
@@ -65,7 +68,8 @@ Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint6
 }
 
 Result<void> attach(const Fd& tree, const Fd& destination) {
-  if (::move_mount(tree.get(), "", destination.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+  if (::move_mount(tree.get(), "", destination.get(), "",
+                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     return fail_errno("cannot attach a mount");
   return {};
 }
@@ -79,13 +83,15 @@ Result<void> attach_at(const Fd& tree, int dir, const char* name) {
 Result<void> set_attributes(const Fd& tree, std::uint64_t attributes) {
   mount_attr wanted{};
   wanted.attr_set = attributes;
-  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof wanted) == 0) return {};
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof wanted) == 0)
+    return {};
   if (errno != ENOSYS) return fail_errno("cannot change a mount's flags");
-  return fail(
-      {},
-      "cannot change a mount's flags, which --rootfs, --read-only and --bind :ro need: a container with read-only "
-      "mounts keeps all flags as they are; start the container around this one without --read-only and --bind :ro",
-      ENOSYS);
+  return fail({},
+              "cannot change a mount's flags, which --rootfs, --read-only and --bind :ro need: a "
+              "container with read-only "
+              "mounts keeps all flags as they are; start the container around this one without "
+              "--read-only and --bind :ro",
+              ENOSYS);
 }
 
 namespace {
@@ -126,11 +132,14 @@ bool is_uncovered(const Fd& root) {
 Result<void> pivot_to(const Fd& root) {
   if (::fchdir(root.get()) != 0) return fail_errno("cannot enter the new root");
   // Both on one directory: the old root is then on top of the new one, with whatever was put on it.
-  if (::syscall(SYS_pivot_root, ".", ".") != 0) return fail_errno("cannot make it the root (pivot_root)");
-  constexpr int kMostLayers = 32;  // an overlay's, each of which lies on the host's root, and what it was made of
+  if (::syscall(SYS_pivot_root, ".", ".") != 0)
+    return fail_errno("cannot make it the root (pivot_root)");
+  constexpr int kMostLayers =
+      32;  // an overlay's, each of which lies on the host's root, and what it was made of
   for (int layer = 0; layer < kMostLayers; ++layer) {
     if (::umount2(".", MNT_DETACH) != 0) return fail_errno("cannot take the host's tree away");
-    if (is_uncovered(root)) return ::chdir("/") == 0 ? Result<void>{} : fail_errno("cannot enter the new root");
+    if (is_uncovered(root))
+      return ::chdir("/") == 0 ? Result<void>{} : fail_errno("cannot enter the new root");
   }
   return fail({}, "cannot take the host's tree away: it is still there");
 }

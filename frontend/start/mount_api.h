@@ -11,7 +11,8 @@
 
 namespace userns::frontend {
 
-// A copy of the tree at `path` (relative to `dir`) with everything mounted below it; attached nowhere.
+// A copy of the tree at `path` (relative to `dir`) with everything mounted below it; attached
+// nowhere.
 Result<Fd> clone_tree(int dir, const char* path);
 // The same of what `place` is open on, which is attached in this mount namespace.
 Result<Fd> clone_tree(const Fd& place);
@@ -25,7 +26,8 @@ Result<void> attach(const Fd& tree, const Fd& destination);
 // The same for the name of something in an open directory (not followed).
 Result<void> attach_at(const Fd& tree, int dir, const char* name);
 
-// Sets MOUNT_ATTR_* on a tree and all below it. Flags that the host locked stay as they are: nothing is cleared.
+// Sets MOUNT_ATTR_* on a tree and all below it. Flags that the host locked stay as they are:
+// nothing is cleared.
 Result<void> set_attributes(const Fd& tree, std::uint64_t attributes);
 
 // From now on no mount event passes between this mount namespace and another.

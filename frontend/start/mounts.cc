@@ -64,12 +64,13 @@ Result<Fd> instead_of(const MountStep& step, const Error& error) {
   }
   if (step.optional) return Fd{};
   if (step.kind == Kind::kProc && error.code == EPERM)
-    return fail(
-        {},
-        "cannot mount a fresh /proc: parts of the /proc here are covered (as Docker does it), and the kernel "
-        "does not let a user namespace uncover them; start the outer container with --nesting, or share the pid "
-        "namespace with --share pid",
-        error.code);
+    return fail({},
+                "cannot mount a fresh /proc: parts of the /proc here are covered (as Docker does "
+                "it), and the kernel "
+                "does not let a user namespace uncover them; start the outer container with "
+                "--nesting, or share the pid "
+                "namespace with --share pid",
+                error.code);
   return std::unexpected(error);
 }
 
@@ -98,7 +99,8 @@ Result<void> open_nodes(const Plan& plan, Sources& sources) {
 }
 
 std::string devpts_options(const Plan& plan) {
-  return plan.ids.gids.has(kTtyGroup) ? cat("ptmxmode=0666,mode=0620,gid=", kTtyGroup) : "ptmxmode=0666,mode=0620";
+  return plan.ids.gids.has(kTtyGroup) ? cat("ptmxmode=0666,mode=0620,gid=", kTtyGroup)
+                                      : "ptmxmode=0666,mode=0620";
 }
 
 Result<void> make_empty_file(const Fd& dir, const char* name) {
@@ -110,25 +112,33 @@ Result<void> make_empty_file(const Fd& dir, const char* name) {
 // `dev` is a fresh tmpfs, so its names are ours.
 Result<void> mount_in_dev(const Fd& dev, const char* name, const Result<Fd>& tree) {
   if (!tree) return std::unexpected(tree.error());
-  if (::mkdirat(dev.get(), name, 0755) != 0) return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+  if (::mkdirat(dev.get(), name, 0755) != 0)
+    return fail_errno(cat("cannot make /dev/", std::string_view(name)));
   return attach_at(*tree, dev.get(), name);
 }
 
-Result<void> fill_dev(const Plan& plan, const Fd& dev, const std::vector<std::pair<const char*, Fd>>& nodes) {
-  if (plan.spec.nesting && ::mkdirat(dev.get(), "net", 0755) != 0) return fail_errno("cannot make /dev/net");
+Result<void> fill_dev(const Plan& plan, const Fd& dev,
+                      const std::vector<std::pair<const char*, Fd>>& nodes) {
+  if (plan.spec.nesting && ::mkdirat(dev.get(), "net", 0755) != 0)
+    return fail_errno("cannot make /dev/net");
   for (const auto& [name, node] : nodes) {
     if (auto made = make_empty_file(dev, name); !made) return made;
     if (auto bound = attach_at(node, dev.get(), name); !bound) return bound;
   }
   for (const auto& [target, name] : kLinks)
-    if (::symlinkat(target, dev.get(), name) != 0) return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+    if (::symlinkat(target, dev.get(), name) != 0)
+      return fail_errno(cat("cannot make /dev/", std::string_view(name)));
   constexpr auto kNoRun = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-  if (auto pts = mount_in_dev(dev, "pts", new_filesystem("devpts", devpts_options(plan), kNoRun)); !pts) return pts;
-  if (auto shm = mount_in_dev(dev, "shm", new_filesystem("tmpfs", "mode=1777", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  if (auto pts = mount_in_dev(dev, "pts", new_filesystem("devpts", devpts_options(plan), kNoRun));
+      !pts)
+    return pts;
+  if (auto shm = mount_in_dev(
+          dev, "shm", new_filesystem("tmpfs", "mode=1777", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
       !shm)
     return shm;
   auto mqueue = new_filesystem("mqueue", "", kPlain);
-  return mqueue ? mount_in_dev(dev, "mqueue", mqueue) : Result<void>{};  // not where the ipc namespace is the host's
+  return mqueue ? mount_in_dev(dev, "mqueue", mqueue)
+                : Result<void>{};  // not where the ipc namespace is the host's
 }
 
 // The tree of a step that had to wait for the maps.
@@ -147,11 +157,13 @@ Result<Fd> make_step(const Plan& plan, const MountStep& step) {
 
 PlaceKind kind_of(const Fd& tree) {
   struct stat facts{};
-  return ::fstat(tree.get(), &facts) == 0 && !S_ISDIR(facts.st_mode) ? PlaceKind::kFile : PlaceKind::kDirectory;
+  return ::fstat(tree.get(), &facts) == 0 && !S_ISDIR(facts.st_mode) ? PlaceKind::kFile
+                                                                     : PlaceKind::kDirectory;
 }
 
 // Leaves `tree` invalid where an optional step could not be done.
-Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const Fd& root, const Sources& sources) {
+Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const Fd& root,
+                      const Sources& sources) {
   if (!tree.valid()) {
     auto made = make_step(plan, step);
     if (!made) return std::unexpected(made.error());
@@ -175,10 +187,11 @@ Result<void> shield(const Plan& plan, const Sources& sources) {
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const auto& step = plan.mounts[i];
     if (!step.shielded || !sources.steps[i].valid()) continue;
-    const auto done =
-        step.destination == "/proc" ? shield_proc(sources.steps[i], null) : shield_sys(sources.steps[i], null);
+    const auto done = step.destination == "/proc" ? shield_proc(sources.steps[i], null)
+                                                  : shield_sys(sources.steps[i], null);
     if (!done)
-      return fail({}, cat("cannot cover parts of ", step.destination, ": ", done.error().text), done.error().code);
+      return fail({}, cat("cannot cover parts of ", step.destination, ": ", done.error().text),
+                  done.error().code);
   }
   return {};
 }
@@ -199,7 +212,8 @@ Result<Fd> put_together(const Plan& plan, Layers layers, const Changes& changes)
     if (overlay) return overlay;
     return fail({},
                 cat("cannot keep changes in ", quoted(plan.spec.changes),
-                    " (upper/ and work/ must be directories of the container's root's, on a file system that keeps "
+                    " (upper/ and work/ must be directories of the container's root's, on a file "
+                    "system that keeps "
                     "user attributes)"),
                 overlay.error().code);
   }
@@ -211,16 +225,19 @@ Result<Fd> put_root(const Plan& plan, Layers layers, const Changes& changes) {
   if (plan.spec.rootfs.empty()) {
     auto root = overlay_host_tree();
     if (root && plan.spec.read_only)
-      if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+      if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set)
+        return std::unexpected(set.error());
     return root;
   }
   auto tree = put_together(plan, std::move(layers), changes);
   if (!tree) return tree;
   // Nodes in a tree that the host's root has made, or shifted, would be the host's devices.
-  const std::uint64_t attributes = MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
+  const std::uint64_t attributes =
+      MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
   if (auto set = set_attributes(*tree, attributes); !set) return std::unexpected(set.error());
   if (auto put = attach_at(*tree, AT_FDCWD, "/"); !put)
-    return fail({}, cat("cannot mount the root file system ", quoted(plan.spec.rootfs)), put.error().code);
+    return fail({}, cat("cannot mount the root file system ", quoted(plan.spec.rootfs)),
+                put.error().code);
   if (auto enters = check_entry(plan, *tree); !enters) return std::unexpected(enters.error());
   return tree;
 }
@@ -228,7 +245,8 @@ Result<Fd> put_root(const Plan& plan, Layers layers, const Changes& changes) {
 Result<Fd> host_root(const Plan& plan) {
   auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
   if (root && plan.spec.read_only)
-    if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+    if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set)
+      return std::unexpected(set.error());
   return root;
 }
 
@@ -237,7 +255,8 @@ Result<void> open_root(const Plan& plan, Sources& sources) {
   auto root = open_source(plan.spec.rootfs);
   if (!root) return std::unexpected(root.error());
   if (kind_of(*root) != PlaceKind::kDirectory)
-    return fail({}, cat("cannot use ", quoted(plan.spec.rootfs), " as a root file system: it is not a directory"));
+    return fail({}, cat("cannot use ", quoted(plan.spec.rootfs),
+                        " as a root file system: it is not a directory"));
   for (const auto& path : plan.spec.layers) {
     auto layer = open_source(path);
     if (!layer) return std::unexpected(layer.error());
@@ -247,8 +266,9 @@ Result<void> open_root(const Plan& plan, Sources& sources) {
   if (plan.spec.changes.empty()) return {};
   auto changes = open_changes(plan.spec.changes);
   if (!changes)
-    return fail({}, cat("cannot keep changes in ", quoted(plan.spec.changes), ": ", changes.error().text),
-                changes.error().code);
+    return fail(
+        {}, cat("cannot keep changes in ", quoted(plan.spec.changes), ": ", changes.error().text),
+        changes.error().code);
   sources.changes = std::move(*changes);
   return {};
 }
@@ -268,17 +288,19 @@ Result<Sources> open_sources(const Plan& plan) {
 
 Result<void> build_mounts(const Plan& plan, Sources sources) {
   if (plan.mounts.empty() && !plan.own_root && !plan.spec.read_only) return {};
-  auto root = plan.own_root ? put_root(plan, std::move(sources.layers), sources.changes) : host_root(plan);
+  auto root =
+      plan.own_root ? put_root(plan, std::move(sources.layers), sources.changes) : host_root(plan);
   if (!root) return std::unexpected(root.error());
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
-    if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put) return put;
+    if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put)
+      return put;
     if (plan.mounts[i].kind == Kind::kDev)
       if (auto shielded = shield(plan, sources); !shielded) return shielded;
   }
   if (!plan.own_root) return {};
   if (auto pivoted = pivot_to(*root); !pivoted) return pivoted;
-  // systemd leaves that to who starts it in a container; services and users' containers are to see what is mounted
-  // later.
+  // systemd leaves that to who starts it in a container; services and users' containers are to see
+  // what is mounted later.
   return plan.spec.boot || plan.spec.nesting ? make_all_shared() : Result<void>{};
 }
 

@@ -34,7 +34,8 @@ bool is_up(std::string_view bridge) {
   const Fd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
   bridge.copy(request.ifr_name, IFNAMSIZ - 1);
-  return any.valid() && ::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
+  return any.valid() && ::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 &&
+         (request.ifr_flags & IFF_UP) != 0;
 }
 
 std::string granted_bridge(std::string& why_not) {
@@ -51,7 +52,8 @@ std::string granted_bridge(std::string& why_not) {
   auto groups = Groups::of_caller().value_or(Groups{});
   const auto in_group = [&](std::string_view group) { return groups.contain(group); };
   const auto granted = std::ranges::find_if(*lines, [&](const NetLine& line) {
-    return line.count > 0 && is_up(line.bridge) && is_for(line.who, Uid{::getuid()}, name, in_group);
+    return line.count > 0 && is_up(line.bridge) &&
+           is_for(line.who, Uid{::getuid()}, name, in_group);
   });
   return granted == lines->end() ? std::string{} : std::string(granted->bridge);
 }
@@ -80,7 +82,8 @@ std::string why_no_user_net() {
 std::string find_program(std::string_view name) {
   const char* const path = std::getenv("PATH");
   for (std::string_view rest = path == nullptr ? "/usr/bin:/bin" : path; !rest.empty();)
-    if (auto full = cat(take_until(rest, ':'), "/", name); ::access(full.c_str(), X_OK) == 0) return full;
+    if (auto full = cat(take_until(rest, ':'), "/", name); ::access(full.c_str(), X_OK) == 0)
+      return full;
   return {};
 }
 
@@ -90,9 +93,11 @@ NetChoice choose_net(const Spec& spec) {
   const auto bridge = spec.publish.empty() ? granted_bridge(no_bridge) : std::string{};
   if (!bridge.empty())
     return {NetBridges{{NicWish{.bridge = bridge, .name = "eth0"}}},
-            cat("network: bridge ", bridge, ", which net.conf grants; its DHCP serves a client inside")};
+            cat("network: bridge ", bridge,
+                ", which net.conf grants; its DHCP serves a client inside")};
   const auto no_user = why_no_user_net();
-  if (no_user.empty()) return {NetUser{}, cat("network: user, by a process of your own (", no_bridge, ")")};
+  if (no_user.empty())
+    return {NetUser{}, cat("network: user, by a process of your own (", no_bridge, ")")};
   return {NetNone{}, cat("network: none (", no_bridge, "; ", no_user, ")")};
 }
 

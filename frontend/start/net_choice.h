@@ -13,8 +13,9 @@ struct NetChoice {
   std::string why;  // one line for people; empty where there was nothing to choose
 };
 
-// The first of: a bridge that net.conf grants the caller and that is up; pasta or slirp4netns; none. Asks nobody who
-// could keep it waiting. Policy itself is userns-net's to judge: this only looks where asking is worth while.
+// The first of: a bridge that net.conf grants the caller and that is up; pasta or slirp4netns;
+// none. Asks nobody who could keep it waiting. Policy itself is userns-net's to judge: this only
+// looks where asking is worth while.
 NetChoice choose_net(const Spec& spec);
 
 // Where the program is on PATH; empty where it is not.

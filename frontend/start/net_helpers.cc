@@ -23,7 +23,8 @@ namespace userns::frontend {
 namespace {
 
 std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t target) {
-  std::vector<std::string> words{"add", "--netns", cat("pid:", target), "--bridge", nic.bridge, "--name", nic.name};
+  std::vector<std::string> words{"add",    "--netns", cat("pid:", target), "--bridge", nic.bridge,
+                                 "--name", nic.name};
   if (!nic.mac.empty()) words.insert(words.end(), {"--mac", nic.mac});
   // The same host name is the same address, and so the same DHCP lease.
   if (plan.spec.hostname) words.insert(words.end(), {"--container", *plan.spec.hostname});
@@ -44,8 +45,8 @@ struct Command {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Nobody reads what it says once it is ready. pasta sees to that itself, and refuses to start where it is done for
-  // it.
+  // Nobody reads what it says once it is ready. pasta sees to that itself, and refuses to start
+  // where it is done for it.
   ::signal(SIGPIPE, command.third >= 0 ? SIG_IGN : SIG_DFL);
   const int nowhere = ::open("/dev/null", O_RDWR);
   ::dup2(nowhere, 0);
@@ -57,7 +58,8 @@ struct Command {
   ::_exit(127);
 }
 
-// Runs the command until it ends or the other end of `life` is closed. Holds nothing else of ours open.
+// Runs the command until it ends or the other end of `life` is closed. Holds nothing else of ours
+// open.
 [[noreturn]] void watch(const Command& command, const Fd& life, const Fd& errors) {
   ::setsid();
   const pid_t child = ::fork();
@@ -65,7 +67,8 @@ struct Command {
   const int kept_life = ::dup2(life.get(), 0);
   const int process = ::dup2(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), 1);
   ::close_range(2, UINT_MAX, 0);
-  pollfd watched[] = {{.fd = kept_life, .events = 0, .revents = 0}, {.fd = process, .events = POLLIN, .revents = 0}};
+  pollfd watched[] = {{.fd = kept_life, .events = 0, .revents = 0},
+                      {.fd = process, .events = POLLIN, .revents = 0}};
   while (child > 0 && ::poll(watched, 2, -1) < 0 && errno == EINTR) continue;
   if (child > 0) ::kill(child, SIGKILL);  // not reaped, so the number is still its own
   ::_exit(0);
@@ -77,7 +80,8 @@ Result<void> await(std::string_view name, const Fd& ready, const Fd& errors) {
   while (true) {
     pollfd waiting[] = {{.fd = ready.get(), .events = POLLIN, .revents = 0},
                         {.fd = errors.get(), .events = POLLIN, .revents = 0}};
-    if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return fail_errno(cat("cannot wait for ", name));
+    if (::poll(waiting, 2, -1) < 0 && errno != EINTR)
+      return fail_errno(cat("cannot wait for ", name));
     if ((waiting[0].revents & POLLIN) != 0) return {};
     if (waiting[1].revents == 0) continue;
     char piece[512];
@@ -86,11 +90,13 @@ Result<void> await(std::string_view name, const Fd& ready, const Fd& errors) {
     said.append(piece, static_cast<std::size_t>(got));
   }
   for (auto& c : said) c = c == '\n' ? ' ' : c;
-  return fail({}, cat(name, " ended before it was ready: ", said.empty() ? "it said nothing" : std::string_view(said)));
+  return fail({}, cat(name, " ended before it was ready: ",
+                      said.empty() ? "it said nothing" : std::string_view(said)));
 }
 
-// Starts the command below a watcher of its own, which is nobody's child, and waits until it is ready. What is returned
-// keeps it running. Killed at any time, we take it with us: the watcher is there first.
+// Starts the command below a watcher of its own, which is nobody's child, and waits until it is
+// ready. What is returned keeps it running. Killed at any time, we take it with us: the watcher is
+// there first.
 Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& ready, Fd* theirs) {
   auto life = make_pipe();
   auto errors = make_pipe();
@@ -150,8 +156,8 @@ Result<Fd> start_pasta(const std::string& path, const Plan& plan, pid_t target) 
   if (!ready.valid()) return fail_errno("cannot make a pipe in /tmp for pasta");
   // Nothing of the host's loopback is for the container, and the other way round.
   Command pasta{.path = path,
-                .words = {"pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw", "-T", "none", "-U", "none",
-                          "--pid", scratch.path()}};
+                .words = {"pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw", "-T",
+                          "none", "-U", "none", "--pid", scratch.path()}};
   add_forwards(pasta.words, plan, false);
   add_forwards(pasta.words, plan, true);
   pasta.words.push_back(cat(target));
@@ -164,9 +170,11 @@ Result<std::string> ask_slirp(const std::string& socket_path, std::string_view r
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
   const Fd end(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!end.valid() || ::connect(end.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+  if (!end.valid() ||
+      ::connect(end.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return fail_errno("cannot reach slirp4netns for --publish");
-  if (::send(end.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
+  if (::send(end.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size()))
     return fail_errno("cannot ask slirp4netns");
   ::shutdown(end.get(), SHUT_WR);
   return read_all(end, kLongestAnswer);
@@ -174,15 +182,16 @@ Result<std::string> ask_slirp(const std::string& socket_path, std::string_view r
 
 Result<void> forward(const std::string& socket_path, const PublishWish& publish) {
   const std::string_view protocol = publish.udp ? "udp" : "tcp";
-  const auto answer =
-      ask_slirp(socket_path, cat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
-                                 R"(","host_addr":"0.0.0.0","host_port":)", publish.host,
-                                 R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
+  const auto answer = ask_slirp(
+      socket_path, cat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
+                       R"(","host_addr":"0.0.0.0","host_port":)", publish.host,
+                       R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
   if (!answer) return std::unexpected(answer.error());
   if (answer->find("\"return\"") != std::string::npos) return {};
-  return fail({}, cat("--publish ", publish.host, ":", publish.container, "/", protocol,
-                      ": slirp4netns could not open that port of the host; is it in use, or below 1024? (",
-                      std::string_view(*answer), ")"));
+  return fail(
+      {}, cat("--publish ", publish.host, ":", publish.container, "/", protocol,
+              ": slirp4netns could not open that port of the host; is it in use, or below 1024? (",
+              std::string_view(*answer), ")"));
 }
 
 // Writes "1" to its fd 3 when it is ready; then its socket takes the ports.
@@ -192,8 +201,9 @@ Result<Fd> start_slirp(const std::string& path, const Plan& plan, pid_t target) 
   const Scratch scratch;
   if (!scratch.made()) return fail_errno("cannot make a directory in /tmp for slirp4netns");
   const Command slirp{.path = path,
-                      .words = {"slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-ipv6",
-                                "--api-socket", scratch.path(), "--ready-fd=3", cat(target), "tap0"},
+                      .words = {"slirp4netns", "--configure", "--mtu=65520",
+                                "--disable-host-loopback", "--enable-ipv6", "--api-socket",
+                                scratch.path(), "--ready-fd=3", cat(target), "tap0"},
                       .third = ready->write.get()};
   auto life = run_watched("slirp4netns", slirp, ready->read, &ready->write);
   for (const auto& publish : plan.spec.publish)

@@ -17,7 +17,8 @@
 namespace userns::frontend {
 namespace {
 
-// A request to the kernel: header, family header, attributes. What is put is a handful of addresses.
+// A request to the kernel: header, family header, attributes. What is put is a handful of
+// addresses.
 class Request {
  public:
   template <class Header>
@@ -27,7 +28,8 @@ class Request {
     head_.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
   }
   Request& put(std::uint16_t type, std::string_view value) {
-    const nlattr attribute{.nla_len = static_cast<std::uint16_t>(sizeof(nlattr) + value.size()), .nla_type = type};
+    const nlattr attribute{.nla_len = static_cast<std::uint16_t>(sizeof(nlattr) + value.size()),
+                           .nla_type = type};
     append({reinterpret_cast<const char*>(&attribute), sizeof attribute});
     append(value);
     return *this;
@@ -45,7 +47,8 @@ class Request {
       nlmsgerr error;
       std::array<char, 512> rest;
     } answer{};
-    if (::send(socket.get(), text.data(), text.size(), 0) < 0 || ::recv(socket.get(), &answer, sizeof answer, 0) < 0)
+    if (::send(socket.get(), text.data(), text.size(), 0) < 0 ||
+        ::recv(socket.get(), &answer, sizeof answer, 0) < 0)
       return errno;
     return answer.head.nlmsg_type == NLMSG_ERROR ? -answer.error.error : EBADMSG;
   }
@@ -69,10 +72,13 @@ int add_address(const Fd& socket, unsigned index, const IpSubnet& subnet) {
   header.ifa_family = static_cast<std::uint8_t>(subnet.address.family);
   header.ifa_prefixlen = subnet.prefix;
   header.ifa_index = index;
-  // The address was given by hand: a second of waiting for somebody to object is not what was asked for.
+  // The address was given by hand: a second of waiting for somebody to object is not what was asked
+  // for.
   header.ifa_flags = subnet.address.family == AF_INET6 ? IFA_F_NODAD : 0;
   Request request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, header);
-  return request.put(IFA_LOCAL, bytes_of(subnet.address)).put(IFA_ADDRESS, bytes_of(subnet.address)).send(socket);
+  return request.put(IFA_LOCAL, bytes_of(subnet.address))
+      .put(IFA_ADDRESS, bytes_of(subnet.address))
+      .send(socket);
 }
 
 int set_up(const Fd& socket, unsigned index, std::uint32_t mtu) {
@@ -98,10 +104,13 @@ Result<void> configure(const Fd& socket, const NicWish& nic) {
   const unsigned index = ::if_nametoindex(nic.name.c_str());
   if (index == 0) return fail_errno(cat("cannot find the NIC ", nic.name));
   if (const int error = set_up(socket, index, nic.mtu); error != 0)
-    return fail({}, cat("cannot bring up ", nic.name, nic.mtu != 0 ? cat(" with mtu=", nic.mtu) : ""), error);
+    return fail({},
+                cat("cannot bring up ", nic.name, nic.mtu != 0 ? cat(" with mtu=", nic.mtu) : ""),
+                error);
   for (const auto& subnet : nic.addresses)
     if (const int error = add_address(socket, index, subnet); error != 0)
-      return fail({}, cat("cannot give ", nic.name, " the address ", to_text(subnet.address)), error);
+      return fail({}, cat("cannot give ", nic.name, " the address ", to_text(subnet.address)),
+                  error);
   for (const auto& gateway : nic.gateways)
     if (const int error = add_default_route(socket, index, gateway); error != 0)
       return fail({},

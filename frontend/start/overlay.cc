@@ -19,21 +19,24 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::array<std::string_view, 8> kNotOfHost{".", "..", "proc", "sys", "dev", "run", "tmp", "lost+found"};
+constexpr std::array<std::string_view, 8> kNotOfHost{".",   "..",  "proc", "sys",
+                                                     "dev", "run", "tmp",  "lost+found"};
 
 Result<Fd> attached_tmpfs() {
   auto scratch = new_filesystem("tmpfs", "mode=0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
   if (!scratch) return scratch;
-  // Kernels before 6.13 take layers only from mounts that are attached; the pivot takes this one away again.
+  // Kernels before 6.13 take layers only from mounts that are attached; the pivot takes this one
+  // away again.
   if (auto put = attach_at(*scratch, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
   return scratch;
 }
 
-// The merged directory shows the upper one's mode, so it gets the lower one's. `name` tells apart the
-// overlays that share a scratch file system.
+// The merged directory shows the upper one's mode, so it gets the lower one's. `name` tells apart
+// the overlays that share a scratch file system.
 Result<void> make_upper(const Fd& lower, const Fd& scratch, const std::string& name) {
   struct stat facts{};
-  if (::fstat(lower.get(), &facts) != 0 || ::mkdirat(scratch.get(), cat("work-", name).c_str(), 0755) != 0 ||
+  if (::fstat(lower.get(), &facts) != 0 ||
+      ::mkdirat(scratch.get(), cat("work-", name).c_str(), 0755) != 0 ||
       ::mkdirat(scratch.get(), cat("upper-", name).c_str(), 0755) != 0 ||
       ::fchmodat(scratch.get(), cat("upper-", name).c_str(), facts.st_mode & 07777U, 0) != 0)
     return fail_errno("cannot make the overlay's upper layer");
@@ -55,11 +58,14 @@ Result<void> attach_all(const Layers& layers) {
 }
 
 // `lower`: "lowerdir=..."; `top`: the topmost of its layers.
-Result<Fd> overlay_on(const std::string& lower, const Fd& top, const Fd& scratch, const std::string& name) {
+Result<Fd> overlay_on(const std::string& lower, const Fd& top, const Fd& scratch,
+                      const std::string& name) {
   if (auto made = make_upper(top, scratch, name); !made) return std::unexpected(made.error());
   const auto base = cat(kFds, scratch.get());
-  return new_filesystem(
-      "overlay", cat(lower, ",upperdir=", base, "/upper-", name, ",workdir=", base, "/work-", name, ",userxattr"), 0);
+  return new_filesystem("overlay",
+                        cat(lower, ",upperdir=", base, "/upper-", name, ",workdir=", base, "/work-",
+                            name, ",userxattr"),
+                        0);
 }
 
 Result<void> copy_link(const std::string& name, const Fd& root) {
@@ -74,10 +80,12 @@ Result<Fd> overlay_or_read_only(const std::string& name, const Fd& scratch) {
   const auto path = cat("/", name);
   const auto lower = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);
   if (!lower) return std::unexpected(lower.error());
-  if (auto overlay = overlay_on(cat("lowerdir=", kFds, lower->get()), *lower, scratch, name)) return overlay;
+  if (auto overlay = overlay_on(cat("lowerdir=", kFds, lower->get()), *lower, scratch, name))
+    return overlay;
   auto shown = clone_tree(AT_FDCWD, path.c_str());
   if (!shown) return shown;
-  if (auto set = set_attributes(*shown, MOUNT_ATTR_RDONLY); !set) return std::unexpected(set.error());
+  if (auto set = set_attributes(*shown, MOUNT_ATTR_RDONLY); !set)
+    return std::unexpected(set.error());
   return shown;
 }
 
@@ -125,8 +133,8 @@ Result<Fd> overlay_kept(const Layers& lower, const Changes& changes) {
   if (put) put = attach_at(changes.tree, AT_FDCWD, "/");
   if (!put) return std::unexpected(put.error());
   return new_filesystem("overlay",
-                        cat(lowerdir(lower), ",upperdir=", kFds, changes.upper.get(), ",workdir=", kFds,
-                            changes.work.get(), ",userxattr"),
+                        cat(lowerdir(lower), ",upperdir=", kFds, changes.upper.get(),
+                            ",workdir=", kFds, changes.work.get(), ",userxattr"),
                         0);
 }
 
@@ -137,7 +145,8 @@ Result<Fd> overlay_host_tree() {
   const std::unique_ptr<DIR, int (*)(DIR*)> host(::opendir("/"), ::closedir);
   if (!host) return fail_errno("cannot read the host's /");
   while (const dirent* entry = ::readdir(host.get()))
-    if (auto added = add_entry(*entry, *root, *scratch); !added) return std::unexpected(added.error());
+    if (auto added = add_entry(*entry, *root, *scratch); !added)
+      return std::unexpected(added.error());
   return root;
 }
 

@@ -26,7 +26,8 @@ Result<std::vector<std::string>> own_words() {
   constexpr std::size_t kLargest = 4UL << 20U;
   const auto file = open_at(AT_FDCWD, "/proc/self/cmdline", O_RDONLY);
   const auto text = file ? read_all(*file, kLargest) : std::unexpected(file.error());
-  if (!text) return fail({}, "cannot read one's own words from /proc/self/cmdline", text.error().code);
+  if (!text)
+    return fail({}, "cannot read one's own words from /proc/self/cmdline", text.error().code);
   std::vector<std::string> words;
   for (std::string_view rest = *text; !rest.empty();) words.emplace_back(take_until(rest, '\0'));
   return words;

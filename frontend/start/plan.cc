@@ -28,8 +28,9 @@ Result<void> check_namespaces(const Plan& plan) {
   const auto lacks = [&](std::uint64_t flag) { return (plan.namespaces & flag) == 0; };
   const bool mounts = plan.own_root || !plan.spec.mounts.empty() || plan.spec.read_only;
   if (mounts && lacks(CLONE_NEWNS))
-    return fail(
-        {}, "--rootfs, --overlay, --read-only, --bind and --tmpfs need a mount namespace: leave mount out of --share");
+    return fail({},
+                "--rootfs, --overlay, --read-only, --bind and --tmpfs need a mount namespace: "
+                "leave mount out of --share");
   if (plan.spec.hostname && lacks(CLONE_NEWUTS))
     return fail({}, "--hostname needs a uts namespace: leave uts out of --share");
   return {};

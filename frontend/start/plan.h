@@ -50,11 +50,11 @@ struct Plan {
   std::uint32_t setup_uid = 0;   // inside; who the container is set up as: 0 where that is mapped
   std::uint32_t setup_gid = 0;
   std::optional<Boot> boot;
-  std::string net_why;            // how spec.net was chosen, where it was "auto"; then it is no longer
-  bool own_root = false;          // a rootfs or an overlay: pivot_root
-  bool kept = false;              // by a monitor: its terminal is a console, and not the caller's
-  bool joins = false;             // a container that runs already
-  bool tty = false;               // the command gets a terminal of its own
+  std::string net_why;    // how spec.net was chosen, where it was "auto"; then it is no longer
+  bool own_root = false;  // a rootfs or an overlay: pivot_root
+  bool kept = false;      // by a monitor: its terminal is a console, and not the caller's
+  bool joins = false;     // a container that runs already
+  bool tty = false;       // the command gets a terminal of its own
   std::vector<MountStep> mounts;  // below the root, in order
 };
 
@@ -68,6 +68,7 @@ int stop_signal(const Plan& plan);
 std::string to_text(const Plan& plan);
 
 // The mounts below the root that a Spec asks for and a container needs. Pure.
-std::vector<MountStep> plan_mounts(const Spec& spec, std::uint64_t namespaces, bool own_root, bool tty);
+std::vector<MountStep> plan_mounts(const Spec& spec, std::uint64_t namespaces, bool own_root,
+                                   bool tty);
 
 }  // namespace userns::frontend

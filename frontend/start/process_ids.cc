@@ -11,14 +11,16 @@ namespace {
 
 constexpr std::size_t kLargestMapFile = std::size_t{340} * 40;
 constexpr std::size_t kLargestStat = 4096;
-constexpr int kStatBeforeFlags = 6;                  // state, ppid, pgrp, session, tty_nr, tpgid
-constexpr std::uint64_t kExiting = 0x4;              // PF_EXITING, set before it lets go of anything
-constexpr std::uint64_t kForkedButNotExeced = 0x40;  // PF_FORKNOEXEC, cleared before an exec closes the first fd
+constexpr int kStatBeforeFlags = 6;      // state, ppid, pgrp, session, tty_nr, tpgid
+constexpr std::uint64_t kExiting = 0x4;  // PF_EXITING, set before it lets go of anything
+constexpr std::uint64_t kForkedButNotExeced =
+    0x40;  // PF_FORKNOEXEC, cleared before an exec closes the first fd
 
 Result<std::string> read_of(pid_t pid, const char* name) {
   const auto path = cat("/proc/", pid, "/", std::string_view(name));
   const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY);
-  auto text = file ? read_all(*file, kLargestMapFile) : Result<std::string>(std::unexpected(file.error()));
+  auto text =
+      file ? read_all(*file, kLargestMapFile) : Result<std::string>(std::unexpected(file.error()));
   if (!text) return fail({}, cat("cannot read ", path), text.error().code);
   return text;
 }
@@ -41,7 +43,8 @@ std::vector<Extent> parse_map_file(std::string_view text) {
       line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
       number = parse_decimal(take_until(line, ' ')).value_or(0);
     }
-    if (const auto extent = Extent::make(numbers[0], numbers[1], numbers[2])) extents.push_back(*extent);
+    if (const auto extent = Extent::make(numbers[0], numbers[1], numbers[2]))
+      extents.push_back(*extent);
   }
   return extents;
 }
@@ -62,7 +65,8 @@ Result<ChosenIds> ids_of_process(pid_t pid) {
 
 std::string stat_of_process(pid_t pid) {
   const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/stat").c_str(), O_RDONLY);
-  const auto text = file ? read_all(*file, kLargestStat) : Result<std::string>(std::unexpected(file.error()));
+  const auto text =
+      file ? read_all(*file, kLargestStat) : Result<std::string>(std::unexpected(file.error()));
   return text ? text->substr(std::min(text->rfind(')') + 2, text->size())) : std::string{};
 }
 

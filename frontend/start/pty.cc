@@ -25,14 +25,16 @@ Result<Fd> open_master(const Plan& plan) {
   // The place may be the container's to rearrange by now.
   struct stat facts{};
   if (::fstat(master.get(), &facts) != 0 || !S_ISCHR(facts.st_mode) || facts.st_rdev != kPtmx)
-    return fail({}, cat("the container's ", std::string_view(path), " is not the place where terminals are made"));
+    return fail({}, cat("the container's ", std::string_view(path),
+                        " is not the place where terminals are made"));
   return master;
 }
 
 // From the caller's terminal, before the command can look.
 void take_window_size(const Fd& master) {
   winsize size{};
-  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 ||
+      ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
     (void)::ioctl(master.get(), TIOCSWINSZ, &size);
 }
 
@@ -54,21 +56,25 @@ Result<void> take_terminal(const Plan& plan, const Channel& channel) {
   if (!master) return std::unexpected(master.error());
   const Fd slave(::ioctl(master->get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!slave.valid()) return fail_errno("cannot open the container's terminal");
-  if (plan.spec.uid != plan.setup_uid && ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
+  if (plan.spec.uid != plan.setup_uid &&
+      ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
     return fail_errno("cannot give the container's terminal to its user");
   if (!plan.kept) take_window_size(*master);
   if (plan.own_root && !plan.joins) offer_as("/dev/console", *master);
-  // systemd has a login on the console of a container; the others have it on the first terminal of a machine.
+  // systemd has a login on the console of a container; the others have it on the first terminal of
+  // a machine.
   if (plan.boot && plan.boot->init.kind != InitKind::kSystemd) offer_as("/dev/tty1", *master);
   Message message{.kind = Message::Kind::kTerminal};
   message.fd = std::move(*master);
   if (auto sent = channel.send(message); !sent) return sent;
-  // An init's console is nobody's: ^C there is for the login that takes it, and would reboot by way of the init.
+  // An init's console is nobody's: ^C there is for the login that takes it, and would reboot by way
+  // of the init.
   if (!plan.boot && ::ioctl(slave.get(), TIOCSCTTY, 0) != 0)
     return fail_errno("cannot make the terminal the command's own");
   const bool errors_too = plan.kept || plan.boot || ::isatty(STDERR_FILENO) == 1;
   for (int number = 0; number < (errors_too ? 3 : 2); ++number)
-    if (::dup2(slave.get(), number) < 0) return fail_errno("cannot set up standard input and output");
+    if (::dup2(slave.get(), number) < 0)
+      return fail_errno("cannot set up standard input and output");
   return {};
 }
 

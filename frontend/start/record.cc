@@ -15,35 +15,40 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::array<std::pair<std::uint64_t, const char*>, 8> kNamespaces{{{CLONE_NEWUSER, "user"},
-                                                                            {CLONE_NEWNS, "mnt"},
-                                                                            {CLONE_NEWPID, "pid"},
-                                                                            {CLONE_NEWIPC, "ipc"},
-                                                                            {CLONE_NEWUTS, "uts"},
-                                                                            {CLONE_NEWNET, "net"},
-                                                                            {CLONE_NEWCGROUP, "cgroup"},
-                                                                            {CLONE_NEWTIME, "time"}}};
+constexpr std::array<std::pair<std::uint64_t, const char*>, 8> kNamespaces{
+    {{CLONE_NEWUSER, "user"},
+     {CLONE_NEWNS, "mnt"},
+     {CLONE_NEWPID, "pid"},
+     {CLONE_NEWIPC, "ipc"},
+     {CLONE_NEWUTS, "uts"},
+     {CLONE_NEWNET, "net"},
+     {CLONE_NEWCGROUP, "cgroup"},
+     {CLONE_NEWTIME, "time"}}};
 
 nlohmann::json json_of(const ChosenMap& map) {
   auto list = nlohmann::json::array();
   for (const auto& extent : map.extents)
-    list.push_back(
-        {{"inside", extent.inside().first()}, {"outside", extent.outside().first()}, {"count", extent.count()}});
+    list.push_back({{"inside", extent.inside().first()},
+                    {"outside", extent.outside().first()},
+                    {"count", extent.count()}});
   return list;
 }
 
 }  // namespace
 
 Result<std::string> describe(const Plan& plan, pid_t pid) {
-  nlohmann::json info{{"pid", pid}, {"uid_map", json_of(plan.ids.uids)}, {"gid_map", json_of(plan.ids.gids)}};
+  nlohmann::json info{
+      {"pid", pid}, {"uid_map", json_of(plan.ids.uids)}, {"gid_map", json_of(plan.ids.gids)}};
   for (const auto& [flag, name] : kNamespaces) {
-    // A time namespace holds the children of who asked for it; clone3 makes it for the child itself.
+    // A time namespace holds the children of who asked for it; clone3 makes it for the child
+    // itself.
     struct stat facts{};
     if (::stat(cat("/proc/", pid, "/ns/", std::string_view(name)).c_str(), &facts) != 0)
       return fail_errno(cat("cannot see the container's ", std::string_view(name), " namespace"));
     info["namespaces"][name] = {{"id", facts.st_ino}, {"own", (plan.namespaces & flag) != 0}};
   }
-  if (plan.boot) info["init"] = {{"kind", name_of(plan.boot->init.kind)}, {"path", plan.boot->init.path}};
+  if (plan.boot)
+    info["init"] = {{"kind", name_of(plan.boot->init.kind)}, {"path", plan.boot->init.path}};
   return info.dump();
 }
 
@@ -52,7 +57,8 @@ Result<void> write_info(const Plan& plan, const std::string& json) {
   auto written = write_all(out, cat(json, "\n"));
   // A system that boots has more to tell.
   if (*plan.spec.info_fd <= STDERR_FILENO || plan.boot) (void)out.release();
-  if (!written) return fail({}, cat("cannot write to --info-fd ", *plan.spec.info_fd), written.error().code);
+  if (!written)
+    return fail({}, cat("cannot write to --info-fd ", *plan.spec.info_fd), written.error().code);
   return {};
 }
 

@@ -47,7 +47,8 @@ void Relay::add_pipe(int number, Pipe pipe) {
   Fd& near = inward ? pipe.write : pipe.read;
   never_block(near.get());
   far_ends_.at(static_cast<std::size_t>(number)) = std::move(inward ? pipe.read : pipe.write);
-  Flow flow{.from = inward ? number : near.get(), .to = inward ? near.get() : number, .inward = inward};
+  Flow flow{
+      .from = inward ? number : near.get(), .to = inward ? near.get() : number, .inward = inward};
   flow.owned = std::move(near);
   flows_.push_back(std::move(flow));
 }
@@ -60,18 +61,22 @@ void Relay::use_terminal(Fd master) {
   copy_window_size();
 }
 
-void Relay::hold_terminal() { held_.reset(::ioctl(master_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)); }
+void Relay::hold_terminal() {
+  held_.reset(::ioctl(master_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+}
 
 void Relay::want(std::vector<pollfd>& polled) const {
   for (const auto& flow : flows_) {
     const bool writes = !flow.pending.empty();
     const bool waits = flow.open && (writes || !flow.paused);
     const int fd = writes ? flow.to : flow.from;
-    polled.push_back({.fd = waits ? fd : -1, .events = static_cast<short>(writes ? POLLOUT : POLLIN)});
+    polled.push_back(
+        {.fd = waits ? fd : -1, .events = static_cast<short>(writes ? POLLOUT : POLLIN)});
   }
 }
 
-std::string Relay::move(std::span<const pollfd> polled, const std::function<void(std::string&)>& filter) {
+std::string Relay::move(std::span<const pollfd> polled,
+                        const std::function<void(std::string&)>& filter) {
   std::string typed;
   for (std::size_t i = 0; i < flows_.size() && i < polled.size(); ++i) {
     auto& flow = flows_[i];
@@ -131,7 +136,8 @@ void Relay::resume() {
 void Relay::copy_window_size() const {
   winsize size{};
   if (!master_.valid()) return;
-  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+  if (::ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 ||
+      ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
     (void)::ioctl(master_.get(), TIOCSWINSZ, &size);
 }
 

@@ -1,5 +1,5 @@
-// Standard input and output between the caller and the command where the caller's own fds may not be
-// handed in because they are a terminal: through the command's terminal, or through pipes.
+// Standard input and output between the caller and the command where the caller's own fds may not
+// be handed in because they are a terminal: through the command's terminal, or through pipes.
 #pragma once
 
 #include <poll.h>
@@ -16,7 +16,8 @@
 
 namespace userns::frontend {
 
-// One direction. What was read and can't be written yet waits in `pending`; nothing blocks the others.
+// One direction. What was read and can't be written yet waits in `pending`; nothing blocks the
+// others.
 struct Flow {
   int from = -1;
   int to = -1;
@@ -36,21 +37,21 @@ class Relay {
   // The master side of the command's terminal.
   void use_terminal(Fd master);
 
-  // For a system's console, which many open, close and hang up one after the other: the terminal stays, and the
-  // end of the caller's input is no ^D to whoever happens to read.
+  // For a system's console, which many open, close and hang up one after the other: the terminal
+  // stays, and the end of the caller's input is no ^D to whoever happens to read.
   void hold_terminal();
 
   [[nodiscard]] const Fd& master() const { return master_; }
   [[nodiscard]] bool empty() const { return flows_.empty(); }
   // Appends what to wait for; then hands back the same entries after poll(2).
   void want(std::vector<pollfd>& polled) const;
-  // Moves what can be moved. Returns what the caller typed into the command's terminal, as `filter` has left it to
-  // the command.
+  // Moves what can be moved. Returns what the caller typed into the command's terminal, as `filter`
+  // has left it to the command.
   std::string move(std::span<const pollfd> polled, const std::function<void(std::string&)>& filter);
   // After the command's end: what it has written so far is still handed out.
   void drain();
-  // Input has ended, and the command's terminal is to be told so again and again: a reader that comes later
-  // or changes the terminal's mode would miss it.
+  // Input has ended, and the command's terminal is to be told so again and again: a reader that
+  // comes later or changes the terminal's mode would miss it.
   [[nodiscard]] bool repeats_end_of_input() const { return input_ended_; }
   void repeat_end_of_input() const;
   void resume();  // the caller's terminal is ours again

@@ -12,10 +12,12 @@
 
 namespace userns::frontend {
 
-// The container's first process. Unless it has ended, it dies with this object, and so does all below it.
+// The container's first process. Unless it has ended, it dies with this object, and so does all
+// below it.
 class FirstProcess {
  public:
-  FirstProcess(Payload payload, Channel channel) : payload_(std::move(payload)), channel_(std::move(channel)) {}
+  FirstProcess(Payload payload, Channel channel)
+      : payload_(std::move(payload)), channel_(std::move(channel)) {}
   FirstProcess(FirstProcess&& other) noexcept
       : payload_(std::exchange(other.payload_, {})), channel_(std::move(other.channel_)) {}
   FirstProcess(const FirstProcess&) = delete;
@@ -44,12 +46,12 @@ struct Running {
   std::string info;  // the JSON of --info-fd
 };
 
-// From the plan to the exec. A failure leaves nothing behind. Fds 0-2 are open. The container does not outlive this
-// process where spec.die_with_parent says so.
+// From the plan to the exec. A failure leaves nothing behind. Fds 0-2 are open. The container does
+// not outlive this process where spec.die_with_parent says so.
 Step<Running> start(const Plan& plan, Cgroup cgroup);
 
-// What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Where it ends without a
-// word, it was killed at that `stage` ("while its ids were mapped").
+// What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Where
+// it ends without a word, it was killed at that `stage` ("while its ids were mapped").
 Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage);
 
 }  // namespace userns::frontend

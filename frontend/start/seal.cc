@@ -22,7 +22,8 @@ constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 bool is_mapped(const ChosenMap& map, std::uint64_t outside) {
   const auto one = IdRange::make(outside, 1);
-  return one && std::ranges::any_of(map.extents, [&](const Extent& e) { return e.outside().contains(*one); });
+  return one && std::ranges::any_of(map.extents,
+                                    [&](const Extent& e) { return e.outside().contains(*one); });
 }
 
 bool is_within_reach(const struct stat& facts, const ChosenIds& ids) {
@@ -35,11 +36,13 @@ Result<Fd> sealed_copy(const Fd& program, off_t size) {
   Fd copy(::memfd_create("userns-run", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!copy.valid()) return fail_errno("cannot make a file in memory");
   for (off_t at = 0; at < size;) {
-    const auto sent = ::sendfile(copy.get(), program.get(), &at, static_cast<std::size_t>(size - at));
+    const auto sent =
+        ::sendfile(copy.get(), program.get(), &at, static_cast<std::size_t>(size - at));
     if (sent == 0) break;
     if (sent < 0 && errno != EINTR) return fail_errno("cannot copy this program into memory");
   }
-  if (::fcntl(copy.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("cannot seal this program's copy in memory");
+  if (::fcntl(copy.get(), F_ADD_SEALS, kSeals) != 0)
+    return fail_errno("cannot seal this program's copy in memory");
   return copy;
 }
 
@@ -47,7 +50,8 @@ Result<Fd> sealed_copy(const Fd& program, off_t size) {
 
 Result<void> be_out_of_reach(const ChosenIds& ids, std::vector<std::string> words) {
   struct stat facts{};
-  if (::stat("/proc/self/exe", &facts) != 0) return fail_errno("cannot look at this program's own file");
+  if (::stat("/proc/self/exe", &facts) != 0)
+    return fail_errno("cannot look at this program's own file");
   if (!is_within_reach(facts, ids)) return {};
   const auto program = open_at(AT_FDCWD, "/proc/self/exe", O_RDONLY);
   if (!program) return fail({}, "cannot read this program's own file", program.error().code);

@@ -1,5 +1,5 @@
-// CVE-2019-5736: a container's root makes what is executed in there a link to /proc/self/exe, and has the program that
-// came from the host running in its own hands, to write to it.
+// CVE-2019-5736: a container's root makes what is executed in there a link to /proc/self/exe, and
+// has the program that came from the host running in its own hands, to write to it.
 #pragma once
 
 #include <string>
@@ -10,8 +10,9 @@
 
 namespace userns::frontend {
 
-// Where an id of the container could write to this program's own file, becomes the same program from a sealed copy in
-// memory, with these words (none: its own). Returns where there is no need (any more), or where it failed.
+// Where an id of the container could write to this program's own file, becomes the same program
+// from a sealed copy in memory, with these words (none: its own). Returns where there is no need
+// (any more), or where it failed.
 Result<void> be_out_of_reach(const ChosenIds& ids, std::vector<std::string> words = {});
 
 }  // namespace userns::frontend

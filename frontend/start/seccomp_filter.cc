@@ -19,15 +19,16 @@ namespace userns::frontend {
 namespace {
 
 Result<void> install(std::span<const sock_filter> instructions, std::string_view hint) {
-  auto* const first = const_cast<sock_filter*>(instructions.data());  // NOLINT(*-const-cast): as prctl(2) takes it
+  auto* const first =
+      const_cast<sock_filter*>(instructions.data());  // NOLINT(*-const-cast): as prctl(2) takes it
   sock_fprog program{.len = static_cast<unsigned short>(instructions.size()), .filter = first};
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
     return fail_errno(cat("cannot install a system call filter", hint));
   return {};
 }
 
-// open_tree_attr(2) of Linux 6.15 copies a mount and takes its flags away. By hand: libseccomp does not know the call.
-// Its number is the same in all tables that the other filter lets through.
+// open_tree_attr(2) of Linux 6.15 copies a mount and takes its flags away. By hand: libseccomp does
+// not know the call. Its number is the same in all tables that the other filter lets through.
 constexpr std::array kNoCopyWithOtherFlags{
     sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
     sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 467, 0, 1),

@@ -12,17 +12,21 @@ namespace {
 using namespace userns::frontend;
 using namespace userns::seccomp_text;
 
-// The other system call table that programs of this machine may use. Any that is left out (x32) is answered
-// as by a kernel without it.
+// The other system call table that programs of this machine may use. Any that is left out (x32) is
+// answered as by a kernel without it.
 void add_sister_architecture(scmp_filter_ctx filter) {
   const std::uint32_t native = seccomp_arch_native();
-  if (native == SCMP_ARCH_X86_64 && seccomp_arch_add(filter, SCMP_ARCH_X86) != 0) give_up("add an architecture");
-  if (native == SCMP_ARCH_AARCH64 && seccomp_arch_add(filter, SCMP_ARCH_ARM) != 0) give_up("add an architecture");
-  if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) != 0) give_up("answer other calls");
+  if (native == SCMP_ARCH_X86_64 && seccomp_arch_add(filter, SCMP_ARCH_X86) != 0)
+    give_up("add an architecture");
+  if (native == SCMP_ARCH_AARCH64 && seccomp_arch_add(filter, SCMP_ARCH_ARM) != 0)
+    give_up("add an architecture");
+  if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) != 0)
+    give_up("answer other calls");
 }
 
 void refuse_where(scmp_filter_ctx filter, int call, const scmp_arg_cmp& argument) {
-  if (seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &argument) != 0) give_up("judge an argument");
+  if (seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &argument) != 0)
+    give_up("judge an argument");
 }
 
 void add_rules(scmp_filter_ctx filter, bool nesting) {
@@ -30,7 +34,8 @@ void add_rules(scmp_filter_ctx filter, bool nesting) {
     if (nesting && blocked.why == kKeyrings) continue;
     const int call = seccomp_syscall_resolve_name(blocked.call);
     if (call == __NR_SCMP_ERROR) continue;
-    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(static_cast<unsigned>(blocked.answer)), call, 0) != 0)
+    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(static_cast<unsigned>(blocked.answer)), call, 0) !=
+        0)
       give_up(blocked.call);
   }
   for (const auto& blocked : kBlockedIoctls) {
@@ -52,7 +57,8 @@ scmp_filter_ctx empty_filter() {
 scmp_filter_ctx mount_flags_filter() {
   const scmp_filter_ctx filter = empty_filter();
   refuse_where(filter, SCMP_SYS(mount), {3, SCMP_CMP_MASKED_EQ, MS_REMOUNT, MS_REMOUNT});
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(mount_setattr), 0) != 0) give_up("block mount_setattr");
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(mount_setattr), 0) != 0)
+    give_up("block mount_setattr");
   return filter;
 }
 

@@ -1,9 +1,10 @@
 // What the default system call filter blocks, and what the command is answered.
 //
-// A container's root can already do nothing that the kernel reserves for the machine's root. The filter
-// takes away kernel code that such a container has no use for and that has often been the way out of one:
-// less surface, not a second policy. Everything that is not listed is allowed - mount, unshare, clone,
-// setns and ptrace too, so that containers nest and package builds and debuggers work.
+// A container's root can already do nothing that the kernel reserves for the machine's root. The
+// filter takes away kernel code that such a container has no use for and that has often been the
+// way out of one: less surface, not a second policy. Everything that is not listed is allowed -
+// mount, unshare, clone, setns and ptrace too, so that containers nest and package builds and
+// debuggers work.
 //
 // EPERM where a program is to take it for a missing right; ENOSYS where it then falls back to an
 // older way (io_uring, keyrings, userfaultfd). Read by the generator only, at build time.

@@ -32,11 +32,12 @@
 namespace userns::frontend {
 namespace {
 
-// Only these must exist from the first instruction on. The others are made by the child itself while
-// the helpers run: a network namespace takes the kernel as long as a helper takes to map.
+// Only these must exist from the first instruction on. The others are made by the child itself
+// while the helpers run: a network namespace takes the kernel as long as a helper takes to map.
 constexpr std::uint64_t kAtClone = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME;
 
-Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, Relay& relay, const Cgroup& cgroup) {
+Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, Relay& relay,
+                                     const Cgroup& cgroup) {
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
   const Inheritance inheritance{.channel = std::move(channel->inside),
@@ -59,7 +60,8 @@ Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, R
     channel->outside.close();
     run_inside(plan, inheritance);
   }
-  return FirstProcess({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)}, std::move(channel->outside));
+  return FirstProcess({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)},
+                      std::move(channel->outside));
 }
 
 Failure failure_of(Message message) {
@@ -70,8 +72,9 @@ Failure failure_of(Message message) {
 Failure killed(std::string_view stage) {
   return {{.rule = {},
            .code = 0,
-           .text = cat("the container's first process was killed ", stage,
-                       ", before its command could start; the kernel's log may say why (out of memory?)")}};
+           .text = cat(
+               "the container's first process was killed ", stage,
+               ", before its command could start; the kernel's log may say why (out of memory?)")}};
 }
 
 // What the other side says next. It may always say that it failed; its silence is an error.
@@ -79,14 +82,15 @@ Step<Message> hear(const FirstProcess& container, std::string_view stage) {
   auto message = own(container.channel().receive());
   if (!message) return std::unexpected(message.error());
   if (!*message) return std::unexpected(killed(stage));
-  if ((*message)->kind == Message::Kind::kFailure) return std::unexpected(failure_of(std::move(**message)));
+  if ((*message)->kind == Message::Kind::kFailure)
+    return std::unexpected(failure_of(std::move(**message)));
   return std::move(**message);
 }
 
 // Up to kGo the other side has one thing to say.
 Step<void> hear_of_namespaces(FirstProcess& container) {
-  const auto message =
-      hear(container, container.has_namespaces ? "while its ids were mapped" : "while its namespaces were made");
+  const auto message = hear(container, container.has_namespaces ? "while its ids were mapped"
+                                                                : "while its namespaces were made");
   if (!message) return std::unexpected(message.error());
   container.has_namespaces = message->kind == Message::Kind::kNamespaces;
   return {};
@@ -102,7 +106,8 @@ Step<void> let_a_person_look(const Plan& plan, FirstProcess& container, const Si
   return own(wait_by_hand(container.payload().pid, signals));
 }
 
-// Where the process inside failed meanwhile, its own words say why, not those of a helper that lost it.
+// Where the process inside failed meanwhile, its own words say why, not those of a helper that lost
+// it.
 Step<void> map(const Plan& plan, FirstProcess& container) {
   std::optional<Failure> inside;
   const auto connect = [&]() -> Result<void> {
@@ -117,8 +122,8 @@ Step<void> map(const Plan& plan, FirstProcess& container) {
       if (auto done = helper.finish(); !done) return done;
     return {};
   };
-  const auto mapped =
-      own(map_ids(plan.ids, container.payload().pid, {.meanwhile = connect, .keep_written = plan.spec.wait}));
+  const auto mapped = own(map_ids(plan.ids, container.payload().pid,
+                                  {.meanwhile = connect, .keep_written = plan.spec.wait}));
   if (inside) return std::unexpected(std::move(*inside));
   while (!mapped && (container.channel().has_message() || is_dying(container.payload().pid)))
     if (auto heard = hear_of_namespaces(container); !heard) return heard;
@@ -131,22 +136,26 @@ Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
 }
 
 Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay) {
-  [[maybe_unused]] const auto sent = container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
+  [[maybe_unused]] const auto sent =
+      container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
   return hear_exec(plan, container, relay, "while its file system and terminal were made");
 }
 
 Result<void> follow_into_death(const Plan& plan) {
   if (!plan.spec.die_with_parent) return {};
   const pid_t parent = ::getppid();
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return fail_errno("cannot set up --die-with-parent");
-  if (::getppid() != parent || parent == 1) return fail({}, "--die-with-parent: the parent is gone already");
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+    return fail_errno("cannot set up --die-with-parent");
+  if (::getppid() != parent || parent == 1)
+    return fail({}, "--die-with-parent: the parent is gone already");
   return {};
 }
 
 // A caller that closed one of 0-2 must not have a pipe of ours land there and be handed in.
 Result<void> open_standard_fds() {
   for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (::fcntl(number, F_GETFD) < 0 && ::open("/dev/null", O_RDWR | O_NOCTTY) != number)  // NOLINT(*-cloexec)
+    if (::fcntl(number, F_GETFD) < 0 &&
+        ::open("/dev/null", O_RDWR | O_NOCTTY) != number)  // NOLINT(*-cloexec)
       return fail_errno("cannot open standard input, output or error");
   return {};
 }
@@ -171,27 +180,34 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
   if (!last) return std::unexpected(last.error());
   if (*last) return std::unexpected(failure_of(std::move(**last)));
   // An init never does, and its own end says how that of the command was.
-  if (!plan.spec.init && has_not_execed(first.payload().pid)) return std::unexpected(killed("at its exec"));
+  if (!plan.spec.init && has_not_execed(first.payload().pid))
+    return std::unexpected(killed("at its exec"));
   return {};
 }
 
-// The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be there).
+// The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be
+// there).
 Step<Running> start(const Plan& plan, Cgroup cgroup) {
-  if (auto prepared = own(prepare_changes(plan)); !prepared) return std::unexpected(prepared.error());
+  if (auto prepared = own(prepare_changes(plan)); !prepared)
+    return std::unexpected(prepared.error());
   auto signals = own(Signals::take());
   if (!signals) return std::unexpected(signals.error());
   auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
   if (!relay) return std::unexpected(relay.error());
   auto container = own(clone_container(plan, *signals, *relay, cgroup));
   if (!container) return std::unexpected(container.error());
-  if (auto looked = let_a_person_look(plan, *container, *signals); !looked) return std::unexpected(looked.error());
+  if (auto looked = let_a_person_look(plan, *container, *signals); !looked)
+    return std::unexpected(looked.error());
   if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
-  if (auto given = own(cgroup.give_to_root_inside(plan)); !given) return std::unexpected(given.error());
-  auto info = look_for_info(plan, *container);  // waits for the namespaces, too: until then the network is the caller's
+  if (auto given = own(cgroup.give_to_root_inside(plan)); !given)
+    return std::unexpected(given.error());
+  auto info = look_for_info(
+      plan, *container);  // waits for the namespaces, too: until then the network is the caller's
   if (!info) return std::unexpected(info.error());
   auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
-  if (auto started = go(plan, *container, *relay); !started) return std::unexpected(started.error());
+  if (auto started = go(plan, *container, *relay); !started)
+    return std::unexpected(started.error());
   return Running{.cgroup = std::move(cgroup),
                  .signals = std::move(*signals),
                  .relay = std::move(*relay),
@@ -210,15 +226,18 @@ Step<int> start_and_watch(const Plan& plan) {
   // The container may outlive us, and this program's file is then free to be written to.
   if (auto safe = own(be_out_of_reach(plan.ids)); !safe) return std::unexpected(safe.error());
   if (!plan.net_why.empty()) report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
-  if (auto followed = own(follow_into_death(plan)); !followed) return std::unexpected(followed.error());
+  if (auto followed = own(follow_into_death(plan)); !followed)
+    return std::unexpected(followed.error());
   auto running = start(plan, std::move(*cgroup));
   if (!running) return std::unexpected(running.error());
   PidFile pid_file;
   if (!plan.spec.pid_file.empty())
-    if (auto written = own(pid_file.write(plan.spec.pid_file, running->first.payload().pid)); !written)
+    if (auto written = own(pid_file.write(plan.spec.pid_file, running->first.payload().pid));
+        !written)
       return std::unexpected(written.error());
   if (plan.spec.info_fd)
-    if (auto written = own(write_info(plan, running->info)); !written) return std::unexpected(written.error());
+    if (auto written = own(write_info(plan, running->info)); !written)
+      return std::unexpected(written.error());
   auto status = own(supervise(plan, running->first.payload(), running->signals, running->relay));
   if (status) running->first.has_ended();
   if (const auto met = running->cgroup.what_was_met(); !met.empty())

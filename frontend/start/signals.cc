@@ -19,9 +19,11 @@ Result<Signals> Signals::take(std::initializer_list<int> which) {
   for (const int number : which)
     if (!is_ignored(number)) ::sigaddset(&taken, number);
   Signals signals;
-  if (::sigprocmask(SIG_BLOCK, &taken, &signals.original_) != 0) return fail_errno("cannot block signals");
+  if (::sigprocmask(SIG_BLOCK, &taken, &signals.original_) != 0)
+    return fail_errno("cannot block signals");
   // A caller that ignores SIGCHLD would have our children vanish without a status.
-  if (is_ignored(SIGCHLD) && ::signal(SIGCHLD, SIG_DFL) == SIG_ERR) return fail_errno("cannot watch children");
+  if (is_ignored(SIGCHLD) && ::signal(SIGCHLD, SIG_DFL) == SIG_ERR)
+    return fail_errno("cannot watch children");
   signals.fd_.reset(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.fd_.valid()) return fail_errno("cannot receive signals");
   return signals;

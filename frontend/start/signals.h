@@ -13,10 +13,11 @@ namespace userns::frontend {
 class Signals {
  public:
   // Blocks these, but for those that the caller ignores (nohup).
-  static Result<Signals> take(std::initializer_list<int> which = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2,
-                                                                  SIGWINCH, SIGTSTP, SIGCONT});
+  static Result<Signals> take(std::initializer_list<int> which = {SIGTERM, SIGINT, SIGHUP, SIGQUIT,
+                                                                  SIGUSR1, SIGUSR2, SIGWINCH,
+                                                                  SIGTSTP, SIGCONT});
 
-  [[nodiscard]] const Fd& fd() const { return fd_; }                    // readable when one has come
+  [[nodiscard]] const Fd& fd() const { return fd_; }  // readable when one has come
   [[nodiscard]] const sigset_t& original() const { return original_; }  // for the command
   [[nodiscard]] std::optional<int> next() const;
 

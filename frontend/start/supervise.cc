@@ -65,7 +65,8 @@ class Supervisor {
       while (const auto number = signals_.next()) take(*number);
     if (polled_[2].revents != 0)
       if (auto told = hear(); !told) return std::unexpected(told.error());
-    judge_typed(relay_.move(std::span(polled_).subspan(3), [this](std::string& typed) { take_escapes(typed); }));
+    judge_typed(relay_.move(std::span(polled_).subspan(3),
+                            [this](std::string& typed) { take_escapes(typed); }));
     relay_.repeat_end_of_input();
     if (ask_again_ && Clock::now() >= *ask_again_) ask(true);
     if (deadline_ && Clock::now() >= *deadline_) give_up();
@@ -75,7 +76,8 @@ class Supervisor {
 
   [[nodiscard]] int time_left() const {
     if (relay_.repeats_end_of_input()) return kEndOfInputEvery;
-    const auto next = std::min({deadline_.value_or(kNever), ready_by_.value_or(kNever), ask_again_.value_or(kNever)});
+    const auto next = std::min(
+        {deadline_.value_or(kNever), ready_by_.value_or(kNever), ask_again_.value_or(kNever)});
     if (next == kNever) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
     return left < 0 ? 0 : static_cast<int>(std::min<long>(left, 60'000));
@@ -131,11 +133,12 @@ class Supervisor {
     ask(is_known);
   }
 
-  // An init that begins has not got its handlers yet. To the known ones a request is the same whether it comes once or
-  // twice; another program may take the second for "at once".
+  // An init that begins has not got its handlers yet. To the known ones a request is the same
+  // whether it comes once or twice; another program may take the second for "at once".
   void ask(bool until_heard) {
     const int number = stop_signal(plan_);
-    ask_again_ = until_heard && is_deaf_to(number) ? std::optional(Clock::now() + kAskAgain) : std::nullopt;
+    ask_again_ =
+        until_heard && is_deaf_to(number) ? std::optional(Clock::now() + kAskAgain) : std::nullopt;
     send(number);
   }
 
@@ -144,15 +147,17 @@ class Supervisor {
     ready_ = true;
     ready_by_.reset();
     if (!plan_.spec.info_fd) return {};
-    const auto after = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
+    const auto after =
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
     return write_info(plan_, cat(R"({"event":"ready","after_ms":)", after, "}"));
   }
 
   void was_not_ready() {
-    report("userns-run", {.rule = {},
-                          .code = 0,
-                          .text = cat("the system did not say that it is up within ", plan_.spec.wait_ready->count(),
-                                      " ms (--wait-ready): stopped")});
+    report("userns-run",
+           {.rule = {},
+            .code = 0,
+            .text = cat("the system did not say that it is up within ",
+                        plan_.spec.wait_ready->count(), " ms (--wait-ready): stopped")});
     not_ready_ = true;
     shut_down(SIGTERM);
   }
@@ -176,13 +181,16 @@ class Supervisor {
     report("userns-run",
            {.rule = {},
             .code = 0,
-            .text = cat(plan_.boot ? "the system did not shut down within " : "the command did not end within ",
+            .text = cat(plan_.boot ? "the system did not shut down within "
+                                   : "the command did not end within ",
                         plan_.spec.stop_timeout.count(), " ms", plan_.boot ? "" : " of SIGTERM",
                         " (--stop-timeout): killed")});
     send(SIGKILL);
   }
 
-  void send(int number) const { (void)::syscall(SYS_pidfd_send_signal, payload_.pidfd.get(), number, nullptr, 0); }
+  void send(int number) const {
+    (void)::syscall(SYS_pidfd_send_signal, payload_.pidfd.get(), number, nullptr, 0);
+  }
 
   // As the shell expects of a job: the command stops with us and goes on with us.
   void pause() {
@@ -201,18 +209,20 @@ class Supervisor {
   // ^C at a command that is pid 1: its terminal has sent the signal, and the kernel dropped it.
   void judge_typed(const std::string& typed) {
     termios modes{};
-    if (plan_.boot || typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 || (modes.c_lflag & ISIG) == 0)
+    if (plan_.boot || typed.empty() || ::tcgetattr(relay_.master().get(), &modes) != 0 ||
+        (modes.c_lflag & ISIG) == 0)
       return;
     for (const char c : typed) {
       int number = 0;
       if (c == static_cast<char>(modes.c_cc[VINTR])) number = SIGINT;
       if (c == static_cast<char>(modes.c_cc[VQUIT])) number = SIGQUIT;
-      if (number != 0 && ::tcgetpgrp(relay_.master().get()) == payload_.pid && is_deaf_to(number)) end_by(number);
+      if (number != 0 && ::tcgetpgrp(relay_.master().get()) == payload_.pid && is_deaf_to(number))
+        end_by(number);
     }
   }
 
-  // The one that counts is not passed on: at an odd number of them bash waits for a character to search for, and
-  // then outlives the hang-up by which the system would end it.
+  // The one that counts is not passed on: at an odd number of them bash waits for a character to
+  // search for, and then outlives the hang-up by which the system would end it.
   void take_escapes(std::string& typed) {
     if (plan_.boot) std::erase_if(typed, [this](char c) { return ends_by(c); });
   }
@@ -233,9 +243,10 @@ class Supervisor {
     report("userns-run",
            {.rule = {},
             .code = 0,
-            .text = cat("the system was rebooted from inside: status ", kExitReboot,
-                        "; run it once more to go on (one that is made with userns-run create and run with "
-                        "userns-run start is started again by itself)")});
+            .text = cat(
+                "the system was rebooted from inside: status ", kExitReboot,
+                "; run it once more to go on (one that is made with userns-run create and run with "
+                "userns-run start is started again by itself)")});
     return kExitReboot;
   }
 
@@ -272,7 +283,8 @@ class Supervisor {
 
 }  // namespace
 
-Result<int> supervise(const Plan& plan, const Payload& payload, const Signals& signals, Relay& relay) {
+Result<int> supervise(const Plan& plan, const Payload& payload, const Signals& signals,
+                      Relay& relay) {
   return Supervisor(plan, payload, signals, relay).watch();
 }
 

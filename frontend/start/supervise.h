@@ -20,9 +20,11 @@ struct Payload {
 
 // The exit status: the command's, or 128+N.
 //
-// A command that is pid 1 of its pid namespace is deaf to every signal that it has no handler for: the
-// kernel does not apply default actions there. So we do: what would have ended it ends it, and the
-// status says by which signal. A command that catches or ignores TERM is killed after spec.stop_timeout.
-Result<int> supervise(const Plan& plan, const Payload& payload, const Signals& signals, Relay& relay);
+// A command that is pid 1 of its pid namespace is deaf to every signal that it has no handler for:
+// the kernel does not apply default actions there. So we do: what would have ended it ends it, and
+// the status says by which signal. A command that catches or ignores TERM is killed after
+// spec.stop_timeout.
+Result<int> supervise(const Plan& plan, const Payload& payload, const Signals& signals,
+                      Relay& relay);
 
 }  // namespace userns::frontend

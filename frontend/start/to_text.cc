@@ -13,14 +13,15 @@ namespace {
 
 using Kind = MountStep::Kind;
 
-constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> kNamespaces{{{CLONE_NEWUSER, "user"},
-                                                                                 {CLONE_NEWNS, "mount"},
-                                                                                 {CLONE_NEWPID, "pid"},
-                                                                                 {CLONE_NEWIPC, "ipc"},
-                                                                                 {CLONE_NEWUTS, "uts"},
-                                                                                 {CLONE_NEWNET, "net"},
-                                                                                 {CLONE_NEWCGROUP, "cgroup"},
-                                                                                 {CLONE_NEWTIME, "time"}}};
+constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> kNamespaces{
+    {{CLONE_NEWUSER, "user"},
+     {CLONE_NEWNS, "mount"},
+     {CLONE_NEWPID, "pid"},
+     {CLONE_NEWIPC, "ipc"},
+     {CLONE_NEWUTS, "uts"},
+     {CLONE_NEWNET, "net"},
+     {CLONE_NEWCGROUP, "cgroup"},
+     {CLONE_NEWTIME, "time"}}};
 
 std::string_view writer(MapWriter who, std::string_view helper) {
   switch (who) {
@@ -69,12 +70,16 @@ std::string what_is_mounted(const MountStep& step) {
 }
 
 std::string root_line(const Plan& plan) {
-  const std::string tree = plan.spec.rootfs.empty() ? "the host's own tree" : quoted(plan.spec.rootfs);
-  const auto kept =
-      plan.spec.changes.empty() ? std::string{} : cat(", writes go to ", quoted(plan.spec.changes), "/upper");
+  const std::string tree =
+      plan.spec.rootfs.empty() ? "the host's own tree" : quoted(plan.spec.rootfs);
+  const auto kept = plan.spec.changes.empty()
+                        ? std::string{}
+                        : cat(", writes go to ", quoted(plan.spec.changes), "/upper");
   std::string layers;
-  for (const auto& layer : plan.spec.layers) layers += cat(layers.empty() ? ", below " : ", ", quoted(layer));
-  return cat("root        ", tree, layers, kept, plan.spec.overlay ? ", writes go to a throw-away layer" : "",
+  for (const auto& layer : plan.spec.layers)
+    layers += cat(layers.empty() ? ", below " : ", ", quoted(layer));
+  return cat("root        ", tree, layers, kept,
+             plan.spec.overlay ? ", writes go to a throw-away layer" : "",
              plan.spec.read_only ? ", read-only" : "", "\n");
 }
 
@@ -83,22 +88,27 @@ std::string network_lines(const Plan& plan) {
   if (const auto* bridges = std::get_if<NetBridges>(&plan.spec.net))
     for (const auto& nic : bridges->nics) {
       text += cat("network     ", nic.name, " on bridge ", nic.bridge);
-      for (const auto& subnet : nic.addresses) text += cat(" ", to_text(subnet.address), "/", unsigned{subnet.prefix});
+      for (const auto& subnet : nic.addresses)
+        text += cat(" ", to_text(subnet.address), "/", unsigned{subnet.prefix});
       for (const auto& gateway : nic.gateways) text += cat(" gateway ", to_text(gateway));
-      text += nic.addresses.empty() ? ", by userns-net; addresses by DHCP inside\n" : ", by userns-net\n";
+      text += nic.addresses.empty() ? ", by userns-net; addresses by DHCP inside\n"
+                                    : ", by userns-net\n";
     }
-  if (std::holds_alternative<NetUser>(plan.spec.net)) text += "network     user, by pasta or slirp4netns\n";
+  if (std::holds_alternative<NetUser>(plan.spec.net))
+    text += "network     user, by pasta or slirp4netns\n";
   for (const auto& publish : plan.spec.publish)
-    text += cat("publish     ", publish.udp ? "udp " : "tcp ", publish.host, " -> ", publish.container, "\n");
+    text += cat("publish     ", publish.udp ? "udp " : "tcp ", publish.host, " -> ",
+                publish.container, "\n");
   return plan.net_why.empty() ? text : cat(text, plan.net_why, "\n");
 }
 
 std::string cgroup_lines(const Spec& spec) {
-  constexpr std::string_view kWays[] = {"", "auto: userns-cgroup, or a scope of systemd's", "by userns-cgroup",
-                                        "a scope of systemd's user manager"};
+  constexpr std::string_view kWays[] = {"", "auto: userns-cgroup, or a scope of systemd's",
+                                        "by userns-cgroup", "a scope of systemd's user manager"};
   if (spec.cgroup == CgroupMode::kNone) return {};
   std::string text = cat("cgroup      ", kWays[static_cast<int>(spec.cgroup)], "\n");
-  for (const auto& limit : spec.limits) text += cat("limit       ", limit.file, " ", limit.text, "\n");
+  for (const auto& limit : spec.limits)
+    text += cat("limit       ", limit.file, " ", limit.text, "\n");
   return text;
 }
 
@@ -111,16 +121,18 @@ std::string command_line(const Plan& plan) {
 }  // namespace
 
 std::string to_text(const Plan& plan) {
-  std::string text = map_lines(plan.ids.uids, "uid", "newuidmap") + map_lines(plan.ids.gids, "gid", "newgidmap");
+  std::string text =
+      map_lines(plan.ids.uids, "uid", "newuidmap") + map_lines(plan.ids.gids, "gid", "newgidmap");
   if (plan.ids.deny_setgroups) text += "setgroups   denied\n";
   text += namespaces_line(plan.namespaces) + network_lines(plan) + root_line(plan);
   for (const auto& step : plan.mounts)
-    text +=
-        cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step), step.read_only ? ", read-only" : "",
-            step.shielded ? ", parts of it covered" : "", step.optional ? ", where possible" : "", "\n");
+    text += cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
+                step.read_only ? ", read-only" : "", step.shielded ? ", parts of it covered" : "",
+                step.optional ? ", where possible" : "", "\n");
   text += cgroup_lines(plan.spec);
   if (plan.boot)
-    text += cat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ", stop_signal(plan), "\n");
+    text += cat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ",
+                stop_signal(plan), "\n");
   if (plan.tty) text += "terminal    of its own\n";
   if (plan.spec.init) text += "init        a reaper as the first process\n";
   if (plan.spec.seccomp == SeccompMode::kDefault) text += "seccomp     default profile\n";

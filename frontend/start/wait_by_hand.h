@@ -8,8 +8,8 @@
 
 namespace userns::frontend {
 
-// Says on stderr which process waits, then reads standard input up to and including a newline (and no
-// byte more: the rest is the command's). Fails where input ends first or a signal asks to stop.
+// Says on stderr which process waits, then reads standard input up to and including a newline (and
+// no byte more: the rest is the command's). Fails where input ends first or a signal asks to stop.
 Result<void> wait_by_hand(pid_t pid, const Signals& signals);
 
 }  // namespace userns::frontend

@@ -1,4 +1,5 @@
-// userns-cgroup, from argv to the exit status or to the caller's command. Contract: userns-cgroup(8).
+// userns-cgroup, from argv to the exit status or to the caller's command. Contract:
+// userns-cgroup(8).
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,13 +31,14 @@ constexpr const char* kProgram = "userns-cgroup";
 // Of a command that can't be run, as nice(1) and env(1) have it.
 constexpr int kFailed = 125, kNotExecutable = 126, kNotFound = 127;
 
-// The tree is root's: to hand a part of it over, to go where the user may have taken root's right of way, to become
-// him.
+// The tree is root's: to hand a part of it over, to go where the user may have taken root's right
+// of way, to become him.
 constexpr Needs kNeeds{.names = "CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_SETUID",
                        .required = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID},
                        .wanted = {CAP_AUDIT_WRITE},
                        .for_exec = true};
-// What `list` and `release` still need of it: to look at and remove what was handed over, to become him.
+// What `list` and `release` still need of it: to look at and remove what was handed over, to become
+// him.
 constexpr Needs kLockedNeeds{.names = "CAP_DAC_OVERRIDE and CAP_SETUID",
                              .required = {CAP_DAC_OVERRIDE, CAP_SETUID},
                              .wanted = {CAP_AUDIT_WRITE}};
@@ -56,13 +58,14 @@ Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, Groups& 
   const auto number = ask_without_privilege(caller, "CG-POLICY", [&]() -> Result<std::string> {
     const auto login = login_name(caller);
     if (!login) return login;
-    const auto* const line =
-        matching_line(conf, caller, *login, [&](std::string_view name) { return groups.contain(name); });
+    const auto* const line = matching_line(
+        conf, caller, *login, [&](std::string_view name) { return groups.contain(name); });
     if (groups.failed()) return std::unexpected(*groups.failed());
     return cat(line == nullptr ? 0 : line->number);
   });
   if (!number) return std::unexpected(number.error());
-  const auto line = std::ranges::find(conf.lines, parse_decimal(*number).value_or(0), &CgroupLine::number);
+  const auto line =
+      std::ranges::find(conf.lines, parse_decimal(*number).value_or(0), &CgroupLine::number);
   return line == conf.lines.end() ? nullptr : &*line;
 }
 
@@ -77,14 +80,15 @@ void audit_decision(Known& known, const Error* refusal) {
   constexpr std::string_view kVerbs[] = {"enter", "release", "list"};
   const std::string_view broken = refusal == nullptr ? "none" : refusal->rule;
   const auto& request = known.request;
-  known.log.record(
-      cat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?", " uid=", known.caller.uid.value(),
-          " gid=", known.caller.gid.value(), " name=", request && request->name ? request->name->text() : "?",
-          " rule=", broken.empty() ? "error" : broken),
-      refusal == nullptr);
+  known.log.record(cat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?",
+                       " uid=", known.caller.uid.value(), " gid=", known.caller.gid.value(),
+                       " name=", request && request->name ? request->name->text() : "?",
+                       " rule=", broken.empty() ? "error" : broken),
+                   refusal == nullptr);
 }
 
-Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const Caller& caller, Hierarchy ledger) {
+Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const Caller& caller,
+                       Hierarchy ledger) {
   std::vector<Hierarchy> all;
   all.push_back(std::move(ledger));
   for (const auto& part : grant.parts().subspan(1)) {
@@ -99,7 +103,8 @@ Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const C
 
 Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
 
-// For the verbs that no command of the caller's follows, which would have to live with it: no way out but the tree's.
+// For the verbs that no command of the caller's follows, which would have to live with it: no way
+// out but the tree's.
 Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
   known.log.open();
   std::vector<const Fd*> trees;
@@ -121,32 +126,36 @@ Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy ledger)
   all.push_back(std::move(ledger));
   // Whatever an older policy may have used.
   for (const std::string_view controller : kV1Controllers)
-    if (auto v1 = open_v1(controller, conf, known.caller.uid); v1 && controller != all[0].controller)
+    if (auto v1 = open_v1(controller, conf, known.caller.uid);
+        v1 && controller != all[0].controller)
       all.push_back(std::move(*v1));
   if (auto locked = lock_in(known, all); !locked) return locked;
   audit_decision(known, nullptr);
   return release(*known.request->name, all);
 }
 
-Result<void> decide_and_enter(Known& known, Groups& groups, const CgroupConf& conf, Hierarchy ledger) {
+Result<void> decide_and_enter(Known& known, Groups& groups, const CgroupConf& conf,
+                              Hierarchy ledger) {
   const auto line = find_line(conf, known.caller.uid, groups);
-  const auto controllers = ledger.controller.empty() ? read_cgroup_file(ledger.base, "cgroup.controllers") : "";
+  const auto controllers =
+      ledger.controller.empty() ? read_cgroup_file(ledger.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
-  const auto grant = decide({.caller = known.caller.uid,
-                             .line = *line,
-                             .conf_path = conf_path(),
-                             .base = ledger.path,
-                             .base_is_systemds = is_systemds_own(ledger, conf),
-                             .ledger = ledger.controller,
-                             .controllers = std::string_view(*controllers).substr(0, controllers->find('\n'))},
-                            *known.request->name);  // 6
+  const auto grant =
+      decide({.caller = known.caller.uid,
+              .line = *line,
+              .conf_path = conf_path(),
+              .base = ledger.path,
+              .base_is_systemds = is_systemds_own(ledger, conf),
+              .ledger = ledger.controller,
+              .controllers = std::string_view(*controllers).substr(0, controllers->find('\n'))},
+             *known.request->name);  // 6
   if (!grant) return std::unexpected(grant.error());
   audit_decision(known, nullptr);                                   // 7
   return enter_all(*grant, conf, known.caller, std::move(ledger));  // 8
 }
 
-// The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main. Returns where no
-// command took the process over.
+// The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main.
+// Returns where no command took the process over.
 Result<void> serve(int argc, char** argv, Known& known) {
   const auto lent = LentProcess::begin();  // 1
   known.caller = Caller::identify();       // 2
@@ -163,8 +172,10 @@ Result<void> serve(int argc, char** argv, Known& known) {
   auto ledger = open_ledger(*conf, known.caller.uid);
   if (!ledger) return std::unexpected(ledger.error());
   if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, *ledger);
-  if (known.request->verb == CgroupRequest::Verb::kRelease) return release_all(known, *conf, std::move(*ledger));
-  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*ledger)); !entered) return entered;
+  if (known.request->verb == CgroupRequest::Verb::kRelease)
+    return release_all(known, *conf, std::move(*ledger));
+  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*ledger)); !entered)
+    return entered;
   if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
   return std::unexpected(lent->exec(argv + 4));  // 9
 }
@@ -174,7 +185,8 @@ int exit_status(const Error& error) {
   return error.code == ENOENT ? kNotFound : kNotExecutable;
 }
 
-// The check of userns-run doctor that has more about it. It is said here because userns-run has become us.
+// The check of userns-run doctor that has more about it. It is said here because userns-run has
+// become us.
 std::string_view check_about(std::string_view rule) {
   if (rule == "PR-MISSING") return kProgram;
   if (rule == "CG-WRITER") return "cgroup-unit";
@@ -191,14 +203,16 @@ int main(int argc, char** argv) {
   exit_when_out_of_memory(cgroup::kProgram);
   if (argc == 2 && std::string_view(argv[1]) == "--version")
     return drop_all_but({}, Caller::identify().uid) &&
-                   cgroup::print(cat("userns-cgroup (userns suite) ", std::string_view(kVersion), "\n"))
+                   cgroup::print(
+                       cat("userns-cgroup (userns suite) ", std::string_view(kVersion), "\n"))
                ? 0
                : 1;
   cgroup::Known known;
   const auto done = cgroup::serve(argc, argv, known);
   if (done) return 0;
   if (done.error().rule != kExecFailed) cgroup::audit_decision(known, &done.error());
-  // From here on he may kill us, and his limits count us: the write of the message can wait for ever.
+  // From here on he may kill us, and his limits count us: the write of the message can wait for
+  // ever.
   (void)step_down_for_good(known.caller.uid);
   const auto check = cgroup::check_about(done.error().rule);
   const auto hint = check.empty() ? "" : cat(" (see ", check, " in userns-run doctor)");

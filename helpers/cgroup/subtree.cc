@@ -19,8 +19,8 @@ Result<Fd> open_base(const std::string& path, CgroupVersion version) {
   auto dir = open_trusted_directory(path);
   if (!dir) return std::unexpected(dir.error());
   if (!*dir || !is_cgroup(**dir, version))
-    return fail("CG-BASE", cat(path, " is no directory of a cgroup ", version == CgroupVersion::kV2 ? "v2" : "v1",
-                               " file system"));
+    return fail("CG-BASE", cat(path, " is no directory of a cgroup ",
+                               version == CgroupVersion::kV2 ? "v2" : "v1", " file system"));
   return std::move(**dir);
 }
 
@@ -53,20 +53,23 @@ Result<void> fill_cpuset(const Fd& parent, const Fd& dir) {
 Result<void> set_limits(const Fd& node, const CgroupPart& part) {
   for (const auto& [file, text, required] : part.writes)
     if (const auto set = write_cgroup_file(node, file, text); !set && required)
-      return fail("CG-LIMIT",
-                  cat("cannot set ", file, " to ", text, " in the ", part.controller,
-                      part.controller.empty() ? "cgroup2" : "", " hierarchy, so nothing is granted"),
-                  set.error().code);
+      return fail(
+          "CG-LIMIT",
+          cat("cannot set ", file, " to ", text, " in the ", part.controller,
+              part.controller.empty() ? "cgroup2" : "", " hierarchy, so nothing is granted"),
+          set.error().code);
   return {};
 }
 
-// Limits of devices and page sizes stay in the kernel until they are taken back one by one. What fails leaves a limit.
+// Limits of devices and page sizes stay in the kernel until they are taken back one by one. What
+// fails leaves a limit.
 void take_back_unnamed(const Fd& node, const CgroupPart& part) {
   if (part.controller != "" && part.controller != "blkio" && part.controller != "hugetlb") return;
   for (const auto& file : interface_files(node).value_or(std::vector<std::string>{})) {
     const bool lists = file == "io.max" || file.starts_with("blkio.throttle.");
     const auto text = lists ? read_cgroup_file(node, file).value_or("") : "";
-    for (const auto& write : taken_back(part, file, text)) (void)write_cgroup_file(node, write.file, write.text);
+    for (const auto& write : taken_back(part, file, text))
+      (void)write_cgroup_file(node, write.file, write.text);
   }
 }
 
@@ -76,7 +79,8 @@ struct Prepared {
   Fd box;
 };
 
-Result<void> prepare_node(Prepared& made, const Hierarchy& where, const CgroupPart& part, const CgroupGrant& grant) {
+Result<void> prepare_node(Prepared& made, const Hierarchy& where, const CgroupPart& part,
+                          const CgroupGrant& grant) {
   const bool enables = part.controller.empty() && !grant.enable().empty();
   auto node = lock_cgroup(where.base, where.node, true);
   if (!node) return std::unexpected(node.error());
@@ -90,16 +94,18 @@ Result<void> prepare_node(Prepared& made, const Hierarchy& where, const CgroupPa
   return done;
 }
 
-// Empty leftovers of the user's, of containers that ended or were never entered. The ledger's, which tells of them, is
-// the last to go.
+// Empty leftovers of the user's, of containers that ended or were never entered. The ledger's,
+// which tells of them, is the last to go.
 void sweep(std::span<const Prepared> made) {
   for (const auto& name : child_cgroups(made[0].node).value_or(std::vector<std::string>{}))
     if (!is_populated(made[0].node, name))
-      for (std::size_t i = made.size(); i > 0; --i) (void)remove_cgroups(made[i - 1].node, name, i == 1 ? kDeepest : 0);
+      for (std::size_t i = made.size(); i > 0; --i)
+        (void)remove_cgroups(made[i - 1].node, name, i == 1 ? kDeepest : 0);
 }
 
 // The tree of the ledger counts the containers.
-Result<void> make_box(std::span<Prepared> made, std::size_t at, const CgroupGrant& grant, const Caller& caller) {
+Result<void> make_box(std::span<Prepared> made, std::size_t at, const CgroupGrant& grant,
+                      const Caller& caller) {
   const Fd& node = made[at].node;
   const auto controller = grant.parts()[at].controller;
   auto box = make_cgroup(node, grant.name());
@@ -108,8 +114,10 @@ Result<void> make_box(std::span<Prepared> made, std::size_t at, const CgroupGran
     box = make_cgroup(node, grant.name());
   }
   if (at == 0 && box && count_children(node) > grant.containers())
-    return fail("CG-COUNT", cat("the ", grant.containers(),
-                                " containers that policy allows are all in use: release one, see userns-cgroup list"));
+    return fail(
+        "CG-COUNT",
+        cat("the ", grant.containers(),
+            " containers that policy allows are all in use: release one, see userns-cgroup list"));
   if (!box) return std::unexpected(box.error());
   made[at].box = std::move(*box);
   if (controller == "cpuset") return fill_cpuset(node, made[at].box);
@@ -123,7 +131,8 @@ Result<void> join(const Fd& dir) { return write_cgroup_file(dir, "cgroup.procs",
 Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all) {
   std::vector<Prepared> made(all.size());
   Result<void> done;
-  for (std::size_t i = 0; i < all.size() && done; ++i) done = prepare_node(made[i], all[i], grant.parts()[i], grant);
+  for (std::size_t i = 0; i < all.size() && done; ++i)
+    done = prepare_node(made[i], all[i], grant.parts()[i], grant);
   for (std::size_t i = 0; i < all.size() && done; ++i) done = make_box(made, i, grant, caller);
   // The ledger is last, so that from v2 there is no way back to go.
   for (std::size_t i = all.size(); i > 0 && done; --i) done = join(made[i - 1].box);
@@ -151,14 +160,18 @@ Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) 
     if (!node && node.error().code != ENOENT) return std::unexpected(node.error());
     nodes.push_back(node ? std::move(*node) : Fd());
   }
-  const auto box = nodes[0].valid() ? open_cgroup(nodes[0], name.text()) : Result<Fd>(fail({}, {}, ENOENT));
-  if (!box) return fail("CG-GONE", cat("there is no container ", name.text(), " of yours: see userns-cgroup list"));
+  const auto box =
+      nodes[0].valid() ? open_cgroup(nodes[0], name.text()) : Result<Fd>(fail({}, {}, ENOENT));
+  if (!box)
+    return fail("CG-GONE",
+                cat("there is no container ", name.text(), " of yours: see userns-cgroup list"));
   if (is_populated(nodes[0], name.text()))
     return fail("CG-BUSY", cat("container ", name.text(), " still has processes: end them first"));
   // The ledger is last: its lock is what keeps a new container of this name away.
   Result<void> done;
   for (std::size_t i = all.size(); i > 0 && done; --i) {
-    if (nodes[i - 1].valid()) done = remove_cgroups(nodes[i - 1], name.text(), i == 1 ? kDeepest : 0);
+    if (nodes[i - 1].valid())
+      done = remove_cgroups(nodes[i - 1], name.text(), i == 1 ? kDeepest : 0);
     (void)remove_cgroups(all[i - 1].base, all[i - 1].node, 0);
   }
   return done;
@@ -174,8 +187,8 @@ Result<std::string> list(const Hierarchy& ledger, bool json) {
   for (const auto& name : *names) {
     const bool populated = is_populated(*node, name);
     const std::string path = cat(ledger.path, "/", ledger.node, "/", name);
-    out += json ? cat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)", populated ? "true" : "false",
-                      R"(,"path":")", path, "\"}")
+    out += json ? cat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)",
+                      populated ? "true" : "false", R"(,"path":")", path, "\"}")
                 : cat(name, populated ? " running " : " empty ", path, "\n");
   }
   return json ? cat("[", out, "]\n") : out;
@@ -185,7 +198,8 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
   const auto own = own_path(controller);
   if (!own) return std::unexpected(own.error());
   if (own->empty() || own->contains("/.."))
-    return fail("CG-CONTROLLER", cat("this host has no ", controller, " controller that can be used here"));
+    return fail("CG-CONTROLLER",
+                cat("this host has no ", controller, " controller that can be used here"));
   const auto mount = cat(kMount, "/", controller), home = cat(mount, *own);
   const std::string path =
       conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid))) : cat(mount, conf.v1_base);
@@ -206,7 +220,8 @@ Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid) {
   if (base) return Hierarchy{{}, std::move(*base), cat(uid.value()), Fd(), path};
   if (conf.base.empty() && base.error().rule == "CG-BASE")
     for (const std::string_view controller : kV1Controllers)
-      if (auto v1 = open_v1(controller, conf, uid); v1 || v1.error().rule != "CG-CONTROLLER") return v1;
+      if (auto v1 = open_v1(controller, conf, uid); v1 || v1.error().rule != "CG-CONTROLLER")
+        return v1;
   return std::unexpected(base.error());
 }
 
@@ -216,10 +231,12 @@ bool is_systemds_own(const Hierarchy& v2, const CgroupConf& conf) {
   for (auto end = v2.path.find('/', 1);; end = v2.path.find('/', end + 1)) {
     const std::string part = v2.path.substr(0, end);
     char value = '0';
-    // Before systemd 251 nothing that this process can read tells: only a unit of ours is known, or root's word.
-    const bool told =
-        part.ends_with(kUnit) || (conf.delegated && (part.ends_with(".service") || part.ends_with(".scope")));
-    if (told || (::getxattr(part.c_str(), "user.delegate", &value, 1) == 1 && value == '1')) return false;
+    // Before systemd 251 nothing that this process can read tells: only a unit of ours is known, or
+    // root's word.
+    const bool told = part.ends_with(kUnit) ||
+                      (conf.delegated && (part.ends_with(".service") || part.ends_with(".scope")));
+    if (told || (::getxattr(part.c_str(), "user.delegate", &value, 1) == 1 && value == '1'))
+      return false;
     if (end == std::string::npos) return true;
   }
 }

@@ -40,15 +40,16 @@ std::optional<int> named_fd(int argc, char** argv) {
   return std::nullopt;
 }
 
-// Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do nothing: nobody stops us
-// half-way. With file capabilities, in a cgroup of the caller's, or by the kernel's memory killer it can happen all the
-// same: helpers/net/nic.h says what then is left.
+// Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do
+// nothing: nobody stops us half-way. With file capabilities, in a cgroup of the caller's, or by the
+// kernel's memory killer it can happen all the same: helpers/net/nic.h says what then is left.
 Result<void> become_unstoppable_and_drop(const Caller& caller) {
   const bool is_root = ::geteuid() == 0;
   sigset_t all;
   (void)(::sigfillset(&all) == 0 && ::sigprocmask(SIG_BLOCK, &all, nullptr) == 0);
-  return drop_all_but({.names = "CAP_NET_ADMIN", .required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}}, caller.uid,
-                      is_root ? std::optional(Uid{0}) : std::nullopt);
+  return drop_all_but(
+      {.names = "CAP_NET_ADMIN", .required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}},
+      caller.uid, is_root ? std::optional(Uid{0}) : std::nullopt);
 }
 
 struct Who {
@@ -91,17 +92,18 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
       all.facts.lines.push_back(line);
   if (who.groups.failed()) return std::unexpected(*who.groups.failed());
   if (const auto& b = all.bridge)
-    all.facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge", (b->flags & IFF_UP) != 0,
-                        b->filters_vlans, b->mtu};
+    all.facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge",
+                        (b->flags & IFF_UP) != 0, b->filters_vlans, b->mtu};
   return all;
 }
 
 void audit_decision(Who& who, const NetRequest& request, std::string_view rule) {
   constexpr std::string_view kVerbs[] = {"add", "del", "list"};
-  who.log.record(cat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
-                     " bridge=", request.bridge, " name=", request.name, " container=", request.container,
-                     " netns=", request.netns.number, " rule=", rule.empty() ? "none" : rule),
-                 rule.empty());
+  who.log.record(
+      cat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
+          " bridge=", request.bridge, " name=", request.name, " container=", request.container,
+          " netns=", request.netns.number, " rule=", rule.empty() ? "none" : rule),
+      rule.empty());
 }
 
 Result<void> put_out(Uid uid, std::string_view line) {
@@ -117,15 +119,17 @@ Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
   audit_decision(who, request, grant ? "" : grant.error().rule);  // 7
   if (!grant) return std::unexpected(grant.error());
   const auto user = is_interface_name(who.name) ? std::string_view(who.name) : std::string_view{};
-  const auto nic = make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, gathered->host);  // 8
+  const auto nic =
+      make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, gathered->host);  // 8
   if (!nic) audit_decision(who, request, nic.error().rule);
   if (!nic) return std::unexpected(nic.error());
   const auto said = put_out(  // 9
-      who.caller.uid, request.as_lxc
-                          ? cat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
-                          : cat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index, R"(,"ifindex":)",
-                                nic->index, R"(,"name":")", nic->name, R"(","mac":")", nic->mac.text(), R"(","mtu":)",
-                                nic->mtu, R"(,"bridge":")", request.bridge, "\"}\n"));
+      who.caller.uid,
+      request.as_lxc ? cat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
+                     : cat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index,
+                           R"(,"ifindex":)", nic->index, R"(,"name":")", nic->name, R"(","mac":")",
+                           nic->mac.text(), R"(","mtu":)", nic->mtu, R"(,"bridge":")",
+                           request.bridge, "\"}\n"));
   if (!said) (void)unmake_nic(netlink, nic->host);
   return said;
 }
@@ -144,21 +148,24 @@ Result<void> list(Netlink& netlink, Who& who, const NetRequest& request) {
     if (!slot) continue;
     const auto on = bridge_of(*links, link);
     // An alias is ours where it says so; ours needs no escapes.
-    const bool ours = link.alias.starts_with("userns ") && link.alias.find_first_of("\"\\\n") == std::string::npos;
+    const bool ours = link.alias.starts_with("userns ") &&
+                      link.alias.find_first_of("\"\\\n") == std::string::npos;
     const std::string_view alias = ours ? std::string_view(link.alias) : std::string_view{};
     const auto peer = link.peer_netnsid.value_or(-1);
-    out += request.json ? cat(out.empty() ? "[" : ",", R"({"host":")", link.name, R"(","host_ifindex":)", link.index,
-                              R"(,"uid":)", slot->owner.value(), R"(,"bridge":")", on, R"(","slot":)", slot->number,
-                              R"(,"netnsid":)", peer, R"(,"alias":")", alias, "\"}")
-                        : cat(link.name, " uid=", slot->owner.value(), " bridge=", on, " slot=", slot->number,
-                              " netnsid=", peer, " ", alias, "\n");
+    out += request.json ? cat(out.empty() ? "[" : ",", R"({"host":")", link.name,
+                              R"(","host_ifindex":)", link.index, R"(,"uid":)", slot->owner.value(),
+                              R"(,"bridge":")", on, R"(","slot":)", slot->number, R"(,"netnsid":)",
+                              peer, R"(,"alias":")", alias, "\"}")
+                        : cat(link.name, " uid=", slot->owner.value(), " bridge=", on,
+                              " slot=", slot->number, " netnsid=", peer, " ", alias, "\n");
   }
   if (request.json) out += out.empty() ? "[]\n" : "]\n";
   return put_out(who.caller.uid, out);
 }
 
-// Only what the caller owns, and one at most. As LXC asks, the host end (which LXC gives) or the inner name must fit,
-// and container and bridge, too: the slot may have another one's NIC by now. Gone already is well.
+// Only what the caller owns, and one at most. As LXC asks, the host end (which LXC gives) or the
+// inner name must fit, and container and bridge, too: the slot may have another one's NIC by now.
+// Gone already is well.
 Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
   const auto links = all_links(netlink);
   if (!links) return std::unexpected(links.error());
@@ -167,16 +174,20 @@ Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
     if (!slot || slot->owner != who.caller.uid) return false;
     if (!request.as_lxc) return link.name == request.name;
     const bool any = request.name.empty() || link.name == request.name;
-    const auto wanted = cat(" container=", request.container, any ? " " : cat(" name=", request.name, " "));
+    const auto wanted =
+        cat(" container=", request.container, any ? " " : cat(" name=", request.name, " "));
     return bridge_of(*links, link) == request.bridge && link.alias.contains(wanted);
   };
   const auto found = std::ranges::count_if(*links, fits);
   const auto refused = found == 1 || (found == 0 && request.as_lxc) ? std::string_view{} : "NR-DEL";
   audit_decision(who, request, refused);
   if (!refused.empty())
-    return fail(refused, found == 0 ? cat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
-                                          ": see userns-net list")
-                                    : cat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME"));
+    return fail(
+        refused,
+        found == 0
+            ? cat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
+                  ": see userns-net list")
+            : cat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME"));
   const auto one = std::ranges::find_if(*links, fits);
   const auto gone = one == links->end() ? Result<void>{} : unmake_nic(netlink, one->name);
   return gone || gone.error().code == ENODEV ? Result<void>{} : gone;
@@ -198,7 +209,8 @@ Result<void> serve(int argc, char** argv) {
   who.log.open();
   auto netlink = open_netlink();
   if (!netlink) return std::unexpected(netlink.error());
-  if (request->verb == NetRequest::Verb::kAdd) return add(*netlink, who, *request);  // which has more to open
+  if (request->verb == NetRequest::Verb::kAdd)
+    return add(*netlink, who, *request);  // which has more to open
   if (auto locked = lock_down(kNetFilter); !locked) return locked;
   const auto act = request->verb == NetRequest::Verb::kDelete ? remove : list;
   return act(*netlink, who, *request);
@@ -212,8 +224,8 @@ int main(int argc, char** argv) {
   exit_when_out_of_memory(net::kProgram);
   const Uid uid = Caller::identify().uid;
   if (raw_arg(argc, argv, 1) == "--version" && argc == 2)
-    return drop_all_but({}, uid) &&
-                   net::put_out(uid, cat("userns-net (userns suite) ", std::string_view(kVersion), "\n"))
+    return drop_all_but({}, uid) && net::put_out(uid, cat("userns-net (userns suite) ",
+                                                          std::string_view(kVersion), "\n"))
                ? 0
                : 1;
   const auto done = net::serve(argc, argv);

@@ -21,7 +21,9 @@ Result<void> change(Netlink& netlink, NetlinkRequest& request) {
   return with_capability({CAP_NET_ADMIN}, [&] { return netlink.exchange(request); });
 }
 
-std::string_view bytes_of(const auto& value) { return {reinterpret_cast<const char*>(&value), sizeof value}; }
+std::string_view bytes_of(const auto& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
 
 ifinfomsg header_of(int index, unsigned char family = AF_UNSPEC) {
   ifinfomsg header{};
@@ -43,8 +45,9 @@ struct Attempt {
   [[nodiscard]] std::uint32_t mtu() const { return terms().mtu != 0 ? terms().mtu : bridge.mtu; }
 };
 
-// A bridge without an address of its own takes a port's, and none when the last port goes. One without a live port is
-// told to keep what it has; host ends bear the bridge's own address, so that none of them is ever a better one.
+// A bridge without an address of its own takes a port's, and none when the last port goes. One
+// without a live port is told to keep what it has; host ends bear the bridge's own address, so that
+// none of them is ever a better one.
 Result<void> pin_address(Netlink& netlink, const Link& bridge) {
   if ((bridge.flags & IFF_RUNNING) != 0 || bridge.address == std::string(6, '\0')) return {};
   NetlinkRequest request(RTM_SETLINK, 0, header_of(bridge.index));
@@ -56,7 +59,8 @@ Result<void> make_pair(Netlink& netlink, const Attempt& attempt) {
   request.put_name(IFLA_IFNAME, attempt.host())
       .put_number(IFLA_MASTER, attempt.bridge.index)
       .put_number(IFLA_MTU, attempt.bridge.mtu);
-  if (attempt.bridge.address != std::string(6, '\0')) request.put(IFLA_ADDRESS, attempt.bridge.address);
+  if (attempt.bridge.address != std::string(6, '\0'))
+    request.put(IFLA_ADDRESS, attempt.bridge.address);
   request.nest(IFLA_LINKINFO, [&](NetlinkRequest& info) {
     info.put_name(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, [&](NetlinkRequest& data) {
       data.nest(VETH_INFO_PEER, [&](NetlinkRequest& peer) {
@@ -80,7 +84,8 @@ Result<bool> is_in_use(Netlink& netlink, const Link& bridge, const Mac& mac) {
   return found.has_value();
 }
 
-Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port, std::string_view user) {
+Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port,
+                      std::string_view user) {
   const auto& request = attempt.grant.request();
   std::string alias = cat("userns uid=", attempt.grant.slot(0).owner.value());
   if (!user.empty()) alias += cat(" user=", user);
@@ -88,13 +93,15 @@ Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port
   NetlinkRequest set(RTM_NEWLINK, 0, header_of(port.index));
   set.put(IFLA_IFALIAS, cat(alias, " name=", attempt.name, " mac=", attempt.mac.text()));
   set.nest(IFLA_LINKINFO, [&](NetlinkRequest& info) {
-    info.put_name(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, [&](NetlinkRequest& flags) {
-      const std::uint8_t free = attempt.terms().spoof ? 1 : 0, isolated = attempt.terms().isolated ? 1 : 0;
-      flags.put_number(IFLA_BRPORT_LEARNING, free).put_number(IFLA_BRPORT_UNICAST_FLOOD, free);
-      flags.put_number(IFLA_BRPORT_LOCKED, static_cast<std::uint8_t>(1 - free))
-          .put_number(IFLA_BRPORT_ISOLATED, isolated);
-      flags.put_number(IFLA_BRPORT_GUARD, std::uint8_t{1});
-    });
+    info.put_name(IFLA_INFO_SLAVE_KIND, "bridge")
+        .nest(IFLA_INFO_SLAVE_DATA, [&](NetlinkRequest& flags) {
+          const std::uint8_t free = attempt.terms().spoof ? 1 : 0,
+                             isolated = attempt.terms().isolated ? 1 : 0;
+          flags.put_number(IFLA_BRPORT_LEARNING, free).put_number(IFLA_BRPORT_UNICAST_FLOOD, free);
+          flags.put_number(IFLA_BRPORT_LOCKED, static_cast<std::uint8_t>(1 - free))
+              .put_number(IFLA_BRPORT_ISOLATED, isolated);
+          flags.put_number(IFLA_BRPORT_GUARD, std::uint8_t{1});
+        });
   });
   return change(netlink, set);
 }
@@ -102,12 +109,14 @@ Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port
 Result<void> set_vlan(Netlink& netlink, const Attempt& attempt, const Link& port) {
   const auto change_vlan = [&](std::uint16_t type, bridge_vlan_info vlan) {
     NetlinkRequest request(type, 0, header_of(port.index, AF_BRIDGE));
-    request.nest(IFLA_AF_SPEC, [&](NetlinkRequest& spec) { spec.put(IFLA_BRIDGE_VLAN_INFO, bytes_of(vlan)); });
+    request.nest(IFLA_AF_SPEC,
+                 [&](NetlinkRequest& spec) { spec.put(IFLA_BRIDGE_VLAN_INFO, bytes_of(vlan)); });
     return change(netlink, request);
   };
   const auto vlan = attempt.terms().vlan, standard = attempt.bridge.default_pvid;
   if (vlan == 0 || vlan == standard) return {};
-  const auto added = change_vlan(RTM_SETLINK, {BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, vlan});
+  const auto added =
+      change_vlan(RTM_SETLINK, {BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, vlan});
   return added && standard != 0 ? change_vlan(RTM_DELLINK, {0, standard}) : added;
 }
 
@@ -124,48 +133,59 @@ Result<void> set_address(Netlink& netlink, const Attempt& attempt, const Link& p
 // From a pair that is down to a port that works. Nothing goes up before all that binds it is there.
 Result<Nic> set_up(Netlink& netlink, const Attempt& attempt, std::string_view user) {
   const auto port = find_link(netlink, attempt.host());
-  if (!port || !*port) return fail("NR-PORT", "the NIC went while it was made (did its namespace end?)");
+  if (!port || !*port)
+    return fail("NR-PORT", "the NIC went while it was made (did its namespace end?)");
   auto done = set_port(netlink, attempt, **port, user);
   if (done) done = set_vlan(netlink, attempt, **port);
   if (done) done = set_address(netlink, attempt, **port);
   if (!done) return std::unexpected(done.error());
   const auto now = find_link(netlink, attempt.host());
   if (!now || !*now || (*now)->locked == attempt.terms().spoof)
-    return fail("NR-PORT", "the kernel did not lock the port against spoofing (Linux 5.18 is needed)");
+    return fail("NR-PORT",
+                "the kernel did not lock the port against spoofing (Linux 5.18 is needed)");
   auto header = header_of((*port)->index);
   header.ifi_flags = header.ifi_change = IFF_UP;
   NetlinkRequest up(RTM_NEWLINK, 0, header);
   if (done = change(netlink, up); !done) return std::unexpected(done.error());
-  return Nic{attempt.host(), attempt.name, (*port)->index, (*port)->peer, attempt.mac, attempt.mtu()};
+  return Nic{attempt.host(), attempt.name, (*port)->index,
+             (*port)->peer,  attempt.mac,  attempt.mtu()};
 }
 
 bool may_pass(const Error& error) {
-  return error.rule == "NR-QUOTA" || error.rule == "NR-NAME" || error.rule == "NR-MAC" || error.code == EEXIST;
+  return error.rule == "NR-QUOTA" || error.rule == "NR-NAME" || error.rule == "NR-MAC" ||
+         error.code == EEXIST;
 }
 
 Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt, std::string_view user) {
   const auto busy = is_in_use(netlink, attempt.bridge, attempt.mac);
   if (!busy) return std::unexpected(busy.error());
-  if (*busy) return fail("NR-MAC", cat("MAC address ", attempt.mac.text(), " is in use on ", attempt.bridge.name));
+  if (*busy)
+    return fail("NR-MAC",
+                cat("MAC address ", attempt.mac.text(), " is in use on ", attempt.bridge.name));
   const auto made = make_pair(netlink, attempt);
   if (!made && made.error().code == EXFULL)
     return fail("NR-BRIDGE", cat("bridge ", attempt.bridge.name, " has no free port"), EXFULL);
   if (!made && made.error().code == EEXIST)
     return fail("NR-NAME", cat("the name ", attempt.name, " is taken inside: give another"));
-  if (!made) return fail("NR-PORT", cat("cannot make a NIC: ", made.error().text), made.error().code);
+  if (!made)
+    return fail("NR-PORT", cat("cannot make a NIC: ", made.error().text), made.error().code);
   auto nic = set_up(netlink, attempt, user);
   if (nic) return nic;
   const auto unmade = unmake_nic(netlink, attempt.host());
   return fail("NR-PORT",
               cat("cannot set up the NIC: ", nic.error().text,
-                  unmade ? "" : "; its host end is still there, down: userns-net del ", unmade ? "" : attempt.host()),
+                  unmade ? "" : "; its host end is still there, down: userns-net del ",
+                  unmade ? "" : attempt.host()),
               nic.error().code);
 }
 
 // In a free slot. That it is free is only seen; that it was, making the pair says.
-Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user, std::string_view host, unsigned salt) {
+Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user,
+                      std::string_view host, unsigned salt) {
   const auto& chosen = attempt.grant.request().mac;
-  const auto taken = [&](std::uint32_t slot) { return netlink.has_link(attempt.grant.slot(slot).name()); };
+  const auto taken = [&](std::uint32_t slot) {
+    return netlink.has_link(attempt.grant.slot(slot).name());
+  };
   const auto slots = attempt.grant.slots_to_try(taken);
   for (const auto slot : slots) {
     if (taken(slot)) continue;
@@ -176,9 +196,9 @@ Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user,
     // Was it the slot that was taken meanwhile, or the name inside?
     if (!taken(slot)) return nic;
   }
-  return fail("NR-QUOTA",
-              cat("all ", slots.size(), " NICs that net.conf gives uid ", attempt.grant.slot(0).owner.value(), " on ",
-                  attempt.bridge.name, " are in use: end a container, or ask the administrator for more"));
+  return fail("NR-QUOTA", cat("all ", slots.size(), " NICs that net.conf gives uid ",
+                              attempt.grant.slot(0).owner.value(), " on ", attempt.bridge.name,
+                              " are in use: end a container, or ask the administrator for more"));
 }
 
 }  // namespace
@@ -187,9 +207,10 @@ Result<Netlink> open_netlink() {
   return with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(); });
 }
 
-Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge, const NetNamespace& netns,
-                     std::string_view user, std::string_view host) {
-  if (const auto pinned = pin_address(netlink, bridge); !pinned) return std::unexpected(pinned.error());
+Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge,
+                     const NetNamespace& netns, std::string_view user, std::string_view host) {
+  if (const auto pinned = pin_address(netlink, bridge); !pinned)
+    return std::unexpected(pinned.error());
   const auto wanted = grant.request().name;
   unsigned number = 0;
   Attempt attempt{grant, bridge, netns, wanted.empty() ? "eth0" : std::string(wanted), 0, {}};
@@ -200,7 +221,8 @@ Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge
       attempt.name = cat("eth", ++number);
       continue;
     }
-    if (++tries > kTries + (nic.error().rule == "NR-MAC" && !grant.request().mac ? kSalts : 0)) return nic;
+    if (++tries > kTries + (nic.error().rule == "NR-MAC" && !grant.request().mac ? kSalts : 0))
+      return nic;
     ::nanosleep(&kPause, nullptr);
   }
 }

@@ -1,7 +1,7 @@
 // The privileged acts: a veth between a bridge and a network namespace, and its removal.
 //
-// Killed at any point, they leave at worst a port that is down: it carries nothing, counts against its owner and goes
-// with the namespace.
+// Killed at any point, they leave at worst a port that is down: it carries nothing, counts against
+// its owner and goes with the namespace.
 #pragma once
 
 #include <string>
@@ -24,12 +24,12 @@ struct Nic {
   std::uint32_t mtu = 0;
 };
 
-// Makes the pair in a free slot of the first line that has one, all of it or nothing. Where every slot, the MAC address
-// or the name inside is taken, waits up to 200 ms for one whose namespace is just dying. NR-QUOTA, NR-MAC, NR-NAME,
-// NR-PORT. `bridge` is what was judged; `user` a plain word for the alias; `host` tells this machine from others
-// (NetGrant::mac).
-Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge, const NetNamespace& netns,
-                     std::string_view user, std::string_view host);
+// Makes the pair in a free slot of the first line that has one, all of it or nothing. Where every
+// slot, the MAC address or the name inside is taken, waits up to 200 ms for one whose namespace is
+// just dying. NR-QUOTA, NR-MAC, NR-NAME, NR-PORT. `bridge` is what was judged; `user` a plain word
+// for the alias; `host` tells this machine from others (NetGrant::mac).
+Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge,
+                     const NetNamespace& netns, std::string_view user, std::string_view host);
 
 // Removes a host end by the name that make_nic() gave it; the other end goes with it.
 Result<void> unmake_nic(Netlink& netlink, std::string_view host_end);

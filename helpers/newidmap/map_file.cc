@@ -12,12 +12,15 @@ namespace {
 constexpr std::size_t kLongestShownMap = 340UL * 40;
 
 Result<void> deny_setgroups(const Result<Fd>& file) {
-  if (!file) return fail("IM-SETGROUPS", "cannot open the target's setgroups file", file.error().code);
+  if (!file)
+    return fail("IM-SETGROUPS", "cannot open the target's setgroups file", file.error().code);
   const auto now = read_all(*file, 16);
-  if (!now) return fail("IM-SETGROUPS", "cannot read the target's setgroups file", now.error().code);
+  if (!now)
+    return fail("IM-SETGROUPS", "cannot read the target's setgroups file", now.error().code);
   if (now->starts_with("deny")) return {};
   if (const auto denied = write_once(*file, "deny"); !denied)
-    return fail("IM-SETGROUPS", "cannot deny setgroups(2) in the target, and no gid of the map was delegated",
+    return fail("IM-SETGROUPS",
+                "cannot deny setgroups(2) in the target, and no gid of the map was delegated",
                 denied.error().code);
   return {};
 }
@@ -29,16 +32,19 @@ CapSet MapFile::needs(const Traits& traits, bool outside_root) {
 }
 
 Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool outside_root) {
-  auto file = with_capability(needs(traits, outside_root), [&] { return process.open_file(traits.map_file, O_RDWR); });
+  auto file = with_capability(needs(traits, outside_root),
+                              [&] { return process.open_file(traits.map_file, O_RDWR); });
   if (!file && process.hidden())
     return fail("IM-HIDDEN",
                 cat("cannot open the target's ", traits.map_file,
                     ": it is not dumpable, so its /proc files are root's; map it before it "
                     "changes its ids or execs a setuid or unreadable program"),
                 file.error().code);
-  if (!file) return fail("IM-OPEN", cat("cannot open the target's ", traits.map_file), file.error().code);
+  if (!file)
+    return fail("IM-OPEN", cat("cannot open the target's ", traits.map_file), file.error().code);
   const auto text = read_all(*file, kLongestShownMap);
-  if (!text) return fail("IM-OPEN", cat("cannot read the target's ", traits.map_file), text.error().code);
+  if (!text)
+    return fail("IM-OPEN", cat("cannot read the target's ", traits.map_file), text.error().code);
   return MapFile(std::move(*file), !text->empty(),
                  traits.kind == IdKind::kGid ? process.open_file("setgroups", O_RDWR) : Fd());
 }
@@ -47,9 +53,11 @@ Result<void> MapFile::write(const Traits& traits, const MapGrant& grant) const {
   if (grant.deny_setgroups())
     if (const auto denied = deny_setgroups(setgroups_); !denied) return denied;
   const std::string text = grant.map().kernel_text();
-  const auto written = with_capability(needs(traits, grant.needs_setfcap()), [&] { return write_once(file_, text); });
+  const auto written = with_capability(needs(traits, grant.needs_setfcap()),
+                                       [&] { return write_once(file_, text); });
   if (!written)
-    return fail("IM-WRITE", cat("the kernel refused the ", traits.map_file, " of the target"), written.error().code);
+    return fail("IM-WRITE", cat("the kernel refused the ", traits.map_file, " of the target"),
+                written.error().code);
   return {};
 }
 

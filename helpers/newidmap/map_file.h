@@ -26,7 +26,9 @@ class MapFile {
 
  private:
   MapFile(Fd file, bool already_written, Result<Fd> setgroups)
-      : file_(std::move(file)), already_written_(already_written), setgroups_(std::move(setgroups)) {}
+      : file_(std::move(file)),
+        already_written_(already_written),
+        setgroups_(std::move(setgroups)) {}
   Fd file_;
   bool already_written_;
   Result<Fd> setgroups_;  // open for gid maps: no file can be opened any more when it is written

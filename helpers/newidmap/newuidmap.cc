@@ -1,3 +1,5 @@
 #include "helpers/newidmap/run.h"
 
-int main(int argc, char** argv) { return userns::newidmap::run(userns::newidmap::kUid, argc, argv); }
+int main(int argc, char** argv) {
+  return userns::newidmap::run(userns::newidmap::kUid, argc, argv);
+}

@@ -35,7 +35,9 @@ std::optional<int> named_fd(const Result<Target>& target) {
 }
 
 Needs needs_of(const Traits& traits, const Caller& caller) {
-  Needs needs{.names = traits.capability_name, .required = {traits.capability}, .wanted = {CAP_AUDIT_WRITE}};
+  Needs needs{.names = traits.capability_name,
+              .required = {traits.capability},
+              .wanted = {CAP_AUDIT_WRITE}};
   if (caller.uid == Uid{0}) needs.wanted |= {CAP_SETFCAP};
   return needs;
 }
@@ -46,13 +48,15 @@ struct Permit {
   MapGrant grant;
 };
 
-Result<Permit> judge(const Traits& traits, const Caller& caller, const Target& target, const IdMap& request) {
+Result<Permit> judge(const Traits& traits, const Caller& caller, const Target& target,
+                     const IdMap& request) {
   auto process = Process::open(target);
   if (!process) return std::unexpected(process.error());
   std::optional<MapFile> map_file;  // none where the target is not the caller's
   bool child_namespace = false;
   if (process->owner() == caller.uid && process->group() == caller.gid) {
-    auto opened = MapFile::open(traits, *process, caller.uid == Uid{0} && request.outside_root() != nullptr);
+    auto opened =
+        MapFile::open(traits, *process, caller.uid == Uid{0} && request.outside_root() != nullptr);
     if (!opened) return std::unexpected(opened.error());
     map_file = std::move(*opened);
     const auto child = in_child_user_namespace(*process);
@@ -84,21 +88,25 @@ std::string summary_of(const IdMap& request) {
   constexpr std::size_t kLongest = 512;  // a record is a line, not a dump of 340 triples
   std::string map;
   for (const auto& extent : request.extents())
-    map += cat(map.empty() ? "" : ",", extent.inside().first(), ":", extent.outside().first(), ":", extent.count());
+    map += cat(map.empty() ? "" : ",", extent.inside().first(), ":", extent.outside().first(), ":",
+               extent.count());
   return map.size() > kLongest ? cat(map.substr(0, kLongest), "...") : map;
 }
 
-// The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s. `summary` is what is known so far, for
-// the audit record: numbers and fixed words only.
-Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log, std::string& summary) {
+// The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s. `summary` is what is
+// known so far, for the audit record: numbers and fixed words only.
+Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
+                     std::string& summary) {
   const auto target = parse_target(raw_arg(argc, argv, 1));  // 1: only to know which fd to keep
   const auto args = sanitise(argc, argv, kLimits, named_fd(target));
   const Caller caller = Caller::identify();  // 2
   summary = cat("uid=", caller.uid.value(), " gid=", caller.gid.value());
-  if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped) return dropped;  // 3
-  if (!args) return std::unexpected(args.error());                                                  // 4
+  if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped)
+    return dropped;                                 // 3
+  if (!args) return std::unexpected(args.error());  // 4
   if (args->size() < 2)
-    return fail("IM-ARGS", cat("usage: ", traits.program, " PID|fd:N INSIDE OUTSIDE COUNT [INSIDE OUTSIDE COUNT ...]"));
+    return fail("IM-ARGS", cat("usage: ", traits.program,
+                               " PID|fd:N INSIDE OUTSIDE COUNT [INSIDE OUTSIDE COUNT ...]"));
   if (!target) return std::unexpected(target.error());
   const auto request = IdMap::parse(std::span(*args).subspan(1));
   if (!request) return std::unexpected(request.error());
@@ -108,7 +116,8 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
   log.open();
   if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
   log.record(cat(summary, " rule=none"), true);  // 7
-  if (auto dropped = keep_only(MapFile::needs(traits, permit->grant.needs_setfcap())); !dropped) return dropped;
+  if (auto dropped = keep_only(MapFile::needs(traits, permit->grant.needs_setfcap())); !dropped)
+    return dropped;
   return permit->map_file.write(traits, permit->grant);  // 8
 }
 
@@ -117,8 +126,12 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
 int run(const Traits& traits, int argc, char** argv) {
   exit_when_out_of_memory(traits.program);
   if (raw_arg(argc, argv, 1) == "--version" && argc == 2) {
-    const std::string line = cat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
-    return drop_all_but({}, Caller::identify().uid) && ::write(STDOUT_FILENO, line.data(), line.size()) > 0 ? 0 : 1;
+    const std::string line =
+        cat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
+    return drop_all_but({}, Caller::identify().uid) &&
+                   ::write(STDOUT_FILENO, line.data(), line.size()) > 0
+               ? 0
+               : 1;
   }
   AuditLog log(traits.program);
   std::string summary;

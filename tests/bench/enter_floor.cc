@@ -1,4 +1,5 @@
-// The least that enter can be: make, hand over, move, drop, exec. Setuid root, without any check: for measuring only.
+// The least that enter can be: make, hand over, move, drop, exec. Setuid root, without any check:
+// for measuring only.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -65,7 +65,8 @@ class Target {
 };
 
 void fill_in(std::string& word, std::string_view name, long value) {
-  if (const auto at = word.find(name); at != std::string::npos) word.replace(at, name.size(), std::to_string(value));
+  if (const auto at = word.find(name); at != std::string::npos)
+    word.replace(at, name.size(), std::to_string(value));
 }
 
 std::vector<char*> words_for(Command& command, pid_t target, int run) {
@@ -92,7 +93,8 @@ double run_once(Command command, bool with_target, int run) {
   const auto begun = std::chrono::steady_clock::now();
   pid_t pid = 0;
   int status = 0;
-  if (::posix_spawnp(&pid, words[0], &silent, nullptr, words.data(), ::environ) != 0) die("cannot run " + command[0]);
+  if (::posix_spawnp(&pid, words[0], &silent, nullptr, words.data(), ::environ) != 0)
+    die("cannot run " + command[0]);
   ::waitpid(pid, &status, 0);
   const auto took = std::chrono::steady_clock::now() - begun;
   if (status != 0) die("failed: " + command[0]);
@@ -126,7 +128,9 @@ void count_instructions(Command command, bool with_target) {
   ::waitpid(pid, &status, 0);
   while (WIFSTOPPED(status)) {
     const int number = WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
-    if (::ptrace(PTRACE_SINGLESTEP, pid, nullptr, reinterpret_cast<void*>(static_cast<long>(number))) != 0) break;
+    if (::ptrace(PTRACE_SINGLESTEP, pid, nullptr,
+                 reinterpret_cast<void*>(static_cast<long>(number))) != 0)
+      break;
     ::waitpid(pid, &status, 0);
     ++steps;
   }

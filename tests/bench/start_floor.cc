@@ -1,5 +1,6 @@
-// The least that a start with delegated ids can be: start_floor MAP_FLOOR COMMAND... All namespaces, two setuid
-// programs side by side, a /proc, the command. Nothing is read, checked or told: for measuring only.
+// The least that a start with delegated ids can be: start_floor MAP_FLOOR COMMAND... All
+// namespaces, two setuid programs side by side, a /proc, the command. Nothing is read, checked or
+// told: for measuring only.
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
@@ -17,8 +18,9 @@ namespace {
 [[noreturn]] void inside(int go, char** command) {
   char byte = 0;
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) != 0 ||
-      ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || ::read(go, &byte, 1) != 1 ||
-      ::setgroups(0, nullptr) != 0 || ::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0 ||
+      ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::read(go, &byte, 1) != 1 || ::setgroups(0, nullptr) != 0 || ::setresgid(0, 0, 0) != 0 ||
+      ::setresuid(0, 0, 0) != 0 ||
       ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     ::_exit(3);
   ::execvp(command[0], command);

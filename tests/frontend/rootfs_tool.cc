@@ -1,6 +1,8 @@
-// The functions of frontend/rootfs on a command line, for the tests: each as a user with subordinate ids calls it.
+// The functions of frontend/rootfs on a command line, for the tests: each as a user with
+// subordinate ids calls it.
 //
-//   rootfs_tool [--max-size N] FIRST:COUNT archive FILE DIR | remove PARENT NAME | copy FIRST:COUNT,LAYER... DIR |
+//   rootfs_tool [--max-size N] FIRST:COUNT archive FILE DIR | remove PARENT NAME | copy
+//   FIRST:COUNT,LAYER... DIR |
 //     busybox - DIR | debian SUITE DIR
 //
 // Prints what was counted, or the error as userns-run does, with status 125.
@@ -38,8 +40,8 @@ ChosenIds ids_of(std::string_view text) {
 int say(const Result<Filled>& filled) {
   if (!filled) return own_failure(filled.error());
   const auto& counts = filled->counts;
-  std::string text = cat("entries=", counts.entries, " bytes=", counts.bytes, " devices=", counts.devices,
-                         " attributes=", counts.attributes, "\n");
+  std::string text = cat("entries=", counts.entries, " bytes=", counts.bytes,
+                         " devices=", counts.devices, " attributes=", counts.attributes, "\n");
   for (const auto& word : filled->image.env) text += cat("env=", word, "\n");
   for (const auto& word : filled->image.entrypoint) text += cat("entrypoint=", word, "\n");
   for (const auto& word : filled->image.cmd) text += cat("cmd=", word, "\n");
@@ -48,11 +50,13 @@ int say(const Result<Filled>& filled) {
   return print(text);
 }
 
-Result<Filled> copy(const ChosenIds& ids, const Fd& directory, std::string_view text, const FillHow& how) {
+Result<Filled> copy(const ChosenIds& ids, const Fd& directory, std::string_view text,
+                    const FillHow& how) {
   const auto from_ids = ids_of(take_until(text, ','));
   std::vector<Fd> layers;
   while (!text.empty()) {
-    auto layer = open_at(AT_FDCWD, std::string(take_until(text, ',')).c_str(), O_PATH | O_DIRECTORY);
+    auto layer =
+        open_at(AT_FDCWD, std::string(take_until(text, ',')).c_str(), O_PATH | O_DIRECTORY);
     if (!layer) return std::unexpected(layer.error());
     layers.push_back(std::move(*layer));
   }
@@ -72,13 +76,15 @@ int main(int argc, char** argv) {
   }
   if (words.size() != 4) return 2;
   const auto ids = ids_of(words[0]);
-  const auto directory = open_at(AT_FDCWD, words[words[1] == "remove" ? 2 : 3].c_str(), O_PATH | O_DIRECTORY);
+  const auto directory =
+      open_at(AT_FDCWD, words[words[1] == "remove" ? 2 : 3].c_str(), O_PATH | O_DIRECTORY);
   if (!directory) return own_failure(directory.error());
   if (words[1] == "archive") return say(fill_from_archive(ids, *directory, words[2], how));
   if (words[1] == "copy") return say(copy(ids, *directory, words[2], how));
   if (words[1] == "busybox") return say(fill_from_busybox(ids, *directory));
   how.on_stage = [](std::string_view text) { (void)print(cat("stage=", text, "\n")); };
-  if (words[1] == "debian") return say(fill_from_debian(ids, *directory, {.suite = words[2], .packages = {}}, how));
+  if (words[1] == "debian")
+    return say(fill_from_debian(ids, *directory, {.suite = words[2], .packages = {}}, how));
   if (words[1] == "remove") return say(remove_tree(ids, *directory, words[3]));
   return 2;
 }

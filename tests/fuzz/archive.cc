@@ -1,4 +1,5 @@
-// Archives: entries whose names stay below the root, or an error; never a crash, never without an end.
+// Archives: entries whose names stay below the root, or an error; never a crash, never without an
+// end.
 #include <algorithm>
 #include <string>
 
@@ -33,7 +34,8 @@ void check_names(std::string_view path) {
     return;
   }
   for (const auto name : *names) {
-    must(name != ".." && name != "." && !name.empty() && name.size() <= kLongestName, "a name is one below the root");
+    must(name != ".." && name != "." && !name.empty() && name.size() <= kLongestName,
+         "a name is one below the root");
     must(name.find('/') == std::string_view::npos, "a name is one name");
   }
   must(path_names(joined(*names)) == *names, "one spelling per place");

@@ -1,4 +1,5 @@
-// A container's config file: a sentence that says where what is wrong, or settings that come back from what is printed.
+// A container's config file: a sentence that says where what is wrong, or settings that come back
+// from what is printed.
 #include "frontend/spec/config_file.h"
 
 #include "frontend/spec/options.h"
@@ -30,12 +31,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto again = ConfigFile::parse(file->text(), "config");
   must(again && same(again->settings(), settings), "what is printed says the same");
   ConfigFile fresh;
-  for (const auto& setting : settings) must(fresh.add(setting.key, setting.value).has_value(), "a setting can be set");
+  for (const auto& setting : settings)
+    must(fresh.add(setting.key, setting.value).has_value(), "a setting can be set");
   const auto rewritten = ConfigFile::parse(fresh.text(), "config");
   must(rewritten && same(rewritten->settings(), settings), "what is written anew says the same");
   const std::vector<Setting> files[]{settings};
   const auto merged = merge(files);
-  must(*split_words(join_words(merged.command)) == merged.command, "a command comes apart as it was");
+  must(*split_words(join_words(merged.command)) == merged.command,
+       "a command comes apart as it was");
   const std::vector<std::string_view> words(merged.words.begin(), merged.words.end());
   const auto spec = parse_options(words);
   must(spec || !spec.error().text.empty(), "a refusal says why");

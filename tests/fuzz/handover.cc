@@ -13,10 +13,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     must(!handover.error().text.empty(), "a refusal says why");
     return 0;
   }
-  for (const int fd : {handover->directory, handover->lock, handover->control, handover->report, handover->pidfd})
+  for (const int fd :
+       {handover->directory, handover->lock, handover->control, handover->report, handover->pidfd})
     must(fd >= -1, "a file descriptor is one, or none");
   must(handover->pid >= 0, "a pid is never that of a group or of all");
-  must(handover->rest.empty() || handover->rest.front().starts_with("--"), "the rest begins with an option");
+  must(handover->rest.empty() || handover->rest.front().starts_with("--"),
+       "the rest begins with an option");
   const auto again = to_words(*handover);
   const std::vector<std::string_view> views(again.begin(), again.end());
   const auto second = handover_from(views);

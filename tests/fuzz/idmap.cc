@@ -42,7 +42,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (!line.empty()) words.push_back(take_until(line, ' '));
   const auto map = IdMap::parse(words);
   if (!map) {
-    must(!map.error().rule.empty() && !map.error().text.empty(), "a refusal has a rule and says why");
+    must(!map.error().rule.empty() && !map.error().text.empty(),
+         "a refusal has a rule and says why");
     return 0;
   }
   must(!map->extents().empty() && map->extents().size() <= kMaxExtents, "1 to 340 extents");

@@ -10,8 +10,10 @@ using namespace userns::frontend;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto text = as_text(data, size);
   if (const auto node = parse_oci_node(text, "amd64")) {
-    must(node->next.size() == 1 || is_digest(node->config), "an index leads to one manifest, a manifest has a config");
-    for (const auto& digest : node->next) must(is_digest(digest), "a manifest is named by its digest");
+    must(node->next.size() == 1 || is_digest(node->config),
+         "an index leads to one manifest, a manifest has a config");
+    for (const auto& digest : node->next)
+      must(is_digest(digest), "a manifest is named by its digest");
     for (const auto& digest : node->layers)
       must(is_digest(digest) && blob_path(digest), "a layer is named by its digest");
   } else {
@@ -20,6 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto docker = parse_docker_manifest(text);
   must(!docker || is_docker_manifest(text), "what is read as one is one");
   if (const auto config = parse_image_config(text))
-    for (const auto& word : config->env) must(word.find('\0') == std::string::npos, "a word has no NUL");
+    for (const auto& word : config->env)
+      must(word.find('\0') == std::string::npos, "a word has no NUL");
   return 0;
 }

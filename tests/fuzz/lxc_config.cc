@@ -18,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return files;
   };
   const auto config = frontend::translate_lxc_config({"config", text}, read);
-  must(config.size() > frontend::kLargestConfig || frontend::ConfigFile::parse(config, "x").has_value(),
+  must(config.size() > frontend::kLargestConfig ||
+           frontend::ConfigFile::parse(config, "x").has_value(),
        "a config file is written that is one");
   must(parse_net_conf("x", frontend::translate_lxc_usernet({"usernet", text})).has_value(),
        "a net.conf is written that is one");

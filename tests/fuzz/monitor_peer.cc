@@ -1,5 +1,5 @@
-// What a container's monitor hears: requests over its socket, from programs of the caller's, with file descriptors; and
-// from inside, that the system is up.
+// What a container's monitor hears: requests over its socket, from programs of the caller's, with
+// file descriptors; and from inside, that the system is up.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,7 +29,8 @@ void check_request(std::string_view text) {
   must(is_exec != request->words.empty(), "exec has a command, and nothing else has one");
   must(request->timeout >= 0, "a stop waits for no negative time");
   const auto again = parse_request(to_text(*request));
-  must(again.has_value() && to_text(*again) == to_text(*request), "a request comes through unchanged");
+  must(again.has_value() && to_text(*again) == to_text(*request),
+       "a request comes through unchanged");
 }
 
 void check_size(std::string_view text) {
@@ -41,7 +42,8 @@ struct Pair {
   std::array<Fd, 2> ends;
   explicit Pair(int type) {
     int raw[2] = {-1, -1};
-    must(::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, raw) == 0, "there are sockets");
+    must(::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, raw) == 0,
+         "there are sockets");
     ends = {Fd(raw[0]), Fd(raw[1])};
   }
 };

@@ -1,4 +1,5 @@
-// The kernel's netlink answers, cut and forged anywhere: nothing is read beyond them, and names hold no NUL.
+// The kernel's netlink answers, cut and forged anywhere: nothing is read beyond them, and names
+// hold no NUL.
 #include "common/netlink.h"
 
 #include <algorithm>
@@ -20,11 +21,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     links += link.index != 0 ? 1 : 0;
     for (const auto* text : {&link.name, &link.kind, &link.alias})
       must(!text->contains('\0'), "a text ends at its NUL");
-    must(link.name.size() <= size && link.address.size() <= size, "nothing is longer than the message");
+    must(link.name.size() <= size && link.address.size() <= size,
+         "nothing is longer than the message");
     must(!link.filters_vlans || link.kind == "bridge", "only a bridge filters VLANs");
   };
   const auto ended = Netlink::take({datagram.data(), size}, 7, each);
-  must(messages >= links && messages <= size / sizeof(nlmsghdr), "no more messages than there is room for");
+  must(messages >= links && messages <= size / sizeof(nlmsghdr),
+       "no more messages than there is room for");
   if (!ended) {
     must(ended.error().code != 0, "a refusal has the kernel's code");
     must(std::ranges::all_of(ended.error().text, [](char c) { return c >= 0x20 && c < 0x7f; }),

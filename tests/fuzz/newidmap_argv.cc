@@ -14,7 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   must(map || map.error().rule.starts_with("IM-"), "a map that is none has its rule");
   if (!map) return 0;
   must(words.size() == 1 + 3 * map->extents().size(), "no word is passed over");
-  must(IdMap::from_extents({map->extents().begin(), map->extents().end()}).has_value(), "what parses is sound");
-  must((map->outside_root() != nullptr) == map->kernel_text().contains(" 0 "), "outside id 0 is noticed");
+  must(IdMap::from_extents({map->extents().begin(), map->extents().end()}).has_value(),
+       "what parses is sound");
+  must((map->outside_root() != nullptr) == map->kernel_text().contains(" 0 "),
+       "outside id 0 is noticed");
   return 0;
 }

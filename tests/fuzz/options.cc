@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   for (const auto& mount : spec->mounts) {
     const auto* const bind = std::get_if<BindWish>(&mount);
-    const auto& destination = bind != nullptr ? bind->destination : std::get<TmpfsWish>(mount).destination;
+    const auto& destination =
+        bind != nullptr ? bind->destination : std::get<TmpfsWish>(mount).destination;
     must(destination.starts_with('/'), "a destination is absolute");
   }
   must(!spec->hostname || spec->hostname->size() <= 64, "a host name fits the kernel");

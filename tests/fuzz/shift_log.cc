@@ -1,4 +1,5 @@
-// An undo log of any bytes: refused, or read so that what was read is printed and read again as the same.
+// An undo log of any bytes: refused, or read so that what was read is printed and read again as the
+// same.
 #include "frontend/shift/log_text.h"
 #include "tests/fuzz/property.h"
 
@@ -25,7 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto start = parse_log(text.substr(0, log->sound_bytes));
   must(start && start->sound_bytes == log->sound_bytes, "the sound part is sound");
   const auto again = parse_log(print(*log));
-  must(again.has_value() && again->head.shift == log->head.shift && again->old.size() == log->old.size(),
+  must(again.has_value() && again->head.shift == log->head.shift &&
+           again->old.size() == log->old.size(),
        "printed, it is read");
   must(print(*again) == print(*log), "and says the same");
   return 0;

@@ -1,4 +1,5 @@
-// The subid scanner: what it finds does not depend on how the file is cut, and is the union of the lines.
+// The subid scanner: what it finds does not depend on how the file is cut, and is the union of the
+// lines.
 #include "policy/subid.h"
 
 #include <algorithm>
@@ -24,7 +25,8 @@ bool same(const OwnedRanges& a, const OwnedRanges& b) {
 bool is_union_of_lines(std::string_view text, const OwnedRanges& found) {
   while (!text.empty()) {
     const auto line = parse_subid_line(take_until(text, '\n'));
-    if (line && (line->owner == "alice" || line->owner == "1000") && !found.covers(line->range)) return false;
+    if (line && (line->owner == "alice" || line->owner == "1000") && !found.covers(line->range))
+      return false;
   }
   return true;
 }
@@ -37,7 +39,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto whole = scan(text, text.size() + 1);
   const auto pieces = scan(text, 1 + data[0] % 64U);
   must(same(whole.ranges(), pieces.ranges()), "the same ranges however the file is cut");
-  must(whole.skipped().line == pieces.skipped().line, "the same skipped line however the file is cut");
+  must(whole.skipped().line == pieces.skipped().line,
+       "the same skipped line however the file is cut");
   std::uint64_t end = 0;
   for (const auto range : whole.ranges().ranges()) {
     must(end == 0 || range.first() > end, "ranges are sorted and do not touch");

@@ -1,6 +1,6 @@
 // An NSS source for `subid:` that does what /etc/subid-plugin says, for newidmap_nss.py. Loaded as
-// libsubid_NAME.so. Interface: shadow's libsubid, "struct subid_nss_ops". As libnss_NAME.so.2 it is a source for
-// `passwd:` that never answers.
+// libsubid_NAME.so. Interface: shadow's libsubid, "struct subid_nss_ops". As libnss_NAME.so.2 it is
+// a source for `passwd:` that never answers.
 #include <fcntl.h>
 #include <shadow/subid.h>
 #include <signal.h>
@@ -21,7 +21,8 @@ void read_mode(char (&mode)[64]) {
 }
 
 subid_range* ranges(int count, unsigned long first, unsigned long each, unsigned long step) {
-  auto* const made = static_cast<subid_range*>(std::calloc(static_cast<std::size_t>(count) + 1, sizeof(subid_range)));
+  auto* const made = static_cast<subid_range*>(
+      std::calloc(static_cast<std::size_t>(count) + 1, sizeof(subid_range)));
   for (int i = 0; i < count; ++i) made[i] = {first + step * static_cast<unsigned long>(i), each};
   return made;
 }
@@ -47,7 +48,8 @@ int _nss_x_getpwuid_r(uid_t, void*, char*, std::size_t, int*) {  // NOLINT: the 
   while (true) ::pause();
 }
 
-subid_status shadow_subid_has_range(const char*, unsigned long, unsigned long, subid_type, bool* result) {
+subid_status shadow_subid_has_range(const char*, unsigned long, unsigned long, subid_type,
+                                    bool* result) {
   *result = true;  // our helpers must not rely on it
   return SUBID_STATUS_SUCCESS;
 }
@@ -58,14 +60,18 @@ subid_status shadow_subid_find_subid_owners(unsigned long, subid_type, uid_t** u
   return SUBID_STATUS_SUCCESS;
 }
 
-subid_status shadow_subid_list_owner_ranges(const char* owner, subid_type type, subid_range** out, int* count) {
+subid_status shadow_subid_list_owner_ranges(const char* owner, subid_type type, subid_range** out,
+                                            int* count) {
   char mode[64];
   read_mode(mode);
-  const auto is = [&](const char* word) { return std::strncmp(mode, word, std::strlen(word)) == 0; };
+  const auto is = [&](const char* word) {
+    return std::strncmp(mode, word, std::strlen(word)) == 0;
+  };
   leave_witness();
   *count = 1;
   *out = ranges(1, type == ID_TYPE_UID ? 400000 : 500000, 10, 0);
-  if (is("good")) return std::strcmp(owner, "alice") == 0 ? SUBID_STATUS_SUCCESS : SUBID_STATUS_UNKNOWN_USER;
+  if (is("good"))
+    return std::strcmp(owner, "alice") == 0 ? SUBID_STATUS_SUCCESS : SUBID_STATUS_UNKNOWN_USER;
   if (is("crash")) ::raise(SIGSEGV);
   if (is("exit0")) ::_exit(0);
   if (is("exit1")) std::exit(0);
@@ -77,7 +83,8 @@ subid_status shadow_subid_list_owner_ranges(const char* owner, subid_type type, 
     ::_exit(0);
   }
   if (is("shouting")) {
-    // Writes a line in the helper's own format, for anybody's range, to whatever is open, and fails.
+    // Writes a line in the helper's own format, for anybody's range, to whatever is open, and
+    // fails.
     const char line[] = "alice:1:4000000000\n";
     for (int fd = 3; fd < 64; ++fd)
       if (::write(fd, line, sizeof line - 1) < 0) continue;

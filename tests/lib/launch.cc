@@ -1,7 +1,8 @@
-// Becomes what harness.spawn() was told to start: a copy of the test's Python, which forks and does the same, costs ten
-// times as much where page faults are dear.
+// Becomes what harness.spawn() was told to start: a copy of the test's Python, which forks and does
+// the same, costs ten times as much where page faults are dear.
 //
-//   launch FD     FD: a file of words that each end in a zero byte, as harness._launch() writes them
+//   launch FD     FD: a file of words that each end in a zero byte, as harness._launch() writes
+//   them
 //
 // Exit status 121 and a line on stderr: it could not.
 #include <fcntl.h>
@@ -40,7 +41,8 @@ class Words {
   explicit Words(int fd) {
     struct stat about{};
     check(fstat(fd, &about) == 0, "fstat");
-    at_ = static_cast<char*>(mmap(nullptr, static_cast<size_t>(about.st_size), PROT_READ, MAP_PRIVATE, fd, 0));
+    at_ = static_cast<char*>(
+        mmap(nullptr, static_cast<size_t>(about.st_size), PROT_READ, MAP_PRIVATE, fd, 0));
     check(at_ != MAP_FAILED, "mmap");
   }
   char* text() {
@@ -79,8 +81,10 @@ void take_fds(Words& words) {
 
 // Not sigaction(3), which leaves two of them to libc; posix_spawn(3) ignores these.
 void set_signal(int number, unsigned long handler) {
-  const unsigned long action[4] = {handler, 0, 0, 0};  // as the kernel has it: no flags, nothing masked
-  check(syscall(SYS_rt_sigaction, number, action, nullptr, sizeof(unsigned long)) == 0, "rt_sigaction");
+  const unsigned long action[4] = {handler, 0, 0,
+                                   0};  // as the kernel has it: no flags, nothing masked
+  check(syscall(SYS_rt_sigaction, number, action, nullptr, sizeof(unsigned long)) == 0,
+        "rt_sigaction");
 }
 
 void take_signals(Words& words) {
@@ -106,7 +110,8 @@ void become_user(Words& words) {
   check(setresgid(gid, egid, egid) == 0, "setresgid");
   check(setresuid(uid, uid, uid) == 0, "setresuid");
   // Changing ids made the process undumpable, which a login does not leave it.
-  check(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, "prctl");
+  check(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0,
+        "prctl");
 }
 
 // A target to be mapped: says "ready", and does nothing.
@@ -130,7 +135,8 @@ void become_user(Words& words) {
   // As root: the kernel judges a setuid exec by who the tracee was at this call.
   if (traced) check(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0, "ptrace");
   if (words.number() != 0) become_user(words);
-  if (words.number() != 0) check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "PR_SET_NO_NEW_PRIVS");
+  if (words.number() != 0)
+    check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "PR_SET_NO_NEW_PRIVS");
   if (*path == '\0') {
     const int flags = words.small();
     be_target(flags, words.small());

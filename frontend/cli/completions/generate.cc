@@ -1,5 +1,5 @@
-// Writes userns-run's completions for a shell: completions bash|zsh|fish. Runs when the suite is built; what it writes
-// comes from the tables that the program itself parses by.
+// Writes userns-run's completions for a shell: completions bash|zsh|fish. Runs when the suite is
+// built; what it writes comes from the tables that the program itself parses by.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -43,17 +43,22 @@ std::string words_in(std::string_view help) {
     auto one = take_until(help, '|');
     one.remove_prefix(std::min(one.find_first_not_of(' '), one.size()));
     const auto word = one.substr(0, one.find_first_of(" :[="));
-    const bool plain = word.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == std::string_view::npos;
+    const bool plain =
+        word.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == std::string_view::npos;
     const auto behind = one.substr(word.size());
-    if (!plain || word.empty() || !(behind.empty() || behind.starts_with(' ') || behind.starts_with(": "))) continue;
+    if (!plain || word.empty() ||
+        !(behind.empty() || behind.starts_with(' ') || behind.starts_with(": ")))
+      continue;
     words += cat(words.empty() ? "" : " ", word);
   }
   return words;
 }
 
 Option option_of(std::string_view name, std::string_view placeholder, std::string_view help) {
-  Option option{
-      .name = std::string(name), .help = std::string(help), .values = values_of(name, placeholder), .words = {}};
+  Option option{.name = std::string(name),
+                .help = std::string(help),
+                .values = values_of(name, placeholder),
+                .words = {}};
   if (option.values == Values::kNone) option.words = words_in(help);
   if (!option.words.empty()) option.values = Values::kWords;
   return option;
@@ -61,21 +66,27 @@ Option option_of(std::string_view name, std::string_view placeholder, std::strin
 
 std::vector<Option> options_of_containers() {
   std::vector<Option> all;
-  for (const auto& option : container_options()) all.push_back(option_of(option.name, option.value, option.help));
+  for (const auto& option : container_options())
+    all.push_back(option_of(option.name, option.value, option.help));
   return all;
 }
 
 std::vector<Option> options_of(const Verb& verb) {
   std::vector<Option> all;
-  for (const auto& option : verb.options) all.push_back(option_of(option.name, option.value, option.help));
+  for (const auto& option : verb.options)
+    all.push_back(option_of(option.name, option.value, option.help));
   if (verb.takes_container_options)
     for (auto& option : options_of_containers())
-      if (std::ranges::find(all, option.name, &Option::name) == all.end()) all.push_back(std::move(option));
-  all.push_back({.name = "help", .help = "says what there is", .values = Values::kFlag, .words = {}});
+      if (std::ranges::find(all, option.name, &Option::name) == all.end())
+        all.push_back(std::move(option));
+  all.push_back(
+      {.name = "help", .help = "says what there is", .values = Values::kFlag, .words = {}});
   return all;
 }
 
-bool takes_containers(const Verb& verb) { return verb.arguments.contains("NAME") && verb.name != "create"; }
+bool takes_containers(const Verb& verb) {
+  return verb.arguments.contains("NAME") && verb.name != "create";
+}
 
 std::string keys() {
   std::string text;
@@ -111,7 +122,8 @@ std::string bash_values(const std::vector<Option>& options) {
   return text;
 }
 
-std::string bash_case(std::string_view pattern, const std::vector<Option>& options, std::string_view rest) {
+std::string bash_case(std::string_view pattern, const std::vector<Option>& options,
+                      std::string_view rest) {
   return cat("    ", pattern, ")\n      options='", names_of(options), "'\n      rest=", rest,
              "\n      case $before in\n", bash_values(options), "      esac ;;\n");
 }
@@ -139,8 +151,8 @@ _userns_run() {
 )sh";
   std::string names;
   for (const auto& verb : verbs()) names += cat(names.empty() ? "" : " ", verb.name);
-  text += cat("  if ((COMP_CWORD == 1)) && [[ $cur != -* ]]; then\n    COMPREPLY=($(compgen -W '", names,
-              "' -- \"$cur\"))\n    return\n  fi\n  case $verb in\n");
+  text += cat("  if ((COMP_CWORD == 1)) && [[ $cur != -* ]]; then\n    COMPREPLY=($(compgen -W '",
+              names, "' -- \"$cur\"))\n    return\n  fi\n  case $verb in\n");
   for (const auto& verb : verbs())
     text += bash_case(verb.name, options_of(verb),
                       verb.name == "config"    ? "keys"
@@ -224,8 +236,10 @@ _userns_run_keys() {
   if (( CURRENT == 2 )); then _userns_run_containers; return; fi
   local -a keys
 )sh";
-  text += cat("  keys=(", keys(), ")\n  compadd -S = -a keys\n}\n_userns_run() {\n  local -a verbs\n  verbs=(\n");
-  for (const auto& verb : verbs()) text += cat("    '", verb.name, ":", zsh_text(verb.summary), "'\n");
+  text += cat("  keys=(", keys(),
+              ")\n  compadd -S = -a keys\n}\n_userns_run() {\n  local -a verbs\n  verbs=(\n");
+  for (const auto& verb : verbs())
+    text += cat("    '", verb.name, ":", zsh_text(verb.summary), "'\n");
   text += R"sh(  )
   if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then
     _describe verb verbs
@@ -242,7 +256,8 @@ _userns_run_keys() {
                 zsh_specs(options_of(verb)), " \\\n        ", rest, " ;;\n");
   }
   auto plain = options_of_containers();
-  plain.push_back({.name = "help", .help = "says what there is", .values = Values::kFlag, .words = {}});
+  plain.push_back(
+      {.name = "help", .help = "says what there is", .values = Values::kFlag, .words = {}});
   plain.push_back({.name = "version", .help = "", .values = Values::kFlag, .words = {}});
   text += cat("    *)\n      _arguments", zsh_specs(plain),
               " \\\n        '*::command:_normal' ;;\n  esac\n}\n_userns_run \"$@\"\n");
@@ -292,9 +307,10 @@ end
 complete -c userns-run -f
 )sh";
   for (const auto& verb : verbs())
-    text +=
-        cat("complete -c userns-run -n __fish_use_subcommand -a ", verb.name, " -d ", fish_text(verb.summary), "\n");
-  for (const auto& option : options_of_containers()) text += fish_option("__fish_use_subcommand", option);
+    text += cat("complete -c userns-run -n __fish_use_subcommand -a ", verb.name, " -d ",
+                fish_text(verb.summary), "\n");
+  for (const auto& option : options_of_containers())
+    text += fish_option("__fish_use_subcommand", option);
   for (const auto& verb : verbs()) {
     const auto condition = cat("'__fish_seen_subcommand_from ", verb.name, "'");
     for (const auto& option : options_of(verb)) text += fish_option(condition, option);
@@ -303,7 +319,8 @@ complete -c userns-run -f
   }
   const auto all = keys();
   for (std::string_view rest = all; !rest.empty();)
-    text += cat("complete -c userns-run -n '__fish_seen_subcommand_from config' -a ", take_until(rest, ' '), "=\n");
+    text += cat("complete -c userns-run -n '__fish_seen_subcommand_from config' -a ",
+                take_until(rest, ' '), "=\n");
   return text;
 }
 
@@ -314,5 +331,6 @@ int main(int argc, char** argv) {
   if (shell == "bash") return print(bash());
   if (shell == "zsh") return print(zsh());
   if (shell == "fish") return print(fish());
-  return own_failure({.rule = {}, .code = 0, .text = "completions for which shell? bash, zsh or fish"});
+  return own_failure(
+      {.rule = {}, .code = 0, .text = "completions for which shell? bash, zsh or fish"});
 }

@@ -23,7 +23,8 @@ struct Edit {
 Result<Edit> parse_edit(std::string_view word) {
   const auto at = word.find('=');
   if (at == std::string_view::npos || at == 0)
-    return fail({}, cat(quoted(word), " is no setting: write KEY=VALUE, or KEY+=VALUE for one more"));
+    return fail({},
+                cat(quoted(word), " is no setting: write KEY=VALUE, or KEY+=VALUE for one more"));
   const bool adds = word[at - 1] == '+';
   const std::string key(word.substr(0, at - (adds ? 1 : 0)));
   auto value = value_to_store(key, word.substr(at + 1));
@@ -70,21 +71,25 @@ bool changes_ids(const std::vector<Edit>& edits, const Words& words) {
 }
 
 // Other ids than before must be nobody else's. Called with the registry held.
-Result<void> check_ids(const Container& container, const ConfigFile& before, const ConfigFile& after,
-                       const Registry& registry) {
+Result<void> check_ids(const Container& container, const ConfigFile& before,
+                       const ConfigFile& after, const Registry& registry) {
   const auto spec = container.spec(after);
   if (!spec) return std::unexpected(spec.error());
   if (std::holds_alternative<MapAuto>(spec->mapping))
-    return fail({}, "a container has ids of its own, which its files belong to: set map to others, or map-self");
+    return fail({},
+                "a container has ids of its own, which its files belong to: set map to others, or "
+                "map-self");
   if (std::holds_alternative<MapSelf>(spec->mapping)) return {};
   const auto ids = find_ids(*spec);
   if (!ids) return std::unexpected(ids.error());
   // With whom it shared them before, it may go on.
   const auto own = held_by(container.path(), before.text());
   auto others = registry.holders();
-  std::erase_if(others, [&](const Holder& other) { return other.path == own.path || share_ids(other, own); });
+  std::erase_if(
+      others, [&](const Holder& other) { return other.path == own.path || share_ids(other, own); });
   const auto* const holder = holder_of(ids->uids.extents, ids->gids.extents, others);
-  return holder == nullptr ? Result<void>{} : fail({}, cat("some of these ids are held by ", holder->path));
+  return holder == nullptr ? Result<void>{}
+                           : fail({}, cat("some of these ids are held by ", holder->path));
 }
 
 Result<void> edit(const Container& container, const std::vector<Edit>& edits, const Words& words) {
@@ -113,7 +118,8 @@ Result<std::string> to_show(const Container& container, bool all) {
   ConfigFile file;
   for (const auto& setting : merged->all)
     if (setting.key != "include")
-      if (auto added = file.add(setting.key, setting.value); !added) return std::unexpected(added.error());
+      if (auto added = file.add(setting.key, setting.value); !added)
+        return std::unexpected(added.error());
   return file.text();
 }
 
@@ -121,7 +127,8 @@ Result<std::string> to_show(const Container& container, bool all) {
 
 int run_config(const Words& words) {
   if (words.names.empty())
-    return own_failure({.rule = {}, .code = 0, .text = "which container? userns-run list shows them"});
+    return own_failure(
+        {.rule = {}, .code = 0, .text = "which container? userns-run list shows them"});
   const auto store = store_of(words);
   const auto container = store ? store->find(words.names.front()) : std::unexpected(store.error());
   if (!container) return own_failure(container.error());

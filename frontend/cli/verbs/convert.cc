@@ -19,14 +19,20 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::array kOptions{
+    VerbOption{.name = "map",
+               .value = "MAP",
+               .help = "of a DIR; default: auto, the block of whom it is for",
+               .many = true},
     VerbOption{
-        .name = "map", .value = "MAP", .help = "of a DIR; default: auto, the block of whom it is for", .many = true},
-    VerbOption{.name = "for", .value = "USER", .help = "of a DIR: whose subordinate ids (root only)"},
+        .name = "for", .value = "USER", .help = "of a DIR: whose subordinate ids (root only)"},
     VerbOption{.name = "path", .value = "DIR", .help = "where containers are kept"},
     VerbOption{.name = "cross-mounts", .value = "", .help = "what is mounted below, too"},
-    VerbOption{.name = "strict", .value = "", .help = "change nothing where an id is not one of those to shift"},
+    VerbOption{.name = "strict",
+               .value = "",
+               .help = "change nothing where an id is not one of those to shift"},
     VerbOption{.name = "dry-run", .value = "", .help = "only count, and show some"},
-    VerbOption{.name = "jobs", .value = "N", .help = "threads; default: as many as CPUs, at most 4"},
+    VerbOption{
+        .name = "jobs", .value = "N", .help = "threads; default: as many as CPUs, at most 4"},
     VerbOption{.name = "log", .value = "FILE", .help = "the undo log, instead of the place for it"},
 };
 
@@ -38,7 +44,8 @@ struct Subject {
 };
 
 Result<ChosenIds> ids_of_user(std::string_view name) {
-  const passwd* const entry = ::getpwnam(std::string(name).c_str());  // NOLINT(concurrency-mt-unsafe): one thread
+  const passwd* const entry =
+      ::getpwnam(std::string(name).c_str());  // NOLINT(concurrency-mt-unsafe): one thread
   if (entry == nullptr) return fail({}, cat("there is no user ", quoted(name)));
   const Uid uid{entry->pw_uid};
   const auto uids = find_subids(IdKind::kUid, name, uid);
@@ -56,7 +63,8 @@ Result<ChosenIds> ids_of_user(std::string_view name) {
 Result<ChosenIds> ids_of_directory(const Words& words) {
   if (const auto user = words.one("for")) {
     if (words.one("map")) return fail({}, "--for and --map do not go together");
-    if (::geteuid() != 0) return fail({}, "--for is root's: without it the directory becomes the caller's container's");
+    if (::geteuid() != 0)
+      return fail({}, "--for is root's: without it the directory becomes the caller's container's");
     return ids_of_user(*user);
   }
   if (::geteuid() == 0 && !words.one("map"))
@@ -66,9 +74,11 @@ Result<ChosenIds> ids_of_directory(const Words& words) {
 
 Result<Subject> subject_of(const Words& words) {
   if (words.has_command || words.names.size() != 1)
-    return fail({}, "convert takes one NAME of a container, or one DIR (./DIR where both are there)");
+    return fail({},
+                "convert takes one NAME of a container, or one DIR (./DIR where both are there)");
   const auto& word = words.names.front();
-  const auto store = word.contains('/') ? Result<Store>(fail({}, "")) : Store::open(words.one("path"));
+  const auto store =
+      word.contains('/') ? Result<Store>(fail({}, "")) : Store::open(words.one("path"));
   auto container = store ? store->find(word) : Result<Container>(fail({}, ""));
   if (!container) {
     struct stat facts{};
@@ -79,11 +89,13 @@ Result<Subject> subject_of(const Words& words) {
     return Subject{.container = std::nullopt, .directory = word, .ids = std::move(*ids)};
   }
   if (words.one("map") || words.one("for"))
-    return fail({}, cat("the ids of the container ", word, " are those of its config: leave out --map and --for"));
+    return fail({}, cat("the ids of the container ", word,
+                        " are those of its config: leave out --map and --for"));
   const auto spec = container->spec();
   auto ids = ids_of_spec(spec);
   if (!ids) return std::unexpected(ids.error());
-  return Subject{.container = std::move(*container), .directory = spec->rootfs, .ids = std::move(*ids)};
+  return Subject{
+      .container = std::move(*container), .directory = spec->rootfs, .ids = std::move(*ids)};
 }
 
 // An ordinary user's files are his own: those become the root's of the container.
@@ -104,7 +116,8 @@ std::vector<std::string> map_values(const ChosenIds& ids) {
   const bool same = ids.uids.extents == ids.gids.extents;
   const auto add = [&](const ChosenMap& map, std::string_view kind) {
     for (const auto& extent : map.extents)
-      values.push_back(cat(kind, ":", extent.inside().first(), ":", extent.outside().first(), ":", extent.count()));
+      values.push_back(cat(kind, ":", extent.inside().first(), ":", extent.outside().first(), ":",
+                           extent.count()));
   };
   add(ids.uids, same ? "b" : "u");
   if (!same) add(ids.gids, "g");
@@ -117,7 +130,8 @@ Result<std::string> set_map(const Subject& subject, const Lock& lock) {
   const auto values = map_values(subject.ids);
   (void)config->unset("map-self");
   if (auto set = config->set("map", values); !set) return std::unexpected(set.error());
-  if (auto written = subject.container->write_config(lock, *config); !written) return std::unexpected(written.error());
+  if (auto written = subject.container->write_config(lock, *config); !written)
+    return std::unexpected(written.error());
   return cat(subject.container->name(), ": its id map is in its config\n");
 }
 
@@ -137,11 +151,13 @@ Result<std::string> convert(const Words& words) {
     auto locked = subject->container->try_lock();
     if (!locked) return std::unexpected(locked.error());
     if (!*locked)
-      return fail({}, cat("another verb works on the container ", subject->container->name(), ": try again"));
+      return fail({}, cat("another verb works on the container ", subject->container->name(),
+                          ": try again"));
     lock = std::move(*locked);
     const auto state = read_state(subject->container->dir());
     if (state && *state)
-      return fail({}, cat("the container ", subject->container->name(), " is running: stop it first"));
+      return fail({},
+                  cat("the container ", subject->container->name(), " is running: stop it first"));
   }
   auto shift = ::geteuid() == 0 ? into_container(subject->ids) : own_to_root(subject->ids);
   if (!shift) return std::unexpected(shift.error());

@@ -38,7 +38,9 @@ class Progress {
   bool shown_ = false;
 };
 
-void note(std::string text) { report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)}); }
+void note(std::string text) {
+  report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)});
+}
 
 std::string to_text(const UnpackCounts& counts) {
   return cat(counts.entries, " files, ", size_for_people(counts.bytes));
@@ -47,7 +49,8 @@ std::string to_text(const UnpackCounts& counts) {
 Result<std::uint64_t> parse_size(std::string_view text) {
   const auto size = parse_setting("memory.max", text);
   const auto bytes = size ? parse_decimal(size->text) : std::nullopt;
-  if (!bytes || *bytes == 0) return fail({}, cat("--max-size ", quoted(text), " is no size, as 512M or 2G"));
+  if (!bytes || *bytes == 0)
+    return fail({}, cat("--max-size ", quoted(text), " is no size, as 512M or 2G"));
   return *bytes;
 }
 
@@ -75,8 +78,10 @@ Result<ConfigFile> config_of(const Words& words) {
     for (const auto value : words.all(key))
       if (auto added = add(key, value); !added) return std::unexpected(added.error());
   if (!words.has_command) return config;
-  if (words.command.empty()) return fail({}, "no command after --: write one, or leave out the -- to start its init");
-  if (auto added = add("command", join_words(words.command)); !added) return std::unexpected(added.error());
+  if (words.command.empty())
+    return fail({}, "no command after --: write one, or leave out the -- to start its init");
+  if (auto added = add("command", join_words(words.command)); !added)
+    return std::unexpected(added.error());
   return config;
 }
 
@@ -84,8 +89,8 @@ Result<CreateSource> template_of(const Words& words, std::string_view name) {
   constexpr std::string_view kNames[]{"busybox", "debian"};
   if (name == "busybox") return FromBusybox{};
   if (name != "debian")
-    return fail(
-        {}, cat("there is no template ", quoted(name), did_you_mean(name, kNames), "; there are busybox and debian"));
+    return fail({}, cat("there is no template ", quoted(name), did_you_mean(name, kNames),
+                        "; there are busybox and debian"));
   FromDebian debian;
   debian.wish.suite = words.one("suite").value_or("");
   for (const auto package : words.all("package")) debian.wish.packages.emplace_back(package);
@@ -93,8 +98,10 @@ Result<CreateSource> template_of(const Words& words, std::string_view name) {
 }
 
 Result<void> check_modifiers(const Words& words, const CreateSource& source) {
-  const auto only = [&](std::string_view option, std::string_view with, bool given) -> Result<void> {
-    return words.has(option) && !given ? fail({}, cat("--", option, " goes with ", with)) : Result<void>{};
+  const auto only = [&](std::string_view option, std::string_view with,
+                        bool given) -> Result<void> {
+    return words.has(option) && !given ? fail({}, cat("--", option, " goes with ", with))
+                                       : Result<void>{};
   };
   const bool debian = std::holds_alternative<FromDebian>(source);
   if (auto good = only("suite", "--template debian", debian); !good) return good;
@@ -109,18 +116,21 @@ Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
   const auto made = words.one("template");
   const auto from = words.one("from");
   if ((tar ? 1 : 0) + (made ? 1 : 0) + (from ? 1 : 0) + (adopts ? 1 : 0) != 1)
-    return fail({}, "from what? give one of --tar FILE, --template busybox, --from NAME and --rootfs DIR");
+    return fail(
+        {}, "from what? give one of --tar FILE, --template busybox, --from NAME and --rootfs DIR");
   auto source = adopts ? Result<CreateSource>(FromDirectory{})
                 : tar  ? FromArchive{std::string(*tar)}
-                : from ? Result<CreateSource>(FromContainer{std::string(*from), words.has("snapshot")})
-                       : template_of(words, *made);
+                : from
+                    ? Result<CreateSource>(FromContainer{std::string(*from), words.has("snapshot")})
+                    : template_of(words, *made);
   if (source)
     if (auto good = check_modifiers(words, *source); !good) return std::unexpected(good.error());
   return source;
 }
 
 Result<CreateWish> wish_of(const Words& words) {
-  if (words.names.size() != 1) return fail({}, "create takes one name: userns-run create NAME --template busybox");
+  if (words.names.size() != 1)
+    return fail({}, "create takes one name: userns-run create NAME --template busybox");
   auto name = container_name(words.names.front());
   if (!name) return std::unexpected(name.error());
   auto config = config_of(words);
@@ -149,9 +159,11 @@ Result<CreateWish> wish_of(const Words& words) {
 
 void say_what_is_missing(const Created& created) {
   if (created.counts.devices > 0)
-    note(cat("left out ", created.counts.devices, " device nodes: a container has a /dev of its own"));
+    note(cat("left out ", created.counts.devices,
+             " device nodes: a container has a /dev of its own"));
   if (created.counts.attributes > 0)
-    note(cat("left out ", created.counts.attributes, " file attributes that mean nothing in a container"));
+    note(cat("left out ", created.counts.attributes,
+             " file attributes that mean nothing in a container"));
   for (const auto& text : created.notes) note(text);
 }
 
@@ -171,7 +183,8 @@ int run_create(const Words& words) {
   say_what_is_missing(*created);
   const auto& name = created->container.name();
   if (progress.on_terminal())
-    note(cat(name, " is there (", to_text(created->counts), "): userns-run start ", name, " starts it"));
+    note(cat(name, " is there (", to_text(created->counts), "): userns-run start ", name,
+             " starts it"));
   return 0;
 }
 

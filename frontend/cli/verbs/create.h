@@ -9,7 +9,8 @@
 namespace userns::frontend {
 
 inline constexpr std::array kCreateOptions{
-    VerbOption{"tar", "FILE", "from an archive: a root file system, or an image (docker save, OCI); - is stdin"},
+    VerbOption{"tar", "FILE",
+               "from an archive: a root file system, or an image (docker save, OCI); - is stdin"},
     VerbOption{"template", "NAME", "busybox: made of the host's own | debian: by mmdebstrap"},
     VerbOption{"suite", "NAME", "of the template debian (the host's own, or stable)"},
     VerbOption{"package", "NAME", "of the template debian: one more package", true},
@@ -21,7 +22,8 @@ inline constexpr std::array kCreateOptions{
     VerbOption{"group", "NAME", "a label, for acting on several containers", true},
     VerbOption{"autostart", "", "userns-run start --autostart starts it"},
     VerbOption{"restart", "WHEN", "no (default) | on-failure[:N] | always"},
-    VerbOption{"hook", "EVENT=CMD", "pre-start | start | post-stop: a command of yours on the host", true},
+    VerbOption{"hook", "EVENT=CMD", "pre-start | start | post-stop: a command of yours on the host",
+               true},
     kPathOption,
 };
 

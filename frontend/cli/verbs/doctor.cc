@@ -28,8 +28,8 @@ int run_doctor(const Words& words) {
     return own_failure({.rule = {}, .code = 0, .text = "doctor takes no words but --json"});
   const auto facts = doctor::gather();
   const auto findings = doctor::judge(facts);
-  const auto text =
-      words.has("json") ? doctor::to_json(facts, findings) : doctor::to_text(facts, findings, wants_colours());
+  const auto text = words.has("json") ? doctor::to_json(facts, findings)
+                                      : doctor::to_text(facts, findings, wants_colours());
   if (const int failed = print(text); failed != 0) return failed;
   return doctor::is_well(findings) ? 0 : 1;
 }

@@ -24,8 +24,8 @@ std::string joined(std::span<const std::string> words, std::string_view between)
   return text;
 }
 
-// What an image asked for is in a config, too, and may be meant for the terminal. UTF-8 is left alone, but for the
-// control characters of its own, U+0080 to U+009F.
+// What an image asked for is in a config, too, and may be meant for the terminal. UTF-8 is left
+// alone, but for the control characters of its own, U+0080 to U+009F.
 std::string without_controls(std::string_view text) {
   std::string clean(text);
   bool after_c2 = false;
@@ -50,8 +50,8 @@ std::vector<std::string> values_of(const ContainerConfig& config, std::string_vi
 }
 
 std::string text_of(const LastEnd& end, std::int64_t now) {
-  return cat("status ", end.exit_status, ", ", for_people(now - end.ended_at), " ago", end.text.empty() ? "" : "; ",
-             end.text);
+  return cat("status ", end.exit_status, ", ", for_people(now - end.ended_at), " ago",
+             end.text.empty() ? "" : "; ", end.text);
 }
 
 Json json_of(const LastEnd& end) {
@@ -63,7 +63,8 @@ Json json_of(const LastEnd& end) {
 }
 
 std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, bool with_path) {
-  std::vector<std::string> row{facts.name, facts.problem.empty() ? state_of(facts) : state_of(facts) + "!"};
+  std::vector<std::string> row{facts.name,
+                               facts.problem.empty() ? state_of(facts) : state_of(facts) + "!"};
   const auto& running = facts.running;
   row.push_back(running && running->pid != 0 ? cat(running->pid) : "");
   row.push_back(running ? running->init : "");
@@ -86,7 +87,8 @@ Json to_json(const ContainerFacts& facts) {
   json["init"] = running ? Json(running->init) : Json(nullptr);
   json["addresses"] = running ? Json(running->addresses) : Json::array();
   json["memory"] = running && running->memory ? Json(*running->memory) : Json(nullptr);
-  json["started_at"] = running && running->started_at != 0 ? Json(running->started_at) : Json(nullptr);
+  json["started_at"] =
+      running && running->started_at != 0 ? Json(running->started_at) : Json(nullptr);
   json["last_end"] = facts.last_end ? json_of(*facts.last_end) : Json(nullptr);
   json["groups"] = facts.config.groups;
   json["autostart"] = facts.config.autostart;
@@ -95,12 +97,15 @@ Json to_json(const ContainerFacts& facts) {
 }
 
 // Names may hold any bytes.
-std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string dump(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
 }  // namespace
 
 std::string list_table(std::span<const ContainerFacts> all, std::int64_t now, bool with_path) {
-  std::vector<std::vector<std::string>> rows{{"NAME", "STATE", "PID", "INIT", "ADDRESS", "MEMORY", "UPTIME", "GROUPS"}};
+  std::vector<std::vector<std::string>> rows{
+      {"NAME", "STATE", "PID", "INIT", "ADDRESS", "MEMORY", "UPTIME", "GROUPS"}};
   if (with_path) rows.front().emplace_back("PATH");
   for (const auto& facts : all) rows.push_back(row_of(facts, now, with_path));
   return rows.size() == 1 ? std::string{} : to_table(rows);
@@ -153,7 +158,8 @@ std::string info_json(const ContainerFacts& facts, const MoreFacts& more) {
   json["base"] = facts.config.base.empty() ? Json(nullptr) : Json(facts.config.base);
   json["snapshots"] = more.snapshots;
   auto config = Json::array();
-  for (const auto& setting : facts.config.all) config.push_back(Json::array({setting.key, setting.value}));
+  for (const auto& setting : facts.config.all)
+    config.push_back(Json::array({setting.key, setting.value}));
   json["config"] = config;
   return dump(json);
 }

@@ -53,7 +53,8 @@ Result<ExecWish> exec_wish(const Words& words) {
   if (wish.command.empty() || wish.command.front().empty())
     return fail({}, "what is to be run? userns-run exec NAME -- COMMAND [ARG...]");
   if (!wish.cwd.empty())
-    if (const auto path = parse_path(wish.cwd); !path) return fail({}, cat("--cwd: ", path.error().text));
+    if (const auto path = parse_path(wish.cwd); !path)
+      return fail({}, cat("--cwd: ", path.error().text));
   for (const auto text : words.all("env"))
     if (auto added = add_env(wish, text); !added) return std::unexpected(added.error());
   const auto tty = wants_tty(words);
@@ -96,7 +97,8 @@ Result<std::string> whole_log(const Container& container) {
     auto part = read_file_at(container.dir().get(), name, kLargestLog);
     if (part) text += *part;
     if (!part && part.error().code != ENOENT)
-      return fail({}, cat("cannot read the log of ", container.name(), ": ", part.error().text), part.error().code);
+      return fail({}, cat("cannot read the log of ", container.name(), ": ", part.error().text),
+                  part.error().code);
   }
   return text;
 }
@@ -138,7 +140,8 @@ Result<std::string> what_is_new(const Container& container, Place& place) {
 
 int follow(const Container& container, Place place) {
   while (true) {
-    const auto state = read_state(container.dir());  // before the look: what is said last is not missed
+    const auto state =
+        read_state(container.dir());  // before the look: what is said last is not missed
     const auto text = what_is_new(container, place);
     if (!text) return own_failure(text.error());
     if (const int put = text->empty() ? 0 : print(*text); put != 0) return put;
@@ -153,7 +156,9 @@ int logs_verb(const Words& words) {
   std::uint64_t lines = std::numeric_limits<std::uint64_t>::max();
   if (const auto text = words.one("lines")) {
     const auto number = parse_decimal(*text);
-    if (!number) return own_failure({.rule = {}, .code = 0, .text = cat("--lines is a number, not ", quoted(*text))});
+    if (!number)
+      return own_failure(
+          {.rule = {}, .code = 0, .text = cat("--lines is a number, not ", quoted(*text))});
     lines = *number;
   }
   Place place;
@@ -176,10 +181,11 @@ constexpr std::array kExecOptions{
     VerbOption{"env", "NAME[=VALUE]", "set a variable, or take the caller's", true},
     VerbOption{"tty", "WHEN", "auto | yes | no: a terminal of its own", false},
     kPathOption};
-constexpr std::array kConsoleOptions{VerbOption{"escape", "KEYS", "keys that detach (^]^]), or none", false},
-                                     kPathOption};
-constexpr std::array kLogsOptions{VerbOption{"follow", "", "go on as more comes, until it stops", false, 'f'},
-                                  VerbOption{"lines", "N", "only the last N lines", false, 'n'}, kPathOption};
+constexpr std::array kConsoleOptions{
+    VerbOption{"escape", "KEYS", "keys that detach (^]^]), or none", false}, kPathOption};
+constexpr std::array kLogsOptions{
+    VerbOption{"follow", "", "go on as more comes, until it stops", false, 'f'},
+    VerbOption{"lines", "N", "only the last N lines", false, 'n'}, kPathOption};
 
 }  // namespace
 
@@ -188,11 +194,12 @@ constinit const Verb kExecVerb{.name = "exec",
                                .summary = "Runs a command in a container that runs, as its root",
                                .options = kExecOptions,
                                .run = exec_verb};
-constinit const Verb kConsoleVerb{.name = "console",
-                                  .arguments = "NAME [OPTIONS]",
-                                  .summary = "Attaches to the console of a container; Ctrl-] twice leaves it",
-                                  .options = kConsoleOptions,
-                                  .run = console_verb};
+constinit const Verb kConsoleVerb{
+    .name = "console",
+    .arguments = "NAME [OPTIONS]",
+    .summary = "Attaches to the console of a container; Ctrl-] twice leaves it",
+    .options = kConsoleOptions,
+    .run = console_verb};
 constinit const Verb kLogsVerb{.name = "logs",
                                .arguments = "NAME [OPTIONS]",
                                .summary = "Shows what the console of a container has said",

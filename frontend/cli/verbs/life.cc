@@ -38,7 +38,8 @@ Result<std::uint64_t> parse_log_size(std::string_view text) {
   if (shift != 0) text.remove_suffix(1);
   const auto number = parse_decimal(text);
   if (!number || *number > (kLargest >> shift))
-    return fail({}, cat("--log-size is a number of bytes, as 1M; 0 for no log; not ", quoted(text)));
+    return fail({},
+                cat("--log-size is a number of bytes, as 1M; 0 for no log; not ", quoted(text)));
   return *number << shift;
 }
 
@@ -57,9 +58,13 @@ Result<std::vector<std::string>> from_anywhere(const std::vector<std::string>& o
 Result<StartWish> start_wish(const Words& words) {
   auto options = from_anywhere(words.container);
   if (!options) return std::unexpected(options.error());
-  StartWish wish{.options = std::move(*options), .command = words.command, .remove = words.has("rm"), .restart = {}};
+  StartWish wish{.options = std::move(*options),
+                 .command = words.command,
+                 .remove = words.has("rm"),
+                 .restart = {}};
   if (words.has_command && (words.command.empty() || words.command.front().empty()))
-    return fail({}, "no command after --: write one, or leave out the -- to start the container's init");
+    return fail(
+        {}, "no command after --: write one, or leave out the -- to start the container's init");
   if (const auto text = words.one("restart")) {
     const auto restart = parse_restart(*text);
     if (!restart) return std::unexpected(restart.error());
@@ -74,7 +79,8 @@ Result<StartWish> start_wish(const Words& words) {
 }
 
 int start_failure(const Container& container, Failure failure) {
-  if (!failure.error.text.contains(container.name())) failure.error.text.insert(0, cat(container.name(), ": "));
+  if (!failure.error.text.contains(container.name()))
+    failure.error.text.insert(0, cat(container.name(), ": "));
   own_failure(failure.error);
   return failure.exit_status;
 }
@@ -95,7 +101,8 @@ int start_in_foreground(const Container& container, StartWish wish) {
 // `status`: 0, or that of those which cannot be looked at.
 Result<std::vector<Container>> to_start(const Words& words, int& status) {
   if (!words.has("autostart")) return selected(words);
-  if (!words.names.empty()) return fail({}, "--autostart starts all that have autostart = yes: name no container");
+  if (!words.names.empty())
+    return fail({}, "--autostart starts all that have autostart = yes: name no container");
   const auto store = store_of(words);
   if (!store) return std::unexpected(store.error());
   const auto names = store->names();
@@ -103,7 +110,8 @@ Result<std::vector<Container>> to_start(const Words& words, int& status) {
   std::vector<Container> containers;
   for (const auto& name : *names) {
     auto container = store->find(name);
-    const auto config = container ? container->settings() : Result<ContainerConfig>(std::unexpected(container.error()));
+    const auto config = container ? container->settings()
+                                  : Result<ContainerConfig>(std::unexpected(container.error()));
     if (!config) {
       status = own_failure(config.error());  // the others are to start
       continue;
@@ -123,7 +131,8 @@ int start_verb(const Words& words) {
   if (!containers) return own_failure(containers.error());
   if (containers->empty()) return unseen;  // of --autostart
   if (!words.has("foreground")) {
-    const int status = for_each(*containers, [&](const Container& c) { return start_one(c, *wish); });
+    const int status =
+        for_each(*containers, [&](const Container& c) { return start_one(c, *wish); });
     return status != 0 ? status : unseen;
   }
   if (containers->size() > 1)
@@ -162,7 +171,8 @@ int stop_verb(const Words& words) {
   if (!timeout) return own_failure(timeout.error());
   const auto containers = selected(words);
   if (!containers) return own_failure(containers.error());
-  return for_each(*containers, [&](const Container& c) { return stop_one(c, *timeout, AfterStop::kAsStarted); });
+  return for_each(*containers,
+                  [&](const Container& c) { return stop_one(c, *timeout, AfterStop::kAsStarted); });
 }
 
 // As it was started, where it runs.
@@ -197,8 +207,10 @@ int restart_verb(const Words& words) {
 
 Result<int> wait_for_end(const Container& container) {
   const auto connection = Connection::open(container);
-  const auto asked = connection ? connection->ask({.kind = Request::Kind::kWait}) : std::unexpected(connection.error());
-  const auto status = asked ? await_end(container, *connection) : Result<int>(std::unexpected(asked.error()));
+  const auto asked = connection ? connection->ask({.kind = Request::Kind::kWait})
+                                : std::unexpected(connection.error());
+  const auto status =
+      asked ? await_end(container, *connection) : Result<int>(std::unexpected(asked.error()));
   if (status) return status;
   const auto last = read_orderly_end(container.dir());
   if (!last) return status;
@@ -212,7 +224,8 @@ int wait_verb(const Words& words) {
   return for_each(*containers, [&](const Container& container) {
     const auto status = wait_for_end(container);
     if (!status) return own_failure(status.error());
-    if (const int put = print(containers->size() > 1 ? cat(container.name(), " ", *status, "\n") : cat(*status, "\n"));
+    if (const int put = print(containers->size() > 1 ? cat(container.name(), " ", *status, "\n")
+                                                     : cat(*status, "\n"));
         put != 0)
       return put;
     return *status;
@@ -226,7 +239,8 @@ int kill_one(const Container& container, int number) {
   const auto init = find_init_process(container);
   if (!init) return own_failure(init.error());
   if (::syscall(SYS_pidfd_send_signal, init->pidfd.get(), number, nullptr, 0) == 0) return 0;
-  return own_failure(fail_errno(cat("cannot signal the first process of ", container.name())).error());
+  return own_failure(
+      fail_errno(cat("cannot signal the first process of ", container.name())).error());
 }
 
 int kill_verb(const Words& words) {
@@ -239,14 +253,17 @@ int kill_verb(const Words& words) {
 
 // --- freeze, thaw -------------------------------------------------------------------------------
 
-int tell_means(const Container& container, std::string_view what, const Result<std::string>& means) {
-  return means ? print(cat(container.name(), ": ", what, " by ", *means, "\n")) : own_failure(means.error());
+int tell_means(const Container& container, std::string_view what,
+               const Result<std::string>& means) {
+  return means ? print(cat(container.name(), ": ", what, " by ", *means, "\n"))
+               : own_failure(means.error());
 }
 
 int freeze_verb(const Words& words) {
   const auto containers = selected(words);
   if (!containers) return own_failure(containers.error());
-  return for_each(*containers, [](const Container& c) { return tell_means(c, "frozen", freeze(c)); });
+  return for_each(*containers,
+                  [](const Container& c) { return tell_means(c, "frozen", freeze(c)); });
 }
 
 int thaw_verb(const Words& words) {
@@ -257,18 +274,21 @@ int thaw_verb(const Words& words) {
 
 // --- the table ----------------------------------------------------------------------------------
 
-constexpr VerbOption kTimeout{"timeout", "TIME", "how long a stop may take before all is killed (10s)", false};
+constexpr VerbOption kTimeout{"timeout", "TIME",
+                              "how long a stop may take before all is killed (10s)", false};
 constexpr std::array kStartOptions{
     VerbOption{"foreground", "", "stay: the console is here, its end is ours", false},
     VerbOption{"rm", "", "destroy it when it has ended", false},
     VerbOption{"restart", "WHEN", "no | on-failure[:N] | always, over the config file's", false},
-    VerbOption{"log-size", "SIZE", "of each of the two files of the console's log (1M); 0: none", false},
+    VerbOption{"log-size", "SIZE", "of each of the two files of the console's log (1M); 0: none",
+               false},
     VerbOption{"autostart", "", "all that have autostart = yes and do not run", false},
     kGroupOption,
     kPathOption};
 constexpr std::array kStopOptions{kTimeout, kGroupOption, kPathOption};
-constexpr std::array kKillOptions{VerbOption{"signal", "SIGNAL", "its name or number (KILL)", false, 's'}, kGroupOption,
-                                  kPathOption};
+constexpr std::array kKillOptions{
+    VerbOption{"signal", "SIGNAL", "its name or number (KILL)", false, 's'}, kGroupOption,
+    kPathOption};
 constexpr std::array kWaitOptions{kGroupOption, kPathOption};
 
 }  // namespace
@@ -279,21 +299,23 @@ constinit const Verb kStartVerb{.name = "start",
                                 .options = kStartOptions,
                                 .takes_container_options = true,
                                 .run = start_verb};
-constinit const Verb kStopVerb{.name = "stop",
-                               .arguments = "NAME... [OPTIONS]",
-                               .summary = "Asks the init of containers to stop, and kills what is left after a while",
-                               .options = kStopOptions,
-                               .run = stop_verb};
+constinit const Verb kStopVerb{
+    .name = "stop",
+    .arguments = "NAME... [OPTIONS]",
+    .summary = "Asks the init of containers to stop, and kills what is left after a while",
+    .options = kStopOptions,
+    .run = stop_verb};
 constinit const Verb kRestartVerb{.name = "restart",
                                   .arguments = "NAME... [OPTIONS]",
                                   .summary = "Stops containers, where they run, and starts them",
                                   .options = kStopOptions,
                                   .run = restart_verb};
-constinit const Verb kFreezeVerb{.name = "freeze",
-                                 .arguments = "NAME... [OPTIONS]",
-                                 .summary = "Stops all processes of containers where they are, until thaw",
-                                 .options = kWaitOptions,
-                                 .run = freeze_verb};
+constinit const Verb kFreezeVerb{
+    .name = "freeze",
+    .arguments = "NAME... [OPTIONS]",
+    .summary = "Stops all processes of containers where they are, until thaw",
+    .options = kWaitOptions,
+    .run = freeze_verb};
 constinit const Verb kThawVerb{.name = "thaw",
                                .arguments = "NAME... [OPTIONS]",
                                .summary = "Lets frozen containers go on",
@@ -304,10 +326,11 @@ constinit const Verb kKillVerb{.name = "kill",
                                .summary = "Sends a signal to the first process of containers",
                                .options = kKillOptions,
                                .run = kill_verb};
-constinit const Verb kWaitVerb{.name = "wait",
-                               .arguments = "NAME... [OPTIONS]",
-                               .summary = "Waits until containers have ended; prints and returns the exit status",
-                               .options = kWaitOptions,
-                               .run = wait_verb};
+constinit const Verb kWaitVerb{
+    .name = "wait",
+    .arguments = "NAME... [OPTIONS]",
+    .summary = "Waits until containers have ended; prints and returns the exit status",
+    .options = kWaitOptions,
+    .run = wait_verb};
 
 }  // namespace userns::frontend

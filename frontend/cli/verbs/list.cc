@@ -15,16 +15,19 @@ namespace {
 
 bool is_wanted(const ContainerFacts& facts, const Words& words) {
   const auto groups = words.all("group");
-  const bool in_group = groups.empty() || std::ranges::any_of(facts.config.groups, [&](std::string_view label) {
-                          return std::ranges::find(groups, label) != groups.end();
-                        });
+  const bool in_group =
+      groups.empty() || std::ranges::any_of(facts.config.groups, [&](std::string_view label) {
+        return std::ranges::find(groups, label) != groups.end();
+      });
   if (words.has("autostart") && !facts.config.autostart) return false;
-  return in_group && !(words.has("running") && !facts.running) && !(words.has("stopped") && facts.running);
+  return in_group && !(words.has("running") && !facts.running) &&
+         !(words.has("stopped") && facts.running);
 }
 
 // One that cannot be looked at is told about; the others are listed all the same.
 Result<void> add_facts(const Store& store, const Words& words, std::vector<ContainerFacts>& all) {
-  const auto names = words.names.empty() ? store.names() : Result<std::vector<std::string>>(words.names);
+  const auto names =
+      words.names.empty() ? store.names() : Result<std::vector<std::string>>(words.names);
   if (!names) return std::unexpected(names.error());
   for (const auto& name : *names) {
     const auto container = store.find(name);
@@ -39,7 +42,8 @@ Result<void> add_facts(const Store& store, const Words& words, std::vector<Conta
 }
 
 Result<std::vector<std::string>> paths_of(const Words& words) {
-  if (words.has("all-paths") && words.one("path")) return fail({}, "--all-paths and --path exclude each other");
+  if (words.has("all-paths") && words.one("path"))
+    return fail({}, "--all-paths and --path exclude each other");
   if (words.has("all-paths")) return known_stores();
   const auto store = store_of(words);
   return store ? Result<std::vector<std::string>>({store->path()}) : std::unexpected(store.error());
@@ -60,7 +64,8 @@ int run_list(const Words& words) {
   if (words.has("json")) return print(list_json(all));
   std::string names;
   for (const auto& facts : all) names += cat(facts.name, "\n");
-  return print(words.has("names") ? names : list_table(all, std::time(nullptr), words.has("all-paths")));
+  return print(words.has("names") ? names
+                                  : list_table(all, std::time(nullptr), words.has("all-paths")));
 }
 
 int run_info(const Words& words) {
@@ -71,8 +76,10 @@ int run_info(const Words& words) {
   MoreFacts more;
   const auto spec = container->spec();
   if (spec) more.rootfs = spec->rootfs;
-  if (auto snapshots = snapshots_of(*store, container->name())) more.snapshots = std::move(*snapshots);
-  return print(words.has("json") ? info_json(facts, more) : info_text(facts, more, std::time(nullptr)));
+  if (auto snapshots = snapshots_of(*store, container->name()))
+    more.snapshots = std::move(*snapshots);
+  return print(words.has("json") ? info_json(facts, more)
+                                 : info_text(facts, more, std::time(nullptr)));
 }
 
 }  // namespace userns::frontend

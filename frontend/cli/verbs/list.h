@@ -1,4 +1,5 @@
-// userns-run list, userns-run info: what named containers there are, and what there is to know about one.
+// userns-run list, userns-run info: what named containers there are, and what there is to know
+// about one.
 #pragma once
 
 #include <array>

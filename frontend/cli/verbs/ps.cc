@@ -37,7 +37,8 @@ struct Listed {
 std::optional<std::uint64_t> inside(const ChosenMap& map, std::uint32_t outside) {
   const auto one = IdRange::make(outside, 1);
   for (const auto& extent : map.extents)
-    if (one && extent.outside().contains(*one)) return extent.inside().first() + outside - extent.outside().first();
+    if (one && extent.outside().contains(*one))
+      return extent.inside().first() + outside - extent.outside().first();
   return std::nullopt;
 }
 
@@ -51,7 +52,8 @@ Result<void> add(std::vector<Listed>& listed, const Container& container) {
   for (auto& process : *processes) {
     const auto uid = inside(ids->uids, process.uid);
     const auto gid = inside(ids->gids, process.gid);
-    listed.push_back({.container = container.name(), .process = std::move(process), .uid = uid, .gid = gid});
+    listed.push_back(
+        {.container = container.name(), .process = std::move(process), .uid = uid, .gid = gid});
   }
   return {};
 }
@@ -66,7 +68,8 @@ Result<std::vector<Container>> wanted(const Words& words) {
   std::vector<Container> running;
   for (const auto& name : *names) {
     auto container = store->find(name);
-    const auto state = container ? read_state(container->dir()) : Result<std::optional<State>>(std::nullopt);
+    const auto state =
+        container ? read_state(container->dir()) : Result<std::optional<State>>(std::nullopt);
     if (state && *state && (*state)->init.pid != 0) running.push_back(std::move(*container));
   }
   return running;
@@ -80,9 +83,10 @@ bool runs_still(const Container& container) {
   return ::poll(&ended, 1, 0) == 0;
 }
 
-// Those that are named must run. Of the others, one that ends meanwhile is left out, and one that cannot be looked at
-// is told about: the rest are listed all the same.
-Result<int> add_all(std::vector<Listed>& listed, const std::vector<Container>& containers, bool named) {
+// Those that are named must run. Of the others, one that ends meanwhile is left out, and one that
+// cannot be looked at is told about: the rest are listed all the same.
+Result<int> add_all(std::vector<Listed>& listed, const std::vector<Container>& containers,
+                    bool named) {
   int status = 0;
   for (const auto& container : containers) {
     const auto added = add(listed, container);
@@ -93,14 +97,17 @@ Result<int> add_all(std::vector<Listed>& listed, const std::vector<Container>& c
   return status;
 }
 
-std::string text_of(const std::optional<std::uint64_t>& id) { return id ? cat(*id) : std::string{}; }
+std::string text_of(const std::optional<std::uint64_t>& id) {
+  return id ? cat(*id) : std::string{};
+}
 
 std::string table_of(const std::vector<Listed>& listed) {
   std::vector<std::vector<std::string>> rows{
       {"CONTAINER", "PID", "INSIDE", "UID", "INSIDE", "GID", "INSIDE", "USERNS", "COMMAND"}};
   for (const auto& [container, process, uid, gid] : listed)
-    rows.push_back({container, cat(process.pid), cat(process.inside), cat(process.uid), text_of(uid), cat(process.gid),
-                    text_of(gid), cat(process.user_namespace), printable(process.command, kCommandWidth)});
+    rows.push_back({container, cat(process.pid), cat(process.inside), cat(process.uid),
+                    text_of(uid), cat(process.gid), text_of(gid), cat(process.user_namespace),
+                    printable(process.command, kCommandWidth)});
   return to_table(rows);
 }
 
@@ -124,7 +131,9 @@ json json_of(const std::vector<Listed>& listed) {
   return list;
 }
 
-int print_json(const json& object) { return print(object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"); }
+int print_json(const json& object) {
+  return print(object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+}
 
 std::string user_name(std::uint32_t uid) {
   const passwd* const entry = ::getpwuid(uid);  // NOLINT(concurrency-mt-unsafe): one thread
@@ -133,14 +142,18 @@ std::string user_name(std::uint32_t uid) {
 
 int show_host(bool as_json) {
   if (::geteuid() != 0)
-    return own_failure({.rule = {}, .code = 0, .text = "ps --host looks into everybody's processes: run it as root"});
+    return own_failure({.rule = {},
+                        .code = 0,
+                        .text = "ps --host looks into everybody's processes: run it as root"});
   const auto spaces = user_namespaces();
   if (!spaces) return own_failure(spaces.error());
-  std::vector<std::vector<std::string>> rows{{"USERNS", "PARENT", "OWNER", "USER", "PROCESSES", "FIRST", "COMMAND"}};
+  std::vector<std::vector<std::string>> rows{
+      {"USERNS", "PARENT", "OWNER", "USER", "PROCESSES", "FIRST", "COMMAND"}};
   auto list = json::array();
   for (const auto& space : *spaces) {
-    rows.push_back({cat(space.id), space.parent == 0 ? "" : cat(space.parent), cat(space.owner), user_name(space.owner),
-                    cat(space.processes), cat(space.first), printable(space.command, kCommandWidth)});
+    rows.push_back({cat(space.id), space.parent == 0 ? "" : cat(space.parent), cat(space.owner),
+                    user_name(space.owner), cat(space.processes), cat(space.first),
+                    printable(space.command, kCommandWidth)});
     list.push_back({{"id", space.id},
                     {"parent", space.parent},
                     {"owner", space.owner},
@@ -169,10 +182,11 @@ constexpr std::array kPsOptions{
 
 }  // namespace
 
-constinit const Verb kPsVerb{.name = "ps",
-                             .arguments = "[NAME...] [OPTIONS]",
-                             .summary = "Lists the processes of containers, with their ids on both sides",
-                             .options = kPsOptions,
-                             .run = ps_verb};
+constinit const Verb kPsVerb{
+    .name = "ps",
+    .arguments = "[NAME...] [OPTIONS]",
+    .summary = "Lists the processes of containers, with their ids on both sides",
+    .options = kPsOptions,
+    .run = ps_verb};
 
 }  // namespace userns::frontend

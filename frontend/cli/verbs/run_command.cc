@@ -17,8 +17,8 @@ std::string shell_for(const Spec& spec) {
   return own != nullptr && own[0] == '/' ? own : "/bin/sh";
 }
 
-Result<Plan> plan_for(std::span<const std::string_view> words, std::span<const std::string_view> command,
-                      bool has_command) {
+Result<Plan> plan_for(std::span<const std::string_view> words,
+                      std::span<const std::string_view> command, bool has_command) {
   auto spec = parse_options(words);
   if (!spec) return std::unexpected(spec.error());
   if (has_command && (command.empty() || command.front().empty()))
@@ -30,7 +30,8 @@ Result<Plan> plan_for(std::span<const std::string_view> words, std::span<const s
 
 }  // namespace
 
-int run_command(std::span<const std::string_view> words, std::span<const std::string_view> command, bool has_command) {
+int run_command(std::span<const std::string_view> words, std::span<const std::string_view> command,
+                bool has_command) {
   const auto plan = plan_for(words, command, has_command);
   if (!plan) return own_failure(plan.error());
   return plan->spec.dry_run ? print(to_text(*plan)) : run(*plan);

@@ -25,7 +25,8 @@ int collect_one() {
   return WIFSIGNALED(status) ? kExitSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-bool is_in_any(const std::vector<std::string>& labels, const std::vector<std::string_view>& groups) {
+bool is_in_any(const std::vector<std::string>& labels,
+               const std::vector<std::string_view>& groups) {
   return std::ranges::any_of(labels, [&](const std::string& label) {
     return std::ranges::find(groups, std::string_view(label)) != groups.end();
   });
@@ -36,7 +37,8 @@ Result<void> add_groups(const Store& store, const std::vector<std::string_view>&
   const auto names = store.names();
   if (!names) return std::unexpected(names.error());
   for (const auto& name : *names) {
-    const bool there = std::ranges::any_of(containers, [&](const Container& c) { return c.name() == name; });
+    const bool there =
+        std::ranges::any_of(containers, [&](const Container& c) { return c.name() == name; });
     auto container = store.find(name);
     if (there || !container) continue;
     const auto labels = groups_of(*container);
@@ -68,14 +70,17 @@ Result<std::vector<Container>> selected(const Words& words) {
   }
   const auto groups = words.all("group");
   if (!groups.empty())
-    if (auto added = add_groups(*store, groups, containers); !added) return std::unexpected(added.error());
+    if (auto added = add_groups(*store, groups, containers); !added)
+      return std::unexpected(added.error());
   if (containers.empty() && !groups.empty())
     return fail({}, cat("no container has the label ", quoted(groups.front())));
-  if (containers.empty()) return fail({}, "which containers? name them, or give --group; userns-run list shows them");
+  if (containers.empty())
+    return fail({}, "which containers? name them, or give --group; userns-run list shows them");
   return containers;
 }
 
-int for_each(const std::vector<Container>& containers, const std::function<int(const Container&)>& act) {
+int for_each(const std::vector<Container>& containers,
+             const std::function<int(const Container&)>& act) {
   if (containers.size() == 1) return act(containers.front());
   int worst = 0;
   std::size_t running = 0;

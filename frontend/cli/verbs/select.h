@@ -11,8 +11,10 @@
 namespace userns::frontend {
 
 // The options that select: --path, --group. Rows for a verb's table.
-inline constexpr VerbOption kPathOption{"path", "DIR", "where the containers are (~/.local/share/userns)", false};
-inline constexpr VerbOption kGroupOption{"group", "NAME", "all containers that have this label", true};
+inline constexpr VerbOption kPathOption{"path", "DIR",
+                                        "where the containers are (~/.local/share/userns)", false};
+inline constexpr VerbOption kGroupOption{"group", "NAME", "all containers that have this label",
+                                         true};
 
 Result<Store> store_of(const Words& words);
 // The one that is named; more or fewer are an error.
@@ -20,8 +22,9 @@ Result<Container> one_container(const Words& words);
 // Those that are named and those of the groups; none is an error.
 Result<std::vector<Container>> selected(const Words& words);
 
-// Does it to each, side by side where there are several, each in a process of its own. Returns the exit status: the
-// first that is not 0.
-int for_each(const std::vector<Container>& containers, const std::function<int(const Container&)>& act);
+// Does it to each, side by side where there are several, each in a process of its own. Returns the
+// exit status: the first that is not 0.
+int for_each(const std::vector<Container>& containers,
+             const std::function<int(const Container&)>& act);
 
 }  // namespace userns::frontend

@@ -14,19 +14,32 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::array kOptions{
-    VerbOption{
-        .name = "from", .value = "[u:|g:]FIRST:COUNT", .help = "the host's ids that files have now", .many = true},
-    VerbOption{
-        .name = "to", .value = "[u:|g:]FIRST:COUNT", .help = "the host's ids that they are to have", .many = true},
-    VerbOption{.name = "in", .value = "", .help = "from what a container calls its ids to the host's ids of them"},
+    VerbOption{.name = "from",
+               .value = "[u:|g:]FIRST:COUNT",
+               .help = "the host's ids that files have now",
+               .many = true},
+    VerbOption{.name = "to",
+               .value = "[u:|g:]FIRST:COUNT",
+               .help = "the host's ids that they are to have",
+               .many = true},
+    VerbOption{.name = "in",
+               .value = "",
+               .help = "from what a container calls its ids to the host's ids of them"},
     VerbOption{.name = "out", .value = "", .help = "the other way"},
-    VerbOption{.name = "by-config", .value = "NAME", .help = "the container whose ids --in and --out mean"},
-    VerbOption{.name = "map", .value = "MAP", .help = "or its map; default: auto, the caller's block", .many = true},
+    VerbOption{.name = "by-config",
+               .value = "NAME",
+               .help = "the container whose ids --in and --out mean"},
+    VerbOption{.name = "map",
+               .value = "MAP",
+               .help = "or its map; default: auto, the caller's block",
+               .many = true},
     VerbOption{.name = "path", .value = "DIR", .help = "where containers are kept"},
     VerbOption{.name = "cross-mounts", .value = "", .help = "what is mounted below, too"},
-    VerbOption{.name = "strict", .value = "", .help = "change nothing where an id is outside of --from"},
+    VerbOption{
+        .name = "strict", .value = "", .help = "change nothing where an id is outside of --from"},
     VerbOption{.name = "dry-run", .value = "", .help = "only count, and show some"},
-    VerbOption{.name = "jobs", .value = "N", .help = "threads; default: as many as CPUs, at most 4"},
+    VerbOption{
+        .name = "jobs", .value = "N", .help = "threads; default: as many as CPUs, at most 4"},
     VerbOption{.name = "log", .value = "FILE", .help = "the undo log, instead of the place for it"},
     VerbOption{.name = "resume", .value = "", .help = "go on with a shift that was interrupted"},
     VerbOption{.name = "undo", .value = "", .help = "go back to before it"},
@@ -50,19 +63,23 @@ Result<void> only_one_of(const Words& words, std::span<const std::string_view> o
 Result<void> check(const Words& words) {
   using Pair = std::array<std::string_view, 2>;
   if (words.has_command) return fail({}, "shift runs no command: leave out the --");
-  for (const auto& pair : {Pair{"in", "out"}, Pair{"in", "from"}, Pair{"in", "to"}, Pair{"out", "from"},
-                           Pair{"out", "to"}, Pair{"by-config", "map"}, Pair{"by-config", "from"}, Pair{"map", "from"},
-                           Pair{"resume", "undo"}, Pair{"undo", "dry-run"}, Pair{"resume", "dry-run"}})
+  for (const auto& pair :
+       {Pair{"in", "out"}, Pair{"in", "from"}, Pair{"in", "to"}, Pair{"out", "from"},
+        Pair{"out", "to"}, Pair{"by-config", "map"}, Pair{"by-config", "from"}, Pair{"map", "from"},
+        Pair{"resume", "undo"}, Pair{"undo", "dry-run"}, Pair{"resume", "dry-run"}})
     if (auto good = only_one_of(words, pair); !good) return good;
   for (const std::string_view act : {"resume", "undo"})
-    for (const std::string_view option : {"from", "to", "in", "out", "by-config", "map", "strict", "cross-mounts"})
+    for (const std::string_view option :
+         {"from", "to", "in", "out", "by-config", "map", "strict", "cross-mounts"})
       if (words.has(act) && words.one(option))
-        return fail({}, cat("--", option, " does not go with --", act, ": the undo log knows what was begun"));
+        return fail({}, cat("--", option, " does not go with --", act,
+                            ": the undo log knows what was begun"));
   return {};
 }
 
 // Without a directory it is the container's own root file system.
-Result<ChosenIds> ids_of_container(const Words& words, std::string_view name, std::vector<std::string>& directories) {
+Result<ChosenIds> ids_of_container(const Words& words, std::string_view name,
+                                   std::vector<std::string>& directories) {
   const auto store = Store::open(words.one("path"));
   if (!store) return std::unexpected(store.error());
   const auto container = store->find(name);
@@ -75,13 +92,14 @@ Result<ChosenIds> ids_of_container(const Words& words, std::string_view name, st
 }
 
 Result<shift::Shift> wanted(const Words& words, std::vector<std::string>& directories) {
-  if (words.one("from") || words.one("to")) return shift::make_shift(words.all("from"), words.all("to"));
+  if (words.one("from") || words.one("to"))
+    return shift::make_shift(words.all("from"), words.all("to"));
   const auto name = words.one("by-config");
   if (!name && !words.has("in") && !words.has("out"))
-    return fail(
-        {},
-        "it is not said which ids become which: --from FIRST:COUNT --to FIRST:COUNT, or --in or --out for those "
-        "of a container");
+    return fail({},
+                "it is not said which ids become which: --from FIRST:COUNT --to FIRST:COUNT, or "
+                "--in or --out for those "
+                "of a container");
   const auto ids = name ? ids_of_container(words, *name, directories) : ids_of_map(words);
   if (!ids) return std::unexpected(ids.error());
   auto in = into_container(*ids);
@@ -93,14 +111,17 @@ Result<shift::Shift> wanted(const Words& words, std::vector<std::string>& direct
 Result<shift::Shift> begun(const Asked& asked) {
   std::optional<shift::Shift> all;
   for (const auto& directory : asked.directories) {
-    const auto path =
-        asked.wishes.log.empty() ? shift::log_path(directory, ::geteuid()) : Result<std::string>(asked.wishes.log);
+    const auto path = asked.wishes.log.empty() ? shift::log_path(directory, ::geteuid())
+                                               : Result<std::string>(asked.wishes.log);
     if (!path) return std::unexpected(path.error());
     const auto log = shift::read_log(*path);
     if (!log) return std::unexpected(log.error());
-    if (!*log) return fail({}, cat("there is no unfinished shift of ", quoted(directory), " (no ", quoted(*path), ")"));
+    if (!*log)
+      return fail({}, cat("there is no unfinished shift of ", quoted(directory), " (no ",
+                          quoted(*path), ")"));
     if (all && *all != (*log)->head.shift)
-      return fail({}, "these directories were being shifted by different ids: take them one by one");
+      return fail({},
+                  "these directories were being shifted by different ids: take them one by one");
     all = (*log)->head.shift;
   }
   return *all;
@@ -112,8 +133,11 @@ Result<Asked> asked_for(const Words& words) {
   auto wishes = common_wishes(words);
   if (!wishes) return std::unexpected(wishes.error());
   Asked asked{.directories = words.names, .wishes = std::move(*wishes)};
-  asked.wishes.act = words.has("resume") ? Act::kResume : words.has("undo") ? Act::kUndo : Act::kShift;
-  if (asked.directories.empty() && !words.one("by-config")) return fail({}, "no directory to shift is named");
+  asked.wishes.act = words.has("resume") ? Act::kResume
+                     : words.has("undo") ? Act::kUndo
+                                         : Act::kShift;
+  if (asked.directories.empty() && !words.one("by-config"))
+    return fail({}, "no directory to shift is named");
   auto shift = asked.wishes.act == Act::kShift ? wanted(words, asked.directories) : begun(asked);
   if (!shift) return std::unexpected(shift.error());
   asked.wishes.shift = std::move(*shift);

@@ -40,19 +40,23 @@ Result<unsigned> jobs_of(const Words& words) {
   return static_cast<unsigned>(*number);
 }
 
-Result<std::string> as_root(const std::vector<std::string>& directories, const shift::ShiftWishes& wishes) {
+Result<std::string> as_root(const std::vector<std::string>& directories,
+                            const shift::ShiftWishes& wishes) {
   const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
   if (!signals) return std::unexpected(signals.error());
   const SignalsAgain again(*signals);
-  auto done = shift_trees(directories, wishes,
-                          {.warn = warn, .progress = show, .interrupted = [&] { return signals->next().has_value(); }});
-  while (signals->next()) continue;  // one that came too late must not keep us from saying that all is done
+  auto done = shift_trees(directories, wishes, {.warn = warn, .progress = show, .interrupted = [&] {
+                                                  return signals->next().has_value();
+                                                }});
+  while (signals->next())
+    continue;  // one that came too late must not keep us from saying that all is done
   return done;
 }
 
 ChosenMap chosen(std::vector<Extent> extents) {
   const bool only_own = extents.size() == 1;
-  return {.extents = std::move(extents), .writer = only_own ? MapWriter::kSelf : MapWriter::kHelper};
+  return {.extents = std::move(extents),
+          .writer = only_own ? MapWriter::kSelf : MapWriter::kHelper};
 }
 
 Result<ChosenIds> ids_for(const shift::ShiftWishes& wishes) {
@@ -65,24 +69,27 @@ Result<ChosenIds> ids_for(const shift::ShiftWishes& wishes) {
   return ids;
 }
 
-Result<std::string> in_namespace(const std::vector<std::string>& directories, shift::ShiftWishes wishes) {
+Result<std::string> in_namespace(const std::vector<std::string>& directories,
+                                 shift::ShiftWishes wishes) {
   wishes.in_namespace = true;
   wishes.own_uid = ::geteuid();
   wishes.own_gid = ::getegid();
   const auto ids = ids_for(wishes);
   if (!ids) return std::unexpected(ids.error());
-  auto done = in_map(
-      *ids,
-      [&](const Outside& outside) {
-        return shift_trees(
-            directories, wishes,
-            {.warn = warn, .progress = [&](std::string_view text) { outside.progress(text); }, .interrupted = {}});
-      },
-      {.on_progress = show});
+  auto done = in_map(*ids,
+                     [&](const Outside& outside) {
+                       return shift_trees(
+                           directories, wishes,
+                           {.warn = warn,
+                            .progress = [&](std::string_view text) { outside.progress(text); },
+                            .interrupted = {}});
+                     },
+                     {.on_progress = show});
   if (done || done.error().code != EINTR) return done;
   show({});
   return fail({},
-              cat(done.error().text, ": what was begun goes on with userns-run shift --resume, or back with --undo"));
+              cat(done.error().text,
+                  ": what was begun goes on with userns-run shift --resume, or back with --undo"));
 }
 
 }  // namespace
@@ -115,10 +122,13 @@ Result<shift::Shift> into_container(const ChosenIds& ids) {
   return shift::shift_of_maps(ids.uids.extents, ids.gids.extents);
 }
 
-Result<std::string> shift_as_caller(const std::vector<std::string>& directories, shift::ShiftWishes wishes) {
+Result<std::string> shift_as_caller(const std::vector<std::string>& directories,
+                                    shift::ShiftWishes wishes) {
   if (!wishes.log.empty() && directories.size() > 1)
-    return fail({}, "--log names one file, and each directory has a log of its own: shift them one by one");
-  return ::geteuid() == 0 ? as_root(directories, wishes) : in_namespace(directories, std::move(wishes));
+    return fail(
+        {}, "--log names one file, and each directory has a log of its own: shift them one by one");
+  return ::geteuid() == 0 ? as_root(directories, wishes)
+                          : in_namespace(directories, std::move(wishes));
 }
 
 }  // namespace userns::frontend

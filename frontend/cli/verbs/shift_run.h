@@ -1,4 +1,5 @@
-// What shift and convert have in common: the shift itself, as root or inside of a namespace of the caller's ids.
+// What shift and convert have in common: the shift itself, as root or inside of a namespace of the
+// caller's ids.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,10 @@ Result<ChosenIds> ids_of_map(const Words& words);
 // From what a container calls an id to what the host does.
 Result<shift::Shift> into_container(const ChosenIds& ids);
 
-// As shift_trees(). Root does it directly; others in a namespace of the ids that the shift speaks of, which newuidmap
-// and newgidmap must give them. Progress is shown on a terminal. INT, TERM, HUP and QUIT end it in good order.
-Result<std::string> shift_as_caller(const std::vector<std::string>& directories, shift::ShiftWishes wishes);
+// As shift_trees(). Root does it directly; others in a namespace of the ids that the shift speaks
+// of, which newuidmap and newgidmap must give them. Progress is shown on a terminal. INT, TERM, HUP
+// and QUIT end it in good order.
+Result<std::string> shift_as_caller(const std::vector<std::string>& directories,
+                                    shift::ShiftWishes wishes);
 
 }  // namespace userns::frontend

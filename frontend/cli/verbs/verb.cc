@@ -21,7 +21,9 @@ std::vector<Known> known_options(const Verb& verb) {
   std::vector<Known> known;
   for (const auto& option : verb.options)
     known.push_back(
-        {{.name = option.name, .flag = option.value[0] == '\0', .letter = option.letter}, option.many, true});
+        {{.name = option.name, .flag = option.value[0] == '\0', .letter = option.letter},
+         option.many,
+         true});
   if (!verb.takes_container_options) return known;
   for (const auto& option : container_options())
     if (std::ranges::find(known, option.name, &Known::name) == known.end())
@@ -32,8 +34,9 @@ std::vector<Known> known_options(const Verb& verb) {
 Result<std::vector<Given>> split(const Verb& verb, std::span<const Known> known,
                                  std::span<const std::string_view> words) {
   const std::vector<KnownOption> names(known.begin(), known.end());
-  return split_options(names, words,
-                       {.has = cat(verb.name, " has"), .help = cat(verb.program, " ", verb.name, " --help")});
+  return split_options(
+      names, words,
+      {.has = cat(verb.name, " has"), .help = cat(verb.program, " ", verb.name, " --help")});
 }
 
 Result<void> check_flag(const Known& option, std::string_view value) {
@@ -61,7 +64,8 @@ Result<void> take(Words& words, std::span<const Known> known, const Given& given
 }  // namespace
 
 std::optional<std::string_view> Words::one(std::string_view option) const {
-  const auto found = std::ranges::find(given, option, [](const auto& pair) { return std::string_view(pair.first); });
+  const auto found = std::ranges::find(
+      given, option, [](const auto& pair) { return std::string_view(pair.first); });
   return found == given.end() ? std::nullopt : std::optional<std::string_view>(found->second);
 }
 
@@ -86,8 +90,8 @@ Result<Words> parse_words(const Verb& verb, std::span<const std::string_view> wo
 }
 
 std::string verb_help(const Verb& verb) {
-  std::string text = cat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ", verb.arguments,
-                         "\n\n", verb.summary, ".\n");
+  std::string text = cat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ",
+                         verb.arguments, "\n\n", verb.summary, ".\n");
   if (!verb.options.empty()) text += "\n";
   for (const auto& option : verb.options) {
     const std::string_view value = option.value;
@@ -96,7 +100,8 @@ std::string verb_help(const Verb& verb) {
     line.append(line.size() < kHelpColumn ? kHelpColumn - line.size() : 1, ' ');
     text += cat(line, std::string_view(option.help), "\n");
   }
-  if (verb.takes_container_options) text += "\nand the options of a container: userns-run --help all lists them\n";
+  if (verb.takes_container_options)
+    text += "\nand the options of a container: userns-run --help all lists them\n";
   return text;
 }
 

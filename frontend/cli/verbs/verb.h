@@ -1,9 +1,10 @@
-// The verbs of a program: one table, from which come the dispatch, --help and the shell completions.
+// The verbs of a program: one table, from which come the dispatch, --help and the shell
+// completions.
 //
 //   userns-run VERB [NAME...] [OPTIONS] [-- COMMAND...]
 //
-// A verb is a row: what it is called, what it takes, and the function that carries it out. What stands
-// after "--" is a command of the user's and is never looked at here.
+// A verb is a row: what it is called, what it takes, and the function that carries it out. What
+// stands after "--" is a command of the user's and is never looked at here.
 #pragma once
 
 #include <optional>
@@ -28,13 +29,16 @@ struct VerbOption {
 
 // A verb's words, taken apart.
 struct Words {
-  std::vector<std::string> names;                          // what is no option, in order
-  std::vector<std::pair<std::string, std::string>> given;  // the verb's own options; a flag's value is "yes"
-  std::vector<std::string> container;                      // options of a container, in order, each as "--name=value"
-  std::vector<std::string> command;                        // after "--"
-  bool has_command = false;                                // whether there was a "--"
+  std::vector<std::string> names;  // what is no option, in order
+  std::vector<std::pair<std::string, std::string>>
+      given;                           // the verb's own options; a flag's value is "yes"
+  std::vector<std::string> container;  // options of a container, in order, each as "--name=value"
+  std::vector<std::string> command;    // after "--"
+  bool has_command = false;            // whether there was a "--"
 
-  [[nodiscard]] bool has(std::string_view option) const { return one(option).value_or("no") != "no"; }
+  [[nodiscard]] bool has(std::string_view option) const {
+    return one(option).value_or("no") != "no";
+  }
   // The value of an option that may be given once.
   [[nodiscard]] std::optional<std::string_view> one(std::string_view option) const;
   [[nodiscard]] std::vector<std::string_view> all(std::string_view option) const;
@@ -53,7 +57,8 @@ struct Verb {
 // In the order of --help.
 std::span<const Verb> verbs();
 
-// Takes the words after the verb apart. Errors name the option or the word, and the nearest one that exists.
+// Takes the words after the verb apart. Errors name the option or the word, and the nearest one
+// that exists.
 Result<Words> parse_words(const Verb& verb, std::span<const std::string_view> words,
                           std::span<const std::string_view> command, bool has_command);
 

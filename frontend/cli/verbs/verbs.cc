@@ -17,7 +17,8 @@ namespace {
 // A row each; the functions are in the verb's own file.
 const std::array kVerbs{
     Verb{.name = "create",
-         .arguments = "NAME --tar FILE | --template NAME | --from NAME | --rootfs DIR [OPTIONS] [-- COMMAND...]",
+         .arguments = "NAME --tar FILE | --template NAME | --from NAME | --rootfs DIR [OPTIONS] "
+                      "[-- COMMAND...]",
          .summary = "Makes a container with a name",
          .options = kCreateOptions,
          .takes_container_options = true,
@@ -44,7 +45,8 @@ const std::array kVerbs{
          .run = run_config},
     Verb{.name = "doctor",
          .arguments = "[--json]",
-         .summary = "Says what containers need on this host, what is missing, and what to do about it",
+         .summary =
+             "Says what containers need on this host, what is missing, and what to do about it",
          .options = kDoctorOptions,
          .run = run_doctor},
     kStartVerb,

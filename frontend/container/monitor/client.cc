@@ -21,7 +21,8 @@ struct alignas(cmsghdr) FdSpace {
 // Every fd that came is owned at once, whatever it came with.
 std::vector<Fd> fds_of(msghdr& packet) {
   std::vector<Fd> fds;
-  for (cmsghdr* entry = CMSG_FIRSTHDR(&packet); entry != nullptr; entry = CMSG_NXTHDR(&packet, entry)) {
+  for (cmsghdr* entry = CMSG_FIRSTHDR(&packet); entry != nullptr;
+       entry = CMSG_NXTHDR(&packet, entry)) {
     if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS) continue;
     for (std::size_t at = 0; CMSG_LEN(at + sizeof(int)) <= entry->cmsg_len; at += sizeof(int)) {
       int fd = -1;
@@ -56,8 +57,8 @@ std::optional<Packet> Client::receive() {
 
 bool Client::say(Said what, std::string_view text, const Fd* fd) {
   char kind = static_cast<char>(what);
-  std::array<iovec, 2> parts{iovec{&kind, 1},
-                             iovec{const_cast<char*>(text.data()), text.size()}};  // NOLINT(*-const-cast)
+  std::array<iovec, 2> parts{
+      iovec{&kind, 1}, iovec{const_cast<char*>(text.data()), text.size()}};  // NOLINT(*-const-cast)
   msghdr packet{};
   packet.msg_iov = parts.data();
   packet.msg_iovlen = parts.size();

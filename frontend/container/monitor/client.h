@@ -42,9 +42,9 @@ class Client {
   std::uint64_t position = 0;  // kWatches: in the ring
   std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
   std::optional<std::chrono::steady_clock::time_point> behind_since;  // kWatches: far behind
-  bool left_behind = false;                                           // it is not waited for any more
-  bool leash = false;                                                 // the container is not to outlive it
-  pid_t child = 0;                                                    // kRuns
+  bool left_behind = false;  // it is not waited for any more
+  bool leash = false;        // the container is not to outlive it
+  pid_t child = 0;           // kRuns
   Fd child_pidfd;
 
  private:

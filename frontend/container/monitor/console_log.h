@@ -1,4 +1,5 @@
-// What the container's console has said, in files of bounded size: console.log and the one before it.
+// What the container's console has said, in files of bounded size: console.log and the one before
+// it.
 #pragma once
 
 #include <cstdint>

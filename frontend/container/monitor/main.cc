@@ -17,10 +17,13 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + argc);
   if (words.size() == 1 && words.front() == "--version") {
     const auto text = cat("userns-monitor (userns suite) ", std::string_view(kVersion), "\n");
-    return ::write(STDOUT_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : 1;
+    return ::write(STDOUT_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size())
+               ? 0
+               : 1;
   }
   auto handover = frontend::handover_from(words);
-  if (handover && (handover->pid <= 0 || handover->lock < 0 || handover->directory < 0 || handover->control < 0))
+  if (handover && (handover->pid <= 0 || handover->lock < 0 || handover->directory < 0 ||
+                   handover->control < 0))
     handover = fail({}, "started by userns-run start, not by hand");
   if (!handover) {
     report("userns-monitor", handover.error());

@@ -46,9 +46,11 @@ constexpr std::size_t kRemembered = 128UL << 10U;  // of the console
 constexpr std::size_t kChunk = 8192;
 constexpr std::size_t kMostTyped = 64UL << 10U;
 constexpr std::size_t kMostClients = 64;
-constexpr auto kRequestTakes = std::chrono::seconds(5);   // at most, after connecting
-constexpr auto kWatcherMayTake = Milliseconds(500);       // to read on, before the console goes on without it
-constexpr auto kFarewellTakes = std::chrono::seconds(2);  // until the last words have reached all watchers
+constexpr auto kRequestTakes = std::chrono::seconds(5);  // at most, after connecting
+constexpr auto kWatcherMayTake =
+    Milliseconds(500);  // to read on, before the console goes on without it
+constexpr auto kFarewellTakes =
+    std::chrono::seconds(2);  // until the last words have reached all watchers
 constexpr auto kAskAgain = Milliseconds(500);
 constexpr auto kFirstDelay = Milliseconds(100);  // before a restart on failure; doubled each time
 constexpr unsigned kMostDoublings = 7;
@@ -78,7 +80,8 @@ class Monitor {
         log_(directory_, h_.log_size),
         ring_(kRemembered),
         cgroup_(Cgroup::adopt(h_.cgroup, h_.limits)) {
-    for (const int fd : {h_.directory, h_.lock, h_.control, h_.pidfd, h_.terminal, h_.notify, h_.life, h_.report})
+    for (const int fd :
+         {h_.directory, h_.lock, h_.control, h_.pidfd, h_.terminal, h_.notify, h_.life, h_.report})
       keep_across_exec(fd, false);
     for (const auto& client : h_.clients) {
       keep_across_exec(client.fd, false);
@@ -110,8 +113,9 @@ class Monitor {
   void tell_failure(std::string text) {
     const Channel report{Fd(std::exchange(h_.report, -1))};
     if (report.raw() >= 0) [[maybe_unused]]
-      const auto sent =
-          report.send({.kind = Message::Kind::kFailure, .exit_status = kExitOwnFailure, .text = std::move(text)});
+      const auto sent = report.send({.kind = Message::Kind::kFailure,
+                                     .exit_status = kExitOwnFailure,
+                                     .text = std::move(text)});
   }
 
   // --- one turn -----------------------------------------------------------------------------
@@ -120,7 +124,8 @@ class Monitor {
                     {.fd = notify_.get(), .events = POLLIN},
                     {.fd = clients_.size() < kMostClients ? control_.get() : -1, .events = POLLIN},
                     {.fd = terminal_.get(), .events = terminal_events()}});
-    for (const auto& client : clients_) polled_.push_back({.fd = client.raw(), .events = events_of(client)});
+    for (const auto& client : clients_)
+      polled_.push_back({.fd = client.raw(), .events = events_of(client)});
     if (::poll(polled_.data(), polled_.size(), time_left()) < 0) {
       if (errno != EINTR) kill_all();
       return;
@@ -147,7 +152,8 @@ class Monitor {
   [[nodiscard]] short events_of(const Client& client) const {
     const bool watches = client.mode == Mode::kWatches;
     const bool deaf = watches && typed_.size() >= kMostTyped;
-    return static_cast<short>((deaf ? 0 : POLLIN) | (watches && client.position < ring_.end() ? POLLOUT : 0));
+    return static_cast<short>((deaf ? 0 : POLLIN) |
+                              (watches && client.position < ring_.end() ? POLLOUT : 0));
   }
 
   [[nodiscard]] int time_left() const {
@@ -178,8 +184,11 @@ class Monitor {
   }
 
   // --- the console --------------------------------------------------------------------------
-  // A watcher that is slow gets a moment to read on; then the console goes on without it, until it has caught up.
-  [[nodiscard]] static bool is_waited_for(const Client& client) { return client.behind_since && !client.left_behind; }
+  // A watcher that is slow gets a moment to read on; then the console goes on without it, until it
+  // has caught up.
+  [[nodiscard]] static bool is_waited_for(const Client& client) {
+    return client.behind_since && !client.left_behind;
+  }
   [[nodiscard]] bool held_back() const { return std::ranges::any_of(clients_, is_waited_for); }
 
   void look_who_is_behind() {
@@ -231,14 +240,17 @@ class Monitor {
   // --- clients ------------------------------------------------------------------------------
   void accept() {
     Fd connection(::accept4(control_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (connection.valid() && may_be_heard(connection)) clients_.emplace_back(std::move(connection), Mode::kNew);
+    if (connection.valid() && may_be_heard(connection))
+      clients_.emplace_back(std::move(connection), Mode::kNew);
   }
 
   void drop_closed() {
     for (const auto& client : clients_)
-      if (!client.open() && client.child_pidfd.valid())  // its command hears that the terminal is gone
+      if (!client.open() &&
+          client.child_pidfd.valid())  // its command hears that the terminal is gone
         (void)::syscall(SYS_pidfd_send_signal, client.child_pidfd.get(), SIGHUP, nullptr, 0);
-    if (std::ranges::any_of(clients_, [](const Client& client) { return !client.open() && client.leash; }))
+    if (std::ranges::any_of(clients_,
+                            [](const Client& client) { return !client.open() && client.leash; }))
       stop(Milliseconds(h_.stop_timeout), SIGHUP);
     clients_.remove_if([](const Client& client) { return !client.open(); });
   }
@@ -267,7 +279,8 @@ class Monitor {
   }
 
   void resize(const WindowSize& size) const {
-    const winsize window{.ws_row = size.rows, .ws_col = size.columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    const winsize window{
+        .ws_row = size.rows, .ws_col = size.columns, .ws_xpixel = 0, .ws_ypixel = 0};
     (void)::ioctl(terminal_.get(), TIOCSWINSZ, &window);
   }
 
@@ -311,7 +324,8 @@ class Monitor {
   }
 
   // --- exec ---------------------------------------------------------------------------------
-  // userns-run anew, because only somebody who is in the container's cgroups already may start a process in them.
+  // userns-run anew, because only somebody who is in the container's cgroups already may start a
+  // process in them.
   void start_beside(Client& client, const Request& request, const std::vector<Fd>& fds) {
     client.mode = Mode::kRuns;
     int pidfd = -1;
@@ -319,12 +333,15 @@ class Monitor {
     args.flags = CLONE_PIDFD | (cgroup_.payload().valid() ? CLONE_INTO_CGROUP : 0);
     args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
     args.exit_signal = SIGCHLD;
-    if (cgroup_.payload().valid()) args.cgroup = static_cast<decltype(args.cgroup)>(cgroup_.payload().get());
+    if (cgroup_.payload().valid())
+      args.cgroup = static_cast<decltype(args.cgroup)>(cgroup_.payload().get());
     const long pid = fds.size() == 3 ? ::syscall(SYS_clone3, &args, sizeof args) : -1;
     if (pid == 0) become_beside(request, fds);
     if (pid < 0) {
-      client.say(Said::kError, fds.size() == 3 ? cat("cannot start a process in the container's cgroup: errno ", errno)
-                                               : "exec needs three file descriptors");
+      client.say(Said::kError,
+                 fds.size() == 3
+                     ? cat("cannot start a process in the container's cgroup: errno ", errno)
+                     : "exec needs three file descriptors");
       client.close();
       return;
     }
@@ -367,7 +384,8 @@ class Monitor {
 
   void was_not_ready() {
     ready_by_.reset();
-    tell_failure(cat("the system did not say that it is up within ", h_.ready_within, " ms (--wait-ready): stopped"));
+    tell_failure(cat("the system did not say that it is up within ", h_.ready_within,
+                     " ms (--wait-ready): stopped"));
     stop(Milliseconds(h_.stop_timeout), SIGTERM);
   }
 
@@ -392,9 +410,13 @@ class Monitor {
     }
   }
 
-  static int status_of(int raw) { return WIFSIGNALED(raw) ? kExitSignalBase + WTERMSIG(raw) : WEXITSTATUS(raw); }
+  static int status_of(int raw) {
+    return WIFSIGNALED(raw) ? kExitSignalBase + WTERMSIG(raw) : WEXITSTATUS(raw);
+  }
 
-  void send(int number) const { (void)::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0); }
+  void send(int number) const {
+    (void)::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
+  }
 
   void stop(Milliseconds timeout, int asked_by) {
     const auto until = Clock::now() + timeout;
@@ -406,8 +428,8 @@ class Monitor {
     ask_to_stop(asked_by);
   }
 
-  // An init that begins has not got its handlers yet, and busybox waits in sigtimedwait(2), which does not show: both
-  // are asked again. A command that would never hear is killed at once.
+  // An init that begins has not got its handlers yet, and busybox waits in sigtimedwait(2), which
+  // does not show: both are asked again. A command that would never hear is killed at once.
   void ask_to_stop(int asked_by) {
     wake_.reset();
     const bool is_deaf = h_.is_pid_1 && left_to_default(h_.pid, h_.stop_signal);
@@ -432,8 +454,10 @@ class Monitor {
   }
 
   [[nodiscard]] int exit_status() const {
-    if ((h_.boots || h_.is_pid_1) && boot_end(*ended_) != BootEnd::kOther && WIFSIGNALED(*ended_)) return 0;
-    if (ended_by_ && WIFSIGNALED(*ended_) && WTERMSIG(*ended_) == SIGKILL) return kExitSignalBase + *ended_by_;
+    if ((h_.boots || h_.is_pid_1) && boot_end(*ended_) != BootEnd::kOther && WIFSIGNALED(*ended_))
+      return 0;
+    if (ended_by_ && WIFSIGNALED(*ended_) && WTERMSIG(*ended_) == SIGKILL)
+      return kExitSignalBase + *ended_by_;
     return status_of(*ended_);
   }
 
@@ -449,11 +473,13 @@ class Monitor {
     life_.reset();
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
     say_farewell_to_console();
-    [[maybe_unused]] const auto hooked = run_hooks(h_.post_stop, h_.name, h_.pid, status);  // nobody is left to tell
+    [[maybe_unused]] const auto hooked =
+        run_hooks(h_.post_stop, h_.name, h_.pid, status);  // nobody is left to tell
     (void)write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met_});
     (void)::unlinkat(directory_.get(), kStateFile, 0);
     if (h_.report >= 0)
-      tell_failure(cat("the container ended with status ", status, " before it said that it is up (--wait-ready)"));
+      tell_failure(cat("the container ended with status ", status,
+                       " before it said that it is up (--wait-ready)"));
     if (is_to_start_again(status)) start_again();
     return end_for_good(status);
   }
@@ -466,7 +492,8 @@ class Monitor {
       for (auto& client : clients_) {
         if (client.mode != Mode::kWatches || !client.open()) continue;
         client.catch_up(ring_);
-        if (client.open() && client.position < ring_.end()) behind.push_back({.fd = client.raw(), .events = POLLOUT});
+        if (client.open() && client.position < ring_.end())
+          behind.push_back({.fd = client.raw(), .events = POLLOUT});
       }
       if (behind.empty()) return;
       (void)::poll(behind.data(), behind.size(), 100);
@@ -475,7 +502,8 @@ class Monitor {
 
   bool is_to_start_again(int status) {
     if (asks_for_reboot()) return true;
-    if (stopping_ || !h_.restart || (status == 0 && !h_.restart_always) || h_.restarts_left == 0) return false;
+    if (stopping_ || !h_.restart || (status == 0 && !h_.restart_always) || h_.restarts_left == 0)
+      return false;
     --h_.restarts_left;
     return true;
   }
@@ -534,7 +562,8 @@ class Monitor {
   }
 
   // A watcher's connection may be full of the console's last words.
-  static void say_at_last(Client& client, Said what, std::string_view text, Clock::time_point until) {
+  static void say_at_last(Client& client, Said what, std::string_view text,
+                          Clock::time_point until) {
     while (!client.say(what, text) && client.open() && Clock::now() < until) {
       pollfd full{.fd = client.raw(), .events = POLLOUT, .revents = 0};
       (void)::poll(&full, 1, 100);
@@ -542,7 +571,8 @@ class Monitor {
   }
 
   int end_for_good(int status) {
-    for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory_.get(), name, 0);
+    for (const char* name : {kControlFile, kStartedFile})
+      (void)::unlinkat(directory_.get(), name, 0);
     control_.reset();
     lock_.reset();  // before anybody hears of the end: he may start it again
     const auto until = Clock::now() + kFarewellTakes;

@@ -19,8 +19,9 @@ TEST(AuditLog, TellsSyslogWhoWasGrantedOrRefusedWhat) {
     AuditLog log("newuidmap");
     log.record("uid=1 rule=none", true);
     log.record("uid=1 rule=IM-RANGE", false);
-    for (const std::string& expected : {cat("<86>newuidmap[", ::getpid(), "]: granted uid=1 rule=none"),
-                                        cat("<85>newuidmap[", ::getpid(), "]: refused uid=1 rule=IM-RANGE")}) {
+    for (const std::string& expected :
+         {cat("<86>newuidmap[", ::getpid(), "]: granted uid=1 rule=none"),
+          cat("<85>newuidmap[", ::getpid(), "]: refused uid=1 rule=IM-RANGE")}) {
       std::string got(4096, '\0');
       const auto length = ::recv(daemon.get(), got.data(), got.size(), MSG_DONTWAIT);
       ASSERT_GT(length, 0);

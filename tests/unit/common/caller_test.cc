@@ -34,12 +34,14 @@ TEST(LoginName, ThatALineWouldTakeForSomethingElseIsNone) {
   SKIP_WITHOUT_ROOT();
   in_mnt([] {
     test::replace_file("/etc/nsswitch.conf", "passwd: files\n");
-    test::replace_file("/etc/passwd",
-                       "root:x:0:0::/:\nplain:x:5001:1::/:\n@lab:x:5002:1::/:\n*:x:5003:1::/:\n5009:x:5004:1::/:\n"
-                       "a@b:x:5005:1::/:\n7up:x:5006:1::/:\n");
+    test::replace_file(
+        "/etc/passwd",
+        "root:x:0:0::/:\nplain:x:5001:1::/:\n@lab:x:5002:1::/:\n*:x:5003:1::/:\n5009:x:5004:1::/:\n"
+        "a@b:x:5005:1::/:\n7up:x:5006:1::/:\n");
     EXPECT_EQ(login_name(Uid{5001}).value(), "plain");
     EXPECT_EQ(login_name(Uid{5006}).value(), "7up");
-    for (const std::uint32_t uid : {5002U, 5003U, 5004U, 5005U}) EXPECT_EQ(login_name(Uid{uid}).value(), "") << uid;
+    for (const std::uint32_t uid : {5002U, 5003U, 5004U, 5005U})
+      EXPECT_EQ(login_name(Uid{uid}).value(), "") << uid;
   });
 }
 

@@ -38,9 +38,12 @@ TEST(DropAllBut, LeavesTheNeedsPermittedAndNothingEffective) {
     __user_cap_data_struct set[2] = {};
     ASSERT_TRUE(::setgroups(2, groups) == 0 && ::capget(&header, set) == 0);
     set[0].inheritable = 1U << CAP_CHOWN;
-    ASSERT_TRUE(::capset(&header, set) == 0 && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0) == 0);
-    ASSERT_EQ(rule_of(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {CAP_AUDIT_WRITE}}, Uid{12345})),
-              "granted");
+    ASSERT_TRUE(::capset(&header, set) == 0 &&
+                ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0) == 0);
+    ASSERT_EQ(
+        rule_of(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {CAP_AUDIT_WRITE}},
+                             Uid{12345})),
+        "granted");
     expect_only({CAP_SETUID, CAP_AUDIT_WRITE}, {});
     uid_t real = 0, effective = 0, saved = 0;
     ::getresuid(&real, &effective, &saved);
@@ -60,8 +63,10 @@ TEST(DropAllBut, ForAnExecLeavesNothingAmbient) {
     __user_cap_data_struct set[2] = {};
     ASSERT_EQ(::capget(&header, set), 0);
     set[0].inheritable = 1U << CAP_SETUID;
-    ASSERT_TRUE(::capset(&header, set) == 0 && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) == 0);
-    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {}, .for_exec = true}, Uid{0}));
+    ASSERT_TRUE(::capset(&header, set) == 0 &&
+                ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) == 0);
+    ASSERT_TRUE(drop_all_but(
+        {.names = {}, .required = {CAP_SETUID}, .wanted = {}, .for_exec = true}, Uid{0}));
     EXPECT_EQ(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SETUID, 0, 0), 0);
   });
 }
@@ -80,7 +85,8 @@ TEST(DropAllBut, CannotBeUndone) {
 TEST(DropAllBut, OfRootLeavesRootWithTheNeedsAlone) {
   SKIP_WITHOUT_ROOT();
   in_child([] {
-    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETGID}, .wanted = {CAP_SETFCAP}}, Uid{0}));
+    ASSERT_TRUE(
+        drop_all_but({.names = {}, .required = {CAP_SETGID}, .wanted = {CAP_SETFCAP}}, Uid{0}));
     expect_only({CAP_SETGID, CAP_SETFCAP}, {});
     // No uid changed, so the kernel did not see to it.
     EXPECT_EQ(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
@@ -93,7 +99,8 @@ TEST(DropAllBut, NamesARequiredCapabilityThatIsNotThere) {
   in_child([] {
     ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {}}, Uid{12345}));
     const auto again = drop_all_but(
-        {.names = "CAP_SETUID and CAP_SETGID", .required = {CAP_SETUID, CAP_SETGID}, .wanted = {}}, Uid{12345});
+        {.names = "CAP_SETUID and CAP_SETGID", .required = {CAP_SETUID, CAP_SETGID}, .wanted = {}},
+        Uid{12345});
     EXPECT_EQ(rule_of(again), "PR-MISSING");
     EXPECT_TRUE(test::contains(test::text_of(again), "CAP_SETGID"));
   });
@@ -103,8 +110,10 @@ TEST(DropAllBut, DoesWithoutAWantedCapability) {
   SKIP_WITHOUT_ROOT();
   in_child([] {
     ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {}}, Uid{12345}));
-    EXPECT_EQ(rule_of(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {CAP_AUDIT_WRITE}}, Uid{12345})),
-              "granted");
+    EXPECT_EQ(
+        rule_of(drop_all_but({.names = {}, .required = {CAP_SETUID}, .wanted = {CAP_AUDIT_WRITE}},
+                             Uid{12345})),
+        "granted");
     expect_only({CAP_SETUID}, {});
   });
 }
@@ -121,7 +130,8 @@ TEST(DropAllBut, FailsWhereTheUidCannotBeHad) {
 TEST(StepDown, MakesAllUidsTheCallersAndKeepsWhatIsPermitted) {
   SKIP_WITHOUT_ROOT();
   in_child([] {
-    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_NET_ADMIN}, .wanted = {}}, Uid{12345}, Uid{0}));
+    ASSERT_TRUE(
+        drop_all_but({.names = {}, .required = {CAP_NET_ADMIN}, .wanted = {}}, Uid{12345}, Uid{0}));
     step_down(Uid{12345});
     uid_t real = 0, effective = 0, saved = 0;
     ::getresuid(&real, &effective, &saved);
@@ -135,7 +145,8 @@ TEST(StepDown, MakesAllUidsTheCallersAndKeepsWhatIsPermitted) {
 TEST(KeepOnly, GivesUpOneMore) {
   SKIP_WITHOUT_ROOT();
   in_child([] {
-    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID, CAP_AUDIT_WRITE}, .wanted = {}}, Uid{12345}));
+    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID, CAP_AUDIT_WRITE}, .wanted = {}},
+                             Uid{12345}));
     ASSERT_EQ(rule_of(keep_only({CAP_SETUID, CAP_SETFCAP})), "granted");
     expect_only({CAP_SETUID}, {});
     ASSERT_EQ(rule_of(keep_only({CAP_SETUID})), "granted");
@@ -145,7 +156,8 @@ TEST(KeepOnly, GivesUpOneMore) {
 TEST(WithCapability, RaisesForTheActAndLowersAfterIt) {
   SKIP_WITHOUT_ROOT();
   in_child([] {
-    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID, CAP_AUDIT_WRITE}, .wanted = {}}, Uid{12345}));
+    ASSERT_TRUE(drop_all_but({.names = {}, .required = {CAP_SETUID, CAP_AUDIT_WRITE}, .wanted = {}},
+                             Uid{12345}));
     const int answer = with_capability({CAP_SETUID}, [] {
       expect_only({CAP_SETUID, CAP_AUDIT_WRITE}, {CAP_SETUID});
       errno = ERANGE;

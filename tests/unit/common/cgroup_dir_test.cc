@@ -1,5 +1,5 @@
-// On a tmpfs: what is told of directories holds there as in a cgroup hierarchy, and no cgroup of the machine is
-// touched.
+// On a tmpfs: what is told of directories holds there as in a cgroup hierarchy, and no cgroup of
+// the machine is touched.
 #include "common/cgroup_dir.h"
 
 #include <sys/file.h>
@@ -53,7 +53,8 @@ TEST(CgroupDir, IsReachedThroughNoLinkMountOrParent) {
   in_mnt([] {
     const Fd top = mnt();
     // Before the first bracket, which leaves nothing effective.
-    for (const char* const name : {"/mnt/a", "/mnt/elsewhere", "/mnt/mounted"}) ASSERT_EQ(::mkdir(name, 0755), 0);
+    for (const char* const name : {"/mnt/a", "/mnt/elsewhere", "/mnt/mounted"})
+      ASSERT_EQ(::mkdir(name, 0755), 0);
     ASSERT_EQ(::symlink("../elsewhere", "/mnt/a/link"), 0);
     ASSERT_EQ(::symlink("/etc/passwd", "/mnt/a/file"), 0);
     ASSERT_EQ(::mount("tmpfs", "/mnt/mounted", "tmpfs", 0, ""), 0);
@@ -131,12 +132,13 @@ TEST(CgroupDir, IsHandedOverWithThreeFilesAndNoOther) {
   in_mnt([] {
     const auto box = make_cgroup(mnt(), "box");
     ASSERT_TRUE(box);
-    for (const char* const name :
-         {"cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "cgroup.freeze", "memory.max"})
+    for (const char* const name : {"cgroup.procs", "cgroup.threads", "cgroup.subtree_control",
+                                   "cgroup.freeze", "memory.max"})
       put(cat("/mnt/box/", name), "");
     ASSERT_TRUE(hand_over(*box, Uid{1234}, Gid{1235}));
     struct stat facts{};
-    for (const char* const name : {"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}) {
+    for (const char* const name :
+         {"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}) {
       ASSERT_EQ(::stat(cat("/mnt/box/", name).c_str(), &facts), 0);
       EXPECT_TRUE(facts.st_uid == 1234 && facts.st_gid == 1235) << name;
     }

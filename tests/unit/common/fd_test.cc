@@ -71,7 +71,8 @@ TEST(OpenAt, StaysWhereItIsToldToStay) {
   EXPECT_FALSE(open_at(proc->get(), "../self/status", O_RDONLY, RESOLVE_BENEATH));
   EXPECT_FALSE(open_at(proc->get(), "root/etc/passwd", O_RDONLY, RESOLVE_NO_SYMLINKS));
   EXPECT_FALSE(open_at(proc->get(), "cwd", O_RDONLY, RESOLVE_NO_MAGICLINKS));
-  EXPECT_TRUE(open_at(proc->get(), "status", O_RDONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV));
+  EXPECT_TRUE(open_at(proc->get(), "status", O_RDONLY,
+                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV));
 }
 
 TEST(ReadAll, TakesAFileUpToItsLimit) {

@@ -13,14 +13,16 @@ TEST(Groups, AreTheRealAndTheSupplementaryOnes) {
   SKIP_WITHOUT_ROOT();
   test::in_mnt([] {
     test::replace_file("/etc/nsswitch.conf", "group: files\n");
-    test::replace_file("/etc/group", "real:x:601:\nextra:x:602:\neffective:x:603:\nlisted:x:604:root\n");
+    test::replace_file("/etc/group",
+                       "real:x:601:\nextra:x:602:\neffective:x:603:\nlisted:x:604:root\n");
     const gid_t extra[] = {602};
     ASSERT_TRUE(::setgroups(1, extra) == 0 && ::setresgid(601, 603, 603) == 0);
     auto groups = Groups::of_caller();
     ASSERT_TRUE(groups);
     EXPECT_TRUE(groups->contain("real"));
     EXPECT_TRUE(groups->contain("extra"));
-    for (const char* const name : {"effective", "listed", "absent", ""}) EXPECT_FALSE(groups->contain(name)) << name;
+    for (const char* const name : {"effective", "listed", "absent", ""})
+      EXPECT_FALSE(groups->contain(name)) << name;
     EXPECT_FALSE(groups->failed()) << "a group that is not there is no failure";
   });
 }

@@ -39,7 +39,8 @@ TEST(LentProcess, SetsAsideWhatTheCallerLeft) {
     EXPECT_EQ(::umask(0), 022U);
     sigset_t now;
     ::sigprocmask(SIG_SETMASK, nullptr, &now);
-    for (const int number : {SIGINT, SIGTERM, SIGTSTP, SIGHUP}) EXPECT_EQ(::sigismember(&now, number), 1) << number;
+    for (const int number : {SIGINT, SIGTERM, SIGTSTP, SIGHUP})
+      EXPECT_EQ(::sigismember(&now, number), 1) << number;
   });
 }
 
@@ -68,12 +69,14 @@ TEST(BecomeForGood, LeavesNothing) {
     ASSERT_TRUE(become_for_good(Uid{1234}));
     EXPECT_EQ(ids_and_capabilities(), "1234 1234 1234 0 0");
     EXPECT_NE(::setresuid(0, 0, 0), 0);
-    EXPECT_EQ(::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0) << "it would disarm what the command needs";
+    EXPECT_EQ(::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0)
+        << "it would disarm what the command needs";
   });
   in_child([] {
     ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
     ASSERT_TRUE(become_for_good(Uid{0}));
-    EXPECT_EQ(ids_and_capabilities(), "0 0 0 0 0") << "where the caller is root, the uids take nothing away";
+    EXPECT_EQ(ids_and_capabilities(), "0 0 0 0 0")
+        << "where the caller is root, the uids take nothing away";
   });
   in_child([] {
     ASSERT_TRUE(drop_all_but({.for_exec = true}, Uid{1}));
@@ -101,11 +104,13 @@ TEST(AskWithoutPrivilege, AnswersFromAChildThatHasNone) {
     ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
     const auto answer = ask_without_privilege(Uid{1234}, "CG-POLICY", [] {
       char where[64] = {};
-      return Result<std::string>(cat(ids_and_capabilities(), " ", ::getcwd(where, sizeof where), " ",
-                                     ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)));
+      return Result<std::string>(cat(ids_and_capabilities(), " ", ::getcwd(where, sizeof where),
+                                     " ", ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)));
     });
     EXPECT_EQ(answer.value_or("none"), "1234 1234 1234 0 0 / 1");
-    EXPECT_EQ(ask_without_privilege(Uid{1234}, "CG-POLICY", [] { return Result<std::string>(""); }).value_or("no"), "");
+    EXPECT_EQ(ask_without_privilege(Uid{1234}, "CG-POLICY", [] { return Result<std::string>(""); })
+                  .value_or("no"),
+              "");
   });
 }
 
@@ -116,7 +121,8 @@ TEST(AskWithoutPrivilege, RefusesAnythingButAWholeAnswer) {
     ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
     using Answer = Result<std::string>;
     const std::function<Answer()> bad[] = {[]() -> Answer { return fail("SU-NAME", "no"); },
-                                           []() -> Answer { ::_exit(0); }, []() -> Answer { ::abort(); },
+                                           []() -> Answer { ::_exit(0); },
+                                           []() -> Answer { ::abort(); },
                                            []() -> Answer {
                                              // A module that writes into whatever is open.
                                              for (int fd = 3; fd < 64; ++fd)

@@ -20,9 +20,10 @@ using test::rule_of;
 
 constexpr sock_filter kAll[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 // getppid(2) fails, all else is as it was.
-constexpr sock_filter kOne[] = {
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+constexpr sock_filter kOne[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+                                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+                                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+                                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 
 TEST(LockDown, PutsTheFilterInPlaceAndTakesEveryPathAway) {
   in_child([] {
@@ -38,7 +39,8 @@ TEST(LockDown, PutsTheFilterInPlaceAndTakesEveryPathAway) {
 
 TEST(LockDown, LeavesATreeToBeReadAndItsDirectoriesRemovedAndNoMore) {
   SKIP_WITHOUT_ROOT();
-  if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) < 1) GTEST_SKIP() << "this kernel has no Landlock";
+  if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) < 1)
+    GTEST_SKIP() << "this kernel has no Landlock";
   test::in_mnt([] {
     ASSERT_TRUE(::mkdir("/mnt/tree", 0755) == 0 && ::mkdir("/mnt/tree/sub", 0755) == 0);
     ASSERT_TRUE(::mkdir("/mnt/other", 0755) == 0);

@@ -20,8 +20,9 @@ int open_of(pid_t pid, const char* kind) {
 }
 
 TEST(NetNamespace, OfThisProcessIsOursAndRoots) {
-  for (const NetnsTarget target : {NetnsTarget{kPid, ::getpid()}, NetnsTarget{kFd, open_of(::getpid(), "net")},
-                                   NetnsTarget{kPidfd, static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))}}) {
+  for (const NetnsTarget target :
+       {NetnsTarget{kPid, ::getpid()}, NetnsTarget{kFd, open_of(::getpid(), "net")},
+        NetnsTarget{kPidfd, static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))}}) {
     const auto found = open_net_namespace(target);
     ASSERT_TRUE(found) << test::text_of(found);
     EXPECT_TRUE(found->ours);
@@ -36,7 +37,8 @@ bool become_its_root() {
     const Fd fd(::open(cat("/proc/self/", file).c_str(), O_WRONLY | O_CLOEXEC));
     return fd.valid() && write_all(fd, text);
   };
-  return ::unshare(CLONE_NEWUSER) == 0 && put("setgroups", "deny") && put("uid_map", uid) && put("gid_map", gid);
+  return ::unshare(CLONE_NEWUSER) == 0 && put("setgroups", "deny") && put("uid_map", uid) &&
+         put("gid_map", gid);
 }
 
 // `levels`: how many user namespaces there are between ours and that of the net namespace.
@@ -46,7 +48,8 @@ void is_that_of_who_made_the_first(int levels) {
     const pid_t child = ::fork();
     if (child == 0) {
       done->write.reset();
-      if (::setresuid(1234, 1234, 1234) != 0 || ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) ::_exit(1);
+      if (::setresuid(1234, 1234, 1234) != 0 || ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0)
+        ::_exit(1);
       for (int i = 0; i < levels; ++i)
         if (!become_its_root()) ::_exit(1);
       if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(1);
@@ -74,14 +77,16 @@ TEST(NetNamespace, BelowIsThatOfWhoMadeItsUserNamespace) {
 TEST(NetNamespace, ThatBelongsToNobodyBelowIsRefused) {
   in_child([] {
     const int hosts = open_of(::getpid(), "net");
-    if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return;  // not allowed here; tests/helpers have it
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
+      return;  // not allowed here; tests/helpers have it
     EXPECT_EQ(rule_of(open_net_namespace({kFd, hosts})), "NR-OWNER");
   });
 }
 
 // Rule NR-NETNS.
 TEST(NetNamespace, IsNothingElse) {
-  for (const int fd : {open_of(::getpid(), "user"), open_of(::getpid(), "mnt"), ::open("/dev/null", O_RDONLY), 999})
+  for (const int fd : {open_of(::getpid(), "user"), open_of(::getpid(), "mnt"),
+                       ::open("/dev/null", O_RDONLY), 999})
     EXPECT_EQ(rule_of(open_net_namespace({kFd, fd})), "NR-NETNS");
 }
 
@@ -91,8 +96,9 @@ TEST(NetNamespace, OfWhatIsNotThereIsRefused) {
   if (child == 0) ::_exit(0);
   const auto pidfd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
   ::waitpid(child, nullptr, 0);
-  for (const NetnsTarget target : {NetnsTarget{kPid, child}, NetnsTarget{kPidfd, pidfd},
-                                   NetnsTarget{kPidfd, ::open("/dev/null", O_RDONLY)}, NetnsTarget{kPidfd, 999}})
+  for (const NetnsTarget target :
+       {NetnsTarget{kPid, child}, NetnsTarget{kPidfd, pidfd},
+        NetnsTarget{kPidfd, ::open("/dev/null", O_RDONLY)}, NetnsTarget{kPidfd, 999}})
     EXPECT_EQ(rule_of(open_net_namespace(target)), "NR-TARGET");
 }
 

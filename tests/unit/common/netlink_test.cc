@@ -27,11 +27,14 @@ void in_net(const std::function<void(Netlink&)>& act) {
     const auto made = find_link(*netlink, "br0");
     ASSERT_TRUE(made && *made);
     NetlinkRequest pair(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, none);
-    pair.put_name(IFLA_IFNAME, "one").put_number(IFLA_MASTER, (*made)->index).put_number(IFLA_MTU, std::uint32_t{1400});
+    pair.put_name(IFLA_IFNAME, "one")
+        .put_number(IFLA_MASTER, (*made)->index)
+        .put_number(IFLA_MTU, std::uint32_t{1400});
     pair.nest(IFLA_LINKINFO, [](NetlinkRequest& info) {
       info.put_name(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, [](NetlinkRequest& data) {
         data.nest(VETH_INFO_PEER, [](NetlinkRequest& peer) {
-          peer.raw({reinterpret_cast<const char*>(&none), sizeof none}).put_name(IFLA_IFNAME, "two");
+          peer.raw({reinterpret_cast<const char*>(&none), sizeof none})
+              .put_name(IFLA_IFNAME, "two");
         });
       });
     });

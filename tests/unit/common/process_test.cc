@@ -51,7 +51,9 @@ class Sleeper {
   [[nodiscard]] Target by_directory() const {
     return ByFd{::open(cat("/proc/", pid_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   }
-  [[nodiscard]] Target by_pidfd() const { return ByFd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))}; }
+  [[nodiscard]] Target by_pidfd() const {
+    return ByFd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
+  }
 
  private:
   pid_t pid_ = -1;
@@ -86,7 +88,8 @@ TEST(Process, IsNoThread) {
     (void)read_all(done->read, 1);
   });
   const auto path = cat("/proc/self/task/", number.get_future().get());
-  const auto process = Process::open(ByFd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)});
+  const auto process =
+      Process::open(ByFd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)});
   done->write.reset();
   thread.join();
   EXPECT_EQ(rule_of(process), "IM-PROC");

@@ -45,7 +45,8 @@ TEST(ToText, PutsTextReasonAndRuleTogether) {
 
 TEST(Report, IsOneLineWithTheProgramsName) {
   int status = -1;
-  EXPECT_EQ(stderr_of([] { report("newuidmap", Error{"IM-X", 0, "what"}); }, status), "newuidmap: what [IM-X]\n");
+  EXPECT_EQ(stderr_of([] { report("newuidmap", Error{"IM-X", 0, "what"}); }, status),
+            "newuidmap: what [IM-X]\n");
   EXPECT_EQ(status, 0);
 }
 

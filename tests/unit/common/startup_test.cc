@@ -19,9 +19,11 @@ using test::rule_of;
 
 constexpr StartupLimits kLimits{.most_args = 4, .longest_arg = 5};
 
-Result<std::vector<std::string_view>> with(std::vector<const char*> words, std::optional<int> keep = {}) {
+Result<std::vector<std::string_view>> with(std::vector<const char*> words,
+                                           std::optional<int> keep = {}) {
   words.push_back(nullptr);
-  return sanitise(static_cast<int>(words.size()) - 1, const_cast<char**>(words.data()), kLimits, keep);
+  return sanitise(static_cast<int>(words.size()) - 1, const_cast<char**>(words.data()), kLimits,
+                  keep);
 }
 
 TEST(Sanitise, GivesTheArgumentsBack) {
@@ -49,11 +51,13 @@ TEST(Sanitise, OpensStandardFdsOnDevNull) {
     const bool good = with({"prog"}, kept).has_value();
     std::array<struct stat, 4> facts{};
     bool all = true;
-    for (int fd = 0; fd < 3; ++fd) all = all && ::fstat(fd, &facts[static_cast<std::size_t>(fd)]) == 0;
+    for (int fd = 0; fd < 3; ++fd)
+      all = all && ::fstat(fd, &facts[static_cast<std::size_t>(fd)]) == 0;
     ::stat("/dev/null", &facts[3]);
     ::dup2(kept, 1);
     EXPECT_TRUE(good && all);
-    for (int fd = 0; fd < 3; ++fd) EXPECT_EQ(facts[static_cast<std::size_t>(fd)].st_rdev, facts[3].st_rdev);
+    for (int fd = 0; fd < 3; ++fd)
+      EXPECT_EQ(facts[static_cast<std::size_t>(fd)].st_rdev, facts[3].st_rdev);
   });
 }
 
@@ -91,7 +95,8 @@ TEST(Sanitise, EmptiesWhatTheCallerArranged) {
 
 TEST(Sanitise, ResetsSignalsAndTimers) {
   in_child([] {
-    for (const int number : {SIGHUP, SIGCHLD, SIGPIPE, SIGALRM, SIGRTMIN + 1}) ::signal(number, SIG_IGN);
+    for (const int number : {SIGHUP, SIGCHLD, SIGPIPE, SIGALRM, SIGRTMIN + 1})
+      ::signal(number, SIG_IGN);
     sigset_t all;
     ::sigfillset(&all);
     ::sigprocmask(SIG_SETMASK, &all, nullptr);
@@ -105,7 +110,8 @@ TEST(Sanitise, ResetsSignalsAndTimers) {
     }
     sigset_t mask;
     ::sigprocmask(SIG_SETMASK, nullptr, &mask);
-    for (int number = 1; number < 32; ++number) EXPECT_EQ(::sigismember(&mask, number), 0) << number;
+    for (int number = 1; number < 32; ++number)
+      EXPECT_EQ(::sigismember(&mask, number), 0) << number;
     itimerval left{};
     ::getitimer(ITIMER_REAL, &left);
     EXPECT_EQ(left.it_value.tv_sec, 0);

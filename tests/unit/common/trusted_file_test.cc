@@ -44,7 +44,8 @@ TEST(TrustedFile, OpensARootsFileInRootsDirectories) {
     put("/mnt/a/f");
     for (const char* path : {"/mnt/a/f", "//mnt//a/f", "/mnt/./a/../a/f", "/mnt/a/f"})
       EXPECT_EQ(verdict(path), "text") << path;
-    for (const char* path : {"/mnt/a/g", "/mnt/b/f", "/mnt/a/../f"}) EXPECT_EQ(verdict(path), "absent") << path;
+    for (const char* path : {"/mnt/a/g", "/mnt/b/f", "/mnt/a/../f"})
+      EXPECT_EQ(verdict(path), "absent") << path;
   });
 }
 
@@ -58,7 +59,8 @@ TEST(TrustedFile, RefusesAFileThatIsNotRootsAlone) {
     put("/mnt/readonly", 0400);
     dir("/mnt/dir");
     ASSERT_EQ(::mkfifo("/mnt/fifo", 0644), 0);
-    for (const char* path : {"/mnt/group", "/mnt/others", "/mnt/owned", "/mnt/dir", "/mnt/fifo", "/mnt/dir/", "/"})
+    for (const char* path :
+         {"/mnt/group", "/mnt/others", "/mnt/owned", "/mnt/dir", "/mnt/fifo", "/mnt/dir/", "/"})
       EXPECT_EQ(verdict(path), "TF-FILE") << path;
     EXPECT_EQ(verdict("/mnt/readonly"), "text");
   });
@@ -98,7 +100,8 @@ TEST(TrustedFile, FollowsRootsSymlinksAndNobodyElses) {
     link("nowhere", "/mnt/dangling");
     for (const char* path : {"/mnt/absolute", "/mnt/relative", "/mnt/directory/f", "/mnt/twice"})
       EXPECT_EQ(verdict(path), "text") << path;
-    for (const char* path : {"/mnt/users", "/mnt/through", "/mnt/loop"}) EXPECT_EQ(verdict(path), "TF-PATH") << path;
+    for (const char* path : {"/mnt/users", "/mnt/through", "/mnt/loop"})
+      EXPECT_EQ(verdict(path), "TF-PATH") << path;
     EXPECT_EQ(verdict("/mnt/dangling"), "absent");
   });
 }
@@ -111,7 +114,8 @@ TEST(TrustedDirectory, IsADirectoryThatOnlyRootCanBend) {
     put("/mnt/file");
     const auto opened = open_trusted_directory("/mnt/dir");
     ASSERT_TRUE(opened && *opened) << test::text_of(opened);
-    EXPECT_TRUE(open_at((**opened).get(), "../file", O_RDONLY)) << "it is the directory that was named";
+    EXPECT_TRUE(open_at((**opened).get(), "../file", O_RDONLY))
+        << "it is the directory that was named";
     EXPECT_EQ(test::rule_of(open_trusted_directory("/mnt/file")), "TF-FILE");
     EXPECT_EQ(test::rule_of(open_trusted_directory("/mnt/open")), "TF-PATH");
     const auto absent = open_trusted_directory("/mnt/absent");

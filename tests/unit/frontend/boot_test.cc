@@ -69,7 +69,8 @@ TEST(EnvironmentOfAnInit, SaysWhereItIsInTheWayItKnows) {
     const std::string_view caller[] = {"TERM=x", "SECRET=1"};
     Spec spec;
     spec.env = {{.name = "A", .value = "b"}};
-    const auto all = boot_environment(spec, caller, {.init = {.kind = kind, .path = "/sbin/init"}, .uuid = "0f"});
+    const auto all = boot_environment(spec, caller,
+                                      {.init = {.kind = kind, .path = "/sbin/init"}, .uuid = "0f"});
     return std::ranges::find(all, word) != all.end();
   };
   EXPECT_TRUE(has(InitKind::kSystemd, "container=userns"));

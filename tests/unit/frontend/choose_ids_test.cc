@@ -33,7 +33,8 @@ Spec with(std::vector<MapWish> wishes) {
   spec.mapping = std::move(wishes);
   return spec;
 }
-MapWish wish(MapWish::Which which, std::uint64_t inside, std::uint64_t outside, std::uint64_t count) {
+MapWish wish(MapWish::Which which, std::uint64_t inside, std::uint64_t outside,
+             std::uint64_t count) {
   return {which, *Extent::make(inside, outside, count)};
 }
 
@@ -49,7 +50,8 @@ TEST(AutoIds, TakeOneBlockFromTheFirstRange) {
 TEST(AutoIds, FillTheBlockFromSeveralRanges) {
   const auto ids = Caller{ranges({{100000, 10}, {200000, 100000}}), ranges({{5, 1}})}.choose({});
   ASSERT_TRUE(ids);
-  EXPECT_EQ(ids->uids.extents, (std::vector{*Extent::make(0, 100000, 10), *Extent::make(10, 200000, 65526)}));
+  EXPECT_EQ(ids->uids.extents,
+            (std::vector{*Extent::make(0, 100000, 10), *Extent::make(10, 200000, 65526)}));
   EXPECT_EQ(ids->gids.extents, std::vector{*Extent::make(0, 5, 1)});
 }
 
@@ -71,7 +73,8 @@ TEST(AutoIds, OfAContainersRootAreWhatTheContainerHas) {
 TEST(AutoIds, AreNeverMadeUp) {
   const auto ids = Caller{}.choose({});
   ASSERT_FALSE(ids);
-  EXPECT_NE(ids.error().text.find("alice has no subordinate ids in /etc/subuid"), std::string::npos);
+  EXPECT_NE(ids.error().text.find("alice has no subordinate ids in /etc/subuid"),
+            std::string::npos);
   EXPECT_NE(ids.error().text.find("--map-self"), std::string::npos);
   const auto no_gids = Caller{ranges({{100000, 1}}), {}}.choose({});
   ASSERT_FALSE(no_gids);
@@ -109,18 +112,19 @@ TEST(OwnId, CanHaveAnotherNumberInside) {
 }
 
 TEST(MapsByHand, AreTakenAsTheyAre) {
-  const auto ids =
-      Caller{}.choose(with({wish(MapWish::Which::kBoth, 0, 100000, 1), wish(MapWish::Which::kUid, 1000, 1000, 1),
-                            wish(MapWish::Which::kGid, 5, 50, 5)}));
+  const auto ids = Caller{}.choose(
+      with({wish(MapWish::Which::kBoth, 0, 100000, 1), wish(MapWish::Which::kUid, 1000, 1000, 1),
+            wish(MapWish::Which::kGid, 5, 50, 5)}));
   ASSERT_TRUE(ids);
-  EXPECT_EQ(ids->uids.extents, (std::vector{*Extent::make(0, 100000, 1), *Extent::make(1000, 1000, 1)}));
+  EXPECT_EQ(ids->uids.extents,
+            (std::vector{*Extent::make(0, 100000, 1), *Extent::make(1000, 1000, 1)}));
   EXPECT_EQ(ids->gids.extents, (std::vector{*Extent::make(0, 100000, 1), *Extent::make(5, 50, 5)}));
   EXPECT_EQ(ids->uids.writer, MapWriter::kHelper);
 }
 
 TEST(MapsByHand, OfOnesOwnIdAloneNeedNoHelperPerKind) {
-  const auto ids =
-      Caller{}.choose(with({wish(MapWish::Which::kUid, 0, 100000, 9), wish(MapWish::Which::kGid, 0, 1001, 1)}));
+  const auto ids = Caller{}.choose(
+      with({wish(MapWish::Which::kUid, 0, 100000, 9), wish(MapWish::Which::kGid, 0, 1001, 1)}));
   ASSERT_TRUE(ids);
   EXPECT_EQ(ids->uids.writer, MapWriter::kHelper);
   EXPECT_EQ(ids->gids.writer, MapWriter::kSelf);
@@ -135,8 +139,8 @@ TEST(MapsByHand, MayLeaveAKindOut) {
 }
 
 TEST(MapsByHand, MayNotOverlap) {
-  const auto ids =
-      Caller{}.choose(with({wish(MapWish::Which::kBoth, 0, 100000, 9), wish(MapWish::Which::kBoth, 8, 200000, 9)}));
+  const auto ids = Caller{}.choose(
+      with({wish(MapWish::Which::kBoth, 0, 100000, 9), wish(MapWish::Which::kBoth, 8, 200000, 9)}));
   ASSERT_FALSE(ids);
   EXPECT_EQ(ids.error().rule, "IM-OVERLAP");
 }

@@ -27,8 +27,8 @@ TEST(ConfigFile, KeysAreTheOptionsAndAFewMore) {
   const auto file = parsed(
       "# web\n\n  memory =512M\nread-only=yes\nbind = /a:/b\nbind = /c:/d:ro\r\ngroup = juju\n"
       "env = A= b \nrestart = on-failure:3\n");
-  EXPECT_EQ(pairs(file), (Many{"memory=512M", "read-only=yes", "bind=/a:/b", "bind=/c:/d:ro", "group=juju", "env=A= b",
-                               "restart=on-failure:3"}));
+  EXPECT_EQ(pairs(file), (Many{"memory=512M", "read-only=yes", "bind=/a:/b", "bind=/c:/d:ro",
+                               "group=juju", "env=A= b", "restart=on-failure:3"}));
   EXPECT_EQ(file.settings()[0].line, 3U);
 }
 
@@ -67,11 +67,13 @@ TEST(ConfigFile, EditsKeepCommentsAndOrder) {
   EXPECT_EQ(text_of(file.add("bind", "/e:/f")), "");
   EXPECT_EQ(text_of(file.set("hostname", Many{"box"})), "");
   EXPECT_EQ(file.text(),
-            "# top\nmemory = 2G\n# middle\nbind = /a:/b\nbind = /c:/d\n# end\nbind = /e:/f\nhostname = box\n");
+            "# top\nmemory = 2G\n# middle\nbind = /a:/b\nbind = /c:/d\n# end\nbind = "
+            "/e:/f\nhostname = box\n");
   EXPECT_TRUE(file.unset("bind"));
   EXPECT_FALSE(file.unset("bind"));
   EXPECT_EQ(text_of(file.set("bind", Many{"/x:/y", "/z:/z"})), "");
-  EXPECT_EQ(file.text(), "# top\nmemory = 2G\n# middle\n# end\nhostname = box\nbind = /x:/y\nbind = /z:/z\n");
+  EXPECT_EQ(file.text(),
+            "# top\nmemory = 2G\n# middle\n# end\nhostname = box\nbind = /x:/y\nbind = /z:/z\n");
 }
 
 TEST(ConfigFile, AnEditThatIsNoneOfTheKeysChangesNothing) {
@@ -96,13 +98,14 @@ std::vector<Setting> settings(std::string_view text) { return parsed(text).setti
 
 TEST(Merge, LaterFilesWinOrAdd) {
   const std::vector<Setting> files[]{
-      settings(
-          "memory = 1G\nmap = auto\nbind = /a:/a\nnet = user\nenv = A=1\ngroup = all\nautostart = yes\ncommand = a\n"),
-      settings("memory = 2G\nmap-self = yes\nbind = /b:/b\nnet = none\nenv = A=2\ngroup = web\nautostart = no\ncommand "
+      settings("memory = 1G\nmap = auto\nbind = /a:/a\nnet = user\nenv = A=1\ngroup = "
+               "all\nautostart = yes\ncommand = a\n"),
+      settings("memory = 2G\nmap-self = yes\nbind = /b:/b\nnet = none\nenv = A=2\ngroup = "
+               "web\nautostart = no\ncommand "
                "= b c\n")};
   const auto merged = merge(files);
-  EXPECT_EQ(merged.words, (Many{"--bind=/a:/a", "--env=A=1", "--memory=2G", "--map-self=yes", "--bind=/b:/b",
-                                "--net=none", "--env=A=2"}));
+  EXPECT_EQ(merged.words, (Many{"--bind=/a:/a", "--env=A=1", "--memory=2G", "--map-self=yes",
+                                "--bind=/b:/b", "--net=none", "--env=A=2"}));
   EXPECT_EQ(merged.groups, (Many{"all", "web"}));
   EXPECT_EQ(merged.command, (Many{"b", "c"}));
   EXPECT_FALSE(merged.autostart);

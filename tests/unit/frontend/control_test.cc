@@ -11,8 +11,9 @@ using namespace std::literals;
 
 TEST(Request, is_read_back_as_it_was_said) {
   for (const std::string_view text :
-       {"init"sv, "wait"sv, "ready"sv, "console -"sv, "console 24x80"sv, "console - leash"sv, "stop 0"sv,
-        "stop 0 keep"sv, "stop 10000"sv, "exec\0\0sh\0"sv, "exec\0TERM=x\0A=\0\0sh\0-c\0\0"sv}) {
+       {"init"sv, "wait"sv, "ready"sv, "console -"sv, "console 24x80"sv, "console - leash"sv,
+        "stop 0"sv, "stop 0 keep"sv, "stop 10000"sv, "exec\0\0sh\0"sv,
+        "exec\0TERM=x\0A=\0\0sh\0-c\0\0"sv}) {
     const auto request = parse_request(text);
     ASSERT_TRUE(request) << text;
     EXPECT_EQ(to_text(*request), text);
@@ -62,12 +63,14 @@ TEST(Ring, remembers_the_last_bytes) {
   EXPECT_EQ(ring.end(), 10U);
   EXPECT_EQ(ring.begin(), 2U);
   std::string all;
-  for (auto at = ring.begin(); at < ring.end(); at += ring.after(at, 3).size()) all += ring.after(at, 3);
+  for (auto at = ring.begin(); at < ring.end(); at += ring.after(at, 3).size())
+    all += ring.after(at, 3);
   EXPECT_EQ(all, "cdefghij");
   ring.append("0123456789abcdefghi");
   EXPECT_EQ(ring.end(), 29U);
   all.clear();
-  for (auto at = ring.begin(); at < ring.end(); at += ring.after(at, 100).size()) all += ring.after(at, 100);
+  for (auto at = ring.begin(); at < ring.end(); at += ring.after(at, 100).size())
+    all += ring.after(at, 100);
   EXPECT_EQ(all, "bcdefghi");
 }
 

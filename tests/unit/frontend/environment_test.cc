@@ -9,9 +9,12 @@ namespace userns::frontend {
 namespace {
 
 using Words = std::vector<std::string>;
-constexpr std::array<std::string_view, 4> kCaller{"PATH=/bin", "HOME=/home/alice", "A=1", "SHELL=/bin/zsh"};
+constexpr std::array<std::string_view, 4> kCaller{"PATH=/bin", "HOME=/home/alice", "A=1",
+                                                  "SHELL=/bin/zsh"};
 
-bool has(const Words& words, std::string_view word) { return std::ranges::find(words, word) != words.end(); }
+bool has(const Words& words, std::string_view word) {
+  return std::ranges::find(words, word) != words.end();
+}
 
 TEST(Environment, IsTheCallersInTheHostsTree) {
   EXPECT_EQ(make_environment({}, kCaller, nullptr),
@@ -26,12 +29,15 @@ TEST(Environment, SpeaksOfTheContainersUserInARootfs) {
 
 TEST(Environment, WishesGoOverEverything) {
   Spec spec;
-  spec.env = {{"A", "2"}, {"HOME", "/x"}, {"B", ""}, {"SHELL", std::nullopt}, {"NOWHERE", std::nullopt}};
+  spec.env = {
+      {"A", "2"}, {"HOME", "/x"}, {"B", ""}, {"SHELL", std::nullopt}, {"NOWHERE", std::nullopt}};
   const InsideUser inside{"", "/"};
   const auto words = make_environment(spec, kCaller, &inside);
-  EXPECT_TRUE(has(words, "A=2") && has(words, "HOME=/x") && has(words, "B=") && has(words, "SHELL=/bin/zsh"));
+  EXPECT_TRUE(has(words, "A=2") && has(words, "HOME=/x") && has(words, "B=") &&
+              has(words, "SHELL=/bin/zsh"));
   EXPECT_FALSE(has(words, "A=1"));
-  EXPECT_TRUE(std::ranges::none_of(words, [](const auto& word) { return word.starts_with("NOWHERE"); }));
+  EXPECT_TRUE(
+      std::ranges::none_of(words, [](const auto& word) { return word.starts_with("NOWHERE"); }));
 }
 
 TEST(Environment, CanBeClearedAndThenHoldsOnlyWishes) {
@@ -43,7 +49,8 @@ TEST(Environment, CanBeClearedAndThenHoldsOnlyWishes) {
 }
 
 TEST(InsideUser, IsFoundInThePasswdFile) {
-  const auto user = inside_user("root:x:0:0::/root:/bin/sh\nbroken\nu:x:1000:1000:U:/home/u:/bin/sh", 1000);
+  const auto user =
+      inside_user("root:x:0:0::/root:/bin/sh\nbroken\nu:x:1000:1000:U:/home/u:/bin/sh", 1000);
   EXPECT_EQ(user.name, "u");
   EXPECT_EQ(user.home, "/home/u");
 }

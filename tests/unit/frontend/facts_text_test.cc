@@ -8,21 +8,29 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::int64_t kNow = 1000;
-const LastEnd kKilled{.exit_status = 137, .ended_at = 925, .text = "the memory limit (--memory 64M) was reached"};
+const LastEnd kKilled{
+    .exit_status = 137, .ended_at = 925, .text = "the memory limit (--memory 64M) was reached"};
 
 ContainerFacts some_facts() {
-  return {.name = "web", .path = "/c/web", .running = {}, .last_end = {}, .config = {}, .problem = {}};
+  return {
+      .name = "web", .path = "/c/web", .running = {}, .last_end = {}, .config = {}, .problem = {}};
 }
 
 RunningFacts some_run() {
-  return {.pid = 7, .init = "command", .started_at = 990, .frozen = false, .memory = {}, .addresses = {}};
+  return {.pid = 7,
+          .init = "command",
+          .started_at = 990,
+          .frozen = false,
+          .memory = {},
+          .addresses = {}};
 }
 
 TEST(LastEndText, StandsInInfoWithWhatWasMet) {
   auto facts = some_facts();
   facts.last_end = kKilled;
   const auto text = info_text(facts, {}, kNow);
-  EXPECT_TRUE(text.contains("\nLast end:   status 137, 1m 15s ago; the memory limit (--memory 64M) was reached\n"))
+  EXPECT_TRUE(text.contains(
+      "\nLast end:   status 137, 1m 15s ago; the memory limit (--memory 64M) was reached\n"))
       << text;
   facts.last_end->text.clear();
   EXPECT_TRUE(info_text(facts, {}, kNow).contains("\nLast end:   status 137, 1m 15s ago\n"));
@@ -33,7 +41,8 @@ TEST(LastEndText, IsToldOfOneThatRunsAgain) {
   facts.running = some_run();
   facts.last_end = kKilled;
   const auto text = info_text(facts, {}, kNow);
-  EXPECT_TRUE(text.contains("State:      running\n") && text.contains("Last end:   status 137")) << text;
+  EXPECT_TRUE(text.contains("State:      running\n") && text.contains("Last end:   status 137"))
+      << text;
 }
 
 TEST(Uptime, IsNotThatSince1970WhileItStarts) {

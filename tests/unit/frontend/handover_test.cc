@@ -46,8 +46,8 @@ TEST(Handover, comes_through_as_words) {
 }
 
 TEST(Handover, of_other_words_is_refused) {
-  for (const std::string_view word : {"web", "lock=", "lock=x", "lock=-1", "lock=99999999999", "remove=maybe",
-                                      "client=3", "client=3:sleeps", "=3", ""}) {
+  for (const std::string_view word : {"web", "lock=", "lock=x", "lock=-1", "lock=99999999999",
+                                      "remove=maybe", "client=3", "client=3:sleeps", "=3", ""}) {
     const std::vector words{word};
     EXPECT_FALSE(handover_from(words)) << word;
   }

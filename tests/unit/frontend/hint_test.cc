@@ -18,7 +18,9 @@ TEST(Hint, AFailureOfTheHostPointsToItsCheck) {
       {"userns-net: br0 is not up [NR-BRIDGE]", "bridge"},
       {"userns-cgroup: /etc/userns/cgroup.conf:1:3: x [CC-LINE]", "cgroup-conf"},
       {"userns-cgroup: /usr is no directory of a cgroup v2 file system [CG-BASE]", "cgroups"},
-      {"userns-net: cannot set up the NIC: the kernel did not lock the port against spoofing [NR-PORT]", "bridge"},
+      {"userns-net: cannot set up the NIC: the kernel did not lock the port against spoofing "
+       "[NR-PORT]",
+       "bridge"},
       {"newuidmap: the kernel takes no filter [PR-LOCK]", "kernel"},
       {"cannot make a user namespace: No space left on device", "userns"},
       {"cannot mount a fresh /proc: Operation not permitted", "proc"},
@@ -34,19 +36,24 @@ TEST(Hint, TheCauseMayBeTheSessions) {
   EXPECT_EQ(check_for(kNoUserns, {.restricted = true}), "apparmor-userns");
   EXPECT_EQ(check_for(kNoNamespaces, {.restricted = true}), "apparmor-userns");
   EXPECT_EQ(check_for(kNoUserns, {.filtered = true}), "userns");
-  EXPECT_EQ(check_for("cannot make a user namespace: No space left on device", {.restricted = true}), "userns");
-  EXPECT_EQ(check_for("cannot attach a mount: Operation not permitted", {.filtered = true}), "seccomp");
+  EXPECT_EQ(
+      check_for("cannot make a user namespace: No space left on device", {.restricted = true}),
+      "userns");
+  EXPECT_EQ(check_for("cannot attach a mount: Operation not permitted", {.filtered = true}),
+            "seccomp");
   EXPECT_EQ(check_for("cannot attach a mount: Operation not permitted", {}), "");
   EXPECT_EQ(check_for("cannot open x: Function not implemented", {.filtered = true}), "seccomp");
   EXPECT_EQ(check_for("cannot open x: Function not implemented", {}), "kernel");
-  EXPECT_EQ(check_for("--memory can't be set: this host offers no memory.max: its controller is not delegated to the "
+  EXPECT_EQ(check_for("--memory can't be set: this host offers no memory.max: its controller is "
+                      "not delegated to the "
                       "user's service manager",
                       {}),
             "delegation");
 }
 
 TEST(Hint, WhatTheCallerWroteWrongPointsNowhere) {
-  for (const std::string_view text : {"", "there is no option '--rotfs'; did you mean --rootfs?", "cannot use 'x'"})
+  for (const std::string_view text :
+       {"", "there is no option '--rotfs'; did you mean --rootfs?", "cannot use 'x'"})
     EXPECT_EQ(check_for(text, {}), "") << text;
 }
 

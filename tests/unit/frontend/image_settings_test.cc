@@ -11,7 +11,8 @@ using Many = std::vector<std::string>;
 ConfigFile with(const Many& pairs) {
   ConfigFile config;
   for (const auto& pair : pairs)
-    EXPECT_EQ(text_of(config.add(pair.substr(0, pair.find('=')), pair.substr(pair.find('=') + 1))), "");
+    EXPECT_EQ(text_of(config.add(pair.substr(0, pair.find('=')), pair.substr(pair.find('=') + 1))),
+              "");
   return config;
 }
 
@@ -34,7 +35,8 @@ TEST(ImageSettings, WhatTheImageSaysBecomesSettings) {
                           .ids = InsideIds{.uid = 33, .gid = 44, .groups = {5, 6}},
                           .stop_signal = "SIGQUIT"};
   EXPECT_EQ(taken({}, image),
-            "env = PATH=/usr/bin\nenv = X= y\ncommand = /init -c 'a b'\nuid = 33\ngid = 44\ngroups = 5,6\n"
+            "env = PATH=/usr/bin\nenv = X= y\ncommand = /init -c 'a b'\nuid = 33\ngid = 44\ngroups "
+            "= 5,6\n"
             "stop-signal = SIGQUIT\ncwd = /srv\n");
 }
 
@@ -46,17 +48,21 @@ TEST(ImageSettings, WhatWasAskedForWins) {
                           .user = "33",
                           .ids = InsideIds{.uid = 33},
                           .stop_signal = "9"};
-  EXPECT_EQ(taken(with({"env=PATH=/bin", "command=sh", "cwd=/", "uid=5", "stop-signal=TERM"}), image),
-            "env = PATH=/bin\ncommand = sh\ncwd = /\nuid = 5\nstop-signal = TERM\nenv = A=1\n");
+  EXPECT_EQ(
+      taken(with({"env=PATH=/bin", "command=sh", "cwd=/", "uid=5", "stop-signal=TERM"}), image),
+      "env = PATH=/bin\ncommand = sh\ncwd = /\nuid = 5\nstop-signal = TERM\nenv = A=1\n");
 }
 
 TEST(ImageSettings, NothingOfIt) {
   EXPECT_EQ(taken({}, {}), "");
-  EXPECT_EQ(
-      taken(
-          {},
-          {.env = {}, .entrypoint = {}, .cmd = {}, .cwd = "/", .user = "root", .ids = InsideIds{}, .stop_signal = ""}),
-      "");
+  EXPECT_EQ(taken({}, {.env = {},
+                       .entrypoint = {},
+                       .cmd = {},
+                       .cwd = "/",
+                       .user = "root",
+                       .ids = InsideIds{},
+                       .stop_signal = ""}),
+            "");
 }
 
 TEST(ImageSettings, NonsenseIsLeftOutAndSaid) {

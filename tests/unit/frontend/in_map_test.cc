@@ -28,7 +28,8 @@ TEST(InMap, WorkIsRootOfTheIdsAndItsTextComesBack) {
   SKIP_WITHOUT_ROOT();
   const std::string long_text(3 * kLongestText + 7, 'x');
   const auto done = in_map(block_at(100000), [&](const Outside&) -> Result<std::string> {
-    return ::getuid() == 0 && ::getgid() == 0 && ::getgroups(0, nullptr) == 0 ? long_text : "who am I";
+    return ::getuid() == 0 && ::getgid() == 0 && ::getgroups(0, nullptr) == 0 ? long_text
+                                                                              : "who am I";
   });
   EXPECT_EQ(text_of(done), "");
   EXPECT_EQ(*done, long_text);
@@ -49,8 +50,9 @@ TEST(InMap, WhatItMakesBelongsToTheOutsideId) {
 
 TEST(InMap, ErrorsComeBackWithTheirErrno) {
   SKIP_WITHOUT_ROOT();
-  const auto done =
-      in_map(block_at(100000), [](const Outside&) -> Result<std::string> { return fail({}, "no such thing", ENOENT); });
+  const auto done = in_map(block_at(100000), [](const Outside&) -> Result<std::string> {
+    return fail({}, "no such thing", ENOENT);
+  });
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().text, "no such thing");
   EXPECT_EQ(done.error().code, ENOENT);
@@ -58,8 +60,9 @@ TEST(InMap, ErrorsComeBackWithTheirErrno) {
 
 TEST(InMap, AnExceptionIsAnError) {
   SKIP_WITHOUT_ROOT();
-  const auto done = in_map(
-      block_at(100000), [](const Outside&) -> Result<std::string> { throw std::runtime_error("a library's fault"); });
+  const auto done = in_map(block_at(100000), [](const Outside&) -> Result<std::string> {
+    throw std::runtime_error("a library's fault");
+  });
   EXPECT_TRUE(contains(text_of(done), "a library's fault"));
 }
 
@@ -106,7 +109,8 @@ TEST(InMap, WithoutRootInsideThereIsNothingToDo) {
   ChosenIds ids;
   ids.uids = {.extents = {*Extent::make(5, 100000, 10)}, .writer = MapWriter::kSelf};
   ids.gids = ids.uids;
-  EXPECT_TRUE(contains(text_of(in_map(ids, [](const Outside&) -> Result<std::string> { return ""; })), "uid 0"));
+  EXPECT_TRUE(contains(
+      text_of(in_map(ids, [](const Outside&) -> Result<std::string> { return ""; })), "uid 0"));
 }
 
 TEST(IdsWithSelf, TheCallerComesAfterTheLastId) {

@@ -57,7 +57,9 @@ class ARootfs : public testing::Test {
     fs::create_directories((top_ + path).substr(0, (top_ + path).rfind('/')));
     fs::create_symlink(target, top_ + path);
   }
-  Result<FoundInit> find() { return find_init(*open_at(AT_FDCWD, top_.c_str(), O_PATH | O_DIRECTORY)); }
+  Result<FoundInit> find() {
+    return find_init(*open_at(AT_FDCWD, top_.c_str(), O_PATH | O_DIRECTORY));
+  }
   std::string top_;
 };
 

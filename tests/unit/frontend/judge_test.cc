@@ -39,13 +39,28 @@ Facts well() {
   facts.keys_used = 3;
   facts.keys_most = 200;
   facts.bounding = ~0ULL;
-  facts.programs = {good("newuidmap"), good("newgidmap"), good("userns-net"), good("userns-cgroup")};
-  facts.subids = {Subids{.id = "subuid", .source = "/etc/subuid", .error = {}, .count = 65536, .malformed_why = {}},
-                  Subids{.id = "subgid", .source = "/etc/subgid", .error = {}, .count = 65536, .malformed_why = {}}};
+  facts.programs = {good("newuidmap"), good("newgidmap"), good("userns-net"),
+                    good("userns-cgroup")};
+  facts.subids = {Subids{.id = "subuid",
+                         .source = "/etc/subuid",
+                         .error = {},
+                         .count = 65536,
+                         .malformed_why = {}},
+                  Subids{.id = "subgid",
+                         .source = "/etc/subgid",
+                         .error = {},
+                         .count = 65536,
+                         .malformed_why = {}}};
   facts.net_conf = {.path = "/etc/userns/net.conf", .is_there = true, .is_safe = true, .error = {}};
-  facts.cgroup_conf = {.path = "/etc/userns/cgroup.conf", .is_there = true, .is_safe = true, .error = {}};
-  facts.bridges = {
-      {.name = "br0", .count = 2, .is_there = true, .is_bridge = true, .is_up = true, .locks = true, .ports = 1}};
+  facts.cgroup_conf = {
+      .path = "/etc/userns/cgroup.conf", .is_there = true, .is_safe = true, .error = {}};
+  facts.bridges = {{.name = "br0",
+                    .count = 2,
+                    .is_there = true,
+                    .is_bridge = true,
+                    .is_up = true,
+                    .locks = true,
+                    .ports = 1}};
   facts.cgroup_limits = "memory.max=4294967296";
   facts.cgroups = CgroupLayout::kV2;
   facts.has_systemd = facts.has_cgroup_unit = true;
@@ -81,7 +96,8 @@ TEST(Doctor, IdsAreStableWordsAndUnique) {
   std::set<std::string> seen;
   for (const auto& finding : judge(well())) {
     EXPECT_TRUE(seen.insert(cat(finding.id, " ", finding.subject)).second) << finding.id;
-    EXPECT_EQ(finding.id.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string_view::npos) << finding.id;
+    EXPECT_EQ(finding.id.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string_view::npos)
+        << finding.id;
   }
 }
 
@@ -121,9 +137,12 @@ const Case kCases[] = {
      }},
     {"apparmor-userns", Level::kPass, "not for userns-run", "",
      [](Facts& f) { f.sysctls.push_back({"kernel.apparmor_restrict_unprivileged_userns", 1}); }},
-    {"namespaces", Level::kWarn, "time", "--share", [](Facts& f) { f.namespaces[2].code = EINVAL; }},
-    {"namespaces", Level::kFail, "pid", "max_*_namespaces", [](Facts& f) { f.namespaces[1].code = ENOSPC; }},
-    {"namespaces", Level::kFail, "mount", "--share", [](Facts& f) { f.namespaces[0].code = EPERM; }},
+    {"namespaces", Level::kWarn, "time", "--share",
+     [](Facts& f) { f.namespaces[2].code = EINVAL; }},
+    {"namespaces", Level::kFail, "pid", "max_*_namespaces",
+     [](Facts& f) { f.namespaces[1].code = ENOSPC; }},
+    {"namespaces", Level::kFail, "mount", "--share",
+     [](Facts& f) { f.namespaces[0].code = EPERM; }},
     {"proc", Level::kFail, "/proc/kcore", "systempaths",
      [](Facts& f) {
        f.proc_mount->code = EPERM;
@@ -131,30 +150,46 @@ const Case kCases[] = {
      }},
     {"hidepid", Level::kWarn, "hidepid=2", "without", [](Facts& f) { f.hidepid = cat("2"); }},
     {"keys", Level::kWarn, "180 of 200", "maxkeys", [](Facts& f) { f.keys_used = 180; }},
-    {"inotify", Level::kWarn, "64 instances", "max_user_instances", [](Facts& f) { f.sysctls[1].value = 64; }},
-    {"no-new-privs", Level::kFail, "no_new_privs", "--map-self", [](Facts& f) { f.no_new_privs = true; }},
-    {"bounding-set", Level::kFail, "CAP_SETUID", "CapabilityBoundingSet", [](Facts& f) { f.bounding = ~(1ULL << 7U); }},
+    {"inotify", Level::kWarn, "64 instances", "max_user_instances",
+     [](Facts& f) { f.sysctls[1].value = 64; }},
+    {"no-new-privs", Level::kFail, "no_new_privs", "--map-self",
+     [](Facts& f) { f.no_new_privs = true; }},
+    {"bounding-set", Level::kFail, "CAP_SETUID", "CapabilityBoundingSet",
+     [](Facts& f) { f.bounding = ~(1ULL << 7U); }},
     {"seccomp", Level::kWarn, "filter", "outside", [](Facts& f) { f.filtered = true; }},
-    {"runtime-dir", Level::kWarn, "not set", "enable-linger alice", [](Facts& f) { f.runtime_dir.clear(); }},
-    {"user-manager", Level::kNote, "no service manager", "linger", [](Facts& f) { f.has_user_manager = false; }},
-    {"user-manager", Level::kWarn, "not its bus", "dbus-user-session", [](Facts& f) { f.has_user_bus = false; }},
-    {"newuidmap", Level::kFail, "not installed", "userns-helpers", [](Facts& f) { f.programs[0].path.clear(); }},
-    {"newuidmap", Level::kFail, "lost its setuid", "chmod u+s", [](Facts& f) { f.programs[0].is_setuid = false; }},
+    {"runtime-dir", Level::kWarn, "not set", "enable-linger alice",
+     [](Facts& f) { f.runtime_dir.clear(); }},
+    {"user-manager", Level::kNote, "no service manager", "linger",
+     [](Facts& f) { f.has_user_manager = false; }},
+    {"user-manager", Level::kWarn, "not its bus", "dbus-user-session",
+     [](Facts& f) { f.has_user_bus = false; }},
+    {"newuidmap", Level::kFail, "not installed", "userns-helpers",
+     [](Facts& f) { f.programs[0].path.clear(); }},
+    {"newuidmap", Level::kFail, "lost its setuid", "chmod u+s",
+     [](Facts& f) { f.programs[0].is_setuid = false; }},
     {"newuidmap", Level::kPass, "file capabilities", "",
      [](Facts& f) {
        f.programs[0].is_setuid = false;
        f.programs[0].has_file_caps = true;
      }},
-    {"newuidmap", Level::kFail, "nosuid", "remount", [](Facts& f) { f.programs[0].on_nosuid = true; }},
-    {"newuidmap", Level::kFail, "not root's", "chown", [](Facts& f) { f.programs[0].is_roots = false; }},
-    {"newgidmap", Level::kWarn, "another project's", "userns-helpers", [](Facts& f) { f.programs[1].version.clear(); }},
-    {"userns-net", Level::kNote, "not installed", "userns-helpers", [](Facts& f) { f.programs[2].path.clear(); }},
-    {"userns-net", Level::kFail, "--version", "anew", [](Facts& f) { f.programs[2].version.clear(); }},
+    {"newuidmap", Level::kFail, "nosuid", "remount",
+     [](Facts& f) { f.programs[0].on_nosuid = true; }},
+    {"newuidmap", Level::kFail, "not root's", "chown",
+     [](Facts& f) { f.programs[0].is_roots = false; }},
+    {"newgidmap", Level::kWarn, "another project's", "userns-helpers",
+     [](Facts& f) { f.programs[1].version.clear(); }},
+    {"userns-net", Level::kNote, "not installed", "userns-helpers",
+     [](Facts& f) { f.programs[2].path.clear(); }},
+    {"userns-net", Level::kFail, "--version", "anew",
+     [](Facts& f) { f.programs[2].version.clear(); }},
     {"userns-cgroup", Level::kWarn, "version 1.1", "same version",
-     [](Facts& f) { f.programs[3].version = cat(std::string_view("userns-cgroup (userns suite) 1.1")); }},
+     [](Facts& f) {
+       f.programs[3].version = cat(std::string_view("userns-cgroup (userns suite) 1.1"));
+     }},
     {"subuid", Level::kFail, "alice has none", "userns-policy grant alice --ids 65536",
      [](Facts& f) { f.subids[0].count = 0; }},
-    {"subgid", Level::kWarn, "1000 in /etc/subgid", "--add-subgids", [](Facts& f) { f.subids[1].count = 1000; }},
+    {"subgid", Level::kWarn, "1000 in /etc/subgid", "--add-subgids",
+     [](Facts& f) { f.subids[1].count = 1000; }},
     {"subuid", Level::kFail, "/etc/subuid:3 grants nothing: count", "userns-policy edit subuid",
      [](Facts& f) {
        f.subids[0].count = 0;
@@ -165,11 +200,17 @@ const Case kCases[] = {
      [](Facts& f) { f.subids[0].error = cat(std::string_view("x [SU-NSS]")); }},
     {"net-conf", Level::kNote, "no bridge", "--net BR:1", [](Facts& f) { f.bridges.clear(); }},
     {"net-conf", Level::kFail, "net.conf:1:1", "userns-policy check",
-     [](Facts& f) { f.net_conf.error = cat(std::string_view("/etc/userns/net.conf:1:1: what is this")); }},
-    {"net-conf", Level::kFail, "not root's alone", "chown", [](Facts& f) { f.net_conf.is_safe = false; }},
-    {"bridge", Level::kFail, "does not exist", "ip link add br0", [](Facts& f) { f.bridges[0].is_there = false; }},
-    {"bridge", Level::kFail, "no bridge", "name a bridge", [](Facts& f) { f.bridges[0].is_bridge = false; }},
-    {"bridge", Level::kFail, "down", "ip link set br0 up", [](Facts& f) { f.bridges[0].is_up = false; }},
+     [](Facts& f) {
+       f.net_conf.error = cat(std::string_view("/etc/userns/net.conf:1:1: what is this"));
+     }},
+    {"net-conf", Level::kFail, "not root's alone", "chown",
+     [](Facts& f) { f.net_conf.is_safe = false; }},
+    {"bridge", Level::kFail, "does not exist", "ip link add br0",
+     [](Facts& f) { f.bridges[0].is_there = false; }},
+    {"bridge", Level::kFail, "no bridge", "name a bridge",
+     [](Facts& f) { f.bridges[0].is_bridge = false; }},
+    {"bridge", Level::kFail, "down", "ip link set br0 up",
+     [](Facts& f) { f.bridges[0].is_up = false; }},
     {"bridge", Level::kFail, "does not filter VLANs", "vlan_filtering 1",
      [](Facts& f) { f.bridges[0].sets_vlan = true; }},
     {"bridge", Level::kFail, "above the bridge's own 1500", "mtu 9000",
@@ -184,16 +225,20 @@ const Case kCases[] = {
        f.sysctls.push_back({"kernel.apparmor_restrict_unprivileged_userns", 1});
        f.user_namespace.code = EACCES;
      }},
-    {"bridge", Level::kFail, "cannot lock a port of br0", "5.18", [](Facts& f) { f.kernel = cat("5.17.3"); }},
+    {"bridge", Level::kFail, "cannot lock a port of br0", "5.18",
+     [](Facts& f) { f.kernel = cat("5.17.3"); }},
     {"bridge", Level::kPass, "br0", "",
      [](Facts& f) {
        f.kernel = cat("5.17.3");
        f.bridges[0].locks = false;
      }},
     {"bridge", Level::kWarn, "no port", "master br0", [](Facts& f) { f.bridges[0].ports = 0; }},
-    {"cgroup-conf", Level::kNote, "no line for alice", "--cgroup", [](Facts& f) { f.cgroup_limits.clear(); }},
-    {"cgroups", Level::kWarn, "hybrid", "unified", [](Facts& f) { f.cgroups = CgroupLayout::kHybrid; }},
-    {"cgroup-unit", Level::kFail, "does not run", "systemctl enable", [](Facts& f) { f.has_cgroup_unit = false; }},
+    {"cgroup-conf", Level::kNote, "no line for alice", "--cgroup",
+     [](Facts& f) { f.cgroup_limits.clear(); }},
+    {"cgroups", Level::kWarn, "hybrid", "unified",
+     [](Facts& f) { f.cgroups = CgroupLayout::kHybrid; }},
+    {"cgroup-unit", Level::kFail, "does not run", "systemctl enable",
+     [](Facts& f) { f.has_cgroup_unit = false; }},
     {"cgroup-unit", Level::kNote, "does not run", "systemctl enable",
      [](Facts& f) {
        f.has_cgroup_unit = false;
@@ -209,11 +254,14 @@ const Case kCases[] = {
     {"containers", Level::kWarn, "10 MiB", "room", [](Facts& f) { f.free_mib = 10; }},
     {"user-network", Level::kNote, "neither", "passt", [](Facts& f) { f.pasta.clear(); }},
     {"user-network", Level::kWarn, "tun", "modprobe", [](Facts& f) { f.can_open_tun = false; }},
-    {"busybox", Level::kNote, "not static", "busybox-static", [](Facts& f) { f.busybox_is_static = false; }},
+    {"busybox", Level::kNote, "not static", "busybox-static",
+     [](Facts& f) { f.busybox_is_static = false; }},
     {"user-database", Level::kWarn, "within 10 s, asked for the group 'lab'", "getent passwd 1000",
      [](Facts& f) { f.unanswered = cat("the group 'lab'"); }},
-    {"start", Level::kWarn, "not tried", "mend that first", [](Facts& f) { f.unanswered = cat("the group 'lab'"); }},
-    {"start", Level::kFail, "boom", "failures above", [](Facts& f) { f.start_error = cat("boom"); }},
+    {"start", Level::kWarn, "not tried", "mend that first",
+     [](Facts& f) { f.unanswered = cat("the group 'lab'"); }},
+    {"start", Level::kFail, "boom", "failures above",
+     [](Facts& f) { f.start_error = cat("boom"); }},
 };
 
 TEST(Doctor, WhatIsWrongIsFoundAndSaysWhatToDo) {
@@ -232,8 +280,9 @@ TEST(Doctor, WhatIsWrongIsFoundAndSaysWhatToDo) {
 
 TEST(Doctor, EveryCheckThatCanFailIsTried) {
   for (const auto& finding : judge(well()))
-    EXPECT_TRUE(std::ranges::any_of(kCases, [&](const Case& one) { return one.id == finding.id; }) ||
-                finding.id == "sys")
+    EXPECT_TRUE(
+        std::ranges::any_of(kCases, [&](const Case& one) { return one.id == finding.id; }) ||
+        finding.id == "sys")
         << finding.id;
 }
 

@@ -14,7 +14,8 @@ using test::contains;
 using test::text_of;
 
 std::string translated(
-    std::string_view text, const LxcReader& read = [](const std::string& path) -> Result<std::vector<NamedText>> {
+    std::string_view text,
+    const LxcReader& read = [](const std::string& path) -> Result<std::vector<NamedText>> {
       return fail({}, cat("no ", path));
     }) {
   return translate_lxc_config({"config", std::string(text)}, read);
@@ -27,7 +28,8 @@ std::vector<std::string> settings_of(std::string_view text) {
   std::vector<std::string> all;
   if (file)
     for (const auto& setting : file->settings())
-      if (setting.key != "net" || setting.value != "host") all.push_back(cat(setting.key, "=", setting.value));
+      if (setting.key != "net" || setting.value != "host")
+        all.push_back(cat(setting.key, "=", setting.value));
   return all;
 }
 
@@ -38,7 +40,8 @@ struct Row {
 
 TEST(LxcConfig, SaysInOurWordsWhatHasACounterpart) {
   const Row rows[] = {
-      {"lxc.idmap = u 0 100000 65536\nlxc.id_map=g 0 100000 65536\n", {"map=u:0:100000:65536", "map=g:0:100000:65536"}},
+      {"lxc.idmap = u 0 100000 65536\nlxc.id_map=g 0 100000 65536\n",
+       {"map=u:0:100000:65536", "map=g:0:100000:65536"}},
       {"lxc.rootfs.path = dir:/a/b\n", {"rootfs=/a/b"}},
       {"lxc.rootfs = /a\nlxc.rootfs.options = ro\n", {"rootfs=/a", "read-only=yes"}},
       {"lxc.rootfs.path = overlay:/low:/up\n", {"rootfs=/low", "overlay=yes"}},
@@ -61,16 +64,19 @@ TEST(LxcConfig, SaysInOurWordsWhatHasACounterpart) {
       {"lxc.net.0.type = none\n", {}},
       {"lxc.net.0.type = empty\n", {"net=none"}},
       {"lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\nlxc.net.0.name = lan\n"
-       "lxc.net.0.ipv4.address = 10.0.0.2/24 10.0.0.255\nlxc.net.0.ipv4.gateway = 10.0.0.1\nlxc.net.0.mtu = 1400\n",
+       "lxc.net.0.ipv4.address = 10.0.0.2/24 10.0.0.255\nlxc.net.0.ipv4.gateway = "
+       "10.0.0.1\nlxc.net.0.mtu = 1400\n",
        {"net=bridge=br0,name=lan,address=10.0.0.2/24,gateway=10.0.0.1,mtu=1400"}},
-      {"lxc.network.type = veth\nlxc.network.link = a\nlxc.network.type = veth\nlxc.network.link = b\n",
+      {"lxc.network.type = veth\nlxc.network.link = a\nlxc.network.type = veth\nlxc.network.link = "
+       "b\n",
        {"net=bridge=a", "net=bridge=b"}},
   };
   for (const auto& row : rows) EXPECT_EQ(settings_of(row.lxc), row.ours) << row.lxc;
 }
 
 TEST(LxcConfig, TakesTheLastValueAndAnEmptyOneBack) {
-  EXPECT_EQ(settings_of("lxc.uts.name = a\nlxc.uts.name = b\n"), std::vector<std::string>{"hostname=b"});
+  EXPECT_EQ(settings_of("lxc.uts.name = a\nlxc.uts.name = b\n"),
+            std::vector<std::string>{"hostname=b"});
   EXPECT_EQ(settings_of("lxc.cap.drop = mknod\nlxc.cap.drop =\nlxc.cap.drop = chown\n"),
             std::vector<std::string>{"cap-drop=chown"});
 }
@@ -78,9 +84,10 @@ TEST(LxcConfig, TakesTheLastValueAndAnEmptyOneBack) {
 TEST(LxcConfig, SaysWhyOfEverythingElse) {
   for (const std::string_view line :
        {"lxc.apparmor.profile = x", "lxc.seccomp.profile = x", "lxc.tty.max = 4",
-        "lxc.cgroup2.devices.allow = c 1:3 rwm", "lxc.cgroup2.io.max = 8:0", "lxc.mount.entry = proc proc proc",
-        "lxc.mount.entry = /a:b c none bind", "lxc.rootfs.path = zfs:a/b", "lxc.net.0.type = phys",
-        "lxc.hook.clone = /x", "lxc.whatever = 1", "nonsense", "lxc.idmap = u 0 1", "lxc.uts.name = a/b",
+        "lxc.cgroup2.devices.allow = c 1:3 rwm", "lxc.cgroup2.io.max = 8:0",
+        "lxc.mount.entry = proc proc proc", "lxc.mount.entry = /a:b c none bind",
+        "lxc.rootfs.path = zfs:a/b", "lxc.net.0.type = phys", "lxc.hook.clone = /x",
+        "lxc.whatever = 1", "nonsense", "lxc.idmap = u 0 1", "lxc.uts.name = a/b",
         "lxc.cap.drop = nonsense", "lxc.cgroup2.memory.max = 5X", "lxc.cgroup2.cpu.max = max",
         "lxc.sysctl.net.ipv4.ip_forward = 1"}) {
     const auto text = translated(cat(line, "\n"));
@@ -96,13 +103,17 @@ TEST(LxcConfig, HasNoNetworkOfItsOwnWhereLxcHasNone) {
 TEST(LxcConfig, FollowsIncludesInTheirPlaceAndNotForEver) {
   const auto read = [](const std::string& path) -> Result<std::vector<NamedText>> {
     if (path == "loop")
-      return std::vector<NamedText>{{"loop", "lxc.include = loop\nlxc.include = loop\nlxc.uts.name = l\n"}};
+      return std::vector<NamedText>{
+          {"loop", "lxc.include = loop\nlxc.include = loop\nlxc.uts.name = l\n"}};
     if (path == "dir")
-      return std::vector<NamedText>{{"dir/a.conf", "lxc.uts.name = a\n"}, {"dir/b.conf", "lxc.uts.name = b\n"}};
+      return std::vector<NamedText>{{"dir/a.conf", "lxc.uts.name = a\n"},
+                                    {"dir/b.conf", "lxc.uts.name = b\n"}};
     return fail({}, "can not be read", 2);
   };
-  EXPECT_TRUE(contains(translated("lxc.include = dir\n", read), "# lxc.uts.name = a: set again below\nhostname = b\n"));
-  EXPECT_TRUE(contains(translated("lxc.include = none\n", read), "# lxc.include = none: can not be read\n"));
+  EXPECT_TRUE(contains(translated("lxc.include = dir\n", read),
+                       "# lxc.uts.name = a: set again below\nhostname = b\n"));
+  EXPECT_TRUE(contains(translated("lxc.include = none\n", read),
+                       "# lxc.include = none: can not be read\n"));
   const auto text = translated("lxc.include = loop\n", read);
   EXPECT_TRUE(contains(text, "without end"));
   EXPECT_LT(text.size(), 1U << 20U);
@@ -123,7 +134,9 @@ TEST(LxcConfig, LetsNothingOutOfAComment) {
 TEST(LxcUsernet, KeepsLinesAndSaysWhyNot) {
   const std::string before = "# head\nalice veth br0 2\n\n@g  veth br1 1 # c\nbob ovs x 1\nx\n";
   const auto text = translate_lxc_usernet({"usernet", before});
-  EXPECT_TRUE(contains(text, "# head\nalice veth br0 2\n\n@g  veth br1 1 # c\n# bob ovs x 1   -- the type is 'ovs'"));
+  EXPECT_TRUE(contains(
+      text,
+      "# head\nalice veth br0 2\n\n@g  veth br1 1 # c\n# bob ovs x 1   -- the type is 'ovs'"));
   const auto lines = parse_net_conf("x", text);
   ASSERT_TRUE(lines) << text_of(lines);
   EXPECT_EQ(lines->size(), 2U);

@@ -8,12 +8,15 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::array<std::string_view, 5> kWords{"mount", "pid", "rootfs", "read-only", "no-new-privs"};
+constexpr std::array<std::string_view, 5> kWords{"mount", "pid", "rootfs", "read-only",
+                                                 "no-new-privs"};
 
 TEST(Nearest, AMistypedWordFindsTheOneThatWasMeant) {
   constexpr std::string_view kMeant[][2] = {
-      {"rotfs", "rootfs"},        {"rootfss", "rootfs"},           {"rootsf", "rootfs"}, {"readonly", "read-only"},
-      {"read_only", "read-only"}, {"no-new-priv", "no-new-privs"}, {"mounts", "mount"},  {"pdi", "pid"},
+      {"rotfs", "rootfs"},        {"rootfss", "rootfs"},
+      {"rootsf", "rootfs"},       {"readonly", "read-only"},
+      {"read_only", "read-only"}, {"no-new-priv", "no-new-privs"},
+      {"mounts", "mount"},        {"pdi", "pid"},
   };
   for (const auto& [typed, meant] : kMeant) EXPECT_EQ(nearest(typed, kWords), meant) << typed;
 }

@@ -64,8 +64,10 @@ TEST(Net, OnlyBridgesAddUp) {
 }
 
 TEST(Net, NamesAreFilledInAroundThoseThatAreGiven) {
-  NetBridges bridges{
-      {{.bridge = "a"}, {.bridge = "b", .name = "eth0"}, {.bridge = "c"}, {.bridge = "d", .name = "lan"}}};
+  NetBridges bridges{{{.bridge = "a"},
+                      {.bridge = "b", .name = "eth0"},
+                      {.bridge = "c"},
+                      {.bridge = "d", .name = "lan"}}};
   ASSERT_TRUE(name_nics(bridges));
   EXPECT_EQ(bridges.nics[0].name, "eth1");
   EXPECT_EQ(bridges.nics[2].name, "eth2");
@@ -79,8 +81,8 @@ TEST(Publish, TakesPortsAndAProtocol) {
   EXPECT_TRUE(web->host == 8080 && web->container == 80 && !web->udp);
   EXPECT_TRUE(parse_publish("53:53/udp")->udp);
   EXPECT_FALSE(parse_publish("1:65535/tcp")->udp);
-  for (const auto* text : {"", "80", "80:", ":80", "0:80", "80:0", "65536:1", "1:65536", "80:80/sctp", "80:80:80",
-                           "-1:80", "080:80", "localhost:80:80"})
+  for (const auto* text : {"", "80", "80:", ":80", "0:80", "80:0", "65536:1", "1:65536",
+                           "80:80/sctp", "80:80:80", "-1:80", "080:80", "localhost:80:80"})
     EXPECT_FALSE(parse_publish(text)) << text;
 }
 

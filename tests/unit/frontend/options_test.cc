@@ -16,10 +16,12 @@ namespace {
 using test::contains;
 using test::text_of;
 
-Result<Spec> parse(std::initializer_list<std::string_view> words) { return parse_options(std::vector(words)); }
+Result<Spec> parse(std::initializer_list<std::string_view> words) {
+  return parse_options(std::vector(words));
+}
 
-constexpr std::uint64_t kDefault =
-    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+constexpr std::uint64_t kDefault = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+                                   CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
 
 TEST(Options, NoneAtAllIsAContainerWithEverythingOfItsOwn) {
   const auto spec = parse({});
@@ -137,12 +139,14 @@ TEST(Options, TheWaysToMapExcludeEachOther) {
 }
 
 TEST(Options, UnshareIsExactAndShareIsTheRest) {
-  EXPECT_EQ(parse({"--unshare", "mount,pid"})->namespaces, std::uint64_t{CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID});
+  EXPECT_EQ(parse({"--unshare", "mount,pid"})->namespaces,
+            std::uint64_t{CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID});
   EXPECT_EQ(parse({"--unshare", "mount", "--unshare", "pid"})->namespaces,
             std::uint64_t{CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID});
   EXPECT_EQ(parse({"--unshare", "user"})->namespaces, std::uint64_t{CLONE_NEWUSER});
   EXPECT_EQ(parse({"--unshare", "all"})->namespaces, kDefault | CLONE_NEWTIME);
-  EXPECT_EQ(parse({"--share", "pid,ipc"})->namespaces, kDefault & ~std::uint64_t{CLONE_NEWPID | CLONE_NEWIPC});
+  EXPECT_EQ(parse({"--share", "pid,ipc"})->namespaces,
+            kDefault & ~std::uint64_t{CLONE_NEWPID | CLONE_NEWIPC});
   EXPECT_EQ(parse({"--unshare", "all", "--share", "time"})->namespaces, kDefault);
   EXPECT_TRUE(contains(text_of(parse({"--share", "user"})), "cannot be shared"));
   EXPECT_TRUE(contains(text_of(parse({"--share", "all"})), "cannot be shared"));
@@ -170,9 +174,11 @@ TEST(Options, WhatContradictsItselfIsRefused) {
 }
 
 TEST(Options, AnUnknownOneIsAnsweredWithTheNearest) {
-  EXPECT_TRUE(contains(text_of(parse({"--rotfs", "x"})), "no option '--rotfs'; did you mean --rootfs?"));
+  EXPECT_TRUE(
+      contains(text_of(parse({"--rotfs", "x"})), "no option '--rotfs'; did you mean --rootfs?"));
   EXPECT_TRUE(contains(text_of(parse({"--readonly"})), "did you mean --read-only?"));
-  EXPECT_TRUE(contains(text_of(parse({"--frobnicate=x"})), "no option '--frobnicate' (userns-run --help"));
+  EXPECT_TRUE(
+      contains(text_of(parse({"--frobnicate=x"})), "no option '--frobnicate' (userns-run --help"));
   // An abbreviation would change its meaning as options are added.
   EXPECT_TRUE(contains(text_of(parse({"--host", "x"})), "did you mean --hostname?"));
 }
@@ -198,11 +204,13 @@ TEST(Options, AHostileWordIsQuoted) {
 
 TEST(Options, HelpNamesEachInALineOfATerminal) {
   const auto help = options_help();
-  for (const std::string_view name : {"--map ", "--map-self ", "--rootfs ", "--dry-run ", "--seccomp "})
+  for (const std::string_view name :
+       {"--map ", "--map-self ", "--rootfs ", "--dry-run ", "--seccomp "})
     EXPECT_TRUE(contains(help, name));
   std::size_t begin = 0;
   std::size_t lines = 0;
-  for (auto end = help.find('\n'); end != std::string::npos; begin = end + 1, end = help.find('\n', begin), ++lines)
+  for (auto end = help.find('\n'); end != std::string::npos;
+       begin = end + 1, end = help.find('\n', begin), ++lines)
     EXPECT_LE(end - begin, 100U) << help.substr(begin, end - begin);
   EXPECT_LE(lines, 60U);
 }

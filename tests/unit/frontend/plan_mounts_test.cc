@@ -48,7 +48,9 @@ TEST(MountsOfARootfs, AreShieldedUnlessContainersAreToNest) {
 TEST(MountsOfASystem, HaveItsCgroupsWhateverItsNetworkIs) {
   Spec spec;
   spec.boot = true;
-  EXPECT_NE(at(plan_mounts(spec, kAll & ~std::uint64_t{CLONE_NEWNET}, true, true), "/sys/fs/cgroup"), nullptr);
+  EXPECT_NE(
+      at(plan_mounts(spec, kAll & ~std::uint64_t{CLONE_NEWNET}, true, true), "/sys/fs/cgroup"),
+      nullptr);
 }
 
 TEST(MountsOfTheHostsTree, AreOnlyWhatWouldShowAnotherNamespace) {

@@ -26,7 +26,8 @@ TEST(FreeRange, IsTheLowestThatOverlapsNothing) {
   EXPECT_EQ(find_free(10, range(100, 100), {range(110, 50)}), range(100, 10));
   EXPECT_EQ(find_free(10, range(100, 100), {range(150, 5), range(100, 41)}), range(155, 10));
   // Overlapping and contained ones, in any order.
-  EXPECT_EQ(find_free(10, range(100, 100), {range(105, 1), range(100, 60), range(120, 5)}), range(160, 10));
+  EXPECT_EQ(find_free(10, range(100, 100), {range(105, 1), range(100, 60), range(120, 5)}),
+            range(160, 10));
 }
 
 TEST(FreeRange, IsNoneWhereTheIdsDoNotSuffice) {
@@ -40,8 +41,10 @@ TEST(FreeRange, IsNoneWhereTheIdsDoNotSuffice) {
 TEST(Diff, IsAHunkWithThreeLinesAround) {
   EXPECT_EQ(diff("f", "a\n", "a\n"), "");
   EXPECT_EQ(diff("f", "", "a\n"), "--- f\n+++ f\n@@ -0,0 +1,1 @@\n+a\n");
-  EXPECT_EQ(diff("f", "1\n2\n3\n4\n5\n", "1\n2\n3\n4\n5\n6\n"), "--- f\n+++ f\n@@ -3,3 +3,4 @@\n 3\n 4\n 5\n+6\n");
-  EXPECT_EQ(diff("f", "a", "a\nb\n"), "--- f\n+++ f\n@@ -1,1 +1,2 @@\n-a\n\\ No newline at end of file\n+a\n+b\n");
+  EXPECT_EQ(diff("f", "1\n2\n3\n4\n5\n", "1\n2\n3\n4\n5\n6\n"),
+            "--- f\n+++ f\n@@ -3,3 +3,4 @@\n 3\n 4\n 5\n+6\n");
+  EXPECT_EQ(diff("f", "a", "a\nb\n"),
+            "--- f\n+++ f\n@@ -1,1 +1,2 @@\n-a\n\\ No newline at end of file\n+a\n+b\n");
   EXPECT_EQ(diff("f", "a\na\n", "a\n"), "--- f\n+++ f\n@@ -1,2 +1,1 @@\n a\n-a\n");
 }
 
@@ -52,9 +55,11 @@ TEST(ChangeNet, KeepsWhatItDoesNotChange) {
   const Row rows[] = {
       {"", "br0:2", "alice  veth  br0  2\n"},
       {"# x", "br0:2", "# x\nalice  veth  br0  2\n"},
-      {"alice\tveth br0 1\t# c\nbob veth br0 1\n", "br0:2", "alice  veth  br0  2\t# c\nbob veth br0 1\n"},
+      {"alice\tveth br0 1\t# c\nbob veth br0 1\n", "br0:2",
+       "alice  veth  br0  2\t# c\nbob veth br0 1\n"},
       {"1000 veth br0 1", "br0:1,mtu=1400", "alice  veth  br0  1  mtu=1400"},
-      {"1000   veth br0 1   isolated=yes", "br0:1,isolated=yes", "1000   veth br0 1   isolated=yes"},
+      {"1000   veth br0 1   isolated=yes", "br0:1,isolated=yes",
+       "1000   veth br0 1   isolated=yes"},
       {"alice veth br1 1\n", "br0:1", "alice veth br1 1\nalice  veth  br0  1\n"},
   };
   for (const auto& row : rows) {
@@ -66,14 +71,16 @@ TEST(ChangeNet, KeepsWhatItDoesNotChange) {
 }
 
 TEST(ChangeNet, RefusesWhatIsNoLine) {
-  for (const auto wish :
-       {"", "br0", "br0:", ":1", "br0:01", "br0:1,", "br0:1,mtu", "br0:1,mtu=1", "br0:1 mtu=1400", "br0:1#", "a b:1"})
-    EXPECT_FALSE(grant_net("", kAlice, wish).has_value() && std::string_view(wish) != "br0:1,") << wish;
+  for (const auto wish : {"", "br0", "br0:", ":1", "br0:01", "br0:1,", "br0:1,mtu", "br0:1,mtu=1",
+                          "br0:1 mtu=1400", "br0:1#", "a b:1"})
+    EXPECT_FALSE(grant_net("", kAlice, wish).has_value() && std::string_view(wish) != "br0:1,")
+        << wish;
   EXPECT_TRUE(contains(text_of(grant_net("x\n", kAlice, "br0:1")), "net.conf:1:"));
 }
 
 TEST(ChangeNet, TakesAllLinesForABridge) {
-  EXPECT_EQ(revoke_net("alice veth br0 1\n# k\n1000 veth br0 2\nbob veth br0 1\nalice veth br1 1", kAlice, "br0")
+  EXPECT_EQ(revoke_net("alice veth br0 1\n# k\n1000 veth br0 2\nbob veth br0 1\nalice veth br1 1",
+                       kAlice, "br0")
                 .value_or("?"),
             "# k\nbob veth br0 1\nalice veth br1 1");
   EXPECT_EQ(revoke_net("bob veth br0 1\n", kAlice, "br0").value_or("?"), "bob veth br0 1\n");
@@ -85,7 +92,8 @@ TEST(ChangeCgroup, PutsALineWhereItDecides) {
             "alice pids.max=5\n@a pids.max=1\n* pids.max=2\n");
   EXPECT_EQ(grant_cgroup("@a pids.max=1\n* pids.max=2\n", kStaff, one).value_or("?"),
             "@a pids.max=1\n@staff pids.max=5\n* pids.max=2\n");
-  EXPECT_EQ(grant_cgroup("@a pids.max=1", kEveryone, one).value_or("?"), "@a pids.max=1\n* pids.max=5\n");
+  EXPECT_EQ(grant_cgroup("@a pids.max=1", kEveryone, one).value_or("?"),
+            "@a pids.max=1\n* pids.max=5\n");
   EXPECT_EQ(grant_cgroup("", kAlice, one).value_or("?"), "alice pids.max=5\n");
 }
 
@@ -97,8 +105,8 @@ TEST(ChangeCgroup, SetsKeysInPlace) {
   const std::string device[] = {"io.max=8:0,wbps=3"};
   EXPECT_EQ(grant_cgroup(before, kAlice, device).value_or("?"),
             "  1000  pids.max=1   memory.max=1G io.max=8:0,wbps=3  # c\n");
-  for (const auto* const bad :
-       {"pids.max", "pids.max=", "x=1", "pids.max=1 memory.max=2", "pids.max=0", "memory.max=1#", "pids.max=1\n*"}) {
+  for (const auto* const bad : {"pids.max", "pids.max=", "x=1", "pids.max=1 memory.max=2",
+                                "pids.max=0", "memory.max=1#", "pids.max=1\n*"}) {
     const std::string words[] = {bad};
     EXPECT_FALSE(grant_cgroup(before, kAlice, words)) << bad;
   }
@@ -106,9 +114,10 @@ TEST(ChangeCgroup, SetsKeysInPlace) {
 
 TEST(ChangeCgroup, TakesKeysAndThenTheLine) {
   const std::string before = "alice pids.max=1   memory.max=1G # c\n* pids.max=9\n";
-  const std::string pids[] = {"pids.max"}, both[] = {"memory.max", "pids.max"}, all[] = {"all"}, other[] = {"depth"},
-                    bad[] = {"nokey"};
-  EXPECT_EQ(revoke_cgroup(before, kAlice, pids).value_or("?"), "alice   memory.max=1G # c\n* pids.max=9\n");
+  const std::string pids[] = {"pids.max"}, both[] = {"memory.max", "pids.max"}, all[] = {"all"},
+                    other[] = {"depth"}, bad[] = {"nokey"};
+  EXPECT_EQ(revoke_cgroup(before, kAlice, pids).value_or("?"),
+            "alice   memory.max=1G # c\n* pids.max=9\n");
   EXPECT_EQ(revoke_cgroup(before, kAlice, both).value_or("?"), "* pids.max=9\n");
   EXPECT_EQ(revoke_cgroup(before, kAlice, all).value_or("?"), "* pids.max=9\n");
   EXPECT_EQ(revoke_cgroup(before, kAlice, other).value_or("?"), before);

@@ -17,20 +17,26 @@ namespace {
 
 using test::contains;
 
-// A host with users alice (1000), bob (1001) and many (1002), groups of the same ids, "full" and "empty".
+// A host with users alice (1000), bob (1001) and many (1002), groups of the same ids, "full" and
+// "empty".
 HostFacts host() {
   HostFacts facts;
-  facts.uids.taken = {{"root", 0, 0}, {"alice", 1000, 1000}, {"bob", 1001, 1001}, {"far", 300000, 1000}};
+  facts.uids.taken = {
+      {"root", 0, 0}, {"alice", 1000, 1000}, {"bob", 1001, 1001}, {"far", 300000, 1000}};
   facts.gids.taken = {{"root", 0, 0}, {"alice", 1000, 0}, {"bob", 1001, 0}, {"full", 300100, 0}};
   for (auto* const ids : {&facts.uids, &facts.gids}) {
     ids->reserved.push_back({*IdRange::make(0, 1000), Severity::kError, "system-ids", "system"});
-    ids->reserved.push_back({*IdRange::make(1000, 59001), Severity::kWarning, "account-range", "accounts"});
-    ids->reserved.push_back({*IdRange::make(61184, 4336), Severity::kWarning, "dynamic-range", "services"});
-    ids->reserved.push_back({*IdRange::make(800000, 1000), Severity::kError, "directory-range", "sssd"});
+    ids->reserved.push_back(
+        {*IdRange::make(1000, 59001), Severity::kWarning, "account-range", "accounts"});
+    ids->reserved.push_back(
+        {*IdRange::make(61184, 4336), Severity::kWarning, "dynamic-range", "services"});
+    ids->reserved.push_back(
+        {*IdRange::make(800000, 1000), Severity::kError, "directory-range", "sssd"});
     ids->delegable_name = "SUB_UID_MIN to SUB_UID_MAX";
   }
   facts.user_by_name = [users = facts.uids.taken](std::string_view name) -> std::optional<Account> {
-    const auto found = std::ranges::find(users, name, [](const Account& a) { return std::string_view(a.name); });
+    const auto found =
+        std::ranges::find(users, name, [](const Account& a) { return std::string_view(a.name); });
     return found == users.end() ? std::nullopt : std::optional(*found);
   };
   facts.user_by_uid = [users = facts.uids.taken](std::uint32_t uid) -> std::optional<Account> {
@@ -43,17 +49,21 @@ HostFacts host() {
   };
   facts.machine.emplace();
   auto& machine = *facts.machine;
-  machine.interfaces["br0"] = {.index = 3, .is_bridge = true, .up = true, .filters_vlans = false, .mtu = 1500};
-  machine.interfaces["brv"] = {.index = 4, .is_bridge = true, .up = true, .filters_vlans = true, .mtu = 1500};
-  machine.interfaces["down"] = {.index = 5, .is_bridge = true, .up = false, .filters_vlans = false, .mtu = 1500};
-  machine.interfaces["eth0"] = {.index = 2, .is_bridge = false, .up = true, .filters_vlans = false, .mtu = 1500};
+  machine.interfaces["br0"] = {
+      .index = 3, .is_bridge = true, .up = true, .filters_vlans = false, .mtu = 1500};
+  machine.interfaces["brv"] = {
+      .index = 4, .is_bridge = true, .up = true, .filters_vlans = true, .mtu = 1500};
+  machine.interfaces["down"] = {
+      .index = 5, .is_bridge = true, .up = false, .filters_vlans = false, .mtu = 1500};
+  machine.interfaces["eth0"] = {
+      .index = 2, .is_bridge = false, .up = true, .filters_vlans = false, .mtu = 1500};
   machine.memory = 4ULL << 30U, machine.swap = 1ULL << 30U, machine.cpus = 4, machine.pids = 32768;
   machine.hugepages = {"2MB"};
   machine.has_block_device = [](std::string_view device) { return device == "8:0"; };
   machine.cgroup_base = [](const CgroupConf& conf) -> Result<CgroupBase> {
     if (conf.base == "/nope") return fail("CG-BASE", "/nope is no cgroup");
-    return CgroupBase{conf.base.empty() ? "/sys/fs/cgroup" : conf.base, "", "cpu cpuset hugetlb io pids",
-                      conf.base == "/systemd" && !conf.delegated};
+    return CgroupBase{conf.base.empty() ? "/sys/fs/cgroup" : conf.base, "",
+                      "cpu cpuset hugetlb io pids", conf.base == "/systemd" && !conf.delegated};
   };
   machine.v1_hierarchy = [](std::string_view controller, const CgroupConf&) -> Result<void> {
     return controller == "memory" ? Result<void>{} : fail("CG-CONTROLLER", "no such hierarchy");
@@ -71,7 +81,8 @@ struct Row {
 std::vector<std::string> found_in(PolicyFile kind, std::string_view text) {
   std::vector<std::string> found;
   for (const auto& f : check({kind, "FILE", std::string(text)}, host(), nullptr))
-    found.push_back(cat(f.line, ":", f.column, ":", f.id, f.severity == Severity::kError ? ":e" : ":w"));
+    found.push_back(
+        cat(f.line, ":", f.column, ":", f.id, f.severity == Severity::kError ? ":e" : ":w"));
   return found;
 }
 
@@ -87,7 +98,8 @@ TEST(PolicyChecks, SayNothingAboutWhatIsWell) {
        "# a comment\n\n*\tveth br0 2 # all\n@full veth brv 1 vlan=3 mtu=1500\nalice veth br0 3\n",
        {}},
       {PolicyFile::kCgroup,
-       "alice memory.max=4G pids.max=32768 cpu.max=400% cpuset.cpus=0-3 hugetlb.2MB.max=4M io.max=8:0,rbps=1M\n* "
+       "alice memory.max=4G pids.max=32768 cpu.max=400% cpuset.cpus=0-3 hugetlb.2MB.max=4M "
+       "io.max=8:0,rbps=1M\n* "
        "pids.max=9\n",
        {}},
   };
@@ -160,24 +172,31 @@ TEST(PolicyChecks, FindAnOwnerWithIdsOfOneKind) {
 
 TEST(PolicyChecks, FindTooManyRanges) {
   std::string text;
-  for (std::uint64_t i = 0; i <= OwnedRanges::kMaxSeparate; ++i) text += cat("alice:", 100000 + 100000 * i, ":65536\n");
+  for (std::uint64_t i = 0; i <= OwnedRanges::kMaxSeparate; ++i)
+    text += cat("alice:", 100000 + 100000 * i, ":65536\n");
   const auto found = found_in(PolicyFile::kSubuid, text);
   EXPECT_TRUE(std::ranges::find(found, "1:1:too-many:e") != found.end());
 }
 
 TEST(PolicyChecks, FindWhatANetLineIs) {
   const Row rows[] = {
-      {PolicyFile::kNet, "alice macvlan br0 1\nalice veth br0 01\n", {"1:7:malformed:e", "2:16:malformed:e"}},
+      {PolicyFile::kNet,
+       "alice macvlan br0 1\nalice veth br0 01\n",
+       {"1:7:malformed:e", "2:16:malformed:e"}},
       {PolicyFile::kNet, "alice veth br0 1\r\n", {"1:17:crlf:e"}},
       {PolicyFile::kNet, "alice veth br0 1 colour=red\n", {"1:18:malformed:e"}},
       {PolicyFile::kNet, "carol veth br0 1\n", {"1:1:unknown-owner:w"}},
-      {PolicyFile::kNet, "@empty veth br0 1\n@none veth br0 1\n", {"1:1:group-empty:w", "2:1:group-missing:w"}},
+      {PolicyFile::kNet,
+       "@empty veth br0 1\n@none veth br0 1\n",
+       {"1:1:group-empty:w", "2:1:group-missing:w"}},
       {PolicyFile::kNet, "alice veth br9 1\n", {"1:12:bridge-missing:w"}},
       {PolicyFile::kNet, "alice veth eth0 1\n", {"1:12:no-bridge:e"}},
       {PolicyFile::kNet, "alice veth down 1\n", {"1:12:bridge-down:w"}},
       {PolicyFile::kNet, "alice veth br0 1 vlan=7\n", {"1:18:vlan:e"}},
       {PolicyFile::kNet, "alice veth br0 1 mtu=9000\n", {"1:18:over-machine:e"}},
-      {PolicyFile::kNet, "alice veth br0 0\nalice veth br0 5000\n", {"1:16:count-zero:w", "2:16:over-machine:w"}},
+      {PolicyFile::kNet,
+       "alice veth br0 0\nalice veth br0 5000\n",
+       {"1:16:count-zero:w", "2:16:over-machine:w"}},
       {PolicyFile::kNet, "alice veth br0 1", {"1:17:no-final-newline:w"}},
   };
   expect(rows);
@@ -189,7 +208,9 @@ TEST(PolicyChecks, FindWhatACgroupLineIs) {
        "alice\nalice pids=3\nalice pids.max=0\n",
        {"1:1:malformed:e", "2:7:malformed:e", "3:16:malformed:e"}},
       {PolicyFile::kCgroup, "alice pids.max=3\r\n", {"1:17:crlf:e"}},
-      {PolicyFile::kCgroup, "carol pids.max=3\n@empty pids.max=3\n", {"1:1:unknown-owner:w", "2:1:group-empty:w"}},
+      {PolicyFile::kCgroup,
+       "carol pids.max=3\n@empty pids.max=3\n",
+       {"1:1:unknown-owner:w", "2:1:group-empty:w"}},
       {PolicyFile::kCgroup, "alice memory.max=5G\n", {"1:7:over-machine:w"}},
       {PolicyFile::kCgroup, "alice pids.max=40000\n", {"1:7:over-machine:w"}},
       {PolicyFile::kCgroup, "alice cpu.max=401%\n", {"1:7:over-machine:w"}},
@@ -221,8 +242,9 @@ TEST(PolicyChecks, SayWhatTheParserSays) {
   for (const auto text : texts) {
     const auto has = [&](PolicyFile kind) {
       const auto found = found_in(kind, text);
-      return std::ranges::any_of(
-          found, [](const std::string& f) { return f.contains(":malformed:") || f.contains(":crlf:"); });
+      return std::ranges::any_of(found, [](const std::string& f) {
+        return f.contains(":malformed:") || f.contains(":crlf:");
+      });
     };
     EXPECT_EQ(has(PolicyFile::kNet), !parse_net_conf("x", text)) << text;
     EXPECT_EQ(has(PolicyFile::kCgroup), !parse_cgroup_conf(text, "x")) << text;
@@ -233,11 +255,14 @@ TEST(PolicyChecks, SkipWhatOnlyTheMachineKnows) {
   auto elsewhere = host();
   elsewhere.machine.reset();
   EXPECT_TRUE(check({PolicyFile::kNet, "FILE", "alice veth nobr 1\n"}, elsewhere, nullptr).empty());
-  EXPECT_TRUE(check({PolicyFile::kCgroup, "FILE", "base = /nope\nalice memory.max=9T\n"}, elsewhere, nullptr).empty());
+  EXPECT_TRUE(check({PolicyFile::kCgroup, "FILE", "base = /nope\nalice memory.max=9T\n"}, elsewhere,
+                    nullptr)
+                  .empty());
 }
 
 TEST(PolicyFinding, IsShownWithItsLineAndACaret) {
-  const auto found = check({PolicyFile::kNet, "net.conf", "alice\tveth br0 1 mtu=x\n"}, host(), nullptr);
+  const auto found =
+      check({PolicyFile::kNet, "net.conf", "alice\tveth br0 1 mtu=x\n"}, host(), nullptr);
   ASSERT_EQ(found.size(), 1U);
   const auto text = to_text(found[0], false);
   EXPECT_TRUE(
@@ -271,7 +296,8 @@ TEST(PolicyFinding, IsOneJsonDocumentWhateverTheBytes) {
 
 TEST(HostFacts, ReadLoginDefs) {
   const std::string_view text =
-      "# UID_MIN 5\nUID_MIN\t\t 1001\nSUB_UID_MIN   x\nSUB_UID_MIN   200000 # x\nUID_MINX 7\n UID_MAX 60001\n"
+      "# UID_MIN 5\nUID_MIN\t\t 1001\nSUB_UID_MIN   x\nSUB_UID_MIN   200000 # x\nUID_MINX 7\n "
+      "UID_MAX 60001\n"
       "SUB_UID_MAX 999999\r\nSUB_GID_MIN bad\n";
   std::vector<Finding> found;
   const auto defs = read_login_defs("login.defs", text, "U", found);
@@ -290,20 +316,29 @@ TEST(HostFacts, SayWhatInLoginDefsIsNoNumberAndWhatStandsInForIt) {
     std::string_view what, why;
   };
   constexpr Bad kRows[] = {
-      {"SUB_UID_MIN abc\n", 1, Severity::kError, "SUB_UID_MIN 'abc' is not a decimal number", "standard, 100000,"},
+      {"SUB_UID_MIN abc\n", 1, Severity::kError, "SUB_UID_MIN 'abc' is not a decimal number",
+       "standard, 100000,"},
       {"\nSUB_UID_MIN\n", 2, Severity::kError, "SUB_UID_MIN is empty", "standard, 100000,"},
-      {"SUB_UID_MIN 200000\nSUB_UID_MIN 0x186A0\n", 2, Severity::kError, "is hexadecimal", "standard, 100000,"},
+      {"SUB_UID_MIN 200000\nSUB_UID_MIN 0x186A0\n", 2, Severity::kError, "is hexadecimal",
+       "standard, 100000,"},
       {"SUB_UID_MAX 0600\n", 1, Severity::kError, "'0600' starts with 0", "standard, 600100000,"},
       {"SUB_UID_MAX -1\n", 1, Severity::kError, "has a sign", "standard, 600100000,"},
-      {"SUB_UID_MAX 4294967295\n", 1, Severity::kError, "beyond the largest id, 4294967294", "standard, 600100000,"},
-      {"SUB_UID_MAX 99999999999999999999\n", 1, Severity::kError, "is too large", "standard, 600100000,"},
-      {"SUB_UID_MIN 9\nSUB_UID_MAX 8\n", 2, Severity::kError, "SUB_UID_MIN 9 is above SUB_UID_MAX 8",
+      {"SUB_UID_MAX 4294967295\n", 1, Severity::kError, "beyond the largest id, 4294967294",
+       "standard, 600100000,"},
+      {"SUB_UID_MAX 99999999999999999999\n", 1, Severity::kError, "is too large",
+       "standard, 600100000,"},
+      {"SUB_UID_MIN 9\nSUB_UID_MAX 8\n", 2, Severity::kError,
+       "SUB_UID_MIN 9 is above SUB_UID_MAX 8", "100000 to 600100000"},
+      {"SUB_UID_MIN 700000000\n", 1, Severity::kError, "is above SUB_UID_MAX 600100000",
        "100000 to 600100000"},
-      {"SUB_UID_MIN 700000000\n", 1, Severity::kError, "is above SUB_UID_MAX 600100000", "100000 to 600100000"},
-      {"UID_MIN 60001\n", 1, Severity::kError, "UID_MIN 60001 is above UID_MAX 60000", "1000 to 60000"},
-      {"UID_MIN x\n", 1, Severity::kError, "UID_MIN 'x' is not a decimal number", "standard, 1000,"},
-      {"SUB_UID_COUNT 65k\n", 1, Severity::kWarning, "SUB_UID_COUNT '65k' is not", "standard, 65536,"},
-      {"SUB_UID_MAX 100009\nSUB_UID_COUNT 11\n", 2, Severity::kWarning, "is more than there are", "none"},
+      {"UID_MIN 60001\n", 1, Severity::kError, "UID_MIN 60001 is above UID_MAX 60000",
+       "1000 to 60000"},
+      {"UID_MIN x\n", 1, Severity::kError, "UID_MIN 'x' is not a decimal number",
+       "standard, 1000,"},
+      {"SUB_UID_COUNT 65k\n", 1, Severity::kWarning, "SUB_UID_COUNT '65k' is not",
+       "standard, 65536,"},
+      {"SUB_UID_MAX 100009\nSUB_UID_COUNT 11\n", 2, Severity::kWarning, "is more than there are",
+       "none"},
   };
   for (const auto& row : kRows) {
     std::vector<Finding> found;
@@ -335,8 +370,11 @@ TEST(HostFacts, ReadADirectorysRanges) {
             std::vector{*IdRange::make(10, 10)});
   EXPECT_TRUE(sssd_ranges("[domain/a]\nid_provider = ad\nldap_id_mapping = False\n").empty());
   EXPECT_TRUE(
-      sssd_ranges("[domain/a]\nldap_idmap_range_min = 9\nldap_idmap_range_max = 18446744073709551615\n").empty());
-  EXPECT_EQ(winbind_ranges("[global]\n idmap config * : range = 3000-7999\n idmap config D : backend = rid\n"),
+      sssd_ranges(
+          "[domain/a]\nldap_idmap_range_min = 9\nldap_idmap_range_max = 18446744073709551615\n")
+          .empty());
+  EXPECT_EQ(winbind_ranges(
+                "[global]\n idmap config * : range = 3000-7999\n idmap config D : backend = rid\n"),
             std::vector{*IdRange::make(3000, 5000)});
 }
 

@@ -23,15 +23,18 @@ using test::text_of;
 // --- paths ------------------------------------------------------------------------------------
 
 TEST(PathNames, OneSpellingPerPlace) {
-  for (const char* path : {"usr/bin/x", "/usr/bin/x", "./usr//bin/./x", "usr/bin/x/", "///usr/bin/x//."})
+  for (const char* path :
+       {"usr/bin/x", "/usr/bin/x", "./usr//bin/./x", "usr/bin/x/", "///usr/bin/x//."})
     EXPECT_EQ(joined(path_names(path).value()), "usr/bin/x") << path;
-  for (const char* path : {"", ".", "/", "./", "//./"}) EXPECT_TRUE(path_names(path)->empty()) << path;
+  for (const char* path : {"", ".", "/", "./", "//./"})
+    EXPECT_TRUE(path_names(path)->empty()) << path;
 }
 
 TEST(PathNames, NothingLeadsUp) {
   for (const char* path : {"..", "a/..", "../a", "/..", "a/../b", "./../a"})
     EXPECT_TRUE(contains(text_of(path_names(path)), "would leave")) << path;
-  for (const char* path : {"...", "..a", "a..", ".. ", "a/.../b"}) EXPECT_TRUE(path_names(path)) << path;
+  for (const char* path : {"...", "..a", "a..", ".. ", "a/.../b"})
+    EXPECT_TRUE(path_names(path)) << path;
 }
 
 TEST(PathNames, LengthsAreThoseOfFileSystems) {
@@ -52,10 +55,11 @@ TEST(LinkTarget, IsAMemberOfTheArchiveOrNothing) {
 // --- attributes -------------------------------------------------------------------------------
 
 TEST(Attributes, OnlyWhatMeansSomethingInsideIsTaken) {
-  for (const char* name : {"user.x", "security.capability", "system.posix_acl_access", "system.posix_acl_default"})
-    EXPECT_TRUE(is_taken(name)) << name;
   for (const char* name :
-       {"user.overlay.opaque", "trusted.x", "security.selinux", "security.ima", "system.nfs4_acl", ""})
+       {"user.x", "security.capability", "system.posix_acl_access", "system.posix_acl_default"})
+    EXPECT_TRUE(is_taken(name)) << name;
+  for (const char* name : {"user.overlay.opaque", "trusted.x", "security.selinux", "security.ima",
+                           "system.nfs4_acl", ""})
     EXPECT_FALSE(is_taken(name)) << name;
 }
 
@@ -145,8 +149,9 @@ class TextSource : public Source {
 TEST(Digest, OneSpelling) {
   const std::string hex(64, 'a');
   EXPECT_TRUE(is_digest("sha256:" + hex));
-  for (const auto& bad : {hex, "sha256:" + hex + "a", "sha256:" + hex.substr(1), "sha512:" + hex, "SHA256:" + hex,
-                          "sha256:" + std::string(64, 'A'), "sha256:../" + hex.substr(3), std::string{}})
+  for (const auto& bad :
+       {hex, "sha256:" + hex + "a", "sha256:" + hex.substr(1), "sha512:" + hex, "SHA256:" + hex,
+        "sha256:" + std::string(64, 'A'), "sha256:../" + hex.substr(3), std::string{}})
     EXPECT_FALSE(is_digest(bad)) << bad;
 }
 
@@ -169,14 +174,17 @@ TEST(Mmdebstrap, TheComplaintIsTheLastErrorElseTheLastLine) {
 
 TEST(Mmdebstrap, TheWaysToMirrorsAreTheHostsAndNothingElseOfIt) {
   const auto ways = ways_to_mirrors(
-      "APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p:1/\";\nAcquire::cdrom \"\";\nAcquire::Retries "
+      "APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p:1/\";\nAcquire::cdrom "
+      "\"\";\nAcquire::Retries "
       "\"3\";\n"
       "DPkg::Pre-Install-Pkgs:: \"rm -rf /\";\n");
-  EXPECT_EQ(ways, (std::vector<std::string>{"Acquire::http::Proxy \"http://p:1/\"", "Acquire::Retries \"3\""}));
+  EXPECT_EQ(ways, (std::vector<std::string>{"Acquire::http::Proxy \"http://p:1/\"",
+                                            "Acquire::Retries \"3\""}));
 }
 
 TEST(Mmdebstrap, SuiteAndTargetComeBeforeTheSources) {
-  const auto words = mmdebstrap_words({.suite = "trixie", .packages = {"vim"}}, {"/etc/apt/sources.list"}, {"A \"b\""});
+  const auto words = mmdebstrap_words({.suite = "trixie", .packages = {"vim"}},
+                                      {"/etc/apt/sources.list"}, {"A \"b\""});
   EXPECT_EQ(words.front(), "mmdebstrap");
   EXPECT_EQ((std::vector<std::string>(words.end() - 3, words.end())),
             (std::vector<std::string>{"trixie", "-", "/etc/apt/sources.list"}));

@@ -16,12 +16,14 @@ struct Directory {
   std::string path = "/tmp/userns-state-XXXXXX";
   Fd fd;
   Directory() {
-    if (::mkdtemp(path.data()) != nullptr) fd = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (::mkdtemp(path.data()) != nullptr)
+      fd = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   }
   Directory(const Directory&) = delete;
   Directory& operator=(const Directory&) = delete;
   ~Directory() {
-    for (const char* name : {kRunningFile, kStateFile, kLastFile, kControlFile}) ::unlinkat(fd.get(), name, 0);
+    for (const char* name : {kRunningFile, kStateFile, kLastFile, kControlFile})
+      ::unlinkat(fd.get(), name, 0);
     ::rmdir(path.c_str());
   }
 };
@@ -67,8 +69,8 @@ TEST(State, is_read_back_as_it_was_written) {
 }
 
 TEST(State, of_an_older_version_is_read_and_knows_nothing_of_autostart_and_groups) {
-  const auto state =
-      state_from_json(without(without(to_json(some_state()), R"("autostart":true,)"), R"("groups":["web","all"],)"));
+  const auto state = state_from_json(without(without(to_json(some_state()), R"("autostart":true,)"),
+                                             R"("groups":["web","all"],)"));
   ASSERT_TRUE(state) << test::text_of(state);
   EXPECT_EQ(state->kind, "systemd");
   EXPECT_FALSE(state->autostart);
@@ -95,7 +97,8 @@ TEST(State, is_that_of_a_running_container_only_while_the_lock_is_held) {
   auto old = some_state();
   old.monitor.start += 1;
   ASSERT_TRUE(write_state(directory.fd, old));
-  EXPECT_EQ(read_state(directory.fd).value().value().kind, "") << "another process with the monitor's number";
+  EXPECT_EQ(read_state(directory.fd).value().value().kind, "")
+      << "another process with the monitor's number";
   old = some_state();
   old.boot_id = "another";
   ASSERT_TRUE(write_state(directory.fd, old));
@@ -134,7 +137,8 @@ TEST(State, never_kills_a_process_that_only_has_the_number) {
 TEST(LastEnd, is_read_back_as_it_was_written) {
   const Directory directory;
   EXPECT_FALSE(read_last_end(directory.fd));
-  ASSERT_TRUE(write_last_end(directory.fd, {.exit_status = 137, .ended_at = 12, .text = "a \"b\"\n\\"}));
+  ASSERT_TRUE(
+      write_last_end(directory.fd, {.exit_status = 137, .ended_at = 12, .text = "a \"b\"\n\\"}));
   const auto last = read_last_end(directory.fd).value();
   EXPECT_EQ(last.exit_status, 137);
   EXPECT_EQ(last.text, "a 'b'''");

@@ -80,7 +80,8 @@ TEST_F(StoreTest, OnlyContainersAreListed) {
 
 TEST_F(StoreTest, ABadNameIsRefusedBeforeItIsOpened) {
   make("web");
-  for (const auto* const name : {"", ".", "..", "../web", "we/b", "Web", "-web", "a234567890123456789012345678901234"})
+  for (const auto* const name :
+       {"", ".", "..", "../web", "we/b", "Web", "-web", "a234567890123456789012345678901234"})
     EXPECT_TRUE(contains(text_of(store().find(name)), "is no container name")) << name;
   EXPECT_TRUE(contains(text_of(store().find("wbe")), "did you mean web?"));
 }
@@ -159,7 +160,8 @@ TEST_F(StoreTest, HostileConfigsAreErrorsThatNameTheFile) {
   ASSERT_TRUE(web);
   EXPECT_TRUE(contains(text_of(web->settings()), "goes too deep"));
   write("boxes/web/config", "include = /dev/zero\n");
-  EXPECT_TRUE(contains(text_of(web->settings()), "web/config:1:1: include '/dev/zero': /dev/zero is no regular file"));
+  EXPECT_TRUE(contains(text_of(web->settings()),
+                       "web/config:1:1: include '/dev/zero': /dev/zero is no regular file"));
   write("boxes/web/config", "include = /nowhere\n");
   EXPECT_TRUE(contains(text_of(web->settings()), "cannot open /nowhere"));
   write("boxes/web/config", std::string(kLargestConfig + 1, '#'));
@@ -182,7 +184,8 @@ TEST_F(StoreTest, AConfigIsReplacedWhole) {
   ASSERT_EQ(text_of(config->set("memory", std::vector<std::string>{"2G"})), "");
   ASSERT_EQ(text_of(web->write_config(*lock, *config)), "");
   EXPECT_EQ(*read_file_at(web->dir().get(), "config", 100), "# mine\nmemory = 2G\n");
-  EXPECT_EQ(fs::status(top_ + "/boxes/web/config").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_EQ(fs::status(top_ + "/boxes/web/config").permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
   EXPECT_EQ(std::distance(fs::directory_iterator(top_ + "/boxes/web"), {}), 2);
 }
 

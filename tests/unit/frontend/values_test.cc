@@ -72,15 +72,18 @@ TEST(Id, BoundsAreTheKernels) {
 }
 
 TEST(Ids, AListIsCommaSeparated) {
-  EXPECT_EQ(parse_ids("1,22,333").value_or(std::vector<std::uint32_t>{}), (std::vector<std::uint32_t>{1, 22, 333}));
-  for (const std::string_view text : {"", ",", "1,", ",1", "1,,2", "1 2", "1;2"}) EXPECT_FALSE(parse_ids(text)) << text;
+  EXPECT_EQ(parse_ids("1,22,333").value_or(std::vector<std::uint32_t>{}),
+            (std::vector<std::uint32_t>{1, 22, 333}));
+  for (const std::string_view text : {"", ",", "1,", ",1", "1,,2", "1 2", "1;2"})
+    EXPECT_FALSE(parse_ids(text)) << text;
 }
 
 TEST(Namespaces, NamesBecomeFlags) {
   EXPECT_EQ(parse_namespaces("mount").value_or(0), CLONE_NEWNS);
   EXPECT_EQ(parse_namespaces("pid,ipc,pid").value_or(0), CLONE_NEWPID | CLONE_NEWIPC);
-  EXPECT_EQ(parse_namespaces("all").value_or(0), CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
-                                                     CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME);
+  EXPECT_EQ(parse_namespaces("all").value_or(0), CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+                                                     CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET |
+                                                     CLONE_NEWCGROUP | CLONE_NEWTIME);
 }
 
 TEST(Namespaces, AWrongNameIsAnsweredWithTheRightOne) {
@@ -93,7 +96,9 @@ TEST(Namespaces, AWrongNameIsAnsweredWithTheRightOne) {
 
 TEST(Capabilities, NamesAreTakenInEverySpelling) {
   for (const std::string_view text : {"net_admin", "NET_ADMIN", "cap_net_admin", "CAP_NET_ADMIN"})
-    EXPECT_EQ(parse_capabilities(text).value_or(std::vector<int>{}), std::vector<int>{CAP_NET_ADMIN}) << text;
+    EXPECT_EQ(parse_capabilities(text).value_or(std::vector<int>{}),
+              std::vector<int>{CAP_NET_ADMIN})
+        << text;
   EXPECT_EQ(parse_capabilities("all").value_or(std::vector<int>{}).size(), CAP_LAST_CAP + 1U);
   EXPECT_TRUE(parse_capabilities("none") && parse_capabilities("none")->empty());
 }
@@ -122,8 +127,8 @@ TEST(Bind, SourceDestinationAndMode) {
 }
 
 TEST(Bind, BadOnesAreRefused) {
-  for (const std::string_view text :
-       {"", ":", "/a", "/a:", ":/b", "/a:b", "/a:/b:", "/a:/b:RO", "/a:/b:ro:", "/a:/b:ro:x", "/a:/b/../c"})
+  for (const std::string_view text : {"", ":", "/a", "/a:", ":/b", "/a:b", "/a:/b:", "/a:/b:RO",
+                                      "/a:/b:ro:", "/a:/b:ro:x", "/a:/b/../c"})
     EXPECT_FALSE(parse_bind(text)) << text;
   EXPECT_TRUE(contains(text_of(parse_bind("/a:/")), "--rootfs"));
   EXPECT_TRUE(contains(text_of(parse_bind("/a://")), "--rootfs"));
@@ -139,10 +144,11 @@ TEST(Env, ANameAloneIsTheCallers) {
 }
 
 TEST(Hostname, IsOneTheKernelAndPeopleTake) {
-  for (const std::string& text : {std::string("a"), std::string("web-1.example"), std::string(64, 'a')})
+  for (const std::string& text :
+       {std::string("a"), std::string("web-1.example"), std::string(64, 'a')})
     EXPECT_TRUE(parse_hostname(text)) << text;
-  for (const std::string& text : {std::string(), std::string(65, 'a'), std::string("a b"), std::string("a/b"),
-                                  std::string("\xc3\xa4"), std::string("a\n")})
+  for (const std::string& text : {std::string(), std::string(65, 'a'), std::string("a b"),
+                                  std::string("a/b"), std::string("\xc3\xa4"), std::string("a\n")})
     EXPECT_FALSE(parse_hostname(text)) << text;
 }
 
@@ -172,28 +178,34 @@ TEST(Rlimit, BadOnesSayWhy) {
       {"nofile=1k", "not a decimal"},
       {"nofile=-1", "sign"},
   };
-  for (const auto& [text, why] : kBad) EXPECT_TRUE(contains(text_of(parse_rlimit(text)), why)) << text;
+  for (const auto& [text, why] : kBad)
+    EXPECT_TRUE(contains(text_of(parse_rlimit(text)), why)) << text;
 }
 
 TEST(Timeout, SecondsOrMilliseconds) {
   using std::chrono::milliseconds;
-  const auto read = [](std::string_view text) { return parse_timeout(text).value_or(milliseconds(-1)); };
+  const auto read = [](std::string_view text) {
+    return parse_timeout(text).value_or(milliseconds(-1));
+  };
   EXPECT_EQ(read("0"), milliseconds(0));
   EXPECT_EQ(read("10"), milliseconds(10000));
   EXPECT_EQ(read("10s"), milliseconds(10000));
   EXPECT_EQ(read("500ms"), milliseconds(500));
-  for (const std::string_view text : {"", "s", "ms", "1m", "1.5", "-1", "1 s", "31536001", "18446744073709551615"})
+  for (const std::string_view text :
+       {"", "s", "ms", "1m", "1.5", "-1", "1 s", "31536001", "18446744073709551615"})
     EXPECT_EQ(read(text), milliseconds(-1)) << text;
 }
 
 TEST(Fd, IsAnIntOrNothing) {
   EXPECT_EQ(parse_fd("0").value_or(-1), 0);
   EXPECT_EQ(parse_fd("2147483647").value_or(-1), 2147483647);
-  for (const std::string_view text : {"", "-1", "2147483648", "3 ", "x"}) EXPECT_FALSE(parse_fd(text)) << text;
+  for (const std::string_view text : {"", "-1", "2147483648", "3 ", "x"})
+    EXPECT_FALSE(parse_fd(text)) << text;
 }
 
 TEST(Signal, IsANameOrANumber) {
-  for (const auto* const text : {"TERM", "SIGTERM", "15", "SIG15"}) EXPECT_EQ(parse_signal(text).value_or(0), SIGTERM);
+  for (const auto* const text : {"TERM", "SIGTERM", "15", "SIG15"})
+    EXPECT_EQ(parse_signal(text).value_or(0), SIGTERM);
   EXPECT_EQ(parse_signal("RTMIN+3").value_or(0), SIGRTMIN + 3);
   EXPECT_EQ(parse_signal("SIGRTMIN+0").value_or(0), SIGRTMIN);
   for (const auto* const text : {"", "0", "65", "-1", "term", "SIG", "RTMIN+99", "RTMIN+", "NOPE"})

@@ -40,7 +40,9 @@ TEST(CgroupConf, TakesEachKeyInTheSpellingsOfItsForm) {
   for (const auto& [setting, file, text] : good) {
     const auto conf = parse_cgroup_conf("alice " + setting, "f");
     ASSERT_TRUE(conf) << setting << ": " << conf.error().text;
-    EXPECT_EQ(files_of(conf->lines.at(0)), (std::vector<std::pair<std::string, std::string>>{{file, text}})) << setting;
+    EXPECT_EQ(files_of(conf->lines.at(0)),
+              (std::vector<std::pair<std::string, std::string>>{{file, text}}))
+        << setting;
   }
 }
 
@@ -95,9 +97,9 @@ TEST(CgroupConf, RefusesEveryOtherValue) {
 
 TEST(CgroupConf, RefusesKeysThatItDoesNotKnowOrHasSeen) {
   for (const std::string_view bad :
-       {"memory", "memory.max", "=4G", "memory.low=4G", "hugetlb.max=4M", "hugetlb..max=4M", "hugetlb.a.b.max=4M",
-        "hugetlb.a/b.max=4M", "cgroup.procs=0", "pids.max=4 pids.max=4", "hugetlb.2MB.max=4M hugetlb.2MB.max=5M",
-        "Memory.max=4G"}) {
+       {"memory", "memory.max", "=4G", "memory.low=4G", "hugetlb.max=4M", "hugetlb..max=4M",
+        "hugetlb.a.b.max=4M", "hugetlb.a/b.max=4M", "cgroup.procs=0", "pids.max=4 pids.max=4",
+        "hugetlb.2MB.max=4M hugetlb.2MB.max=5M", "Memory.max=4G"}) {
     const auto conf = parse_cgroup_conf("alice " + std::string(bad), "f");
     ASSERT_FALSE(conf) << bad;
     EXPECT_EQ(conf.error().rule, "CC-KEY") << bad;
@@ -105,8 +107,8 @@ TEST(CgroupConf, RefusesKeysThatItDoesNotKnowOrHasSeen) {
 }
 
 TEST(CgroupConf, TakesSeveralDevicesAndHugePageSizes) {
-  const auto conf =
-      parse_cgroup_conf("* io.max=8:0,rbps=1 io.max=8:16,rbps=2 hugetlb.2MB.max=1 hugetlb.1GB.max=2", "f");
+  const auto conf = parse_cgroup_conf(
+      "* io.max=8:0,rbps=1 io.max=8:16,rbps=2 hugetlb.2MB.max=1 hugetlb.1GB.max=2", "f");
   ASSERT_TRUE(conf);
   EXPECT_EQ(conf->lines.at(0).settings.size(), 4U);
 }
@@ -142,8 +144,9 @@ TEST(CgroupConf, SaysWhereALineIsWrong) {
 }
 
 TEST(CgroupConf, TakesCommentsBlanksAndALastLineWithoutNewline) {
-  const auto conf =
-      parse_cgroup_conf("# all\n\n \t\n  base  =\t/sys/fs/cgroup/x # here\n alice pids.max=1#no\n* containers=2", "f");
+  const auto conf = parse_cgroup_conf(
+      "# all\n\n \t\n  base  =\t/sys/fs/cgroup/x # here\n alice pids.max=1#no\n* containers=2",
+      "f");
   ASSERT_TRUE(conf) << conf.error().text;
   EXPECT_EQ(conf->base, "/sys/fs/cgroup/x");
   ASSERT_EQ(conf->lines.size(), 2U);
@@ -153,7 +156,8 @@ TEST(CgroupConf, TakesCommentsBlanksAndALastLineWithoutNewline) {
 }
 
 TEST(CgroupConf, TakesABaseForV1AndRootsWordThatTheBaseIsDelegated) {
-  const auto conf = parse_cgroup_conf("base.v1 = /users\nbase = /x.service\tdelegated # by root\n", "f");
+  const auto conf =
+      parse_cgroup_conf("base.v1 = /users\nbase = /x.service\tdelegated # by root\n", "f");
   ASSERT_TRUE(conf) << conf.error().text;
   EXPECT_EQ(conf->base, "/x.service");
   EXPECT_EQ(conf->v1_base, "/users");

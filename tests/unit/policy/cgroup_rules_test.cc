@@ -11,9 +11,12 @@ namespace {
 
 constexpr std::string_view kAll = "cpuset cpu io memory hugetlb pids";
 
-CgroupConf conf_of(const std::string& text) { return parse_cgroup_conf(text, "f").value_or(CgroupConf{}); }
+CgroupConf conf_of(const std::string& text) {
+  return parse_cgroup_conf(text, "f").value_or(CgroupConf{});
+}
 
-Result<CgroupGrant> decide_on(const std::string& settings, std::string_view controllers, bool systemds = false) {
+Result<CgroupGrant> decide_on(const std::string& settings, std::string_view controllers,
+                              bool systemds = false) {
   const auto conf = conf_of("alice " + settings);
   return decide({.caller = Uid{1000},
                  .line = conf.lines.empty() ? nullptr : conf.lines.data(),
@@ -34,16 +37,18 @@ std::map<std::string, std::string> required(const CgroupPart& part) {
 
 std::map<std::string, std::map<std::string, std::string>> v1_parts(const CgroupGrant& grant) {
   std::map<std::string, std::map<std::string, std::string>> found;
-  for (const auto& part : grant.parts().subspan(1)) found[std::string(part.controller)] = required(part);
+  for (const auto& part : grant.parts().subspan(1))
+    found[std::string(part.controller)] = required(part);
   return found;
 }
 
 TEST(ContainerNames, AreOneLowerCaseWordOfAtMost32Bytes) {
-  for (const std::string& good : {std::string("a"), std::string("0"), std::string("a-_9"), std::string(32, 'z')})
+  for (const std::string& good :
+       {std::string("a"), std::string("0"), std::string("a-_9"), std::string(32, 'z')})
     EXPECT_TRUE(ContainerName::parse(good)) << good;
   using namespace std::string_literals;
-  for (const std::string& bad : {""s, "."s, ".."s, "a.b"s, "a/b"s, "/"s, "-a"s, "_a"s, "A"s, "a b"s, "a\n"s, "a\0b"s,
-                                 "\xc3\xa9"s, std::string(33, 'a')}) {
+  for (const std::string& bad : {""s, "."s, ".."s, "a.b"s, "a/b"s, "/"s, "-a"s, "_a"s, "A"s, "a b"s,
+                                 "a\n"s, "a\0b"s, "\xc3\xa9"s, std::string(33, 'a')}) {
     const auto name = ContainerName::parse(bad);
     ASSERT_FALSE(name) << bad;
     EXPECT_EQ(name.error().rule, "CG-NAME");
@@ -51,7 +56,8 @@ TEST(ContainerNames, AreOneLowerCaseWordOfAtMost32Bytes) {
 }
 
 TEST(MatchingLine, IsTheFirstThatIsForTheCaller) {
-  const auto conf = conf_of("bob pids.max=1\n@crew pids.max=2\n1000 pids.max=3\nalice pids.max=4\n* pids.max=5\n");
+  const auto conf = conf_of(
+      "bob pids.max=1\n@crew pids.max=2\n1000 pids.max=3\nalice pids.max=4\n* pids.max=5\n");
   const auto no_group = [](std::string_view) { return false; };
   const auto crew = [](std::string_view group) { return group == "crew"; };
   EXPECT_EQ(matching_line(conf, Uid{1000}, "alice", crew)->number, 2U);
@@ -75,10 +81,11 @@ TEST(CgroupRequests, AreTheWordsOfTheManualAndNoOthers) {
   EXPECT_TRUE(release->verb == kRelease && release->name->text() == "web");
   EXPECT_FALSE(parse_cgroup_request(Words{"list"})->json);
   EXPECT_TRUE(parse_cgroup_request(Words{"list", "--json"})->json);
-  for (const auto& bad : {Words{}, Words{""}, Words{"enter"}, Words{"enter", "web"}, Words{"enter", "web", "--"},
-                          Words{"enter", "web", "true", "--"}, Words{"enter", "web", "-", "x"}, Words{"release"},
-                          Words{"release", "a", "b"}, Words{"list", "--yaml"}, Words{"list", "--json", "--json"},
-                          Words{"remove", "web"}}) {
+  for (const auto& bad :
+       {Words{}, Words{""}, Words{"enter"}, Words{"enter", "web"}, Words{"enter", "web", "--"},
+        Words{"enter", "web", "true", "--"}, Words{"enter", "web", "-", "x"}, Words{"release"},
+        Words{"release", "a", "b"}, Words{"list", "--yaml"}, Words{"list", "--json", "--json"},
+        Words{"remove", "web"}}) {
     const auto request = parse_cgroup_request(bad);
     ASSERT_FALSE(request);
     EXPECT_EQ(request.error().rule, "CG-ARGS");
@@ -87,7 +94,8 @@ TEST(CgroupRequests, AreTheWordsOfTheManualAndNoOthers) {
 }
 
 TEST(CgroupPath, IsThatOfTheController) {
-  constexpr std::string_view kText = "4:memory:/a/b\n3:cpu,cpuacct:/c:d\n1:name=systemd:/s\n0::/u\n";
+  constexpr std::string_view kText =
+      "4:memory:/a/b\n3:cpu,cpuacct:/c:d\n1:name=systemd:/s\n0::/u\n";
   EXPECT_EQ(cgroup_path(kText, "memory"), "/a/b");
   EXPECT_EQ(cgroup_path(kText, "cpu"), "/c:d");
   EXPECT_EQ(cgroup_path(kText, "cpuacct"), "/c:d");
@@ -105,8 +113,8 @@ TEST(AboveNode, CutsWhatLiesBelowTheUsersNode) {
 }
 
 TEST(Decide, RefusesWhomNoLineIsFor) {
-  const auto refused =
-      decide({.caller = Uid{1000}, .line = nullptr, .conf_path = "/etc/x"}, *ContainerName::parse("a"));
+  const auto refused = decide({.caller = Uid{1000}, .line = nullptr, .conf_path = "/etc/x"},
+                              *ContainerName::parse("a"));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().rule, "CG-POLICY");
   EXPECT_TRUE(refused.error().text.contains("uid 1000") && refused.error().text.contains("/etc/x"));
@@ -123,8 +131,9 @@ TEST(Decide, WritesV2FilesAndTakesBackWhatTheLineDoesNotSet) {
   ASSERT_TRUE(grant);
   ASSERT_EQ(grant->parts().size(), 1U);
   EXPECT_EQ(required(grant->parts()[0]),
-            (std::map<std::string, std::string>{
-                {"cgroup.max.depth", "16"}, {"cgroup.max.descendants", "4096"}, {"memory.max", "4294967296"}}));
+            (std::map<std::string, std::string>{{"cgroup.max.depth", "16"},
+                                                {"cgroup.max.descendants", "4096"},
+                                                {"memory.max", "4294967296"}}));
   std::map<std::string, std::string> optional;
   for (const auto& write : grant->parts()[0].writes)
     if (!write.required) optional[write.file] = write.text;
@@ -142,45 +151,52 @@ TEST(Decide, WritesV2FilesAndTakesBackWhatTheLineDoesNotSet) {
 
 TEST(Decide, EnablesWhatPolicyNeedsAndWhatUsersSetThemselves) {
   EXPECT_EQ(decide_on("pids.max=4", kAll)->enable(), "+cpu +io +memory +pids ");
-  EXPECT_EQ(decide_on("cpuset.cpus=0 hugetlb.2MB.max=4M", kAll)->enable(), "+cpuset +cpu +io +memory +hugetlb +pids ");
+  EXPECT_EQ(decide_on("cpuset.cpus=0 hugetlb.2MB.max=4M", kAll)->enable(),
+            "+cpuset +cpu +io +memory +hugetlb +pids ");
   EXPECT_EQ(decide_on("containers=4", "")->enable(), "");
 }
 
 TEST(Decide, TranslatesForV1WhatV2Lacks) {
   const auto grant = decide_on(
-      "memory.max=4G pids.max=max cpu.max=50% cpu.weight=200 io.weight=10 io.max=8:0,rbps=10M,wiops=max "
+      "memory.max=4G pids.max=max cpu.max=50% cpu.weight=200 io.weight=10 "
+      "io.max=8:0,rbps=10M,wiops=max "
       "cpuset.cpus=0-1 "
       "hugetlb.2MB.max=4M",
       "hugetlb");
   ASSERT_TRUE(grant) << grant.error().text;
   EXPECT_EQ(required(grant->parts()[0]),
-            (std::map<std::string, std::string>{
-                {"cgroup.max.depth", "16"}, {"cgroup.max.descendants", "4096"}, {"hugetlb.2MB.max", "4194304"}}));
-  EXPECT_EQ(v1_parts(*grant),
-            (std::map<std::string, std::map<std::string, std::string>>{
-                {"memory", {{"memory.limit_in_bytes", "4294967296"}}},
-                {"pids", {{"pids.max", "max"}}},
-                {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "50000"}, {"cpu.shares", "2048"}}},
-                {"blkio",
-                 {{"blkio.bfq.weight", "10"},
-                  {"blkio.throttle.read_bps_device", "8:0 10485760"},
-                  {"blkio.throttle.write_bps_device", "8:0 0"},
-                  {"blkio.throttle.read_iops_device", "8:0 0"},
-                  {"blkio.throttle.write_iops_device", "8:0 0"}}},
-                {"cpuset", {{"cpuset.cpus", "0-1"}}}}));
+            (std::map<std::string, std::string>{{"cgroup.max.depth", "16"},
+                                                {"cgroup.max.descendants", "4096"},
+                                                {"hugetlb.2MB.max", "4194304"}}));
+  EXPECT_EQ(v1_parts(*grant), (std::map<std::string, std::map<std::string, std::string>>{
+                                  {"memory", {{"memory.limit_in_bytes", "4294967296"}}},
+                                  {"pids", {{"pids.max", "max"}}},
+                                  {"cpu",
+                                   {{"cpu.cfs_period_us", "100000"},
+                                    {"cpu.cfs_quota_us", "50000"},
+                                    {"cpu.shares", "2048"}}},
+                                  {"blkio",
+                                   {{"blkio.bfq.weight", "10"},
+                                    {"blkio.throttle.read_bps_device", "8:0 10485760"},
+                                    {"blkio.throttle.write_bps_device", "8:0 0"},
+                                    {"blkio.throttle.read_iops_device", "8:0 0"},
+                                    {"blkio.throttle.write_iops_device", "8:0 0"}}},
+                                  {"cpuset", {{"cpuset.cpus", "0-1"}}}}));
   const auto unlimited = decide_on("memory.max=max cpu.max=max hugetlb.1GB.max=max", "");
   ASSERT_TRUE(unlimited);
-  EXPECT_EQ(v1_parts(*unlimited), (std::map<std::string, std::map<std::string, std::string>>{
-                                      {"memory", {{"memory.limit_in_bytes", "-1"}}},
-                                      {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "-1"}}},
-                                      {"hugetlb", {{"hugetlb.1GB.limit_in_bytes", "-1"}}}}));
+  EXPECT_EQ(v1_parts(*unlimited),
+            (std::map<std::string, std::map<std::string, std::string>>{
+                {"memory", {{"memory.limit_in_bytes", "-1"}}},
+                {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "-1"}}},
+                {"hugetlb", {{"hugetlb.1GB.limit_in_bytes", "-1"}}}}));
 }
 
 TEST(Decide, TakesBackInV1WhatTheLineDoesNotSet) {
   const auto grant = decide_on("pids.max=4", "hugetlb");
   ASSERT_TRUE(grant);
-  EXPECT_EQ(v1_parts(*grant),
-            (std::map<std::string, std::map<std::string, std::string>>{{"pids", {{"pids.max", "4"}}}}));
+  EXPECT_EQ(
+      v1_parts(*grant),
+      (std::map<std::string, std::map<std::string, std::string>>{{"pids", {{"pids.max", "4"}}}}));
   std::map<std::string, std::map<std::string, std::string>> idle;
   for (const auto& part : grant->idle()) {
     auto& files = idle[std::string(part.controller)];
@@ -189,23 +205,31 @@ TEST(Decide, TakesBackInV1WhatTheLineDoesNotSet) {
       files[write.file] = write.text;
     }
   }
-  EXPECT_EQ(idle, (std::map<std::string, std::map<std::string, std::string>>{
-                      {"memory", {{"memory.limit_in_bytes", "-1"}}},
-                      {"cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "-1"}, {"cpu.shares", "1024"}}},
-                      {"blkio", {{"blkio.bfq.weight", "100"}}},
-                      {"cpuset", {}}}));
+  EXPECT_EQ(
+      idle,
+      (std::map<std::string, std::map<std::string, std::string>>{
+          {"memory", {{"memory.limit_in_bytes", "-1"}}},
+          {"cpu",
+           {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", "-1"}, {"cpu.shares", "1024"}}},
+          {"blkio", {{"blkio.bfq.weight", "100"}}},
+          {"cpuset", {}}}));
   // A v1 hierarchy that one limit keeps in use has its others taken back in place.
   const auto cpu = decide_on("cpu.weight=200", "");
   ASSERT_TRUE(cpu);
   const auto& writes = cpu->parts()[1].writes;
-  EXPECT_TRUE(std::ranges::any_of(
-      writes, [](const CgroupWrite& w) { return w.file == "cpu.cfs_quota_us" && w.text == "-1" && !w.required; }));
+  EXPECT_TRUE(std::ranges::any_of(writes, [](const CgroupWrite& w) {
+    return w.file == "cpu.cfs_quota_us" && w.text == "-1" && !w.required;
+  }));
 }
 
 TEST(Decide, DoesWithoutV2WhereTheLedgerIsAV1Hierarchy) {
   const auto decide_v1 = [](const std::string& settings) {
     const auto conf = conf_of("alice " + settings);
-    return decide({.caller = Uid{1000}, .line = conf.lines.data(), .conf_path = "f", .base = "/b", .ledger = "pids"},
+    return decide({.caller = Uid{1000},
+                   .line = conf.lines.data(),
+                   .conf_path = "f",
+                   .base = "/b",
+                   .ledger = "pids"},
                   *ContainerName::parse("web"));
   };
   const auto grant = decide_v1("pids.max=4 memory.max=1G containers=2");
@@ -217,7 +241,8 @@ TEST(Decide, DoesWithoutV2WhereTheLedgerIsAV1Hierarchy) {
   EXPECT_EQ(grant->containers(), 2U);
   const auto ledger_alone = decide_v1("memory.max=1G");
   ASSERT_TRUE(ledger_alone);
-  EXPECT_EQ(ledger_alone->parts()[0].controller, "pids") << "the ledger is there without a limit, too";
+  EXPECT_EQ(ledger_alone->parts()[0].controller, "pids")
+      << "the ledger is there without a limit, too";
   for (const std::string bad : {"descendants=4", "depth=2", "memory.high=1G"}) {
     const auto refused = decide_v1(bad);
     ASSERT_FALSE(refused) << bad;
@@ -235,10 +260,13 @@ TEST(TakenBack, IsWhatAFileShowsAndThePartDoesNotSet) {
     return all;
   };
   const CgroupPart v2{"",
-                      {{"io.max", "8:0 rbps=1 wbps=max riops=max wiops=max", true}, {"hugetlb.2MB.max", "4", true}}};
-  constexpr std::string_view kIo = "8:0 rbps=1 wbps=max\n8:01 rbps=1 wbps=max\n254:0 rbps=max wbps=7\n";
-  EXPECT_EQ(shown(v2, "io.max", kIo),
-            "8:01 rbps=max wbps=max riops=max wiops=max;254:0 rbps=max wbps=max riops=max wiops=max;");
+                      {{"io.max", "8:0 rbps=1 wbps=max riops=max wiops=max", true},
+                       {"hugetlb.2MB.max", "4", true}}};
+  constexpr std::string_view kIo =
+      "8:0 rbps=1 wbps=max\n8:01 rbps=1 wbps=max\n254:0 rbps=max wbps=7\n";
+  EXPECT_EQ(
+      shown(v2, "io.max", kIo),
+      "8:01 rbps=max wbps=max riops=max wiops=max;254:0 rbps=max wbps=max riops=max wiops=max;");
   EXPECT_EQ(shown(v2, "io.max", ""), "");
   EXPECT_EQ(shown(v2, "hugetlb.2MB.max", ""), "");
   EXPECT_EQ(shown(v2, "hugetlb.1GB.max", ""), "max;");
@@ -256,7 +284,8 @@ TEST(Decide, RefusesALimitThatNeitherV2NorV1Has) {
     const auto refused = decide_on(setting, "pids");
     ASSERT_FALSE(refused) << setting;
     EXPECT_EQ(refused.error().rule, "CG-CONTROLLER");
-    EXPECT_TRUE(refused.error().text.starts_with(setting.substr(0, setting.find('=')))) << refused.error().text;
+    EXPECT_TRUE(refused.error().text.starts_with(setting.substr(0, setting.find('='))))
+        << refused.error().text;
   }
 }
 

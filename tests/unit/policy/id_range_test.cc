@@ -7,14 +7,15 @@
 namespace userns {
 namespace {
 
-constexpr std::array<std::uint64_t, 12> kBoundaries{0,           1,           2,          (1ULL << 31U) - 1,
-                                                    1ULL << 31U, 0xfffffffd,  0xfffffffe, 0xffffffff,
-                                                    1ULL << 32U, 1ULL << 63U, ~0ULL - 1,  ~0ULL};
+constexpr std::array<std::uint64_t, 12> kBoundaries{
+    0,          1,          2,           (1ULL << 31U) - 1, 1ULL << 31U, 0xfffffffd,
+    0xfffffffe, 0xffffffff, 1ULL << 32U, 1ULL << 63U,       ~0ULL - 1,   ~0ULL};
 
 TEST(IdRange, ExistsExactlyWithinTheIdSpace) {
   for (const auto first : kBoundaries)
     for (const auto count : kBoundaries) {
-      const bool good = count > 0 && first <= kLargestId && count <= kLargestId + 1 && first + count <= kLargestId + 1;
+      const bool good = count > 0 && first <= kLargestId && count <= kLargestId + 1 &&
+                        first + count <= kLargestId + 1;
       const auto range = IdRange::make(first, count);
       ASSERT_EQ(range.has_value(), good) << first << "+" << count;
       if (!range) continue;
@@ -26,7 +27,8 @@ TEST(IdRange, ExistsExactlyWithinTheIdSpace) {
 
 TEST(IdRange, ContainsAndOverlapsAsSetsDo) {
   constexpr std::uint64_t kUniverse = 7;
-  for (const std::uint64_t base : std::array<std::uint64_t, 3>{0, (1ULL << 31U) - 3, kLargestId - kUniverse + 1})
+  for (const std::uint64_t base :
+       std::array<std::uint64_t, 3>{0, (1ULL << 31U) - 3, kLargestId - kUniverse + 1})
     for (std::uint64_t a = 0; a < kUniverse; ++a)
       for (std::uint64_t b = a + 1; b <= kUniverse; ++b)
         for (std::uint64_t c = 0; c < kUniverse; ++c)

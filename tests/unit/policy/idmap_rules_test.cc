@@ -46,8 +46,8 @@ struct Case {
 
 TEST(Decide, GrantsWhatIsDelegated) {
   const Case c;
-  const auto grant =
-      c.ask({*Extent::make(0, 100000, 65536), *Extent::make(65536, 300000, 10), *Extent::make(70000, 1000, 1)});
+  const auto grant = c.ask({*Extent::make(0, 100000, 65536), *Extent::make(65536, 300000, 10),
+                            *Extent::make(70000, 1000, 1)});
   ASSERT_TRUE(grant) << text_of(grant);
   EXPECT_EQ(grant->map().extents().size(), 3U);
   EXPECT_FALSE(grant->deny_setgroups());
@@ -117,13 +117,15 @@ TEST(Decide, RefusesWhatIsNotDelegatedAndSaysWhatIs) {
                                        {1ULL, kLargestId}})
     EXPECT_EQ(rule_of(c.ask(outside, count)), "IM-RANGE") << outside << "+" << count;
   EXPECT_TRUE(contains(text_of(c.ask(165536, 65537)),
-                       "uid range [0-65537) -> [165536-231073) not allowed: alice has [100000-165536) (/etc/subuid:3), "
+                       "uid range [0-65537) -> [165536-231073) not allowed: alice has "
+                       "[100000-165536) (/etc/subuid:3), "
                        "[300000-300010) (/etc/subuid:7)"));
 }
 
 TEST(Decide, OneBadTripleSpoilsAll) {
   const Case c;
-  EXPECT_EQ(rule_of(c.ask({*Extent::make(0, 100000, 10), *Extent::make(10, 200000, 1)})), "IM-RANGE");
+  EXPECT_EQ(rule_of(c.ask({*Extent::make(0, 100000, 10), *Extent::make(10, 200000, 1)})),
+            "IM-RANGE");
 }
 
 TEST(Decide, OwnIdIsOfTheMapsKindAndOnlyOne) {
@@ -159,7 +161,8 @@ TEST(Decide, SaysWhatIsWrongWithTheCallersLines) {
   EXPECT_TRUE(contains(text_of(c.ask(5, 1)), "uid 1000 has no range"));
 }
 
-// The promise of the whole: against an oracle that knows nothing but a bitmap, from file text to grant.
+// The promise of the whole: against an oracle that knows nothing but a bitmap, from file text to
+// grant.
 TEST(Decide, NeverGrantsAnIdOutsideTheUnionOfTheCallersLines) {
   constexpr std::uint64_t kUniverse = 64;
   std::mt19937_64 random(4711);  // NOLINT: the same cases each time
@@ -190,9 +193,11 @@ TEST(Decide, NeverGrantsAnIdOutsideTheUnionOfTheCallersLines) {
 
     std::vector<Extent> extents;
     bool may = true;
-    for (std::uint64_t wanted = 1 + random() % 3, inside = 0; wanted > 0; --wanted, inside += kUniverse) {
+    for (std::uint64_t wanted = 1 + random() % 3, inside = 0; wanted > 0;
+         --wanted, inside += kUniverse) {
       const auto first = random() % kUniverse;
-      const auto count = 1 + random() % std::min<std::uint64_t>(random() % 2 == 0 ? 3 : kUniverse, kUniverse - first);
+      const auto count = 1 + random() % std::min<std::uint64_t>(random() % 2 == 0 ? 3 : kUniverse,
+                                                                kUniverse - first);
       extents.push_back(*Extent::make(inside, base + first, count));
       bool all = true;
       for (auto i = first; i < first + count; ++i) all = all && mine.test(i);

@@ -19,7 +19,8 @@ Result<IdMap> parse(std::string_view line) {
 // `count` extents of one id each that do not touch: inside and outside 2i.
 std::string separate(std::size_t count, std::uint64_t base = 0) {
   std::string line;
-  for (std::size_t i = 0; i < count; ++i) line += cat(i == 0 ? "" : " ", base + 2 * i, " ", base + 2 * i + 1, " 1");
+  for (std::size_t i = 0; i < count; ++i)
+    line += cat(i == 0 ? "" : " ", base + 2 * i, " ", base + 2 * i + 1, " 1");
   return line;
 }
 
@@ -54,7 +55,8 @@ TEST(IdMap, IsMadeOfWholeTriples) {
 
 // Rule IM-NUMBER.
 TEST(IdMap, TakesStrictDecimalsOnly) {
-  for (const std::string_view bad : {"010", "0x10", "-1", "+1", "1k", "", "1.5", "18446744073709551616", "\n1"})
+  for (const std::string_view bad :
+       {"010", "0x10", "-1", "+1", "1k", "", "1.5", "18446744073709551616", "\n1"})
     for (int at = 0; at < 3; ++at) {
       std::vector<std::string_view> words{"1", "1", "1"};
       words[static_cast<std::size_t>(at)] = bad;
@@ -92,7 +94,8 @@ TEST(IdMap, StaysWithinTheIdSpace) {
       {"18446744073709551615 0 18446744073709551615", false},
       {"0 1 18446744073709551615", false},
   };
-  for (const auto& [line, good] : rows) EXPECT_EQ(rule_of(parse(line)), good ? "granted" : "IM-BOUNDS") << line;
+  for (const auto& [line, good] : rows)
+    EXPECT_EQ(rule_of(parse(line)), good ? "granted" : "IM-BOUNDS") << line;
   EXPECT_TRUE(contains(text_of(parse("0 100000 0")), "has count 0: a range maps at least one id"));
 }
 
@@ -122,7 +125,8 @@ TEST(IdMap, KeepsToTheKernelsLimits) {
 }
 
 TEST(IdMap, MayBe4095BytesOfTextAndNotOneMore) {
-  // A line with two ten-digit ids and count 1 is 24 bytes: 170 are 4080, and one of 15 more fills up.
+  // A line with two ten-digit ids and count 1 is 24 bytes: 170 are 4080, and one of 15 more fills
+  // up.
   const std::string most = separate(170, 3000000000);
   EXPECT_EQ(parse(most)->kernel_text().size(), 4080U);
   const auto full = parse(cat(most, " 0 1234567890 1"));

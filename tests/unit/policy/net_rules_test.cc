@@ -23,27 +23,30 @@ NetFacts good_facts() {
   return {.caller = Uid{1000},
           .netns_is_ours = false,
           .netns_owner = Uid{1000},
-          .bridge = BridgeFacts{.index = 7, .is_bridge = true, .up = true, .filters_vlans = false, .mtu = 1500},
+          .bridge =
+              BridgeFacts{
+                  .index = 7, .is_bridge = true, .up = true, .filters_vlans = false, .mtu = 1500},
           .lines = {{.who = "alice", .bridge = "br0", .count = 2, .terms = {}}}};
 }
 
 // --- requests ---------------------------------------------------------------------------------
 
 TEST(NetRequest, TakesTheWordsOfBothPrograms) {
-  const auto add = request({"add", "--name", "eth5", "--netns", "pidfd:9", "--bridge", "br0", "--mac",
-                            "02:00:5e:10:00:FF", "--container", "web.1"});
+  const auto add = request({"add", "--name", "eth5", "--netns", "pidfd:9", "--bridge", "br0",
+                            "--mac", "02:00:5e:10:00:FF", "--container", "web.1"});
   ASSERT_TRUE(add) << text_of(add);
-  EXPECT_TRUE(add->netns.kind == NetnsTarget::Kind::kPidfd && add->netns.number == 9 && add->name == "eth5" &&
-              add->container == "web.1");
+  EXPECT_TRUE(add->netns.kind == NetnsTarget::Kind::kPidfd && add->netns.number == 9 &&
+              add->name == "eth5" && add->container == "web.1");
   EXPECT_EQ(add->mac->text(), "02:00:5e:10:00:ff");
   const auto create = request({"create", "/var/lib/lxc", "web", "1234", "veth", "lxcbr0", "eth0"});
   ASSERT_TRUE(create) << text_of(create);
-  EXPECT_TRUE(create->as_lxc && create->netns.kind == NetnsTarget::Kind::kPid && create->netns.number == 1234);
+  EXPECT_TRUE(create->as_lxc && create->netns.kind == NetnsTarget::Kind::kPid &&
+              create->netns.number == 1234);
   EXPECT_TRUE(create->bridge == "lxcbr0" && create->name == "eth0" && create->container == "web");
   EXPECT_TRUE(request({"create", "p", "n", "1", "veth", "br0"})->name.empty());
   const auto gone = request({"delete", "p", "n", "/proc/1/fd/7", "veth", "br0", "eth0"});
-  EXPECT_TRUE(gone && gone->verb == NetRequest::Verb::kDelete && gone->as_lxc && gone->name == "eth0" &&
-              gone->bridge == "br0" && gone->container == "n");
+  EXPECT_TRUE(gone && gone->verb == NetRequest::Verb::kDelete && gone->as_lxc &&
+              gone->name == "eth0" && gone->bridge == "br0" && gone->container == "n");
   EXPECT_TRUE(request({"delete", "p", "n", "/proc/1/fd/7", "veth", "br0"})->name.empty());
   EXPECT_TRUE(request({"list", "--json"})->json && !request({"list"})->json);
   EXPECT_EQ(request({"del", "u0000G900000200"})->name, "u0000G900000200");
@@ -52,41 +55,51 @@ TEST(NetRequest, TakesTheWordsOfBothPrograms) {
 TEST(NetRequest, NR_ARGS_RefusesWhatIsNotOfTheGrammar) {
   for (const auto& words :
        {Words{}, Words{"add"}, Words{"add", "--netns", "fd:3"}, Words{"add", "--bridge", "br0"},
-        Words{"add", "--netns", "fd:3", "--bridge"}, Words{"add", "--netns", "fd:3", "--bridge", "br0", "extra"},
+        Words{"add", "--netns", "fd:3", "--bridge"},
+        Words{"add", "--netns", "fd:3", "--bridge", "br0", "extra"},
         Words{"add", "--netns", "fd:3", "--netns", "fd:3", "--bridge", "br0"},
-        Words{"add", "--netns", "", "--bridge", "br0"}, Words{"add", "--netns=fd:3", "--bridge", "br0"},
-        Words{"list", "--all"}, Words{"list", "--json", "x"}, Words{"del"}, Words{"del", ""}, Words{"del", "a", "b"},
+        Words{"add", "--netns", "", "--bridge", "br0"},
+        Words{"add", "--netns=fd:3", "--bridge", "br0"}, Words{"list", "--all"},
+        Words{"list", "--json", "x"}, Words{"del"}, Words{"del", ""}, Words{"del", "a", "b"},
         Words{"create", "p", "n", "1", "phys", "br0"}, Words{"create", "p", "n", "1", "veth"},
         Words{"create", "p", "n", "1", "veth", "br0", "eth0", "x"}, Words{"ADD"}})
     EXPECT_EQ(rule_of(request(words)), "NR-ARGS") << (words.empty() ? "" : words.back());
 }
 
 TEST(NetRequest, NR_NAME_RefusesHostileNames) {
-  for (const std::string_view name : {"eth%d", "../x", ".", "a/b", "a b", "0123456789abcdef", "a\nb", "\x1b[31m"}) {
-    EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", "br0", "--name", name})), "NR-NAME") << name;
+  for (const std::string_view name :
+       {"eth%d", "../x", ".", "a/b", "a b", "0123456789abcdef", "a\nb", "\x1b[31m"}) {
+    EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", "br0", "--name", name})),
+              "NR-NAME")
+        << name;
     EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", name})), "NR-NAME") << name;
     EXPECT_EQ(rule_of(request({"create", "p", "n", "1", "veth", "br0", name})), "NR-NAME") << name;
     EXPECT_EQ(rule_of(request({"delete", "p", "n", "/x", "veth", "br0", name})), "NR-NAME") << name;
-    EXPECT_EQ(rule_of(request({"delete", "p", "n", "/x", "veth", name, "eth0"})), "NR-NAME") << name;
+    EXPECT_EQ(rule_of(request({"delete", "p", "n", "/x", "veth", name, "eth0"})), "NR-NAME")
+        << name;
     EXPECT_EQ(rule_of(request({"del", name})), "NR-NAME") << name;
   }
   for (const std::string_view container : {"a b", "a\"", "uid=0 ", "x\n"})
-    EXPECT_EQ(rule_of(request({"add", "--netns", "fd:3", "--bridge", "br0", "--container", container})), "NR-NAME");
+    EXPECT_EQ(
+        rule_of(request({"add", "--netns", "fd:3", "--bridge", "br0", "--container", container})),
+        "NR-NAME");
   EXPECT_EQ(rule_of(request({"create", "p", std::string(65, 'x'), "1", "veth", "br0"})), "NR-NAME");
 }
 
 TEST(NetRequest, NR_TARGET_RefusesOddNamespaces) {
-  for (const std::string_view text : {"", "fd", "fd:", "fd:-1", "fd:03", "pid:0", "pid:1x", "pid:99999999999", "tid:1",
-                                      "1", "/proc/1/ns/net", "FD:3"})
+  for (const std::string_view text : {"", "fd", "fd:", "fd:-1", "fd:03", "pid:0", "pid:1x",
+                                      "pid:99999999999", "tid:1", "1", "/proc/1/ns/net", "FD:3"})
     EXPECT_EQ(rule_of(parse_netns(text)), "NR-TARGET") << text;
   EXPECT_TRUE(parse_netns("fd:0") && parse_netns("pid:1") && parse_netns("pidfd:2147483647"));
 }
 
 TEST(NetRequest, NR_MAC_TakesAddressesOfOneInterfaceOnly) {
-  for (const auto* good : {"02:00:5e:10:00:ff", "00:16:3e:AB:cd:EF"}) EXPECT_TRUE(Mac::parse(good)) << good;
-  for (const auto* bad : {"", "02:00:5e:10:00", "02:00:5e:10:00:ff:", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff",
-                          "02-00-5e-10-00-ff", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:80:c2:00:00:00",
-                          "02:00:5e:10:00:fg", "02:00:5e:10:00:+f", "02:00:5e:10:00: f", "0x:00:5e:10:00:ff"})
+  for (const auto* good : {"02:00:5e:10:00:ff", "00:16:3e:AB:cd:EF"})
+    EXPECT_TRUE(Mac::parse(good)) << good;
+  for (const auto* bad :
+       {"", "02:00:5e:10:00", "02:00:5e:10:00:ff:", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff",
+        "02-00-5e-10-00-ff", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:80:c2:00:00:00",
+        "02:00:5e:10:00:fg", "02:00:5e:10:00:+f", "02:00:5e:10:00: f", "0x:00:5e:10:00:ff"})
     EXPECT_EQ(rule_of(Mac::parse(bad)), "NR-MAC") << bad;
 }
 
@@ -99,7 +112,9 @@ TEST(Slot, NamesAndBackAtTheBoundaries) {
         const auto name = Slot{Uid{uid}, bridge, number}.name();
         ASSERT_TRUE(is_interface_name(name)) << name;
         const auto back = Slot::from_name(name);
-        ASSERT_TRUE(back && back->owner == Uid{uid} && back->bridge == bridge && back->number == number) << name;
+        ASSERT_TRUE(back && back->owner == Uid{uid} && back->bridge == bridge &&
+                    back->number == number)
+            << name;
       }
 }
 
@@ -112,8 +127,9 @@ TEST(Slot, NoTwoOwnersBridgesOrNumbersShareAName) {
 }
 
 TEST(Slot, KnowsForeignNames) {
-  for (const auto* name : {"", "eth0", "vethABCDEF", "u0000G90000020", "u0000G9000002000", "v0000G900000200",
-                           "u0000G9-0000200", "uzzzzzz00000200", "u0000G9zzzzzz00", "u4gfFC300000200"})
+  for (const auto* name :
+       {"", "eth0", "vethABCDEF", "u0000G90000020", "u0000G9000002000", "v0000G900000200",
+        "u0000G9-0000200", "uzzzzzz00000200", "u0000G9zzzzzz00", "u4gfFC300000200"})
     EXPECT_FALSE(Slot::from_name(name)) << name;
 }
 
@@ -146,19 +162,29 @@ TEST_P(NetRulesBroken, RefusesNamingTheRule) {
 INSTANTIATE_TEST_SUITE_P(
     Table, NetRulesBroken,
     ::testing::Values(
-        Break{"NR-HOST", [](NetFacts& f, NetRequest&) { f.netns_is_ours = true; }, "that this program runs in"},
-        Break{"NR-OWNER", [](NetFacts& f, NetRequest&) { f.netns_owner = Uid{1001}; }, "belongs to uid 1001"},
-        Break{"NR-OWNER", [](NetFacts& f, NetRequest&) { f.netns_owner = Uid{0}; }, "belongs to uid 0"},
-        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(); }, "no line of net.conf"},
-        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines[0].count = 0; }, "ask the administrator"},
+        Break{"NR-HOST", [](NetFacts& f, NetRequest&) { f.netns_is_ours = true; },
+              "that this program runs in"},
+        Break{"NR-OWNER", [](NetFacts& f, NetRequest&) { f.netns_owner = Uid{1001}; },
+              "belongs to uid 1001"},
+        Break{"NR-OWNER", [](NetFacts& f, NetRequest&) { f.netns_owner = Uid{0}; },
+              "belongs to uid 0"},
+        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(); },
+              "no line of net.conf"},
+        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines[0].count = 0; },
+              "ask the administrator"},
         // Whoever has no grant is not told what the bridge is.
-        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(), f.bridge.reset(); }, "no line"},
+        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(), f.bridge.reset(); },
+              "no line"},
         Break{"NR-BRIDGE", [](NetFacts& f, NetRequest&) { f.bridge.reset(); }, "does not exist"},
-        Break{"NR-BRIDGE", [](NetFacts& f, NetRequest&) { f.bridge->is_bridge = false; }, "is not a bridge"},
+        Break{"NR-BRIDGE", [](NetFacts& f, NetRequest&) { f.bridge->is_bridge = false; },
+              "is not a bridge"},
         Break{"NR-BRIDGE", [](NetFacts& f, NetRequest&) { f.bridge->up = false; }, "is down"},
-        Break{"NR-VLAN", [](NetFacts& f, NetRequest&) { f.lines[0].terms.vlan = 30; }, "does not filter VLANs"},
-        Break{"NR-MTU", [](NetFacts& f, NetRequest&) { f.lines[0].terms.mtu = 1501; }, "above the bridge's own 1500"},
-        Break{"NR-MAC", [](NetFacts&, NetRequest& r) { r.mac = *Mac::parse("02:00:00:00:00:01"); }, "mac=any"}));
+        Break{"NR-VLAN", [](NetFacts& f, NetRequest&) { f.lines[0].terms.vlan = 30; },
+              "does not filter VLANs"},
+        Break{"NR-MTU", [](NetFacts& f, NetRequest&) { f.lines[0].terms.mtu = 1501; },
+              "above the bridge's own 1500"},
+        Break{"NR-MAC", [](NetFacts&, NetRequest& r) { r.mac = *Mac::parse("02:00:00:00:00:01"); },
+              "mac=any"}));
 
 TEST(NetRules, AChosenMacNeedsALineThatAllowsIt) {
   auto facts = good_facts();
@@ -175,9 +201,10 @@ TEST(NetRules, AChosenMacNeedsALineThatAllowsIt) {
 
 TEST(NetRules, LinesAddUpInTheirOrderEachWithItsTerms) {
   auto facts = good_facts();
-  facts.lines = {{.who = "alice", .bridge = "br0", .count = 2, .terms = {}},
-                 {.who = "@none", .bridge = "br0", .count = 0, .terms = {.mtu = 1}},
-                 {.who = "*", .bridge = "br0", .count = 1, .terms = {.mtu = 1400, .isolated = true}}};
+  facts.lines = {
+      {.who = "alice", .bridge = "br0", .count = 2, .terms = {}},
+      {.who = "@none", .bridge = "br0", .count = 0, .terms = {.mtu = 1}},
+      {.who = "*", .bridge = "br0", .count = 1, .terms = {.mtu = 1400, .isolated = true}}};
   const auto grant = decide(facts, add_to_br0());
   ASSERT_TRUE(grant) << text_of(grant);
   EXPECT_EQ(slots_of(*grant), 3U);
@@ -190,7 +217,8 @@ TEST(NetRules, LinesAddUpInTheirOrderEachWithItsTerms) {
 NetGrant grant_of(std::initializer_list<std::uint32_t> counts) {
   auto facts = good_facts();
   facts.lines.clear();
-  for (const auto count : counts) facts.lines.push_back({.who = "*", .bridge = "br0", .count = count, .terms = {}});
+  for (const auto count : counts)
+    facts.lines.push_back({.who = "*", .bridge = "br0", .count = count, .terms = {}});
   return *decide(facts, add_to_br0());
 }
 
@@ -208,7 +236,8 @@ TEST(NetRules, NR_QUOTA_EachSlotOfTheQuotaIsTriedOnceHoweverTheyAreTaken) {
   using Taken = bool (*)(std::uint32_t);
   for (const Taken taken : std::initializer_list<Taken>{
            [](std::uint32_t) { return true; }, [](std::uint32_t) { return false; },
-           [](std::uint32_t slot) { return slot != 1; }, [](std::uint32_t slot) { return slot % 3 == 0; }}) {
+           [](std::uint32_t slot) { return slot != 1; },
+           [](std::uint32_t slot) { return slot % 3 == 0; }}) {
     auto order = grant_of({5, 0, 2}).slots_to_try(taken);
     ASSERT_EQ(order.size(), 7U);
     // One line after the other: the first one's are the first five.
@@ -216,7 +245,8 @@ TEST(NetRules, NR_QUOTA_EachSlotOfTheQuotaIsTriedOnceHoweverTheyAreTaken) {
     std::ranges::sort(order.begin() + 5, order.end());
     for (std::uint32_t i = 0; i < 7; ++i) EXPECT_EQ(order[i], i);
   }
-  EXPECT_EQ(grant_of({1000, 1000}).slots_to_try([](std::uint32_t) { return true; }).size(), kMostPorts);
+  EXPECT_EQ(grant_of({1000, 1000}).slots_to_try([](std::uint32_t) { return true; }).size(),
+            kMostPorts);
 }
 
 // --- MAC addresses ----------------------------------------------------------------------------

@@ -6,7 +6,8 @@ namespace userns {
 namespace {
 
 constexpr std::string_view kStatus =
-    "Name:\tUid:\t0 x\nState:\tS (sleeping)\nTgid:\t42\nPid:\t43\nUid:\t1000\t1001\t1002\t1003\nEmpty:\t\nNoColon\n";
+    "Name:\tUid:\t0 x\nState:\tS "
+    "(sleeping)\nTgid:\t42\nPid:\t43\nUid:\t1000\t1001\t1002\t1003\nEmpty:\t\nNoColon\n";
 
 TEST(ProcField, FindsALineByItsWholeKey) {
   EXPECT_EQ(proc_field(kStatus, "State"), "S (sleeping)");
@@ -30,7 +31,8 @@ TEST(ProcField, TakesTheFirstOfTwoAndALineWithoutNewline) {
 TEST(ProcNumber, IsTheFirstNumberOfTheLine) {
   EXPECT_EQ(proc_number(kStatus, "Uid"), 1000U);
   EXPECT_EQ(proc_number("Pid:\t4294967295\n", "Pid"), 4294967295U);
-  for (const std::string_view bad : {"Pid:\t-1\n", "Pid:\t\n", "Pid:\tx\n", "Pid:\t1x\n", "Pid:\t01\n", ""})
+  for (const std::string_view bad :
+       {"Pid:\t-1\n", "Pid:\t\n", "Pid:\tx\n", "Pid:\t1x\n", "Pid:\t01\n", ""})
     EXPECT_EQ(proc_number(bad, "Pid"), std::nullopt) << bad;
 }
 

@@ -30,7 +30,9 @@ std::string scan(std::string_view file, std::string_view name = "alice", std::ui
 
 TEST(OwnedRanges, UnitesWhatTouches) {
   OwnedRanges owned;
-  const auto add = [&](std::uint64_t first, std::uint64_t count) { return owned.add(*IdRange::make(first, count), 1); };
+  const auto add = [&](std::uint64_t first, std::uint64_t count) {
+    return owned.add(*IdRange::make(first, count), 1);
+  };
   EXPECT_TRUE(add(100, 10));
   EXPECT_TRUE(add(120, 10));
   EXPECT_EQ(show(owned), "100+10 120+10 ");
@@ -67,7 +69,8 @@ TEST(OwnedRanges, IsTheUnionOfItsRangesWhateverTheOrder) {
       const auto count = 1 + random() % (kUniverse - first);
       bool all = true;
       for (auto i = first; i < first + count; ++i) all = all && oracle.test(i);
-      ASSERT_EQ(owned.covers(*IdRange::make(base + first, count)), all) << show(owned) << base + first << "+" << count;
+      ASSERT_EQ(owned.covers(*IdRange::make(base + first, count)), all)
+          << show(owned) << base + first << "+" << count;
     }
   }
 }
@@ -100,8 +103,8 @@ TEST(SubidLine, HasThreeFields) {
   ASSERT_TRUE(line) << text_of(line);
   EXPECT_EQ(line->owner, "alice");
   EXPECT_EQ(line->range, *IdRange::make(100000, 65536));
-  for (const std::string_view good :
-       {"1000:0:1", "a:0:4294967295", "a b:1:1", "al.ice-2$:4294967294:1", "a:2147483648:2147483647"})
+  for (const std::string_view good : {"1000:0:1", "a:0:4294967295", "a b:1:1",
+                                      "al.ice-2$:4294967294:1", "a:2147483648:2147483647"})
     EXPECT_EQ(rule_of(parse_subid_line(good)), "granted") << good;
 }
 
@@ -182,8 +185,9 @@ TEST(SubidScanner, SkipsMalformedLinesAndRemembersTheFirst) {
 }
 
 TEST(SubidScanner, IsTheSameHoweverTheFileIsCut) {
-  const std::string file = cat("bob:1:1\nalice:10:5\n\n1000:30:5\nalice:x:1\n", std::string_view("al\0ice:1:1\n", 11),
-                               "alicia:1:1\nalice:50:5:\nalice:4294967290:5\nalice:70:5");
+  const std::string file =
+      cat("bob:1:1\nalice:10:5\n\n1000:30:5\nalice:x:1\n", std::string_view("al\0ice:1:1\n", 11),
+          "alicia:1:1\nalice:50:5:\nalice:4294967290:5\nalice:70:5");
   const std::string whole = scan(file);
   EXPECT_EQ(whole, "10+5 30+5 70+5 4294967290+5 ");
   for (std::size_t first = 0; first <= file.size(); ++first)
@@ -205,11 +209,14 @@ TEST(SubidScanner, IsTheSameHoweverTheFileIsCut) {
 }
 
 TEST(SubidScanner, TreatsALongLineAlikeHoweverItIsCut) {
-  // shadow reads lines of up to 1023 bytes; what lies beyond must never turn into a line of its own.
-  for (const std::size_t length : {1000UL, 1021UL, 1022UL, 1023UL, 1024UL, 1025UL, 2048UL, 5000UL}) {
+  // shadow reads lines of up to 1023 bytes; what lies beyond must never turn into a line of its
+  // own.
+  for (const std::size_t length :
+       {1000UL, 1021UL, 1022UL, 1023UL, 1024UL, 1025UL, 2048UL, 5000UL}) {
     const std::string tail = ":7:1";
     const std::string name(length - tail.size(), 'a');
-    const std::string file = cat(name, tail, "\nalice:10:5\n", std::string(length, 'x'), "alice:99:1\nalice:20:5\n");
+    const std::string file =
+        cat(name, tail, "\nalice:10:5\n", std::string(length, 'x'), "alice:99:1\nalice:20:5\n");
     const auto whole = scan(file);
     EXPECT_EQ(whole, "10+5 20+5 ") << length;
     const auto as_long_name = scan(file, name, 1);
@@ -232,9 +239,11 @@ TEST(SubidScanner, TreatsALongLineAlikeHoweverItIsCut) {
 // Rule SU-MANY.
 TEST(SubidScanner, RefusesMoreThan1024SeparateRanges) {
   std::string file;
-  for (int i = 0; i < 1024; ++i) file += cat("alice:", 100000 + 10 * i, ":5\nbob:", 5 + 10 * i, ":1\n");
+  for (int i = 0; i < 1024; ++i)
+    file += cat("alice:", 100000 + 10 * i, ":5\nbob:", 5 + 10 * i, ":1\n");
   EXPECT_TRUE(contains(scan(file), "110230+5"));
-  EXPECT_EQ(scan(file + "alice:100000:3\n").substr(0, 9), "100000+5 ") << "a line that makes none more";
+  EXPECT_EQ(scan(file + "alice:100000:3\n").substr(0, 9), "100000+5 ")
+      << "a line that makes none more";
   EXPECT_EQ(scan(file + "alice:1:1\n"), "SU-MANY");
   EXPECT_EQ(scan(file + "alice:1:1\nalice:1:200000\n"), "SU-MANY") << "later lines do not heal it";
 }

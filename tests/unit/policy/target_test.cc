@@ -14,7 +14,8 @@ TEST(Target, IsADecimalPidOrAnInheritedFd) {
     ASSERT_TRUE(std::holds_alternative<ByPid>(*target)) << text;
     EXPECT_EQ(std::get<ByPid>(*target).pid, pid);
   }
-  for (const auto& [text, fd] : {std::pair{"fd:0", 0}, {"fd:3", 3}, {"fd:2147483647", 2147483647}}) {
+  for (const auto& [text, fd] :
+       {std::pair{"fd:0", 0}, {"fd:3", 3}, {"fd:2147483647", 2147483647}}) {
     const auto target = parse_target(text);
     ASSERT_TRUE(target) << text;
     ASSERT_TRUE(std::holds_alternative<ByFd>(*target)) << text;

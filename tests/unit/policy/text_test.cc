@@ -77,7 +77,8 @@ TEST(TakeUntil, SplitsOffTheFirstPart) {
 }
 
 TEST(Cat, JoinsTextCharactersAndNumbers) {
-  EXPECT_EQ(cat("fd ", 3, ':', std::string("x"), -1, 18446744073709551615ULL), "fd 3:x-118446744073709551615");
+  EXPECT_EQ(cat("fd ", 3, ':', std::string("x"), -1, 18446744073709551615ULL),
+            "fd 3:x-118446744073709551615");
 }
 
 }  // namespace

@@ -28,10 +28,12 @@ Shift shift() {
 
 TEST(Acl, UsersAndGroupsMoveTheRestStays) {
   Tally tally;
-  const auto before = acl(entry(1, 7, ~0U) + entry(2, 6, 5) + entry(2, 4, 50) + entry(2, 4, 100003) + entry(4, 5, ~0U) +
-                          entry(8, 1, 5) + entry(16, 7, ~0U) + entry(32, 0, ~0U));
-  const auto after = acl(entry(1, 7, ~0U) + entry(2, 6, 100005) + entry(2, 4, 50) + entry(2, 4, 100003) +
-                         entry(4, 5, ~0U) + entry(8, 1, 200005) + entry(16, 7, ~0U) + entry(32, 0, ~0U));
+  const auto before =
+      acl(entry(1, 7, ~0U) + entry(2, 6, 5) + entry(2, 4, 50) + entry(2, 4, 100003) +
+          entry(4, 5, ~0U) + entry(8, 1, 5) + entry(16, 7, ~0U) + entry(32, 0, ~0U));
+  const auto after =
+      acl(entry(1, 7, ~0U) + entry(2, 6, 100005) + entry(2, 4, 50) + entry(2, 4, 100003) +
+          entry(4, 5, ~0U) + entry(8, 1, 200005) + entry(16, 7, ~0U) + entry(32, 0, ~0U));
   EXPECT_EQ(shift_acl(before, shift(), tally).value(), after);
   EXPECT_EQ(tally.taken, 2U);
   EXPECT_EQ(tally.foreign, 1U);
@@ -53,7 +55,9 @@ TEST(Acl, OthersAreRefused) {
   EXPECT_EQ(text_of(shift_acl(acl(""), shift(), tally)), "");
 }
 
-std::string two(std::uint32_t flags = 1) { return little(0x02000000 | flags, 4) + std::string(16, 'c'); }
+std::string two(std::uint32_t flags = 1) {
+  return little(0x02000000 | flags, 4) + std::string(16, 'c');
+}
 std::string three(std::uint32_t root, std::uint32_t flags = 1) {
   return little(0x03000000 | flags, 4) + std::string(16, 'c') + little(root, 4);
 }
@@ -72,8 +76,9 @@ TEST(Capability, TheRootMovesAndTheVersionWithIt) {
 
 TEST(Capability, OthersAreRefused) {
   Tally tally;
-  for (const auto& blob : {std::string(), std::string("x"), little(0x01000000, 4) + std::string(8, 'c'), two() + "x",
-                           three(5).substr(0, 23), little(0x04000000, 4) + std::string(20, 'c')})
+  for (const auto& blob :
+       {std::string(), std::string("x"), little(0x01000000, 4) + std::string(8, 'c'), two() + "x",
+        three(5).substr(0, 23), little(0x04000000, 4) + std::string(20, 'c')})
     EXPECT_NE(text_of(shift_capability(blob, shift().uids, tally)), "");
 }
 

@@ -12,23 +12,28 @@ namespace {
 using test::contains;
 using test::text_of;
 
-Extent piece(std::uint64_t from, std::uint64_t to, std::uint64_t count) { return *Extent::make(from, to, count); }
+Extent piece(std::uint64_t from, std::uint64_t to, std::uint64_t count) {
+  return *Extent::make(from, to, count);
+}
 
 std::string shown(const std::vector<Extent>& pieces) {
   std::string text;
   for (const auto& one : pieces)
-    text += cat(text.empty() ? "" : " ", one.inside().first(), ">", one.outside().first(), "x", one.count());
+    text += cat(text.empty() ? "" : " ", one.inside().first(), ">", one.outside().first(), "x",
+                one.count());
   return text;
 }
 
 TEST(IdShift, MovesWhatItTakesAndNothingElse) {
   const auto shift = *IdShift::make({piece(0, 100000, 65536), piece(70000, 200000, 1)}, "uid");
-  constexpr std::uint32_t kMoves[][2] = {{0, 100000},      {65535, 165535}, {65536, 65536},           {70000, 200000},
-                                         {70001, 70001},   {99999, 99999},  {4294967295, 4294967295}, {100000, 100000},
-                                         {165535, 165535}, {200000, 200000}};
+  constexpr std::uint32_t kMoves[][2] = {
+      {0, 100000},      {65535, 165535}, {65536, 65536},           {70000, 200000},
+      {70001, 70001},   {99999, 99999},  {4294967295, 4294967295}, {100000, 100000},
+      {165535, 165535}, {200000, 200000}};
   for (const auto& [from, to] : kMoves) EXPECT_EQ(shift.of(from), to);
   EXPECT_TRUE(shift.takes(0) && shift.takes(70000) && !shift.takes(65536) && !shift.takes(100000));
-  EXPECT_TRUE(shift.gives(100000) && shift.gives(200000) && !shift.gives(0) && !shift.gives(165536));
+  EXPECT_TRUE(shift.gives(100000) && shift.gives(200000) && !shift.gives(0) &&
+              !shift.gives(165536));
 }
 
 TEST(IdShift, TwiceIsOnceAndBackIsBack) {
@@ -45,9 +50,12 @@ TEST(IdShift, TwiceIsOnceAndBackIsBack) {
 TEST(IdShift, AnIdIsNotTakenAndGiven) {
   EXPECT_TRUE(contains(text_of(IdShift::make({piece(0, 5, 10)}, "uid")), "overlap"));
   EXPECT_TRUE(contains(text_of(IdShift::make({piece(5, 0, 10)}, "uid")), "in a second step"));
-  EXPECT_TRUE(contains(text_of(IdShift::make({piece(0, 100, 10), piece(105, 200, 1)}, "gid")), "the gids"));
-  EXPECT_TRUE(contains(text_of(IdShift::make({piece(0, 100, 10), piece(9, 200, 1)}, "uid")), "both taken"));
-  EXPECT_TRUE(contains(text_of(IdShift::make({piece(0, 100, 10), piece(20, 109, 1)}, "uid")), "both given"));
+  EXPECT_TRUE(
+      contains(text_of(IdShift::make({piece(0, 100, 10), piece(105, 200, 1)}, "gid")), "the gids"));
+  EXPECT_TRUE(
+      contains(text_of(IdShift::make({piece(0, 100, 10), piece(9, 200, 1)}, "uid")), "both taken"));
+  EXPECT_TRUE(contains(text_of(IdShift::make({piece(0, 100, 10), piece(20, 109, 1)}, "uid")),
+                       "both given"));
   EXPECT_TRUE(IdShift::make({piece(0, 10, 10)}, "uid"));  // adjacent
   EXPECT_TRUE(IdShift::make({}, "uid"));
 }
@@ -62,8 +70,8 @@ TEST(Range, GoodOnesAreRead) {
 
 TEST(Range, BadOnesAreRefusedWithAReason) {
   for (const std::string_view text :
-       {"", "5", "u:5", "b:5:1", "5:1:1", "-1:5", "0x5:1", "05:1", " 5:1", "5:", ":5", "5:0", "4294967295:1",
-        "18446744073709551616:1", "5:18446744073709551615", "u:g:5:1"})
+       {"", "5", "u:5", "b:5:1", "5:1:1", "-1:5", "0x5:1", "05:1", " 5:1", "5:", ":5", "5:0",
+        "4294967295:1", "18446744073709551616:1", "5:18446744073709551615", "u:g:5:1"})
     EXPECT_NE(text_of(parse_range(text)), "") << text;
 }
 
@@ -78,7 +86,8 @@ TEST(MakeShift, PairsRangesOfTheSameKindAndCount) {
 
 TEST(Namespace, KeepsNumbersButItsOwnersWhichIsRoot) {
   const auto shift = *IdShift::make({piece(100000, 300000, 65536)}, "uid");
-  EXPECT_EQ(shown(*map_for(shift, 1000, "uid")), "0>1000x1 100000>100000x65536 300000>300000x65536");
+  EXPECT_EQ(shown(*map_for(shift, 1000, "uid")),
+            "0>1000x1 100000>100000x65536 300000>300000x65536");
   EXPECT_EQ(as_seen(shift, 1000), shift);
 }
 
@@ -94,12 +103,15 @@ TEST(Namespace, ItsOwnersIdInARangeIsCutOut) {
   const auto amid = *IdShift::make({piece(998, 100000, 5)}, "uid");
   EXPECT_EQ(shown(*map_for(amid, 1000, "uid")), "0>1000x1 998>998x2 1001>1001x2 100000>100000x5");
   EXPECT_EQ(shown(as_seen(amid, 1000).pieces()), "998>100000x2 0>100002x1 1001>100003x2");
-  EXPECT_EQ(shown(as_seen(amid.reversed(), 1000).pieces()), "100000>998x2 100002>0x1 100003>1001x2");
+  EXPECT_EQ(shown(as_seen(amid.reversed(), 1000).pieces()),
+            "100000>998x2 100002>0x1 100003>1001x2");
 }
 
 TEST(Namespace, TheHostsRootIsNotToBeHad) {
-  EXPECT_TRUE(contains(text_of(map_for(*IdShift::make({piece(0, 100000, 5)}, "gid"), 1000, "gid")), "only root"));
-  EXPECT_TRUE(contains(text_of(map_for(*IdShift::make({piece(100000, 0, 5)}, "uid"), 1000, "uid")), "only root"));
+  EXPECT_TRUE(contains(text_of(map_for(*IdShift::make({piece(0, 100000, 5)}, "gid"), 1000, "gid")),
+                       "only root"));
+  EXPECT_TRUE(contains(text_of(map_for(*IdShift::make({piece(100000, 0, 5)}, "uid"), 1000, "uid")),
+                       "only root"));
 }
 
 TEST(Namespace, MapsAreWhatTheKernelTakes) {
@@ -111,7 +123,8 @@ TEST(Namespace, MapsAreWhatTheKernelTakes) {
     const auto outside = [&](std::uint32_t id) {
       for (const auto& extent : map)
         if (extent.inside().first() <= id && id < extent.inside().end())
-          return static_cast<std::uint32_t>(extent.outside().first() + id - extent.inside().first());
+          return static_cast<std::uint32_t>(extent.outside().first() + id -
+                                            extent.inside().first());
       return std::uint32_t{0xffffffff};
     };
     const auto inside = as_seen(shift, own);

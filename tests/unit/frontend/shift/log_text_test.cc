@@ -11,24 +11,28 @@ namespace {
 using test::text_of;
 
 LogHead head() {
-  return {.own_uid = 1000,
-          .own_gid = 1001,
-          .cross_mounts = true,
-          .shift = {.uids = *IdShift::make({*Extent::make(100000, 300000, 65536)}, "uid"),
-                    .gids = *IdShift::make({*Extent::make(5, 70, 1), *Extent::make(8, 90, 2)}, "gid")},
-          .root = {.dev = 2049, .ino = 77},
-          .root_born = 1234567890123456789};
+  return {
+      .own_uid = 1000,
+      .own_gid = 1001,
+      .cross_mounts = true,
+      .shift = {.uids = *IdShift::make({*Extent::make(100000, 300000, 65536)}, "uid"),
+                .gids = *IdShift::make({*Extent::make(5, 70, 1), *Extent::make(8, 90, 2)}, "gid")},
+      .root = {.dev = 2049, .ino = 77},
+      .root_born = 1234567890123456789};
 }
 
 constexpr InodeKey kOne{.dev = 2049, .ino = 5};
 constexpr InodeKey kOther{.dev = 2049, .ino = UINT64_MAX};
-const OldState kOld{
-    .born = 9,
-    .state = {
-        .uid = 1, .gid = 4294967295, .mode = 0104755, .access_acl = std::string("\0\xff#\n", 4), .capability = "caps"}};
+const OldState kOld{.born = 9,
+                    .state = {.uid = 1,
+                              .gid = 4294967295,
+                              .mode = 0104755,
+                              .access_acl = std::string("\0\xff#\n", 4),
+                              .capability = "caps"}};
 
 std::string whole() {
-  return print_head(head(), 2) + print_old(kOne, kOld) + print_old(kOther, {.state = {.uid = 8}}) + print_done(kOne);
+  return print_head(head(), 2) + print_old(kOne, kOld) + print_old(kOther, {.state = {.uid = 8}}) +
+         print_done(kOne);
 }
 
 TEST(Log, WhatIsPrintedIsRead) {
