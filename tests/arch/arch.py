@@ -357,6 +357,13 @@ def _(_root):
     assert not unknown - {'IM-X'}, sorted(unknown)
 
 
+@case('tests/mutate knows how to take each rule out')
+def _(_root):
+    done = subprocess.run([os.path.join(TOP, 'tests', 'mutate'), build_dir(), '--list'], capture_output=True, text=True, check=False)
+    faults = [line for line in done.stdout.splitlines() if line.startswith('ERROR')]
+    assert done.returncode == 0 and not faults, (faults, done.stderr)
+
+
 def test_files(named):
     """{test as a cell of SECURITY.md names it: its files}; the letter of one holds for those behind it."""
     found, room = {}, None
