@@ -26,7 +26,7 @@ std::string own_file() {
   const auto length = ::readlink("/proc/self/exe", path.data(), path.size());
   const std::string_view name(path.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
   const auto plain = [](char c) { return c > ' ' && c < 0x7f && c != '"'; };
-  return std::ranges::all_of(name, plain) ? cat("\"", name, "\"") : "?";
+  return std::ranges::all_of(name, plain) ? concat("\"", name, "\"") : "?";
 }
 
 void send(const Fd& socket, std::string_view message, const auto& to) {
@@ -48,14 +48,14 @@ void AuditLog::open() {
 void AuditLog::record(std::string_view words, bool granted) {
   if (file_.empty()) open();
   const std::string text =
-      cat("op=", program_, " ", words, " exe=", file_,
-          " hostname=? addr=? terminal=? res=", granted ? "success" : "failed");
+      concat("op=", program_, " ", words, " exe=", file_,
+             " hostname=? addr=? terminal=? res=", granted ? "success" : "failed");
   nlmsghdr head{};
   head.nlmsg_len = static_cast<std::uint32_t>(NLMSG_LENGTH(text.size() + 1));
   head.nlmsg_type = kVirtResource;
   head.nlmsg_flags = NLM_F_REQUEST;
   const std::string message =
-      cat(std::string_view(reinterpret_cast<const char*>(&head), sizeof head), text, '\0');
+      concat(std::string_view(reinterpret_cast<const char*>(&head), sizeof head), text, '\0');
   // The kernel has taken or refused it when sendto(2) returns.
   with_capability({CAP_AUDIT_WRITE}, [&] {
     send(kernel_, message,
@@ -64,8 +64,8 @@ void AuditLog::record(std::string_view words, bool granted) {
   });
   // syslog(3) would read the time zone at each start; the daemon knows the time.
   send(syslog_,
-       cat("<", LOG_AUTHPRIV | (granted ? LOG_INFO : LOG_NOTICE), ">", program_, "[", ::getpid(),
-           "]: ", granted ? "granted " : "refused ", words),
+       concat("<", LOG_AUTHPRIV | (granted ? LOG_INFO : LOG_NOTICE), ">", program_, "[", ::getpid(),
+              "]: ", granted ? "granted " : "refused ", words),
        sockaddr_un{.sun_family = AF_UNIX, .sun_path = "/dev/log"});
 }
 

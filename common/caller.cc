@@ -16,7 +16,7 @@ Result<std::string> login_name(Uid uid) {
   passwd entry{}, *found = nullptr;
   const int error = ::getpwuid_r(uid.value(), &entry, buffer.get(), kLongestNssEntry, &found);
   if (found == nullptr && !means_absent(error))
-    return fail("SU-NAME", cat("cannot look up uid ", uid.value()), error);
+    return fail("SU-NAME", concat("cannot look up uid ", uid.value()), error);
   const std::string name = found == nullptr ? "" : found->pw_name;
   const bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
   return is_number || name.find_first_of("@:*") != std::string::npos ? "" : name;

@@ -77,7 +77,8 @@ Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_a
   const Uid held = real_and_saved.value_or(uid);
   const auto had = read_state();
   if (const auto missing = needs.required.bits & ~had.permitted; missing != 0)
-    return fail("PR-MISSING", cat("needs ", needs.names, " and does not have it: ", why_missing()));
+    return fail("PR-MISSING",
+                concat("needs ", needs.names, " and does not have it: ", why_missing()));
   const CapState keep{had.permitted & (needs.required.bits | needs.wanted.bits), 0,
                       needs.for_exec ? had.inheritable : 0};
   // Without CAP_SETPCAP and CAP_SETGID (file capabilities, a trimmed bounding set) the kernel

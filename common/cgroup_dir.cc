@@ -61,7 +61,7 @@ Result<Fd> open_cgroup(const Fd& dir, const std::string& name) {
 
 Result<Fd> make_cgroup(const Fd& dir, const std::string& name) {
   if (::mkdirat(dir.get(), name.c_str(), 0755) != 0 && errno != EEXIST)
-    return fail_errno(cat("cannot make cgroup ", name));
+    return fail_errno(concat("cannot make cgroup ", name));
   return open_cgroup(dir, name);
 }
 
@@ -70,7 +70,7 @@ Result<Fd> lock_cgroup(const Fd& dir, const std::string& name, bool make) {
   for (int tries = 1000; tries > 0; --tries) {
     // Passing through is what users need; listing and locking is root's.
     if (make && ::mkdirat(dir.get(), name.c_str(), 0711) != 0 && errno != EEXIST)
-      return fail_errno(cat("cannot make cgroup ", name));
+      return fail_errno(concat("cannot make cgroup ", name));
     auto opened = open_cgroup(dir, name);
     if (!opened && (!make || opened.error().code != ENOENT)) return opened;
     // Whoever had the lock before may have removed what we have locked.
@@ -90,8 +90,9 @@ Result<std::string> read_cgroup_file(const Fd& dir, const std::string& file) {
 Result<void> write_cgroup_file(const Fd& dir, const std::string& file, std::string_view text) {
   const auto opened = open_below(dir, file, O_WRONLY);
   const auto written = opened ? write_once(*opened, text) : std::unexpected(opened.error());
-  return written ? written
-                 : fail({}, cat("cannot write ", quoted(text), " to ", file), written.error().code);
+  return written
+             ? written
+             : fail({}, concat("cannot write ", quoted(text), " to ", file), written.error().code);
 }
 
 Result<std::vector<std::string>> child_cgroups(const Fd& dir) { return entries(dir, DT_DIR); }
@@ -125,7 +126,7 @@ Result<void> remove_cgroups(const Fd& dir, const std::string& name, int depth) {
   }
   const auto remove = [&] { return ::unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR); };
   if (with_capability({CAP_DAC_OVERRIDE}, remove) != 0 && errno != ENOENT)
-    return fail_errno(cat("cannot remove cgroup ", name));
+    return fail_errno(concat("cannot remove cgroup ", name));
   return {};
 }
 

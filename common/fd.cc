@@ -22,7 +22,7 @@ Result<Fd> open_at(int dir, const char* path, int flags, unsigned long long reso
   how.mode = mode;
   how.resolve = resolve;
   const long raw = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
-  if (raw < 0) return fail_errno(cat("cannot open ", path));
+  if (raw < 0) return fail_errno(concat("cannot open ", path));
   return Fd(static_cast<int>(raw));
 }
 
@@ -52,7 +52,7 @@ Result<std::string> read_all(const Fd& fd, std::size_t limit) {
     if (!read) return std::unexpected(read.error());
     got = *read;
     text.append(piece.data(), got);
-    if (text.size() > limit) return fail({}, cat("is longer than ", limit, " bytes"), EFBIG);
+    if (text.size() > limit) return fail({}, concat("is longer than ", limit, " bytes"), EFBIG);
   }
   return text;
 }
@@ -72,7 +72,7 @@ Result<void> write_once(const Fd& fd, std::string_view text) {
   const auto put = ::write(fd.get(), text.data(), text.size());
   if (put < 0) return fail_errno("cannot write");
   if (static_cast<std::size_t>(put) != text.size())
-    return fail({}, cat("only ", put, " of ", text.size(), " bytes were taken"));
+    return fail({}, concat("only ", put, " of ", text.size(), " bytes were taken"));
   return {};
 }
 

@@ -30,7 +30,7 @@ bool Groups::contain(std::string_view name) {
   group entry{}, *found = nullptr;
   const int error = ::getgrnam_r(text.c_str(), &entry, buffer.get(), kLongestNssEntry, &found);
   if (found == nullptr && !means_absent(error))
-    failed_ = Error{"SU-NAME", error, cat("cannot look up group ", quoted(name))};
+    failed_ = Error{"SU-NAME", error, concat("cannot look up group ", quoted(name))};
   return found != nullptr && std::ranges::find(gids_, Gid{entry.gr_gid}) != gids_.end();
 }
 

@@ -53,7 +53,7 @@ Error LentProcess::exec(char** argv) const {
   ::umask(umask_);
   ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
   ::execvp(*argv, argv);
-  return {kExecFailed, errno, cat("cannot execute ", quoted(*argv))};
+  return {kExecFailed, errno, concat("cannot execute ", quoted(*argv))};
 }
 
 Result<void> step_down_for_good(Uid uid) {
@@ -78,7 +78,7 @@ Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
     const auto text = answer();
     // The end mark says that all of it is there: where the caller ignores SIGCHLD there is no exit
     // status.
-    ::_exit(text && write_all(pipe->write, cat(*text, "\n")) ? 0 : 1);
+    ::_exit(text && write_all(pipe->write, concat(*text, "\n")) ? 0 : 1);
   }
   pipe->write.reset();
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {

@@ -31,7 +31,7 @@ Result<Fd> open_path(const std::string& path) {
 
 // The pid behind a pidfd; 0 where it is none, or its process is gone or not to be seen from here.
 std::uint64_t pid_of(int pidfd) {
-  const auto info = open_at(AT_FDCWD, cat("/proc/self/fdinfo/", pidfd).c_str(), O_RDONLY);
+  const auto info = open_at(AT_FDCWD, concat("/proc/self/fdinfo/", pidfd).c_str(), O_RDONLY);
   const auto text = info ? read_all(*info, 4096) : Result<std::string>{};
   const auto at = text ? text->find("\nPid:\t") : std::string::npos;
   if (at == std::string::npos) return 0;
@@ -43,7 +43,7 @@ std::uint64_t pid_of(int pidfd) {
 // The number that the caller gave is borrowed: it may be that of an fd which this process opened
 // itself.
 Result<Fd> open_of_pidfd(int raw) {
-  auto fd = open_path(cat("/proc/", pid_of(raw), "/ns/net"));
+  auto fd = open_path(concat("/proc/", pid_of(raw), "/ns/net"));
   // Alive after the opening: so the number was still that process's when it was opened.
   pollfd ended{.fd = raw, .events = POLLIN, .revents = 0};
   if (fd && ::poll(&ended, 1, 0) != 0)
@@ -53,7 +53,7 @@ Result<Fd> open_of_pidfd(int raw) {
 
 Result<bool> is_own(const Fd& fd, std::string_view kind) {
   struct stat one{}, other{};
-  if (::fstat(fd.get(), &one) != 0 || ::stat(cat("/proc/self/ns/", kind).c_str(), &other) != 0)
+  if (::fstat(fd.get(), &one) != 0 || ::stat(concat("/proc/self/ns/", kind).c_str(), &other) != 0)
     return fail_errno("cannot compare namespaces");
   return one.st_ino == other.st_ino && one.st_dev == other.st_dev;
 }
@@ -78,7 +78,7 @@ Result<NetNamespace> open_net_namespace(const NetnsTarget& target) {
   using enum NetnsTarget::Kind;
   auto fd = target.kind == kFd      ? Result<Fd>(Fd(::dup(target.number)))
             : target.kind == kPidfd ? open_of_pidfd(target.number)
-                                    : open_path(cat("/proc/", target.number, "/ns/net"));
+                                    : open_path(concat("/proc/", target.number, "/ns/net"));
   if (!fd) return std::unexpected(fd.error());
   struct statfs fs{};
   if (::fstatfs(fd->get(), &fs) != 0 || fs.f_type != NSFS_MAGIC ||

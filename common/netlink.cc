@@ -22,7 +22,7 @@ std::string explanation(const nlmsghdr& head) {
   const Attrs attrs(mnl_nlmsg_get_payload_offset(&head, offset),
                     mnl_nlmsg_get_payload_len(&head) - offset);
   const auto text = attrs.text(NLMSGERR_ATTR_MSG);
-  return text.empty() ? std::string{} : cat(" (", quoted(text), ")");
+  return text.empty() ? std::string{} : concat(" (", quoted(text), ")");
 }
 
 Attrs link_attrs(const nlmsghdr& message) {
@@ -106,7 +106,7 @@ Result<bool> Netlink::take(std::string_view datagram, unsigned sequence, const E
     if (mnl_nlmsg_get_payload_len(one) >= sizeof(nlmsgerr))
       code = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(one))->error;
     return code == 0 ? Result<bool>(true)
-                     : fail({}, cat("the kernel refused", explanation(*one)), code);
+                     : fail({}, concat("the kernel refused", explanation(*one)), code);
   }
   return false;
 }

@@ -29,10 +29,10 @@ std::unexpected<Error> gone_or(std::string_view rule, std::string text, int code
 }
 
 Result<Fd> open_directory(std::uint64_t pid) {
-  auto dir = open_at(AT_FDCWD, cat("/proc/", pid).c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  auto dir = open_at(AT_FDCWD, concat("/proc/", pid).c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (!dir && dir.error().code == ENOENT) return gone();
   if (!dir)
-    return fail("IM-PROC", cat("cannot open the /proc directory of process ", pid),
+    return fail("IM-PROC", concat("cannot open the /proc directory of process ", pid),
                 dir.error().code);
   return dir;
 }
@@ -40,16 +40,18 @@ Result<Fd> open_directory(std::uint64_t pid) {
 // The pid that a pidfd names; a refusal where the fd is something else or the process is not to be
 // seen from here.
 Result<std::uint64_t> pid_of_pidfd(const Fd& fd) {
-  const auto info = open_at(AT_FDCWD, cat("/proc/self/fdinfo/", fd.get()).c_str(), O_RDONLY);
+  const auto info = open_at(AT_FDCWD, concat("/proc/self/fdinfo/", fd.get()).c_str(), O_RDONLY);
   const auto text = info ? read_all(*info, kLargestProcFile) : std::unexpected(info.error());
   if (!text) return fail("IM-PIDFD", "cannot read what the file descriptor is", text.error().code);
   const auto pid = proc_field(*text, "Pid");
   if (!pid)
-    return fail("IM-PROC", cat("fd:", fd.get(), " is neither a /proc/PID directory nor a pidfd"));
+    return fail("IM-PROC",
+                concat("fd:", fd.get(), " is neither a /proc/PID directory nor a pidfd"));
   if (*pid == "-1") return gone();
   const auto number = parse_decimal(*pid);
   if (!number || *number == 0)
-    return fail("IM-PIDFD", cat("the process of fd:", fd.get(), " is not in this pid namespace"));
+    return fail("IM-PIDFD",
+                concat("the process of fd:", fd.get(), " is not in this pid namespace"));
   return *number;
 }
 
@@ -66,7 +68,7 @@ Result<Process> Process::open(const Target& target) {
     struct stat facts{};
     if (::fstatfs(given.get(), &fs) != 0 || ::fstat(given.get(), &facts) != 0)
       return fail("IM-PROC",
-                  cat("fd:", given.get(), " is not an open file descriptor of the caller's"),
+                  concat("fd:", given.get(), " is not an open file descriptor of the caller's"),
                   errno);
     if (fs.f_type == PROC_SUPER_MAGIC && S_ISDIR(facts.st_mode)) {
       directory = Fd(given.release());

@@ -21,13 +21,13 @@ void write_stderr(std::string_view text) {
 
 std::string to_text(const Error& error) {
   std::string text = error.text;
-  if (error.code != 0) text += cat(": ", std::string_view(::strerrordesc_np(error.code)));
-  if (!error.rule.empty()) text += cat(" [", error.rule, "]");
+  if (error.code != 0) text += concat(": ", std::string_view(::strerrordesc_np(error.code)));
+  if (!error.rule.empty()) text += concat(" [", error.rule, "]");
   return text;
 }
 
 void report(std::string_view program, const Error& error) {
-  write_stderr(cat(program, ": ", to_text(error), "\n"));
+  write_stderr(concat(program, ": ", to_text(error), "\n"));
 }
 
 void exit_when_out_of_memory(const char* program) {

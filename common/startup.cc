@@ -23,10 +23,11 @@ Result<std::vector<std::string_view>> bounded_args(int argc, char** argv,
   if (argc < 1) return fail("ST-ARGS", "started without argv[0]");
   if (static_cast<std::size_t>(argc) > limits.most_args)
     return fail("ST-ARGS",
-                cat(argc - 1, " arguments; at most ", limits.most_args - 1, " are taken"));
+                concat(argc - 1, " arguments; at most ", limits.most_args - 1, " are taken"));
   for (int i = 1; i < argc; ++i)
     if (::strnlen(argv[i], limits.longest_arg + 1) > limits.longest_arg)
-      return fail("ST-ARGS", cat("argument ", i, " is longer than ", limits.longest_arg, " bytes"));
+      return fail("ST-ARGS",
+                  concat("argument ", i, " is longer than ", limits.longest_arg, " bytes"));
   return std::vector<std::string_view>(argv + 1, argv + argc);
 }
 

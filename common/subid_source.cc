@@ -20,7 +20,7 @@ Result<void> scan(SubidScanner& scanner, const Fd& in, std::string_view source) 
   static std::array<char, 64UL << 10U> chunk;  // pages that a small file never touches cost nothing
   for (std::size_t got = chunk.size(); got == chunk.size();) {
     const auto read = read_some(in, chunk);
-    if (!read) return fail("SU-READ", cat("cannot read ", source), read.error().code);
+    if (!read) return fail("SU-READ", concat("cannot read ", source), read.error().code);
     got = *read;
     scanner.feed({chunk.data(), got});
   }
@@ -38,7 +38,7 @@ constexpr int kWholeAnswer = 42;  // exit status that a module which ends the pr
 bool answer_with_module(IdKind kind, std::string_view module, const std::string& owner,
                         const Fd& out) {
   if (!drop_all_but({}, Uid{::getuid()})) return false;
-  void* const library = ::dlopen(cat("libsubid_", module, ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* const library = ::dlopen(concat("libsubid_", module, ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return false;
   const auto list =
       reinterpret_cast<ListRanges>(::dlsym(library, "shadow_subid_list_owner_ranges"));
@@ -51,7 +51,7 @@ bool answer_with_module(IdKind kind, std::string_view module, const std::string&
   if (status != SUBID_STATUS_SUCCESS || count < 0 || (count > 0 && ranges == nullptr)) return false;
   std::string answer;
   for (int i = 0; i < count; ++i)
-    answer += cat(owner, ":", ranges[i].start, ":", ranges[i].count, "\n");
+    answer += concat(owner, ":", ranges[i].start, ":", ranges[i].count, "\n");
   return write_all(out, answer).has_value();
 }
 
@@ -60,7 +60,7 @@ Result<void> ask_nss(SubidScanner& scanner, IdKind kind, const std::string& owne
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
   const pid_t child = ::fork();
-  if (child < 0) return fail("SU-NSS", cat("cannot ask the ", source, ": fork failed"), errno);
+  if (child < 0) return fail("SU-NSS", concat("cannot ask the ", source, ": fork failed"), errno);
   if (child == 0) ::_exit(answer_with_module(kind, module, owner, pipe->write) ? kWholeAnswer : 1);
   pipe->write.reset();
   auto scanned = scan(scanner, pipe->read, source);
@@ -69,7 +69,7 @@ Result<void> ask_nss(SubidScanner& scanner, IdKind kind, const std::string& owne
   }
   // Only a whole answer counts, and the child's exit says that it was whole.
   if (!WIFEXITED(status) || WEXITSTATUS(status) != kWholeAnswer)
-    return fail("SU-NSS", cat("asking the ", source, " failed: check its module and service"));
+    return fail("SU-NSS", concat("asking the ", source, " failed: check its module and service"));
   return scanned;
 }
 
@@ -86,9 +86,9 @@ Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
     if (!file) return std::unexpected(file.error());
     if (*file) done = scan(scanner, **file, source);
   } else {
-    source = cat("NSS source ", module);
-    done =
-        ask_nss(scanner, kind, name.empty() ? cat(uid.value()) : std::string(name), module, source);
+    source = concat("NSS source ", module);
+    done = ask_nss(scanner, kind, name.empty() ? concat(uid.value()) : std::string(name), module,
+                   source);
   }
   if (!done) return std::unexpected(done.error());
   return SubidRanges{scanner.ranges(), std::move(source), scanner.skipped()};

@@ -24,14 +24,14 @@ struct Walk {
 
   [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view why,
                                               int code = 0) const {
-    return fail(rule, cat(path, " cannot be trusted: ", why), code);
+    return fail(rule, concat(path, " cannot be trusted: ", why), code);
   }
 
   Result<void> step(int dir, const char* name, int flags) {
     auto next = open_at(dir, name, O_PATH | O_NOFOLLOW | flags);
     if (!next) return refuse("TF-PATH", "its path cannot be followed", next.error().code);
     at = std::move(*next);
-    if (::fstat(at.get(), &facts) != 0) return fail_errno(cat("cannot examine ", path));
+    if (::fstat(at.get(), &facts) != 0) return fail_errno(concat("cannot examine ", path));
     const bool root_only =
         facts.st_uid == 0 && (S_ISLNK(facts.st_mode) || (facts.st_mode & (S_IWGRP | S_IWOTH)) == 0);
     if (S_ISREG(facts.st_mode) && !root_only)
@@ -51,7 +51,7 @@ struct Walk {
     const auto length = ::readlinkat(at.get(), "", target.data(), target.size());
     if (length <= 0 || static_cast<std::size_t>(length) == target.size() || ++links > kMostLinks)
       return refuse("TF-PATH", "a symbolic link on the way cannot be followed", ELOOP);
-    rest = cat(std::string_view(target.data(), static_cast<std::size_t>(length)), "/", rest);
+    rest = concat(std::string_view(target.data(), static_cast<std::size_t>(length)), "/", rest);
     at = std::move(directory);
     return rest.starts_with('/') ? step(AT_FDCWD, "/", O_DIRECTORY) : Result<void>{};
   }
@@ -73,9 +73,10 @@ Result<std::optional<Fd>> open_trusted(std::string_view path, mode_t kind,
   }
   if (!walked) return std::unexpected(walked.error());
   if ((walk.facts.st_mode & S_IFMT) != kind)
-    return walk.refuse("TF-FILE", cat("it is not a ", kind_name));
+    return walk.refuse("TF-FILE", concat("it is not a ", kind_name));
   // Reopens exactly the inode that was examined.
-  auto file = open_at(AT_FDCWD, cat("/proc/self/fd/", walk.at.get()).c_str(), O_RDONLY | O_NOCTTY);
+  auto file =
+      open_at(AT_FDCWD, concat("/proc/self/fd/", walk.at.get()).c_str(), O_RDONLY | O_NOCTTY);
   if (!file) return walk.refuse("TF-FILE", "it cannot be read", file.error().code);
   return std::optional<Fd>(std::move(*file));
 }
@@ -95,7 +96,7 @@ Result<std::string> read_trusted_file(std::string_view path, std::string_view ru
   const auto file = open_trusted_file(path);
   if (!file) return std::unexpected(file.error());
   auto text = *file ? read_all(**file, kLargest) : Result<std::string>{};
-  if (!text) return fail(rule, cat("cannot read ", path), text.error().code);
+  if (!text) return fail(rule, concat("cannot read ", path), text.error().code);
   return text;
 }
 

@@ -48,7 +48,7 @@ std::string number_text(const SettingKey& key, std::string_view text, bool units
   if (shift > 0) text.remove_suffix(1);
   const auto number = parse_decimal(text);
   if (!number || *number > key.most >> shift || *number << shift < key.least) return {};
-  return cat(*number << shift);
+  return concat(*number << shift);
 }
 
 // "8:0,rbps=10M,wiops=100" as "8:0 rbps=10485760 wbps=max riops=max wiops=100": what is not said is
@@ -68,7 +68,7 @@ std::string device_text(const SettingKey& key, std::string_view text) {
     if (rate == std::size(kRates) || number.empty()) return {};
     rates[rate] = number;
   }
-  for (std::size_t i = 0; i < std::size(kRates); ++i) out += cat(" ", kRates[i], "=", rates[i]);
+  for (std::size_t i = 0; i < std::size(kRates); ++i) out += concat(" ", kRates[i], "=", rates[i]);
   return out;
 }
 
@@ -84,7 +84,7 @@ std::string file_text(const SettingKey& key, std::string_view text) {
       if (text == "max") return std::string(key.standard);
       const auto percent =
           text.ends_with('%') ? number_text(key, text.substr(0, text.size() - 1), false) : "";
-      return percent.empty() ? percent : cat(percent, "000 100000");
+      return percent.empty() ? percent : concat(percent, "000 100000");
     }
     case kList:
       return text.find_first_not_of("0123456789,-") == std::string_view::npos ? std::string(text)
@@ -116,13 +116,13 @@ Result<Setting> parse_setting(std::string_view name, std::string_view value) {
   const auto key =
       std::ranges::find_if(kKeys, [&](const SettingKey& k) { return is_key(k, name); });
   if (key == std::end(kKeys))
-    return fail("CC-KEY", cat(quoted(name), " is not KEY=VALUE with a key of cgroup.conf(5)"));
+    return fail("CC-KEY", concat(quoted(name), " is not KEY=VALUE with a key of cgroup.conf(5)"));
   Setting setting{key, std::string(key->file.empty() ? name : key->file), file_text(*key, value)};
   if (!setting.text.empty()) return setting;
   const auto bounds =
-      key->most < kAny && key->most > 0 ? cat(", ", key->least, " to ", key->most) : "";
-  return fail("CC-VALUE", cat(quoted(value), " is no ", name, ": ",
-                              kForms[static_cast<int>(key->form)], bounds));
+      key->most < kAny && key->most > 0 ? concat(", ", key->least, " to ", key->most) : "";
+  return fail("CC-VALUE", concat(quoted(value), " is no ", name, ": ",
+                                 kForms[static_cast<int>(key->form)], bounds));
 }
 
 namespace {
@@ -133,7 +133,7 @@ struct Reader {
 
   [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view at,
                                               std::string_view what) const {
-    return fail(rule, cat(path, ":", number, ":", at.data() - line.data() + 1, ": ", what));
+    return fail(rule, concat(path, ":", number, ":", at.data() - line.data() + 1, ": ", what));
   }
 
   Result<void> take_setting(CgroupLine& taken, std::string_view word) const {
@@ -148,7 +148,7 @@ struct Reader {
       return s.file == setting.file && setting.key->form != kDevice;
     };
     if (std::ranges::any_of(taken.settings, same))
-      return refuse("CC-KEY", word, cat(name, " is set twice"));
+      return refuse("CC-KEY", word, concat(name, " is set twice"));
     taken.settings.push_back(std::move(setting));
     return {};
   }
@@ -165,13 +165,13 @@ struct Reader {
     std::string& base = v1 ? conf.v1_base : conf.base;
     const auto path_word = next_word(rest), word = next_word(rest);
     conf.delegated = conf.delegated || (!v1 && word == "delegated");
-    const bool is_path = path_word.starts_with('/') && !cat(path_word, "/").contains("/../");
+    const bool is_path = path_word.starts_with('/') && !concat(path_word, "/").contains("/../");
     if (!is_path || (!word.empty() && (v1 || word != "delegated")) || !next_word(rest).empty())
       return refuse("CC-BASE", path_word,
-                    cat(key, " is one absolute path without .., ",
-                        v1 ? "within each v1 hierarchy"
-                           : "of a cgroup2 directory; only 'delegated' may follow"));
-    if (!base.empty()) return refuse("CC-BASE", path_word, cat(key, " is given twice"));
+                    concat(key, " is one absolute path without .., ",
+                           v1 ? "within each v1 hierarchy"
+                              : "of a cgroup2 directory; only 'delegated' may follow"));
+    if (!base.empty()) return refuse("CC-BASE", path_word, concat(key, " is given twice"));
     base = path_word;
     return true;
   }
@@ -196,7 +196,7 @@ struct Reader {
       if (auto done = take_setting(taken, word); !done) return done;
     if (taken.settings.empty())
       return refuse("CC-LINE", who,
-                    cat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));
+                    concat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));
     conf.lines.push_back(std::move(taken));
     return {};
   }

@@ -39,16 +39,17 @@ std::vector<CgroupWrite> v1_writes(const Setting& setting, bool required) {
     while (!text.empty()) {
       auto value = take_until(text, ' ');
       const auto name = take_until(value, '=');
-      add(cat(key.v1_file, name.starts_with('r') ? "read_" : "write_", name.substr(1), "_device"),
-          cat(device, " ", value == "max" ? "0" : value));
+      add(concat(key.v1_file, name.starts_with('r') ? "read_" : "write_", name.substr(1),
+                 "_device"),
+          concat(device, " ", value == "max" ? "0" : value));
     }
   } else if (key.form == SettingForm::kPercent) {
     add("cpu.cfs_period_us", "100000");
     add(std::string(key.v1_file), unlimited(take_until(text, ' ')));
   } else if (key.name == "cpu.weight") {
-    add(std::string(key.v1_file), cat(*parse_decimal(text) * 1024 / 100));
+    add(std::string(key.v1_file), concat(*parse_decimal(text) * 1024 / 100));
   } else if (key.name == "hugetlb.") {
-    add(cat(text.empty() ? "" : setting.file.substr(0, setting.file.size() - 4), key.v1_file),
+    add(concat(text.empty() ? "" : setting.file.substr(0, setting.file.size() - 4), key.v1_file),
         unlimited(text));
   } else {
     add(std::string(key.v1_file),
@@ -78,8 +79,8 @@ Result<ContainerName> ContainerName::parse(std::string_view text) {
                     text.front() != '_' && text.front() != '-';
   if (good) return ContainerName(text);
   return fail("CG-NAME",
-              cat(quoted(text),
-                  " is no container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
+              concat(quoted(text),
+                     " is no container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
 }
 
 Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> words) {
@@ -116,7 +117,7 @@ std::string_view cgroup_path(std::string_view text, std::string_view controller)
   return {};
 }
 
-std::string v1_node(Uid uid) { return cat("userns-", uid.value()); }
+std::string v1_node(Uid uid) { return concat("userns-", uid.value()); }
 
 std::string_view above_node(std::string_view path, std::string_view node) {
   for (auto at = path.find(node); at != std::string_view::npos; at = path.find(node, at + 1))
@@ -130,15 +131,15 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) 
   if (facts.line == nullptr)
     return fail(
         "CG-POLICY",
-        cat("uid ", facts.caller.value(), " may have no cgroups: no line of ", facts.conf_path,
-            " is for this user; an administrator can add one, see cgroup.conf(5)"));
+        concat("uid ", facts.caller.value(), " may have no cgroups: no line of ", facts.conf_path,
+               " is for this user; an administrator can add one, see cgroup.conf(5)"));
   if (facts.base_is_systemds)
     return fail(
         "CG-WRITER",
-        cat(facts.base,
-            " is systemd's own, which wants no other writer there: an administrator can run "
-            "'systemctl enable --now userns-cgroup.service', or set base = in ",
-            facts.conf_path, " to the cgroup of a unit with Delegate=yes"));
+        concat(facts.base,
+               " is systemd's own, which wants no other writer there: an administrator can run "
+               "'systemctl enable --now userns-cgroup.service', or set base = in ",
+               facts.conf_path, " to the cgroup of a unit with Delegate=yes"));
   CgroupGrant grant(name.text(), facts.ledger);
   // What users set themselves on their own leaves, and what policy needs.
   std::string useful = "cpu io memory pids";
@@ -151,12 +152,12 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) 
     for (auto& setting : settings)
       if (auto added = grant.add(setting, given, facts.controllers); !added)
         return std::unexpected(added.error());
-    if (given) useful += cat(" ", controller_of(key.name));
+    if (given) useful += concat(" ", controller_of(key.name));
   }
   grant.part_with_the_idle();
   for (auto rest = facts.controllers; !rest.empty();)
     if (const auto controller = take_until(rest, ' '); has_word(useful, controller, ' '))
-      grant.enable_ += cat("+", controller, " ");
+      grant.enable_ += concat("+", controller, " ");
   return grant;
 }
 
@@ -170,8 +171,9 @@ Result<void> CgroupGrant::add(const Setting& setting, bool given, std::string_vi
     if (!setting.text.empty())
       parts_[0].writes.push_back({setting.file, setting.text, given || controller == "cgroup"});
   } else if (given && setting.key->v1_file.empty()) {
-    return fail("CG-CONTROLLER", cat(setting.file, " can't be set on this host: the base has no ",
-                                     controller, " controller and cgroup v1 no such limit"));
+    return fail("CG-CONTROLLER",
+                concat(setting.file, " can't be set on this host: the base has no ", controller,
+                       " controller and cgroup v1 no such limit"));
   } else if (!setting.key->v1_file.empty()) {
     std::ranges::move(v1_writes(setting, given),
                       std::back_inserter(part_of(parts_, v1_name(controller)).writes));
@@ -202,9 +204,9 @@ std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view fil
   if (v2 || file.starts_with("blkio.throttle.")) {
     while (!text.empty()) {
       auto line = take_until(text, '\n');
-      const auto device = cat(take_until(line, ' '), " ");
+      const auto device = concat(take_until(line, ' '), " ");
       if (device.contains(':'))
-        unless_set(device, cat(device, v2 ? "rbps=max wbps=max riops=max wiops=max" : "0"));
+        unless_set(device, concat(device, v2 ? "rbps=max wbps=max riops=max wiops=max" : "0"));
     }
   } else if (file.starts_with("hugetlb.") && !file.contains(".rsvd.")) {
     if (file.ends_with(".max")) unless_set("", "max");

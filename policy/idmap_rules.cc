@@ -18,16 +18,16 @@ bool may_have(const MapFacts& facts, IdRange outside) {
 // "alice has [100000-165536) (/etc/subuid:3), ..."
 std::string what_caller_has(const MapFacts& facts) {
   const auto& owned = *facts.owned;
-  std::string text = facts.caller_name.empty() ? cat("uid ", facts.caller_uid.value())
+  std::string text = facts.caller_name.empty() ? concat("uid ", facts.caller_uid.value())
                                                : std::string(facts.caller_name);
-  text += owned.lines() == 0 ? cat(" has no range in ", facts.owned_source) : " has ";
+  text += owned.lines() == 0 ? concat(" has no range in ", facts.owned_source) : " has ";
   for (const auto& shown : owned.shown())
-    text += cat(&shown == owned.shown().data() ? "" : ", ", to_text(shown.range), " (",
-                facts.owned_source, shown.line > 0 ? cat(":", shown.line) : "", ")");
+    text += concat(&shown == owned.shown().data() ? "" : ", ", to_text(shown.range), " (",
+                   facts.owned_source, shown.line > 0 ? concat(":", shown.line) : "", ")");
   if (owned.lines() > owned.shown().size())
-    text += cat(" and ", owned.lines() - owned.shown().size(), " more");
+    text += concat(" and ", owned.lines() - owned.shown().size(), " more");
   if (facts.skipped != nullptr && facts.skipped->line > 0)
-    text += cat("; line ", facts.skipped->line, " grants nothing: it ", facts.skipped->why);
+    text += concat("; line ", facts.skipped->line, " grants nothing: it ", facts.skipped->why);
   return text;
 }
 
@@ -38,9 +38,9 @@ using Objection = std::optional<std::string>;
 
 Objection not_ones_own(const MapFacts& facts, const IdMap& /*request*/) {
   if (facts.target_uid == facts.caller_uid && facts.target_gid == facts.caller_gid) return {};
-  return cat("the target process belongs to uid ", facts.target_uid.value(), ", gid ",
-             facts.target_gid.value(), ", not to the caller (uid ", facts.caller_uid.value(),
-             ", gid ", facts.caller_gid.value(), "): only one's own process can be mapped");
+  return concat("the target process belongs to uid ", facts.target_uid.value(), ", gid ",
+                facts.target_gid.value(), ", not to the caller (uid ", facts.caller_uid.value(),
+                ", gid ", facts.caller_gid.value(), "): only one's own process can be mapped");
 }
 Objection not_a_child(const MapFacts& facts, const IdMap& /*request*/) {
   if (facts.target_in_child_namespace) return {};
@@ -50,20 +50,20 @@ Objection not_a_child(const MapFacts& facts, const IdMap& /*request*/) {
 }
 Objection mapped_before(const MapFacts& facts, const IdMap& /*request*/) {
   if (!facts.target_already_mapped) return {};
-  return cat("the target's ", kind_name(facts.kind),
-             "_map is already written; the kernel takes one map per user namespace");
+  return concat("the target's ", kind_name(facts.kind),
+                "_map is already written; the kernel takes one map per user namespace");
 }
 Objection maps_root(const MapFacts& facts, const IdMap& request) {
   const auto* const root = request.outside_root();
   if (facts.caller_uid == Uid{0} || root == nullptr) return {};
-  return cat(kind_name(facts.kind), " range ", to_text(*root),
-             " not allowed: outside id 0 is the host's root and is given to nobody but root");
+  return concat(kind_name(facts.kind), " range ", to_text(*root),
+                " not allowed: outside id 0 is the host's root and is given to nobody but root");
 }
 Objection not_delegated(const MapFacts& facts, const IdMap& request) {
   for (const auto& extent : request.extents())
     if (!may_have(facts, extent.outside()))
-      return cat(kind_name(facts.kind), " range ", to_text(extent),
-                 " not allowed: ", what_caller_has(facts));
+      return concat(kind_name(facts.kind), " range ", to_text(extent),
+                    " not allowed: ", what_caller_has(facts));
   return {};
 }
 

@@ -60,11 +60,11 @@ Result<void> parse_setting(NetTerms& terms, std::array<bool, kSettings.size()>& 
   const auto setting = std::ranges::find(kSettings, key, &Setting::key);
   if (setting == kSettings.end() || !word.contains('='))
     return fail("NC-LINE",
-                cat(quoted(word), " is no setting: mtu= vlan= isolated= spoof= mac= are known"));
+                concat(quoted(word), " is no setting: mtu= vlan= isolated= spoof= mac= are known"));
   if (std::exchange(seen[static_cast<std::size_t>(setting - kSettings.begin())], true))
-    return fail("NC-LINE", cat(key, "= is given twice"));
+    return fail("NC-LINE", concat(key, "= is given twice"));
   if (!setting->set(terms, value))
-    return fail("NC-LINE", cat(key, "=", quoted(value), " is not ", setting->values));
+    return fail("NC-LINE", concat(key, "=", quoted(value), " is not ", setting->values));
   return {};
 }
 
@@ -73,14 +73,14 @@ Result<NetLine> parse_entry(std::string_view first, Words& words) {
   NetLine line{.who = first, .bridge = {}, .count = 0, .terms = {}};
   if (first == "@") return fail("NC-LINE", "'@' needs the name of a group");
   if (const auto type = words.next(); type != "veth")
-    return fail("NC-LINE", cat("the type is ", quoted(type), "; only veth is supported"));
+    return fail("NC-LINE", concat("the type is ", quoted(type), "; only veth is supported"));
   line.bridge = words.next();
   if (!is_interface_name(line.bridge))
-    return fail("NC-LINE", cat(quoted(line.bridge), " is no name of a bridge"));
+    return fail("NC-LINE", concat(quoted(line.bridge), " is no name of a bridge"));
   const auto digits = words.next();
   const auto count = parse_decimal(digits);
   if (!count)
-    return fail("NC-LINE", cat("the count ", quoted(digits), " ", why_not_decimal(digits)));
+    return fail("NC-LINE", concat("the count ", quoted(digits), " ", why_not_decimal(digits)));
   line.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, kMostPorts));
   std::array<bool, kSettings.size()> seen{};
   for (auto word = words.next(); !word.empty(); word = words.next())
@@ -105,7 +105,7 @@ Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_v
   for (std::size_t number = 1; !text.empty(); ++number) {
     Words words{.line = take_until(text, '\n')};
     const auto wrong = [&](std::size_t at, std::string_view why) {
-      return fail("NC-LINE", cat(path, ":", number, ":", at + 1, ": ", why));
+      return fail("NC-LINE", concat(path, ":", number, ":", at + 1, ": ", why));
     };
     const auto odd = std::ranges::find_if(
         words.line, [](char c) { return (c < ' ' && c != '\t' && c >= 0) || c == 127; });

@@ -48,15 +48,15 @@ Result<void> check_words(const NetRequest& request) {
   if (!request.name.empty() && !is_interface_name(request.name))
     return fail(
         "NR-NAME",
-        cat(quoted(request.name),
-            " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
+        concat(quoted(request.name),
+               " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
   if ((request.verb == NetRequest::Verb::kAdd || request.as_lxc) &&
       !is_interface_name(request.bridge))
-    return fail("NR-NAME", cat(quoted(request.bridge), " is no name of a bridge"));
+    return fail("NR-NAME", concat(quoted(request.bridge), " is no name of a bridge"));
   if (!is_plain_word(request.container, 64))
-    return fail("NR-NAME", cat(quoted(request.container),
-                               " is no name of a container that is taken: at most 64 letters, "
-                               "digits, '-', '_' and '.'"));
+    return fail("NR-NAME", concat(quoted(request.container),
+                                  " is no name of a container that is taken: at most 64 letters, "
+                                  "digits, '-', '_' and '.'"));
   return {};
 }
 
@@ -74,7 +74,8 @@ Result<NetRequest> parse_add(std::span<const std::string_view> words) {
     const auto* const option =
         std::ranges::find(options, words[0], [](const auto& o) { return o.first; });
     if (option == std::end(options) || !option->second->empty() || words[1].empty())
-      return fail("NR-ARGS", cat(quoted(words[0]), " is unknown, empty or given twice; ", kUsage));
+      return fail("NR-ARGS",
+                  concat(quoted(words[0]), " is unknown, empty or given twice; ", kUsage));
     *option->second = words[1];
   }
   if (!words.empty() || netns.empty() || request.bridge.empty())
@@ -109,7 +110,7 @@ Result<NetRequest> parse_words(std::span<const std::string_view> words) {
   request.verb = verb == "create" ? kAdd : kDelete;
   if (words.size() == 7) request.name = words[6];
   if (verb == "delete") return request;
-  const auto target = parse_netns(cat("pid:", words[3]));
+  const auto target = parse_netns(concat("pid:", words[3]));
   if (!target) return std::unexpected(target.error());
   request.netns = *target;
   return request;
@@ -124,19 +125,19 @@ Objection ours(const NetFacts& f, const NetRequest& /*r*/) {
 }
 Objection not_ones_own(const NetFacts& f, const NetRequest& /*r*/) {
   if (f.netns_owner == f.caller) return {};
-  return cat("the network namespace belongs to uid ", f.netns_owner.value(),
-             ", not to the caller (uid ", f.caller.value(),
-             "): make it inside a user namespace of your own");
+  return concat("the network namespace belongs to uid ", f.netns_owner.value(),
+                ", not to the caller (uid ", f.caller.value(),
+                "): make it inside a user namespace of your own");
 }
 Objection not_granted(const NetFacts& f, const NetRequest& r) {
   if (std::ranges::any_of(f.lines, &NetLine::count)) return {};
-  return cat("no line of net.conf gives uid ", f.caller.value(), " a NIC on ", r.bridge,
-             ": ask the administrator for one");
+  return concat("no line of net.conf gives uid ", f.caller.value(), " a NIC on ", r.bridge,
+                ": ask the administrator for one");
 }
 Objection no_bridge(const NetFacts& f, const NetRequest& r) {
-  if (!f.bridge) return cat("interface ", r.bridge, " does not exist");
-  if (!f.bridge->is_bridge) return cat("interface ", r.bridge, " is not a bridge");
-  if (!f.bridge->up) return cat("interface ", r.bridge, " is down: ip link set it up");
+  if (!f.bridge) return concat("interface ", r.bridge, " does not exist");
+  if (!f.bridge->is_bridge) return concat("interface ", r.bridge, " is not a bridge");
+  if (!f.bridge->up) return concat("interface ", r.bridge, " is down: ip link set it up");
   return {};
 }
 
@@ -148,16 +149,16 @@ bool any_terms(const NetFacts& f, const std::predicate<NetTerms> auto& against) 
 Objection no_vlans(const NetFacts& f, const NetRequest& r) {
   if (f.bridge->filters_vlans || !any_terms(f, [](const NetTerms& t) { return t.vlan != 0; }))
     return {};
-  return cat("net.conf sets vlan= for ", r.bridge,
-             ", which does not filter VLANs: ip link set it to vlan_filtering 1");
+  return concat("net.conf sets vlan= for ", r.bridge,
+                ", which does not filter VLANs: ip link set it to vlan_filtering 1");
 }
 Objection mtu_too_large(const NetFacts& f, const NetRequest& r) {
   if (!any_terms(f, [&](const NetTerms& t) { return t.mtu > f.bridge->mtu; })) return {};
-  return cat("net.conf sets mtu= for ", r.bridge, " above the bridge's own ", f.bridge->mtu);
+  return concat("net.conf sets mtu= for ", r.bridge, " above the bridge's own ", f.bridge->mtu);
 }
 Objection mac_not_free(const NetFacts& f, const NetRequest& r) {
   if (!r.mac || !any_terms(f, [](const NetTerms& t) { return !t.any_mac && !t.spoof; })) return {};
-  return cat(
+  return concat(
       "net.conf lets nobody choose a MAC address here: leave --mac out, or ask for mac=any on ",
       r.bridge);
 }
@@ -182,10 +183,11 @@ Result<Mac> Mac::parse(std::string_view text) {
     const auto pair = take_until(text, ':');
     const auto end = std::from_chars(pair.data(), pair.data() + pair.size(), byte, 16);
     if (pair.size() != 2 || end.ec != std::errc{} || end.ptr != pair.data() + 2)
-      return fail("NR-MAC", cat(quoted(whole), " is no MAC address of the form 02:00:5e:10:00:ff"));
+      return fail("NR-MAC",
+                  concat(quoted(whole), " is no MAC address of the form 02:00:5e:10:00:ff"));
   }
   if (!text.empty() || whole.size() != 17 || (mac.bytes[0] & 1U) != 0 || mac == Mac{})
-    return fail("NR-MAC", cat(quoted(whole), " is no address of a single interface"));
+    return fail("NR-MAC", concat(quoted(whole), " is no address of a single interface"));
   return mac;
 }
 
@@ -206,8 +208,8 @@ Result<NetnsTarget> parse_netns(std::string_view text) {
   if ((kind == kPid && word != "pid") || !number ||
       *number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()) ||
       (kind == kPid && *number == 0))
-    return fail("NR-TARGET",
-                cat("network namespace ", quoted(text), " is not given as fd:N, pidfd:N or pid:N"));
+    return fail("NR-TARGET", concat("network namespace ", quoted(text),
+                                    " is not given as fd:N, pidfd:N or pid:N"));
   return NetnsTarget{kind, static_cast<int>(*number)};
 }
 
@@ -220,8 +222,8 @@ Result<NetRequest> parse_net_request(std::span<const std::string_view> words) {
 }
 
 std::string Slot::name() const {
-  return cat("u", base62(owner.value(), kWideId), base62(bridge, kWideId),
-             base62(number, kWideSlot));
+  return concat("u", base62(owner.value(), kWideId), base62(bridge, kWideId),
+                base62(number, kWideSlot));
 }
 
 std::optional<Slot> Slot::from_name(std::string_view name) {
@@ -267,7 +269,7 @@ Mac NetGrant::mac(std::string_view host, std::string_view name, std::uint32_t sl
   // one LAN do not meet.
   const auto own = request_.container.empty()
                        ? slot
-                       : spread(fnv1a(cat(request_.bridge, "/", request_.container, "/", name)));
+                       : spread(fnv1a(concat(request_.bridge, "/", request_.container, "/", name)));
   const auto bits = (std::uint64_t{facts_.caller.value()} << 14U | ((own + salt) & 0x3fffU)) ^
                     spread(fnv1a(host));
   Mac mac;

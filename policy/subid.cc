@@ -41,19 +41,19 @@ Result<SubidLine> parse_subid_line(std::string_view line) {
   const auto start = parse_decimal(start_text);
   if (!start)
     return fail("SU-LINE",
-                cat("has start ", quoted(start_text), ", which ", why_not_decimal(start_text)));
+                concat("has start ", quoted(start_text), ", which ", why_not_decimal(start_text)));
   const auto count = parse_decimal(line);
   if (!count)
-    return fail("SU-LINE", cat("has count ", quoted(line), ", which ", why_not_decimal(line)));
+    return fail("SU-LINE", concat("has count ", quoted(line), ", which ", why_not_decimal(line)));
   if (*count == 0) return fail("SU-LINE", "has count 0");
   const auto range = IdRange::make(*start, *count);
-  if (!range) return fail("SU-LINE", cat("leaves the id space: the largest id is ", kLargestId));
+  if (!range) return fail("SU-LINE", concat("leaves the id space: the largest id is ", kLargestId));
   return SubidLine{owner, *range};
 }
 
 SubidScanner::SubidScanner(std::string_view owner_name, Uid owner_uid)
-    : by_name_(owner_name.empty() ? cat(owner_uid.value(), ":") : cat(owner_name, ":")),
-      by_uid_(cat(owner_uid.value(), ":")) {}
+    : by_name_(owner_name.empty() ? concat(owner_uid.value(), ":") : concat(owner_name, ":")),
+      by_uid_(concat(owner_uid.value(), ":")) {}
 
 void SubidScanner::feed(std::string_view chunk) {
   while (!chunk.empty()) {
@@ -74,8 +74,8 @@ Result<void> SubidScanner::finish() {
   if (!carry_.empty()) take_line(carry_);
   carry_.clear();
   if (!too_many_) return {};
-  return fail("SU-MANY", cat("the user's lines make more than ", OwnedRanges::kMaxSeparate,
-                             " separate ranges: unite some of them"));
+  return fail("SU-MANY", concat("the user's lines make more than ", OwnedRanges::kMaxSeparate,
+                                " separate ranges: unite some of them"));
 }
 
 void SubidScanner::take_line(std::string_view line) {

@@ -35,9 +35,9 @@ void append_piece(std::string& out, Number number) {
   out.append(digits, end.ptr);
 }
 
-// cat("fd ", 3, " is no pidfd"): the pieces one after the other. Pieces: text, char, integers.
+// concat("fd ", 3, " is no pidfd"): the pieces one after the other. Pieces: text, char, integers.
 template <class... Pieces>
-std::string cat(const Pieces&... pieces) {
+std::string concat(const Pieces&... pieces) {
   std::string out;
   (append_piece(out, pieces), ...);
   return out;

@@ -15,7 +15,7 @@ namespace userns {
 bool is_for(std::string_view who, Uid uid, std::string_view login,
             std::predicate<std::string_view> auto&& in_group) {
   if (who.starts_with('@')) return in_group(who.substr(1));
-  return who == "*" || (!login.empty() && who == login) || who == cat(uid.value());
+  return who == "*" || (!login.empty() && who == login) || who == concat(uid.value());
 }
 
 }  // namespace userns

@@ -42,14 +42,15 @@ std::optional<Uid> uid_of(std::string_view who) {
 
 Result<std::string> ranges_of(const Asked& asked) {
   const auto uid = uid_of(asked.who);
-  if (!uid) return fail({}, cat("there is no user ", quoted(asked.who)));
+  if (!uid) return fail({}, concat("there is no user ", quoted(asked.who)));
   const auto name = login_name(*uid);
   const auto found = name ? find_subids(asked.kind, *name, *uid) : std::unexpected(name.error());
   if (!found) return std::unexpected(found.error());
   std::string text;
   for (std::size_t number = 0; const auto& range : found->owned.ranges())
-    text += cat(number++, ": ", asked.who, " ", range.first(), " ", range.count(), "\n");
-  if (text.empty()) return fail({}, cat(asked.who, " has no subordinate ids in ", found->source));
+    text += concat(number++, ": ", asked.who, " ", range.first(), " ", range.count(), "\n");
+  if (text.empty())
+    return fail({}, concat(asked.who, " has no subordinate ids in ", found->source));
   return text;
 }
 

@@ -58,9 +58,9 @@ std::string list_of_verbs() {
   constexpr std::size_t kColumn = 13;
   std::string text = "\nVerbs, each with its own --help:\n";
   for (const auto& verb : verbs()) {
-    std::string line = cat("  ", verb.name);
+    std::string line = concat("  ", verb.name);
     line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
-    text += cat(line, verb.summary, "\n");
+    text += concat(line, verb.summary, "\n");
   }
   return text;
 }
@@ -68,11 +68,12 @@ std::string list_of_verbs() {
 int unknown_word(std::string_view word) {
   std::vector<std::string_view> names;
   for (const auto& verb : verbs()) names.push_back(verb.name);
-  return own_failure({.rule = {},
-                      .code = 0,
-                      .text = cat("there is no verb ", quoted(word), did_you_mean(word, names, ""),
-                                  "; to run it as a command in a container: userns-run -- ",
-                                  word.size() < 64 ? word : "...")});
+  return own_failure(
+      {.rule = {},
+       .code = 0,
+       .text = concat("there is no verb ", quoted(word), did_you_mean(word, names, ""),
+                      "; to run it as a command in a container: userns-run -- ",
+                      word.size() < 64 ? word : "...")});
 }
 
 // What a verb opens never takes the place of a standard fd. Used, they fail as before: they are
@@ -111,9 +112,9 @@ int main(int argc, char** argv) {
                                  : carry_out(*verb, ours.subspan(1), command, has_command);
   }
   if (asked_for(ours, "--help"))
-    return print(cat(kUsage, list_of_verbs(),
-                     asked_for(ours, "all") ? options_help() : std::string(kMostUsed), kEnd));
+    return print(concat(kUsage, list_of_verbs(),
+                        asked_for(ours, "all") ? options_help() : std::string(kMostUsed), kEnd));
   if (asked_for(ours, "--version"))
-    return print(cat("userns-run (userns suite) ", std::string_view(kVersion), "\n"));
+    return print(concat("userns-run (userns suite) ", std::string_view(kVersion), "\n"));
   return run_command(ours, command, has_command);
 }

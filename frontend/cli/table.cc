@@ -35,20 +35,20 @@ std::string for_people(std::int64_t seconds) {
   constexpr std::int64_t kHour = 60 * kMinute;
   constexpr std::int64_t kDay = 24 * kHour;
   seconds = std::max<std::int64_t>(seconds, 0);
-  if (seconds >= kDay) return cat(seconds / kDay, "d ", seconds % kDay / kHour, "h");
-  if (seconds >= kHour) return cat(seconds / kHour, "h ", seconds % kHour / kMinute, "m");
-  if (seconds >= kMinute) return cat(seconds / kMinute, "m ", seconds % kMinute, "s");
-  return cat(seconds, "s");
+  if (seconds >= kDay) return concat(seconds / kDay, "d ", seconds % kDay / kHour, "h");
+  if (seconds >= kHour) return concat(seconds / kHour, "h ", seconds % kHour / kMinute, "m");
+  if (seconds >= kMinute) return concat(seconds / kMinute, "m ", seconds % kMinute, "s");
+  return concat(seconds, "s");
 }
 
 std::string size_for_people(std::uint64_t bytes) {
   constexpr std::array<char, 5> kUnits{'K', 'M', 'G', 'T', 'P'};
-  if (bytes < 1024) return cat(bytes, "B");
+  if (bytes < 1024) return concat(bytes, "B");
   std::size_t unit = 0;
   std::uint64_t tenths = bytes * 10 / 1024;
   for (; tenths >= 10240 && unit + 1 < kUnits.size(); ++unit) tenths /= 1024;
-  if (tenths < 100) return cat(tenths / 10, ".", tenths % 10, kUnits[unit]);
-  return cat(tenths / 10, kUnits[unit]);
+  if (tenths < 100) return concat(tenths / 10, ".", tenths % 10, kUnits[unit]);
+  return concat(tenths / 10, kUnits[unit]);
 }
 
 }  // namespace userns::frontend

@@ -28,17 +28,17 @@ std::string time_text(std::int64_t seconds) {
   const auto time = static_cast<std::time_t>(seconds);
   std::tm parts{};
   std::array<char, 64> text{};
-  if (::localtime_r(&time, &parts) == nullptr) return cat(seconds);
+  if (::localtime_r(&time, &parts) == nullptr) return concat(seconds);
   return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &parts)};
 }
 
 std::unexpected<Error> runs_already(const Container& container) {
   const auto state = read_state(container.dir());
   if (!state || !*state || (*state)->init.pid == 0)
-    return fail({}, cat(container.name(), " is just being started or stopped"));
-  return fail({},
-              cat(container.name(), " runs since ", time_text((*state)->started_at), " (process ",
-                  (*state)->init.pid, "); to stop it: userns-run stop ", container.name()));
+    return fail({}, concat(container.name(), " is just being started or stopped"));
+  return fail(
+      {}, concat(container.name(), " runs since ", time_text((*state)->started_at), " (process ",
+                 (*state)->init.pid, "); to stop it: userns-run stop ", container.name()));
 }
 
 // All that the start needs, held here until it is handed over.
@@ -75,8 +75,8 @@ void fill(Handover& handover, const ContainerConfig& config, const Container& co
 }
 
 std::vector<std::string> words_of(const StartWish& wish) {
-  std::vector<std::string> words{cat("--log-size=", wish.log_size)};
-  if (wish.restart) words.push_back(cat("--restart=", to_text(*wish.restart)));
+  std::vector<std::string> words{concat("--log-size=", wish.log_size)};
+  if (wish.restart) words.push_back(concat("--restart=", to_text(*wish.restart)));
   if (wish.remove) words.emplace_back("--rm");
   words.insert(words.end(), wish.options.begin(), wish.options.end());
   if (wish.command.empty()) return words;

@@ -29,10 +29,10 @@ Result<State> running_state(const Container& container) {
   auto state = read_state(container.dir());
   if (!state) return std::unexpected(state.error());
   if (!*state || (*state)->init.pid == 0)
-    return fail(
-        {}, cat(container.name(),
-                *state ? " is just being started or stopped"
-                       : cat(" is not running; to start it: userns-run start ", container.name())));
+    return fail({}, concat(container.name(),
+                           *state ? " is just being started or stopped"
+                                  : concat(" is not running; to start it: userns-run start ",
+                                           container.name())));
   return std::move(**state);
 }
 
@@ -85,12 +85,12 @@ Step<int> execute_here(const Container& container, const State& state, const Exe
 std::vector<std::string> words_for(const Container& container, const ExecWish& wish) {
   std::vector<std::string> words{
       "userns-run", "exec", container.name(),
-      cat("--path=", container.path().substr(0, container.path().rfind('/'))),
-      cat("--tty=", wish.tty ? "yes" : "no")};
-  if (!wish.user.empty()) words.push_back(cat("--user=", wish.user));
-  if (!wish.group.empty()) words.push_back(cat("--group-id=", wish.group));
-  if (!wish.cwd.empty()) words.push_back(cat("--cwd=", wish.cwd));
-  for (const auto& [name, value] : wish.env) words.push_back(cat("--env=", name, "=", value));
+      concat("--path=", container.path().substr(0, container.path().rfind('/'))),
+      concat("--tty=", wish.tty ? "yes" : "no")};
+  if (!wish.user.empty()) words.push_back(concat("--user=", wish.user));
+  if (!wish.group.empty()) words.push_back(concat("--group-id=", wish.group));
+  if (!wish.cwd.empty()) words.push_back(concat("--cwd=", wish.cwd));
+  for (const auto& [name, value] : wish.env) words.push_back(concat("--env=", name, "=", value));
   words.emplace_back("--");
   words.insert(words.end(), wish.command.begin(), wish.command.end());
   return words;
@@ -124,10 +124,10 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
   if (!signals) return std::unexpected(signals.error());
   Request request{.kind = Request::Kind::kExec,
                   .size = {},
-                  .environment = {cat(std::string_view(kMark), "=yes")}};
+                  .environment = {concat(std::string_view(kMark), "=yes")}};
   for (const char* name : {"TERM", "HOME"})
     if (const char* const value = std::getenv(name))
-      request.environment.push_back(cat(std::string_view(name), "=", std::string_view(value)));
+      request.environment.push_back(concat(std::string_view(name), "=", std::string_view(value)));
   request.words = words_for(container, wish);
   RawTerminal terminal;  // restored also where the process in between is killed
   if (wish.tty) terminal.enter(STDIN_FILENO);
@@ -136,7 +136,7 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
   const auto answer = connection->receive_soon(container);
   if (!answer) return std::unexpected(answer.error());
   if (answer->said != Said::kOk)
-    return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
+    return fail({}, concat("the monitor of ", container.name(), " says: ", answer->text));
   return watch(container, *connection, answer->fd, *signals);
 }
 

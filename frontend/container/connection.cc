@@ -45,8 +45,8 @@ sockaddr_un socket_address(const std::string& path) {
 }
 
 std::unexpected<Error> not_running(const Container& container) {
-  return fail({}, cat(container.name(), " is not running; to start it: userns-run start ",
-                      container.name()));
+  return fail({}, concat(container.name(), " is not running; to start it: userns-run start ",
+                         container.name()));
 }
 
 // For connecting and sending; 0: for ever.
@@ -74,7 +74,7 @@ void attach(msghdr& packet, FdSpace& space, const std::vector<int>& fds) {
 }  // namespace
 
 std::string address_in(const Fd& directory, const char* name) {
-  return cat("/proc/self/fd/", directory.get(), "/", std::string_view(name));
+  return concat("/proc/self/fd/", directory.get(), "/", std::string_view(name));
 }
 
 Result<Fd> listen_in(const Fd& directory, const char* name) {
@@ -106,14 +106,14 @@ Result<Connection> Connection::open(const Container& container) {
   }
   if (errno == EAGAIN) return monitor_is_silent(container);
   if (errno == ENOENT || errno == ECONNREFUSED) return not_running(container);
-  return fail_errno(cat("cannot reach the monitor of ", container.name()));
+  return fail_errno(concat("cannot reach the monitor of ", container.name()));
 }
 
 Result<void> Connection::ask(const Request& request, const std::vector<int>& fds) const {
   auto text = to_text(request);
   if (text.size() > kLargestRequest)
-    return fail({}, cat("the command and its environment are too long together: at most ",
-                        kLargestRequest, " bytes"));
+    return fail({}, concat("the command and its environment are too long together: at most ",
+                           kLargestRequest, " bytes"));
   iovec part{text.data(), text.size()};
   msghdr packet{};
   packet.msg_iov = &part;
@@ -186,22 +186,22 @@ Result<Answer> Connection::receive_soon(const Container& container) const {
 std::unexpected<Error> monitor_is_silent(const Container& container) {
   const auto monitor = monitor_of(container);
   const auto& name = container.name();
-  const auto stop = cat("userns-run stop ", name, " ends the container all the same");
+  const auto stop = concat("userns-run stop ", name, " ends the container all the same");
   if (monitor.is_stopped())
     return fail({},
-                cat("the monitor of ", name, " is stopped (process ", monitor.pid, "): kill -CONT ",
-                    monitor.pid, " lets it go on; ", stop),
+                concat("the monitor of ", name, " is stopped (process ", monitor.pid,
+                       "): kill -CONT ", monitor.pid, " lets it go on; ", stop),
                 ETIMEDOUT);
-  return fail(
-      {},
-      cat("the monitor of ", name, monitor.pid == 0 ? "" : cat(" (process ", monitor.pid, ")"),
-          " does not answer: try again; ", stop),
-      ETIMEDOUT);
+  return fail({},
+              concat("the monitor of ", name,
+                     monitor.pid == 0 ? "" : concat(" (process ", monitor.pid, ")"),
+                     " does not answer: try again; ", stop),
+              ETIMEDOUT);
 }
 
 std::unexpected<Error> monitor_was_killed(const Container& container) {
-  return fail({},
-              cat("the monitor of ", container.name(), " was killed, and the container with it"));
+  return fail(
+      {}, concat("the monitor of ", container.name(), " was killed, and the container with it"));
 }
 
 void wake_monitor(const Container& container) {
@@ -228,7 +228,7 @@ Result<InitProcess> ask_for_init(const Container& container) {
   if (!answer) return std::unexpected(answer.error());
   const auto pid = parse_decimal(answer->text);
   if (answer->said != Said::kOk || !answer->fd.valid() || !pid)
-    return fail({}, cat("the monitor of ", container.name(), " says: ", answer->text));
+    return fail({}, concat("the monitor of ", container.name(), " says: ", answer->text));
   return InitProcess{.pid = static_cast<pid_t>(*pid), .pidfd = std::move(answer->fd)};
 }
 
@@ -253,7 +253,7 @@ Result<InitProcess> find_init_process(const Container& container) {
 Result<InitProcess> find_way_in(const Container& container) {
   auto init = find_init_process(container);
   if (!init) return init;
-  const auto space = open_at(AT_FDCWD, cat("/proc/", init->pid, "/ns/user").c_str(), O_RDONLY);
+  const auto space = open_at(AT_FDCWD, concat("/proc/", init->pid, "/ns/user").c_str(), O_RDONLY);
   if (space || space.error().code != EACCES) return init;
   const auto child = first_child(init->pid);
   Fd pidfd(child ? static_cast<int>(::syscall(SYS_pidfd_open, *child, 0)) : -1);
@@ -261,13 +261,13 @@ Result<InitProcess> find_way_in(const Container& container) {
   // with its own.
   if (!pidfd.valid() || first_child(init->pid) != child ||
       ::syscall(SYS_pidfd_send_signal, init->pidfd.get(), 0, nullptr, 0) != 0)
-    return fail({}, cat(container.name(), " has just ended"));
+    return fail({}, concat(container.name(), " has just ended"));
   return InitProcess{.pid = *child, .pidfd = std::move(pidfd)};
 }
 
 void say_what_was_met(const Container& container, std::string_view met) {
   if (!met.empty())
-    report("userns-run", {.rule = {}, .code = 0, .text = cat(container.name(), ": ", met)});
+    report("userns-run", {.rule = {}, .code = 0, .text = concat(container.name(), ": ", met)});
 }
 
 int end_in(const Answer& answer) {

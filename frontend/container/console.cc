@@ -105,7 +105,7 @@ class Console {
     if (answer->said == Said::kEnd) status_ = end_in(*answer);
     if (answer->said == Said::kMet) met_ = answer->text;  // told when the terminal is as it was
     if (answer->said == Said::kLost)
-      say(cat(answer->text, " bytes of the console went by too fast to be shown"));
+      say(concat(answer->text, " bytes of the console went by too fast to be shown"));
     if (answer->said == Said::kData) shown_ += answer->text;
   }
 
@@ -142,7 +142,7 @@ class Console {
   void detach() {
     end(0);
     terminal_.leave();
-    say(cat("detached; ", container_.name(), " runs on"));
+    say(concat("detached; ", container_.name(), " runs on"));
   }
 
   void take_signals() {
@@ -229,8 +229,8 @@ Result<std::string> parse_escape(std::string_view text) {
     }
     ++at;
     if (at == text.size() || text[at] < '?' || text[at] > '~')
-      return fail(
-          {}, cat("--escape is a sequence of keys, as ^]^] or ^aq, or none; not ", quoted(text)));
+      return fail({}, concat("--escape is a sequence of keys, as ^]^] or ^aq, or none; not ",
+                             quoted(text)));
     keys.push_back(static_cast<char>(static_cast<unsigned char>(text[at]) & kControl));
   }
   if (keys.empty()) return fail({}, "--escape is empty: give a sequence of keys, as ^]^], or none");

@@ -87,12 +87,12 @@ std::string to_text(const Request& request) {
       std::ranges::find(kNames, request.kind, &std::pair<Kind, std::string_view>::first);
   std::string text(found->second);
   if (request.kind == Kind::kConsole)
-    text += cat(" ", request.size ? to_text(*request.size) : "-", request.leash ? kLeash : "");
-  if (request.kind == Kind::kStop) text += cat(" ", request.timeout, request.keep ? kKeep : "");
+    text += concat(" ", request.size ? to_text(*request.size) : "-", request.leash ? kLeash : "");
+  if (request.kind == Kind::kStop) text += concat(" ", request.timeout, request.keep ? kKeep : "");
   if (request.kind != Kind::kExec) return text;
-  for (const auto& word : request.environment) text += cat('\0', word);
-  text += cat('\0', "");
-  for (const auto& word : request.words) text += cat('\0', word);
+  for (const auto& word : request.environment) text += concat('\0', word);
+  text += concat('\0', "");
+  for (const auto& word : request.words) text += concat('\0', word);
   // An empty last word would not be seen.
   return text + '\0';
 }
@@ -105,6 +105,6 @@ std::optional<WindowSize> parse_size(std::string_view text) {
                          : std::nullopt;
 }
 
-std::string to_text(const WindowSize& size) { return cat(size.rows, "x", size.columns); }
+std::string to_text(const WindowSize& size) { return concat(size.rows, "x", size.columns); }
 
 }  // namespace userns::frontend

@@ -31,8 +31,8 @@ constexpr std::chrono::milliseconds kPause{20};
 
 Result<void> check_free(const Store& store, const std::string& name) {
   if (::faccessat(store.dir().get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
-  return fail({}, cat("there is a container ", name, " in ", store.path(),
-                      " already: userns-run info ", name, " shows it"));
+  return fail({}, concat("there is a container ", name, " in ", store.path(),
+                         " already: userns-run info ", name, " shows it"));
 }
 
 // --- ids ----------------------------------------------------------------------------------------
@@ -45,9 +45,9 @@ struct RootOwner {
 };
 Result<RootOwner> owner_of(const std::string& path) {
   const auto dir = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!dir) return fail({}, cat("cannot open the root file system ", path), dir.error().code);
+  if (!dir) return fail({}, concat("cannot open the root file system ", path), dir.error().code);
   struct stat facts{};
-  if (::fstat(dir->get(), &facts) != 0) return fail_errno(cat("cannot look at ", path));
+  if (::fstat(dir->get(), &facts) != 0) return fail_errno(concat("cannot look at ", path));
   return RootOwner{path, facts.st_uid, facts.st_gid};
 }
 
@@ -60,10 +60,11 @@ bool has_outside(const ChosenMap& map, std::uint32_t id) {
 
 Result<void> check_fits(const RootOwner& root, const ChosenIds& ids) {
   if (has_outside(ids.uids, root.uid) && has_outside(ids.gids, root.gid)) return {};
-  return fail({}, cat(root.path, " belongs to ", root.uid, ":", root.gid,
-                      ", which is none of the container's ids: userns-run shift gives it to them, "
-                      "or --map-self makes it "
-                      "its root's where it is yours"));
+  return fail({},
+              concat(root.path, " belongs to ", root.uid, ":", root.gid,
+                     ", which is none of the container's ids: userns-run shift gives it to them, "
+                     "or --map-self makes it "
+                     "its root's where it is yours"));
 }
 
 std::vector<MapWish> wishes_of(const Blocks& blocks) {
@@ -93,8 +94,9 @@ Result<void> check_unheld(const ChosenIds& ids, const Registry& registry) {
   const auto* const holder = holder_of(ids.uids.extents, ids.gids.extents, registry.holders());
   if (holder == nullptr) return {};
   return fail(
-      {}, cat("some of these ids are held by ", holder->path,
-              ": leave out --map to get others, or say --share-ids if the two are to share them"));
+      {},
+      concat("some of these ids are held by ", holder->path,
+             ": leave out --map to get others, or say --share-ids if the two are to share them"));
 }
 
 // The caller's own id is no other container's, however often it is used.
@@ -109,8 +111,8 @@ Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry,
   if (root) block.root_gid = root->gid;
   auto chosen = choose_blocks(callers->facts(), registry.holders(), block);
   if (chosen || !root) return chosen;
-  return fail({}, cat(root->path, ": ", chosen.error().text,
-                      "; userns-run shift changes whom it belongs to"));
+  return fail({}, concat(root->path, ": ", chosen.error().text,
+                         "; userns-run shift changes whom it belongs to"));
 }
 
 // Maps by hand are the caller's affair, as long as no other container has one of these ids.
@@ -166,9 +168,9 @@ Result<void> check_depth(const Container& container) {
   const auto bases = config ? container.bases(*config) : std::unexpected(config.error());
   if (!bases) return std::unexpected(bases.error());
   if (bases->size() < kMostBases) return {};
-  return fail({},
-              cat(container.name(), " is a snapshot and stands on ", kMostBases,
-                  " others, one on the other, which is the most: leave out --snapshot for a copy"));
+  return fail(
+      {}, concat(container.name(), " is a snapshot and stands on ", kMostBases,
+                 " others, one on the other, which is the most: leave out --snapshot for a copy"));
 }
 
 Result<Other> open_other(const Store& store, const FromContainer& from) {
@@ -177,9 +179,9 @@ Result<Other> open_other(const Store& store, const FromContainer& from) {
   auto lock = container->lock();
   if (!lock) return std::unexpected(lock.error());
   if (is_running(*container))
-    return fail({},
-                cat(from.name, " is running, and its files change under a copy: userns-run stop ",
-                    from.name, " first"));
+    return fail(
+        {}, concat(from.name, " is running, and its files change under a copy: userns-run stop ",
+                   from.name, " first"));
   auto spec = container->spec();
   if (!spec) return std::unexpected(spec.error());
   if (from.snapshot)
@@ -244,7 +246,7 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
     if (!others->being_made && !has_litter) return registry;
     if (left == 0)
       return fail({},
-                  cat("the container ", name, " is being created by another process right now"));
+                  concat("the container ", name, " is being created by another process right now"));
     registry = fail({}, "");  // the others' turn
     if (has_litter)
       for (const auto& litter : others->litter) (void)remove_unfinished(store, litter);
@@ -258,12 +260,13 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
 Result<void> check_file_system(const Store& store) {
   struct statfs facts{};
   if (::fstatfs(store.dir().get(), &facts) != 0)
-    return fail_errno(cat("cannot use ", store.path()));
+    return fail_errno(concat("cannot use ", store.path()));
   const auto remote = remote_file_system(static_cast<std::uint64_t>(facts.f_type));
   if (remote.empty()) return {};
   return fail(
       {},
-      cat("no container can live in ", store.path(), ": it is on ", remote,
+      concat(
+          "no container can live in ", store.path(), ": it is on ", remote,
           ", and the server there does not let a user give files to his subordinate ids; choose a "
           "directory on a local disk with --path DIR or XDG_DATA_HOME"));
 }
@@ -288,7 +291,7 @@ Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile&
 
 Result<Fd> make_rootfs(const Container& container) {
   if (::mkdirat(container.dir().get(), "rootfs", 0700) != 0)
-    return fail_errno(cat("cannot make ", container.path(), "/rootfs"));
+    return fail_errno(concat("cannot make ", container.path(), "/rootfs"));
   return open_at(container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY,
                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
@@ -315,7 +318,7 @@ Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& c
 Result<void> check_uninterrupted(const Signals& signals) {
   const auto number = signals.next();
   if (!number) return {};
-  return fail({}, cat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
+  return fail({}, concat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
 }
 
 Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config,
@@ -328,8 +331,8 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   created.counts = filled->counts;
   if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
     return std::unexpected(taken.error());
-  if (auto good = spec_of(config, cat(unfinished.container.path(), "/config")); !good)
-    return fail({}, cat("what the image asks for is not possible: ", good.error().text));
+  if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)
+    return fail({}, concat("what the image asks for is not possible: ", good.error().text));
   if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
     return std::unexpected(written.error());
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
@@ -345,8 +348,8 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
 std::string what_is_left(const Store& store, const Unfinished& unfinished) {
   const auto removed = remove_unfinished(store, unfinished);
   if (removed) return {};
-  return cat("; what was made of it could not be deleted and is left in ",
-             unfinished.container.path(), " (", removed.error().text, ")");
+  return concat("; what was made of it could not be deleted and is left in ",
+                unfinished.container.path(), " (", removed.error().text, ")");
 }
 
 }  // namespace
@@ -366,7 +369,7 @@ Result<Created> create_container(const Store& store, const CreateWish& told) {
       wish.id_count = count_of(other->ids.uids);
   }
   auto& config = wish.config;
-  auto spec = spec_of(config, cat(store.path(), "/", wish.name, "/config"));
+  auto spec = spec_of(config, concat(store.path(), "/", wish.name, "/config"));
   if (!spec) return std::unexpected(spec.error());
   if (is_own_alone(*spec)) wish.share_ids.reset(), wish.id_count.reset();
   const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});

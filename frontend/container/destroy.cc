@@ -26,21 +26,21 @@ Result<void> check_snapshots(const Store& store, const std::string& name,
   if (!snapshots) return std::unexpected(snapshots.error());
   if (snapshots->empty()) return {};
   std::string list;
-  for (const auto& snapshot : *snapshots) list += cat(list.empty() ? "" : ", ", snapshot);
-  return fail({}, cat(name, " has snapshots that show its files (", list, "): ", what_to_do));
+  for (const auto& snapshot : *snapshots) list += concat(list.empty() ? "" : ", ", snapshot);
+  return fail({}, concat(name, " has snapshots that show its files (", list, "): ", what_to_do));
 }
 
 Result<void> check_stopped(const Container& container, bool force) {
   if (!is_running(container)) return {};
   if (force) return stop_for_good(container);
-  return fail({}, cat(container.name(), " is running: userns-run stop ", container.name(),
-                      " first, or give --force"));
+  return fail({}, concat(container.name(), " is running: userns-run stop ", container.name(),
+                         " first, or give --force"));
 }
 
 std::unexpected<Error> not_whole(const Container& container, const Error& error) {
   return fail(error.rule,
-              cat("not all of ", container.name(), " is deleted: ", error.text,
-                  "; userns-run destroy ", container.name(), " goes on with it"),
+              concat("not all of ", container.name(), " is deleted: ", error.text,
+                     "; userns-run destroy ", container.name(), " goes on with it"),
               error.code);
 }
 

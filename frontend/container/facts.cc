@@ -34,7 +34,7 @@ void add_descendants(pid_t pid, std::set<pid_t>& found) {
     const pid_t one = left.back();
     left.pop_back();
     if (!found.insert(one).second) continue;
-    const auto text = kernel_text(cat("/proc/", one, "/task/", one, "/children"));
+    const auto text = kernel_text(concat("/proc/", one, "/task/", one, "/children"));
     for (std::string_view rest = text; !rest.empty();)
       if (const auto child = parse_decimal(take_until(rest, ' ')))
         left.push_back(static_cast<pid_t>(*child));
@@ -47,7 +47,7 @@ std::optional<std::uint64_t> resident(pid_t init) {
   add_descendants(init, pids);
   std::uint64_t pages = 0;
   for (const pid_t pid : pids) {
-    const auto text = kernel_text(cat("/proc/", pid, "/statm"));
+    const auto text = kernel_text(concat("/proc/", pid, "/statm"));
     std::string_view rest = text;
     (void)take_until(rest, ' ');
     pages += parse_decimal(take_until(rest, ' ')).value_or(0);
@@ -77,8 +77,8 @@ RunningFacts running_facts(const State& state) {
   }
   if (!facts.memory) facts.memory = resident(facts.pid);
   facts.frozen = facts.frozen || is_stopped_by_signals(state.init);
-  facts.addresses = ipv4_addresses(kernel_text(cat("/proc/", facts.pid, "/net/fib_trie")));
-  for (auto& address : ipv6_addresses(kernel_text(cat("/proc/", facts.pid, "/net/if_inet6"))))
+  facts.addresses = ipv4_addresses(kernel_text(concat("/proc/", facts.pid, "/net/fib_trie")));
+  for (auto& address : ipv6_addresses(kernel_text(concat("/proc/", facts.pid, "/net/if_inet6"))))
     facts.addresses.push_back(std::move(address));
   if (!state.init.lives()) facts.addresses.clear();  // then somebody else's may have been read
   return facts;

@@ -20,12 +20,12 @@ Result<std::string> read_file_at(int dir, const char* name, std::size_t limit) {
   const auto file = open_at(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve);
   if (!file) return std::unexpected(file.error());
   struct stat facts{};
-  if (::fstat(file->get(), &facts) != 0) return fail_errno(cat("cannot look at ", name));
-  if (!S_ISREG(facts.st_mode)) return fail({}, cat(name, " is no regular file"));
+  if (::fstat(file->get(), &facts) != 0) return fail_errno(concat("cannot look at ", name));
+  if (!S_ISREG(facts.st_mode)) return fail({}, concat(name, " is no regular file"));
   if (facts.st_uid != ::geteuid() && facts.st_uid != 0)
-    return fail({}, cat(name, " belongs to uid ", facts.st_uid, ", not to you"));
+    return fail({}, concat(name, " belongs to uid ", facts.st_uid, ", not to you"));
   auto text = read_all(*file, limit);
-  if (!text) return fail({}, cat(name, " ", text.error().text), text.error().code);
+  if (!text) return fail({}, concat(name, " ", text.error().text), text.error().code);
   return text;
 }
 
@@ -45,18 +45,18 @@ class NoFileSizeSignal {
 
 Result<void> replace(const Fd& dir, const char* name, std::string_view text, unsigned mode,
                      bool outlives_a_crash) {
-  const auto fresh = cat(".", name, ".tmp");
+  const auto fresh = concat(".", name, ".tmp");
   const NoFileSizeSignal quiet;
   ::unlinkat(dir.get(), fresh.c_str(), 0);  // of a process that was killed
   const auto file = open_at(dir.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
                             RESOLVE_BENEATH, mode);
-  if (!file) return fail({}, cat("cannot write ", name), file.error().code);
+  if (!file) return fail({}, concat("cannot write ", name), file.error().code);
   Result<void> done = write_all(*file, text);
-  if (!done) done = fail({}, cat("cannot write ", name), done.error().code);
+  if (!done) done = fail({}, concat("cannot write ", name), done.error().code);
   if (done && outlives_a_crash && ::fsync(file->get()) != 0)
-    done = fail_errno(cat("cannot write ", name));
+    done = fail_errno(concat("cannot write ", name));
   if (done && ::renameat(dir.get(), fresh.c_str(), dir.get(), name) != 0)
-    done = fail_errno(cat("cannot write ", name));
+    done = fail_errno(concat("cannot write ", name));
   if (!done) ::unlinkat(dir.get(), fresh.c_str(), 0);
   if (done && outlives_a_crash)
     ::fsync(dir.get());  // not every file system can, and the file is whole in any case

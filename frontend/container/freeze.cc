@@ -32,7 +32,7 @@ Result<bool> is_frozen(const Fd& cgroup) {
 }
 
 Result<std::string> by_cgroup(const std::string& path, bool stop) {
-  const auto cgroup = open_at(AT_FDCWD, cat(path, "/payload").c_str(), O_RDONLY | O_DIRECTORY);
+  const auto cgroup = open_at(AT_FDCWD, concat(path, "/payload").c_str(), O_RDONLY | O_DIRECTORY);
   if (!cgroup) return fail({}, "cannot open the container's cgroup", cgroup.error().code);
   const auto file = open_at(cgroup->get(), "cgroup.freeze", O_WRONLY);
   const auto written =
@@ -72,7 +72,7 @@ Result<std::string> by_signals(const InitProcess& init, int number) {
       fresh = fresh || sent != Sent::kNo;
     }
     if (!fresh)
-      return cat(number == SIGSTOP ? "SIGSTOP to " : "SIGCONT to ", done.size(), " processes");
+      return concat(number == SIGSTOP ? "SIGSTOP to " : "SIGCONT to ", done.size(), " processes");
   }
   return fail({},
               "the container makes new processes faster than they can be stopped; give it a cgroup "
@@ -84,7 +84,8 @@ Result<std::string> act(const Container& container, bool stop) {
   if (!lock) return std::unexpected(lock.error());
   const auto state = read_state(container.dir());
   if (!state) return std::unexpected(state.error());
-  if (!*state || (*state)->init.pid == 0) return fail({}, cat(container.name(), " is not running"));
+  if (!*state || (*state)->init.pid == 0)
+    return fail({}, concat(container.name(), " is not running"));
   if (!(*state)->cgroup.empty()) return by_cgroup((*state)->cgroup, stop);
   const auto init = find_way_in(container);
   if (!init) return std::unexpected(init.error());

@@ -35,18 +35,18 @@ template <class Number>
 Key number(std::string_view name, Number Handover::* member) {
   return {name,
           [member](const Handover& h) {
-            return h.*member < 0 ? std::vector<std::string>{} : std::vector{cat(h.*member)};
+            return h.*member < 0 ? std::vector<std::string>{} : std::vector{concat(h.*member)};
           },
           [member](std::string_view text, Handover& h) { return take_number(text, h.*member); }};
 }
 template <>
 Key number(std::string_view name, unsigned Handover::* member) {
-  return {name, [member](const Handover& h) { return std::vector{cat(h.*member)}; },
+  return {name, [member](const Handover& h) { return std::vector{concat(h.*member)}; },
           [member](std::string_view text, Handover& h) { return take_number(text, h.*member); }};
 }
 template <>
 Key number(std::string_view name, std::uint64_t Handover::* member) {
-  return {name, [member](const Handover& h) { return std::vector{cat(h.*member)}; },
+  return {name, [member](const Handover& h) { return std::vector{concat(h.*member)}; },
           [member](std::string_view text, Handover& h) { return take_number(text, h.*member); }};
 }
 Key flag(std::string_view name, bool Handover::* member) {
@@ -76,7 +76,7 @@ Key list(std::string_view name, std::vector<std::string> Handover::* member) {
 std::vector<std::string> put_limits(const Handover& h) {
   std::vector<std::string> words;
   words.reserve(h.limits.size());
-  for (const auto& [file, option] : h.limits) words.push_back(cat(file, ":", option));
+  for (const auto& [file, option] : h.limits) words.push_back(concat(file, ":", option));
   return words;
 }
 
@@ -90,7 +90,7 @@ std::vector<std::string> put_clients(const Handover& h) {
   std::vector<std::string> words;
   words.reserve(h.clients.size());
   for (const auto& client : h.clients)
-    words.push_back(cat(client.fd, client.watches ? ":watch" : ":wait"));
+    words.push_back(concat(client.fd, client.watches ? ":watch" : ":wait"));
   return words;
 }
 
@@ -142,7 +142,7 @@ const std::vector<Key>& keys() {
 std::vector<std::string> to_words(const Handover& handover) {
   std::vector<std::string> words;
   for (const auto& key : keys())
-    for (const auto& value : key.put(handover)) words.push_back(cat(key.name, "=", value));
+    for (const auto& value : key.put(handover)) words.push_back(concat(key.name, "=", value));
   words.insert(words.end(), handover.rest.begin(), handover.rest.end());
   return words;
 }
@@ -155,8 +155,8 @@ Result<Handover> handover_from(std::span<const std::string_view> words) {
     const auto name = take_until(value, '=');
     const auto key = std::ranges::find(keys(), name, &Key::name);
     if (key == keys().end() || !key->take(value, handover))
-      return fail({}, cat("these are words of a container's start to itself, and ",
-                          quoted(words[taken]), " is none of them: use userns-run start"));
+      return fail({}, concat("these are words of a container's start to itself, and ",
+                             quoted(words[taken]), " is none of them: use userns-run start"));
   }
   handover.rest.assign(words.begin() + static_cast<std::ptrdiff_t>(taken), words.end());
   return handover;

@@ -36,15 +36,15 @@ Result<void> run_hook(const std::string& command) {
   if (!words) return std::unexpected(words.error());
   if (words->empty()) return fail({}, "a hook is empty");
   const pid_t pid = ::fork();
-  if (pid < 0) return fail_errno(cat("cannot start the hook ", quoted(command)));
+  if (pid < 0) return fail_errno(concat("cannot start the hook ", quoted(command)));
   if (pid == 0) become(std::move(*words));
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return fail_errno(cat("lost the hook ", quoted(command)));
+    if (errno != EINTR) return fail_errno(concat("lost the hook ", quoted(command)));
   if (status == 0) return {};
-  return fail({}, cat("the hook ", quoted(command), " failed: ",
-                      WIFSIGNALED(status) ? cat("ended by signal ", WTERMSIG(status))
-                                          : cat("status ", WEXITSTATUS(status))));
+  return fail({}, concat("the hook ", quoted(command), " failed: ",
+                         WIFSIGNALED(status) ? concat("ended by signal ", WTERMSIG(status))
+                                             : concat("status ", WEXITSTATUS(status))));
 }
 
 }  // namespace
@@ -53,8 +53,8 @@ Result<void> run_hooks(std::span<const std::string> commands, const std::string&
                        int status) {
   if (commands.empty()) return {};
   (void)::setenv("USERNS_NAME", name.c_str(), 1);
-  (void)::setenv("USERNS_PID", cat(pid).c_str(), 1);
-  (void)::setenv("USERNS_STATUS", cat(status).c_str(), 1);
+  (void)::setenv("USERNS_PID", concat(pid).c_str(), 1);
+  (void)::setenv("USERNS_STATUS", concat(status).c_str(), 1);
   for (const auto& command : commands)
     if (auto done = run_hook(command); !done) return done;
   return {};

@@ -93,30 +93,32 @@ std::string names_of_holders(std::span<const Holder> holders, Ranges Holder::* h
   std::size_t count = 0;
   for (const auto& holder : holders) {
     if (!overlap(holder.*held, owned)) continue;
-    if (count < kMostNamed) text += cat(count == 0 ? "" : ", ", holder.path);
+    if (count < kMostNamed) text += concat(count == 0 ? "" : ", ", holder.path);
     ++count;
   }
-  if (count > kMostNamed) text += cat(" and ", count - kMostNamed, " more");
+  if (count > kMostNamed) text += concat(" and ", count - kMostNamed, " more");
   return text;
 }
 
 std::string login(const IdFacts& facts) {
-  return facts.caller_name.empty() ? cat(facts.uid) : std::string(facts.caller_name);
+  return facts.caller_name.empty() ? concat(facts.uid) : std::string(facts.caller_name);
 }
 
 std::unexpected<Error> run_out(const IdFacts& facts, std::span<const Holder> holders,
                                const Kind& kind, const Ranges& owned, const Ranges& free,
                                std::uint64_t count) {
   const auto who = login(facts);
-  const auto ask = cat("ask the administrator for more, with a line like ", who,
-                       ":FIRST:", std::max(count, kAutoBlock), " in /etc/subuid and /etc/subgid");
+  const auto ask =
+      concat("ask the administrator for more, with a line like ", who,
+             ":FIRST:", std::max(count, kAutoBlock), " in /etc/subuid and /etc/subgid");
   if (owned.empty())
-    return fail({}, cat(who, " has no subordinate ", kind.name, "s in ", kind.source.name, ": ",
-                        ask, ", or use --map-self to be the only id inside"));
+    return fail({}, concat(who, " has no subordinate ", kind.name, "s in ", kind.source.name, ": ",
+                           ask, ", or use --map-self to be the only id inside"));
   const auto held = names_of_holders(holders, kind.held, owned);
   return fail(
       {},
-      cat("a container is to have ", count, " ", kind.name, "s of its own, and ", total(free),
+      concat(
+          "a container is to have ", count, " ", kind.name, "s of its own, and ", total(free),
           " of ", who, "'s ", total(owned), " (", kind.source.name, ") are free",
           held.empty() ? "" : ": the others are held by ", held,
           "; destroy one, give it fewer with --ids N or another one's with --share-ids NAME, or ",
@@ -147,15 +149,15 @@ Result<std::vector<Extent>> choose_one(const IdFacts& facts, std::span<const Hol
   }
   const auto place = from_root(owned, *kind.root, count);
   if (place.empty())
-    return fail({}, cat("the root file system belongs to ", kind.name, " ", *kind.root,
-                        ", which is none of ", login(facts), "'s subordinate ", kind.name, "s in ",
-                        kind.source.name));
+    return fail({}, concat("the root file system belongs to ", kind.name, " ", *kind.root,
+                           ", which is none of ", login(facts), "'s subordinate ", kind.name,
+                           "s in ", kind.source.name));
   for (const auto& holder : holders)
     if (overlap(holder.*(kind.held), place))
-      return fail({}, cat("the root file system belongs to ", kind.name, " ", *kind.root, ", and ",
-                          holder.path,
-                          " has ids from there on: give fewer with --ids N, or the same with "
-                          "--share-ids NAME"));
+      return fail({}, concat("the root file system belongs to ", kind.name, " ", *kind.root,
+                             ", and ", holder.path,
+                             " has ids from there on: give fewer with --ids N, or the same with "
+                             "--share-ids NAME"));
   return lay_out(place, total(place));
 }
 
@@ -213,8 +215,8 @@ Holder held_by(std::string path, std::string_view config_text) {
 std::vector<std::string> map_values(const Blocks& blocks) {
   std::vector<std::string> values;
   const auto write = [&](std::string_view kind, const Extent& extent) {
-    values.push_back(cat(kind, ":", extent.inside().first(), ":", extent.outside().first(), ":",
-                         extent.count()));
+    values.push_back(concat(kind, ":", extent.inside().first(), ":", extent.outside().first(), ":",
+                            extent.count()));
   };
   for (const auto& extent : blocks.uids) write("u", extent);
   for (const auto& extent : blocks.gids) write("g", extent);

@@ -32,7 +32,7 @@ Result<void> take_env(ConfigFile& config, const std::vector<std::string>& env,
     if (check_setting("env", variable))
       fresh.push_back(variable);
     else
-      notes.push_back(cat("the image's variable ", quoted(variable), " is left out"));
+      notes.push_back(concat("the image's variable ", quoted(variable), " is left out"));
   }
   for (const auto& variable : fresh)
     if (auto added = config.add("env", variable); !added) return added;
@@ -55,19 +55,20 @@ Result<void> take_user(ConfigFile& config, const ImageConfig& image,
                        std::vector<std::string>& notes) {
   if (image.user.empty() || has(config, "uid")) return {};
   if (!image.ids) {
-    notes.push_back(cat("the image's user ", quoted(image.user),
-                        " is not in its passwd and group: it runs as root unless uid and gid are "
-                        "set with userns-run "
-                        "config"));
+    notes.push_back(
+        concat("the image's user ", quoted(image.user),
+               " is not in its passwd and group: it runs as root unless uid and gid are "
+               "set with userns-run "
+               "config"));
     return {};
   }
   if (image.ids->uid == 0 && image.ids->gid == 0) return {};
-  if (auto set = config.set("uid", std::vector{cat(image.ids->uid)}); !set) return set;
+  if (auto set = config.set("uid", std::vector{concat(image.ids->uid)}); !set) return set;
   if (has(config, "gid")) return {};
-  if (auto set = config.set("gid", std::vector{cat(image.ids->gid)}); !set) return set;
+  if (auto set = config.set("gid", std::vector{concat(image.ids->gid)}); !set) return set;
   if (image.ids->groups.empty() || has(config, "groups")) return {};
   std::string list;
-  for (const auto group : image.ids->groups) list += cat(list.empty() ? "" : ",", group);
+  for (const auto group : image.ids->groups) list += concat(list.empty() ? "" : ",", group);
   return config.set("groups", std::vector{list});
 }
 
@@ -76,7 +77,8 @@ Result<void> take_value(ConfigFile& config, std::string_view key, const std::str
                         std::string_view what, std::vector<std::string>& notes) {
   if (value.empty() || has(config, key)) return {};
   if (check_setting(key, value)) return config.set(key, std::vector{value});
-  notes.push_back(cat("the image's ", what, " ", quoted(value), " makes no sense and is left out"));
+  notes.push_back(
+      concat("the image's ", what, " ", quoted(value), " makes no sense and is left out"));
   return {};
 }
 

@@ -15,8 +15,8 @@ Result<void> write_last_end(const Fd& directory, const LastEnd& end) {
   for (const char c : end.text)
     text.push_back(c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' ' ? '\'' : c);
   return replace_file(directory, kLastFile,
-                      cat(R"({"exit_status":)", end.exit_status, R"(,"ended_at":)", end.ended_at,
-                          R"(,"text":")", text, "\"}\n"));
+                      concat(R"({"exit_status":)", end.exit_status, R"(,"ended_at":)", end.ended_at,
+                             R"(,"text":")", text, "\"}\n"));
 }
 
 }  // namespace userns::frontend

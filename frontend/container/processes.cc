@@ -72,7 +72,7 @@ std::string command_of(const Fd& process, std::string_view status) {
   auto words = read_of(process, "cmdline", kCommand);
   while (words.ends_with('\0')) words.pop_back();
   std::ranges::replace(words, '\0', ' ');
-  return words.empty() ? cat("[", proc_field(status, "Name").value_or("?"), "]") : words;
+  return words.empty() ? concat("[", proc_field(status, "Name").value_or("?"), "]") : words;
 }
 
 class Family {
@@ -123,7 +123,7 @@ bool has_ended(const Fd& pidfd) {
 }
 
 Fd open_process(pid_t pid) {
-  return Fd(::open(cat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return Fd(::open(concat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 }  // namespace
@@ -134,7 +134,7 @@ Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd) {
   if (has_ended(pidfd))
     return fail({}, "the container has just ended");  // its number may be somebody else's
   if (!first.valid())
-    return fail({}, cat("cannot look at the user namespace of process ", init), code);
+    return fail({}, concat("cannot look at the user namespace of process ", init), code);
   const auto found_top = outermost(std::move(first));
   if (!found_top) return std::unexpected(found_top.error());
   const auto& top = *found_top;
@@ -199,7 +199,7 @@ std::string printable(std::string_view text, std::size_t most) {
 std::optional<pid_t> first_child(pid_t pid) {
   constexpr std::size_t kEnough = 64;
   const auto file =
-      open_at(AT_FDCWD, cat("/proc/", pid, "/task/", pid, "/children").c_str(), O_RDONLY);
+      open_at(AT_FDCWD, concat("/proc/", pid, "/task/", pid, "/children").c_str(), O_RDONLY);
   std::string text(file ? kEnough : 0, '\0');
   if (file) text.resize(read_some(*file, text).value_or(0));
   std::string_view rest = text;

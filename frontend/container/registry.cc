@@ -20,7 +20,7 @@ constexpr std::string_view kHead = "# userns-run: where containers are, and whic
 std::string to_text(const std::vector<IdRange>& ranges) {
   std::string text;
   for (const auto& range : ranges)
-    text += cat(text.empty() ? "" : ",", range.first(), ":", range.count());
+    text += concat(text.empty() ? "" : ",", range.first(), ":", range.count());
   return text.empty() ? "-" : text;
 }
 
@@ -45,7 +45,7 @@ Result<Index> read_index(const Store& home) {
   const auto text = read_file_at(home.dir().get(), ".index", kLargestIndex);
   if (!text && text.error().code == ENOENT) return Index{};
   if (!text)
-    return fail({}, cat("cannot read ", home.path(), "/.index: ", text.error().text),
+    return fail({}, concat("cannot read ", home.path(), "/.index: ", text.error().text),
                 text.error().code);
   return parse_index(*text);
 }
@@ -73,26 +73,27 @@ Index parse_index(std::string_view text) {
 
 std::string to_text(const Index& index) {
   std::string text(kHead);
-  for (const auto& store : index.stores) text += cat("store ", store, "\n");
+  for (const auto& store : index.stores) text += concat("store ", store, "\n");
   for (const auto& holder : index.holders)
-    text += cat("held ", to_text(holder.uids), " ", to_text(holder.gids), " ", holder.path, "\n");
+    text +=
+        concat("held ", to_text(holder.uids), " ", to_text(holder.gids), " ", holder.path, "\n");
   return text;
 }
 
 Result<Registry> Registry::lock(const Store& store) {
   auto home = Store::open_or_make(std::nullopt);
   if (!home)
-    return fail({}, cat("cannot write down which ids are taken: ", home.error().text),
+    return fail({}, concat("cannot write down which ids are taken: ", home.error().text),
                 home.error().code);
   auto file = open_at(home->dir().get(), ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
                       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, 0600);
   if (!file)
     return fail({},
-                cat("cannot write down in ", home->path(),
-                    " which ids are taken (XDG_DATA_HOME names another place)"),
+                concat("cannot write down in ", home->path(),
+                       " which ids are taken (XDG_DATA_HOME names another place)"),
                 file.error().code);
   while (::flock(file->get(), LOCK_EX) != 0)
-    if (errno != EINTR) return fail_errno(cat("cannot lock ", home->path(), "/.lock"));
+    if (errno != EINTR) return fail_errno(concat("cannot lock ", home->path(), "/.lock"));
   Registry registry(std::move(*home), std::move(*file));
   const auto index = read_index(registry.home_);
   if (!index) return std::unexpected(index.error());
@@ -125,9 +126,9 @@ void Registry::look_at(const std::string& path, const std::vector<Holder>& remem
     return;
   }
   for (const auto& name : *directories) {
-    auto container = cat(path, "/", name);
+    auto container = concat(path, "/", name);
     const auto text =
-        read_file_at(store->dir().get(), cat(name, "/config").c_str(), kLargestConfig);
+        read_file_at(store->dir().get(), concat(name, "/config").c_str(), kLargestConfig);
     if (text)
       holders_.push_back(held_by(std::move(container), *text));
     else

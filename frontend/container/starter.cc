@@ -58,7 +58,7 @@ Result<void> choose_command(Spec& spec, std::span<const std::string> given) {
   if (!spec.command.empty() || spec.boot) return {};
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
   if (!rootfs)
-    return fail({}, cat("cannot open the root file system ", quoted(spec.rootfs)),
+    return fail({}, concat("cannot open the root file system ", quoted(spec.rootfs)),
                 rootfs.error().code);
   const auto init = find_init(*rootfs);
   if (init && can_boot(spec)) {
@@ -145,14 +145,14 @@ void describe_run(Handover& handover, const Plan& plan, const Running& running) 
 }
 
 Error become_monitor(const Handover& handover) {
-  const auto program = cat(std::string_view(kHelperDir), "/userns-monitor");
+  const auto program = concat(std::string_view(kHelperDir), "/userns-monitor");
   auto words = to_words(handover);
   words.insert(words.begin(), "userns-monitor");
   keep_across_exec(handover, true);
   ::execv(program.c_str(), argv_of(words).data());
   const int code = errno;
   keep_across_exec(handover, false);
-  return {.rule = {}, .code = code, .text = cat("cannot start the monitor ", program)};
+  return {.rule = {}, .code = code, .text = concat("cannot start the monitor ", program)};
 }
 
 std::vector<std::string> words_for(const Handover& told) {
@@ -215,13 +215,13 @@ void tell(const Handover& handover, const Failure& failure) {
 void record(const Handover& handover, const Failure& failure) {
   const Fd directory(::fcntl(handover.directory, F_DUPFD_CLOEXEC, 3));
   if (!directory.valid()) return;
-  const auto text = cat("cannot start it again: ", to_text(failure.error));
-  ConsoleLog(directory, handover.log_size).append(cat("userns-run: ", text, "\r\n"));
+  const auto text = concat("cannot start it again: ", to_text(failure.error));
+  ConsoleLog(directory, handover.log_size).append(concat("userns-run: ", text, "\r\n"));
   (void)write_last_end(directory,
                        {.exit_status = failure.exit_status, .ended_at = now(), .text = text});
   for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory.get(), name, 0);
   Fd(handover.lock).reset();
-  const auto end = cat(static_cast<char>(Said::kEnd), failure.exit_status);
+  const auto end = concat(static_cast<char>(Said::kEnd), failure.exit_status);
   for (const auto& client : handover.clients)
     (void)::send(client.fd, end.data(), end.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }

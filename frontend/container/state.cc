@@ -170,8 +170,8 @@ Result<State> state_from_json(std::string_view text) {
                  .autostart = object.value("autostart", false),
                  .groups = object.value("groups", std::vector<std::string>{})};
   } catch (const json::exception& error) {
-    return fail({}, cat("the container's state.json is not what a start wrote: ",
-                        std::string_view(error.what())));
+    return fail({}, concat("the container's state.json is not what a start wrote: ",
+                           std::string_view(error.what())));
   }
 }
 

@@ -34,7 +34,7 @@ Result<void> await_no_run(const Container& container, const std::optional<LastEn
     }
     std::this_thread::sleep_for(kPause);
   }
-  return fail({}, cat(container.name(), " does not end"));
+  return fail({}, concat(container.name(), " does not end"));
 }
 
 // After the end comes what takes its own time: the user's hooks.
@@ -74,7 +74,7 @@ Result<int> end_without_monitor(const Container& container, const State& state) 
   if (pidfd.valid() && state.monitor.lives())
     (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
   const auto text =
-      cat("its monitor (process ", state.monitor.pid, ") did not answer and was killed");
+      concat("its monitor (process ", state.monitor.pid, ") did not answer and was killed");
   const int status = kExitSignalBase + SIGKILL;
   if (auto ended =
           await_no_run(container, LastEnd{.exit_status = status, .ended_at = now(), .text = text});
@@ -83,8 +83,8 @@ Result<int> end_without_monitor(const Container& container, const State& state) 
   report("userns-run",
          {.rule = {},
           .code = 0,
-          .text = cat(container.name(), ": ", text,
-                      ", and the container with it; its post-stop hooks did not run")});
+          .text = concat(container.name(), ": ", text,
+                         ", and the container with it; its post-stop hooks did not run")});
   return status;
 }
 
@@ -99,8 +99,8 @@ Result<int> stop_container(const Container& container, std::chrono::milliseconds
   if (!state) return std::unexpected(state.error());
   if (*state && (*state)->monitor.pid != 0) return end_without_monitor(container, **state);
   if (*state)
-    return fail({},
-                cat(container.name(), " is just being started again; it stops as soon as it runs"));
+    return fail(
+        {}, concat(container.name(), " is just being started again; it stops as soon as it runs"));
   const auto last = read_last_end(container.dir());
   return last ? Result<int>(last->exit_status) : status;
 }

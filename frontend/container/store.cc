@@ -31,7 +31,7 @@ constexpr int kDeepestInclude = 8;
 // --- locks --------------------------------------------------------------------------------------
 
 std::unexpected<Error> was_destroyed(const Container& container) {
-  return fail({}, cat("the container ", container.name(), " was destroyed meanwhile"));
+  return fail({}, concat("the container ", container.name(), " was destroyed meanwhile"));
 }
 
 Result<Fd> open_lock(const Container& container) {
@@ -39,9 +39,9 @@ Result<Fd> open_lock(const Container& container) {
                       kBelow, 0600);
   if (file) return file;
   if (file.error().code == ENOENT) return was_destroyed(container);
-  return fail({},
-              cat("cannot lock the container ", container.name(), " (", container.path(), "/lock)"),
-              file.error().code);
+  return fail(
+      {}, concat("cannot lock the container ", container.name(), " (", container.path(), "/lock)"),
+      file.error().code);
 }
 
 // Who waited may have waited for the end of the container.
@@ -67,14 +67,14 @@ Result<void> add_with_includes(std::vector<std::vector<Setting>>& files,
                                std::vector<Setting> settings, const std::string& path, int depth) {
   for (const auto& setting : settings) {
     if (setting.key != "include") continue;
-    const auto where = cat(path, ":", setting.line, ":1: include ");
+    const auto where = concat(path, ":", setting.line, ":1: include ");
     if (depth == kDeepestInclude)
-      return fail({}, cat(where, "goes too deep: do files include each other?"));
+      return fail({}, concat(where, "goes too deep: do files include each other?"));
     const auto included =
         setting.value.starts_with('/') ? setting.value : directory_of(path) + setting.value;
     const auto text = read_file_at(AT_FDCWD, included.c_str(), kLargestConfig);
     if (!text)
-      return fail({}, cat(where, quoted(setting.value), ": ", text.error().text),
+      return fail({}, concat(where, quoted(setting.value), ": ", text.error().text),
                   text.error().code);
     auto inner = parse_file(*text, included);
     if (!inner) return std::unexpected(inner.error());
@@ -88,7 +88,7 @@ Result<void> add_with_includes(std::vector<std::vector<Setting>>& files,
 Result<std::string> default_conf() {
   const auto directory = user_config_dir();
   if (!directory) return directory;
-  return cat(*directory, "/userns/default.conf");
+  return concat(*directory, "/userns/default.conf");
 }
 
 Result<void> add_defaults(std::vector<std::vector<Setting>>& files) {
@@ -131,7 +131,7 @@ std::optional<std::string> base_of(const ConfigFile& config) {
 // What differs from the base. A snapshot that never ran has none yet.
 void add_changes(Spec& spec, const Container& container) {
   if (::faccessat(container.dir().get(), "upper", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-    spec.layers.push_back(cat(container.path(), "/upper"));
+    spec.layers.push_back(concat(container.path(), "/upper"));
 }
 
 // Where the root file system is that a container does not name itself.
@@ -140,12 +140,12 @@ Result<void> place_root(Spec& spec, const Container& container, const ConfigFile
   const auto bases = container.bases(own);
   if (!bases) return std::unexpected(bases.error());
   if (bases->empty()) {
-    spec.rootfs = cat(container.path(), "/rootfs");
+    spec.rootfs = concat(container.path(), "/rootfs");
     return {};
   }
   const auto ground = bases->back().spec();
   if (!ground)
-    return fail({}, cat("container ", container.name(), " is a snapshot: ", ground.error().text),
+    return fail({}, concat("container ", container.name(), " is a snapshot: ", ground.error().text),
                 ground.error().code);
   spec.rootfs = ground->rootfs;
   if (spec.read_only || spec.overlay)
@@ -162,7 +162,7 @@ Result<std::string> absolute(std::string_view path) {
   if (path.empty()) return fail({}, "--path is empty: name a directory");
   if (std::ranges::any_of(path,
                           [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
-    return fail({}, cat("--path ", quoted(path), ": a control character is in the name"));
+    return fail({}, concat("--path ", quoted(path), ": a control character is in the name"));
   return absolute_path(path);
 }
 
@@ -173,11 +173,11 @@ Result<void> make_directories(const std::string& path) {
     const auto part = path.substr(0, at);
     if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR && errno != EROFS &&
         errno != EACCES)
-      return fail_errno(cat("cannot make ", part, kForContainers));
+      return fail_errno(concat("cannot make ", part, kForContainers));
     struct stat facts{};
     if (::stat(part.c_str(), &facts) == 0) continue;
     if (errno == ENOENT && ::mkdir(part.c_str(), 0700) == 0) continue;
-    return fail_errno(cat("cannot make ", part, kForContainers));
+    return fail_errno(concat("cannot make ", part, kForContainers));
   }
   return {};
 }
@@ -185,20 +185,21 @@ Result<void> make_directories(const std::string& path) {
 // Whoever else could write here could have the caller start, or delete, what is his.
 Result<void> check_owner(const Fd& dir, const std::string& path) {
   struct stat facts{};
-  if (::fstat(dir.get(), &facts) != 0) return fail_errno(cat("cannot look at ", path));
+  if (::fstat(dir.get(), &facts) != 0) return fail_errno(concat("cannot look at ", path));
   if (facts.st_uid != ::geteuid())
     return fail({},
-                cat(path, " belongs to uid ", facts.st_uid, ", not to you (uid ", ::geteuid(),
-                    "): containers are kept in a directory of one's own; --path names another"));
+                concat(path, " belongs to uid ", facts.st_uid, ", not to you (uid ", ::geteuid(),
+                       "): containers are kept in a directory of one's own; --path names another"));
   if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    return fail({}, cat("others can write in ", path,
-                        ", and could put files of theirs into containers: chmod go-w ", path));
+    return fail({}, concat("others can write in ", path,
+                           ", and could put files of theirs into containers: chmod go-w ", path));
   return {};
 }
 
 Result<std::string> name_of_fd(const Fd& fd) {
   std::array<char, PATH_MAX> name{};
-  const auto size = ::readlink(cat("/proc/self/fd/", fd.get()).c_str(), name.data(), name.size());
+  const auto size =
+      ::readlink(concat("/proc/self/fd/", fd.get()).c_str(), name.data(), name.size());
   if (size <= 0) return fail_errno("cannot find the path of a directory (is /proc mounted?)");
   return std::string(name.data(), static_cast<std::size_t>(size));
 }
@@ -214,15 +215,15 @@ Result<Container> Container::beside(std::string_view name) const {
 
 Result<std::vector<Container>> Container::bases(const ConfigFile& own) const {
   const auto about = [&](std::string_view why) {
-    return fail({}, cat("container ", name_, " is a snapshot: ", why));
+    return fail({}, concat("container ", name_, " is a snapshot: ", why));
   };
   std::vector<Container> bases;
   for (auto base = base_of(own); base;) {
     if (bases.size() == kMostBases)
-      return about(
-          cat("it stands on more than ", kMostBases,
-              " others, one on the other: begin anew with a copy (userns-run create --from without "
-              "--snapshot)"));
+      return about(concat(
+          "it stands on more than ", kMostBases,
+          " others, one on the other: begin anew with a copy (userns-run create --from without "
+          "--snapshot)"));
     auto shown = beside(*base);
     const auto config = shown ? shown->config() : std::unexpected(shown.error());
     if (!config) return about(config.error().text);
@@ -236,7 +237,7 @@ Result<Lock> Container::lock() const {
   auto file = open_lock(*this);
   if (!file) return std::unexpected(file.error());
   while (::flock(file->get(), LOCK_EX) != 0)
-    if (errno != EINTR) return fail_errno(cat("cannot lock the container ", name_));
+    if (errno != EINTR) return fail_errno(concat("cannot lock the container ", name_));
   return checked(std::move(*file), *this);
 }
 
@@ -245,7 +246,7 @@ Result<std::optional<Lock>> Container::try_lock() const {
   if (!file) return std::unexpected(file.error());
   if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return std::nullopt;
-    return fail_errno(cat("cannot lock the container ", name_));
+    return fail_errno(concat("cannot lock the container ", name_));
   }
   return checked(std::move(*file), *this);
 }
@@ -254,9 +255,10 @@ Result<ConfigFile> Container::config() const {
   const auto text = read_file_at(dir().get(), "config", kLargestConfig);
   if (!text)
     return fail(
-        {}, cat("cannot read the config of ", name_, " (", path_, "/config): ", text.error().text),
+        {},
+        concat("cannot read the config of ", name_, " (", path_, "/config): ", text.error().text),
         text.error().code);
-  return ConfigFile::parse(*text, cat(path_, "/config"));
+  return ConfigFile::parse(*text, concat(path_, "/config"));
 }
 
 Result<ContainerConfig> Container::settings() const {
@@ -265,13 +267,13 @@ Result<ContainerConfig> Container::settings() const {
 }
 
 Result<ContainerConfig> Container::settings(const ConfigFile& own) const {
-  return settings_of(own, cat(path_, "/config"));
+  return settings_of(own, concat(path_, "/config"));
 }
 
 Result<void> Container::write_config(const Lock& /*proof*/, const ConfigFile& config) const {
   const auto text = config.text();
   if (text.size() > kLargestConfig)
-    return fail({}, cat("the config of ", name_, " would be too long"));
+    return fail({}, concat("the config of ", name_, " would be too long"));
   return replace_file(dir(), "config", text);
 }
 
@@ -281,9 +283,9 @@ Result<Spec> Container::spec(std::span<const std::string> extra) const {
 }
 
 Result<Spec> Container::spec(const ConfigFile& own, std::span<const std::string> extra) const {
-  auto spec = spec_of(own, cat(path_, "/config"), extra);
+  auto spec = spec_of(own, concat(path_, "/config"), extra);
   if (!spec)
-    return fail(spec.error().rule, cat("container ", name_, ": ", spec.error().text),
+    return fail(spec.error().rule, concat("container ", name_, ": ", spec.error().text),
                 spec.error().code);
   if (auto placed = place_root(*spec, *this, own); !placed) return std::unexpected(placed.error());
   if (!spec->hostname && (spec->namespaces & CLONE_NEWUTS) != 0) spec->hostname = name_;
@@ -326,7 +328,7 @@ Result<std::string> container_name(std::string_view text) {
 Result<std::string> default_store_path() {
   const auto data = user_data_dir();
   if (!data) return data;
-  return cat(*data, "/userns");
+  return concat(*data, "/userns");
 }
 
 Result<Store> Store::open(std::optional<std::string_view> path) {
@@ -335,7 +337,8 @@ Result<Store> Store::open(std::optional<std::string_view> path) {
   auto dir = open_at(AT_FDCWD, whole->c_str(), kDirectory);
   if (!dir && dir.error().code == ENOENT) return Store(std::move(*whole), Fd());
   if (!dir)
-    return fail({}, cat("cannot open ", *whole, ", where containers are kept"), dir.error().code);
+    return fail({}, concat("cannot open ", *whole, ", where containers are kept"),
+                dir.error().code);
   if (auto own = check_owner(*dir, *whole); !own) return std::unexpected(own.error());
   auto canonical = name_of_fd(*dir);
   if (canonical) canonical = absolute(*canonical);
@@ -355,7 +358,8 @@ Result<std::vector<std::string>> Store::names() const {
   if (all) std::erase_if(*all, [](const std::string& name) { return name.starts_with('.'); });
   if (all)
     std::erase_if(*all, [&](const std::string& name) {
-      return ::faccessat(dir().get(), cat(name, "/config").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+      return ::faccessat(dir().get(), concat(name, "/config").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) !=
+             0;
     });
   return all;
 }
@@ -363,7 +367,7 @@ Result<std::vector<std::string>> Store::names() const {
 Result<std::vector<std::string>> Store::directories() const {
   if (!dir().valid()) return std::vector<std::string>{};
   auto all = list_directory(dir());
-  if (!all) return fail({}, cat("cannot list ", path_), all.error().code);
+  if (!all) return fail({}, concat("cannot list ", path_), all.error().code);
   std::erase_if(*all, [&](const std::string& name) {
     const std::string_view rest = name;
     return !ContainerName::parse(rest.starts_with('.') ? rest.substr(1, rest.find('.', 1) - 1)
@@ -377,8 +381,8 @@ Result<Container> Store::open_unfinished(std::string_view name,
   auto opened = dir().valid()
                     ? open_at(dir().get(), directory.c_str(), kDirectory | O_NOFOLLOW, kBelow)
                     : Result<Fd>(fail({}, "", ENOENT));
-  if (!opened) return fail({}, cat("cannot open ", path_, "/", directory), opened.error().code);
-  auto path = cat(path_, "/", directory);
+  if (!opened) return fail({}, concat("cannot open ", path_, "/", directory), opened.error().code);
+  auto path = concat(path_, "/", directory);
   if (auto own = check_owner(*opened, path); !own) return std::unexpected(own.error());
   return Container(std::string(name), std::move(path), std::move(*opened));
 }
@@ -401,7 +405,7 @@ Result<Container> Store::find(std::string_view name) const {
   const auto all = names();
   if (all) known.assign(all->begin(), all->end());
   return fail(
-      {}, cat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)));
+      {}, concat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)));
 }
 
 }  // namespace userns::frontend

@@ -28,7 +28,7 @@ std::string fresh_name(std::string_view name, std::string_view what) {
   std::array<unsigned char, 6> random{};
   while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
     continue;
-  auto text = cat(".", name, ".", what, "-");
+  auto text = concat(".", name, ".", what, "-");
   for (const auto byte : random) text += kLetters[byte % kLetters.size()];
   return text;
 }
@@ -83,7 +83,7 @@ Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
   const Fd& dir = unfinished.container.dir();
   if (::unlinkat(dir.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
   if (errno != EISDIR && errno != EPERM)
-    return fail_errno(cat("cannot delete ", unfinished.container.path(), "/", name));
+    return fail_errno(concat("cannot delete ", unfinished.container.path(), "/", name));
   if (!ids) {
     auto found = ids_of(unfinished);
     if (!found) return std::unexpected(found.error());
@@ -108,7 +108,7 @@ Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/,
                                    std::string_view name) {
   const auto directory = fresh_name(name, kNew);
   if (::mkdirat(store.dir().get(), directory.c_str(), 0700) != 0)
-    return fail_errno(cat("cannot make a directory in ", store.path()));
+    return fail_errno(concat("cannot make a directory in ", store.path()));
   auto container = store.open_unfinished(name, directory);
   if (!container) return std::unexpected(container.error());
   auto lock = container->lock();
@@ -128,15 +128,15 @@ Result<void> finish_container(const Store& store, const Unfinished& unfinished) 
     return {};
   }
   if (errno == EEXIST)
-    return fail({}, cat("there is a container ", name, " in ", store.path(), " by now"));
-  return fail_errno(cat("cannot give ", store.path(), "/", unfinished.directory, " its name"));
+    return fail({}, concat("there is a container ", name, " in ", store.path(), " by now"));
+  return fail_errno(concat("cannot give ", store.path(), "/", unfinished.directory, " its name"));
 }
 
 Result<Unfinished> end_container(const Store& store, const Container& container, Lock lock) {
   const auto directory = fresh_name(container.name(), kGone);
   if (::renameat2(store.dir().get(), container.name().c_str(), store.dir().get(), directory.c_str(),
                   RENAME_NOREPLACE) != 0)
-    return fail_errno(cat("cannot take ", container.path(), " out of the way"));
+    return fail_errno(concat("cannot take ", container.path(), " out of the way"));
   auto moved = store.open_unfinished(container.name(), directory);
   if (!moved) return std::unexpected(moved.error());
   return Unfinished{std::move(*moved), directory, std::move(lock)};
@@ -175,7 +175,7 @@ Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished)
   if (::unlinkat(store.dir().get(), unfinished.directory.c_str(), AT_REMOVEDIR) == 0 ||
       errno == ENOENT)
     return {};
-  return fail_errno(cat("cannot delete ", unfinished.container.path()));
+  return fail_errno(concat("cannot delete ", unfinished.container.path()));
 }
 
 Result<ChosenIds> ids_to_delete_with(const Holder& holder) {

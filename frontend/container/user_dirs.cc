@@ -35,7 +35,7 @@ Result<std::string> below(const char* variable, std::string_view in_home) {
   if (auto told = absolute_variable(variable); !told.empty()) return told;
   const auto base = home();
   if (!base) return base;
-  return cat(*base, in_home);
+  return concat(*base, in_home);
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ Result<std::string> absolute_path(std::string_view path) {
     std::array<char, PATH_MAX> cwd{};
     if (::getcwd(cwd.data(), cwd.size()) == nullptr)
       return fail_errno("cannot find the working directory");
-    whole = cat(std::string_view(cwd.data()), cwd[1] == '\0' ? "" : "/", path);
+    whole = concat(std::string_view(cwd.data()), cwd[1] == '\0' ? "" : "/", path);
   }
   while (whole.size() > 1 && whole.ends_with('/')) whole.pop_back();
   return whole;

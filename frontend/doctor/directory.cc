@@ -26,7 +26,7 @@ pid_t start(const std::function<std::string()>& answer, const Fd& out) {
   if (child != 0) return child;
   (void)(::setpgid(0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0);
   // The mark says that the answer is whole.
-  ::_exit(write_all(out, cat(answer(), "\n")) ? 0 : 1);
+  ::_exit(write_all(out, concat(answer(), "\n")) ? 0 : 1);
 }
 
 // All that comes until the end; fewer where that does not come in time.
@@ -51,8 +51,8 @@ Result<std::string> Directory::ask(std::string_view what,
                                    const std::function<std::string()>& answer) {
   const auto silence = [&] {
     return fail({},
-                cat("the user database did not answer within ", kPatience.count(), " s (asked for ",
-                    unanswered_, ")"),
+                concat("the user database did not answer within ", kPatience.count(),
+                       " s (asked for ", unanswered_, ")"),
                 ETIMEDOUT);
   };
   if (!unanswered_.empty()) return silence();
@@ -75,7 +75,7 @@ Result<std::string> Directory::ask(std::string_view what,
     return text;
   }
   if (left_.count() > 0)
-    return fail({}, cat("asking the user database for ", what, " ended without an answer"));
+    return fail({}, concat("asking the user database for ", what, " ended without an answer"));
   unanswered_ = what;
   return silence();
 }
@@ -83,8 +83,8 @@ Result<std::string> Directory::ask(std::string_view what,
 bool Directory::is_in(std::string_view group) {
   const auto known = known_.find(group);
   if (known != known_.end()) return known->second;
-  const auto said =
-      ask(cat("the group ", quoted(group)), [&] { return groups_.contain(group) ? "yes" : "no"; });
+  const auto said = ask(concat("the group ", quoted(group)),
+                        [&] { return groups_.contain(group) ? "yes" : "no"; });
   return known_.emplace(group, said.value_or("no") == "yes").first->second;
 }
 

@@ -69,7 +69,7 @@ void look_at_kernel(Facts& facts) {
        {"kernel.unprivileged_userns_clone", "kernel.apparmor_restrict_unprivileged_userns",
         "user.max_user_namespaces", "fs.inotify.max_user_instances",
         "fs.inotify.max_user_watches"}) {
-    std::string path = cat("/proc/sys/", name);
+    std::string path = concat("/proc/sys/", name);
     std::ranges::replace(path, '.', '/');
     facts.sysctls.push_back({.name = name, .value = parse_decimal(line_of(path))});
   }
@@ -112,7 +112,7 @@ void look_at_keys(Facts& facts) {
   const auto text = read_file("/proc/key-users").value_or("");
   for (std::string_view rest = text; !rest.empty();) {
     auto line = take_until(rest, '\n');
-    if (word_of(line) != cat(facts.uid, ":")) continue;
+    if (word_of(line) != concat(facts.uid, ":")) continue;
     (void)word_of(line);
     (void)word_of(line);
     auto keys = word_of(line);
@@ -124,7 +124,7 @@ void look_at_keys(Facts& facts) {
 void look_at_caller(Facts& facts, Directory& directory) {
   facts.uid = ::getuid();
   const auto login = [&] { return login_name(Uid{facts.uid}).value_or(""); };
-  facts.login = directory.ask(cat("the login name of uid ", facts.uid), login).value_or("");
+  facts.login = directory.ask(concat("the login name of uid ", facts.uid), login).value_or("");
   const auto status = read_file("/proc/self/status").value_or("");
   facts.no_new_privs = proc_number(status, "NoNewPrivs") == 1;
   facts.filtered = proc_number(status, "Seccomp").value_or(0) != 0;
@@ -137,8 +137,8 @@ void look_at_caller(Facts& facts, Directory& directory) {
   facts.runtime_dir_is_own =
       ::stat(facts.runtime_dir.c_str(), &found) == 0 && found.st_uid == facts.uid;
   facts.has_user_manager =
-      !facts.runtime_dir.empty() && exists(cat(facts.runtime_dir, "/systemd/private"));
-  facts.has_user_bus = !facts.runtime_dir.empty() && exists(cat(facts.runtime_dir, "/bus"));
+      !facts.runtime_dir.empty() && exists(concat(facts.runtime_dir, "/systemd/private"));
+  facts.has_user_bus = !facts.runtime_dir.empty() && exists(concat(facts.runtime_dir, "/bus"));
 }
 
 // --- helpers --------------------------------------------------------------------------------
@@ -174,8 +174,8 @@ void look_at_programs(Facts& facts) {
   const std::string_view helpers(kHelperDir);
   facts.programs = {look_at_program("newuidmap", kNewuidmapPath),
                     look_at_program("newgidmap", kNewgidmapPath),
-                    look_at_program("userns-net", cat(helpers, "/userns-net")),
-                    look_at_program("userns-cgroup", cat(helpers, "/userns-cgroup"))};
+                    look_at_program("userns-net", concat(helpers, "/userns-net")),
+                    look_at_program("userns-cgroup", concat(helpers, "/userns-cgroup"))};
   facts.pasta = find_program("pasta");
   facts.slirp = find_program("slirp4netns");
   facts.can_open_tun = ::access("/dev/net/tun", R_OK | W_OK) == 0;
@@ -206,7 +206,8 @@ std::string subids_text(const Facts& facts, IdKind kind) {
   if (!found) return to_text(found.error());
   std::uint64_t count = 0;
   for (const auto& range : found->owned.ranges()) count += range.count();
-  return cat('\0', found->source, '\0', count, '\0', found->skipped.line, '\0', found->skipped.why);
+  return concat('\0', found->source, '\0', count, '\0', found->skipped.line, '\0',
+                found->skipped.why);
 }
 
 Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
@@ -214,7 +215,7 @@ Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
                 .source = {},
                 .error = {},
                 .malformed_why = {}};
-  const auto said = directory.ask(cat("the ", subids.id, " ranges of uid ", facts.uid),
+  const auto said = directory.ask(concat("the ", subids.id, " ranges of uid ", facts.uid),
                                   [&] { return subids_text(facts, kind); });
   if (!said) {
     subids.error = to_text(said.error());
@@ -230,27 +231,28 @@ Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
 }
 
 PolicyFile look_at_policy(std::string_view name, std::string& text) {
-  PolicyFile file{.path = cat(std::string_view(kPolicyDir), "/", name), .error = {}};
+  PolicyFile file{.path = concat(std::string_view(kPolicyDir), "/", name), .error = {}};
   struct stat found{};
   file.is_there = ::stat(file.path.c_str(), &found) == 0;
   if (!file.is_there) return file;
   file.is_safe = found.st_uid == 0 && (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
   auto read = read_file(file.path);
-  if (!read) file.error = cat("cannot read ", file.path, ": ", to_text(read.error()));
+  if (!read) file.error = concat("cannot read ", file.path, ": ", to_text(read.error()));
   text = std::move(read).value_or("");
   return file;
 }
 
 Bridge look_at_bridge(std::string_view name) {
   Bridge bridge{.name = std::string(name)};
-  const auto directory = cat("/sys/class/net/", name);
+  const auto directory = concat("/sys/class/net/", name);
   bridge.is_there = exists(directory);
-  bridge.is_bridge = exists(cat(directory, "/bridge"));
-  bridge.filters_vlans = line_of(cat(directory, "/bridge/vlan_filtering")) == "1";
+  bridge.is_bridge = exists(concat(directory, "/bridge"));
+  bridge.filters_vlans = line_of(concat(directory, "/bridge/vlan_filtering")) == "1";
   bridge.mtu =
-      static_cast<std::uint32_t>(parse_decimal(line_of(cat(directory, "/mtu"))).value_or(0));
-  bridge.is_up = (std::strtoul(line_of(cat(directory, "/flags")).c_str(), nullptr, 16) & 1U) != 0;
-  const std::unique_ptr<DIR, int (*)(DIR*)> ports(::opendir(cat(directory, "/brif").c_str()),
+      static_cast<std::uint32_t>(parse_decimal(line_of(concat(directory, "/mtu"))).value_or(0));
+  bridge.is_up =
+      (std::strtoul(line_of(concat(directory, "/flags")).c_str(), nullptr, 16) & 1U) != 0;
+  const std::unique_ptr<DIR, int (*)(DIR*)> ports(::opendir(concat(directory, "/brif").c_str()),
                                                   ::closedir);
   while (const dirent* const entry = ports ? ::readdir(ports.get()) : nullptr)
     if (entry->d_name[0] != '.') ++bridge.ports;
@@ -283,14 +285,15 @@ void look_at_cgroup_conf(Facts& facts, Directory& directory) {
   if (!conf) facts.cgroup_conf.error = to_text(conf.error());
   if (!conf || !facts.cgroup_conf.error.empty()) return;
   facts.has_own_base = !conf->base.empty();
-  if (facts.has_own_base && !exists(cat(conf->base, "/cgroup.procs"))) facts.lost_base = conf->base;
+  if (facts.has_own_base && !exists(concat(conf->base, "/cgroup.procs")))
+    facts.lost_base = conf->base;
   const auto* const line =
       matching_line(*conf, Uid{facts.uid}, facts.login,
                     [&](std::string_view group) { return directory.is_in(group); });
   if (line == nullptr) return;
   for (const auto& setting : line->settings)
     facts.cgroup_limits +=
-        cat(facts.cgroup_limits.empty() ? "" : " ", setting.key->name, "=", setting.text);
+        concat(facts.cgroup_limits.empty() ? "" : " ", setting.key->name, "=", setting.text);
   if (facts.cgroup_limits.empty()) facts.cgroup_limits = "the kernel's own limits alone";
 }
 
@@ -307,9 +310,9 @@ void look_at_cgroups(Facts& facts) {
   else if (exists("/sys/fs/cgroup/memory") || exists("/sys/fs/cgroup/cpu"))
     facts.cgroups = CgroupLayout::kV1;
   facts.has_systemd = exists("/run/systemd/system");
-  facts.has_cgroup_unit = exists(cat(top, "/system.slice/userns-cgroup.service/cgroup.procs"));
-  facts.delegated = line_of(cat(top, "/user.slice/user-", facts.uid, ".slice/user@", facts.uid,
-                                ".service/cgroup.controllers"));
+  facts.has_cgroup_unit = exists(concat(top, "/system.slice/userns-cgroup.service/cgroup.procs"));
+  facts.delegated = line_of(concat(top, "/user.slice/user-", facts.uid, ".slice/user@", facts.uid,
+                                   ".service/cgroup.controllers"));
 }
 
 // --- files ----------------------------------------------------------------------------------

@@ -46,7 +46,9 @@ class Check {
 
 std::string_view text_of(int code) { return ::strerrordesc_np(code); }
 
-std::string who(const Facts& facts) { return facts.login.empty() ? cat(facts.uid) : facts.login; }
+std::string who(const Facts& facts) {
+  return facts.login.empty() ? concat(facts.uid) : facts.login;
+}
 
 std::optional<std::uint64_t> sysctl(const Facts& facts, std::string_view name) {
   const auto found = std::ranges::find(facts.sysctls, name, &Sysctl::name);
@@ -74,8 +76,8 @@ Version version_of(std::string_view kernel) {
 
 void kernel(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "kernel");
-  if (version_of(facts.kernel) >= kOldest) return check.pass(cat("Linux ", facts.kernel));
-  check.fail(cat("Linux ", facts.kernel, " lacks system calls that a start needs"),
+  if (version_of(facts.kernel) >= kOldest) return check.pass(concat("Linux ", facts.kernel));
+  check.fail(concat("Linux ", facts.kernel, " lacks system calls that a start needs"),
              "boot Linux 5.11 or newer");
 }
 
@@ -88,15 +90,15 @@ void user_namespace(const Facts& facts, Findings& all) {
   if (is(facts, "kernel.unprivileged_userns_clone", 0))
     return check.fail(
         "the kernel gives user namespaces to root alone (kernel.unprivileged_userns_clone is 0)",
-        cat("sysctl -w kernel.unprivileged_userns_clone=1", kPersist));
+        concat("sysctl -w kernel.unprivileged_userns_clone=1", kPersist));
   if (is(facts, "user.max_user_namespaces", 0))
     return check.fail("no user namespace may be made (user.max_user_namespaces is 0)",
-                      cat("sysctl -w user.max_user_namespaces=15000", kPersist));
+                      concat("sysctl -w user.max_user_namespaces=15000", kPersist));
   if (code == ENOSPC)
     return check.fail(
-        cat("as many user namespaces as may be are there (user.max_user_namespaces is ",
-            sysctl(facts, "user.max_user_namespaces").value_or(0),
-            ", or a limit of a container above)"),
+        concat("as many user namespaces as may be are there (user.max_user_namespaces is ",
+               sysctl(facts, "user.max_user_namespaces").value_or(0),
+               ", or a limit of a container above)"),
         "end some, or raise the limit with sysctl -w");
   if (code == EPERM && facts.filtered)
     return check.fail(
@@ -105,7 +107,7 @@ void user_namespace(const Facts& facts, Findings& all) {
   if (code == EINVAL || code == ENOSYS)
     return check.fail("the kernel has no user namespaces",
                       "use a kernel built with CONFIG_USER_NS");
-  check.fail(cat("no user namespace can be made: ", text_of(code)),
+  check.fail(concat("no user namespace can be made: ", text_of(code)),
              "leave a chroot, and look for a security module that forbids it (dmesg)");
 }
 
@@ -124,8 +126,8 @@ void apparmor(const Facts& facts, Findings& all) {
         "kernel.apparmor_restrict_unprivileged_userns=0");
   if (restricts)
     return check.pass(
-        cat("restricted for others, not for userns-run",
-            facts.apparmor.empty() ? "" : cat(" (profile ", quoted(facts.apparmor), ")")));
+        concat("restricted for others, not for userns-run",
+               facts.apparmor.empty() ? "" : concat(" (profile ", quoted(facts.apparmor), ")")));
   check.pass("AppArmor does not restrict user namespaces");
 }
 
@@ -136,8 +138,8 @@ void namespaces(const Facts& facts, Findings& all) {
   bool full = false, lacks_mount = false;
   for (const auto& trial : facts.namespaces) {
     auto& list = trial.code == 0 ? good : bad;
-    list += cat(list.empty() ? "" : ", ", trial.what,
-                trial.code == 0 ? "" : cat(" (", text_of(trial.code), ")"));
+    list += concat(list.empty() ? "" : ", ", trial.what,
+                   trial.code == 0 ? "" : concat(" (", text_of(trial.code), ")"));
     full |= trial.code == ENOSPC;
     lacks_mount |= trial.code != 0 && trial.what == "mount";
   }
@@ -145,8 +147,8 @@ void namespaces(const Facts& facts, Findings& all) {
   const std::string fix = full
                               ? "raise user.max_*_namespaces with sysctl -w, or end some containers"
                               : "leave them out with --share, or use a kernel that has them";
-  if (lacks_mount || full) return check.fail(cat("cannot be made: ", bad), fix);
-  check.warn(cat("cannot be made: ", bad), fix);
+  if (lacks_mount || full) return check.fail(concat("cannot be made: ", bad), fix);
+  check.warn(concat("cannot be made: ", bad), fix);
 }
 
 // One of a few mounts that the kernel allows only where the host's own is not hidden from us.
@@ -154,12 +156,13 @@ void fresh_mount(const Facts& facts, Findings& all, std::string_view id,
                  const std::optional<Trial>& trial) {
   if (!trial) return;
   Check check(all, kKernel, id);
-  if (trial->code == 0) return check.pass(cat("a container can have a /", id, " of its own"));
+  if (trial->code == 0) return check.pass(concat("a container can have a /", id, " of its own"));
   std::string over;
-  for (const auto& path : facts.over_proc) over += cat(over.empty() ? "" : " ", path);
+  for (const auto& path : facts.over_proc) over += concat(over.empty() ? "" : " ", path);
   check.fail(
-      cat("a container cannot have a /", id, " of its own: ", text_of(trial->code),
-          over.empty() || id != "proc" ? "" : cat("; parts of the one here are hidden: ", over)),
+      concat(
+          "a container cannot have a /", id, " of its own: ", text_of(trial->code),
+          over.empty() || id != "proc" ? "" : concat("; parts of the one here are hidden: ", over)),
       "the surrounding container must not mask it (docker: --security-opt systempaths=unconfined; "
       "podman: "
       "--security-opt unmask=ALL)");
@@ -169,18 +172,18 @@ void hidepid(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "hidepid");
   if (facts.hidepid.empty() || facts.hidepid == "0" || facts.hidepid == "off")
     return check.pass("/proc shows all processes");
-  check.warn(cat("/proc is mounted with hidepid=", facts.hidepid,
-                 ": programs that look for other users' processes see none; starts work"),
+  check.warn(concat("/proc is mounted with hidepid=", facts.hidepid,
+                    ": programs that look for other users' processes see none; starts work"),
              "nothing, or mount /proc without hidepid");
 }
 
 void keys(const Facts& facts, Findings& all) {
   if (facts.keys_most == 0) return;
   Check check(all, kKernel, "keys");
-  const auto said = cat(facts.keys_used, " of ", facts.keys_most, " kernel keys are used");
+  const auto said = concat(facts.keys_used, " of ", facts.keys_most, " kernel keys are used");
   if (facts.keys_used * 10 < facts.keys_most * 9) return check.pass(said);
-  check.warn(cat(said, ": the next session keyrings fail with 'Disk quota exceeded'"),
-             cat("sysctl -w kernel.keys.maxkeys=2000 kernel.keys.maxbytes=2000000", kPersist));
+  check.warn(concat(said, ": the next session keyrings fail with 'Disk quota exceeded'"),
+             concat("sysctl -w kernel.keys.maxkeys=2000 kernel.keys.maxbytes=2000000", kPersist));
 }
 
 void inotify(const Facts& facts, Findings& all) {
@@ -189,11 +192,12 @@ void inotify(const Facts& facts, Findings& all) {
   const auto watches = sysctl(facts, "fs.inotify.max_user_watches");
   if (!instances || !watches) return;
   Check check(all, kKernel, "inotify");
-  const auto said = cat(*instances, " instances and ", *watches, " watches for each user");
+  const auto said = concat(*instances, " instances and ", *watches, " watches for each user");
   if (*instances >= kFew && *watches >= kFewWatches) return check.pass(said);
-  check.warn(cat(said, ": few for a container with a service manager"),
-             cat("sysctl -w fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288",
-                 kPersist));
+  check.warn(
+      concat(said, ": few for a container with a service manager"),
+      concat("sysctl -w fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288",
+             kPersist));
 }
 
 // --- who calls ------------------------------------------------------------------------------
@@ -220,11 +224,12 @@ void bounding(const Facts& facts, Findings& all) {
   std::string missing;
   for (const auto& need : kNeeds)
     if ((facts.bounding >> need.bit & 1U) == 0)
-      missing += cat(missing.empty() ? "" : ", ", need.name);
+      missing += concat(missing.empty() ? "" : ", ", need.name);
   if (missing.empty()) return check.pass("helpers can get their capabilities");
-  check.fail(cat("the capability bounding set lacks ", missing, ": helpers that need them refuse"),
-             "start from a session, or a surrounding container, that has them (systemd: "
-             "CapabilityBoundingSet=)");
+  check.fail(
+      concat("the capability bounding set lacks ", missing, ": helpers that need them refuse"),
+      "start from a session, or a surrounding container, that has them (systemd: "
+      "CapabilityBoundingSet=)");
 }
 
 void seccomp(const Facts& facts, Findings& all) {
@@ -240,17 +245,18 @@ void runtime_dir(const Facts& facts, Findings& all) {
   if (!facts.has_systemd && facts.runtime_dir.empty()) return;
   Check check(all, kCaller, "runtime-dir");
   if (!facts.runtime_dir.empty() && facts.runtime_dir_is_own) return check.pass(facts.runtime_dir);
-  check.warn(facts.runtime_dir.empty()
-                 ? "XDG_RUNTIME_DIR is not set"
-                 : cat(facts.runtime_dir, " (XDG_RUNTIME_DIR) is not there, or not the caller's"),
-             cat("log in through PAM (ssh, login, machinectl shell), or: loginctl enable-linger ",
-                 who(facts), " and export XDG_RUNTIME_DIR=/run/user/", facts.uid));
+  check.warn(
+      facts.runtime_dir.empty()
+          ? "XDG_RUNTIME_DIR is not set"
+          : concat(facts.runtime_dir, " (XDG_RUNTIME_DIR) is not there, or not the caller's"),
+      concat("log in through PAM (ssh, login, machinectl shell), or: loginctl enable-linger ",
+             who(facts), " and export XDG_RUNTIME_DIR=/run/user/", facts.uid));
 }
 
 void user_manager(const Facts& facts, Findings& all) {
   Check check(all, kCaller, "user-manager");
   const std::string fix =
-      cat("loginctl enable-linger ", who(facts), ", and install dbus-user-session");
+      concat("loginctl enable-linger ", who(facts), ", and install dbus-user-session");
   if (facts.has_user_manager && facts.has_user_bus)
     return check.pass("the user's service manager and its bus are there");
   if (facts.has_user_manager)
@@ -271,72 +277,73 @@ void program(const Facts& facts, const Program& program, Findings& all) {
   Check check(all, kHelpers, program.name);
   const bool for_ids = program.name.starts_with("new");
   if (program.path.empty()) {
-    const auto text = cat("not installed; it is ", why_needed(program.name));
+    const auto text = concat("not installed; it is ", why_needed(program.name));
     const std::string fix = "install the package userns-helpers, or run meson install as root";
     return for_ids ? check.fail(text, fix) : check.note(text, fix);
   }
   if (program.on_nosuid)
-    return check.fail(cat(program.path, " is on a file system mounted nosuid"),
-                      cat("mount -o remount,suid $(findmnt -no TARGET -T ", program.path,
-                          "), or install elsewhere"));
+    return check.fail(concat(program.path, " is on a file system mounted nosuid"),
+                      concat("mount -o remount,suid $(findmnt -no TARGET -T ", program.path,
+                             "), or install elsewhere"));
   if (!program.is_roots)
-    return check.fail(cat(program.path, " is not root's"),
-                      cat("install it anew: chown root:root ", program.path));
+    return check.fail(concat(program.path, " is not root's"),
+                      concat("install it anew: chown root:root ", program.path));
   if (!program.is_setuid && !program.has_file_caps)
-    return check.fail(cat(program.path, " has lost its setuid bit"),
-                      cat("chmod u+s ", program.path));
+    return check.fail(concat(program.path, " has lost its setuid bit"),
+                      concat("chmod u+s ", program.path));
   const std::string_view how = program.is_setuid ? "setuid" : "file capabilities";
-  const auto ours = cat(program.name, " (userns suite) ");
+  const auto ours = concat(program.name, " (userns suite) ");
   if (!program.version.starts_with(ours))
-    return for_ids ? check.warn(cat(program.path, " (", how,
-                                    ") is another project's; it works, and says less"),
+    return for_ids ? check.warn(concat(program.path, " (", how,
+                                       ") is another project's; it works, and says less"),
                                 "install userns-helpers in its place")
-                   : check.fail(cat(program.path, " does not answer to --version"),
+                   : check.fail(concat(program.path, " does not answer to --version"),
                                 "install userns-helpers anew");
   const auto version = program.version.substr(ours.size());
   if (version != facts.version)
     return check.warn(
-        cat(program.path, " is of version ", version, ", userns-run of ", facts.version),
+        concat(program.path, " is of version ", version, ", userns-run of ", facts.version),
         "install both from the same version");
-  check.pass(cat(program.path, ", ", how, ", ", version));
+  check.pass(concat(program.path, ", ", how, ", ", version));
 }
 
 // --- ids ------------------------------------------------------------------------------------
 constexpr std::string_view kIds = "Ids";
 
 std::string grant_ids(const Facts& facts, std::string_view option) {
-  return cat("userns-policy grant ", who(facts), " --ids 65536, or usermod ", option,
-             " FIRST-LAST ", who(facts));
+  return concat("userns-policy grant ", who(facts), " --ids 65536, or usermod ", option,
+                " FIRST-LAST ", who(facts));
 }
 
 void user_database(const Facts& facts, Findings& all) {
   Check check(all, kIds, "user-database");
   if (facts.unanswered.empty()) return check.pass("answered in time");
-  check.warn(cat("did not answer within ", Directory::kPatience.count(), " s, asked for ",
-                 facts.unanswered, ": a start asks it, too, and waits for as long as it takes"),
-             cat("see what passwd, group and subid name in /etc/nsswitch.conf, and whether that "
-                 "service runs: getent passwd ",
-                 facts.uid));
+  check.warn(concat("did not answer within ", Directory::kPatience.count(), " s, asked for ",
+                    facts.unanswered, ": a start asks it, too, and waits for as long as it takes"),
+             concat("see what passwd, group and subid name in /etc/nsswitch.conf, and whether that "
+                    "service runs: getent passwd ",
+                    facts.uid));
 }
 
 void subids(const Facts& facts, const Subids& subids, Findings& all) {
   Check check(all, kIds, subids.id);
   const std::string_view option = subids.id == "subuid" ? "--add-subuids" : "--add-subgids";
   if (!subids.error.empty())
-    return check.fail(cat("cannot be read: ", subids.error),
+    return check.fail(concat("cannot be read: ", subids.error),
                       "ask the administrator: userns-policy check");
   if (subids.malformed_line != 0 && subids.count < kBlock)
-    return check.fail(
-        cat(subids.source, ":", subids.malformed_line, " grants nothing: ", subids.malformed_why),
-        cat("correct the line: userns-policy edit ", subids.id));
+    return check.fail(concat(subids.source, ":", subids.malformed_line,
+                             " grants nothing: ", subids.malformed_why),
+                      concat("correct the line: userns-policy edit ", subids.id));
   if (subids.count == 0)
-    return check.fail(cat(who(facts), " has none in ", subids.source, "; --map-self works without"),
-                      grant_ids(facts, option));
-  if (subids.count < kBlock)
-    return check.warn(
-        cat(subids.count, " in ", subids.source, ": a distribution needs 65536 (nobody is 65534)"),
+    return check.fail(
+        concat(who(facts), " has none in ", subids.source, "; --map-self works without"),
         grant_ids(facts, option));
-  check.pass(cat(subids.count, " in ", subids.source));
+  if (subids.count < kBlock)
+    return check.warn(concat(subids.count, " in ", subids.source,
+                             ": a distribution needs 65536 (nobody is 65534)"),
+                      grant_ids(facts, option));
+  check.pass(concat(subids.count, " in ", subids.source));
 }
 
 // --- policy ---------------------------------------------------------------------------------
@@ -346,12 +353,12 @@ constexpr std::string_view kPolicy = "Policy";
 bool is_readable(const PolicyFile& file, Findings& all, std::string_view id) {
   Check check(all, kPolicy, id);
   if (file.is_there && !file.is_safe) {
-    check.fail(cat(file.path, " is not root's alone, so it is refused as a whole"),
-               cat("chown root:root ", file.path, " && chmod 644 ", file.path));
+    check.fail(concat(file.path, " is not root's alone, so it is refused as a whole"),
+               concat("chown root:root ", file.path, " && chmod 644 ", file.path));
     return false;
   }
   if (file.error.empty()) return true;
-  check.fail(cat("it is refused as a whole: ", file.error),
+  check.fail(concat("it is refused as a whole: ", file.error),
              "correct the line; userns-policy check shows it");
   return false;
 }
@@ -360,12 +367,13 @@ void net_conf(const Facts& facts, Findings& all) {
   if (!is_readable(facts.net_conf, all, "net-conf")) return;
   Check check(all, kPolicy, "net-conf");
   if (facts.bridges.empty())
-    return check.note(cat(facts.net_conf.path, " grants ", who(facts), " no bridge"),
-                      cat("for --net bridge=BR: userns-policy grant ", who(facts), " --net BR:1"));
+    return check.note(
+        concat(facts.net_conf.path, " grants ", who(facts), " no bridge"),
+        concat("for --net bridge=BR: userns-policy grant ", who(facts), " --net BR:1"));
   std::string list;
   for (const auto& bridge : facts.bridges)
-    list += cat(list.empty() ? "" : ", ", bridge.count,
-                bridge.count == 1 ? " NIC on " : " NICs on ", bridge.name);
+    list += concat(list.empty() ? "" : ", ", bridge.count,
+                   bridge.count == 1 ? " NIC on " : " NICs on ", bridge.name);
   check.pass(list);
 }
 
@@ -373,40 +381,40 @@ void bridge(const Facts& facts, const Bridge& bridge, Findings& all) {
   Check check(all, kPolicy, "bridge", bridge.name);
   if (!bridge.is_there)
     return check.fail(
-        cat(bridge.name, " is granted, but does not exist"),
-        cat("ip link add ", bridge.name, " type bridge && ip link set ", bridge.name, " up"));
+        concat(bridge.name, " is granted, but does not exist"),
+        concat("ip link add ", bridge.name, " type bridge && ip link set ", bridge.name, " up"));
   if (!bridge.is_bridge)
-    return check.fail(cat(bridge.name, " is granted, but is no bridge"),
+    return check.fail(concat(bridge.name, " is granted, but is no bridge"),
                       "name a bridge in net.conf");
   if (!bridge.is_up)
-    return check.fail(cat(bridge.name, " is down"), cat("ip link set ", bridge.name, " up"));
+    return check.fail(concat(bridge.name, " is down"), concat("ip link set ", bridge.name, " up"));
   if (bridge.sets_vlan && !bridge.filters_vlans)
-    return check.fail(cat(bridge.name, " does not filter VLANs, and net.conf sets one"),
-                      cat("ip link set ", bridge.name, " type bridge vlan_filtering 1"));
+    return check.fail(concat(bridge.name, " does not filter VLANs, and net.conf sets one"),
+                      concat("ip link set ", bridge.name, " type bridge vlan_filtering 1"));
   if (bridge.most_mtu > bridge.mtu && bridge.mtu != 0)
-    return check.fail(
-        cat("net.conf sets mtu=", bridge.most_mtu, " for ", bridge.name,
-            ", above the bridge's own ", bridge.mtu),
-        cat("a smaller mtu= in net.conf, or ip link set ", bridge.name, " mtu ", bridge.most_mtu));
+    return check.fail(concat("net.conf sets mtu=", bridge.most_mtu, " for ", bridge.name,
+                             ", above the bridge's own ", bridge.mtu),
+                      concat("a smaller mtu= in net.conf, or ip link set ", bridge.name, " mtu ",
+                             bridge.most_mtu));
   if (bridge.locks && version_of(facts.kernel) < kLocksPorts)
-    return check.fail(cat("Linux ", facts.kernel, " cannot lock a port of ", bridge.name,
-                          " against spoofing: no NIC"),
+    return check.fail(concat("Linux ", facts.kernel, " cannot lock a port of ", bridge.name,
+                             " against spoofing: no NIC"),
                       "boot Linux 5.18 or newer, or trust the user: spoof=allow in net.conf");
   if (bridge.ports == 0)
     return check.warn(
-        cat(bridge.name,
-            " has no port: containers on it reach each other and the host, nothing else"),
-        cat("for the uplink's network: ip link set UPLINK master ", bridge.name));
-  check.pass(cat(bridge.name, " is up, ports: ", bridge.ports));
+        concat(bridge.name,
+               " has no port: containers on it reach each other and the host, nothing else"),
+        concat("for the uplink's network: ip link set UPLINK master ", bridge.name));
+  check.pass(concat(bridge.name, " is up, ports: ", bridge.ports));
 }
 
 void cgroup_conf(const Facts& facts, Findings& all) {
   if (!is_readable(facts.cgroup_conf, all, "cgroup-conf")) return;
   Check check(all, kPolicy, "cgroup-conf");
   if (facts.cgroup_limits.empty())
-    return check.note(cat(facts.cgroup_conf.path, " has no line for ", who(facts)),
-                      cat("for limits by userns-cgroup: userns-policy grant ", who(facts),
-                          " --cgroup memory.max=4G"));
+    return check.note(concat(facts.cgroup_conf.path, " has no line for ", who(facts)),
+                      concat("for limits by userns-cgroup: userns-policy grant ", who(facts),
+                             " --cgroup memory.max=4G"));
   check.pass(facts.cgroup_limits);
 }
 
@@ -417,7 +425,7 @@ void cgroups(const Facts& facts, Findings& all) {
   Check check(all, kCgroups, "cgroups");
   if (!facts.lost_base.empty())
     return check.fail(
-        cat(facts.cgroup_conf.path, " names the base ", facts.lost_base, ", which is no cgroup"),
+        concat(facts.cgroup_conf.path, " names the base ", facts.lost_base, ", which is no cgroup"),
         "name one that is there, or leave base out");
   const std::string fix = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
   switch (facts.cgroups) {
@@ -442,7 +450,7 @@ void cgroup_unit(const Facts& facts, Findings& all) {
   if (facts.has_own_base) return check.pass("cgroup.conf names a base of its own");
   const std::string text = "userns-cgroup.service does not run";
   if (facts.cgroup_limits.empty()) return check.note(text, fix);
-  check.fail(cat(text, ": userns-cgroup refuses to make cgroups among systemd's"), fix);
+  check.fail(concat(text, ": userns-cgroup refuses to make cgroups among systemd's"), fix);
 }
 
 void delegation(const Facts& facts, Findings& all) {
@@ -455,10 +463,11 @@ void delegation(const Facts& facts, Findings& all) {
   };
   std::string missing;
   for (const std::string_view name : {"cpu", "io", "memory", "pids"})
-    if (!has(name)) missing += cat(missing.empty() ? "" : " ", name);
-  if (missing.empty()) return check.pass(cat("to the user's service manager: ", facts.delegated));
-  check.note(cat("--cgroup systemd cannot limit ", missing,
-                 ": not delegated to the user's service manager"),
+    if (!has(name)) missing += concat(missing.empty() ? "" : " ", name);
+  if (missing.empty())
+    return check.pass(concat("to the user's service manager: ", facts.delegated));
+  check.note(concat("--cgroup systemd cannot limit ", missing,
+                    ": not delegated to the user's service manager"),
              "systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids");
 }
 
@@ -471,27 +480,29 @@ void containers(const Facts& facts, Findings& all) {
     return check.fail("there is no home directory to keep containers in",
                       "set HOME or XDG_DATA_HOME");
   if (!facts.can_write)
-    return check.fail(cat(facts.containers_there,
-                          " is not the caller's to write; containers live in ", facts.containers),
-                      "set XDG_DATA_HOME to a directory of your own");
+    return check.fail(
+        concat(facts.containers_there, " is not the caller's to write; containers live in ",
+               facts.containers),
+        "set XDG_DATA_HOME to a directory of your own");
   if (!facts.remote.empty())
-    return check.fail(cat(facts.containers_there, " is on ", facts.remote,
-                          ", whose server does not let a user give files to his subordinate ids"),
-                      "set XDG_DATA_HOME to a directory on a local disk, or give --path DIR");
+    return check.fail(
+        concat(facts.containers_there, " is on ", facts.remote,
+               ", whose server does not let a user give files to his subordinate ids"),
+        "set XDG_DATA_HOME to a directory on a local disk, or give --path DIR");
   if (facts.noexec)
     return check.fail(
-        cat(facts.containers_there, " is mounted noexec: nothing in a container could run"),
+        concat(facts.containers_there, " is mounted noexec: nothing in a container could run"),
         "set XDG_DATA_HOME to a directory on another file system");
   if (facts.nosuid)
-    return check.warn(cat(facts.containers_there,
-                          " is mounted nosuid: su, sudo and ping in containers would not work"),
+    return check.warn(concat(facts.containers_there,
+                             " is mounted nosuid: su, sudo and ping in containers would not work"),
                       "set XDG_DATA_HOME to a directory on another file system");
   constexpr std::uint64_t kLittle = 512;
   if (facts.free_mib < kLittle)
-    return check.warn(cat(facts.containers_there, " has ", facts.free_mib,
-                          " MiB free: a small distribution needs 300"),
+    return check.warn(concat(facts.containers_there, " has ", facts.free_mib,
+                             " MiB free: a small distribution needs 300"),
                       "make room, or set XDG_DATA_HOME to a directory elsewhere");
-  check.pass(cat(facts.containers, ", ", facts.free_mib / 1024, " GiB free"));
+  check.pass(concat(facts.containers, ", ", facts.free_mib / 1024, " GiB free"));
 }
 
 void user_network(const Facts& facts, Findings& all) {
@@ -501,7 +512,7 @@ void user_network(const Facts& facts, Findings& all) {
     return check.note("neither pasta nor slirp4netns is there: no --net user",
                       "install passt (or slirp4netns)");
   if (!facts.can_open_tun)
-    return check.warn(cat(path, ", but /dev/net/tun is not the caller's to open: no --net user"),
+    return check.warn(concat(path, ", but /dev/net/tun is not the caller's to open: no --net user"),
                       "modprobe tun && chmod 666 /dev/net/tun");
   check.pass(path);
 }
@@ -511,8 +522,8 @@ void busybox(const Facts& facts, Findings& all) {
   const std::string fix = "install busybox-static";
   if (facts.busybox.empty()) return check.note("not there: no create --template busybox", fix);
   if (!facts.busybox_is_static)
-    return check.note(cat(facts.busybox, " is not static: no create --template busybox"), fix);
-  check.pass(cat(facts.busybox, ", static"));
+    return check.note(concat(facts.busybox, " is not static: no create --template busybox"), fix);
+  check.pass(concat(facts.busybox, ", static"));
 }
 
 void start(const Facts& facts, Findings& all) {

@@ -41,7 +41,8 @@ std::string_view status_of(Level level) {
 }
 
 std::string name_of(const Finding& finding) {
-  return finding.subject.empty() ? std::string(finding.id) : cat(finding.id, " ", finding.subject);
+  return finding.subject.empty() ? std::string(finding.id)
+                                 : concat(finding.id, " ", finding.subject);
 }
 
 std::string padded(std::string text, std::size_t width) {
@@ -54,10 +55,10 @@ auto count(const Findings& findings, Level level) {
 }
 
 std::string counts(const Findings& findings) {
-  std::string text = cat(count(findings, Level::kPass), " ok");
+  std::string text = concat(count(findings, Level::kPass), " ok");
   const auto add = [&](Level level, std::string_view what) {
     if (const auto number = count(findings, level); number > 0)
-      text += cat(", ", number, " ", what);
+      text += concat(", ", number, " ", what);
   };
   add(Level::kNote, "not set up and not needed");
   add(Level::kWarn, "to look at");
@@ -80,22 +81,22 @@ std::string to_text(const Facts& facts, const Findings& findings, bool colours) 
   std::size_t widest = 0;
   for (const auto& finding : findings) widest = std::max(widest, name_of(finding).size() + 2);
   const auto paint = [&](std::string_view colour, std::string_view text) {
-    return colours ? cat(colour, text, "\033[0m") : std::string(text);
+    return colours ? concat(colour, text, "\033[0m") : std::string(text);
   };
-  std::string text =
-      cat("userns-run ", facts.version, " as ",
-          facts.login.empty() ? "a user without a name" : facts.login, " (uid ", facts.uid, ")\n");
+  std::string text = concat("userns-run ", facts.version, " as ",
+                            facts.login.empty() ? "a user without a name" : facts.login, " (uid ",
+                            facts.uid, ")\n");
   std::string_view group;
   for (const auto& finding : findings) {
-    if (finding.group != group) text += cat("\n", paint("\033[1m", finding.group), "\n");
+    if (finding.group != group) text += concat("\n", paint("\033[1m", finding.group), "\n");
     group = finding.group;
     const auto look = look_of(finding.level);
-    text += cat("  ", paint(look.colour, padded(std::string(look.word), kWord)),
-                padded(name_of(finding), widest), printable(finding.text), "\n");
+    text += concat("  ", paint(look.colour, padded(std::string(look.word), kWord)),
+                   padded(name_of(finding), widest), printable(finding.text), "\n");
     if (!finding.fix.empty())
-      text += cat(std::string(2 + kWord + widest, ' '), "-> ", printable(finding.fix), "\n");
+      text += concat(std::string(2 + kWord + widest, ' '), "-> ", printable(finding.fix), "\n");
   }
-  return text + cat("\n", counts(findings), "\n");
+  return text + concat("\n", counts(findings), "\n");
 }
 
 std::string to_json(const Facts& facts, const Findings& findings) {

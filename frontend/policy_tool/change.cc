@@ -32,7 +32,7 @@ std::string with_line(std::string_view text, std::size_t number, std::string_vie
     if (++at != number)
       out += rest.substr(0, length);
     else if (!line.empty())
-      out += cat(line, rest.substr(0, length).ends_with('\n') ? "\n" : "");
+      out += concat(line, rest.substr(0, length).ends_with('\n') ? "\n" : "");
     rest.remove_prefix(length);
   }
   return out;
@@ -44,11 +44,11 @@ std::string with_new_line(std::string_view text, std::size_t before, std::string
   std::size_t at = 0;
   for (auto rest = text; !rest.empty();) {
     const auto length = std::min(rest.find('\n'), rest.size() - 1) + 1;
-    if (++at == before) out += cat(line, "\n");
+    if (++at == before) out += concat(line, "\n");
     out += rest.substr(0, length);
     rest.remove_prefix(length);
   }
-  if (before == 0) out += cat(out.empty() || out.ends_with('\n') ? "" : "\n", line, "\n");
+  if (before == 0) out += concat(out.empty() || out.ends_with('\n') ? "" : "\n", line, "\n");
   return out;
 }
 
@@ -58,8 +58,8 @@ bool same_terms(const NetTerms& a, const NetTerms& b) {
 }
 
 std::unexpected<Error> refuse_malformed(const Error& error, std::string_view file) {
-  return fail(error.rule, cat("the file is malformed and stays as it is: ", error.text,
-                              "; mend it first: userns-policy edit ", file));
+  return fail(error.rule, concat("the file is malformed and stays as it is: ", error.text,
+                                 "; mend it first: userns-policy edit ", file));
 }
 
 // For a comment: a path is any bytes but NUL.
@@ -119,7 +119,7 @@ std::string with_word(std::string_view entry, std::string_view word, std::string
   const auto at = static_cast<std::size_t>(word.data() - entry.data());
   const auto head =
       to.empty() ? entry.substr(0, entry.find_last_not_of(" \t", at - 1) + 1) : entry.substr(0, at);
-  return cat(head, to, entry.substr(at + word.size()));
+  return concat(head, to, entry.substr(at + word.size()));
 }
 
 Result<std::string> checked_net(std::string text) {
@@ -132,8 +132,8 @@ Result<std::string> checked_cgroup(std::string text) {
 }
 
 std::unexpected<Error> no_bridge(std::string_view wish, std::string_view bridge) {
-  return fail({}, cat("--net ", quoted(wish), ": ", bridge == wish ? "that" : quoted(bridge),
-                      " is no name of a bridge"));
+  return fail({}, concat("--net ", quoted(wish), ": ", bridge == wish ? "that" : quoted(bridge),
+                         " is no name of a bridge"));
 }
 
 }  // namespace
@@ -143,32 +143,32 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
   auto count = take_until(settings, ',');
   const auto bridge = take_until(count, ':');
   if (!is_interface_name(bridge)) return no_bridge(wish, bridge);
-  std::string line = cat(who.front(), "  veth  ", bridge, "  ", count);
+  std::string line = concat(who.front(), "  veth  ", bridge, "  ", count);
   if (!settings.empty()) line += " ";
-  while (!settings.empty()) line += cat(" ", take_until(settings, ','));
+  while (!settings.empty()) line += concat(" ", take_until(settings, ','));
   const auto parsed = parse_net_conf({}, line);
   if (!parsed || parsed->size() != 1 || count.empty() ||
       wish.find_first_of(" \t\n#") != std::string_view::npos)
-    return fail(
-        {}, cat("--net ", quoted(wish), " is not BRIDGE:COUNT[,key=value...]",
-                parsed ? ""
-                       : cat(": ", parsed.error().text.substr(parsed.error().text.find(' ') + 1))));
+    return fail({}, concat("--net ", quoted(wish), " is not BRIDGE:COUNT[,key=value...]",
+                           parsed ? ""
+                                  : concat(": ", parsed.error().text.substr(
+                                                     parsed.error().text.find(' ') + 1))));
   if (parsed->front().count == 0)
-    return fail({}, cat("--net ", quoted(wish),
-                        " gives nothing: to take away what there is, userns-policy revoke ",
-                        who.front(), " --net ", bridge));
+    return fail({}, concat("--net ", quoted(wish),
+                           " gives nothing: to take away what there is, userns-policy revoke ",
+                           who.front(), " --net ", bridge));
   const auto lines = lines_for(text, who, bridge);
   if (!lines) return std::unexpected(lines.error());
   if (lines->size() > 1)
-    return fail({}, cat(who.front(), " has ", lines->size(), " lines for ", bridge,
-                        ", which add up: userns-policy edit net.conf"));
+    return fail({}, concat(who.front(), " has ", lines->size(), " lines for ", bridge,
+                           ", which add up: userns-policy edit net.conf"));
   if (lines->empty()) return checked_net(with_new_line(text, 0, line));
   const auto& old = lines->front();
   if (old.parsed.count == parsed->front().count &&
       same_terms(old.parsed.terms, parsed->front().terms))
     return std::string(text);
   return checked_net(
-      with_line(text, old.line.number, cat(line, parts_of(old.line.text, true).rest)));
+      with_line(text, old.line.number, concat(line, parts_of(old.line.text, true).rest)));
 }
 
 Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge) {
@@ -189,14 +189,14 @@ Result<MergedNet> merge_net(std::string_view text, std::string_view from_path,
   MergedNet merged{std::string(text), {}};
   std::string added;
   const auto note = [&](const TextLine& line, std::string_view why) {
-    merged.notes.push_back(cat(from_path, ":", line.number, ": ", quoted(line.text), ": ", why));
+    merged.notes.push_back(concat(from_path, ":", line.number, ": ", quoted(line.text), ": ", why));
   };
   for (const auto& line : lines_of(from)) {
     const auto parsed = parse_net_conf({}, line.text);
     if (!parsed) {
       std::string_view why = parsed.error().text;  // ":1:COLUMN: why"
       for (int i = 0; i < 3; ++i) (void)take_until(why, ':');
-      note(line, cat("not taken:", why));
+      note(line, concat("not taken:", why));
       continue;
     }
     if (parsed->empty()) continue;  // a comment
@@ -206,17 +206,17 @@ Result<MergedNet> merge_net(std::string_view text, std::string_view from_path,
     };
     const auto old = std::ranges::find_if(*there, speaks_of_it);
     if (old == there->end())
-      added += cat(line.text, "\n");
+      added += concat(line.text, "\n");
     else if (std::ranges::none_of(*there, [&](const NetLine& l) {
                return speaks_of_it(l) && l.count == wish.count && same_terms(l.terms, wish.terms);
              }))
-      note(line, cat("not taken: net.conf has a line for ", wish.who, " on ", wish.bridge,
-                     " with other terms (count ", old->count,
-                     "), which stays as it is: userns-policy grant changes it"));
+      note(line, concat("not taken: net.conf has a line for ", wish.who, " on ", wish.bridge,
+                        " with other terms (count ", old->count,
+                        "), which stays as it is: userns-policy grant changes it"));
   }
   if (!added.empty())
-    merged.text += cat(text.empty() || text.ends_with('\n') ? "" : "\n", "# From ",
-                       shown_path(from_path), ".\n", added);
+    merged.text += concat(text.empty() || text.ends_with('\n') ? "" : "\n", "# From ",
+                          shown_path(from_path), ".\n", added);
   auto whole = checked_net(std::move(merged.text));
   if (!whole) return std::unexpected(whole.error());
   merged.text = std::move(*whole);
@@ -233,20 +233,20 @@ Result<std::string> grant_cgroup(std::string_view text, Who who,
     auto value = setting;
     const auto key = take_until(value, '=');
     if (!setting.contains('='))
-      return fail({}, cat("--cgroup ", quoted(setting),
-                          " has no value: write KEY=VALUE, as in cgroup.conf(5)"));
+      return fail({}, concat("--cgroup ", quoted(setting),
+                             " has no value: write KEY=VALUE, as in cgroup.conf(5)"));
     const auto parsed = parse_setting(key, value);
     if (!parsed || setting.find_first_of(" \t#\n") != std::string_view::npos)
-      return fail({}, cat("--cgroup ", quoted(setting), ": ",
-                          parsed ? "blanks are not taken" : parsed.error().text));
+      return fail({}, concat("--cgroup ", quoted(setting), ": ",
+                             parsed ? "blanks are not taken" : parsed.error().text));
     const auto words = words_of(entry);
     const auto old =
         std::ranges::find_if(words, [&](std::string_view word) { return sets(word, key, value); });
-    entry = old == words.end() ? cat(entry, " ", setting) : with_word(entry, *old, setting);
+    entry = old == words.end() ? concat(entry, " ", setting) : with_word(entry, *old, setting);
   }
   if (!place->line) return checked_cgroup(with_new_line(text, place->before, entry));
   return checked_cgroup(with_line(text, place->line->line.number,
-                                  cat(entry, parts_of(place->line->line.text, false).rest)));
+                                  concat(entry, parts_of(place->line->line.text, false).rest)));
 }
 
 Result<std::string> revoke_cgroup(std::string_view text, Who who,
@@ -254,7 +254,7 @@ Result<std::string> revoke_cgroup(std::string_view text, Who who,
   for (const std::string_view key : keys)
     if (const auto known = parse_setting(key.substr(0, key.find('=')), "max");
         key != "all" && !known && known.error().rule == "CC-KEY")
-      return fail({}, cat("--cgroup ", quoted(key), " is no key of cgroup.conf(5), nor all"));
+      return fail({}, concat("--cgroup ", quoted(key), " is no key of cgroup.conf(5), nor all"));
   const auto place = place_of(text, who);
   if (!place) return std::unexpected(place.error());
   if (!place->line) return std::string(text);
@@ -271,7 +271,7 @@ Result<std::string> revoke_cgroup(std::string_view text, Who who,
     }
   const bool is_empty = words_of(entry).size() < 2;
   return checked_cgroup(
-      with_line(text, line.number, is_empty ? "" : cat(entry, parts_of(line.text, false).rest)));
+      with_line(text, line.number, is_empty ? "" : concat(entry, parts_of(line.text, false).rest)));
 }
 
 }  // namespace userns::frontend

@@ -32,9 +32,9 @@ struct Checker : Reporter {
           parse_decimal(std::string_view(setting.text).substr(0, setting.text.find(' ')));
       if (amount && most > 0 && *amount > most)
         say(Severity::kWarning, "over-machine", entry.line, word(entry.line, key),
-            cat("the machine has only ", most, has),
+            concat("the machine has only ", most, has),
             "the limit limits nothing: one user can take the whole machine",
-            cat("set ", key, " below that"));
+            concat("set ", key, " below that"));
     };
     if (key == "memory.max" || key == "memory.high") over(machine.memory, " bytes of memory");
     if (key == "memory.swap.max") over(machine.swap, " bytes of swap space");
@@ -54,21 +54,21 @@ struct Checker : Reporter {
     }
     if (last >= facts.machine->cpus)
       say(Severity::kWarning, "over-machine", entry.line, word(entry.line, "cpuset.cpus"),
-          cat("the machine has only the CPUs 0 to ", facts.machine->cpus - 1),
+          concat("the machine has only the CPUs 0 to ", facts.machine->cpus - 1),
           "the kernel may refuse the list (CG-LIMIT)", "leave the others out");
   }
   void check_pages(const CgroupEntry& entry, const Setting& setting) const {
     const auto size = setting.file.substr(8, setting.file.size() - 12);
     if (!contains(facts.machine->hugepages, size))
       say(Severity::kError, "over-machine", entry.line, word(entry.line, setting.file),
-          cat("the machine has no huge pages of ", quoted(size)), "the user is refused (CG-LIMIT)",
-          "leave it out");
+          concat("the machine has no huge pages of ", quoted(size)),
+          "the user is refused (CG-LIMIT)", "leave it out");
   }
   void check_device(const CgroupEntry& entry, const Setting& setting) const {
     const auto device = setting.text.substr(0, setting.text.find(' '));
     if (!facts.machine->has_block_device(device))
       say(Severity::kError, "over-machine", entry.line, word(entry.line, "io.max"),
-          cat("the machine has no block device ", device), "the user is refused (CG-LIMIT)",
+          concat("the machine has no block device ", device), "the user is refused (CG-LIMIT)",
           "see lsblk for the numbers");
   }
 
@@ -109,13 +109,13 @@ struct Checker : Reporter {
           std::ranges::find_if(entries, [&](const CgroupEntry& e) { return e.parsed.who == who; });
       if (everyone != nullptr)
         say(Severity::kWarning, "unreachable", entry.line, part, "the line is never looked at",
-            cat("line ", everyone->line.number,
-                " is for everyone (*), and the first line that is for a user decides"),
-            cat("move it before line ", everyone->line.number));
+            concat("line ", everyone->line.number,
+                   " is for everyone (*), and the first line that is for a user decides"),
+            concat("move it before line ", everyone->line.number));
       else if (same->line.number < entry.line.number && same->line.text != entry.line.text)
         say(Severity::kWarning, "unreachable", entry.line, part, "the line is never looked at",
-            cat("line ", same->line.number,
-                " is for the same, and the first line that is for a user decides"),
+            concat("line ", same->line.number,
+                   " is for the same, and the first line that is for a user decides"),
             "unite the two lines");
       if (who == "*" && everyone == nullptr) everyone = &entry;
     }
@@ -164,7 +164,7 @@ void check_cgroup(const PolicyText& file, const HostFacts& facts, std::vector<Fi
         entries.base_line.number == 0 ? entries.lines.front().line : entries.base_line;
     checker.say(
         Severity::kError, "base-not-delegated", line, line.text,
-        cat((*base)->path, " is systemd's own, which wants no other writer there"),
+        concat((*base)->path, " is systemd's own, which wants no other writer there"),
         "everybody is refused (CG-WRITER)",
         "systemctl enable --now userns-cgroup.service, or set base = to a unit with Delegate=yes");
   }

@@ -26,8 +26,8 @@ struct Checker : Reporter {
           "nothing is granted, and it takes nothing from what other lines grant", "remove it");
     if (parse_decimal(count).value_or(0) > kMostPorts)
       say(Severity::kWarning, "over-machine", entry, count,
-          cat("a bridge of Linux has at most ", kMostPorts, " ports"), "the count is taken as that",
-          cat("write ", kMostPorts, " or less"));
+          concat("a bridge of Linux has at most ", kMostPorts, " ports"),
+          "the count is taken as that", concat("write ", kMostPorts, " or less"));
   }
 
   void check_bridge(const NetEntry& entry) const {
@@ -36,27 +36,27 @@ struct Checker : Reporter {
     const auto bridge = facts.machine->interfaces.find(line.bridge);
     if (bridge == facts.machine->interfaces.end())
       return say(Severity::kWarning, "bridge-missing", entry, line.bridge,
-                 cat("there is no interface ", name),
+                 concat("there is no interface ", name),
                  "the line gives nothing until there is (NR-BRIDGE)",
-                 cat("ip link add ", name, " type bridge && ip link set ", name,
-                     " up, or correct the name"));
+                 concat("ip link add ", name, " type bridge && ip link set ", name,
+                        " up, or correct the name"));
     if (!bridge->second.is_bridge)
       return say(Severity::kError, "no-bridge", entry, line.bridge,
-                 cat(name, " is an interface, but not a bridge"),
+                 concat(name, " is an interface, but not a bridge"),
                  "userns-net refuses it (NR-BRIDGE)", "name the bridge that it is a port of");
     if (!bridge->second.up)
       say(Severity::kWarning, "bridge-down", entry, line.bridge,
-          cat("the bridge ", name, " is down"), "userns-net refuses it (NR-BRIDGE)",
-          cat("ip link set ", name, " up"));
+          concat("the bridge ", name, " is down"), "userns-net refuses it (NR-BRIDGE)",
+          concat("ip link set ", name, " up"));
     if (line.terms.vlan != 0 && !bridge->second.filters_vlans)
       say(Severity::kError, "vlan", entry, word(entry, "vlan="),
-          cat("the bridge ", name, " does not filter VLANs"),
+          concat("the bridge ", name, " does not filter VLANs"),
           "userns-net refuses the line (NR-VLAN)",
-          cat("ip link set ", name, " type bridge vlan_filtering 1"));
+          concat("ip link set ", name, " type bridge vlan_filtering 1"));
     if (line.terms.mtu > bridge->second.mtu)
       say(Severity::kError, "over-machine", entry, word(entry, "mtu="),
-          cat("the MTU is above the bridge's own ", bridge->second.mtu),
-          "userns-net refuses the line (NR-MTU)", cat("write at most mtu=", bridge->second.mtu));
+          concat("the MTU is above the bridge's own ", bridge->second.mtu),
+          "userns-net refuses the line (NR-MTU)", concat("write at most mtu=", bridge->second.mtu));
   }
 };
 

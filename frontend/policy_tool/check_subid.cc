@@ -41,16 +41,16 @@ Finding malformed(std::string_view path, const TextLine& line, const Error& erro
                   std::string_view program) {
   const auto fault = fault_of(line.text, error.text);
   auto finding = finding_at(Severity::kError, fault.id, path, line, fault.part);
-  finding.what = cat("the line ", error.text);
-  finding.why = cat("the line gives nothing: ", program, " passes it over");
+  finding.what = concat("the line ", error.text);
+  finding.why = concat("the line gives nothing: ", program, " passes it over");
   finding.fix = "write it as OWNER:START:COUNT, or remove it";
   if (fault.id == "crlf") {
     finding.what = "the line ends as in DOS, with a carriage return";
-    finding.fix = cat("take the carriage returns away: sed -i 's/\\r$//' ", path);
+    finding.fix = concat("take the carriage returns away: sed -i 's/\\r$//' ", path);
   } else if (fault.id == "hex" || fault.id == "octal") {
-    finding.why = cat(program, " passes the line over; shadow's own takes the number as ",
-                      fault.id == "hex" ? "hexadecimal" : "octal",
-                      ", so that two programs disagree on whose ids these are");
+    finding.why = concat(program, " passes the line over; shadow's own takes the number as ",
+                         fault.id == "hex" ? "hexadecimal" : "octal",
+                         ", so that two programs disagree on whose ids these are");
     finding.fix = "write the number in decimal";
   }
   return finding;
@@ -58,7 +58,7 @@ Finding malformed(std::string_view path, const TextLine& line, const Error& erro
 
 std::string grant_command(std::string_view owner, std::uint64_t count) {
   const std::vector<std::string> words{"userns-policy", "grant", std::string(owner), "--ids",
-                                       cat(count)};
+                                       concat(count)};
   return join_words(words);
 }
 
@@ -83,10 +83,10 @@ struct Checker : Reporter {
     const auto many =
         std::count_if(first, ids.taken.end(), [&](const Account& a) { return a.id < range.end(); });
     say(Severity::kError, kind == IdKind::kUid ? "real-user" : "real-group", entry, numbers(entry),
-        cat(to_text(range), " holds ", id_word, " ", first->id, ", the ", account_word, " ",
-            quoted(first->name), many > 1 ? cat(" and ", many - 1, " more") : ""),
-        cat("root in a container of ", quoted(entry.parsed.owner), " can become that ",
-            account_word, ", and read and write its files"),
+        concat(to_text(range), " holds ", id_word, " ", first->id, ", the ", account_word, " ",
+               quoted(first->name), many > 1 ? concat(" and ", many - 1, " more") : ""),
+        concat("root in a container of ", quoted(entry.parsed.owner), " can become that ",
+               account_word, ", and read and write its files"),
         "move the range to where no account is: userns-policy grant finds one");
   }
 
@@ -94,26 +94,26 @@ struct Checker : Reporter {
     const auto range = entry.parsed.range;
     if (range.first() == 0)
       say(Severity::kError, "id-zero", entry, numbers(entry),
-          cat("the range starts with id 0, the host's root"),
-          cat("our helpers refuse that id; one that does not makes ", quoted(entry.parsed.owner),
-              " root on the host"),
+          concat("the range starts with id 0, the host's root"),
+          concat("our helpers refuse that id; one that does not makes ", quoted(entry.parsed.owner),
+                 " root on the host"),
           "start it above all real ids");
     for (const auto& reserved : ids.reserved)
       if (reserved.range.overlaps(range) && !(range.first() == 0 && range.count() == 1))
         say(reserved.severity, reserved.id, entry, numbers(entry),
-            cat(to_text(range), " reaches into ", to_text(reserved.range), ", ", reserved.whose),
-            "the same ids would be two parties'", cat("take ids from ", ids.delegable_name));
+            concat(to_text(range), " reaches into ", to_text(reserved.range), ", ", reserved.whose),
+            "the same ids would be two parties'", concat("take ids from ", ids.delegable_name));
     if (range.end() > kSignedEnd)
       say(Severity::kWarning, "signed", entry, numbers(entry),
-          cat(to_text(range), " goes beyond 2^31"),
+          concat(to_text(range), " goes beyond 2^31"),
           "some file systems and programs take such ids as negative numbers",
-          cat("take ids from ", ids.delegable_name));
+          concat("take ids from ", ids.delegable_name));
     else if (!ids.delegable.contains(range) && !ids.reserved.empty() &&
              std::ranges::none_of(ids.reserved,
                                   [&](const Reserved& r) { return r.range.overlaps(range); }))
       say(Severity::kWarning, "outside-login-defs", entry, numbers(entry),
-          cat(to_text(range), " is not within ", to_text(ids.delegable), ", ", ids.delegable_name,
-              " of login.defs"),
+          concat(to_text(range), " is not within ", to_text(ids.delegable), ", ",
+                 ids.delegable_name, " of login.defs"),
           "useradd and others do not look there when they choose ids",
           "take ids from that range, or widen it");
   }
@@ -124,9 +124,9 @@ struct Checker : Reporter {
     const auto& early = &late == &a ? b : a;
     if (late.line.text == early.line.text) return;
     const bool same = owner_key(late.parsed.owner) == owner_key(early.parsed.owner);
-    const auto what = cat(to_text(late.parsed.range), " overlaps ", to_text(early.parsed.range),
-                          " of ", same ? "the same owner" : quoted(early.parsed.owner), " (line ",
-                          early.line.number, ")");
+    const auto what = concat(to_text(late.parsed.range), " overlaps ", to_text(early.parsed.range),
+                             " of ", same ? "the same owner" : quoted(early.parsed.owner),
+                             " (line ", early.line.number, ")");
     if (same)
       say(Severity::kWarning, "overlap-own", late, numbers(late), what,
           "the owner has fewer ids than the lines add up to", "unite the lines");
@@ -157,11 +157,11 @@ struct Checker : Reporter {
     if (!is_new) return known->second;
     const auto uid = parse_decimal(owner);
     if (uid && *uid <= kLargestId)
-      known->second = cat(*uid);
+      known->second = concat(*uid);
     else if (const auto user = facts.user_by_name(owner))
-      known->second = cat(user->id);
+      known->second = concat(user->id);
     else
-      known->second = cat("name ", owner);
+      known->second = concat("name ", owner);
     return known->second;
   }
 
@@ -198,18 +198,18 @@ struct Checker : Reporter {
       const auto& owner = owned.first->parsed.owner;
       if (owned.too_many)
         say(Severity::kError, "too-many", *owned.first, owner,
-            cat(quoted(owner), " has more than ", OwnedRanges::kMaxSeparate, " separate ranges"),
+            concat(quoted(owner), " has more than ", OwnedRanges::kMaxSeparate, " separate ranges"),
             "the helpers refuse such a user altogether (SU-MANY)", "unite some of them");
       if (!is_user(owner)) continue;
       if (widest < kDistro)
         say(Severity::kWarning, "small", *owned.first, owner,
-            cat(quoted(owner), " has at most ", widest, " ", id_word, "s in a row"),
+            concat(quoted(owner), " has at most ", widest, " ", id_word, "s in a row"),
             "a distribution uses ids up to 65534 and needs 65536 of them",
             grant_command(owner, kDistro));
       if (other != nullptr && !elsewhere.contains(key))
         say(Severity::kWarning, "one-sided", *owned.first, owner,
-            cat(quoted(owner), " has no ids in ", other->path), "a container needs uids and gids",
-            grant_command(owner, widest));
+            concat(quoted(owner), " has no ids in ", other->path),
+            "a container needs uids and gids", grant_command(owner, widest));
     }
   }
 };

@@ -43,13 +43,13 @@ Result<Subject> subject_of(std::string_view file, std::optional<PolicyFile> as) 
   auto text = read_policy(std::string(file));
   if (!text && text.error().code == ENOENT && kind && !file.contains('/'))
     return fail(
-        {}, cat("there is no file ", quoted(file), " in this directory; ", installed_path(*kind),
-                " and the other policy files are checked where no file is named"));
+        {}, concat("there is no file ", quoted(file), " in this directory; ", installed_path(*kind),
+                   " and the other policy files are checked where no file is named"));
   if (!text) return std::unexpected(text.error());
   if (!kind)
-    return fail({}, cat("which file ", quoted(file),
-                        " is can't be told by its name: add --as subuid, subgid, net.conf or "
-                        "cgroup.conf"));
+    return fail({}, concat("which file ", quoted(file),
+                           " is can't be told by its name: add --as subuid, subgid, net.conf or "
+                           "cgroup.conf"));
   return Subject{{*kind, std::string(file), std::move(*text)}, false};
 }
 
@@ -57,7 +57,7 @@ Result<Subject> subject_of(std::string_view file, std::optional<PolicyFile> as) 
 std::vector<Subject> installed(const std::string& root, Report& report) {
   std::vector<Subject> all;
   for (const auto kind : kAll) {
-    const auto path = cat(root, installed_path(kind));
+    const auto path = concat(root, installed_path(kind));
     auto text = read_policy(installed_path(kind), root);
     if (text || text.error().code != ENOENT) report.files.push_back(path);
     if (text) {
@@ -86,7 +86,7 @@ const PolicyText* other_of(const std::vector<Subject>& all, PolicyFile kind) {
 
 // Files that nobody reads, because the ids come from elsewhere.
 void check_nsswitch(const std::string& root, Report& report) {
-  const auto path = cat(root, "/etc/nsswitch.conf");
+  const auto path = concat(root, "/etc/nsswitch.conf");
   const auto text = text_of("/etc/nsswitch.conf", root);
   const auto source = nss_subid_source(text);
   if (source == "files") return;
@@ -96,7 +96,7 @@ void check_nsswitch(const std::string& root, Report& report) {
     if (at < before + line.text.size() + 1) {
       auto& f = report.findings.emplace_back(
           finding_at(Severity::kWarning, "not-read", path, line, source));
-      f.what = cat("subordinate ids come from ", quoted(source), ", not from files");
+      f.what = concat("subordinate ids come from ", quoted(source), ", not from files");
       f.why = "/etc/subuid and /etc/subgid are not read while this stands";
       f.fix = "grant ids there, or write subid: files";
       return;
@@ -142,9 +142,10 @@ std::string to_text(const Report& report) {
   std::string text;
   for (const auto& finding : report.findings) text += to_text(finding, colour);
   std::string names;
-  for (const auto& file : report.files) names += cat(names.empty() ? "" : ", ", file);
-  return cat(text, report.findings.empty() ? "no errors, no warnings" : count_text(report.findings),
-             " in ", names.empty() ? "no file: none of them exists" : names, "\n");
+  for (const auto& file : report.files) names += concat(names.empty() ? "" : ", ", file);
+  return concat(text,
+                report.findings.empty() ? "no errors, no warnings" : count_text(report.findings),
+                " in ", names.empty() ? "no file: none of them exists" : names, "\n");
 }
 
 }  // namespace
@@ -161,8 +162,8 @@ int check_verb(const Words& words) {
     if (!as)
       return tool_failure({.rule = {},
                            .code = 0,
-                           .text = cat("--as ", quoted(*wish),
-                                       " is none of subuid, subgid, net.conf, cgroup.conf")});
+                           .text = concat("--as ", quoted(*wish),
+                                          " is none of subuid, subgid, net.conf, cgroup.conf")});
   }
   if (!words.names.empty() && words.one("root"))
     return tool_failure(
@@ -172,11 +173,11 @@ int check_verb(const Words& words) {
   if (words.names.empty() && as)
     return tool_failure(
         {.rule = {}, .code = 0, .text = "--as says what the files are that are named: name one"});
-  if (!root.empty() && ::access(cat(root, "/etc").c_str(), X_OK) != 0)
+  if (!root.empty() && ::access(concat(root, "/etc").c_str(), X_OK) != 0)
     return tool_failure(
         {.rule = {},
          .code = errno,
-         .text = cat("--root ", quoted(root), ": cannot look into ", root, "/etc")});
+         .text = concat("--root ", quoted(root), ": cannot look into ", root, "/etc")});
   Report report;
   std::vector<Subject> subjects;
   for (const auto& name : words.names) {

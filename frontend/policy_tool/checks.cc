@@ -18,7 +18,7 @@ std::string essence(std::string_view line) {
   std::string out;
   for (auto rest = line.substr(0, line.find('#')); !rest.empty();) {
     const auto at = std::min(rest.find_first_of(" \t"), rest.size());
-    if (at > 0) out += cat(out.empty() ? "" : " ", rest.substr(0, at));
+    if (at > 0) out += concat(out.empty() ? "" : " ", rest.substr(0, at));
     rest.remove_prefix(std::min(at + 1, rest.size()));
   }
   return out;
@@ -73,9 +73,9 @@ Finding from_parser(std::string_view path, const TextLine& line, const Error& er
       rest.substr(0, std::max<std::size_t>(1, std::min(rest.find_first_of(" \t"), rest.size()))));
   finding.what =
       is_crlf ? "the line ends as in DOS, with a carriage return"
-              : cat(text.substr(std::min<std::size_t>(1, text.size())), " (", error.rule, ")");
+              : concat(text.substr(std::min<std::size_t>(1, text.size())), " (", error.rule, ")");
   finding.why = why.empty() ? kWhyWhole : why;
-  if (is_crlf) finding.fix = cat("take the carriage returns away: sed -i 's/\\r$//' ", path);
+  if (is_crlf) finding.fix = concat("take the carriage returns away: sed -i 's/\\r$//' ", path);
   return finding;
 }
 
@@ -98,23 +98,23 @@ void check_who(const PolicyText& file, const TextLine& line, std::string_view wh
   if (who.starts_with('@')) {
     const auto group = facts.group_by_name(who.substr(1));
     if (!group)
-      say("group-missing", cat("there is no group ", quoted(who.substr(1))),
+      say("group-missing", concat("there is no group ", quoted(who.substr(1))),
           "the line is for nobody",
-          cat("make the group, correct its name, or ", revoke_command(file.kind, line, who)));
+          concat("make the group, correct its name, or ", revoke_command(file.kind, line, who)));
     else if (!group->has_members)
-      say("group-empty", cat("the group ", quoted(who.substr(1)), " has no members"),
-          "the line is for nobody", cat("usermod --append --groups ", who.substr(1), " USER"));
+      say("group-empty", concat("the group ", quoted(who.substr(1)), " has no members"),
+          "the line is for nobody", concat("usermod --append --groups ", who.substr(1), " USER"));
     return;
   }
   const auto uid = parse_decimal(who);
   if (uid && *uid > kLargestId)
-    say("unknown-owner", cat(who, " is no uid: the largest is ", kLargestId),
+    say("unknown-owner", concat(who, " is no uid: the largest is ", kLargestId),
         "the line is for nobody", "correct it");
   else if (uid ? !facts.user_by_uid(static_cast<std::uint32_t>(*uid)) : !facts.user_by_name(who))
-    say("unknown-owner", cat("there is no user ", uid ? cat("with uid ", who) : quoted(who)),
+    say("unknown-owner", concat("there is no user ", uid ? concat("with uid ", who) : quoted(who)),
         uid ? "whoever gets this uid gets what the line gives"
             : "whoever gets this name gets what the line gives",
-        cat(revoke_command(file.kind, line, who), ", or correct who it is for"));
+        concat(revoke_command(file.kind, line, who), ", or correct who it is for"));
 }
 
 void check_duplicates(const PolicyText& file, const std::vector<TextLine>& lines,
@@ -125,7 +125,7 @@ void check_duplicates(const PolicyText& file, const std::vector<TextLine>& lines
     if (is_new) continue;
     auto& f =
         found.emplace_back(finding_at(Severity::kWarning, "duplicate", file.path, line, line.text));
-    f.what = cat("the same as line ", first->second);
+    f.what = concat("the same as line ", first->second);
     f.why = file.kind == PolicyFile::kNet
                 ? "counts of lines add up: together they grant more than either says"
                 : "only one of them can be meant; who takes one away believes it is gone";

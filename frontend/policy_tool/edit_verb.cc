@@ -32,14 +32,14 @@ class PrivateCopy {
   static Result<PrivateCopy> make(std::string_view name, std::string_view text) {
     const char* const where = std::getenv("TMPDIR");
     std::string directory =
-        cat(where != nullptr && where[0] == '/' ? where : "/tmp", "/userns-policy.XXXXXX");
+        concat(where != nullptr && where[0] == '/' ? where : "/tmp", "/userns-policy.XXXXXX");
     if (::mkdtemp(directory.data()) == nullptr)
-      return fail_errno(cat("cannot make a private directory ", directory));
-    PrivateCopy copy(directory, cat(directory, "/", name));
+      return fail_errno(concat("cannot make a private directory ", directory));
+    PrivateCopy copy(directory, concat(directory, "/", name));
     const auto file = open_at(AT_FDCWD, copy.path_.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0, 0600);
     const auto written = file ? write_all(*file, text) : std::unexpected(file.error());
     if (!written)
-      return fail({}, cat("cannot write a private copy ", copy.path_), written.error().code);
+      return fail({}, concat("cannot write a private copy ", copy.path_), written.error().code);
     return copy;
   }
   PrivateCopy(PrivateCopy&& other) noexcept
@@ -89,7 +89,7 @@ class Signals {
 
 // The shell takes an editor with arguments apart, as git and crontab let it.
 Result<void> run_editor(const std::string& path) {
-  const std::string command = cat(editor(), " \"$1\"");
+  const std::string command = concat(editor(), " \"$1\"");
   const char* const words[] = {"/bin/sh", "-c", command.c_str(), "sh", path.c_str(), nullptr};
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start the editor");
@@ -106,12 +106,13 @@ Result<void> run_editor(const std::string& path) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
     return fail(
         {},
-        cat("the editor ", userns::quoted(editor()),
+        concat(
+            "the editor ", userns::quoted(editor()),
             " cannot be run (status 127): set EDITOR to one that is there; nothing was changed"));
-  return fail(
-      {}, cat("the editor ", userns::quoted(editor()),
-              WIFSIGNALED(status) ? " was killed" : cat(" ended with status ", WEXITSTATUS(status)),
-              "; nothing was changed"));
+  return fail({}, concat("the editor ", userns::quoted(editor()),
+                         WIFSIGNALED(status) ? " was killed"
+                                             : concat(" ended with status ", WEXITSTATUS(status)),
+                         "; nothing was changed"));
 }
 
 // A line from standard input; nothing at its end or after a signal.
@@ -162,7 +163,7 @@ std::vector<Finding> check_copy(const Job& job, const std::string& text) {
 int failed_with(Job& job, const Error& error, const std::string& text) {
   if (text != job.before.text) {
     job.copy.keep();
-    tell(cat("userns-policy: what you wrote is kept in ", job.copy.path(), "\n"));
+    tell(concat("userns-policy: what you wrote is kept in ", job.copy.path(), "\n"));
   }
   return tool_failure(error);
 }
@@ -174,19 +175,19 @@ int edit(Job& job) {
     const auto text = read_policy(job.copy.path());
     if (!text) return tool_failure(text.error());
     if (*text == job.before.text) {
-      tell(cat(job.before.path, " is unchanged\n"));
+      tell(concat(job.before.path, " is unchanged\n"));
       return 0;
     }
     const auto findings = check_copy(job, *text);
     for (const auto& finding : findings) tell(to_text(finding, wants_colour(STDERR_FILENO)));
     if (has_errors(findings)) {
       if (wants_to_edit_again()) continue;
-      tell(cat("discarded; ", job.before.path, " is unchanged\n"));
+      tell(concat("discarded; ", job.before.path, " is unchanged\n"));
       return kDiscarded;
     }
     if (const auto done = replace(job.before, *text); !done)
       return failed_with(job, done.error(), *text);
-    tell(cat(job.before.path, " is changed\n"));
+    tell(concat(job.before.path, " is changed\n"));
     return 0;
   }
 }
@@ -205,13 +206,13 @@ int edit_verb(const Words& words) {
     return tool_failure(
         {.rule = {},
          .code = 0,
-         .text = cat(userns::quoted(words.names[0]),
-                     " is none of the policy files: subuid, subgid, net.conf, cgroup.conf")});
+         .text = concat(userns::quoted(words.names[0]),
+                        " is none of the policy files: subuid, subgid, net.conf, cgroup.conf")});
   if (::geteuid() != 0)
-    return tool_failure(
-        {.rule = {},
-         .code = 0,
-         .text = cat("only root can change ", path, ": sudo userns-policy edit ", words.names[0])});
+    return tool_failure({.rule = {},
+                         .code = 0,
+                         .text = concat("only root can change ", path, ": sudo userns-policy edit ",
+                                        words.names[0])});
   if (auto there = check_directory(path); !there) return tool_failure(there.error());
   const Signals signals;
   const std::vector<std::string> paths{path};

@@ -42,7 +42,9 @@ struct User {
   [[nodiscard]] bool is_meant_by(std::string_view who, std::optional<Error>& failed) const {
     return is_for(who, uid, name, [&](std::string_view group) { return is_in(group, failed); });
   }
-  [[nodiscard]] std::string text() const { return name.empty() ? cat("uid ", uid.value()) : name; }
+  [[nodiscard]] std::string text() const {
+    return name.empty() ? concat("uid ", uid.value()) : name;
+  }
 };
 
 Result<User> find_user(const std::string& word) {
@@ -50,8 +52,8 @@ Result<User> find_user(const std::string& word) {
   const auto* entry = number && *number <= kLargestId ? ::getpwuid(static_cast<uid_t>(*number))
                                                       : ::getpwnam(word.c_str());
   if (entry == nullptr)
-    return fail({},
-                cat("there is no user ", quoted(word), ": give a login name, or the uid of one"));
+    return fail(
+        {}, concat("there is no user ", quoted(word), ": give a login name, or the uid of one"));
   User user{.uid = Uid{entry->pw_uid},
             .gid = Gid{entry->pw_gid},
             .name = {},
@@ -68,8 +70,8 @@ Result<User> find_user(const std::string& word) {
   for (const auto gid : groups) {
     user.groups.emplace_back(gid);
     const auto* const group = ::getgrgid(gid);
-    user.group_names += cat(user.group_names.empty() ? "" : " ",
-                            group == nullptr ? cat(gid) : std::string(group->gr_name));
+    user.group_names += concat(user.group_names.empty() ? "" : " ",
+                               group == nullptr ? concat(gid) : std::string(group->gr_name));
   }
   auto name = login_name(user.uid);
   if (!name) return std::unexpected(name.error());
@@ -86,7 +88,7 @@ Result<void> become(const User& user) {
   if (::setgroups(groups.size(), groups.data()) != 0 ||
       ::setresgid(user.gid.value(), user.gid.value(), user.gid.value()) != 0 ||
       ::setresuid(user.uid.value(), user.uid.value(), user.uid.value()) != 0)
-    return fail_errno(cat("cannot take the place of ", user.text()));
+    return fail_errno(concat("cannot take the place of ", user.text()));
   return {};
 }
 
@@ -94,7 +96,7 @@ Result<std::string> read_trusted(const std::string& path, std::string_view rule)
   const auto file = open_trusted_file(path);
   if (!file) return std::unexpected(file.error());
   auto text = *file ? read_all(**file, kLargestConf) : Result<std::string>{};
-  if (!text) return fail(rule, cat("cannot read ", path), text.error().code);
+  if (!text) return fail(rule, concat("cannot read ", path), text.error().code);
   return text;
 }
 
@@ -103,12 +105,12 @@ struct Answer {
   bool allowed = true;
 
   void refuse(std::string_view what, const Error& error) {
-    text += cat(what, ": refused: ", to_text(error), "\n");
+    text += concat(what, ": refused: ", to_text(error), "\n");
     allowed = false;
   }
   void line(std::string_view path, const TextLine& line, std::string_view note = {}) {
-    text += cat("  ", path, ":", line.number, ": ", line.text, note.empty() ? "" : "   -- ", note,
-                "\n");
+    text += concat("  ", path, ":", line.number, ": ", line.text, note.empty() ? "" : "   -- ",
+                   note, "\n");
   }
 };
 
@@ -118,10 +120,11 @@ void name_malformed(Answer& answer, std::string_view how, std::vector<Finding> f
   constexpr std::size_t kMost = 5;
   std::erase_if(findings, [&](const Finding& f) { return f.line == named; });
   for (const auto& finding : std::span(findings).first(std::min(findings.size(), kMost)))
-    answer.text += cat("  ", finding.file, ":", finding.line, ": ", how, ": ", finding.what, "\n");
+    answer.text +=
+        concat("  ", finding.file, ":", finding.line, ": ", how, ": ", finding.what, "\n");
   if (findings.size() > kMost)
     answer.text +=
-        cat("  and ", findings.size() - kMost, " more: userns-policy check names all of them\n");
+        concat("  and ", findings.size() - kMost, " more: userns-policy check names all of them\n");
 }
 
 // Of a file that one of them refuses whole; the refusal names the first.
@@ -143,8 +146,9 @@ Result<std::vector<std::string>> numbers_of(std::span<const std::string> request
         rest.size() > 2 && rest[1] == ':' && (rest[0] == 'u' || rest[0] == 'g' || rest[0] == 'b');
     if (std::ranges::count(rest, ':') != (has_kind ? 3 : 2))
       return fail(
-          {}, cat(quoted(request),
-                  " is not INSIDE:OUTSIDE:COUNT, with u: or g: before it for uids or gids alone"));
+          {},
+          concat(quoted(request),
+                 " is not INSIDE:OUTSIDE:COUNT, with u: or g: before it for uids or gids alone"));
     if (has_kind && rest[0] != kind && rest[0] != 'b') continue;
     if (has_kind) rest.remove_prefix(2);
     for (int i = 0; i < 3; ++i) numbers.emplace_back(take_until(rest, ':'));
@@ -158,7 +162,7 @@ void show_sources(Answer& answer, const SubidRanges& subids, const User& user, I
   if (!subids.source.starts_with('/')) return;
   const auto text = text_of(subids.source);
   for (const auto& entry : subid_entries(subids.source, text, kind, nullptr)) {
-    if (entry.parsed.owner != user.name && entry.parsed.owner != cat(user.uid.value())) continue;
+    if (entry.parsed.owner != user.name && entry.parsed.owner != concat(user.uid.value())) continue;
     if (wanted == nullptr || std::ranges::any_of(wanted->extents(), [&](const Extent& e) {
           return e.outside().overlaps(entry.parsed.range);
         }))
@@ -171,8 +175,8 @@ std::vector<Finding> malformed_of(const User& user, IdKind kind, const std::stri
   std::vector<Finding> findings;
   if (path.starts_with('/')) (void)subid_entries(path, text_of(path), kind, &findings);
   std::erase_if(findings, [&](const Finding& f) {
-    return !f.source.starts_with(cat(user.uid.value(), ":")) &&
-           (user.name.empty() || !f.source.starts_with(cat(user.name, ":")));
+    return !f.source.starts_with(concat(user.uid.value(), ":")) &&
+           (user.name.empty() || !f.source.starts_with(concat(user.name, ":")));
   });
   return findings;
 }
@@ -187,9 +191,10 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
   if (!asked) {
     std::string ranges;
     for (const auto range : subids->owned.ranges())
-      ranges += cat(ranges.empty() ? "" : ", ", to_text(range));
-    answer.text += cat(program, ": ", ranges.empty() ? cat("nothing in ", subids->source) : ranges,
-                       "; and one's own ", is_uid ? "uid " : "gid ", own, " alone\n");
+      ranges += concat(ranges.empty() ? "" : ", ", to_text(range));
+    answer.text +=
+        concat(program, ": ", ranges.empty() ? concat("nothing in ", subids->source) : ranges,
+               "; and one's own ", is_uid ? "uid " : "gid ", own, " alone\n");
     name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source), 0);
     return show_sources(answer, *subids, user, kind, nullptr);
   }
@@ -213,16 +218,16 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
     return name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source),
                           subids->skipped.line);
   }
-  answer.text += cat(program, ": allowed");
-  for (const auto& extent : map->extents()) answer.text += cat(" ", to_text(extent));
-  answer.text += cat(
+  answer.text += concat(program, ": allowed");
+  for (const auto& extent : map->extents()) answer.text += concat(" ", to_text(extent));
+  answer.text += concat(
       " by ", subids->source,
       grant->deny_setgroups() ? "; setgroups(2) will be denied, as no delegated gid is mapped" : "",
       "\n");
   show_sources(answer, *subids, user, kind, &*map);
   for (const auto& extent : map->extents())
     if (!subids->owned.covers(extent.outside()))
-      answer.text += cat("  the user's own ", is_uid ? "uid " : "gid ", own, " needs no line\n");
+      answer.text += concat("  the user's own ", is_uid ? "uid " : "gid ", own, " needs no line\n");
 }
 
 Result<Answer> explain_map(const User& user, std::span<const std::string> requests) {
@@ -238,19 +243,20 @@ Result<Answer> explain_map(const User& user, std::span<const std::string> reques
 // --- network --------------------------------------------------------------------------------
 
 std::string terms_text(const NetTerms& terms) {
-  return cat(terms.mtu > 0 ? cat(" mtu=", terms.mtu) : "",
-             terms.vlan > 0 ? cat(" vlan=", terms.vlan) : "", terms.isolated ? " isolated" : "",
-             terms.spoof ? " any sender address" : " locked to its MAC address",
-             terms.any_mac ? ", which the user may choose" : "");
+  return concat(terms.mtu > 0 ? concat(" mtu=", terms.mtu) : "",
+                terms.vlan > 0 ? concat(" vlan=", terms.vlan) : "",
+                terms.isolated ? " isolated" : "",
+                terms.spoof ? " any sender address" : " locked to its MAC address",
+                terms.any_mac ? ", which the user may choose" : "");
 }
 
 void explain_bridge(Answer& answer, const User& user, const std::string& path,
                     std::span<const NetEntry> entries, std::string_view bridge) {
-  const auto what = cat("net ", bridge);
+  const auto what = concat("net ", bridge);
   if (!is_interface_name(bridge))
     return answer.refuse(
         what,
-        {.rule = "NR-NAME", .code = 0, .text = cat(quoted(bridge), " is no name of a bridge")});
+        {.rule = "NR-NAME", .code = 0, .text = concat(quoted(bridge), " is no name of a bridge")});
   NetFacts facts{.caller = user.uid, .netns_owner = user.uid, .bridge = {}, .lines = {}};
   std::vector<const NetEntry*> used;
   std::optional<Error> failed;
@@ -269,11 +275,12 @@ void explain_bridge(Answer& answer, const User& user, const std::string& path,
     answer.refuse(what, grant.error());
   } else {
     const auto slots = grant->slots_to_try([](std::uint32_t) { return false; }).size();
-    answer.text +=
-        cat(what, ": allowed: ", slots, slots == 1 ? " interface" : " interfaces", " at a time\n");
+    answer.text += concat(what, ": allowed: ", slots, slots == 1 ? " interface" : " interfaces",
+                          " at a time\n");
   }
   for (const auto* const entry : used)
-    answer.line(path, entry->line, cat(entry->parsed.count, ":", terms_text(entry->parsed.terms)));
+    answer.line(path, entry->line,
+                concat(entry->parsed.count, ":", terms_text(entry->parsed.terms)));
 }
 
 Result<Answer> explain_net(const User& user, std::optional<std::string_view> asked) {
@@ -299,7 +306,7 @@ Result<Answer> explain_net(const User& user, std::optional<std::string_view> ask
     if (user.is_meant_by(entry.parsed.who, failed) && !contains(bridges, entry.parsed.bridge))
       bridges.push_back(entry.parsed.bridge);
   if (bridges.empty()) {
-    answer.text = cat("net: nothing: no line of ", path, " is for ", user.text(), "\n");
+    answer.text = concat("net: nothing: no line of ", path, " is for ", user.text(), "\n");
     answer.allowed = false;
   }
   for (const auto bridge : bridges) explain_bridge(answer, user, path, entries, bridge);
@@ -339,9 +346,9 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     return answer;
   };
   if (!sources.text && sources.text.error().code == EACCES) {
-    answer.text = cat("cgroup: not known to you: only root can read ", sources.path,
-                      ": sudo userns-policy explain ",
-                      user.name.empty() ? cat(user.uid.value()) : user.name, " cgroup\n");
+    answer.text = concat("cgroup: not known to you: only root can read ", sources.path,
+                         ": sudo userns-policy explain ",
+                         user.name.empty() ? concat(user.uid.value()) : user.name, " cgroup\n");
     return answer;
   }
   if (!sources.conf) {
@@ -372,14 +379,14 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     answer.refuse("cgroup",
                   {.rule = "CG-COUNT", .code = 0, .text = "the line allows no containers"});
   } else {
-    answer.text = cat("cgroup: allowed: ", grant->containers(), " at a time, below ",
-                      sources.base->path, "/", user.uid.value(), "\n");
+    answer.text = concat("cgroup: allowed: ", grant->containers(), " at a time, below ",
+                         sources.base->path, "/", user.uid.value(), "\n");
     for (const auto& part : grant->parts())
       for (const auto& write : part.writes)
         if (write.required && write.text != "\n")
           answer.text +=
-              cat("  ", write.file, " = ", write.text,
-                  part.controller.empty() ? "" : cat(" (v1 ", part.controller, ")"), "\n");
+              concat("  ", write.file, " = ", write.text,
+                     part.controller.empty() ? "" : concat(" (v1 ", part.controller, ")"), "\n");
   }
   if (line != nullptr) answer.line(sources.path, lines_of(*sources.text)[line->number - 1]);
   return answer;
@@ -400,13 +407,13 @@ int explain_verb(const Words& words) {
     return failure(
         "explain needs a user: userns-policy explain USER [map ... | net BRIDGE | cgroup]");
   if (count > 1 && !is_topic(topic))
-    return failure(
-        is_topic(words.names[0])
-            ? cat("the user comes first: userns-policy explain ", topic, " ", words.names[0])
-            : cat("there is nothing to explain about ", quoted(topic), ": say map, net or cgroup"));
+    return failure(is_topic(words.names[0]) ? concat("the user comes first: userns-policy explain ",
+                                                     topic, " ", words.names[0])
+                                            : concat("there is nothing to explain about ",
+                                                     quoted(topic), ": say map, net or cgroup"));
   if ((topic == "net" && count > 3) || (topic == "cgroup" && count > 2))
     return failure(
-        cat(quoted(words.names.back()), " is a word too many: userns-policy explain --help"));
+        concat(quoted(words.names.back()), " is a word too many: userns-policy explain --help"));
   const auto user = find_user(words.names[0]);
   if (!user) return tool_failure(user.error());
   const bool all = topic.empty();
@@ -416,12 +423,13 @@ int explain_verb(const Words& words) {
   if (sources && !sources->text && sources->text.error().code == EACCES && !all)
     return tool_failure({.rule = {},
                          .code = EACCES,
-                         .text = cat("cannot read ", sources->path,
-                                     ", which only root may: sudo userns-policy explain ",
-                                     words.names[0], " cgroup")});
+                         .text = concat("cannot read ", sources->path,
+                                        ", which only root may: sudo userns-policy explain ",
+                                        words.names[0], " cgroup")});
   if (const auto done = become(*user); !done) return tool_failure(done.error());
-  std::string text = cat(user->text(), ": uid ", user->uid.value(), ", groups ", user->group_names,
-                         " (by NSS; a running session keeps those of its login)\n");
+  std::string text =
+      concat(user->text(), ": uid ", user->uid.value(), ", groups ", user->group_names,
+             " (by NSS; a running session keeps those of its login)\n");
   bool allowed = true;
   const auto take = [&](const Answer& answer) {
     text += answer.text;

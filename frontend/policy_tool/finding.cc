@@ -16,7 +16,7 @@ std::string_view name_of(Severity severity) {
 }
 
 std::string counted(std::size_t number, std::string_view what) {
-  return cat(number, " ", what, number == 1 ? "" : "s");
+  return concat(number, " ", what, number == 1 ? "" : "s");
 }
 
 // One column for each byte, whatever it is: the caret must meet it.
@@ -35,8 +35,8 @@ std::string excerpt(const Finding& finding, std::string_view mark, std::string_v
   const std::size_t from = at < kWidest - 20 ? 0 : at - 20;
   const auto shown = printable(std::string_view(finding.source).substr(from, kWidest));
   const std::size_t wide = std::clamp<std::size_t>(finding.length, 1, kWidest - (at - from));
-  return cat("  ", shown, "\n  ", std::string(at - from, ' '), mark, "^",
-             std::string(wide - 1, '~'), plain, "\n");
+  return concat("  ", shown, "\n  ", std::string(at - from, ' '), mark, "^",
+                std::string(wide - 1, '~'), plain, "\n");
 }
 
 }  // namespace
@@ -66,13 +66,13 @@ Finding finding_at(Severity severity, std::string_view id, std::string_view file
 std::string to_text(const Finding& finding, bool colour) {
   const std::string_view bold = colour ? "\033[1m" : "", plain = colour ? "\033[0m" : "";
   const std::string_view mark = !colour ? "" : is_error(finding) ? "\033[1;31m" : "\033[1;35m";
-  std::string text = cat(bold, printable(finding.file));
-  if (finding.line > 0) text += cat(":", finding.line, ":", finding.column);
-  text += cat(": ", plain, mark, name_of(finding.severity), ":", plain, " ", bold,
-              printable(finding.what), plain, " [", finding.id, "]\n");
+  std::string text = concat(bold, printable(finding.file));
+  if (finding.line > 0) text += concat(":", finding.line, ":", finding.column);
+  text += concat(": ", plain, mark, name_of(finding.severity), ":", plain, " ", bold,
+                 printable(finding.what), plain, " [", finding.id, "]\n");
   if (finding.line > 0) text += excerpt(finding, mark, plain);
-  if (!finding.why.empty()) text += cat("  why: ", printable(finding.why), "\n");
-  if (!finding.fix.empty()) text += cat("  fix: ", printable(finding.fix), "\n");
+  if (!finding.why.empty()) text += concat("  why: ", printable(finding.why), "\n");
+  if (!finding.fix.empty()) text += concat("  fix: ", printable(finding.fix), "\n");
   return text;
 }
 
@@ -98,7 +98,7 @@ std::string to_json(std::span<const Finding> findings, std::span<const std::stri
 
 std::string count_text(std::span<const Finding> findings) {
   const auto errors = static_cast<std::size_t>(std::ranges::count_if(findings, is_error));
-  return cat(counted(errors, "error"), ", ", counted(findings.size() - errors, "warning"));
+  return concat(counted(errors, "error"), ", ", counted(findings.size() - errors, "warning"));
 }
 
 int exit_status(std::span<const Finding> findings) {

@@ -36,16 +36,16 @@ struct Owner {
 Result<Owner> find_gone(const std::string& word, std::string_view what, std::string_view name,
                         bool grants) {
   if (!grants) return Owner{{word}, !word.starts_with('@'), true};
-  return fail({}, cat("there is no ", what, " ", quoted(name),
-                      ": nothing is granted to a name that somebody may get later"));
+  return fail({}, concat("there is no ", what, " ", quoted(name),
+                         ": nothing is granted to a name that somebody may get later"));
 }
 
 Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
   if (word == "*" || word.starts_with('@')) {
     if (for_ids)
-      return fail({}, cat(quoted(word), ": ids are given to users, one by one: name a user"));
+      return fail({}, concat(quoted(word), ": ids are given to users, one by one: name a user"));
     if (word.find_first_of(" \t#=\n") != std::string::npos || word == "@")
-      return fail({}, cat(quoted(word), " is no group that a line can name"));
+      return fail({}, concat(quoted(word), " is no group that a line can name"));
     const auto group =
         word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
     if (!group) return find_gone(word, "group", word.substr(1), grants);
@@ -60,7 +60,7 @@ Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
   const auto name = login_name(uid);
   if (!name) return std::unexpected(name.error());
   // A name that lines would take for something else is left out.
-  Owner owner{{cat(uid.value())}, true};
+  Owner owner{{concat(uid.value())}, true};
   if (!name->empty() && name->find_first_of(" \t#=\n") == std::string::npos)
     owner.forms.insert(owner.forms.begin(), *name);
   return owner;
@@ -104,13 +104,13 @@ OwnedRanges owned_in(const SubidFile& file, const Owner& owner) {
 std::unexpected<Error> no_room(std::uint64_t count, std::uint64_t first, std::uint64_t end) {
   const std::string bounds = "SUB_UID_MIN, SUB_UID_MAX and those of gids in /etc/login.defs";
   if (count > end - std::min(first, end))
-    return fail({}, cat(count, " ids do not fit between ", first, " and ", end - 1,
-                        ": grant fewer, or change ", bounds));
-  return fail({}, cat("no ", count, " ids in a row are free from ", first, " to ", end - 1,
-                      ": accounts and other lines of /etc/subuid and /etc/subgid are between; "
-                      "grant fewer, take some "
-                      "away from others, or change ",
-                      bounds));
+    return fail({}, concat(count, " ids do not fit between ", first, " and ", end - 1,
+                           ": grant fewer, or change ", bounds));
+  return fail({}, concat("no ", count, " ids in a row are free from ", first, " to ", end - 1,
+                         ": accounts and other lines of /etc/subuid and /etc/subgid are between; "
+                         "grant fewer, take some "
+                         "away from others, or change ",
+                         bounds));
 }
 
 // What is missing: the same numbers for uids and gids, as useradd does, where they are free in
@@ -148,11 +148,11 @@ Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFac
 }
 
 std::string line_of(const Owner& owner, IdRange range) {
-  return cat(owner.forms.front(), ":", range.first(), ":", range.count());
+  return concat(owner.forms.front(), ":", range.first(), ":", range.count());
 }
 
 std::string appended(std::string_view text, std::string_view line) {
-  return cat(text, text.empty() || text.ends_with('\n') ? "" : "\n", line, "\n");
+  return concat(text, text.empty() || text.ends_with('\n') ? "" : "\n", line, "\n");
 }
 
 // Without each line of the owner's that `is_meant`.
@@ -165,7 +165,7 @@ std::string without(const SubidFile& file, const Owner& owner,
   });
   for (const auto& line : lines_of(file.before.text))
     if (!contains(entries, line.number, [](const SubidEntry& e) { return e.line.number; }))
-      out += cat(line.text, "\n");
+      out += concat(line.text, "\n");
   if (entries.empty()) return file.before.text;
   return out;
 }
@@ -174,8 +174,9 @@ Result<void> check_source() {
   const auto nsswitch = text_of("/etc/nsswitch.conf");
   if (const auto source = nss_subid_source(nsswitch); source != "files")
     return fail(
-        {}, cat("subordinate ids come from ", quoted(source),
-                " here (subid: in nsswitch.conf), and the files are not read: grant them there"));
+        {},
+        concat("subordinate ids come from ", quoted(source),
+               " here (subid: in nsswitch.conf), and the files are not read: grant them there"));
   return {};
 }
 
@@ -185,7 +186,7 @@ Result<std::string> write_ids(const Owner& owner, std::uint64_t count, const Hos
   const auto wishes = files ? plan(*files, facts, owner, count) : std::unexpected(files.error());
   if (!wishes) return std::unexpected(wishes.error());
   const auto say = [&](const Change& c) {
-    said += cat(owner.forms.front(), ": ", file_word(c.kind), " ", to_text(c.range), "\n");
+    said += concat(owner.forms.front(), ": ", file_word(c.kind), " ", to_text(c.range), "\n");
   };
   const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
   // What it chose is only what we meant, or is taken back. It waits for locks without a word.
@@ -207,10 +208,10 @@ Result<std::string> write_ids(const Owner& owner, std::uint64_t count, const Hos
     if (auto done = replace(file.before, appended(file.before.text, line_of(owner, change.range)));
         !done)
       return fail({},
-                  cat(said.empty() ? ""
-                                   : cat("half is done (", said.substr(0, said.size() - 1),
-                                         "); say it again: "),
-                      done.error().text),
+                  concat(said.empty() ? ""
+                                      : concat("half is done (", said.substr(0, said.size() - 1),
+                                               "); say it again: "),
+                         done.error().text),
                   done.error().code);
     say(change);
   }
@@ -232,23 +233,23 @@ Result<std::string> show_ids(const Owner& owner, std::uint64_t count, const Host
 Result<std::string> grant_ids(const Owner& owner, std::string_view number, bool dry) {
   const auto count = parse_decimal(number);
   if (!count || *count == 0 || *count > kLargestId)
-    return fail({}, cat("--ids ", quoted(number), " ",
-                        count ? "is no number of ids" : why_not_decimal(number),
-                        ": write how many, from 1 to 4294967294, as in --ids 65536"));
+    return fail({}, concat("--ids ", quoted(number), " ",
+                           count ? "is no number of ids" : why_not_decimal(number),
+                           ": write how many, from 1 to 4294967294, as in --ids 65536"));
   if (auto source = check_source(); !source) return std::unexpected(source.error());
   const auto facts = host_facts({});
   if (const auto bad = std::ranges::find(facts.login_defs, Severity::kError, &Finding::severity);
       bad != facts.login_defs.end())
-    return fail({}, cat(bad->file, ":", bad->line, ": ", bad->what, ": ", bad->fix,
-                        "; ids are not granted from a range that may not be the one meant"));
+    return fail({}, concat(bad->file, ":", bad->line, ": ", bad->what, ": ", bad->fix,
+                           "; ids are not granted from a range that may not be the one meant"));
   return dry ? show_ids(owner, *count, facts) : write_ids(owner, *count, facts);
 }
 
 Result<std::string> revoke_ids(const Owner& owner, std::string_view number, bool dry) {
   const auto count = parse_decimal(number);
   if (number != "all" && (!count || *count == 0))
-    return fail({},
-                cat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
+    return fail(
+        {}, concat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
   if (auto source = check_source(); !source) return std::unexpected(source.error());
   const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
   const auto lock =
@@ -264,8 +265,8 @@ Result<std::string> revoke_ids(const Owner& owner, std::string_view number, bool
     if (dry) said += shown;
     if (dry || shown.empty()) continue;
     if (auto done = replace(file.before, after); !done) return std::unexpected(done.error());
-    said += cat(owner.forms.front(), ": ", file_word(file.kind),
-                " taken away: files that these ids own stay theirs\n");
+    said += concat(owner.forms.front(), ": ", file_word(file.kind),
+                   " taken away: files that these ids own stay theirs\n");
   }
   return said;
 }
@@ -284,26 +285,26 @@ std::string likely_meant(std::string_view word) {
                                   : word.contains(':')                   ? "--net "
                                   : parse_decimal(word) || word == "all" ? "--ids "
                                                                          : "";
-  return option.empty() ? "" : cat("; did you mean ", option, word, "?");
+  return option.empty() ? "" : concat("; did you mean ", option, word, "?");
 }
 
 Result<Wish> wish_of(const Words& words, std::string_view verb) {
   Wish wish{words.all("ids"), words.all("net"), {}, words.has("dry-run")};
   for (const auto word : words.all("cgroup")) wish.cgroups.emplace_back(word);
   if (words.names.empty())
-    return fail({}, cat(verb, " needs a user: userns-policy ", verb, " --help"));
+    return fail({}, concat(verb, " needs a user: userns-policy ", verb, " --help"));
   for (std::size_t i = 1; i < words.names.size(); ++i) {
     if (wish.cgroups.empty())
-      return fail({}, cat(quoted(words.names[i]), " is a word too many",
-                          likely_meant(words.names[i]), " (userns-policy ", verb, " --help)"));
+      return fail({}, concat(quoted(words.names[i]), " is a word too many",
+                             likely_meant(words.names[i]), " (userns-policy ", verb, " --help)"));
     wish.cgroups.push_back(words.names[i]);
   }
   if (wish.ids.empty() && wish.nets.empty() && wish.cgroups.empty())
-    return fail(
-        {}, cat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb, " --help)"));
+    return fail({}, concat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb,
+                           " --help)"));
   if (!wish.dry && ::geteuid() != 0)
-    return fail({}, cat(verb, " writes policy files, which only root may: sudo userns-policy ",
-                        verb, " ..., or --dry-run to see what it would do"));
+    return fail({}, concat(verb, " writes policy files, which only root may: sudo userns-policy ",
+                           verb, " ..., or --dry-run to see what it would do"));
   return wish;
 }
 
@@ -340,9 +341,9 @@ Result<std::string> change_nets(std::string_view before, Who who, const Wish& wi
 }
 
 std::string nothing_said(const Owner& owner, bool grants, bool dry) {
-  return cat(owner.forms.front(),
-             grants ? " has that already: nothing " : " does not have that: nothing ",
-             dry ? "would be changed\n" : "was changed\n");
+  return concat(owner.forms.front(),
+                grants ? " has that already: nothing " : " does not have that: nothing ",
+                dry ? "would be changed\n" : "was changed\n");
 }
 
 int carry_out(const Words& words, bool grants) {
@@ -379,8 +380,9 @@ int carry_out(const Words& words, bool grants) {
         wish->dry, noted));
   if (said.empty() && done && owner->is_gone)
     done = fail(
-        {}, cat("there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
-                ", and no such line names one: userns-policy check shows whose lines there are"));
+        {},
+        concat("there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
+               ", and no such line names one: userns-policy check shows whose lines there are"));
   if (said.empty() && done) said = nothing_said(*owner, grants, wish->dry);
   const int written = put(said);
   (void)write_all(Fd(::dup(STDERR_FILENO)), findings);

@@ -160,9 +160,10 @@ void reserve(std::vector<Reserved>& list, std::uint64_t first, std::uint64_t las
 void add_login_defs(IdFacts& ids, const LoginDefs& defs, std::string_view letter) {
   if (defs.least > 0)
     reserve(ids.reserved, 0, defs.least - 1, Severity::kError, "system-ids",
-            cat("ids of system accounts (below ", letter, "ID_MIN of login.defs)"));
-  reserve(ids.reserved, defs.least, defs.most, Severity::kWarning, "account-range",
-          cat("ids for coming accounts (", letter, "ID_MIN to ", letter, "ID_MAX of login.defs)"));
+            concat("ids of system accounts (below ", letter, "ID_MIN of login.defs)"));
+  reserve(
+      ids.reserved, defs.least, defs.most, Severity::kWarning, "account-range",
+      concat("ids for coming accounts (", letter, "ID_MIN to ", letter, "ID_MAX of login.defs)"));
   ids.delegable = *IdRange::make(defs.sub_least, defs.sub_most - defs.sub_least + 1);
   ids.delegable_name = letter == "U" ? "SUB_UID_MIN to SUB_UID_MAX" : "SUB_GID_MIN to SUB_GID_MAX";
 }
@@ -215,8 +216,8 @@ std::vector<std::string> names_in(const char* directory) {
 std::string page_size(std::string_view name) {
   name.remove_prefix(std::min<std::size_t>(10, name.size()));
   const auto kilobytes = parse_decimal(name.substr(0, name.find('k'))).value_or(0);
-  if (kilobytes >= 1U << 20U) return cat(kilobytes >> 20U, "GB");
-  return kilobytes >= 1024 ? cat(kilobytes >> 10U, "MB") : cat(kilobytes, "KB");
+  if (kilobytes >= 1U << 20U) return concat(kilobytes >> 20U, "GB");
+  return kilobytes >= 1024 ? concat(kilobytes >> 10U, "MB") : concat(kilobytes, "KB");
 }
 
 MachineFacts machine_facts() {
@@ -235,7 +236,7 @@ MachineFacts machine_facts() {
   for (const auto& name : names_in("/sys/kernel/mm/hugepages"))
     machine.hugepages.push_back(page_size(name));
   machine.has_block_device = [](std::string_view device) {
-    return ::access(cat("/sys/dev/block/", device).c_str(), F_OK) == 0;
+    return ::access(concat("/sys/dev/block/", device).c_str(), F_OK) == 0;
   };
   machine.cgroup_base = [](const CgroupConf& conf) { return cgroup_base(conf, Uid{0}); };
   machine.v1_hierarchy = [](std::string_view controller, const CgroupConf& conf) -> Result<void> {
@@ -255,8 +256,8 @@ Result<void> check_base(const std::string& path, long magic) {
   if (!trusted) return std::unexpected(trusted.error());
   struct statfs fs{};
   if (*trusted && ::fstatfs((*trusted)->get(), &fs) == 0 && fs.f_type == magic) return {};
-  return fail("CG-BASE", cat(path, " is no directory of a cgroup ",
-                             magic == CGROUP2_SUPER_MAGIC ? "v2" : "v1", " file system"));
+  return fail("CG-BASE", concat(path, " is no directory of a cgroup ",
+                                magic == CGROUP2_SUPER_MAGIC ? "v2" : "v1", " file system"));
 }
 
 bool is_systemds_own(const std::string& path, const CgroupConf& conf) {
@@ -331,13 +332,13 @@ std::vector<IdRange> winbind_ranges(std::string_view text) {
 }
 
 InterfaceFacts interface_facts(const std::string& name) {
-  const auto base = cat("/sys/class/net/", name);
+  const auto base = concat("/sys/class/net/", name);
   InterfaceFacts facts;
-  facts.index = static_cast<std::uint32_t>(number_in(cat(base, "/ifindex")));
-  facts.is_bridge = ::access(cat(base, "/bridge").c_str(), F_OK) == 0;
-  facts.filters_vlans = number_in(cat(base, "/bridge/vlan_filtering")) == 1;
-  facts.mtu = static_cast<std::uint32_t>(number_in(cat(base, "/mtu")));
-  const auto flags = text_of(cat(base, "/flags"));  // "0x1003\n"
+  facts.index = static_cast<std::uint32_t>(number_in(concat(base, "/ifindex")));
+  facts.is_bridge = ::access(concat(base, "/bridge").c_str(), F_OK) == 0;
+  facts.filters_vlans = number_in(concat(base, "/bridge/vlan_filtering")) == 1;
+  facts.mtu = static_cast<std::uint32_t>(number_in(concat(base, "/mtu")));
+  const auto flags = text_of(concat(base, "/flags"));  // "0x1003\n"
   facts.up = flags.size() > 3 && (std::strtoul(flags.c_str(), nullptr, 16) & IFF_UP) != 0;
   return facts;
 }
@@ -347,10 +348,10 @@ Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf,
   const auto own = cgroup_path(text, controller);
   if (own.empty() || own.contains("/.."))
     return fail("CG-CONTROLLER",
-                cat("this host has no ", controller, " controller that can be used here"));
-  const auto mount = cat(kMount, "/", controller), home = cat(mount, own);
-  auto path =
-      conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid))) : cat(mount, conf.v1_base);
+                concat("this host has no ", controller, " controller that can be used here"));
+  const auto mount = concat(kMount, "/", controller), home = concat(mount, own);
+  auto path = conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid)))
+                                   : concat(mount, conf.v1_base);
   for (const auto& directory : {home, path})
     if (auto trusted = check_base(directory, CGROUP_SUPER_MAGIC); !trusted)
       return std::unexpected(trusted.error());
@@ -360,8 +361,8 @@ Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf,
 Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
   const std::string mount = check_base(std::string(kMount), CGROUP2_SUPER_MAGIC)
                                 ? std::string(kMount)
-                                : cat(kMount, "/unified");
-  const std::string unit = cat(mount, "/system.slice", kUnit);
+                                : concat(kMount, "/unified");
+  const std::string unit = concat(mount, "/system.slice", kUnit);
   CgroupBase base{.path = !conf.base.empty()                  ? conf.base
                           : ::access(unit.c_str(), F_OK) == 0 ? unit
                                                               : mount,
@@ -377,7 +378,7 @@ Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
       }
     return std::unexpected(trusted.error());
   }
-  base.controllers = text_of(cat(base.path, "/cgroup.controllers"));
+  base.controllers = text_of(concat(base.path, "/cgroup.controllers"));
   base.controllers.resize(std::min(base.controllers.find('\n'), base.controllers.size()));
   base.is_systemds = is_systemds_own(base.path, conf);
   return base;
@@ -387,10 +388,10 @@ HostFacts host_facts(const std::string& root) {
   HostFacts facts;
   add_accounts(facts, root.empty() ? from_nss() : from_files(root), root.empty());
   const auto login_defs = text_of("/etc/login.defs", root);
-  const auto path = cat(root, "/etc/login.defs");
+  const auto path = concat(root, "/etc/login.defs");
   add_login_defs(facts.uids, read_login_defs(path, login_defs, "U", facts.login_defs), "U");
   add_login_defs(facts.gids, read_login_defs(path, login_defs, "G", facts.login_defs), "G");
-  const bool has_nspawn = ::access(cat(root, "/usr/bin/systemd-nspawn").c_str(), F_OK) == 0;
+  const bool has_nspawn = ::access(concat(root, "/usr/bin/systemd-nspawn").c_str(), F_OK) == 0;
   for (auto* const ids : {&facts.uids, &facts.gids}) add_systemds(*ids, has_nspawn);
   add_directory(facts, root);
   if (root.empty()) facts.machine = machine_facts();

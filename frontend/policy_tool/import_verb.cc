@@ -29,17 +29,17 @@ Result<std::vector<NamedText>> read_included(const std::string& path) {
   if (::stat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)) {
     files.clear();
     const std::unique_ptr<DIR, int (*)(DIR*)> list(::opendir(path.c_str()), ::closedir);
-    if (!list) return fail_errno(cat("cannot list ", path));
+    if (!list) return fail_errno(concat("cannot list ", path));
     while (const dirent* const entry = ::readdir(list.get()))
       if (std::string_view(entry->d_name).ends_with(".conf"))
-        files.push_back(cat(path, "/", std::string_view(entry->d_name)));
+        files.push_back(concat(path, "/", std::string_view(entry->d_name)));
     std::ranges::sort(files);
   }
   std::vector<NamedText> texts;
   for (const auto& file : files) {
     auto text = read_policy(file);
     if (!text)
-      return fail({}, cat("it can not be read (", file, "), so its settings are missing here"),
+      return fail({}, concat("it can not be read (", file, "), so its settings are missing here"),
                   text.error().code);
     texts.push_back({file, std::move(*text)});
   }
@@ -59,7 +59,7 @@ std::string name_for(const std::string& path) {
     name = path.substr(before == std::string::npos ? 0 : before + 1,
                        slash - (before == std::string::npos ? 0 : before + 1));
   }
-  return cat(name, name.ends_with(".conf") ? "" : ".conf");
+  return concat(name, name.ends_with(".conf") ? "" : ".conf");
 }
 
 Result<std::vector<Output>> translate(const Words& words) {
@@ -86,14 +86,14 @@ Result<void> write_new(const std::string& path, std::string_view text) {
   if (!file && file.error().code == EEXIST)
     return fail(
         {},
-        cat(path,
-            " is there already, and nothing is overwritten: move it, or name another --output"));
+        concat(path,
+               " is there already, and nothing is overwritten: move it, or name another --output"));
   if (!file)
-    return fail({}, cat("cannot make ", path, "; --output names a directory that is there"),
+    return fail({}, concat("cannot make ", path, "; --output names a directory that is there"),
                 file.error().code);
   auto written = write_all(*file, text);
   if (!written) ::unlink(path.c_str());
-  return written ? written : fail({}, cat("cannot write ", path), written.error().code);
+  return written ? written : fail({}, concat("cannot write ", path), written.error().code);
 }
 
 // One uid by name and by number.
@@ -137,10 +137,10 @@ int merge(const Words& words) {
   if (std::ranges::all_of(
           files, [](const NamedText& f) { return net_entries({}, f.text, nullptr).empty(); }) &&
       notes.empty())
-    return put(cat("no line of ", files.front().path, files.size() > 1 ? " and the others" : "",
-                   " gives anything: nothing was changed\n"));
-  return put(is_there ? cat(installed_path(PolicyFile::kNet),
-                            " has all of it already: nothing was changed\n")
+    return put(concat("no line of ", files.front().path, files.size() > 1 ? " and the others" : "",
+                      " gives anything: nothing was changed\n"));
+  return put(is_there ? concat(installed_path(PolicyFile::kNet),
+                               " has all of it already: nothing was changed\n")
                       : *shown,
              notes.empty() ? 0 : 1);
 }
@@ -174,19 +174,19 @@ int import_lxc_verb(const Words& words) {
   std::set<std::string> names;
   for (const auto& one : *all)
     if (directory && !names.insert(one.name).second)
-      return tool_failure(
-          {.rule = {},
-           .code = 0,
-           .text = cat("two files would be named ", quoted(one.name), ": import them one by one")});
+      return tool_failure({.rule = {},
+                           .code = 0,
+                           .text = concat("two files would be named ", quoted(one.name),
+                                          ": import them one by one")});
   for (const auto& one : *all) {
     if (!directory) {
       out += one.text;
       continue;
     }
-    const auto path = cat(*directory, "/", one.name);
+    const auto path = concat(*directory, "/", one.name);
     if (const auto written = write_new(path, one.text); !written)
       return tool_failure(written.error());
-    out += cat(path, "\n");
+    out += concat(path, "\n");
   }
   return put(out);
 }

@@ -28,11 +28,11 @@ constexpr const char* kAccountsLock = "/etc/.pwd.lock";  // of lckpwdf(3)
 
 // "process 12 ('useradd')"
 std::string name_of(int pid) {
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/comm").c_str(), O_RDONLY);
+  const auto file = open_at(AT_FDCWD, concat("/proc/", pid, "/comm").c_str(), O_RDONLY);
   const auto name = file ? read_all(*file, 64) : std::unexpected(file.error());
-  return cat(
+  return concat(
       "process ", pid,
-      name ? cat(" (", quoted(std::string_view(*name).substr(0, name->find('\n'))), ")") : "");
+      name ? concat(" (", quoted(std::string_view(*name).substr(0, name->find('\n'))), ")") : "");
 }
 
 // The process that a lock file names; 0: it is empty, just being made or no lock of this kind.
@@ -53,7 +53,7 @@ Result<void> write_own(const std::string& own) {
   const auto file =
       open_at(AT_FDCWD, own.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
   if (!file) return std::unexpected(file.error());
-  const std::string text = cat(::getpid());
+  const std::string text = concat(::getpid());
   return write_all(*file, std::string_view(text.c_str(), text.size() + 1));
 }
 
@@ -65,7 +65,7 @@ bool is_linked(const std::string& own) {
 // True: taken. False: somebody else's, `holder` being who.
 Result<bool> try_once(const std::string& own, const std::string& lock, int& holder) {
   if (::link(own.c_str(), lock.c_str()) == 0) return is_linked(own);
-  if (errno != EEXIST) return fail_errno(cat("cannot make the lock ", lock));
+  if (errno != EEXIST) return fail_errno(concat("cannot make the lock ", lock));
   const auto owner = owner_of(lock);
   if (!owner && owner.error().code == ENOENT) return false;
   if (!owner) return std::unexpected(owner.error());
@@ -84,8 +84,8 @@ struct Holder {
   int pid = 0;
 
   [[nodiscard]] std::string text() const {
-    return pid > 0 ? cat(file, " is being changed by ", name_of(pid))
-                   : cat(file, " is locked, and ", file, ".lock does not say by which process");
+    return pid > 0 ? concat(file, " is being changed by ", name_of(pid))
+                   : concat(file, " is locked, and ", file, ".lock does not say by which process");
   }
 };
 
@@ -100,8 +100,8 @@ std::optional<int> holder_of_accounts() {
 }
 
 std::string accounts_text(int pid) {
-  return cat("the account files are locked (", std::string_view(kAccountsLock), ") by ",
-             pid > 0 ? name_of(pid) : "a process that can't be told");
+  return concat("the account files are locked (", std::string_view(kAccountsLock), ") by ",
+                pid > 0 ? name_of(pid) : "a process that can't be told");
 }
 
 // Says once what is waited for.
@@ -110,7 +110,7 @@ class Notice {
   void say(std::string_view what) {
     if (!std::exchange(said_, true))
       report("userns-policy",
-             {.rule = {}, .code = 0, .text = cat(what, ": waiting for it, 15 seconds at most")});
+             {.rule = {}, .code = 0, .text = concat(what, ": waiting for it, 15 seconds at most")});
   }
   [[nodiscard]] bool is_said() const { return said_; }
 
@@ -133,8 +133,9 @@ Result<void> lock_accounts(Notice& notice) {
   if (::lckpwdf() == 0) return {};
   const int code = errno;
   if (const auto pid = holder_of_accounts())
-    return fail({}, cat(accounts_text(*pid), ", for 15 seconds now: try again when it has ended"));
-  return fail({}, cat("cannot lock the account files (", std::string_view(kAccountsLock), ")"),
+    return fail({},
+                concat(accounts_text(*pid), ", for 15 seconds now: try again when it has ended"));
+  return fail({}, concat("cannot lock the account files (", std::string_view(kAccountsLock), ")"),
               code);
 }
 
@@ -144,11 +145,11 @@ Result<std::vector<std::string>> try_all(std::span<const std::string> files,
   std::vector<std::string> locks;
   holder.reset();
   for (const auto& file : files) {
-    const std::string own = cat(file, ".", ::getpid()), lock = cat(file, ".lock");
+    const std::string own = concat(file, ".", ::getpid()), lock = concat(file, ".lock");
     int pid = 0;
     Result<bool> taken = false;
     if (const auto written = write_own(own); !written)
-      taken = fail({}, cat("cannot lock ", file), written.error().code);
+      taken = fail({}, concat("cannot lock ", file), written.error().code);
     else
       for (int tries = 0; tries < 2 && taken && !*taken; ++tries) taken = try_once(own, lock, pid);
     ::unlink(own.c_str());
@@ -182,14 +183,14 @@ Result<PolicyLock> PolicyLock::take(std::span<const std::string> files, Hold hol
     all.accounts_ = hold == Hold::kAccounts;
     return all;
   }
-  return fail(
-      {}, cat(holder->text(), holder->pid > 0 ? ": wait for it to end, and try again"
-                                              : ": remove it if nobody is at work, and try again"));
+  return fail({}, concat(holder->text(), holder->pid > 0
+                                             ? ": wait for it to end, and try again"
+                                             : ": remove it if nobody is at work, and try again"));
 }
 
 bool PolicyLock::is_free(std::span<const std::string> files) {
   return !holder_of_accounts() && std::ranges::none_of(files, [](const std::string& file) {
-    return ::access(cat(file, ".lock").c_str(), F_OK) == 0;
+    return ::access(concat(file, ".lock").c_str(), F_OK) == 0;
   });
 }
 

@@ -56,10 +56,11 @@ struct Reader {
       return;
     }
     say(severity, *entry,
-        cat(key, " ", entry->value.empty() ? "" : cat(quoted(entry->value), " "),
-            number ? cat("is beyond the largest id, ", kLargestId) : why_not_decimal(entry->value)),
-        cat("the standard, ", where, ", stands in for it, ", user),
-        cat("write ", key, " ", where, ", or what is meant"));
+        concat(key, " ", entry->value.empty() ? "" : concat(quoted(entry->value), " "),
+               number ? concat("is beyond the largest id, ", kLargestId)
+                      : why_not_decimal(entry->value)),
+        concat("the standard, ", where, ", stands in for it, ", user),
+        concat("write ", key, " ", where, ", or what is meant"));
   }
 
   void must_be_a_range(const std::string& least, std::uint64_t& first, const std::string& most,
@@ -67,11 +68,11 @@ struct Reader {
     if (first <= last_one) return;
     const auto low = last(least), high = last(most);
     say(Severity::kError, high ? *high : *low,
-        cat(least, " ", first, " is above ", most, " ", last_one),
-        cat("no id is in that range; the standard, ", sub ? standard.sub_least : standard.least,
-            " to ", sub ? standard.sub_most : standard.most,
-            ", stands in for it, and grant refuses to guess"),
-        cat("make ", least, " the smaller one"));
+        concat(least, " ", first, " is above ", most, " ", last_one),
+        concat("no id is in that range; the standard, ", sub ? standard.sub_least : standard.least,
+               " to ", sub ? standard.sub_most : standard.most,
+               ", stands in for it, and grant refuses to guess"),
+        concat("make ", least, " the smaller one"));
     first = sub ? standard.sub_least : standard.least;
     last_one = sub ? standard.sub_most : standard.most;
   }
@@ -90,7 +91,7 @@ LoginDefs read_login_defs(std::string_view path, std::string_view text, std::str
   std::uint64_t count = 65536;
   Reader reader{path, lines_of(text), found};
   const auto key = [&](std::string_view prefix, std::string_view suffix) {
-    return cat(prefix, letter, suffix);
+    return concat(prefix, letter, suffix);
   };
   reader.take(key("", "ID_MIN"), defs.least, Severity::kError, kGrant);
   reader.take(key("", "ID_MAX"), defs.most, Severity::kError, kGrant);
@@ -104,8 +105,8 @@ LoginDefs read_login_defs(std::string_view path, std::string_view text, std::str
   if (const auto entry = reader.last(key("SUB_", "ID_COUNT"));
       entry && count > defs.sub_most - defs.sub_least + 1)
     reader.say(Severity::kWarning, *entry,
-               cat(key("SUB_", "ID_COUNT"), " ", count, " is more than there are from ",
-                   defs.sub_least, " to ", defs.sub_most),
+               concat(key("SUB_", "ID_COUNT"), " ", count, " is more than there are from ",
+                      defs.sub_least, " to ", defs.sub_most),
                "useradd gives new users none", "make it smaller, or the range larger");
   return defs;
 }

@@ -42,7 +42,7 @@ std::string with_commas(std::string_view text) {
   std::string out;
   while (!(text = trimmed(text)).empty()) {
     const auto end = std::min(text.find_first_of(" \t,"), text.size());
-    if (end > 0) out += cat(out.empty() ? "" : ",", text.substr(0, end));
+    if (end > 0) out += concat(out.empty() ? "" : ",", text.substr(0, end));
     text.remove_prefix(std::min(std::max<std::size_t>(end, 1), text.size()));
   }
   return out;
@@ -200,7 +200,7 @@ void Translator::set(std::string_view lxc_key, std::string_view lxc_value, std::
 void Translator::take_map(std::string_view key, std::string_view value) {
   auto rest = value;
   const auto kind = word(rest), inside = word(rest), outside = word(rest), count = word(rest);
-  set(key, value, "map", cat(kind, ":", inside, ":", outside, ":", count));
+  set(key, value, "map", concat(kind, ":", inside, ":", outside, ":", count));
 }
 
 void Translator::take_rootfs(std::string_view key, std::string_view value) {
@@ -226,7 +226,7 @@ void Translator::take_mount(std::string_view key, std::string_view value) {
       if (take_until(all, ',') == wanted) return true;
     return false;
   };
-  const auto destination = target.starts_with('/') ? target : cat("/", target);
+  const auto destination = target.starts_with('/') ? target : concat("/", target);
   if (type == "tmpfs")
     return set(key, value, "tmpfs", destination, "size, mode and owner are the default ones");
   if (!has("bind") && !has("rbind"))
@@ -234,7 +234,7 @@ void Translator::take_mount(std::string_view key, std::string_view value) {
                 "only bind mounts and tmpfs can be asked for; /proc, /sys and /dev are there");
   if (source.contains(':') || destination.contains(':'))
     return skip(key, value, "a path with a colon can not be bound");
-  set(key, value, "bind", cat(source, ":", destination, has("ro") ? ":ro" : ""),
+  set(key, value, "bind", concat(source, ":", destination, has("ro") ? ":ro" : ""),
       has("optional")           ? "it must exist: there is no optional"
       : target.starts_with('/') ? "a destination is always within the root file system"
                                 : "");
@@ -248,7 +248,7 @@ void Translator::take_cpu(std::string_view key, std::string_view value) {
   if (!quota || !period || *period == 0 || *quota > 1ULL << 40U)
     return skip(key, value, "no quota and period of CPU time");
   const auto hundredths = std::max<std::uint64_t>(1, *quota * 100 / *period);
-  set(key, value, "cpus", cat(hundredths / 100, ".", hundredths % 100 / 10, hundredths % 10));
+  set(key, value, "cpus", concat(hundredths / 100, ".", hundredths % 100 / 10, hundredths % 10));
 }
 
 void Translator::include(std::string_view value, int depth) {
@@ -271,7 +271,7 @@ void Translator::take(std::string_view key, std::string_view value, int depth) {
     if (key.starts_with("lxc.net."))
       index = take_until(name, '.');
     else
-      index = cat("network.", legacy_nics_ += name == "type" || legacy_nics_ == 0 ? 1 : 0);
+      index = concat("network.", legacy_nics_ += name == "type" || legacy_nics_ == 0 ? 1 : 0);
     nics_[index].keys.emplace_back(name.empty() ? std::string("type") : std::string(name), value);
     return;
   }
@@ -284,13 +284,13 @@ void Translator::take(std::string_view key, std::string_view value, int depth) {
     return take_cpu(key, value);
   if (key == "lxc.cap.keep" && value == "none") return set(key, value, "cap-keep", "none");
   if (key.starts_with("lxc.prlimit."))
-    return set(key, value, "rlimit", cat(key.substr(12), "=", value));
+    return set(key, value, "rlimit", concat(key.substr(12), "=", value));
   for (const std::string_view event : {"pre-start", "post-stop"})
-    if (key == cat("lxc.hook.", event))
-      return set(key, value, "hook", cat(event, "=", value),
+    if (key == concat("lxc.hook.", event))
+      return set(key, value, "hook", concat(event, "=", value),
                  "its arguments and environment are not those of LXC, see userns-run(1)");
   if (key == "lxc.hook.start-host")
-    return set(key, value, "hook", cat("start=", value),
+    return set(key, value, "hook", concat("start=", value),
                "its arguments and environment are not those of LXC, see userns-run(1)");
   if (same != kSame.end()) return set(key, value, same->ours, same->value(value));
   const auto without = std::ranges::find_if(
@@ -311,7 +311,7 @@ void Translator::take_file(const NamedText& file, int depth) {
       value = value.substr(1, value.size() - 2);
     if (!has_value)
       skip("", line.text,
-           cat(shown(file.path), ":", line.number, " is not of the form KEY = VALUE"));
+           concat(shown(file.path), ":", line.number, " is not of the form KEY = VALUE"));
     else
       take(key, value, depth);
   }
@@ -334,7 +334,8 @@ std::optional<std::string_view> nic_key(std::string_view key, std::string_view v
 
 void Translator::take_nic(const std::string& index, const Nic& nic) {
   const auto full = [&](std::string_view name) {
-    return cat(index.starts_with("network.") ? "lxc.network." : cat("lxc.net.", index, "."), name);
+    return concat(index.starts_with("network.") ? "lxc.network." : concat("lxc.net.", index, "."),
+                  name);
   };
   const auto find = [&](std::string_view name) {
     std::string value;
@@ -346,7 +347,7 @@ void Translator::take_nic(const std::string& index, const Nic& nic) {
   const std::string bridge = find("link");
   if (type == "none" || type == "empty") {
     for (const auto& [key, value] : nic.keys)
-      if (key != "type") skip(full(key), value, cat("means nothing with type ", type));
+      if (key != "type") skip(full(key), value, concat("means nothing with type ", type));
     return set(full("type"), type, "net", type == "none" ? "host" : "none");
   }
   const bool is_bridge = type == "veth" && !bridge.empty();
@@ -362,12 +363,12 @@ void Translator::take_nic(const std::string& index, const Nic& nic) {
            key == "hwaddr" ? "an address that stays is computed for each container"
                            : "there is no such setting of a NIC");
     } else {
-      if (!ours->empty()) rest += cat(",", *ours, "=", value.substr(0, value.find(' ')));
-      taken += cat(taken.empty() ? "" : ", ", key, " = ", value);
+      if (!ours->empty()) rest += concat(",", *ours, "=", value.substr(0, value.find(' ')));
+      taken += concat(taken.empty() ? "" : ", ", key, " = ", value);
     }
   }
   if (is_bridge)
-    set(full("*"), shown(taken), "net", cat("bridge=", bridge, rest),
+    set(full("*"), shown(taken), "net", concat("bridge=", bridge, rest),
         rest.contains(",mac=") ? "mac= needs mac=any in net.conf(5)" : "");
 }
 
@@ -382,13 +383,13 @@ std::string Translator::text() const {
   for (const auto& item : items_) {
     const std::string from = item.lxc_key.empty()
                                  ? shown(item.lxc_value)
-                                 : cat(shown(item.lxc_key), " = ", shown(item.lxc_value));
+                                 : concat(shown(item.lxc_key), " = ", shown(item.lxc_value));
     ConfigFile one;
     if (!item.key.empty() && one.add(item.key, item.value))
-      out +=
-          cat(item.note.empty() ? "" : cat("# ", from, ": ", shown(item.note), "\n"), one.text());
+      out += concat(item.note.empty() ? "" : concat("# ", from, ": ", shown(item.note), "\n"),
+                    one.text());
     else
-      out += cat("# ", from, ": ", shown(item.note), "\n");
+      out += concat("# ", from, ": ", shown(item.note), "\n");
   }
   return out;
 }
@@ -407,25 +408,25 @@ std::string translate_lxc_config(const NamedText& file, const LxcReader& read) {
   Translator translator(read);
   translator.take_file(file, 0);
   translator.take_nics();
-  std::string head = cat("# From ", shown(file.path), ", a configuration of LXC.\n");
+  std::string head = concat("# From ", shown(file.path), ", a configuration of LXC.\n");
   const auto words = translator.words();
   const std::vector<std::string_view> views(words.begin(), words.end());
   if (const auto spec = parse_options(views); !spec)
-    head += cat("# These settings do not go together: ", shown(spec.error().text), "\n");
+    head += concat("# These settings do not go together: ", shown(spec.error().text), "\n");
   return head + translator.text();
 }
 
 std::string translate_lxc_usernet(const NamedText& file) {
-  std::string out = cat("# From ", shown(file.path), ".\n");
+  std::string out = concat("# From ", shown(file.path), ".\n");
   for (const auto& line : lines_of(file.text)) {
     const auto parsed = parse_net_conf({}, line.text);
     if (parsed) {
-      out += cat(line.text, "\n");
+      out += concat(line.text, "\n");
       continue;
     }
     std::string_view why = parsed.error().text;  // ":1:COLUMN: why"
     for (int i = 0; i < 3; ++i) (void)take_until(why, ':');
-    out += cat("# ", shown(line.text), "   --", why, "\n");
+    out += concat("# ", shown(line.text), "   --", why, "\n");
   }
   return out;
 }

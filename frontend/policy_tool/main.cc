@@ -79,7 +79,7 @@ constexpr std::array<Verb, 6> kVerbs{
 std::string help() {
   std::string text = "usage: userns-policy VERB ...\n\n";
   for (const auto& verb : kVerbs)
-    text += cat("  ", verb.name, " ", verb.arguments, "\n      ", verb.summary, "\n");
+    text += concat("  ", verb.name, " ", verb.arguments, "\n      ", verb.summary, "\n");
   return text +
          "\n  --help, --version; VERB --help\n\n"
          "Exit status 125: userns-policy itself failed, and nothing was changed.  Manual: "
@@ -97,11 +97,11 @@ int no_such_option(std::string_view word) {
   return tool_failure(
       {.rule = {},
        .code = 0,
-       .text = cat("there is no option ", quoted(word),
-                   did_you_mean(word.substr(std::min(word.find_first_not_of('-'), word.size())),
-                                kOwn, "--"),
-                   "; a verb comes before its options, as in userns-policy check --json "
-                   "(userns-policy --help lists them)")});
+       .text = concat("there is no option ", quoted(word),
+                      did_you_mean(word.substr(std::min(word.find_first_not_of('-'), word.size())),
+                                   kOwn, "--"),
+                      "; a verb comes before its options, as in userns-policy check --json "
+                      "(userns-policy --help lists them)")});
 }
 
 int no_such_verb(std::string_view word) {
@@ -110,8 +110,8 @@ int no_such_verb(std::string_view word) {
   for (const auto& verb : kVerbs) names.push_back(verb.name);
   return tool_failure({.rule = {},
                        .code = 0,
-                       .text = cat("there is no verb ", quoted(word), did_you_mean(word, names),
-                                   " (userns-policy --help lists them)")});
+                       .text = concat("there is no verb ", quoted(word), did_you_mean(word, names),
+                                      " (userns-policy --help lists them)")});
 }
 
 // "-json" is an option to who writes it, and a file or a user to nobody.
@@ -124,9 +124,9 @@ std::optional<Error> misspelt_option(const Verb& verb, const Words& words) {
   const auto name = std::string_view(*word).substr(1);
   return Error{.rule = {},
                .code = 0,
-               .text = cat(verb.name, " has no option ", quoted(*word),
-                           did_you_mean(name, names, "--"), " (userns-policy ", verb.name,
-                           " --help lists them; a file of that name is ./", *word, ")")};
+               .text = concat(verb.name, " has no option ", quoted(*word),
+                              did_you_mean(name, names, "--"), " (userns-policy ", verb.name,
+                              " --help lists them; a file of that name is ./", *word, ")")};
 }
 
 // What is opened later must not be taken for standard output or error, and be written to.
@@ -146,7 +146,7 @@ int main(int argc, char** argv) {
   const auto first = words.front();
   if (first == "--help") return put(help());
   if (first == "--version")
-    return put(cat("userns-policy (userns suite) ", std::string_view(kVersion), "\n"));
+    return put(concat("userns-policy (userns suite) ", std::string_view(kVersion), "\n"));
   const auto* const verb = std::ranges::find(kVerbs, first, &Verb::name);
   if (verb == kVerbs.end()) return no_such_verb(first);
   const auto rest = std::span(words).subspan(1);

@@ -27,8 +27,8 @@ Result<void> check_unchanged(const Snapshot& old) {
   struct stat now{};
   const bool exists = ::lstat(old.path.c_str(), &now) == 0;
   if (exists == old.exists && (!exists || is_same(now, old.facts))) return {};
-  return fail({},
-              cat(old.path, " was changed by somebody else meanwhile, and was left as it is now"));
+  return fail(
+      {}, concat(old.path, " was changed by somebody else meanwhile, and was left as it is now"));
 }
 
 // ACLs and security labels are extended attributes.
@@ -42,7 +42,7 @@ Result<void> copy_attributes(const Fd& from, const Fd& to) {
     const auto size = ::fgetxattr(from.get(), name.c_str(), value.data(), value.size());
     if (size < 0 ||
         ::fsetxattr(to.get(), name.c_str(), value.data(), static_cast<std::size_t>(size), 0) != 0)
-      return fail_errno(cat("cannot keep the extended attribute ", name));
+      return fail_errno(concat("cannot keep the extended attribute ", name));
   }
   return {};
 }
@@ -85,29 +85,32 @@ Result<Snapshot> snapshot(const std::string& path) {
       .path = real ? real.get() : path, .text = {}, .exists = trusted->has_value(), .facts = {}};
   if (!real && errno == ENOENT && ::lstat(path.c_str(), &all.facts) == 0)
     return fail(
-        {}, cat(path,
-                " is a symbolic link to a file that does not exist: make it, or remove the link"));
+        {},
+        concat(path,
+               " is a symbolic link to a file that does not exist: make it, or remove the link"));
   if (!all.exists) return all;
-  if (::fstat((*trusted)->get(), &all.facts) != 0) return fail_errno(cat("cannot examine ", path));
+  if (::fstat((*trusted)->get(), &all.facts) != 0)
+    return fail_errno(concat("cannot examine ", path));
   auto text = read_all(**trusted, kLargestPolicy);
-  if (!text) return fail({}, cat("cannot read ", path), text.error().code);
+  if (!text) return fail({}, concat("cannot read ", path), text.error().code);
   all.text = std::move(*text);
   return all;
 }
 
 Result<void> replace(const Snapshot& old, std::string_view text) {
-  const std::string copy_path = cat(old.path, ".userns-policy");
+  const std::string copy_path = concat(old.path, ".userns-policy");
   ::unlink(copy_path.c_str());
   auto copy =
       open_at(AT_FDCWD, copy_path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
   Result<void> done = copy ? write_copy(old, *copy, text) : std::unexpected(copy.error());
   if (!done)
     done = fail(
-        {}, cat("cannot write the new ", old.path, "; it was left as it is: ", done.error().text),
+        {},
+        concat("cannot write the new ", old.path, "; it was left as it is: ", done.error().text),
         done.error().code);
   if (done) done = check_unchanged(old);
   if (done && ::rename(copy_path.c_str(), old.path.c_str()) != 0)
-    done = fail_errno(cat("cannot replace ", old.path));
+    done = fail_errno(concat("cannot replace ", old.path));
   if (!done) {
     ::unlink(copy_path.c_str());
     return done;
@@ -132,15 +135,15 @@ std::string diff(std::string_view path, std::string_view before, std::string_vie
   const auto old_end = old_lines.size() - tail, new_end = new_lines.size() - tail;
   const auto place = [&](char sign, std::size_t end) {
     const auto count = end + shown_tail - from;
-    return cat(sign, count == 0 ? from : from + 1, ",", count);
+    return concat(sign, count == 0 ? from : from + 1, ",", count);
   };
-  std::string text = cat("--- ", path, "\n+++ ", path, "\n@@ ", place('-', old_end), " ",
-                         place('+', new_end), " @@\n");
+  std::string text = concat("--- ", path, "\n+++ ", path, "\n@@ ", place('-', old_end), " ",
+                            place('+', new_end), " @@\n");
   const auto add = [&](char sign, const std::vector<std::string_view>& lines, std::size_t first,
                        std::size_t end) {
     for (std::size_t i = first; i < end; ++i)
-      text +=
-          cat(sign, lines[i], lines[i].ends_with('\n') ? "" : "\n\\ No newline at end of file\n");
+      text += concat(sign, lines[i],
+                     lines[i].ends_with('\n') ? "" : "\n\\ No newline at end of file\n");
   };
   add(' ', old_lines, from, head);
   add('-', old_lines, head, old_end);

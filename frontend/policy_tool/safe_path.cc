@@ -34,23 +34,23 @@ struct Walker {
     const bool is_file = S_ISREG(facts.st_mode);
     const std::string_view rule = is_file ? "TF-FILE" : "TF-PATH",
                            id = is_file ? "unsafe-file" : "unsafe-path";
-    const auto why = cat("whoever can change it can write policy, so the helpers refuse ", asked,
-                         " (", rule, ")");
+    const auto why = concat("whoever can change it can write policy, so the helpers refuse ", asked,
+                            " (", rule, ")");
     if (facts.st_uid != 0)
-      say(id, path, cat("is owned by uid ", facts.st_uid, ", not by root"), why,
-          cat("chown root ", path));
+      say(id, path, concat("is owned by uid ", facts.st_uid, ", not by root"), why,
+          concat("chown root ", path));
     if (!S_ISLNK(facts.st_mode) && (facts.st_mode & kOthersWrite) != 0)
-      say(id, path, "can be written by its group or by others", why, cat("chmod go-w ", path));
+      say(id, path, "can be written by its group or by others", why, concat("chmod go-w ", path));
   }
 
   // Readable with the rights of the user who asks: cgroup.conf alone is read as root.
   void judge_end(const std::string& path, const struct stat& facts, PolicyFile kind) {
     if (!S_ISREG(facts.st_mode)) {
       say("unsafe-file", path, "is not a regular file",
-          cat("the helpers refuse ", asked, " (TF-FILE)"), "put a text file there");
+          concat("the helpers refuse ", asked, " (TF-FILE)"), "put a text file there");
     } else if (kind != PolicyFile::kCgroup && (facts.st_mode & S_IROTH) == 0) {
       say("unreadable", path, "can not be read by everyone",
-          "the helpers read it with the rights of the user who asks", cat("chmod a+r ", path));
+          "the helpers read it with the rights of the user who asks", concat("chmod a+r ", path));
     }
   }
 
@@ -69,7 +69,7 @@ struct Walker {
         at.resize(at.empty() ? 0 : at.rfind('/'));
         continue;
       }
-      const auto here = cat(root, at, "/", name);
+      const auto here = concat(root, at, "/", name);
       if (::lstat(here.c_str(), &facts) != 0) {
         if (errno != ENOENT)
           say("unsafe-path", here, "can not be examined",
@@ -79,7 +79,7 @@ struct Walker {
       }
       judge(here, facts);
       if (!S_ISLNK(facts.st_mode)) {
-        at += cat("/", name);
+        at += concat("/", name);
         continue;
       }
       std::array<char, PATH_MAX> target{};
@@ -89,7 +89,7 @@ struct Walker {
             "the helpers refuse it (TF-PATH)", "correct the link");
         return false;
       }
-      rest = cat(std::string_view(target.data(), static_cast<std::size_t>(length)), "/", rest);
+      rest = concat(std::string_view(target.data(), static_cast<std::size_t>(length)), "/", rest);
       if (rest.starts_with('/')) at.clear();
     }
     judge_end(asked, facts, kind);

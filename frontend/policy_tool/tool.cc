@@ -42,9 +42,9 @@ std::string installed_path(PolicyFile kind) {
     case PolicyFile::kSubgid:
       return "/etc/subgid";
     case PolicyFile::kNet:
-      return cat(std::string_view(kPolicyDir), "/net.conf");
+      return concat(std::string_view(kPolicyDir), "/net.conf");
     case PolicyFile::kCgroup:
-      return cat(std::string_view(kPolicyDir), "/cgroup.conf");
+      return concat(std::string_view(kPolicyDir), "/cgroup.conf");
   }
   return {};
 }
@@ -54,14 +54,14 @@ Result<std::optional<Gid>> group_id(std::string_view name) {
   const auto* const entry = ::getgrnam(std::string(name).c_str());
   if (entry != nullptr) return Gid{entry->gr_gid};
   if (!means_absent(errno))
-    return fail("SU-NAME", cat("cannot look up group ", quoted(name)), errno);
+    return fail("SU-NAME", concat("cannot look up group ", quoted(name)), errno);
   return std::nullopt;
 }
 
 Result<void> check_directory(const std::string& path) {
   const auto directory = path.substr(0, path.rfind('/'));
   if (::access(directory.c_str(), F_OK) == 0 || errno != ENOENT) return {};
-  return fail({}, cat("there is no directory ", directory, ": mkdir ", directory));
+  return fail({}, concat("there is no directory ", directory, ": mkdir ", directory));
 }
 
 Result<Fd> open_below(const std::string& root, const std::string& path) {
@@ -76,16 +76,16 @@ Result<std::string> read_policy(const std::string& path, const std::string& root
   if (path.empty()) return fail({}, "the name of a file is empty: name one");
   const auto file = open_below(root, path);
   if (!file && file.error().code == EACCES && ::geteuid() != 0)
-    return fail({}, cat("cannot open ", path, " as uid ", ::geteuid(), " (root can: sudo)"),
+    return fail({}, concat("cannot open ", path, " as uid ", ::geteuid(), " (root can: sudo)"),
                 EACCES);
   if (!file) return std::unexpected(file.error());
   struct stat facts{};
-  if (::fstat(file->get(), &facts) != 0) return fail_errno(cat("cannot examine ", path));
-  if (S_ISDIR(facts.st_mode)) return fail({}, cat(path, " is a directory: name a file in it"));
+  if (::fstat(file->get(), &facts) != 0) return fail_errno(concat("cannot examine ", path));
+  if (S_ISDIR(facts.st_mode)) return fail({}, concat(path, " is a directory: name a file in it"));
   if (!S_ISREG(facts.st_mode))
-    return fail({}, cat(path, " is not a regular file: name a text file"));
+    return fail({}, concat(path, " is not a regular file: name a text file"));
   auto text = read_all(*file, kLargestPolicy);
-  if (!text) return fail({}, cat("cannot read ", path), text.error().code);
+  if (!text) return fail({}, concat("cannot read ", path), text.error().code);
   return text;
 }
 

@@ -44,7 +44,7 @@ Result<std::string> value_of(int file, const char* name) {
       value.resize(static_cast<std::size_t>(length));
       return value;
     }
-    if (errno != ERANGE) return fail_errno(cat("cannot read the attribute ", quoted(name)));
+    if (errno != ERANGE) return fail_errno(concat("cannot read the attribute ", quoted(name)));
     value.resize(value.size() * 4);
   }
 }
@@ -111,7 +111,7 @@ Result<std::uint64_t> set_attributes(int file, const std::vector<Attribute>& att
       continue;
     if (errno != EOPNOTSUPP)
       return fail_errno(
-          cat("cannot set the attribute ", quoted(attribute.name), why(attribute, errno)));
+          concat("cannot set the attribute ", quoted(attribute.name), why(attribute, errno)));
     ++not_kept;
   }
   return not_kept;

@@ -117,7 +117,8 @@ Result<std::string> Blobs::text(const std::string& name) {
     if (piece->empty()) return text;
     text += *piece;
     if (text.size() > kLargestJson)
-      return fail({}, cat(quoted(name), " in the image is larger than ", kLargestJson, " bytes"));
+      return fail({},
+                  concat(quoted(name), " in the image is larger than ", kLargestJson, " bytes"));
   }
 }
 
@@ -142,7 +143,7 @@ Result<std::unique_ptr<TarBlobs>> TarBlobs::open(const Fd& file, std::uint64_t s
       continue;
     blobs->members_[name] = std::move(member);
     if (blobs->members_.size() > kMostMembers)
-      return fail({}, cat("the image has more than ", kMostMembers, " parts"));
+      return fail({}, concat("the image has more than ", kMostMembers, " parts"));
   }
 }
 
@@ -157,14 +158,15 @@ const TarBlobs::Member* TarBlobs::find(const std::string& name) const {
 
 Result<std::unique_ptr<Source>> TarBlobs::open(const std::string& name) {
   const auto* const member = find(name);
-  if (member == nullptr) return fail({}, cat("the image is incomplete: it has no ", quoted(name)));
+  if (member == nullptr)
+    return fail({}, concat("the image is incomplete: it has no ", quoted(name)));
   return MemberSource::open(file_, member->offset);
 }
 
 Result<std::unique_ptr<Source>> DirectoryBlobs::open(const std::string& name) {
   auto file = opener_(name);
   if (!file)
-    return fail({}, cat("the image is incomplete: cannot open ", quoted(name), " in it"),
+    return fail({}, concat("the image is incomplete: cannot open ", quoted(name), " in it"),
                 file.error().code);
   return std::make_unique<OwnedFileSource>(std::move(*file));
 }

@@ -87,7 +87,7 @@ Result<void> Copier::copy() {
   auto copied = enter(std::move(*from), std::move(*to));
   if (copied) copied = copy_below();
   if (!copied)
-    return fail({}, cat("cannot copy ", quoted(path_), ": ", copied.error().text),
+    return fail({}, concat("cannot copy ", quoted(path_), ": ", copied.error().text),
                 copied.error().code);
   auto dressed = dress(from_.get(), to_.get(), levels_.front().from_facts);
   if (on_progress_) on_progress_(counts_);
@@ -155,16 +155,16 @@ Result<void> Copier::count_entry(std::uint64_t bytes) {
   if (counts_.entries <= limits_.entries &&
       counts_.bytes + kPerEntry * counts_.entries <= limits_.bytes)
     return {};
-  return fail({}, cat("the copy takes more than ", limits_.bytes, " bytes or ", limits_.entries,
-                      " files; --max-size allows more (without it, half of what is free)"));
+  return fail({}, concat("the copy takes more than ", limits_.bytes, " bytes or ", limits_.entries,
+                         " files; --max-size allows more (without it, half of what is free)"));
 }
 
 Result<std::pair<std::uint32_t, std::uint32_t>> Copier::owner_of(const struct stat& facts) const {
   const auto uid = ids_.uids(facts.st_uid);
   const auto gid = ids_.gids(facts.st_gid);
   if (uid && gid) return std::pair(*uid, *gid);
-  return fail({}, cat("it belongs to ", facts.st_uid, ":", facts.st_gid,
-                      ", and the new container has not both of these ids"));
+  return fail({}, concat("it belongs to ", facts.st_uid, ":", facts.st_gid,
+                         ", and the new container has not both of these ids"));
 }
 
 Result<void> Copier::copy_entry(const Fd& from, const Fd& to, const std::string& name,
@@ -220,7 +220,7 @@ Result<std::vector<Attribute>> Copier::shifted(std::vector<Attribute> attributes
       const auto id = entry.tag == 0x02 ? ids_.uids(entry.id) : ids_.gids(entry.id);
       if (!id)
         return fail({},
-                    cat("its ACL names the id ", entry.id, ", which the new container has not"));
+                    concat("its ACL names the id ", entry.id, ", which the new container has not"));
       entry.id = *id;
     }
     attribute.value = acl_value(std::move(entries));
@@ -303,7 +303,7 @@ Result<void> Copier::copy_file(const Fd& from, const Fd& to, const std::string& 
   struct stat facts{};
   if (::fstat(source->get(), &facts) != 0) return fail_errno("cannot look at it");
   if (!S_ISREG(facts.st_mode))
-    return fail({}, cat("it changed its type while ", quoted(path), " was copied"));
+    return fail({}, concat("it changed its type while ", quoted(path), " was copied"));
   const Fd target(
       ::openat(to.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!target.valid()) return fail_errno("cannot make the file");
@@ -319,8 +319,8 @@ Result<void> Copier::copy_data(const Fd& from, const Fd& to, const struct stat& 
   if (may_share_ && ::ioctl(to.get(), FICLONE, from.get()) == 0) return {};
   may_share_ = false;
   if (counts_.bytes > limits_.bytes)
-    return fail({},
-                cat("the copy takes more than ", limits_.bytes, " bytes; --max-size allows more"));
+    return fail(
+        {}, concat("the copy takes more than ", limits_.bytes, " bytes; --max-size allows more"));
   const bool has_holes = facts.st_blocks * 512 < facts.st_size;
   if (!has_holes) return copy_range(from, to, 0, facts.st_size);
   off_t at = 0;

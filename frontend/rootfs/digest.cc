@@ -56,8 +56,8 @@ Result<void> DigestSource::check() {
     found.push_back(kDigits[byte & 15U]);
   }
   if (found == digest_) return {};
-  return fail({}, cat("the image is damaged or was tampered with: a part of it that should be ",
-                      digest_, " is ", found));
+  return fail({}, concat("the image is damaged or was tampered with: a part of it that should be ",
+                         digest_, " is ", found));
 }
 
 }  // namespace userns::frontend

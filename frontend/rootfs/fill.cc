@@ -172,7 +172,8 @@ Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd
 // here.
 Result<Fd> again_here(const Fd& directory) {
   std::array<char, PATH_MAX> path{};
-  if (::readlink(cat("/proc/self/fd/", directory.get()).c_str(), path.data(), path.size() - 1) < 0)
+  if (::readlink(concat("/proc/self/fd/", directory.get()).c_str(), path.data(), path.size() - 1) <
+      0)
     return fail_errno("cannot find the layers of the snapshot");
   auto tree = clone_tree(AT_FDCWD, path.data());
   struct stat was{};
@@ -180,7 +181,7 @@ Result<Fd> again_here(const Fd& directory) {
   if (!tree) return tree;
   if (::fstat(directory.get(), &was) != 0 || ::fstat(tree->get(), &is) != 0 ||
       was.st_ino != is.st_ino || was.st_dev != is.st_dev)
-    return fail({}, cat(userns::quoted(path.data()), " was moved meanwhile: try again"));
+    return fail({}, concat(userns::quoted(path.data()), " was moved meanwhile: try again"));
   return tree;
 }
 
@@ -201,10 +202,10 @@ Result<Fd> merged(std::span<const Fd> layers) {
   for (const auto& layer : layers) {
     // Kernels before 6.13 take layers only from mounts that are attached.
     if (auto put = attach_at(layer, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
-    lower += cat(lower.empty() ? "" : ":", "/proc/self/fd/", layer.get());
+    lower += concat(lower.empty() ? "" : ":", "/proc/self/fd/", layer.get());
   }
   const auto tree =
-      new_filesystem("overlay", cat("lowerdir=", lower, ",userxattr"), MOUNT_ATTR_RDONLY);
+      new_filesystem("overlay", concat("lowerdir=", lower, ",userxattr"), MOUNT_ATTR_RDONLY);
   if (!tree) return fail({}, "cannot put the layers of the snapshot together", tree.error().code);
   return open_at(tree->get(), ".", O_RDONLY | O_DIRECTORY);
 }
@@ -304,7 +305,7 @@ Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const s
                                  const FillHow& how) {
   const auto about = [&](Result<Filled> filled) -> Result<Filled> {
     if (filled || filled.error().code == EINTR) return filled;
-    return fail({}, cat(userns::quoted(path), ": ", filled.error().text), filled.error().code);
+    return fail({}, concat(userns::quoted(path), ": ", filled.error().text), filled.error().code);
   };
   const auto archive = open_archive(path);
   if (!archive) return about(std::unexpected(archive.error()));

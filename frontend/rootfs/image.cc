@@ -76,8 +76,8 @@ Result<Fd> uncompress(Source& source, const Fd& directory, UnpackLimits limits) 
     if (!piece) return std::unexpected(piece.error());
     if (!*piece) return file;
     if ((*piece)->offset > 2 * limits.bytes + kSlack)
-      return fail({}, cat("the image has more than twice ", limits.bytes,
-                          " bytes; --max-size allows more"));
+      return fail({}, concat("the image has more than twice ", limits.bytes,
+                             " bytes; --max-size allows more"));
     if (auto written = write_all(*file, (*piece)->data); !written)
       return fail({}, "cannot keep the uncompressed image", written.error().code);
   }
@@ -104,7 +104,7 @@ Result<std::string> checked_text(Blobs& blobs, const std::string& digest) {
     if (piece->empty()) break;
     text += *piece;
     if (text.size() > kLargestJson)
-      return fail({}, cat("the image's part ", digest, " is too large"));
+      return fail({}, concat("the image's part ", digest, " is too large"));
   }
   if (auto same = checked.check(); !same) return std::unexpected(same.error());
   return text;

@@ -33,14 +33,14 @@ Result<std::vector<std::string>> texts_in(const Json& object, const char* name) 
   std::vector<std::string> texts;
   if (found.is_null()) return texts;
   if (!found.is_array())
-    return fail({}, cat("the image is damaged: ", std::string_view(name), " is no list"));
+    return fail({}, concat("the image is damaged: ", std::string_view(name), " is no list"));
   for (const auto& one : found) {
     if (!one.is_string())
-      return fail({}, cat("the image is damaged: ", std::string_view(name), " holds no text"));
+      return fail({}, concat("the image is damaged: ", std::string_view(name), " holds no text"));
     auto text = one.get<std::string>();
     if (text.find('\0') != std::string::npos)
-      return fail({},
-                  cat("the image is damaged: ", std::string_view(name), " has a text with a NUL"));
+      return fail(
+          {}, concat("the image is damaged: ", std::string_view(name), " has a text with a NUL"));
     texts.push_back(std::move(text));
   }
   return texts;
@@ -49,19 +49,19 @@ Result<std::vector<std::string>> texts_in(const Json& object, const char* name) 
 Result<std::string> digest_in(const Json& descriptor) {
   auto digest = text_in(descriptor, "digest");
   if (is_digest(digest)) return digest;
-  return fail({}, cat("the image names a part by the digest ", userns::quoted(digest),
-                      ": only sha256 is known"));
+  return fail({}, concat("the image names a part by the digest ", userns::quoted(digest),
+                         ": only sha256 is known"));
 }
 
 std::string platform_of(const Json& descriptor) {
   const auto& platform = member(descriptor, "platform");
   if (!platform.is_object()) return {};
-  return cat(text_in(platform, "os"), "/", text_in(platform, "architecture"));
+  return concat(text_in(platform, "os"), "/", text_in(platform, "architecture"));
 }
 
 // The manifests that are for this platform, or say nothing of one.
 Result<std::vector<std::string>> choose(const Json& manifests, std::string_view architecture) {
-  const auto wanted = cat("linux/", architecture);
+  const auto wanted = concat("linux/", architecture);
   std::vector<std::string> exact;
   std::vector<std::string> silent;
   std::string seen;
@@ -69,7 +69,7 @@ Result<std::vector<std::string>> choose(const Json& manifests, std::string_view 
     const auto platform = platform_of(one);
     if (platform == "unknown/unknown") continue;  // an attestation
     const auto name = text_in(member(one, "annotations"), "org.opencontainers.image.ref.name");
-    seen += cat(seen.empty() ? "" : ", ", userns::quoted(platform.empty() ? name : platform));
+    seen += concat(seen.empty() ? "" : ", ", userns::quoted(platform.empty() ? name : platform));
     auto digest = digest_in(one);
     if (!digest) return std::unexpected(digest.error());
     if (platform == wanted)
@@ -81,8 +81,8 @@ Result<std::vector<std::string>> choose(const Json& manifests, std::string_view 
   if (chosen.size() == 1) return std::move(chosen);
   if (chosen.empty())
     return fail(
-        {}, cat("the image is not for ", wanted, ", but for ", seen.empty() ? "nothing" : seen));
-  return fail({}, cat("there are several images in it (", seen, "): save one alone"));
+        {}, concat("the image is not for ", wanted, ", but for ", seen.empty() ? "nothing" : seen));
+  return fail({}, concat("there are several images in it (", seen, "): save one alone"));
 }
 
 }  // namespace
@@ -125,10 +125,10 @@ Result<DockerImage> parse_docker_manifest(std::string_view text) {
     std::string seen;
     for (const auto& one : json) {
       const auto tags = texts_in(one, "RepoTags");
-      seen += cat(seen.empty() ? "" : ", ",
-                  userns::quoted(tags && !tags->empty() ? tags->front() : "untagged"));
+      seen += concat(seen.empty() ? "" : ", ",
+                     userns::quoted(tags && !tags->empty() ? tags->front() : "untagged"));
     }
-    return fail({}, cat("there are several images in it (", seen, "): save one alone"));
+    return fail({}, concat("there are several images in it (", seen, "): save one alone"));
   }
   auto layers = texts_in(json[0], "Layers");
   if (!layers) return std::unexpected(layers.error());
@@ -154,8 +154,8 @@ Result<ImageConfig> parse_image_config(std::string_view text) {
 
 Result<std::string> blob_path(std::string_view digest) {
   if (!is_digest(digest))
-    return fail({}, cat("the image names a part by the digest ", userns::quoted(digest)));
-  return cat("blobs/sha256/", digest.substr(digest.find(':') + 1));
+    return fail({}, concat("the image names a part by the digest ", userns::quoted(digest)));
+  return concat("blobs/sha256/", digest.substr(digest.find(':') + 1));
 }
 
 std::string oci_architecture(std::string_view machine) {

@@ -64,7 +64,7 @@ class Remover {
   [[nodiscard]] Result<void> result() const {
     if (failures_ == 0) return {};
     auto error = *first_;
-    if (failures_ > 1) error.text += cat(" (the first of ", failures_, " failures)");
+    if (failures_ > 1) error.text += concat(" (the first of ", failures_, " failures)");
     return std::unexpected(std::move(error));
   }
 
@@ -88,7 +88,7 @@ class Remover {
   }
 
   bool moved_up(int directory, const std::string& name) {
-    const auto there = cat(".removed-", ::getpid(), "-", count_++);
+    const auto there = concat(".removed-", ::getpid(), "-", count_++);
     if (::renameat(directory, name.c_str(), top_, there.c_str()) != 0) return false;
     moved_.push_back(there);
     return true;
@@ -104,7 +104,7 @@ class Remover {
       why = ": it is immutable or append-only, the administrator can change that with chattr -i -a";
     first_ = Error{.rule = {},
                    .code = why.empty() ? code : 0,
-                   .text = cat("cannot remove ", quoted(name), why)};
+                   .text = concat("cannot remove ", quoted(name), why)};
   }
 
   int top_;

@@ -30,7 +30,8 @@ Result<std::vector<Extent>> append(ChosenMap& both, const ChosenMap& to) {
   }
   if (to.writer == MapWriter::kHelper || both.writer != to.writer) both.writer = MapWriter::kHelper;
   if (const auto valid = IdMap::from_extents(both.extents); !valid)
-    return fail({}, cat("the files can't be copied from these ids to those: ", valid.error().text));
+    return fail({},
+                concat("the files can't be copied from these ids to those: ", valid.error().text));
   return moved;
 }
 

@@ -56,8 +56,8 @@ std::unexpected<Error> TarReader::failure() {
                 "it is not a tar archive, or its compression is none of gzip, bzip2, xz, lzma, "
                 "zstd, lz4, compress");
   if (::archive_errno(archive_.get()) == ENOMEM)
-    return fail({}, cat("the archive is damaged, or made to use up memory: ", said));
-  return fail({}, cat("the archive is damaged: ", said));
+    return fail({}, concat("the archive is damaged, or made to use up memory: ", said));
+  return fail({}, concat("the archive is damaged: ", said));
 }
 
 Result<archive_entry*> TarReader::next() {

@@ -168,7 +168,7 @@ class Maker {
     const auto place = place_of(path);
     if (!place) return std::unexpected(place.error());
     if (::mkdirat(place->first, place->second.c_str(), mode) != 0)
-      return fail_errno(cat("cannot make /", std::string_view(path)));
+      return fail_errno(concat("cannot make /", std::string_view(path)));
     return {};
   }
   Result<Fd> file(std::string_view path, mode_t mode) {
@@ -176,14 +176,14 @@ class Maker {
     if (!place) return std::unexpected(place.error());
     Fd file(::openat(place->first, place->second.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
                      mode));
-    if (!file.valid()) return fail_errno(cat("cannot make /", path));
+    if (!file.valid()) return fail_errno(concat("cannot make /", path));
     return file;
   }
   Result<void> link(std::string_view path, const char* target) {
     const auto place = place_of(path);
     if (!place) return std::unexpected(place.error());
     if (::symlinkat(target, place->first, place->second.c_str()) != 0)
-      return fail_errno(cat("cannot make /", path));
+      return fail_errno(concat("cannot make /", path));
     return {};
   }
   [[nodiscard]] std::uint64_t count() const { return count_; }

@@ -85,7 +85,7 @@ bool is_on_path() {
   const char* const path = ::getenv("PATH");
   for (std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;
        !rest.empty();)
-    if (::access(cat(take_until(rest, ':'), "/", kProgram).c_str(), X_OK) == 0) return true;
+    if (::access(concat(take_until(rest, ':'), "/", kProgram).c_str(), X_OK) == 0) return true;
   return false;
 }
 
@@ -137,14 +137,14 @@ std::vector<std::string> mmdebstrap_words(const DebianWish& wish,
                                           const std::vector<std::string>& sources,
                                           const std::vector<std::string>& options) {
   std::string packages = "systemd-sysv,dbus,iproute2";
-  for (const auto& package : wish.packages) packages += cat(",", package);
+  for (const auto& package : wish.packages) packages += concat(",", package);
   std::vector<std::string> words{std::string(kProgram),
                                  "--mode=unshare",
                                  "--format=tar",
                                  "--variant=minbase",
-                                 cat("--include=", packages),
-                                 cat("--customize-hook=", kNetwork)};
-  for (const auto& option : options) words.push_back(cat("--aptopt=", option));
+                                 concat("--include=", packages),
+                                 concat("--customize-hook=", kNetwork)};
+  for (const auto& option : options) words.push_back(concat("--aptopt=", option));
   words.push_back(wish.suite);
   words.emplace_back("-");
   words.insert(words.end(), sources.begin(), sources.end());
@@ -186,7 +186,8 @@ Result<void> Mmdebstrap::await_tar(const std::function<void(std::string_view)>& 
     if (::poll(polled.data(), polled.size(), kLookEvery) < 0 && errno != EINTR)
       return fail_errno("cannot wait for mmdebstrap");
     if (const auto number = signals->next())
-      return fail({}, cat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
+      return fail({}, concat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))),
+                  EINTR);
     if (polled[0].revents != 0)
       return (polled[0].revents & POLLIN) != 0 ? Result<void>{} : finish();
     auto now = stage_in(all_of(said_));
@@ -206,10 +207,10 @@ Result<void> Mmdebstrap::finish() {
   pid_ = 0;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   const auto complaint = complaint_in(all_of(said_));
-  if (!complaint.empty()) return fail({}, cat("mmdebstrap failed: ", quoted(complaint)));
-  return fail({}, WIFSIGNALED(status) ? cat("mmdebstrap was ended by signal ", WTERMSIG(status))
-                                      : cat("mmdebstrap failed with status ", WEXITSTATUS(status),
-                                            " and said nothing"));
+  if (!complaint.empty()) return fail({}, concat("mmdebstrap failed: ", quoted(complaint)));
+  return fail({}, WIFSIGNALED(status) ? concat("mmdebstrap was ended by signal ", WTERMSIG(status))
+                                      : concat("mmdebstrap failed with status ",
+                                               WEXITSTATUS(status), " and said nothing"));
 }
 
 Mmdebstrap::~Mmdebstrap() {

@@ -102,7 +102,7 @@ std::vector<Attribute> attributes_of(archive_entry* entry, std::uint64_t& left_o
 }
 
 std::unexpected<Error> about(std::string_view path, const Error& error) {
-  return fail({}, cat("cannot unpack ", quoted(path), ": ", error.text), error.code);
+  return fail({}, concat("cannot unpack ", quoted(path), ": ", error.text), error.code);
 }
 
 bool is_nothing(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
@@ -147,14 +147,14 @@ Result<void> Unpacker::add(Source& source, bool layer) {
 
 Result<void> Unpacker::check_limits(const TarReader& reader) const {
   if (counts_.entries > limits_.entries)
-    return fail({}, cat("the archive has more than ", limits_.entries,
-                        " entries, half of the files that the file system has room for"));
+    return fail({}, concat("the archive has more than ", limits_.entries,
+                           " entries, half of the files that the file system has room for"));
   const bool too_large =
       counts_.bytes + kPerEntry * counts_.entries > limits_.bytes ||
       reader.bytes() > 2 * limits_.bytes + kSlack;  // data of entries that are left out
   if (!too_large) return {};
-  return fail({}, cat("the archive unpacks to more than ", limits_.bytes,
-                      " bytes; --max-size allows more (without it, half of what is free)"));
+  return fail({}, concat("the archive unpacks to more than ", limits_.bytes,
+                         " bytes; --max-size allows more (without it, half of what is free)"));
 }
 
 // Data that nobody wanted: the library would read on for as long as it takes.
@@ -254,7 +254,8 @@ Result<void> Unpacker::clear(const Place& place) {
 static std::unexpected<Error> not_mapped(std::uint32_t uid, std::uint32_t gid) {
   return fail(
       {},
-      cat("it belongs to ", uid, ":", gid,
+      concat(
+          "it belongs to ", uid, ":", gid,
           ", and one of these ids is not mapped inside: give the container more ids, with --map"));
 }
 
@@ -390,7 +391,7 @@ Result<void> Unpacker::make_hard_link(archive_entry* entry, const Names& names) 
     if (auto cleared = clear(place); !cleared) return cleared;
     if (::linkat(held->get(), source.c_str(), place.first, place.second.c_str(), 0) == 0) return {};
   }
-  return fail_errno(cat("cannot link it to ", quoted(target)));
+  return fail_errno(concat("cannot link it to ", quoted(target)));
 }
 
 // --- whiteouts --------------------------------------------------------------------------------
@@ -413,8 +414,8 @@ Result<void> Unpacker::hide(const Names& names) {
   const auto parent = walk_.parent_of(names, false);
   if (!parent) return is_nothing(parent.error()) ? Result<void>{} : std::unexpected(parent.error());
   const auto path = joined(names);
-  const auto first_of_layer = of_layer_.lower_bound(cat(path, "/"));
-  if (first_of_layer != of_layer_.end() && first_of_layer->starts_with(cat(path, "/")))
+  const auto first_of_layer = of_layer_.lower_bound(concat(path, "/"));
+  if (first_of_layer != of_layer_.end() && first_of_layer->starts_with(concat(path, "/")))
     return hide_below(names);
   if (auto removed = clear({*parent, std::string(names.back())}); !removed) return removed;
   return {};

@@ -21,7 +21,7 @@ Result<Fd> Walk::step(int from, const Names& names, std::size_t depth, bool make
   auto directory = open_at(from, name.c_str(), kDirectory | O_NOFOLLOW, RESOLVE_NO_XDEV);
   if (!directory && directory.error().code == ENOENT && make) {
     if (::mkdirat(from, name.c_str(), 0755) != 0 && errno != EEXIST)
-      return fail_errno(cat("cannot make the directory ", quoted(joined(names))));
+      return fail_errno(concat("cannot make the directory ", quoted(joined(names))));
     directory = open_at(from, name.c_str(), kDirectory | O_NOFOLLOW, RESOLVE_NO_XDEV);
   }
   if (!directory && (directory.error().code == ENOTDIR || directory.error().code == ELOOP)) {
@@ -31,7 +31,7 @@ Result<Fd> Walk::step(int from, const Names& names, std::size_t depth, bool make
                         RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
   }
   if (directory) return directory;
-  return fail({}, cat("cannot reach the directory of ", quoted(joined(names))),
+  return fail({}, concat("cannot reach the directory of ", quoted(joined(names))),
               directory.error().code);
 }
 

@@ -19,16 +19,17 @@ const Extent* find(const std::vector<Extent>& pieces, std::uint32_t id,
 }
 
 std::unexpected<Error> both_ways(IdRange from, IdRange to, std::string_view kind) {
-  return fail({}, cat("the ", kind, "s ", to_text(from), " and ", to_text(to),
-                      " overlap: nobody could tell then which files are shifted already; shift to "
-                      "a range that is free "
-                      "of both first, and from there in a second step"));
+  return fail({},
+              concat("the ", kind, "s ", to_text(from), " and ", to_text(to),
+                     " overlap: nobody could tell then which files are shifted already; shift to "
+                     "a range that is free "
+                     "of both first, and from there in a second step"));
 }
 
 std::unexpected<Error> twice(IdRange one, IdRange other, std::string_view what,
                              std::string_view kind) {
-  return fail({}, cat("the ", kind, "s ", to_text(one), " and ", to_text(other), " are both ", what,
-                      " and overlap"));
+  return fail({}, concat("the ", kind, "s ", to_text(one), " and ", to_text(other), " are both ",
+                         what, " and overlap"));
 }
 
 // [from, from + count) becomes [to, to + count), which lies in a valid piece.
@@ -101,29 +102,29 @@ Result<RangeWish> parse_range(std::string_view text) {
   const bool has_count = rest.contains(':');
   const auto first_text = take_until(rest, ':');
   if (!has_count)
-    return fail({}, cat("the range ", quoted(text),
-                        " is not FIRST:COUNT, as 100000:65536 (u: or g: before it for uids "
-                        "or gids alone)"));
+    return fail({}, concat("the range ", quoted(text),
+                           " is not FIRST:COUNT, as 100000:65536 (u: or g: before it for uids "
+                           "or gids alone)"));
   const auto first = parse_decimal(first_text);
   if (!first)
-    return fail({}, cat("the first id of ", quoted(text), " ", why_not_decimal(first_text)));
+    return fail({}, concat("the first id of ", quoted(text), " ", why_not_decimal(first_text)));
   const auto count = parse_decimal(rest);
-  if (!count) return fail({}, cat("the count of ", quoted(text), " ", why_not_decimal(rest)));
+  if (!count) return fail({}, concat("the count of ", quoted(text), " ", why_not_decimal(rest)));
   const auto range = IdRange::make(*first, *count);
   if (!range && *count == 0)
-    return fail({}, cat("the range ", quoted(text), " holds no id: give a count of 1 or more"));
+    return fail({}, concat("the range ", quoted(text), " holds no id: give a count of 1 or more"));
   if (!range)
-    return fail({}, cat("the range ", quoted(text), " leaves the id space: the largest id is ",
-                        kLargestId));
+    return fail({}, concat("the range ", quoted(text), " leaves the id space: the largest id is ",
+                           kLargestId));
   return RangeWish{.uids = !only_gids, .gids = !only_uids, .range = *range};
 }
 
 Result<Shift> make_shift(const std::vector<std::string_view>& from,
                          const std::vector<std::string_view>& to) {
   if (from.size() != to.size())
-    return fail({}, cat("there are ", from.size(), " --from and ", to.size(),
-                        " --to: each --from needs the --to that it "
-                        "becomes"));
+    return fail({}, concat("there are ", from.size(), " --from and ", to.size(),
+                           " --to: each --from needs the --to that it "
+                           "becomes"));
   std::vector<Extent> uids;
   std::vector<Extent> gids;
   for (std::size_t i = 0; i < from.size(); ++i) {
@@ -132,13 +133,13 @@ Result<Shift> make_shift(const std::vector<std::string_view>& from,
     const auto other = parse_range(to[i]);
     if (!other) return std::unexpected(other.error());
     if (one->uids != other->uids || one->gids != other->gids)
-      return fail({}, cat("--from ", quoted(from[i]), " and --to ", quoted(to[i]),
-                          " are not of the same kind: u: with u:, "
-                          "g: with g:"));
+      return fail({}, concat("--from ", quoted(from[i]), " and --to ", quoted(to[i]),
+                             " are not of the same kind: u: with u:, "
+                             "g: with g:"));
     const auto piece = Extent::make(one->range.first(), other->range.first(), one->range.count());
     if (one->range.count() != other->range.count() || !piece)
-      return fail(
-          {}, cat("--from ", quoted(from[i]), " and --to ", quoted(to[i]), " are not as many ids"));
+      return fail({}, concat("--from ", quoted(from[i]), " and --to ", quoted(to[i]),
+                             " are not as many ids"));
     if (one->uids) uids.push_back(*piece);
     if (one->gids) gids.push_back(*piece);
   }
@@ -159,8 +160,8 @@ Result<std::vector<Extent>> map_for(const IdShift& shift, std::uint32_t own,
   for (const auto& piece : shift.pieces())
     for (const auto& range : {piece.inside(), piece.outside()}) {
       if (range.first() == 0)
-        return fail({}, cat("only root can shift from or to the host's ", kind, " 0, which is in ",
-                            to_text(range)));
+        return fail({}, concat("only root can shift from or to the host's ", kind,
+                               " 0, which is in ", to_text(range)));
       ranges.push_back(range);
     }
   std::vector<Extent> extents;

@@ -65,7 +65,7 @@ Result<std::string> read_xattr(Spot spot, const char* name) {
     if (errno == EOVERFLOW)
       return fail({}, "its file capabilities are those of a root that is not mapped here", errno);
     if (errno != ERANGE || value.size() == kMostXattr)
-      return fail_errno(cat("cannot read its ", name));
+      return fail_errno(concat("cannot read its ", name));
     value.resize(kMostXattr);
   }
 }
@@ -78,7 +78,7 @@ Result<void> write_xattr(Spot spot, const char* name, const std::string& value) 
                    : by.follow   ? ::setxattr(by.path.data(), name, value.data(), value.size(), 0)
                                  : ::lsetxattr(by.path.data(), name, value.data(), value.size(), 0);
   if (done == 0 || (value.empty() && errno == ENODATA)) return {};
-  return fail_errno(cat("cannot write its ", name));
+  return fail_errno(concat("cannot write its ", name));
 }
 
 Result<void> change_mode(Spot spot, std::uint32_t mode) {

@@ -37,7 +37,7 @@ std::string crc_text(std::string_view text) {
   return out;
 }
 
-std::string ended(const std::string& line) { return cat(line, "#", crc_text(line), "\n"); }
+std::string ended(const std::string& line) { return concat(line, "#", crc_text(line), "\n"); }
 
 std::string to_hex(std::string_view blob) {
   if (blob.empty()) return "-";
@@ -199,27 +199,29 @@ Result<LogContent> parse_log(std::string_view text) {
 
 std::string print_head(const LogHead& head, std::uint64_t surveyed) {
   std::string text = ended("userns-shift 1");
-  text += ended(cat("self ", head.own_uid, " ", head.own_gid));
+  text += ended(concat("self ", head.own_uid, " ", head.own_gid));
   text += ended(head.cross_mounts ? "cross yes" : "cross no");
   const auto print_maps = [&](const IdShift& shift, char kind) {
     for (const auto& piece : shift.pieces())
-      text += ended(cat("map ", kind, " ", piece.inside().first(), " ", piece.outside().first(),
-                        " ", piece.count()));
+      text += ended(concat("map ", kind, " ", piece.inside().first(), " ", piece.outside().first(),
+                           " ", piece.count()));
   };
   print_maps(head.shift.uids, 'u');
   print_maps(head.shift.gids, 'g');
-  text += ended(cat("root ", head.root.dev, " ", head.root.ino, " ", head.root_born));
-  text += ended(cat("count ", surveyed));
+  text += ended(concat("root ", head.root.dev, " ", head.root.ino, " ", head.root_born));
+  text += ended(concat("count ", surveyed));
   return text;
 }
 
 std::string print_old(const InodeKey& key, const OldState& old) {
   const auto& state = old.state;
-  return ended(cat("old ", key.dev, " ", key.ino, " ", old.born, " ", state.uid, " ", state.gid,
-                   " ", state.mode, " ", to_hex(state.access_acl), " ", to_hex(state.default_acl),
-                   " ", to_hex(state.capability)));
+  return ended(concat("old ", key.dev, " ", key.ino, " ", old.born, " ", state.uid, " ", state.gid,
+                      " ", state.mode, " ", to_hex(state.access_acl), " ",
+                      to_hex(state.default_acl), " ", to_hex(state.capability)));
 }
 
-std::string print_done(const InodeKey& key) { return ended(cat("done ", key.dev, " ", key.ino)); }
+std::string print_done(const InodeKey& key) {
+  return ended(concat("done ", key.dev, " ", key.ino));
+}
 
 }  // namespace userns::shift

@@ -57,7 +57,7 @@ class Count {
 bool is_fatal(int code) { return code == ENOSPC || code == EDQUOT || code == EROFS || code == EIO; }
 
 std::string many(std::uint64_t count, std::string_view what) {
-  return cat(count, " ", what, count == 1 ? "" : "s");
+  return concat(count, " ", what, count == 1 ? "" : "s");
 }
 
 class Tree {
@@ -151,20 +151,20 @@ class Tree {
 Result<void> Tree::lock_root() {
   auto root = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY);
   if (!root && root.error().code == ENOTDIR)
-    return fail({}, cat(quoted(directory_), " is not a directory"));
-  if (!root) return fail({}, cat("cannot open ", quoted(directory_)), root.error().code);
+    return fail({}, concat(quoted(directory_), " is not a directory"));
+  if (!root) return fail({}, concat("cannot open ", quoted(directory_)), root.error().code);
   root_ = std::move(*root);
   auto facts = look({root_.get(), ""});
   if (!facts) return std::unexpected(facts.error());
   root_facts_ = *facts;
   if (wishes_.dry_run) return {};
   if (::flock(root_.get(), LOCK_EX | LOCK_NB) != 0)
-    return errno == EWOULDBLOCK ? fail({}, cat("another shift of ", quoted(directory_),
-                                               " is running, or someone holds a lock on it"))
-                                : fail_errno(cat("cannot lock ", quoted(directory_)));
+    return errno == EWOULDBLOCK ? fail({}, concat("another shift of ", quoted(directory_),
+                                                  " is running, or someone holds a lock on it"))
+                                : fail_errno(concat("cannot lock ", quoted(directory_)));
   struct statvfs system{};
   if (::fstatvfs(root_.get(), &system) == 0 && (system.f_flag & ST_RDONLY) != 0)
-    return fail({}, cat(quoted(directory_), " is on a file system that is mounted read-only"));
+    return fail({}, concat(quoted(directory_), " is on a file system that is mounted read-only"));
   return {};
 }
 
@@ -172,11 +172,11 @@ Result<void> Tree::lock_root() {
 Result<void> Tree::adopt(const LogContent& log) {
   const auto& head = log.head;
   if (head.root.ino != root_facts_.key.ino || head.root_born != root_facts_.born)
-    return fail({}, cat("the undo log ", quoted(log_path_), " is of another directory than ",
-                        quoted(directory_)));
+    return fail({}, concat("the undo log ", quoted(log_path_), " is of another directory than ",
+                           quoted(directory_)));
   if (head.own_uid != wishes_.own_uid || head.own_gid != wishes_.own_gid)
-    return fail({}, cat("the shift of ", quoted(directory_), " was begun by uid ", head.own_uid,
-                        ", gid ", head.own_gid, ": only the same can go on or back"));
+    return fail({}, concat("the shift of ", quoted(directory_), " was begun by uid ", head.own_uid,
+                           ", gid ", head.own_gid, ": only the same can go on or back"));
   host_shift_ = head.shift;
   cross_mounts_ = head.cross_mounts;
   for (const auto& [key, old] : log.old) {
@@ -192,12 +192,12 @@ Result<void> Tree::open_log() {
   auto content = read_log(log_path_);
   if (!content) return std::unexpected(content.error());
   if (wishes_.act == Act::kShift && *content)
-    return fail({}, cat("an earlier shift of ", quoted(directory_),
-                        " is not finished: go on with userns-run shift --resume, "
-                        "or back with --undo"));
+    return fail({}, concat("an earlier shift of ", quoted(directory_),
+                           " is not finished: go on with userns-run shift --resume, "
+                           "or back with --undo"));
   if (wishes_.act != Act::kShift && !*content)
-    return fail({}, cat("there is no unfinished shift of ", quoted(directory_), " (",
-                        quoted(log_path_), " is not there)"));
+    return fail({}, concat("there is no unfinished shift of ", quoted(directory_), " (",
+                           quoted(log_path_), " is not there)"));
   if (*content)
     if (auto adopted = adopt(**content); !adopted) return adopted;
   if (wishes_.dry_run) return {};
@@ -206,9 +206,9 @@ Result<void> Tree::open_log() {
   const auto below = log->is_below(root_facts_.key);
   if (!below) return std::unexpected(below.error());
   if (*below)
-    return fail({}, cat("the undo log ", quoted(log_path_),
-                        " would be in the tree that is shifted: name another place with "
-                        "--log FILE"));
+    return fail({}, concat("the undo log ", quoted(log_path_),
+                           " would be in the tree that is shifted: name another place with "
+                           "--log FILE"));
   log_.emplace(std::move(*log));
   return *content ? log_->reopen((*content)->sound_bytes) : Result<void>{};
 }
@@ -241,9 +241,9 @@ bool Tree::run(bool hold, const std::function<void(const Found&)>& found, std::s
   links_.clear();
   const auto stop = [&] {
     if (hooks_.progress)
-      hooks_.progress(total_ == 0
-                          ? cat(verb, " ", quoted(directory_), ": ", met_.load())
-                          : cat(verb, " ", quoted(directory_), ": ", met_.load(), " of ", total_));
+      hooks_.progress(
+          total_ == 0 ? concat(verb, " ", quoted(directory_), ": ", met_.load())
+                      : concat(verb, " ", quoted(directory_), ": ", met_.load(), " of ", total_));
     return fatal_.load() || (hooks_.interrupted && hooks_.interrupted());
   };
   const WalkHooks hooks{
@@ -278,10 +278,10 @@ bool Tree::claim(const Found& found) {
 
 void Tree::fails(const std::string& path, const Error& error) {
   const std::scoped_lock lock(failure_mutex_);
-  if (failures_++ == 0) first_failure_ = cat(quoted(path), ": ", to_text(error));
+  if (failures_++ == 0) first_failure_ = concat(quoted(path), ": ", to_text(error));
   if (failures_ <= kMostShown)
     hooks_.warn(
-        {.rule = error.rule, .code = error.code, .text = cat(quoted(path), ": ", error.text)});
+        {.rule = error.rule, .code = error.code, .text = concat(quoted(path), ": ", error.text)});
   if (is_fatal(error.code)) fatal_ = true;
 }
 
@@ -361,30 +361,31 @@ void Tree::note(const Found& found, const Facts& facts, const InodeState& state,
   if (!wishes_.dry_run) return;
   const std::scoped_lock lock(sample_mutex_);
   if (sample_.size() < kMostShown)
-    sample_.push_back(cat("  ", quoted(found.path()), " ", state.uid, ":", state.gid, " -> ",
-                          after.state.uid, ":", after.state.gid));
+    sample_.push_back(concat("  ", quoted(found.path()), " ", state.uid, ":", state.gid, " -> ",
+                             after.state.uid, ":", after.state.gid));
 }
 
 Result<void> Tree::verdict() const {
   if (failures_ > 0)
-    return fail({},
-                cat("nothing was changed: of ", quoted(directory_), " ", many(failures_, "place"),
-                    " could not be looked at, the first is ", first_failure_));
-  if (blocked_.count() > 0)
     return fail(
-        {}, cat("nothing was changed: ", many(blocked_.count(), "inode"), " of ",
-                quoted(directory_), " cannot be shifted; ", blocked_.first(), " ", why_blocked_));
+        {}, concat("nothing was changed: of ", quoted(directory_), " ", many(failures_, "place"),
+                   " could not be looked at, the first is ", first_failure_));
+  if (blocked_.count() > 0)
+    return fail({}, concat("nothing was changed: ", many(blocked_.count(), "inode"), " of ",
+                           quoted(directory_), " cannot be shifted; ", blocked_.first(), " ",
+                           why_blocked_));
   if (wishes_.strict && foreign_.count() + given_.count() > 0)
-    return fail({}, cat("nothing was changed: ", many(foreign_.count() + given_.count(), "inode"),
-                        " of ", quoted(directory_), " with ids outside of --from, the first is ",
-                        foreign_.count() > 0 ? foreign_.first() : given_.first(),
-                        "; without --strict they are left alone"));
+    return fail({},
+                concat("nothing was changed: ", many(foreign_.count() + given_.count(), "inode"),
+                       " of ", quoted(directory_), " with ids outside of --from, the first is ",
+                       foreign_.count() > 0 ? foreign_.first() : given_.first(),
+                       "; without --strict they are left alone"));
   return {};
 }
 
 Result<void> Tree::survey() {
   if (!run(false, [this](const Found& found) { look_at(found); }, "looking at") && !fatal_)
-    return fail({}, cat("interrupted: nothing was changed in ", quoted(directory_)), EINTR);
+    return fail({}, concat("interrupted: nothing was changed in ", quoted(directory_)), EINTR);
   surveyed_ = true;
   total_ = met_;
   count_links();
@@ -526,23 +527,23 @@ Result<std::string> Tree::finish(bool completed) {
   const std::string_view how = "go on with userns-run shift --resume, or back with --undo";
   if (!completed && !fatal_)
     return fail({},
-                cat("interrupted: ", many(changed_, "inode"), " of ", quoted(directory_), " ",
-                    changed_ == 1 ? "is" : "are", back ? " shifted back" : " shifted",
-                    ", others not; ", how),
+                concat("interrupted: ", many(changed_, "inode"), " of ", quoted(directory_), " ",
+                       changed_ == 1 ? "is" : "are", back ? " shifted back" : " shifted",
+                       ", others not; ", how),
                 EINTR);
   if (failures_ > 0)
     return fail({},
-                cat(quoted(directory_), " is shifted only in part: ", many(failures_, "failure"),
-                    ", the first is ", first_failure_, "; once the cause is gone, ", how));
+                concat(quoted(directory_), " is shifted only in part: ", many(failures_, "failure"),
+                       ", the first is ", first_failure_, "; once the cause is gone, ", how));
   if (gone_ > 0)
     return fail({},
-                cat(quoted(directory_), " kept changing: in each of ", kMostPasses,
-                    " passes something was moved or taken away; stop what uses it, then ", how));
+                concat(quoted(directory_), " kept changing: in each of ", kMostPasses,
+                       " passes something was moved or taken away; stop what uses it, then ", how));
   if (log_->device() != root_facts_.key.dev && ::syncfs(root_.get()) != 0)
-    return fail_errno(cat("cannot write ", quoted(directory_), " to its disk; ", how));
+    return fail_errno(concat("cannot write ", quoted(directory_), " to its disk; ", how));
   if (auto removed = log_->remove(); !removed) return std::unexpected(removed.error());
-  return cat(quoted(directory_), ": ", many(changed_, "inode"), back ? " shifted back" : " shifted",
-             remarks(), "\n");
+  return concat(quoted(directory_), ": ", many(changed_, "inode"),
+                back ? " shifted back" : " shifted", remarks(), "\n");
 }
 
 Result<std::string> Tree::change() {
@@ -563,20 +564,21 @@ Result<std::string> Tree::change() {
 std::string Tree::remarks() const {
   std::string text;
   if (given_.count() > 0)
-    text += cat(", ", given_.count(), " with ids of --to before (", given_.first(), ")");
+    text += concat(", ", given_.count(), " with ids of --to before (", given_.first(), ")");
   if (foreign_.count() > 0)
-    text += cat(", ", foreign_.count(), " with ids outside of --from left alone (",
-                foreign_.first(), ")");
+    text += concat(", ", foreign_.count(), " with ids outside of --from left alone (",
+                   foreign_.first(), ")");
   if (mounts_.count() > 0)
-    text += cat(", ", many(mounts_.count(), "mount"), " not entered (", mounts_.first(), ")");
+    text += concat(", ", many(mounts_.count(), "mount"), " not entered (", mounts_.first(), ")");
   if (with_names_elsewhere_ > 0)
-    text += cat(", ", with_names_elsewhere_, " with hard links outside of it");
+    text += concat(", ", with_names_elsewhere_, " with hard links outside of it");
   return text;
 }
 
 std::string Tree::what_would_be() const {
-  std::string text = cat(quoted(directory_), ": ", many(total_, "inode"), ", ", to_change_.load(),
-                         wishes_.dry_run ? " would be shifted" : " to shift", remarks(), "\n");
+  std::string text =
+      concat(quoted(directory_), ": ", many(total_, "inode"), ", ", to_change_.load(),
+             wishes_.dry_run ? " would be shifted" : " to shift", remarks(), "\n");
   for (const auto& line : sample_) text += line + "\n";
   if (wishes_.dry_run && to_change_ > sample_.size()) text += "  ...\n";
   return text;

@@ -20,11 +20,11 @@ constexpr std::size_t kLargestLog = std::size_t{1} << 32;
 Result<std::string> state_directory(std::uint32_t uid) {
   const char* const set =
       std::getenv("XDG_STATE_HOME");  // NOLINT(concurrency-mt-unsafe): no threads yet
-  if (set != nullptr && set[0] == '/') return cat(std::string_view(set), "/userns/shift");
+  if (set != nullptr && set[0] == '/') return concat(std::string_view(set), "/userns/shift");
   if (uid == 0) return "/var/lib/userns/shift";
   const char* const home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe): no threads yet
   if (home != nullptr && home[0] == '/')
-    return cat(std::string_view(home), "/.local/state/userns/shift");
+    return concat(std::string_view(home), "/.local/state/userns/shift");
   return fail({}, "there is no place for the undo log: HOME is not set; name one with --log FILE");
 }
 
@@ -32,7 +32,8 @@ Result<void> make_directories(const std::string& path) {
   for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1))
     if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST && errno != EROFS &&
         errno != EACCES)
-      return fail_errno(cat("cannot make the undo log's directory ", quoted(path.substr(0, at))));
+      return fail_errno(
+          concat("cannot make the undo log's directory ", quoted(path.substr(0, at))));
   return {};
 }
 
@@ -49,12 +50,12 @@ Parts split(const std::string& path) {
 Result<void> check_log(const Fd& file, const std::string& path) {
   struct stat status{};
   if (::fstat(file.get(), &status) != 0)
-    return fail_errno(cat("cannot look at the undo log ", quoted(path)));
+    return fail_errno(concat("cannot look at the undo log ", quoted(path)));
   if (S_ISREG(status.st_mode) && status.st_uid == ::geteuid() && (status.st_mode & 022) == 0 &&
       status.st_nlink == 1)
     return {};
-  return fail({}, cat("the undo log ", quoted(path),
-                      " is not a file that only the caller can write: it is not believed"));
+  return fail({}, concat("the undo log ", quoted(path),
+                         " is not a file that only the caller can write: it is not believed"));
 }
 
 }  // namespace
@@ -63,7 +64,7 @@ Result<std::string> log_path(const std::string& directory, std::uint32_t uid) {
   struct stat status{};
   struct statfs system{};
   if (::stat(directory.c_str(), &status) != 0 || ::statfs(directory.c_str(), &system) != 0)
-    return fail_errno(cat("cannot look at ", quoted(directory)));
+    return fail_errno(concat("cannot look at ", quoted(directory)));
   auto place = state_directory(uid);
   if (!place) return place;
   std::uint64_t id = 0;
@@ -74,7 +75,7 @@ Result<std::string> log_path(const std::string& directory, std::uint32_t uid) {
   (void)std::snprintf(name.data(), name.size(), "%016llx-%llu.log",
                       static_cast<unsigned long long>(id),
                       static_cast<unsigned long long>(status.st_ino));
-  return cat(*place, "/", std::string_view(name.data()));
+  return concat(*place, "/", std::string_view(name.data()));
 }
 
 Result<std::optional<LogContent>> read_log(const std::string& path) {
@@ -86,20 +87,21 @@ Result<std::optional<LogContent>> read_log(const std::string& path) {
   if (!text) return std::unexpected(text.error());
   auto content = parse_log(*text);
   if (!content)
-    return fail({}, cat("the undo log ", quoted(path), " cannot be used: ", content.error().text));
+    return fail({},
+                concat("the undo log ", quoted(path), " cannot be used: ", content.error().text));
   return std::optional(std::move(*content));
 }
 
 Result<UndoLog> UndoLog::at(const std::string& path) {
   const auto parts = split(path);
   if (parts.name.empty())
-    return fail({}, cat("the undo log ", quoted(path), " is a directory: name a file"));
+    return fail({}, concat("the undo log ", quoted(path), " is a directory: name a file"));
   if (auto made = make_directories(path); !made) return std::unexpected(made.error());
   auto directory = open_at(AT_FDCWD, parts.directory.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory)
     return fail({},
-                cat("cannot open the undo log's directory ", quoted(parts.directory),
-                    "; name another with --log FILE"),
+                concat("cannot open the undo log's directory ", quoted(parts.directory),
+                       "; name another with --log FILE"),
                 directory.error().code);
   return UndoLog(std::move(*directory), parts.name);
 }

@@ -65,7 +65,7 @@ namespace {
 std::string path_of(const Branch* parent, std::string_view name) {
   std::string path(name);
   for (; parent != nullptr && parent->parent() != nullptr; parent = parent->parent())
-    path = cat(parent->name(), "/", path);
+    path = concat(parent->name(), "/", path);
   return path.empty() ? "." : path;
 }
 

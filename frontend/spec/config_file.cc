@@ -102,7 +102,7 @@ std::unexpected<Error> no_such_key(std::string_view key) {
   for (const auto& option : container_options())
     if (is_known(option.name)) names.push_back(option.name);
   for (const auto& own : kKeys) names.push_back(own.name);
-  return fail({}, cat("there is no key ", quoted(key), did_you_mean(key, names)));
+  return fail({}, concat("there is no key ", quoted(key), did_you_mean(key, names)));
 }
 
 // --- one line -------------------------------------------------------------------------------
@@ -160,9 +160,9 @@ std::string in_quotes(std::string_view value) {
   for (const char letter : value) {
     const auto byte = static_cast<unsigned char>(letter);
     if (letter == '\\' || letter == '"')
-      text += cat('\\', letter);
+      text += concat('\\', letter);
     else if (is_control(letter))
-      text += cat("\\x", kHex[byte >> 4U], kHex[byte & 15U]);
+      text += concat("\\x", kHex[byte >> 4U], kHex[byte & 15U]);
     else
       text += letter;
   }
@@ -172,7 +172,7 @@ std::string in_quotes(std::string_view value) {
 std::string to_line(std::string_view key, std::string_view value) {
   const bool plain =
       value == trimmed(value) && !value.starts_with('"') && std::ranges::none_of(value, is_control);
-  return cat(key, value.empty() ? " =" : " = ", plain ? std::string(value) : in_quotes(value));
+  return concat(key, value.empty() ? " =" : " = ", plain ? std::string(value) : in_quotes(value));
 }
 
 struct Misplaced {
@@ -227,7 +227,7 @@ void take(ContainerConfig& config, const Setting& setting) {
   if (key == "restart") config.restart = parse_restart(value).value_or(Restart{});
   if (key == "hook")
     if (auto hook = parse_hook(value)) config.hooks.push_back(std::move(*hook));
-  if (find_key(key) == nullptr) config.words.push_back(cat("--", key, "=", value));
+  if (find_key(key) == nullptr) config.words.push_back(concat("--", key, "=", value));
 }
 
 }  // namespace
@@ -236,12 +236,12 @@ std::span<const ContainerKey> container_keys() { return kKeys; }
 
 Result<void> check_key(std::string_view key) {
   if (is_only_typed(key))
-    return fail({}, cat(key, " is for one start and stands in no file: give it as --", key));
+    return fail({}, concat(key, " is for one start and stands in no file: give it as --", key));
   return is_known(key) ? Result<void>{} : no_such_key(key);
 }
 
 Result<void> check_setting(std::string_view key, std::string_view value) {
-  if (value.contains('\0')) return fail({}, cat(key, ": a NUL byte is in the value"));
+  if (value.contains('\0')) return fail({}, concat(key, ": a NUL byte is in the value"));
   if (auto known = check_key(key); !known) return known;
   const auto* const own = find_key(key);
   const auto good = own != nullptr ? own->check(value) : check_option(key, value);
@@ -262,14 +262,14 @@ Result<ConfigFile> ConfigFile::parse(std::string_view text, std::string_view pat
     const auto line = take_until(text, '\n');
     auto setting = parse_line(line);
     if (!setting)
-      return fail({},
-                  cat(path, ":", number, ":", setting.error().column, ": ", setting.error().why));
+      return fail(
+          {}, concat(path, ":", number, ":", setting.error().column, ": ", setting.error().why));
     if (*setting) {
       (*setting)->line = number;
       const auto [before, is_new] = seen.emplace((*setting)->key, number);
       if (!is_new && !may_repeat((*setting)->key))
-        return fail({}, cat(path, ":", number, ":1: ", (*setting)->key, " was set in line ",
-                            before->second, " already: decide for one"));
+        return fail({}, concat(path, ":", number, ":1: ", (*setting)->key, " was set in line ",
+                               before->second, " already: decide for one"));
     }
     file.lines_.push_back({.text = std::string(line), .setting = std::move(*setting)});
   }
@@ -290,7 +290,7 @@ Result<void> ConfigFile::set(std::string_view key, std::span<const std::string> 
     fresh.push_back({.text = to_line(key, value), .setting = Setting{std::string(key), value}});
   }
   if (values.size() > 1 && !may_repeat(key))
-    return fail({}, cat(key, " is given twice: decide for one"));
+    return fail({}, concat(key, " is given twice: decide for one"));
   const auto is_old = [&](const Line& line) { return line.setting && line.setting->key == key; };
   const auto place = std::ranges::find_if(lines_, is_old) - lines_.begin();
   std::erase_if(lines_, is_old);
@@ -302,7 +302,7 @@ Result<void> ConfigFile::add(std::string_view key, std::string_view value) {
   if (auto good = check_setting(key, value); !good) return good;
   const auto is_same = [&](const Line& line) { return line.setting && line.setting->key == key; };
   if (!may_repeat(key) && std::ranges::any_of(lines_, is_same))
-    return fail({}, cat(key, " takes one value: set it with ", key, "=", quoted(value)));
+    return fail({}, concat(key, " takes one value: set it with ", key, "=", quoted(value)));
   lines_.push_back(
       {.text = to_line(key, value), .setting = Setting{std::string(key), std::string(value)}});
   return {};
@@ -316,14 +316,14 @@ bool ConfigFile::unset(std::string_view key) {
 
 std::string ConfigFile::text() const {
   std::string all;
-  for (const auto& line : lines_) all += cat(line.text, "\n");
+  for (const auto& line : lines_) all += concat(line.text, "\n");
   return all;
 }
 
 std::string to_text(const Restart& restart) {
   if (restart.mode == RestartMode::kNo) return "no";
   if (restart.mode == RestartMode::kAlways) return "always";
-  return restart.most ? cat("on-failure:", *restart.most) : "on-failure";
+  return restart.most ? concat("on-failure:", *restart.most) : "on-failure";
 }
 
 Result<Restart> parse_restart(std::string_view text) {

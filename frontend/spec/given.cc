@@ -19,10 +19,10 @@ namespace po = boost::program_options;
 std::string written_out(std::span<const KnownOption> known, std::string_view word) {
   if (word.size() == 2 && word.starts_with('-'))
     for (const auto& option : known)
-      if (option.letter == word[1]) return written_out(known, cat("--", option.name));
+      if (option.letter == word[1]) return written_out(known, concat("--", option.name));
   if (!word.starts_with("--")) return std::string(word);
   const auto option = std::ranges::find(known, word.substr(2), &KnownOption::name);
-  return option != known.end() && option->flag ? cat(word, "=yes") : std::string(word);
+  return option != known.end() && option->flag ? concat(word, "=yes") : std::string(word);
 }
 
 Error no_such_option(std::span<const KnownOption> known, std::string name, const Speech& speech) {
@@ -32,8 +32,8 @@ Error no_such_option(std::span<const KnownOption> known, std::string name, const
   for (const auto& option : known) names.push_back(option.name);
   return {.rule = {},
           .code = 0,
-          .text = cat(speech.has, " no option ", quoted(cat("--", name)),
-                      did_you_mean(name, names, "--"), " (", speech.help, " lists them)")};
+          .text = concat(speech.has, " no option ", quoted(concat("--", name)),
+                         did_you_mean(name, names, "--"), " (", speech.help, " lists them)")};
 }
 
 Result<std::vector<po::option>> parse(std::span<const KnownOption> known,
@@ -55,9 +55,9 @@ Result<std::vector<po::option>> parse(std::span<const KnownOption> known,
   } catch (const po::unknown_option& error) {
     return std::unexpected(no_such_option(known, error.get_option_name(), speech));
   } catch (const po::invalid_command_line_syntax& error) {
-    return fail({}, cat(error.get_option_name(), " needs a value: see ", speech.help));
+    return fail({}, concat(error.get_option_name(), " needs a value: see ", speech.help));
   } catch (const po::error& error) {
-    return fail({}, cat("the options make no sense: ", std::string_view(error.what())));
+    return fail({}, concat("the options make no sense: ", std::string_view(error.what())));
   }
 }
 
@@ -73,9 +73,9 @@ Result<std::vector<Given>> split_options(std::span<const KnownOption> known,
     Given given{.name = option.string_key,
                 .value = option.value.empty() ? std::string{} : option.value.front()};
     if (!given.name.empty() && option.original_tokens.size() > 1 && given.value.starts_with("--"))
-      return fail({}, cat("--", given.name, " needs a value, and ", quoted(given.value),
-                          " looks like an option; if it is the value: --", given.name, "=",
-                          quoted(given.value)));
+      return fail({}, concat("--", given.name, " needs a value, and ", quoted(given.value),
+                             " looks like an option; if it is the value: --", given.name, "=",
+                             quoted(given.value)));
     all.push_back(std::move(given));
   }
   return all;
@@ -83,7 +83,8 @@ Result<std::vector<Given>> split_options(std::span<const KnownOption> known,
 
 std::string wrong_value(std::string_view name, std::string_view value, std::string_view reason) {
   const auto shown = quoted(value);
-  return reason.contains(shown) ? cat(name, ": ", reason) : cat(name, " ", shown, ": ", reason);
+  return reason.contains(shown) ? concat(name, ": ", reason)
+                                : concat(name, " ", shown, ": ", reason);
 }
 
 }  // namespace userns::frontend

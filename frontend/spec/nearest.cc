@@ -50,7 +50,7 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> known,
                          std::string_view before) {
   const auto meant = nearest(word, known);
-  return meant.empty() ? std::string{} : cat("; did you mean ", before, meant, "?");
+  return meant.empty() ? std::string{} : concat("; did you mean ", before, meant, "?");
 }
 
 }  // namespace userns::frontend

@@ -20,7 +20,7 @@ Result<IpAddress> parse_address(std::string_view text) {
   IpAddress address{.family = text.contains(':') ? AF_INET6 : AF_INET};
   if (::inet_pton(address.family, std::string(text).c_str(), address.bytes.data()) == 1)
     return address;
-  return fail({}, cat(quoted(text), " is no IP address"));
+  return fail({}, concat(quoted(text), " is no IP address"));
 }
 
 Result<IpSubnet> parse_subnet(std::string_view text) {
@@ -29,8 +29,8 @@ Result<IpSubnet> parse_subnet(std::string_view text) {
   if (!address) return std::unexpected(address.error());
   const auto prefix = parse_decimal(digits);
   if (!prefix || *prefix > (address->family == AF_INET ? 32 : 128))
-    return fail({},
-                cat(quoted(text), " needs the length of its network's prefix, as in 10.0.0.2/24"));
+    return fail(
+        {}, concat(quoted(text), " needs the length of its network's prefix, as in 10.0.0.2/24"));
   return IpSubnet{*address, static_cast<std::uint8_t>(*prefix)};
 }
 
@@ -42,14 +42,14 @@ Result<void> append(Result<Value> value, std::vector<Value>& list) {
 }
 
 Result<void> take_bridge(NicWish& nic, std::string_view value) {
-  if (!is_interface_name(value)) return fail({}, cat(quoted(value), " is no name of a bridge"));
+  if (!is_interface_name(value)) return fail({}, concat(quoted(value), " is no name of a bridge"));
   nic.bridge = value;
   return {};
 }
 Result<void> take_name(NicWish& nic, std::string_view value) {
   if (!is_interface_name(value))
-    return fail(
-        {}, cat(quoted(value), " is no interface name: 1 to 15 letters, digits, '-', '_' and '.'"));
+    return fail({}, concat(quoted(value),
+                           " is no interface name: 1 to 15 letters, digits, '-', '_' and '.'"));
   nic.name = value;
   return {};
 }
@@ -62,7 +62,7 @@ Result<void> take_mac(NicWish& nic, std::string_view value) {
 Result<void> take_mtu(NicWish& nic, std::string_view value) {
   const auto mtu = parse_decimal(value).value_or(0);
   if (mtu < kLeastMtu || mtu > kMostMtu)
-    return fail({}, cat("mtu=", quoted(value), " is not 68 to 65535"));
+    return fail({}, concat("mtu=", quoted(value), " is not 68 to 65535"));
   nic.mtu = static_cast<std::uint32_t>(mtu);
   return {};
 }
@@ -92,10 +92,11 @@ Result<NicWish> parse_nic(std::string_view text) {
     const auto* const key = std::ranges::find(kKeys, name, &Key::name);
     if (key == kKeys.end())
       return fail(
-          {}, cat(quoted(name),
-                  " is no setting of a NIC: bridge= name= address= gateway= mac= mtu= are known"));
+          {},
+          concat(quoted(name),
+                 " is no setting of a NIC: bridge= name= address= gateway= mac= mtu= are known"));
     if (std::exchange(seen.at(static_cast<std::size_t>(key - kKeys.data())), true) && !key->many)
-      return fail({}, cat(name, "= is given twice"));
+      return fail({}, concat(name, "= is given twice"));
     if (auto taken = key->take(nic, value); !taken) return std::unexpected(taken.error());
   }
   return nic;
@@ -104,7 +105,7 @@ Result<NicWish> parse_nic(std::string_view text) {
 Result<std::uint16_t> parse_port(std::string_view text) {
   const auto port = parse_decimal(text).value_or(0);
   if (port == 0 || port > 65535)
-    return fail({}, cat(quoted(text), " is no port: 1 to 65535, as in 8080:80"));
+    return fail({}, concat(quoted(text), " is no port: 1 to 65535, as in 8080:80"));
   return static_cast<std::uint16_t>(port);
 }
 
@@ -132,7 +133,7 @@ Result<PublishWish> parse_publish(std::string_view text) {
   if (!host) return std::unexpected(host.error());
   if (!port) return std::unexpected(port.error());
   if (!protocol.empty() && protocol != "tcp" && protocol != "udp")
-    return fail({}, cat(quoted(protocol), " is no protocol: tcp or udp"));
+    return fail({}, concat(quoted(protocol), " is no protocol: tcp or udp"));
   return PublishWish{*host, *port, protocol == "udp"};
 }
 
@@ -156,9 +157,9 @@ Result<void> name_nics(NetBridges& bridges) {
   unsigned number = 0;
   for (auto& nic : bridges.nics)
     while (nic.name.empty())
-      if (const auto name = cat("eth", number++); uses(name) == 0) nic.name = name;
+      if (const auto name = concat("eth", number++); uses(name) == 0) nic.name = name;
   for (const auto& nic : bridges.nics)
-    if (uses(nic.name) > 1) return fail({}, cat("--net: two NICs have the name ", nic.name));
+    if (uses(nic.name) > 1) return fail({}, concat("--net: two NICs have the name ", nic.name));
   return {};
 }
 

@@ -282,16 +282,16 @@ Result<void> take(Draft& draft, const Given& given, std::span<bool, kOptions.siz
   const auto& value = given.value;
   const auto* const option = find_option(given.name);
   if (option == nullptr)
-    return fail({},
-                cat("the word ", quoted(value),
-                    " is no option; a command is written after --, as in: userns-run -- COMMAND"));
+    return fail(
+        {}, concat("the word ", quoted(value),
+                   " is no option; a command is written after --, as in: userns-run -- COMMAND"));
   const std::string_view name = option->name;
   bool& before = seen[static_cast<std::size_t>(option - kOptions.data())];
   if (before && option->times == kOnce)
-    return fail({}, cat("--", name, " is given twice: decide for one"));
+    return fail({}, concat("--", name, " is given twice: decide for one"));
   before = true;
   if (auto taken = option->take(draft, value); !taken)
-    return fail({}, wrong_value(cat("--", name), value, taken.error().text));
+    return fail({}, wrong_value(concat("--", name), value, taken.error().text));
   return {};
 }
 
@@ -337,8 +337,8 @@ Result<void> finish_cgroup(Draft& draft) {
   draft.spec.cgroup_unsaid = !limited && !draft.cgroup;
   draft.spec.cgroup = draft.cgroup.value_or(limited ? CgroupMode::kAuto : CgroupMode::kNone);
   if (limited && draft.spec.cgroup == CgroupMode::kNone)
-    return fail({}, cat("with --cgroup none no limit holds: drop ",
-                        draft.spec.limits.front().option, " or --cgroup none"));
+    return fail({}, concat("with --cgroup none no limit holds: drop ",
+                           draft.spec.limits.front().option, " or --cgroup none"));
   return {};
 }
 
@@ -384,9 +384,9 @@ Result<void> check(const Spec& spec) {
   if (spec.read_only && spec.overlay)
     return fail({}, "--read-only forbids changes and --overlay throws them away: give one of them");
   if (!spec.changes.empty() && (spec.read_only || spec.overlay))
-    return fail({}, cat("--changes keeps changes and ",
-                        spec.overlay ? "--overlay throws them away" : "--read-only forbids them",
-                        ": give one of them"));
+    return fail({}, concat("--changes keeps changes and ",
+                           spec.overlay ? "--overlay throws them away" : "--read-only forbids them",
+                           ": give one of them"));
   if (!spec.changes.empty() && spec.rootfs.empty())
     return fail({}, "--changes are of a --rootfs: give one, too");
   return {};
@@ -433,13 +433,13 @@ std::string options_help() {
   constexpr std::size_t kColumn = 27;
   std::string text;
   for (std::size_t group = 0; group < kGroupTitles.size(); ++group) {
-    text += cat("\n", kGroupTitles[group], ":\n");
+    text += concat("\n", kGroupTitles[group], ":\n");
     for (const auto& option : kOptions) {
       if (static_cast<std::size_t>(option.group) != group) continue;
-      std::string line = cat("  --", std::string_view(option.name), is_flag(option) ? "" : " ",
-                             std::string_view(option.value));
+      std::string line = concat("  --", std::string_view(option.name), is_flag(option) ? "" : " ",
+                                std::string_view(option.value));
       line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
-      text += cat(line, std::string_view(option.help), "\n");
+      text += concat(line, std::string_view(option.help), "\n");
     }
   }
   return text;

@@ -66,7 +66,7 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
 
 std::string join_words(std::span<const std::string> words) {
   std::string text;
-  for (const auto& word : words) text += cat(text.empty() ? "" : " ", in_quotes(word));
+  for (const auto& word : words) text += concat(text.empty() ? "" : " ", in_quotes(word));
   return text;
 }
 

@@ -117,19 +117,19 @@ constexpr std::array<Named<int>, 16> kRlimits{{
 
 std::string joined(std::span<const std::string_view> words) {
   std::string text;
-  for (const auto word : words) text += cat(text.empty() ? "" : ", ", word);
+  for (const auto word : words) text += concat(text.empty() ? "" : ", ", word);
   return text;
 }
 
 std::unexpected<Error> unknown(std::string_view what, std::string_view word,
                                std::span<const std::string_view> known) {
-  return fail({}, cat("there is no ", what, " ", quoted(word), did_you_mean(word, known), " (",
-                      joined(known), ")"));
+  return fail({}, concat("there is no ", what, " ", quoted(word), did_you_mean(word, known), " (",
+                         joined(known), ")"));
 }
 
 Result<std::uint64_t> parse_number(std::string_view what, std::string_view text) {
   const auto number = parse_decimal(text);
-  if (!number) return fail({}, cat("the ", what, " ", quoted(text), " ", why_not_decimal(text)));
+  if (!number) return fail({}, concat("the ", what, " ", quoted(text), " ", why_not_decimal(text)));
   return *number;
 }
 
@@ -164,7 +164,7 @@ Result<Extent> parse_extent(std::string_view inside_text, std::string_view outsi
   if (*count == 0) return fail({}, "count 0 maps nothing: give at least 1");
   const auto extent = Extent::make(*inside, *outside, *count);
   if (!extent)
-    return fail({}, cat("the range leaves the id space: the largest id is ", kLargestId));
+    return fail({}, concat("the range leaves the id space: the largest id is ", kLargestId));
   return *extent;
 }
 
@@ -201,7 +201,7 @@ Result<std::variant<MapAuto, MapWish>> parse_map(std::string_view text) {
 Result<std::uint32_t> parse_id(std::string_view text) {
   const auto number = parse_number("id", text);
   if (!number) return std::unexpected(number.error());
-  if (*number > kLargestId) return fail({}, cat("the largest id is ", kLargestId));
+  if (*number > kLargestId) return fail({}, concat("the largest id is ", kLargestId));
   return static_cast<std::uint32_t>(*number);
 }
 
@@ -244,8 +244,8 @@ Result<std::vector<int>> parse_capabilities(std::string_view text) {
     const auto found = std::ranges::find(kCapabilities, bare);
     if (found == kCapabilities.end())
       return fail({},
-                  cat("there is no capability ", quoted(item), did_you_mean(bare, kCapabilities),
-                      " (they are listed in capabilities(7); also all, none)"));
+                  concat("there is no capability ", quoted(item), did_you_mean(bare, kCapabilities),
+                         " (they are listed in capabilities(7); also all, none)"));
     caps.push_back(static_cast<int>(found - kCapabilities.begin()));
   }
   return caps;
@@ -253,10 +253,10 @@ Result<std::vector<int>> parse_capabilities(std::string_view text) {
 
 Result<std::string> parse_path(std::string_view text) {
   if (!text.starts_with('/'))
-    return fail({}, cat("the path ", quoted(text), " inside is not absolute: start it with /"));
+    return fail({}, concat("the path ", quoted(text), " inside is not absolute: start it with /"));
   for (auto rest = text; !rest.empty();)
     if (take_until(rest, '/') == "..")
-      return fail({}, cat("the path ", quoted(text), " inside holds a '..': write it without"));
+      return fail({}, concat("the path ", quoted(text), " inside holds a '..': write it without"));
   return std::string(text);
 }
 
@@ -291,13 +291,13 @@ Result<std::string> parse_hostname(std::string_view text) {
   if (text.empty() || text.size() > kLongest ||
       text.find_first_not_of(kAllowed) != std::string_view::npos)
     return fail(
-        {}, cat("the name ", quoted(text), " is not 1 to 64 letters, digits, '-', '.' and '_'"));
+        {}, concat("the name ", quoted(text), " is not 1 to 64 letters, digits, '-', '.' and '_'"));
   return std::string(text);
 }
 
 Result<RlimitWish> parse_rlimit(std::string_view text) {
   if (!text.contains('='))
-    return fail({}, cat("write NAME=SOFT or NAME=SOFT:HARD (", joined(names_of(kRlimits)), ")"));
+    return fail({}, concat("write NAME=SOFT or NAME=SOFT:HARD (", joined(names_of(kRlimits)), ")"));
   const auto name = take_until(text, '=');
   const auto* const resource = find(kRlimits, name);
   if (resource == nullptr) return unknown("resource", name, names_of(kRlimits));
@@ -319,7 +319,7 @@ Result<std::chrono::milliseconds> parse_timeout(std::string_view text) {
   const auto number = parse_number("time", digits);
   if (!number)
     return fail({},
-                cat(number.error().text, "; write seconds (10 or 10s) or milliseconds (500ms)"));
+                concat(number.error().text, "; write seconds (10 or 10s) or milliseconds (500ms)"));
   if (*number > (is_ms ? kLongest : kLongest / 1000)) return fail({}, "a year is the longest");
   return std::chrono::milliseconds(is_ms ? *number : *number * 1000);
 }
@@ -333,15 +333,15 @@ Result<LimitWish> parse_limit(std::string_view option, std::string_view key,
     const bool is_fraction =
         fraction.size() <= 2 && fraction.find_first_not_of("0123456789") == std::string_view::npos;
     if (!whole || *whole > 10'000 || !is_fraction || text.ends_with('.'))
-      return fail({}, cat(quoted(text), " is no number of CPUs, as 2 or 0.5"));
+      return fail({}, concat(quoted(text), " is no number of CPUs, as 2 or 0.5"));
     std::uint64_t percent = *whole * 100;
     for (std::uint64_t place = 10; !fraction.empty(); fraction.remove_prefix(1), place /= 10)
       percent += static_cast<std::uint64_t>(fraction.front() - '0') * place;
-    value = cat(percent, "%");
+    value = concat(percent, "%");
   }
   auto setting = parse_setting(key, value);
   if (!setting) return fail({}, setting.error().text);
-  return LimitWish{cat("--", option, " ", text), std::move(setting->file),
+  return LimitWish{concat("--", option, " ", text), std::move(setting->file),
                    std::move(setting->text)};
 }
 
@@ -358,7 +358,7 @@ Result<int> parse_signal(std::string_view text) {
   if (const auto number = parse_decimal(name)) {
     if (*number >= 1 && *number <= static_cast<std::uint64_t>(SIGRTMAX))
       return static_cast<int>(*number);
-    return fail({}, cat(quoted(text), " is no signal"));
+    return fail({}, concat(quoted(text), " is no signal"));
   }
   if (name.starts_with("RTMIN+")) {
     const auto more = parse_decimal(name.substr(6));
@@ -369,20 +369,21 @@ Result<int> parse_signal(std::string_view text) {
     const char* const known = ::sigabbrev_np(number);
     if (known != nullptr && name == known) return number;
   }
-  return fail({}, cat(quoted(text), " is no signal: give a name, as TERM or RTMIN+3, or a number"));
+  return fail({},
+              concat(quoted(text), " is no signal: give a name, as TERM or RTMIN+3, or a number"));
 }
 
 Result<bool> parse_yes_no(std::string_view text) {
   if (text == "yes" || text == "true") return true;
   if (text == "no" || text == "false") return false;
-  return fail({}, cat("the value ", quoted(text), " is neither yes nor no"));
+  return fail({}, concat("the value ", quoted(text), " is neither yes nor no"));
 }
 
 Result<std::size_t> parse_choice(std::string_view text, std::span<const std::string_view> words) {
   const auto found = std::ranges::find(words, text);
   if (found == words.end())
-    return fail({}, cat("the value ", quoted(text), " is none of ", joined(words),
-                        did_you_mean(text, words)));
+    return fail({}, concat("the value ", quoted(text), " is none of ", joined(words),
+                           did_you_mean(text, words)));
   return static_cast<std::size_t>(found - words.begin());
 }
 

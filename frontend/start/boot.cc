@@ -54,9 +54,9 @@ std::string uuid_of(const Fd& rootfs, const std::string& path) {
   const bool known =
       ::statx(rootfs.get(), "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &facts) == 0 &&
       (facts.stx_mask & STATX_BTIME) != 0;
-  const auto text = known ? cat(::getuid(), " ", facts.stx_ino, " ", facts.stx_btime.tv_sec, " ",
-                                facts.stx_btime.tv_nsec)
-                          : cat(::getuid(), " ", facts.stx_ino, " ", path);
+  const auto text = known ? concat(::getuid(), " ", facts.stx_ino, " ", facts.stx_btime.tv_sec, " ",
+                                   facts.stx_btime.tv_nsec)
+                          : concat(::getuid(), " ", facts.stx_ino, " ", path);
   auto uuid = hexadecimal(mixed(text, 1)) + hexadecimal(mixed(text, 2));
   uuid[12] = '4';  // as sd-id128(3) has them: version 4, variant DCE
   uuid[16] = 'a';
@@ -72,14 +72,14 @@ Result<FoundInit> init_for(const Spec& spec, const Fd& rootfs) {
 Result<void> put_file(const std::string& path, std::string_view text) {
   const auto file =
       open_at(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0444);
-  if (!file) return fail({}, cat("cannot make ", path, " inside"), file.error().code);
+  if (!file) return fail({}, concat("cannot make ", path, " inside"), file.error().code);
   return write_all(*file, text);
 }
 
 // A root file system that has no place for it and is read-only keeps the name that it has.
 Result<void> offer_hostname(const std::string& name) {
   constexpr const char* kOffered = "/run/host/hostname";
-  if (auto put = put_file(kOffered, cat(name, "\n")); !put) return put;
+  if (auto put = put_file(kOffered, concat(name, "\n")); !put) return put;
   const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
   if (!root) return std::unexpected(root.error());
   const auto place = place_inside(*root, "/etc/hostname", PlaceKind::kFile);
@@ -95,7 +95,7 @@ Result<void> prepare_runit() {
   for (const char* path : {"/run/runit.stopit", "/run/runit/stopit"}) {
     if (auto put = put_file(path, ""); !put) return put;
     if (::chmod(path, 0100) != 0)
-      return fail_errno(cat("cannot prepare ", std::string_view(path), " inside"));
+      return fail_errno(concat("cannot prepare ", std::string_view(path), " inside"));
     const auto tree = clone_tree(AT_FDCWD, path);
     if (!tree) return std::unexpected(tree.error());
     if (auto put = attach_at(*tree, AT_FDCWD, path); !put) return put;
@@ -113,7 +113,7 @@ Result<Fd> notify_socket() {
       ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) != 0 ||
       ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::chmod(address.sun_path, 0600) != 0)
-    return fail_errno(cat("cannot make ", kNotifySocket, " inside"));
+    return fail_errno(concat("cannot make ", kNotifySocket, " inside"));
   return socket;
 }
 
@@ -124,15 +124,16 @@ Result<void> plan_boot(Plan& plan) {
   if (!spec.boot) return {};
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
   if (!rootfs)
-    return fail({}, cat("cannot use ", quoted(spec.rootfs), why_unreachable(spec.rootfs)),
+    return fail({}, concat("cannot use ", quoted(spec.rootfs), why_unreachable(spec.rootfs)),
                 rootfs.error().code);
   auto init = init_for(spec, *rootfs);
   if (!init)
-    return fail({}, cat("cannot boot ", quoted(spec.rootfs), ": ", init.error().text,
-                        "; name it after --, or leave out --boot to get a shell"));
+    return fail({}, concat("cannot boot ", quoted(spec.rootfs), ": ", init.error().text,
+                           "; name it after --, or leave out --boot to get a shell"));
   if (spec.wait_ready && init->kind != InitKind::kSystemd)
-    return fail({}, cat("--wait-ready: only systemd says when it is up, and ", quoted(init->path),
-                        " in ", quoted(spec.rootfs), " is ", name_of(init->kind), "; drop it"));
+    return fail({},
+                concat("--wait-ready: only systemd says when it is up, and ", quoted(init->path),
+                       " in ", quoted(spec.rootfs), " is ", name_of(init->kind), "; drop it"));
   if (spec.command.empty()) spec.command = {init->path};
   spec.cap_drop.insert(spec.cap_drop.end(), kNotForAnInit.begin(), kNotForAnInit.end());
   if (spec.cgroup_unsaid && init->kind == InitKind::kSystemd) spec.cgroup = CgroupMode::kAuto;
@@ -145,7 +146,7 @@ Result<Fd> furnish_boot(const Plan& plan) {
   if (::mkdir("/run/host", 0755) != 0) return fail_errno("cannot make /run/host inside");
   if (auto put = put_file("/run/host/container-manager", "userns-run\n"); !put)
     return std::unexpected(put.error());
-  if (auto put = put_file("/run/host/container-uuid", cat(boot.uuid, "\n")); !put)
+  if (auto put = put_file("/run/host/container-uuid", concat(boot.uuid, "\n")); !put)
     return std::unexpected(put.error());
   if (plan.spec.hostname)
     if (auto offered = offer_hostname(*plan.spec.hostname); !offered)

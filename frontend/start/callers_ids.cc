@@ -32,7 +32,7 @@ Result<std::vector<IdRange>> own_namespace_ids(const char* path) {
   const auto file = open_at(AT_FDCWD, path, O_RDONLY);
   if (!file) return std::unexpected(file.error());
   const auto text = read_all(*file, kLargestMapFile);
-  if (!text) return fail({}, cat("cannot read ", path), text.error().code);
+  if (!text) return fail({}, concat("cannot read ", path), text.error().code);
   std::vector<IdRange> ranges;
   std::string_view rest = *text;
   while (!rest.empty()) {

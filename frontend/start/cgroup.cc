@@ -33,9 +33,9 @@ constexpr const char* kEnable = "cgroup.subtree_control";
 
 // --- the first life: becoming somebody who can make a cgroup --------------------------------
 
-std::string helper_path() { return cat(std::string_view(kHelperDir), "/userns-cgroup"); }
-std::string name_for_helper() { return cat("run-", ::getpid()); }
-std::string name_for_systemd() { return cat("userns-run-", ::getpid(), ".scope"); }
+std::string helper_path() { return concat(std::string_view(kHelperDir), "/userns-cgroup"); }
+std::string name_for_helper() { return concat("run-", ::getpid()); }
+std::string name_for_systemd() { return concat("userns-run-", ::getpid(), ".scope"); }
 
 // Own program and words, which stay the same through both lives.
 Result<std::vector<std::string>> same_again(std::vector<std::string> words) {
@@ -50,13 +50,13 @@ Result<std::vector<std::string>> same_again(std::vector<std::string> words) {
 Error become(std::vector<std::string> words, const std::vector<std::string>& ours) {
   words.insert(words.end(), ours.begin(), ours.end());
   ::execvp(words.front().c_str(), argv_of(words).data());
-  return {.rule = {}, .code = errno, .text = cat("cannot start ", words.front())};
+  return {.rule = {}, .code = errno, .text = concat("cannot start ", words.front())};
 }
 
 bool has_user_manager() {
   const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
   return runtime != nullptr &&
-         ::access(cat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
+         ::access(concat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
 }
 
 // Says yes by having made the container that will be entered.
@@ -75,8 +75,8 @@ Result<CgroupMode> choose_mode(CgroupMode wish) {
   const auto by_helper = try_helper();
   if (by_helper) return CgroupMode::kHelper;
   if (has_user_manager()) return CgroupMode::kSystemd;
-  return fail({}, cat("no way to a cgroup, so no limit would hold: ", by_helper.error().text,
-                      "; and there is no systemd user manager (XDG_RUNTIME_DIR)"));
+  return fail({}, concat("no way to a cgroup, so no limit would hold: ", by_helper.error().text,
+                         "; and there is no systemd user manager (XDG_RUNTIME_DIR)"));
 }
 
 Error begin_second_life(CgroupMode wish, std::vector<std::string> words) {
@@ -84,12 +84,12 @@ Error begin_second_life(CgroupMode wish, std::vector<std::string> words) {
   if (!mode) return mode.error();
   const auto ours = same_again(std::move(words));
   if (!ours) return ours.error();
-  if (::setenv(kMark, cat(::getpid()).c_str(), 1) != 0)
+  if (::setenv(kMark, concat(::getpid()).c_str(), 1) != 0)
     return {.rule = {}, .code = errno, .text = "cannot set a variable"};
   if (*mode == CgroupMode::kHelper)
     return become({helper_path(), "enter", name_for_helper(), "--"}, *ours);
   return become({"systemd-run", "--user", "--scope", "--quiet", "--collect",
-                 "--property=Delegate=yes", cat("--unit=", name_for_systemd()), "--"},
+                 "--property=Delegate=yes", concat("--unit=", name_for_systemd()), "--"},
                 *ours);
 }
 
@@ -104,11 +104,12 @@ Result<std::string> own_directory() {
   if (const auto leaf = path.rfind("/monitor");
       leaf != std::string::npos && path.ends_with("/monitor"))
     path.resize(leaf);
-  if (!path.ends_with(cat("/", name_for_helper())) && !path.ends_with(cat("/", name_for_systemd())))
+  if (!path.ends_with(concat("/", name_for_helper())) &&
+      !path.ends_with(concat("/", name_for_systemd())))
     return std::string{};
   constexpr std::string_view kMount = "/sys/fs/cgroup";
   const bool is_pure = ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
-  return cat(kMount, is_pure ? "" : "/unified", path);
+  return concat(kMount, is_pure ? "" : "/unified", path);
 }
 
 // The caller, by his group, may still start processes in it (exec). Others of that group may not:
@@ -117,7 +118,7 @@ Result<std::string> own_directory() {
 Result<std::string> give(const Fd& leaf, gid_t callers) {
   for (const char* const name : {".", "cgroup.threads", "cgroup.subtree_control"})
     if (::fchownat(leaf.get(), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0)
-      return fail_errno(cat("cannot give away ", name));
+      return fail_errno(concat("cannot give away ", name));
   if (::fchownat(leaf.get(), "cgroup.procs", 0, callers, AT_SYMLINK_NOFOLLOW) != 0 ||
       ::fchmodat(leaf.get(), "cgroup.procs", 0664, 0) != 0)
     return fail_errno("cannot give away cgroup.procs");
@@ -149,7 +150,7 @@ Result<void> as_root_inside(const ChosenIds& ids,
   const auto done =
       in_map(all->ids, [&](const Outside&) { return act(all->gid); }, {.heeds_signals = false});
   if (!done)
-    return fail({}, cat("the container's own cgroup: ", done.error().text), done.error().code);
+    return fail({}, concat("the container's own cgroup: ", done.error().text), done.error().code);
   return {};
 }
 
@@ -161,7 +162,7 @@ Result<Cgroup> Cgroup::enter(const Plan& plan, std::vector<std::string> words) {
   const auto path = own_directory();
   if (!path) return std::unexpected(path.error());
   const char* const mark = std::getenv(kMark);
-  const bool is_second = !path->empty() || (mark != nullptr && mark == cat(::getpid()));
+  const bool is_second = !path->empty() || (mark != nullptr && mark == concat(::getpid()));
   if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup, std::move(words)));
   ::unsetenv(kMark);
   if (path->empty())
@@ -178,7 +179,7 @@ Result<Cgroup> Cgroup::enter(const Plan& plan, std::vector<std::string> words) {
 
 Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
   auto own = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!own) return fail({}, cat("cannot open one's own cgroup ", path), own.error().code);
+  if (!own) return fail({}, concat("cannot open one's own cgroup ", path), own.error().code);
   own_ = std::move(*own);
   // A leftover of an earlier process of the same number, or of an earlier life of this one, may
   // have other limits.
@@ -191,7 +192,7 @@ Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
   }
   if ((::mkdirat(own_.get(), "monitor", 0755) != 0 && errno != EEXIST) ||
       ::mkdirat(own_.get(), "payload", 0755) != 0)
-    return fail_errno(cat("cannot make cgroups in ", path));
+    return fail_errno(concat("cannot make cgroups in ", path));
   if (auto moved = write_file(own_.get(), "monitor/cgroup.procs", "0"); !moved) return moved;
   auto payload = open_at(own_.get(), "payload", O_RDONLY | O_DIRECTORY);
   if (!payload) return std::unexpected(payload.error());
@@ -207,17 +208,18 @@ Result<void> Cgroup::set_limits(const Plan& plan, std::string_view path) const {
   if (!controllers) return std::unexpected(controllers.error());
   std::string_view rest = *controllers;
   for (rest = rest.substr(0, rest.find('\n')); !rest.empty();)
-    if (auto enabled = write_file(own_.get(), kEnable, cat("+", take_until(rest, ' '))); !enabled)
+    if (auto enabled = write_file(own_.get(), kEnable, concat("+", take_until(rest, ' ')));
+        !enabled)
       return fail({}, "cannot enable the controllers of one's own cgroup", enabled.error().code);
   for (const auto& limit : plan.spec.limits) {
     const auto set = write_file(payload_.get(), limit.file, limit.text);
     if (!set && set.error().code == ENOENT)
-      return fail({}, cat(limit.option, " can't be set: this host offers no ", limit.file,
-                          path.ends_with(".scope")
-                              ? ": its controller is not delegated to the user's service manager"
-                              : " in the cgroup v2 hierarchy; an administrator may limit it in "
-                                "cgroup.conf(5)"));
-    if (!set) return fail({}, cat("cannot set ", limit.option), set.error().code);
+      return fail({}, concat(limit.option, " can't be set: this host offers no ", limit.file,
+                             path.ends_with(".scope")
+                                 ? ": its controller is not delegated to the user's service manager"
+                                 : " in the cgroup v2 hierarchy; an administrator may limit it in "
+                                   "cgroup.conf(5)"));
+    if (!set) return fail({}, concat("cannot set ", limit.option), set.error().code);
   }
   return {};
 }

@@ -30,20 +30,20 @@ std::string Cgroup::what_was_met() const {
     return found == limits_.end() ? std::string_view{} : std::string_view(found->option);
   };
   std::string met;
-  const auto add = [&](std::string_view text) { met += cat(met.empty() ? "" : "; ", text); };
+  const auto add = [&](std::string_view text) { met += concat(met.empty() ? "" : "; ", text); };
   if (!payload_.valid()) return met;
   if (count_of(payload_, "memory.events", "oom_kill") > 0)
     add(count_of(payload_, "memory.events", "oom") > 0 && !limit("memory.max").empty()
-            ? cat("the memory limit (", limit("memory.max"),
-                  ") was reached, and processes were killed")
+            ? concat("the memory limit (", limit("memory.max"),
+                     ") was reached, and processes were killed")
             : "a memory limit of the administrator's was reached, and processes were killed");
   if (const auto refused = count_of(payload_, "pids.events", "max"); refused > 0)
-    add(cat("the limit of processes (",
-            limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
-            ") was reached: ", refused, " could not be started"));
+    add(concat("the limit of processes (",
+               limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
+               ") was reached: ", refused, " could not be started"));
   if (const auto throttled = count_of(payload_, "cpu.stat", "nr_throttled"); throttled > 0)
-    add(cat("the CPU limit (", limit("cpu.max"), ") held it back in ", throttled, " of ",
-            count_of(payload_, "cpu.stat", "nr_periods"), " periods"));
+    add(concat("the CPU limit (", limit("cpu.max"), ") held it back in ", throttled, " of ",
+               count_of(payload_, "cpu.stat", "nr_periods"), " periods"));
   return met;
 }
 

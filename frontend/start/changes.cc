@@ -34,17 +34,18 @@ Result<bool> make_for_root(const ChosenIds& ids, const Fd& parent, const char* n
 Result<void> prepare_changes(const Plan& plan) {
   if (plan.spec.changes.empty()) return {};
   const auto about = [&](const Error& error) {
-    return fail({}, cat("cannot keep changes in ", quoted(plan.spec.changes), ": ", error.text),
+    return fail({}, concat("cannot keep changes in ", quoted(plan.spec.changes), ": ", error.text),
                 error.code);
   };
   const auto parent = open_at(AT_FDCWD, plan.spec.changes.c_str(), O_RDONLY | O_DIRECTORY);
   if (!parent)
-    return fail({}, cat("cannot keep changes in ", quoted(plan.spec.changes)), parent.error().code);
+    return fail({}, concat("cannot keep changes in ", quoted(plan.spec.changes)),
+                parent.error().code);
   // The merged root shows the upper layer's mode.
   struct stat lower{};
   const auto& top = plan.spec.layers.empty() ? plan.spec.rootfs : plan.spec.layers.front();
   if (::stat(top.c_str(), &lower) != 0)
-    return fail_errno(cat("cannot use ", quoted(top), " as a root file system"));
+    return fail_errno(concat("cannot use ", quoted(top), " as a root file system"));
   const auto work = make_for_root(plan.ids, *parent, "work", 0700);
   if (!work) return about(work.error());
   const auto upper = make_for_root(plan.ids, *parent, "upper", lower.st_mode & 07777U);

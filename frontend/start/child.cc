@@ -115,7 +115,7 @@ Result<void> take_stdio(const Plan& plan, const Inheritance& inheritance) {
 Result<void> enter_directory(const Plan& plan) {
   if (!plan.spec.cwd.empty()) {
     if (::chdir(plan.spec.cwd.c_str()) != 0)
-      return fail_errno(cat("cannot enter --cwd ", quoted(plan.spec.cwd)));
+      return fail_errno(concat("cannot enter --cwd ", quoted(plan.spec.cwd)));
     return {};
   }
   if (!plan.own_root && plan.spec.mounts.empty())
@@ -189,7 +189,7 @@ bool is_there(const std::string& name) {
   if (name.find('/') != std::string::npos) return ::access(name.c_str(), F_OK) == 0;
   const char* const path = ::getenv("PATH");
   for (std::string_view rest = path == nullptr ? "/bin:/usr/bin" : path; !rest.empty();)
-    if (::access(cat(take_until(rest, ':'), "/", name).c_str(), F_OK) == 0) return true;
+    if (::access(concat(take_until(rest, ':'), "/", name).c_str(), F_OK) == 0) return true;
   return false;
 }
 
@@ -202,7 +202,7 @@ Failure exec_failure(const Plan& plan) {
       code == ENOENT && found ? " (the file is there, its interpreter or loader is not)" : "";
   return {.error = {.rule = {},
                     .code = code,
-                    .text = cat("cannot run ", quoted(name), " inside", hint)},
+                    .text = concat("cannot run ", quoted(name), " inside", hint)},
           .exit_status = code == ENOENT || code == ENOTDIR ? kExitNotFound : kExitNotExecutable};
 }
 
@@ -270,9 +270,9 @@ Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::stri
     if (!ids)
       return {{.rule = {},
                .code = 0,
-               .text = cat("the container has no user ", quoted(user.empty() ? "0" : user),
-                           group.empty() ? "" : cat(", or no group ", quoted(group)),
-                           ": see its /etc/passwd and /etc/group, or give a number")}};
+               .text = concat("the container has no user ", quoted(user.empty() ? "0" : user),
+                              group.empty() ? "" : concat(", or no group ", quoted(group)),
+                              ": see its /etc/passwd and /etc/group, or give a number")}};
     plan.spec.uid = ids->uid;
     plan.spec.gid = ids->gid;
     plan.spec.groups = ids->groups;

@@ -28,15 +28,16 @@ std::vector<Extent> first_block(std::span<const IdRange> ranges, bool privileged
 }
 
 std::string who(const IdFacts& facts) {
-  return facts.caller_name.empty() ? cat("uid ", facts.uid) : std::string(facts.caller_name);
+  return facts.caller_name.empty() ? concat("uid ", facts.uid) : std::string(facts.caller_name);
 }
 
 std::unexpected<Error> none_delegated(const IdFacts& facts, std::string_view source) {
-  const auto owner = facts.caller_name.empty() ? cat(facts.uid) : std::string(facts.caller_name);
-  return fail({}, cat(who(facts), " has no subordinate ids in ", source,
-                      ": ask the administrator for a line like ", owner,
-                      ":100000:65536 in /etc/subuid and /etc/subgid, or use --map-self to be the "
-                      "only id inside"));
+  const auto owner = facts.caller_name.empty() ? concat(facts.uid) : std::string(facts.caller_name);
+  return fail({},
+              concat(who(facts), " has no subordinate ids in ", source,
+                     ": ask the administrator for a line like ", owner,
+                     ":100000:65536 in /etc/subuid and /etc/subgid, or use --map-self to be the "
+                     "only id inside"));
 }
 
 Result<ChosenIds> automatic(const IdFacts& facts) {
@@ -85,14 +86,14 @@ Result<void> check_map(const ChosenMap& map, std::string_view kind) {
   const auto valid = IdMap::from_extents(map.extents);
   if (!valid)
     return fail(valid.error().rule,
-                cat("the ", kind, " map is not possible: ", valid.error().text));
+                concat("the ", kind, " map is not possible: ", valid.error().text));
   return {};
 }
 
 std::string ranges_inside(const ChosenMap& map) {
   std::string text;
   for (const auto& extent : map.extents)
-    text += cat(text.empty() ? "" : ", ", to_text(extent.inside()));
+    text += concat(text.empty() ? "" : ", ", to_text(extent.inside()));
   return text;
 }
 
@@ -100,9 +101,9 @@ std::string ranges_inside(const ChosenMap& map) {
 // said about what is inside.
 Result<void> check_inside(const ChosenMap& map, std::uint32_t id, std::string_view kind) {
   if (map.extents.empty() || map.has(id)) return {};
-  return fail({}, cat(kind, " ", id, " does not exist inside (", ranges_inside(map),
-                      " are mapped): map it with --map ", kind.substr(0, 1), ":", id,
-                      ":OUTSIDE:1, or choose another with --", kind));
+  return fail({}, concat(kind, " ", id, " does not exist inside (", ranges_inside(map),
+                         " are mapped): map it with --map ", kind.substr(0, 1), ":", id,
+                         ":OUTSIDE:1, or choose another with --", kind));
 }
 
 Result<void> check_groups(const Spec& spec, const ChosenIds& ids) {

@@ -23,7 +23,7 @@ bool in_set(std::string_view status, std::string_view field, int number) {
 }  // namespace
 
 bool left_to_default(pid_t pid, int number) {
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/status").c_str(), O_RDONLY);
+  const auto file = open_at(AT_FDCWD, concat("/proc/", pid, "/status").c_str(), O_RDONLY);
   const auto status =
       file ? read_all(*file, kLargestStatus) : Result<std::string>(std::unexpected(file.error()));
   if (!status) return false;

@@ -29,7 +29,7 @@ std::unexpected<Error> cannot_make(const std::string& path, int code) {
         "give the tree to "
         "the container's ids (userns-run shift)";
   if (code == EEXIST) why = "a dangling symbolic link or another file is in its place";
-  return fail({}, cat("cannot mount on ", quoted(path), " inside: ", why), code);
+  return fail({}, concat("cannot mount on ", quoted(path), " inside: ", why), code);
 }
 
 // The last component is made in `parent` itself: nothing is followed.
@@ -75,11 +75,12 @@ Result<Fd> place_inside(const Fd& root, const std::string& path, PlaceKind kind)
   if (place) return place;
   const int code = place.error().code;
   if (code == ENOTDIR)
-    return fail({}, cat("cannot mount on ", quoted(path), " inside: it is not a directory"), code);
-  if (code == ELOOP)
-    return fail({},
-                cat("cannot mount on ", quoted(path), " inside: its symbolic links go in circles"),
+    return fail({}, concat("cannot mount on ", quoted(path), " inside: it is not a directory"),
                 code);
+  if (code == ELOOP)
+    return fail(
+        {}, concat("cannot mount on ", quoted(path), " inside: its symbolic links go in circles"),
+        code);
   return cannot_make(path, code);
 }
 
@@ -88,11 +89,11 @@ std::string why_unreachable(const std::string& path) {
     const std::string part = path.substr(0, end);
     struct stat facts{};
     if (::stat(part.c_str(), &facts) != 0)  // of the whole path, errno will say it
-      return errno == ENOENT && part != path ? cat("; ", quoted(part), " does not exist") : "";
+      return errno == ENOENT && part != path ? concat("; ", quoted(part), " does not exist") : "";
     if (end == std::string::npos) return {};
     if (S_ISDIR(facts.st_mode) && ::faccessat(AT_FDCWD, part.c_str(), X_OK, AT_EACCESS) != 0)
-      return cat("; the directory ", quoted(part), " (mode ", octal(facts.st_mode & 07777U),
-                 ") may not be searched by this user: chmod o+x it, or move the tree");
+      return concat("; the directory ", quoted(part), " (mode ", octal(facts.st_mode & 07777U),
+                    ") may not be searched by this user: chmod o+x it, or move the tree");
   }
 }
 

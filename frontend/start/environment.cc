@@ -13,7 +13,7 @@ std::string_view name_of(std::string_view word) { return word.substr(0, word.fin
 
 void set(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
   std::erase_if(environment, [&](const std::string& word) { return name_of(word) == name; });
-  environment.push_back(cat(name, "=", value));
+  environment.push_back(concat(name, "=", value));
 }
 
 void add_wish(std::vector<std::string>& environment, const EnvWish& wish,
@@ -71,7 +71,7 @@ std::vector<std::string> boot_environment(const Spec& spec,
   const bool is_systemd = boot.init.kind == InitKind::kSystemd;
   std::vector<std::string> environment{
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      cat("container_uuid=", boot.uuid)};
+      concat("container_uuid=", boot.uuid)};
   // Scripts of the others, OpenRC's above all, know a container by this name, and leave the
   // hardware alone.
   set(environment, "container", is_systemd ? "userns" : "lxc");

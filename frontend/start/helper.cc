@@ -38,15 +38,15 @@ Result<pid_t> spawn(const char* path, const std::string& name, char* const* word
                    output == nullptr ? -1 : output->get());
     ::_exit(127);
   }
-  if (pid < 0) return fail_errno(cat("cannot start ", name));
+  if (pid < 0) return fail_errno(concat("cannot start ", name));
   if (error == 0) return pid;
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
   if (error == ENOENT)
-    return fail({}, cat("cannot find ", name,
-                        name.ends_with("idmap")
-                            ? ": install it (package uidmap, or this suite), or use --map-self"
-                            : ": install it"));
-  return fail({}, cat("cannot start ", name), error);
+    return fail({}, concat("cannot find ", name,
+                           name.ends_with("idmap")
+                               ? ": install it (package uidmap, or this suite), or use --map-self"
+                               : ": install it"));
+  return fail({}, concat("cannot start ", name), error);
 }
 
 std::string one_line(std::string_view text) {
@@ -80,14 +80,14 @@ Result<void> Helper::finish() {
   errors_.reset();
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0)
-    if (errno != EINTR) return fail_errno(cat("lost ", name_));
+    if (errno != EINTR) return fail_errno(concat("lost ", name_));
   pid_ = 0;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   const auto complaint = one_line({said.data(), length.value_or(0)});
   if (!complaint.empty()) return fail({}, complaint);
-  return fail({}, WIFSIGNALED(status) ? cat(name_, " was ended by signal ", WTERMSIG(status))
-                                      : cat(name_, " failed with status ", WEXITSTATUS(status),
-                                            " and said nothing"));
+  return fail({}, WIFSIGNALED(status) ? concat(name_, " was ended by signal ", WTERMSIG(status))
+                                      : concat(name_, " failed with status ", WEXITSTATUS(status),
+                                               " and said nothing"));
 }
 
 Helper::~Helper() {

@@ -29,9 +29,9 @@ Result<void> set_groups(const Plan& plan) {
 // An empty map is left as it is on purpose: then the ids inside are nobody's.
 Result<void> set_ids(const Plan& plan, std::uint32_t uid, std::uint32_t gid) {
   if (::setresgid(gid, gid, gid) != 0 && !plan.ids.gids.extents.empty())
-    return fail_errno(cat("cannot become gid ", gid, " inside"));
+    return fail_errno(concat("cannot become gid ", gid, " inside"));
   if (::setresuid(uid, uid, uid) != 0 && !plan.ids.uids.extents.empty())
-    return fail_errno(cat("cannot become uid ", uid, " inside"));
+    return fail_errno(concat("cannot become uid ", uid, " inside"));
   return {};
 }
 
@@ -44,7 +44,7 @@ Result<void> bound_capabilities(const Spec& spec) {
   if (spec.cap_drop.empty() && !spec.cap_keep) return {};
   for (int cap = 0; ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap)
     if (!stays(spec, cap) && ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
-      return fail_errno(cat("cannot drop capability ", cap));
+      return fail_errno(concat("cannot drop capability ", cap));
   return {};
 }
 
@@ -63,7 +63,7 @@ Result<void> keep_as_ambient(const Spec& spec) {
     return fail_errno("cannot keep the capabilities that --cap-keep names");
   for (const int cap : *spec.cap_keep)
     if (stays(spec, cap) && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0)
-      return fail_errno(cat("cannot keep capability ", cap));
+      return fail_errno(concat("cannot keep capability ", cap));
   return {};
 }
 

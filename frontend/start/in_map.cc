@@ -61,7 +61,7 @@ Result<std::string> do_work(const Work& work, const InMap& how, const Channel& c
   try {
     return work(Outside(channel));
   } catch (const std::exception& error) {
-    return fail({}, cat("cannot go on: ", std::string_view(error.what())));
+    return fail({}, concat("cannot go on: ", std::string_view(error.what())));
   }
 }
 
@@ -116,7 +116,7 @@ Result<Worker> start_worker(const Work& work, const InMap& how) {
   args.flags = CLONE_NEWUSER | (how.mount_namespace ? CLONE_NEWNS : 0);
   args.exit_signal = SIGCHLD;
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return fail_errno(cat("cannot make a user namespace", why_no_clone(errno)));
+  if (pid < 0) return fail_errno(concat("cannot make a user namespace", why_no_clone(errno)));
   if (pid == 0) {
     channel->outside.close();
     tell(channel->inside, do_work(work, how, channel->inside, starter));
@@ -127,16 +127,17 @@ Result<Worker> start_worker(const Work& work, const InMap& how) {
 
 std::unexpected<Error> died(int status) {
   if (!WIFSIGNALED(status))
-    return fail({}, cat("the worker inside ended with status ", WEXITSTATUS(status)));
+    return fail({}, concat("the worker inside ended with status ", WEXITSTATUS(status)));
   const int number = WTERMSIG(status);
   return fail(
-      {}, cat("the worker inside was ended by signal ", number, " (",
-              std::string_view(::strsignal(number)),  // NOLINT(concurrency-mt-unsafe): one thread
-              number == SIGKILL ? "; was there too little memory?)" : ")"));
+      {},
+      concat("the worker inside was ended by signal ", number, " (",
+             std::string_view(::strsignal(number)),  // NOLINT(concurrency-mt-unsafe): one thread
+             number == SIGKILL ? "; was there too little memory?)" : ")"));
 }
 
 std::unexpected<Error> interrupted(int number) {
-  return fail({}, cat("interrupted by SIG", std::string_view(::sigabbrev_np(number))), EINTR);
+  return fail({}, concat("interrupted by SIG", std::string_view(::sigabbrev_np(number))), EINTR);
 }
 
 Result<void> open_for(const Worker& worker, const std::string& name, const InMap& how) {
@@ -202,7 +203,7 @@ Result<std::uint32_t> add_self(ChosenMap& map, std::uint32_t own) {
       return static_cast<std::uint32_t>(extent.inside().first() + own - extent.outside().first());
   const auto place = free_place(map);
   const auto extent = place ? Extent::make(*place, own, 1) : std::nullopt;
-  if (!extent) return fail({}, cat("no id is left inside for the caller's own id ", own));
+  if (!extent) return fail({}, concat("no id is left inside for the caller's own id ", own));
   map.extents.push_back(*extent);
   return *place;
 }

@@ -46,7 +46,7 @@ constexpr std::array kSigns{
 // does no harm.
 std::string name_behind(const Fd& file) {
   char path[PATH_MAX];
-  const auto length = ::readlink(cat("/proc/self/fd/", file.get()).c_str(), path, sizeof path);
+  const auto length = ::readlink(concat("/proc/self/fd/", file.get()).c_str(), path, sizeof path);
   const std::string_view text(path, length < 0 ? 0 : static_cast<std::size_t>(length));
   return std::string(text.substr(text.rfind('/') + 1));
 }
@@ -54,7 +54,7 @@ std::string name_behind(const Fd& file) {
 // Empty where it can't be read: then the name has to do.
 std::string beginning_of(const Fd& place) {
   const auto file =
-      open_at(AT_FDCWD, cat("/proc/self/fd/", place.get()).c_str(), O_RDONLY | O_NOCTTY);
+      open_at(AT_FDCWD, concat("/proc/self/fd/", place.get()).c_str(), O_RDONLY | O_NOCTTY);
   if (!file) return {};
   std::string text(kLargestLook, '\0');
   text.resize(read_some(*file, text).value_or(0));
@@ -68,7 +68,8 @@ bool is_program(const Fd& file) {
 
 std::string places() {
   std::string text;
-  for (const char* place : kPlaces) text += cat(text.empty() ? "" : ", ", std::string_view(place));
+  for (const char* place : kPlaces)
+    text += concat(text.empty() ? "" : ", ", std::string_view(place));
   return text;
 }
 
@@ -86,7 +87,7 @@ Result<FoundInit> init_at(const Fd& rootfs, const std::string& path) {
   const auto file =
       open_at(rootfs.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   if (!file) return std::unexpected(file.error());
-  if (!is_program(*file)) return fail({}, cat(quoted(path), " is no executable file"), EACCES);
+  if (!is_program(*file)) return fail({}, concat(quoted(path), " is no executable file"), EACCES);
   const auto name = name_behind(*file);
   return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(*file) : std::string{}),
                    .path = path};
@@ -96,7 +97,7 @@ Result<FoundInit> find_init(const Fd& rootfs) {
   for (const char* path : kPlaces)
     if (auto found = init_at(rootfs, path)) return found;
   return fail({},
-              cat("there is no init in it: none of ", places(), " is an executable file there"));
+              concat("there is no init in it: none of ", places(), " is an executable file there"));
 }
 
 int stop_signal(InitKind kind) {

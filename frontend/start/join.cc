@@ -42,7 +42,7 @@ namespace {
   if (pid < 0) give_up("cannot start a process in the container");
   if (pid == 0) run_joined(plan, inheritance, wish.user, wish.group);
   [[maybe_unused]] const auto sent =
-      inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = cat(pid)});
+      inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = concat(pid)});
   ::_exit(0);
 }
 

@@ -22,7 +22,7 @@ struct Half {
 };
 
 Result<bool> is_written(pid_t target, std::string_view file) {
-  const auto map = open_at(AT_FDCWD, cat("/proc/", target, "/", file).c_str(), O_RDONLY);
+  const auto map = open_at(AT_FDCWD, concat("/proc/", target, "/", file).c_str(), O_RDONLY);
   if (!map) return std::unexpected(map.error());
   char one = 0;
   const auto got = read_some(*map, {&one, 1});
@@ -31,11 +31,12 @@ Result<bool> is_written(pid_t target, std::string_view file) {
 }
 
 Result<void> write_file(pid_t target, std::string_view file, std::string_view text) {
-  const auto path = cat("/proc/", target, "/", file);
+  const auto path = concat("/proc/", target, "/", file);
   const auto opened = open_at(AT_FDCWD, path.c_str(), O_WRONLY);
   const auto written =
       opened ? write_once(*opened, text) : Result<void>(std::unexpected(opened.error()));
-  if (!written) return fail({}, cat("cannot write the container's ", file), written.error().code);
+  if (!written)
+    return fail({}, concat("cannot write the container's ", file), written.error().code);
   return {};
 }
 
@@ -55,7 +56,7 @@ Result<std::optional<Helper>> begin(const ChosenIds& ids, const Half& half, pid_
     if (*written) return std::nullopt;
   }
   if (half.map->writer == MapWriter::kHelper) {
-    std::vector<std::string> words{cat(target)};
+    std::vector<std::string> words{concat(target)};
     std::ranges::move(helper_words(*half.map), std::back_inserter(words));
     auto helper = Helper::start(half.program, words);
     if (!helper) return std::unexpected(helper.error());
@@ -87,9 +88,9 @@ std::vector<std::string> helper_words(const ChosenMap& map) {
   if (map.writer != MapWriter::kHelper) return words;
   words.reserve(map.extents.size() * 3);
   for (const auto& extent : map.extents) {
-    words.push_back(cat(extent.inside().first()));
-    words.push_back(cat(extent.outside().first()));
-    words.push_back(cat(extent.count()));
+    words.push_back(concat(extent.inside().first()));
+    words.push_back(concat(extent.outside().first()));
+    words.push_back(concat(extent.count()));
   }
   return words;
 }

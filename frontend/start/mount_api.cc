@@ -21,7 +21,7 @@ std::string kernel_said(const Fd& context) {
   std::string_view line(text, static_cast<std::size_t>(got));
   if (line.starts_with("e ")) line.remove_prefix(2);
   while (line.ends_with('\n')) line.remove_suffix(1);
-  return cat(" (", line, ")");
+  return concat(" (", line, ")");
 }
 
 Result<void> set_option(const Fd& context, std::string_view option) {
@@ -30,7 +30,7 @@ Result<void> set_option(const Fd& context, std::string_view option) {
   const int done =
       value.empty() ? ::fsconfig(context.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0)
                     : ::fsconfig(context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0);
-  if (done != 0) return fail_errno(cat("cannot set its option ", key));
+  if (done != 0) return fail_errno(concat("cannot set its option ", key));
   return {};
 }
 
@@ -39,7 +39,7 @@ Result<void> set_option(const Fd& context, std::string_view option) {
 Result<Fd> clone_tree(int dir, const char* path) {
   // Recursive always: the kernel does not let a user namespace uncover what the host mounted over.
   Fd tree(::open_tree(dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
-  if (!tree.valid()) return fail_errno(cat("cannot bind ", path));
+  if (!tree.valid()) return fail_errno(concat("cannot bind ", path));
   return tree;
 }
 
@@ -52,19 +52,19 @@ Result<Fd> clone_tree(const Fd& place) {
 
 Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes) {
   const Fd context(::fsopen(type, FSOPEN_CLOEXEC));
-  if (!context.valid()) return fail_errno(cat("cannot mount a fresh ", type));
+  if (!context.valid()) return fail_errno(concat("cannot mount a fresh ", type));
   (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", type, 0);  // what mount(8) shows
   while (!options.empty())
     if (const auto set = set_option(context, take_until(options, ',')); !set)
-      return fail({},
-                  cat("cannot mount a fresh ", type, ": ", set.error().text, kernel_said(context)),
-                  set.error().code);
+      return fail(
+          {}, concat("cannot mount a fresh ", type, ": ", set.error().text, kernel_said(context)),
+          set.error().code);
   Fd tree;
   if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0)
     tree.reset(::fsmount(context.get(), FSMOUNT_CLOEXEC, static_cast<unsigned>(attributes)));
   if (tree.valid()) return tree;
   const int code = errno;
-  return fail({}, cat("cannot mount a fresh ", type, kernel_said(context)), code);
+  return fail({}, concat("cannot mount a fresh ", type, kernel_said(context)), code);
 }
 
 Result<void> attach(const Fd& tree, const Fd& destination) {
@@ -76,7 +76,7 @@ Result<void> attach(const Fd& tree, const Fd& destination) {
 
 Result<void> attach_at(const Fd& tree, int dir, const char* name) {
   if (::move_mount(tree.get(), "", dir, name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
-    return fail_errno(cat("cannot attach a mount on ", name));
+    return fail_errno(concat("cannot attach a mount on ", name));
   return {};
 }
 

@@ -33,7 +33,7 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kLinks{{{"/proc/sel
 Result<Fd> open_source(const std::string& path) {
   auto tree = clone_tree(AT_FDCWD, path.c_str());
   if (tree) return tree;
-  return fail({}, cat("cannot use ", quoted(path), why_unreachable(path)), tree.error().code);
+  return fail({}, concat("cannot use ", quoted(path), why_unreachable(path)), tree.error().code);
 }
 
 // The tree of a step that needs no mapped id; none for the others.
@@ -87,25 +87,25 @@ Result<void> open_steps(const Plan& plan, Sources& sources) {
 
 Result<void> open_nodes(const Plan& plan, Sources& sources) {
   for (const char* name : kNodes) {
-    auto node = open_source(cat("/dev/", std::string_view(name)));
+    auto node = open_source(concat("/dev/", std::string_view(name)));
     if (!node) return std::unexpected(node.error());
     sources.nodes.emplace_back(name, std::move(*node));
   }
   if (!plan.spec.nesting) return {};
   for (const char* name : kNestedNodes)
-    if (auto node = open_source(cat("/dev/", std::string_view(name))))
+    if (auto node = open_source(concat("/dev/", std::string_view(name))))
       sources.nodes.emplace_back(name, std::move(*node));
   return {};
 }
 
 std::string devpts_options(const Plan& plan) {
-  return plan.ids.gids.has(kTtyGroup) ? cat("ptmxmode=0666,mode=0620,gid=", kTtyGroup)
+  return plan.ids.gids.has(kTtyGroup) ? concat("ptmxmode=0666,mode=0620,gid=", kTtyGroup)
                                       : "ptmxmode=0666,mode=0620";
 }
 
 Result<void> make_empty_file(const Fd& dir, const char* name) {
   const Fd file(::openat(dir.get(), name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644));
-  if (!file.valid()) return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+  if (!file.valid()) return fail_errno(concat("cannot make /dev/", std::string_view(name)));
   return {};
 }
 
@@ -113,7 +113,7 @@ Result<void> make_empty_file(const Fd& dir, const char* name) {
 Result<void> mount_in_dev(const Fd& dev, const char* name, const Result<Fd>& tree) {
   if (!tree) return std::unexpected(tree.error());
   if (::mkdirat(dev.get(), name, 0755) != 0)
-    return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+    return fail_errno(concat("cannot make /dev/", std::string_view(name)));
   return attach_at(*tree, dev.get(), name);
 }
 
@@ -127,7 +127,7 @@ Result<void> fill_dev(const Plan& plan, const Fd& dev,
   }
   for (const auto& [target, name] : kLinks)
     if (::symlinkat(target, dev.get(), name) != 0)
-      return fail_errno(cat("cannot make /dev/", std::string_view(name)));
+      return fail_errno(concat("cannot make /dev/", std::string_view(name)));
   constexpr auto kNoRun = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
   if (auto pts = mount_in_dev(dev, "pts", new_filesystem("devpts", devpts_options(plan), kNoRun));
       !pts)
@@ -177,7 +177,8 @@ Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const F
   if (step.read_only)
     if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return set;
   if (auto put = attach(tree, *place); !put)
-    return fail({}, cat("cannot mount on ", quoted(step.destination), " inside"), put.error().code);
+    return fail({}, concat("cannot mount on ", quoted(step.destination), " inside"),
+                put.error().code);
   return step.kind == Kind::kDev ? fill_dev(plan, tree, sources.nodes) : Result<void>{};
 }
 
@@ -190,7 +191,7 @@ Result<void> shield(const Plan& plan, const Sources& sources) {
     const auto done = step.destination == "/proc" ? shield_proc(sources.steps[i], null)
                                                   : shield_sys(sources.steps[i], null);
     if (!done)
-      return fail({}, cat("cannot cover parts of ", step.destination, ": ", done.error().text),
+      return fail({}, concat("cannot cover parts of ", step.destination, ": ", done.error().text),
                   done.error().code);
   }
   return {};
@@ -199,8 +200,8 @@ Result<void> shield(const Plan& plan, const Sources& sources) {
 Result<void> check_entry(const Plan& plan, const Fd& root) {
   if (::faccessat(root.get(), ".", X_OK, AT_EACCESS) == 0) return {};
   return fail({},
-              cat("the container's root may not enter ", quoted(plan.spec.rootfs),
-                  ": chmod o+x it, or map its owner's id with --map"),
+              concat("the container's root may not enter ", quoted(plan.spec.rootfs),
+                     ": chmod o+x it, or map its owner's id with --map"),
               EACCES);
 }
 
@@ -210,12 +211,13 @@ Result<Fd> put_together(const Plan& plan, Layers layers, const Changes& changes)
   if (changes.tree.valid()) {
     auto overlay = overlay_kept(layers, changes);
     if (overlay) return overlay;
-    return fail({},
-                cat("cannot keep changes in ", quoted(plan.spec.changes),
-                    " (upper/ and work/ must be directories of the container's root's, on a file "
-                    "system that keeps "
-                    "user attributes)"),
-                overlay.error().code);
+    return fail(
+        {},
+        concat("cannot keep changes in ", quoted(plan.spec.changes),
+               " (upper/ and work/ must be directories of the container's root's, on a file "
+               "system that keeps "
+               "user attributes)"),
+        overlay.error().code);
   }
   return layers.size() == 1 ? Result<Fd>(std::move(layers.front())) : overlay_of(layers);
 }
@@ -236,7 +238,7 @@ Result<Fd> put_root(const Plan& plan, Layers layers, const Changes& changes) {
       MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
   if (auto set = set_attributes(*tree, attributes); !set) return std::unexpected(set.error());
   if (auto put = attach_at(*tree, AT_FDCWD, "/"); !put)
-    return fail({}, cat("cannot mount the root file system ", quoted(plan.spec.rootfs)),
+    return fail({}, concat("cannot mount the root file system ", quoted(plan.spec.rootfs)),
                 put.error().code);
   if (auto enters = check_entry(plan, *tree); !enters) return std::unexpected(enters.error());
   return tree;
@@ -255,8 +257,8 @@ Result<void> open_root(const Plan& plan, Sources& sources) {
   auto root = open_source(plan.spec.rootfs);
   if (!root) return std::unexpected(root.error());
   if (kind_of(*root) != PlaceKind::kDirectory)
-    return fail({}, cat("cannot use ", quoted(plan.spec.rootfs),
-                        " as a root file system: it is not a directory"));
+    return fail({}, concat("cannot use ", quoted(plan.spec.rootfs),
+                           " as a root file system: it is not a directory"));
   for (const auto& path : plan.spec.layers) {
     auto layer = open_source(path);
     if (!layer) return std::unexpected(layer.error());
@@ -267,7 +269,8 @@ Result<void> open_root(const Plan& plan, Sources& sources) {
   auto changes = open_changes(plan.spec.changes);
   if (!changes)
     return fail(
-        {}, cat("cannot keep changes in ", quoted(plan.spec.changes), ": ", changes.error().text),
+        {},
+        concat("cannot keep changes in ", quoted(plan.spec.changes), ": ", changes.error().text),
         changes.error().code);
   sources.changes = std::move(*changes);
   return {};

@@ -39,12 +39,12 @@ bool is_up(std::string_view bridge) {
 }
 
 std::string granted_bridge(std::string& why_not) {
-  const auto path = cat(std::string_view(kPolicyDir), "/net.conf");
+  const auto path = concat(std::string_view(kPolicyDir), "/net.conf");
   const auto text = text_of(path);
   const auto lines = parse_net_conf(path, text);
-  why_not = lines ? cat("no bridge that is up is granted by ", path) : lines.error().text;
+  why_not = lines ? concat("no bridge that is up is granted by ", path) : lines.error().text;
   if (!lines || lines->empty()) return {};
-  if (::access(cat(std::string_view(kHelperDir), "/userns-net").c_str(), X_OK) != 0) {
+  if (::access(concat(std::string_view(kHelperDir), "/userns-net").c_str(), X_OK) != 0) {
     why_not = "userns-net is not installed";
     return {};
   }
@@ -82,7 +82,7 @@ std::string why_no_user_net() {
 std::string find_program(std::string_view name) {
   const char* const path = std::getenv("PATH");
   for (std::string_view rest = path == nullptr ? "/usr/bin:/bin" : path; !rest.empty();)
-    if (auto full = cat(take_until(rest, ':'), "/", name); ::access(full.c_str(), X_OK) == 0)
+    if (auto full = concat(take_until(rest, ':'), "/", name); ::access(full.c_str(), X_OK) == 0)
       return full;
   return {};
 }
@@ -93,12 +93,12 @@ NetChoice choose_net(const Spec& spec) {
   const auto bridge = spec.publish.empty() ? granted_bridge(no_bridge) : std::string{};
   if (!bridge.empty())
     return {NetBridges{{NicWish{.bridge = bridge, .name = "eth0"}}},
-            cat("network: bridge ", bridge,
-                ", which net.conf grants; its DHCP serves a client inside")};
+            concat("network: bridge ", bridge,
+                   ", which net.conf grants; its DHCP serves a client inside")};
   const auto no_user = why_no_user_net();
   if (no_user.empty())
-    return {NetUser{}, cat("network: user, by a process of your own (", no_bridge, ")")};
-  return {NetNone{}, cat("network: none (", no_bridge, "; ", no_user, ")")};
+    return {NetUser{}, concat("network: user, by a process of your own (", no_bridge, ")")};
+  return {NetNone{}, concat("network: none (", no_bridge, "; ", no_user, ")")};
 }
 
 }  // namespace userns::frontend

@@ -23,8 +23,8 @@ namespace userns::frontend {
 namespace {
 
 std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t target) {
-  std::vector<std::string> words{"add",    "--netns", cat("pid:", target), "--bridge", nic.bridge,
-                                 "--name", nic.name};
+  std::vector<std::string> words{
+      "add", "--netns", concat("pid:", target), "--bridge", nic.bridge, "--name", nic.name};
   if (!nic.mac.empty()) words.insert(words.end(), {"--mac", nic.mac});
   // The same host name is the same address, and so the same DHCP lease.
   if (plan.spec.hostname) words.insert(words.end(), {"--container", *plan.spec.hostname});
@@ -81,7 +81,7 @@ Result<void> await(std::string_view name, const Fd& ready, const Fd& errors) {
     pollfd waiting[] = {{.fd = ready.get(), .events = POLLIN, .revents = 0},
                         {.fd = errors.get(), .events = POLLIN, .revents = 0}};
     if (::poll(waiting, 2, -1) < 0 && errno != EINTR)
-      return fail_errno(cat("cannot wait for ", name));
+      return fail_errno(concat("cannot wait for ", name));
     if ((waiting[0].revents & POLLIN) != 0) return {};
     if (waiting[1].revents == 0) continue;
     char piece[512];
@@ -90,8 +90,8 @@ Result<void> await(std::string_view name, const Fd& ready, const Fd& errors) {
     said.append(piece, static_cast<std::size_t>(got));
   }
   for (auto& c : said) c = c == '\n' ? ' ' : c;
-  return fail({}, cat(name, " ended before it was ready: ",
-                      said.empty() ? "it said nothing" : std::string_view(said)));
+  return fail({}, concat(name, " ended before it was ready: ",
+                         said.empty() ? "it said nothing" : std::string_view(said)));
 }
 
 // Starts the command below a watcher of its own, which is nobody's child, and waits until it is
@@ -103,7 +103,7 @@ Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& 
   if (!life) return std::unexpected(life.error());
   if (!errors) return std::unexpected(errors.error());
   const pid_t child = ::fork();
-  if (child < 0) return fail_errno(cat("cannot start ", name));
+  if (child < 0) return fail_errno(concat("cannot start ", name));
   if (child == 0) {
     if (::fork() != 0) ::_exit(0);
     watch(command, life->read, errors->write);
@@ -119,7 +119,7 @@ void add_forwards(std::vector<std::string>& words, const Plan& plan, bool udp) {
   bool any = false;
   for (const auto& publish : plan.spec.publish) {
     if (publish.udp != udp) continue;
-    words.insert(words.end(), {udp ? "-u" : "-t", cat(publish.host, ":", publish.container)});
+    words.insert(words.end(), {udp ? "-u" : "-t", concat(publish.host, ":", publish.container)});
     any = true;
   }
   if (!any) words.insert(words.end(), {udp ? "-u" : "-t", "none"});
@@ -160,7 +160,7 @@ Result<Fd> start_pasta(const std::string& path, const Plan& plan, pid_t target) 
                           "none", "-U", "none", "--pid", scratch.path()}};
   add_forwards(pasta.words, plan, false);
   add_forwards(pasta.words, plan, true);
-  pasta.words.push_back(cat(target));
+  pasta.words.push_back(concat(target));
   return run_watched("pasta", pasta, ready, nullptr);
 }
 
@@ -183,15 +183,16 @@ Result<std::string> ask_slirp(const std::string& socket_path, std::string_view r
 Result<void> forward(const std::string& socket_path, const PublishWish& publish) {
   const std::string_view protocol = publish.udp ? "udp" : "tcp";
   const auto answer = ask_slirp(
-      socket_path, cat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
-                       R"(","host_addr":"0.0.0.0","host_port":)", publish.host,
-                       R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
+      socket_path, concat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
+                          R"(","host_addr":"0.0.0.0","host_port":)", publish.host,
+                          R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
   if (!answer) return std::unexpected(answer.error());
   if (answer->find("\"return\"") != std::string::npos) return {};
   return fail(
-      {}, cat("--publish ", publish.host, ":", publish.container, "/", protocol,
-              ": slirp4netns could not open that port of the host; is it in use, or below 1024? (",
-              std::string_view(*answer), ")"));
+      {},
+      concat("--publish ", publish.host, ":", publish.container, "/", protocol,
+             ": slirp4netns could not open that port of the host; is it in use, or below 1024? (",
+             std::string_view(*answer), ")"));
 }
 
 // Writes "1" to its fd 3 when it is ready; then its socket takes the ports.
@@ -203,7 +204,7 @@ Result<Fd> start_slirp(const std::string& path, const Plan& plan, pid_t target) 
   const Command slirp{.path = path,
                       .words = {"slirp4netns", "--configure", "--mtu=65520",
                                 "--disable-host-loopback", "--enable-ipv6", "--api-socket",
-                                scratch.path(), "--ready-fd=3", cat(target), "tap0"},
+                                scratch.path(), "--ready-fd=3", concat(target), "tap0"},
                       .third = ready->write.get()};
   auto life = run_watched("slirp4netns", slirp, ready->read, &ready->write);
   for (const auto& publish : plan.spec.publish)
@@ -220,7 +221,7 @@ Result<std::vector<Helper>> begin_nics(const Plan& plan, pid_t target) {
   if (bridges == nullptr) return helpers;
   const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
   if (!nowhere) return std::unexpected(nowhere.error());
-  const auto path = cat(std::string_view(kHelperDir), "/userns-net");
+  const auto path = concat(std::string_view(kHelperDir), "/userns-net");
   for (const auto& nic : bridges->nics) {
     auto helper = Helper::start(path.c_str(), words_of(plan, nic, target), &*nowhere);
     if (!helper) return std::unexpected(helper.error());

@@ -102,20 +102,20 @@ int add_default_route(const Fd& socket, unsigned index, const IpAddress& gateway
 
 Result<void> configure(const Fd& socket, const NicWish& nic) {
   const unsigned index = ::if_nametoindex(nic.name.c_str());
-  if (index == 0) return fail_errno(cat("cannot find the NIC ", nic.name));
+  if (index == 0) return fail_errno(concat("cannot find the NIC ", nic.name));
   if (const int error = set_up(socket, index, nic.mtu); error != 0)
-    return fail({},
-                cat("cannot bring up ", nic.name, nic.mtu != 0 ? cat(" with mtu=", nic.mtu) : ""),
-                error);
+    return fail(
+        {}, concat("cannot bring up ", nic.name, nic.mtu != 0 ? concat(" with mtu=", nic.mtu) : ""),
+        error);
   for (const auto& subnet : nic.addresses)
     if (const int error = add_address(socket, index, subnet); error != 0)
-      return fail({}, cat("cannot give ", nic.name, " the address ", to_text(subnet.address)),
+      return fail({}, concat("cannot give ", nic.name, " the address ", to_text(subnet.address)),
                   error);
   for (const auto& gateway : nic.gateways)
     if (const int error = add_default_route(socket, index, gateway); error != 0)
       return fail({},
-                  cat("cannot route through gateway ", to_text(gateway), " on ", nic.name,
-                      ": is it within the network of an address=?"),
+                  concat("cannot route through gateway ", to_text(gateway), " on ", nic.name,
+                         ": is it within the network of an address=?"),
                   error);
   return {};
 }

@@ -36,9 +36,9 @@ Result<Fd> attached_tmpfs() {
 Result<void> make_upper(const Fd& lower, const Fd& scratch, const std::string& name) {
   struct stat facts{};
   if (::fstat(lower.get(), &facts) != 0 ||
-      ::mkdirat(scratch.get(), cat("work-", name).c_str(), 0755) != 0 ||
-      ::mkdirat(scratch.get(), cat("upper-", name).c_str(), 0755) != 0 ||
-      ::fchmodat(scratch.get(), cat("upper-", name).c_str(), facts.st_mode & 07777U, 0) != 0)
+      ::mkdirat(scratch.get(), concat("work-", name).c_str(), 0755) != 0 ||
+      ::mkdirat(scratch.get(), concat("upper-", name).c_str(), 0755) != 0 ||
+      ::fchmodat(scratch.get(), concat("upper-", name).c_str(), facts.st_mode & 07777U, 0) != 0)
     return fail_errno("cannot make the overlay's upper layer");
   return {};
 }
@@ -47,7 +47,8 @@ constexpr std::string_view kFds = "/proc/self/fd/";
 
 std::string lowerdir(const Layers& lower) {
   std::string text;
-  for (const auto& layer : lower) text += cat(text.empty() ? "lowerdir=" : ":", kFds, layer.get());
+  for (const auto& layer : lower)
+    text += concat(text.empty() ? "lowerdir=" : ":", kFds, layer.get());
   return text;
 }
 
@@ -61,26 +62,26 @@ Result<void> attach_all(const Layers& layers) {
 Result<Fd> overlay_on(const std::string& lower, const Fd& top, const Fd& scratch,
                       const std::string& name) {
   if (auto made = make_upper(top, scratch, name); !made) return std::unexpected(made.error());
-  const auto base = cat(kFds, scratch.get());
+  const auto base = concat(kFds, scratch.get());
   return new_filesystem("overlay",
-                        cat(lower, ",upperdir=", base, "/upper-", name, ",workdir=", base, "/work-",
-                            name, ",userxattr"),
+                        concat(lower, ",upperdir=", base, "/upper-", name, ",workdir=", base,
+                               "/work-", name, ",userxattr"),
                         0);
 }
 
 Result<void> copy_link(const std::string& name, const Fd& root) {
   char target[PATH_MAX] = {};
-  if (::readlink(cat("/", name).c_str(), target, sizeof target - 1) < 0 ||
+  if (::readlink(concat("/", name).c_str(), target, sizeof target - 1) < 0 ||
       ::symlinkat(target, root.get(), name.c_str()) != 0)
-    return fail_errno(cat("cannot copy the host's link /", name));
+    return fail_errno(concat("cannot copy the host's link /", name));
   return {};
 }
 
 Result<Fd> overlay_or_read_only(const std::string& name, const Fd& scratch) {
-  const auto path = cat("/", name);
+  const auto path = concat("/", name);
   const auto lower = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);
   if (!lower) return std::unexpected(lower.error());
-  if (auto overlay = overlay_on(cat("lowerdir=", kFds, lower->get()), *lower, scratch, name))
+  if (auto overlay = overlay_on(concat("lowerdir=", kFds, lower->get()), *lower, scratch, name))
     return overlay;
   auto shown = clone_tree(AT_FDCWD, path.c_str());
   if (!shown) return shown;
@@ -92,7 +93,8 @@ Result<Fd> overlay_or_read_only(const std::string& name, const Fd& scratch) {
 Result<void> add_directory(const std::string& name, const Fd& root, const Fd& scratch) {
   const auto tree = overlay_or_read_only(name, scratch);
   if (!tree) return std::unexpected(tree.error());
-  if (::mkdirat(root.get(), name.c_str(), 0755) != 0) return fail_errno(cat("cannot make /", name));
+  if (::mkdirat(root.get(), name.c_str(), 0755) != 0)
+    return fail_errno(concat("cannot make /", name));
   return attach_at(*tree, root.get(), name.c_str());
 }
 
@@ -114,7 +116,7 @@ Result<Fd> overlay_tree(const Layers& lower) {
 
 Result<Fd> overlay_of(const Layers& lower) {
   if (auto put = attach_all(lower); !put) return std::unexpected(put.error());
-  return new_filesystem("overlay", cat(lowerdir(lower), ",userxattr"), MOUNT_ATTR_RDONLY);
+  return new_filesystem("overlay", concat(lowerdir(lower), ",userxattr"), MOUNT_ATTR_RDONLY);
 }
 
 Result<Changes> open_changes(const std::string& path) {
@@ -133,8 +135,8 @@ Result<Fd> overlay_kept(const Layers& lower, const Changes& changes) {
   if (put) put = attach_at(changes.tree, AT_FDCWD, "/");
   if (!put) return std::unexpected(put.error());
   return new_filesystem("overlay",
-                        cat(lowerdir(lower), ",upperdir=", kFds, changes.upper.get(),
-                            ",workdir=", kFds, changes.work.get(), ",userxattr"),
+                        concat(lowerdir(lower), ",upperdir=", kFds, changes.upper.get(),
+                               ",workdir=", kFds, changes.work.get(), ",userxattr"),
                         0);
 }
 

@@ -17,11 +17,11 @@ constexpr std::uint64_t kForkedButNotExeced =
     0x40;  // PF_FORKNOEXEC, cleared before an exec closes the first fd
 
 Result<std::string> read_of(pid_t pid, const char* name) {
-  const auto path = cat("/proc/", pid, "/", std::string_view(name));
+  const auto path = concat("/proc/", pid, "/", std::string_view(name));
   const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY);
   auto text =
       file ? read_all(*file, kLargestMapFile) : Result<std::string>(std::unexpected(file.error()));
-  if (!text) return fail({}, cat("cannot read ", path), text.error().code);
+  if (!text) return fail({}, concat("cannot read ", path), text.error().code);
   return text;
 }
 
@@ -64,7 +64,7 @@ Result<ChosenIds> ids_of_process(pid_t pid) {
 }
 
 std::string stat_of_process(pid_t pid) {
-  const auto file = open_at(AT_FDCWD, cat("/proc/", pid, "/stat").c_str(), O_RDONLY);
+  const auto file = open_at(AT_FDCWD, concat("/proc/", pid, "/stat").c_str(), O_RDONLY);
   const auto text =
       file ? read_all(*file, kLargestStat) : Result<std::string>(std::unexpected(file.error()));
   return text ? text->substr(std::min(text->rfind(')') + 2, text->size())) : std::string{};

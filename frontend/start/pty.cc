@@ -21,12 +21,12 @@ Result<Fd> open_master(const Plan& plan) {
   Fd master(::open(path, O_RDWR | O_NOCTTY | O_CLOEXEC));
   int unlocked = 0;
   if (!master.valid() || ::ioctl(master.get(), TIOCSPTLCK, &unlocked) != 0)
-    return fail_errno(cat("cannot make a terminal in the container's ", std::string_view(path)));
+    return fail_errno(concat("cannot make a terminal in the container's ", std::string_view(path)));
   // The place may be the container's to rearrange by now.
   struct stat facts{};
   if (::fstat(master.get(), &facts) != 0 || !S_ISCHR(facts.st_mode) || facts.st_rdev != kPtmx)
-    return fail({}, cat("the container's ", std::string_view(path),
-                        " is not the place where terminals are made"));
+    return fail({}, concat("the container's ", std::string_view(path),
+                           " is not the place where terminals are made"));
   return master;
 }
 
@@ -42,7 +42,7 @@ void take_window_size(const Fd& master) {
 void offer_as(const char* path, const Fd& master) {
   unsigned number = 0;
   if (::ioctl(master.get(), TIOCGPTN, &number) != 0) return;
-  const auto slave = clone_tree(AT_FDCWD, cat("/dev/pts/", number).c_str());
+  const auto slave = clone_tree(AT_FDCWD, concat("/dev/pts/", number).c_str());
   if (!slave) return;
   const Fd console(::open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
   if (console.valid()) [[maybe_unused]]

@@ -43,8 +43,9 @@ Result<std::string> describe(const Plan& plan, pid_t pid) {
     // A time namespace holds the children of who asked for it; clone3 makes it for the child
     // itself.
     struct stat facts{};
-    if (::stat(cat("/proc/", pid, "/ns/", std::string_view(name)).c_str(), &facts) != 0)
-      return fail_errno(cat("cannot see the container's ", std::string_view(name), " namespace"));
+    if (::stat(concat("/proc/", pid, "/ns/", std::string_view(name)).c_str(), &facts) != 0)
+      return fail_errno(
+          concat("cannot see the container's ", std::string_view(name), " namespace"));
     info["namespaces"][name] = {{"id", facts.st_ino}, {"own", (plan.namespaces & flag) != 0}};
   }
   if (plan.boot)
@@ -54,20 +55,21 @@ Result<std::string> describe(const Plan& plan, pid_t pid) {
 
 Result<void> write_info(const Plan& plan, const std::string& json) {
   Fd out(*plan.spec.info_fd);
-  auto written = write_all(out, cat(json, "\n"));
+  auto written = write_all(out, concat(json, "\n"));
   // A system that boots has more to tell.
   if (*plan.spec.info_fd <= STDERR_FILENO || plan.boot) (void)out.release();
   if (!written)
-    return fail({}, cat("cannot write to --info-fd ", *plan.spec.info_fd), written.error().code);
+    return fail({}, concat("cannot write to --info-fd ", *plan.spec.info_fd), written.error().code);
   return {};
 }
 
 Result<void> PidFile::write(const std::string& path, pid_t pid) {
   const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.valid()) return fail_errno(cat("cannot make the pid file ", userns::quoted(path)));
+  if (!file.valid()) return fail_errno(concat("cannot make the pid file ", userns::quoted(path)));
   path_ = path;
-  if (auto written = write_all(file, cat(pid, "\n")); !written)
-    return fail({}, cat("cannot write the pid file ", userns::quoted(path)), written.error().code);
+  if (auto written = write_all(file, concat(pid, "\n")); !written)
+    return fail({}, concat("cannot write the pid file ", userns::quoted(path)),
+                written.error().code);
   return {};
 }
 

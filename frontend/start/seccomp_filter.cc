@@ -23,7 +23,7 @@ Result<void> install(std::span<const sock_filter> instructions, std::string_view
       const_cast<sock_filter*>(instructions.data());  // NOLINT(*-const-cast): as prctl(2) takes it
   sock_fprog program{.len = static_cast<unsigned short>(instructions.size()), .filter = first};
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
-    return fail_errno(cat("cannot install a system call filter", hint));
+    return fail_errno(concat("cannot install a system call filter", hint));
   return {};
 }
 

@@ -55,7 +55,7 @@ Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, R
     args.cgroup = static_cast<decltype(args.cgroup)>(cgroup.payload().get());
   }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return fail({}, cat("cannot make a user namespace", why_no_clone(errno)), errno);
+  if (pid < 0) return fail({}, concat("cannot make a user namespace", why_no_clone(errno)), errno);
   if (pid == 0) {
     channel->outside.close();
     run_inside(plan, inheritance);
@@ -72,7 +72,7 @@ Failure failure_of(Message message) {
 Failure killed(std::string_view stage) {
   return {{.rule = {},
            .code = 0,
-           .text = cat(
+           .text = concat(
                "the container's first process was killed ", stage,
                ", before its command could start; the kernel's log may say why (out of memory?)")}};
 }

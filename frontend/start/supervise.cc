@@ -149,15 +149,15 @@ class Supervisor {
     if (!plan_.spec.info_fd) return {};
     const auto after =
         std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
-    return write_info(plan_, cat(R"({"event":"ready","after_ms":)", after, "}"));
+    return write_info(plan_, concat(R"({"event":"ready","after_ms":)", after, "}"));
   }
 
   void was_not_ready() {
     report("userns-run",
            {.rule = {},
             .code = 0,
-            .text = cat("the system did not say that it is up within ",
-                        plan_.spec.wait_ready->count(), " ms (--wait-ready): stopped")});
+            .text = concat("the system did not say that it is up within ",
+                           plan_.spec.wait_ready->count(), " ms (--wait-ready): stopped")});
     not_ready_ = true;
     shut_down(SIGTERM);
   }
@@ -181,10 +181,10 @@ class Supervisor {
     report("userns-run",
            {.rule = {},
             .code = 0,
-            .text = cat(plan_.boot ? "the system did not shut down within "
-                                   : "the command did not end within ",
-                        plan_.spec.stop_timeout.count(), " ms", plan_.boot ? "" : " of SIGTERM",
-                        " (--stop-timeout): killed")});
+            .text = concat(plan_.boot ? "the system did not shut down within "
+                                      : "the command did not end within ",
+                           plan_.spec.stop_timeout.count(), " ms", plan_.boot ? "" : " of SIGTERM",
+                           " (--stop-timeout): killed")});
     send(SIGKILL);
   }
 
@@ -243,7 +243,7 @@ class Supervisor {
     report("userns-run",
            {.rule = {},
             .code = 0,
-            .text = cat(
+            .text = concat(
                 "the system was rebooted from inside: status ", kExitReboot,
                 "; run it once more to go on (one that is made with userns-run create and run with "
                 "userns-run start is started again by itself)")});

@@ -36,23 +36,23 @@ std::string_view writer(MapWriter who, std::string_view helper) {
 
 std::string map_lines(const ChosenMap& map, std::string_view kind, std::string_view helper) {
   std::string text;
-  for (const auto& extent : map.extents) text += cat(kind, "s        ", to_text(extent), "\n");
-  return cat(text, kind, "_map     ", writer(map.writer, helper), "\n");
+  for (const auto& extent : map.extents) text += concat(kind, "s        ", to_text(extent), "\n");
+  return concat(text, kind, "_map     ", writer(map.writer, helper), "\n");
 }
 
 std::string namespaces_line(std::uint64_t namespaces) {
   std::string text = "namespaces ";
   for (const auto& [flag, name] : kNamespaces)
-    if ((namespaces & flag) != 0) text += cat(" ", name);
-  return cat(text, "\n");
+    if ((namespaces & flag) != 0) text += concat(" ", name);
+  return concat(text, "\n");
 }
 
 std::string what_is_mounted(const MountStep& step) {
   switch (step.kind) {
     case Kind::kBind:
-      return cat("bind ", quoted(step.source));
+      return concat("bind ", quoted(step.source));
     case Kind::kTmpfs:
-      return cat("tmpfs ", step.data);
+      return concat("tmpfs ", step.data);
     case Kind::kProc:
       return "proc";
     case Kind::kSys:
@@ -74,48 +74,48 @@ std::string root_line(const Plan& plan) {
       plan.spec.rootfs.empty() ? "the host's own tree" : quoted(plan.spec.rootfs);
   const auto kept = plan.spec.changes.empty()
                         ? std::string{}
-                        : cat(", writes go to ", quoted(plan.spec.changes), "/upper");
+                        : concat(", writes go to ", quoted(plan.spec.changes), "/upper");
   std::string layers;
   for (const auto& layer : plan.spec.layers)
-    layers += cat(layers.empty() ? ", below " : ", ", quoted(layer));
-  return cat("root        ", tree, layers, kept,
-             plan.spec.overlay ? ", writes go to a throw-away layer" : "",
-             plan.spec.read_only ? ", read-only" : "", "\n");
+    layers += concat(layers.empty() ? ", below " : ", ", quoted(layer));
+  return concat("root        ", tree, layers, kept,
+                plan.spec.overlay ? ", writes go to a throw-away layer" : "",
+                plan.spec.read_only ? ", read-only" : "", "\n");
 }
 
 std::string network_lines(const Plan& plan) {
   std::string text;
   if (const auto* bridges = std::get_if<NetBridges>(&plan.spec.net))
     for (const auto& nic : bridges->nics) {
-      text += cat("network     ", nic.name, " on bridge ", nic.bridge);
+      text += concat("network     ", nic.name, " on bridge ", nic.bridge);
       for (const auto& subnet : nic.addresses)
-        text += cat(" ", to_text(subnet.address), "/", unsigned{subnet.prefix});
-      for (const auto& gateway : nic.gateways) text += cat(" gateway ", to_text(gateway));
+        text += concat(" ", to_text(subnet.address), "/", unsigned{subnet.prefix});
+      for (const auto& gateway : nic.gateways) text += concat(" gateway ", to_text(gateway));
       text += nic.addresses.empty() ? ", by userns-net; addresses by DHCP inside\n"
                                     : ", by userns-net\n";
     }
   if (std::holds_alternative<NetUser>(plan.spec.net))
     text += "network     user, by pasta or slirp4netns\n";
   for (const auto& publish : plan.spec.publish)
-    text += cat("publish     ", publish.udp ? "udp " : "tcp ", publish.host, " -> ",
-                publish.container, "\n");
-  return plan.net_why.empty() ? text : cat(text, plan.net_why, "\n");
+    text += concat("publish     ", publish.udp ? "udp " : "tcp ", publish.host, " -> ",
+                   publish.container, "\n");
+  return plan.net_why.empty() ? text : concat(text, plan.net_why, "\n");
 }
 
 std::string cgroup_lines(const Spec& spec) {
   constexpr std::string_view kWays[] = {"", "auto: userns-cgroup, or a scope of systemd's",
                                         "by userns-cgroup", "a scope of systemd's user manager"};
   if (spec.cgroup == CgroupMode::kNone) return {};
-  std::string text = cat("cgroup      ", kWays[static_cast<int>(spec.cgroup)], "\n");
+  std::string text = concat("cgroup      ", kWays[static_cast<int>(spec.cgroup)], "\n");
   for (const auto& limit : spec.limits)
-    text += cat("limit       ", limit.file, " ", limit.text, "\n");
+    text += concat("limit       ", limit.file, " ", limit.text, "\n");
   return text;
 }
 
 std::string command_line(const Plan& plan) {
-  std::string text = cat("command     uid ", plan.spec.uid, " gid ", plan.spec.gid, ":");
-  for (const auto& word : plan.spec.command) text += cat(" ", quoted(word));
-  return cat(text, "\n");
+  std::string text = concat("command     uid ", plan.spec.uid, " gid ", plan.spec.gid, ":");
+  for (const auto& word : plan.spec.command) text += concat(" ", quoted(word));
+  return concat(text, "\n");
 }
 
 }  // namespace
@@ -126,13 +126,14 @@ std::string to_text(const Plan& plan) {
   if (plan.ids.deny_setgroups) text += "setgroups   denied\n";
   text += namespaces_line(plan.namespaces) + network_lines(plan) + root_line(plan);
   for (const auto& step : plan.mounts)
-    text += cat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
-                step.read_only ? ", read-only" : "", step.shielded ? ", parts of it covered" : "",
-                step.optional ? ", where possible" : "", "\n");
+    text +=
+        concat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
+               step.read_only ? ", read-only" : "", step.shielded ? ", parts of it covered" : "",
+               step.optional ? ", where possible" : "", "\n");
   text += cgroup_lines(plan.spec);
   if (plan.boot)
-    text += cat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ",
-                stop_signal(plan), "\n");
+    text += concat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ",
+                   stop_signal(plan), "\n");
   if (plan.tty) text += "terminal    of its own\n";
   if (plan.spec.init) text += "init        a reaper as the first process\n";
   if (plan.spec.seccomp == SeccompMode::kDefault) text += "seccomp     default profile\n";

@@ -21,10 +21,10 @@ bool asks_to_stop(const Signals& signals) {
 }  // namespace
 
 Result<void> wait_by_hand(pid_t pid, const Signals& signals) {
-  const auto text =
-      cat("userns-run: process ", pid, " waits. Look at /proc/", pid,
-          ", or map its ids by hand, e.g. newuidmap ", pid,
-          " 0 100000 65536; what is not mapped then is mapped as asked. Press Enter to go on.\n");
+  const auto text = concat(
+      "userns-run: process ", pid, " waits. Look at /proc/", pid,
+      ", or map its ids by hand, e.g. newuidmap ", pid,
+      " 0 100000 65536; what is not mapped then is mapped as asked. Press Enter to go on.\n");
   [[maybe_unused]] const auto put = ::write(STDERR_FILENO, text.data(), text.size());
   std::array polled{pollfd{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0},
                     pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0}};

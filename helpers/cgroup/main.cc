@@ -44,7 +44,7 @@ constexpr Needs kLockedNeeds{.names = "CAP_DAC_OVERRIDE and CAP_SETUID",
                              .wanted = {CAP_AUDIT_WRITE}};
 
 const std::string& conf_path() {
-  static const std::string path = cat(std::string_view(kPolicyDir), "/cgroup.conf");
+  static const std::string path = concat(std::string_view(kPolicyDir), "/cgroup.conf");
   return path;
 }
 
@@ -61,7 +61,7 @@ Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, Groups& 
     const auto* const line = matching_line(
         conf, caller, *login, [&](std::string_view name) { return groups.contain(name); });
     if (groups.failed()) return std::unexpected(*groups.failed());
-    return cat(line == nullptr ? 0 : line->number);
+    return concat(line == nullptr ? 0 : line->number);
   });
   if (!number) return std::unexpected(number.error());
   const auto line =
@@ -80,10 +80,10 @@ void audit_decision(Known& known, const Error* refusal) {
   constexpr std::string_view kVerbs[] = {"enter", "release", "list"};
   const std::string_view broken = refusal == nullptr ? "none" : refusal->rule;
   const auto& request = known.request;
-  known.log.record(cat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?",
-                       " uid=", known.caller.uid.value(), " gid=", known.caller.gid.value(),
-                       " name=", request && request->name ? request->name->text() : "?",
-                       " rule=", broken.empty() ? "error" : broken),
+  known.log.record(concat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?",
+                          " uid=", known.caller.uid.value(), " gid=", known.caller.gid.value(),
+                          " name=", request && request->name ? request->name->text() : "?",
+                          " rule=", broken.empty() ? "error" : broken),
                    refusal == nullptr);
 }
 
@@ -204,7 +204,7 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "--version")
     return drop_all_but({}, Caller::identify().uid) &&
                    cgroup::print(
-                       cat("userns-cgroup (userns suite) ", std::string_view(kVersion), "\n"))
+                       concat("userns-cgroup (userns suite) ", std::string_view(kVersion), "\n"))
                ? 0
                : 1;
   cgroup::Known known;
@@ -215,7 +215,7 @@ int main(int argc, char** argv) {
   // ever.
   (void)step_down_for_good(known.caller.uid);
   const auto check = cgroup::check_about(done.error().rule);
-  const auto hint = check.empty() ? "" : cat(" (see ", check, " in userns-run doctor)");
+  const auto hint = check.empty() ? "" : concat(" (see ", check, " in userns-run doctor)");
   report(cgroup::kProgram, {{}, 0, to_text(done.error()) + hint});
   return cgroup::exit_status(done.error());
 }

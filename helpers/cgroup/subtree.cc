@@ -19,8 +19,8 @@ Result<Fd> open_base(const std::string& path, CgroupVersion version) {
   auto dir = open_trusted_directory(path);
   if (!dir) return std::unexpected(dir.error());
   if (!*dir || !is_cgroup(**dir, version))
-    return fail("CG-BASE", cat(path, " is no directory of a cgroup ",
-                               version == CgroupVersion::kV2 ? "v2" : "v1", " file system"));
+    return fail("CG-BASE", concat(path, " is no directory of a cgroup ",
+                                  version == CgroupVersion::kV2 ? "v2" : "v1", " file system"));
   return std::move(**dir);
 }
 
@@ -55,8 +55,8 @@ Result<void> set_limits(const Fd& node, const CgroupPart& part) {
     if (const auto set = write_cgroup_file(node, file, text); !set && required)
       return fail(
           "CG-LIMIT",
-          cat("cannot set ", file, " to ", text, " in the ", part.controller,
-              part.controller.empty() ? "cgroup2" : "", " hierarchy, so nothing is granted"),
+          concat("cannot set ", file, " to ", text, " in the ", part.controller,
+                 part.controller.empty() ? "cgroup2" : "", " hierarchy, so nothing is granted"),
           set.error().code);
   return {};
 }
@@ -116,7 +116,8 @@ Result<void> make_box(std::span<Prepared> made, std::size_t at, const CgroupGran
   if (at == 0 && box && count_children(node) > grant.containers())
     return fail(
         "CG-COUNT",
-        cat("the ", grant.containers(),
+        concat(
+            "the ", grant.containers(),
             " containers that policy allows are all in use: release one, see userns-cgroup list"));
   if (!box) return std::unexpected(box.error());
   made[at].box = std::move(*box);
@@ -164,9 +165,10 @@ Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) 
       nodes[0].valid() ? open_cgroup(nodes[0], name.text()) : Result<Fd>(fail({}, {}, ENOENT));
   if (!box)
     return fail("CG-GONE",
-                cat("there is no container ", name.text(), " of yours: see userns-cgroup list"));
+                concat("there is no container ", name.text(), " of yours: see userns-cgroup list"));
   if (is_populated(nodes[0], name.text()))
-    return fail("CG-BUSY", cat("container ", name.text(), " still has processes: end them first"));
+    return fail("CG-BUSY",
+                concat("container ", name.text(), " still has processes: end them first"));
   // The ledger is last: its lock is what keeps a new container of this name away.
   Result<void> done;
   for (std::size_t i = all.size(); i > 0 && done; --i) {
@@ -186,12 +188,12 @@ Result<std::string> list(const Hierarchy& ledger, bool json) {
   std::ranges::sort(*names);
   for (const auto& name : *names) {
     const bool populated = is_populated(*node, name);
-    const std::string path = cat(ledger.path, "/", ledger.node, "/", name);
-    out += json ? cat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)",
-                      populated ? "true" : "false", R"(,"path":")", path, "\"}")
-                : cat(name, populated ? " running " : " empty ", path, "\n");
+    const std::string path = concat(ledger.path, "/", ledger.node, "/", name);
+    out += json ? concat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)",
+                         populated ? "true" : "false", R"(,"path":")", path, "\"}")
+                : concat(name, populated ? " running " : " empty ", path, "\n");
   }
-  return json ? cat("[", out, "]\n") : out;
+  return json ? concat("[", out, "]\n") : out;
 }
 
 Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, Uid uid) {
@@ -199,10 +201,10 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
   if (!own) return std::unexpected(own.error());
   if (own->empty() || own->contains("/.."))
     return fail("CG-CONTROLLER",
-                cat("this host has no ", controller, " controller that can be used here"));
-  const auto mount = cat(kMount, "/", controller), home = cat(mount, *own);
-  const std::string path =
-      conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid))) : cat(mount, conf.v1_base);
+                concat("this host has no ", controller, " controller that can be used here"));
+  const auto mount = concat(kMount, "/", controller), home = concat(mount, *own);
+  const std::string path = conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid)))
+                                                : concat(mount, conf.v1_base);
   auto at = open_base(home, CgroupVersion::kV1);
   if (!at) return std::unexpected(at.error());
   auto base = open_base(path, CgroupVersion::kV1);
@@ -212,12 +214,12 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
 
 Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid) {
   const auto top = open_base(kMount, CgroupVersion::kV2);
-  const std::string mount = top ? kMount : cat(kMount, "/unified");
-  const std::string unit = cat(mount, "/system.slice", kUnit);
+  const std::string mount = top ? kMount : concat(kMount, "/unified");
+  const std::string unit = concat(mount, "/system.slice", kUnit);
   const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
   const std::string& path = conf.base.empty() ? found : conf.base;
   auto base = open_base(path, CgroupVersion::kV2);
-  if (base) return Hierarchy{{}, std::move(*base), cat(uid.value()), Fd(), path};
+  if (base) return Hierarchy{{}, std::move(*base), concat(uid.value()), Fd(), path};
   if (conf.base.empty() && base.error().rule == "CG-BASE")
     for (const std::string_view controller : kV1Controllers)
       if (auto v1 = open_v1(controller, conf, uid); v1 || v1.error().rule != "CG-CONTROLLER")

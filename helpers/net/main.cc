@@ -73,7 +73,7 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
   if (!netns) return std::unexpected(netns.error());
   auto bridge = find_link(netlink, request.bridge);
   if (!bridge) return std::unexpected(bridge.error());
-  const std::string path = cat(std::string_view(kPolicyDir), "/net.conf");
+  const std::string path = concat(std::string_view(kPolicyDir), "/net.conf");
   auto policy = read_trusted_file(path, "NC-READ");
   if (!policy) return std::unexpected(policy.error());
   Gathered all{std::move(*netns),
@@ -100,9 +100,9 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
 void audit_decision(Who& who, const NetRequest& request, std::string_view rule) {
   constexpr std::string_view kVerbs[] = {"add", "del", "list"};
   who.log.record(
-      cat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
-          " bridge=", request.bridge, " name=", request.name, " container=", request.container,
-          " netns=", request.netns.number, " rule=", rule.empty() ? "none" : rule),
+      concat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
+             " bridge=", request.bridge, " name=", request.name, " container=", request.container,
+             " netns=", request.netns.number, " rule=", rule.empty() ? "none" : rule),
       rule.empty());
 }
 
@@ -125,11 +125,12 @@ Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
   if (!nic) return std::unexpected(nic.error());
   const auto said = put_out(  // 9
       who.caller.uid,
-      request.as_lxc ? cat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
-                     : cat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index,
-                           R"(,"ifindex":)", nic->index, R"(,"name":")", nic->name, R"(","mac":")",
-                           nic->mac.text(), R"(","mtu":)", nic->mtu, R"(,"bridge":")",
-                           request.bridge, "\"}\n"));
+      request.as_lxc
+          ? concat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
+          : concat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index,
+                   R"(,"ifindex":)", nic->index, R"(,"name":")", nic->name, R"(","mac":")",
+                   nic->mac.text(), R"(","mtu":)", nic->mtu, R"(,"bridge":")", request.bridge,
+                   "\"}\n"));
   if (!said) (void)unmake_nic(netlink, nic->host);
   return said;
 }
@@ -152,12 +153,13 @@ Result<void> list(Netlink& netlink, Who& who, const NetRequest& request) {
                       link.alias.find_first_of("\"\\\n") == std::string::npos;
     const std::string_view alias = ours ? std::string_view(link.alias) : std::string_view{};
     const auto peer = link.peer_netnsid.value_or(-1);
-    out += request.json ? cat(out.empty() ? "[" : ",", R"({"host":")", link.name,
-                              R"(","host_ifindex":)", link.index, R"(,"uid":)", slot->owner.value(),
-                              R"(,"bridge":")", on, R"(","slot":)", slot->number, R"(,"netnsid":)",
-                              peer, R"(,"alias":")", alias, "\"}")
-                        : cat(link.name, " uid=", slot->owner.value(), " bridge=", on,
-                              " slot=", slot->number, " netnsid=", peer, " ", alias, "\n");
+    out += request.json
+               ? concat(out.empty() ? "[" : ",", R"({"host":")", link.name, R"(","host_ifindex":)",
+                        link.index, R"(,"uid":)", slot->owner.value(), R"(,"bridge":")", on,
+                        R"(","slot":)", slot->number, R"(,"netnsid":)", peer, R"(,"alias":")",
+                        alias, "\"}")
+               : concat(link.name, " uid=", slot->owner.value(), " bridge=", on,
+                        " slot=", slot->number, " netnsid=", peer, " ", alias, "\n");
   }
   if (request.json) out += out.empty() ? "[]\n" : "]\n";
   return put_out(who.caller.uid, out);
@@ -175,7 +177,7 @@ Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
     if (!request.as_lxc) return link.name == request.name;
     const bool any = request.name.empty() || link.name == request.name;
     const auto wanted =
-        cat(" container=", request.container, any ? " " : cat(" name=", request.name, " "));
+        concat(" container=", request.container, any ? " " : concat(" name=", request.name, " "));
     return bridge_of(*links, link) == request.bridge && link.alias.contains(wanted);
   };
   const auto found = std::ranges::count_if(*links, fits);
@@ -185,9 +187,9 @@ Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
     return fail(
         refused,
         found == 0
-            ? cat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
-                  ": see userns-net list")
-            : cat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME"));
+            ? concat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
+                     ": see userns-net list")
+            : concat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME"));
   const auto one = std::ranges::find_if(*links, fits);
   const auto gone = one == links->end() ? Result<void>{} : unmake_nic(netlink, one->name);
   return gone || gone.error().code == ENODEV ? Result<void>{} : gone;
@@ -224,8 +226,8 @@ int main(int argc, char** argv) {
   exit_when_out_of_memory(net::kProgram);
   const Uid uid = Caller::identify().uid;
   if (raw_arg(argc, argv, 1) == "--version" && argc == 2)
-    return drop_all_but({}, uid) && net::put_out(uid, cat("userns-net (userns suite) ",
-                                                          std::string_view(kVersion), "\n"))
+    return drop_all_but({}, uid) && net::put_out(uid, concat("userns-net (userns suite) ",
+                                                             std::string_view(kVersion), "\n"))
                ? 0
                : 1;
   const auto done = net::serve(argc, argv);

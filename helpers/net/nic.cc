@@ -87,11 +87,11 @@ Result<bool> is_in_use(Netlink& netlink, const Link& bridge, const Mac& mac) {
 Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port,
                       std::string_view user) {
   const auto& request = attempt.grant.request();
-  std::string alias = cat("userns uid=", attempt.grant.slot(0).owner.value());
-  if (!user.empty()) alias += cat(" user=", user);
-  if (!request.container.empty()) alias += cat(" container=", request.container);
+  std::string alias = concat("userns uid=", attempt.grant.slot(0).owner.value());
+  if (!user.empty()) alias += concat(" user=", user);
+  if (!request.container.empty()) alias += concat(" container=", request.container);
   NetlinkRequest set(RTM_NEWLINK, 0, header_of(port.index));
-  set.put(IFLA_IFALIAS, cat(alias, " name=", attempt.name, " mac=", attempt.mac.text()));
+  set.put(IFLA_IFALIAS, concat(alias, " name=", attempt.name, " mac=", attempt.mac.text()));
   set.nest(IFLA_LINKINFO, [&](NetlinkRequest& info) {
     info.put_name(IFLA_INFO_SLAVE_KIND, "bridge")
         .nest(IFLA_INFO_SLAVE_DATA, [&](NetlinkRequest& flags) {
@@ -161,21 +161,21 @@ Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt, std::string_v
   if (!busy) return std::unexpected(busy.error());
   if (*busy)
     return fail("NR-MAC",
-                cat("MAC address ", attempt.mac.text(), " is in use on ", attempt.bridge.name));
+                concat("MAC address ", attempt.mac.text(), " is in use on ", attempt.bridge.name));
   const auto made = make_pair(netlink, attempt);
   if (!made && made.error().code == EXFULL)
-    return fail("NR-BRIDGE", cat("bridge ", attempt.bridge.name, " has no free port"), EXFULL);
+    return fail("NR-BRIDGE", concat("bridge ", attempt.bridge.name, " has no free port"), EXFULL);
   if (!made && made.error().code == EEXIST)
-    return fail("NR-NAME", cat("the name ", attempt.name, " is taken inside: give another"));
+    return fail("NR-NAME", concat("the name ", attempt.name, " is taken inside: give another"));
   if (!made)
-    return fail("NR-PORT", cat("cannot make a NIC: ", made.error().text), made.error().code);
+    return fail("NR-PORT", concat("cannot make a NIC: ", made.error().text), made.error().code);
   auto nic = set_up(netlink, attempt, user);
   if (nic) return nic;
   const auto unmade = unmake_nic(netlink, attempt.host());
   return fail("NR-PORT",
-              cat("cannot set up the NIC: ", nic.error().text,
-                  unmade ? "" : "; its host end is still there, down: userns-net del ",
-                  unmade ? "" : attempt.host()),
+              concat("cannot set up the NIC: ", nic.error().text,
+                     unmade ? "" : "; its host end is still there, down: userns-net del ",
+                     unmade ? "" : attempt.host()),
               nic.error().code);
 }
 
@@ -196,9 +196,10 @@ Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user,
     // Was it the slot that was taken meanwhile, or the name inside?
     if (!taken(slot)) return nic;
   }
-  return fail("NR-QUOTA", cat("all ", slots.size(), " NICs that net.conf gives uid ",
-                              attempt.grant.slot(0).owner.value(), " on ", attempt.bridge.name,
-                              " are in use: end a container, or ask the administrator for more"));
+  return fail("NR-QUOTA",
+              concat("all ", slots.size(), " NICs that net.conf gives uid ",
+                     attempt.grant.slot(0).owner.value(), " on ", attempt.bridge.name,
+                     " are in use: end a container, or ask the administrator for more"));
 }
 
 }  // namespace
@@ -218,7 +219,7 @@ Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge
     auto nic = try_slots(netlink, attempt, user, host, tries > kTries ? tries - kTries : 0);
     if (nic || !may_pass(nic.error())) return nic;
     if (wanted.empty() && nic.error().rule == "NR-NAME" && number < kMostPorts) {
-      attempt.name = cat("eth", ++number);
+      attempt.name = concat("eth", ++number);
       continue;
     }
     if (++tries > kTries + (nic.error().rule == "NR-MAC" && !grant.request().mac ? kSalts : 0))

@@ -36,15 +36,15 @@ Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool
                               [&] { return process.open_file(traits.map_file, O_RDWR); });
   if (!file && process.hidden())
     return fail("IM-HIDDEN",
-                cat("cannot open the target's ", traits.map_file,
-                    ": it is not dumpable, so its /proc files are root's; map it before it "
-                    "changes its ids or execs a setuid or unreadable program"),
+                concat("cannot open the target's ", traits.map_file,
+                       ": it is not dumpable, so its /proc files are root's; map it before it "
+                       "changes its ids or execs a setuid or unreadable program"),
                 file.error().code);
   if (!file)
-    return fail("IM-OPEN", cat("cannot open the target's ", traits.map_file), file.error().code);
+    return fail("IM-OPEN", concat("cannot open the target's ", traits.map_file), file.error().code);
   const auto text = read_all(*file, kLongestShownMap);
   if (!text)
-    return fail("IM-OPEN", cat("cannot read the target's ", traits.map_file), text.error().code);
+    return fail("IM-OPEN", concat("cannot read the target's ", traits.map_file), text.error().code);
   return MapFile(std::move(*file), !text->empty(),
                  traits.kind == IdKind::kGid ? process.open_file("setgroups", O_RDWR) : Fd());
 }
@@ -56,7 +56,7 @@ Result<void> MapFile::write(const Traits& traits, const MapGrant& grant) const {
   const auto written = with_capability(needs(traits, grant.needs_setfcap()),
                                        [&] { return write_once(file_, text); });
   if (!written)
-    return fail("IM-WRITE", cat("the kernel refused the ", traits.map_file, " of the target"),
+    return fail("IM-WRITE", concat("the kernel refused the ", traits.map_file, " of the target"),
                 written.error().code);
   return {};
 }

@@ -88,9 +88,9 @@ std::string summary_of(const IdMap& request) {
   constexpr std::size_t kLongest = 512;  // a record is a line, not a dump of 340 triples
   std::string map;
   for (const auto& extent : request.extents())
-    map += cat(map.empty() ? "" : ",", extent.inside().first(), ":", extent.outside().first(), ":",
-               extent.count());
-  return map.size() > kLongest ? cat(map.substr(0, kLongest), "...") : map;
+    map += concat(map.empty() ? "" : ",", extent.inside().first(), ":", extent.outside().first(),
+                  ":", extent.count());
+  return map.size() > kLongest ? concat(map.substr(0, kLongest), "...") : map;
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s. `summary` is what is
@@ -100,22 +100,22 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
   const auto target = parse_target(raw_arg(argc, argv, 1));  // 1: only to know which fd to keep
   const auto args = sanitise(argc, argv, kLimits, named_fd(target));
   const Caller caller = Caller::identify();  // 2
-  summary = cat("uid=", caller.uid.value(), " gid=", caller.gid.value());
+  summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
   if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped)
     return dropped;                                 // 3
   if (!args) return std::unexpected(args.error());  // 4
   if (args->size() < 2)
-    return fail("IM-ARGS", cat("usage: ", traits.program,
-                               " PID|fd:N INSIDE OUTSIDE COUNT [INSIDE OUTSIDE COUNT ...]"));
+    return fail("IM-ARGS", concat("usage: ", traits.program,
+                                  " PID|fd:N INSIDE OUTSIDE COUNT [INSIDE OUTSIDE COUNT ...]"));
   if (!target) return std::unexpected(target.error());
   const auto request = IdMap::parse(std::span(*args).subspan(1));
   if (!request) return std::unexpected(request.error());
-  summary += cat(" target=", args->front(), " map=", summary_of(*request));
+  summary += concat(" target=", args->front(), " map=", summary_of(*request));
   const auto permit = judge(traits, caller, *target, *request);  // 5, 6
   if (!permit) return std::unexpected(permit.error());
   log.open();
   if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
-  log.record(cat(summary, " rule=none"), true);  // 7
+  log.record(concat(summary, " rule=none"), true);  // 7
   if (auto dropped = keep_only(MapFile::needs(traits, permit->grant.needs_setfcap())); !dropped)
     return dropped;
   return permit->map_file.write(traits, permit->grant);  // 8
@@ -127,7 +127,7 @@ int run(const Traits& traits, int argc, char** argv) {
   exit_when_out_of_memory(traits.program);
   if (raw_arg(argc, argv, 1) == "--version" && argc == 2) {
     const std::string line =
-        cat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
+        concat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
     return drop_all_but({}, Caller::identify().uid) &&
                    ::write(STDOUT_FILENO, line.data(), line.size()) > 0
                ? 0
@@ -138,7 +138,7 @@ int run(const Traits& traits, int argc, char** argv) {
   const auto done = map_ids(traits, argc, argv, log, summary);
   if (done) return 0;
   const auto rule = done.error().rule.empty() ? "system" : done.error().rule;
-  log.record(cat(summary, " rule=", rule), false);
+  log.record(concat(summary, " rule=", rule), false);
   (void)keep_only({});
   report(traits.program, done.error());
   return 1;

@@ -40,13 +40,13 @@ ChosenIds ids_of(std::string_view text) {
 int say(const Result<Filled>& filled) {
   if (!filled) return own_failure(filled.error());
   const auto& counts = filled->counts;
-  std::string text = cat("entries=", counts.entries, " bytes=", counts.bytes,
-                         " devices=", counts.devices, " attributes=", counts.attributes, "\n");
-  for (const auto& word : filled->image.env) text += cat("env=", word, "\n");
-  for (const auto& word : filled->image.entrypoint) text += cat("entrypoint=", word, "\n");
-  for (const auto& word : filled->image.cmd) text += cat("cmd=", word, "\n");
-  if (!filled->image.cwd.empty()) text += cat("cwd=", filled->image.cwd, "\n");
-  if (!filled->image.user.empty()) text += cat("user=", filled->image.user, "\n");
+  std::string text = concat("entries=", counts.entries, " bytes=", counts.bytes,
+                            " devices=", counts.devices, " attributes=", counts.attributes, "\n");
+  for (const auto& word : filled->image.env) text += concat("env=", word, "\n");
+  for (const auto& word : filled->image.entrypoint) text += concat("entrypoint=", word, "\n");
+  for (const auto& word : filled->image.cmd) text += concat("cmd=", word, "\n");
+  if (!filled->image.cwd.empty()) text += concat("cwd=", filled->image.cwd, "\n");
+  if (!filled->image.user.empty()) text += concat("user=", filled->image.user, "\n");
   return print(text);
 }
 
@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
   if (words[1] == "archive") return say(fill_from_archive(ids, *directory, words[2], how));
   if (words[1] == "copy") return say(copy(ids, *directory, words[2], how));
   if (words[1] == "busybox") return say(fill_from_busybox(ids, *directory));
-  how.on_stage = [](std::string_view text) { (void)print(cat("stage=", text, "\n")); };
+  how.on_stage = [](std::string_view text) { (void)print(concat("stage=", text, "\n")); };
   if (words[1] == "debian")
     return say(fill_from_debian(ids, *directory, {.suite = words[2], .packages = {}}, how));
   if (words[1] == "remove") return say(remove_tree(ids, *directory, words[3]));

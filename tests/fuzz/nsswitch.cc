@@ -12,9 +12,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   must(!source.empty(), "a source always has a name");
   must(source.find_first_of(" \t\r\f\v\n#") == std::string_view::npos, "it is one word");
   must(source == "files" || text.contains(source), "it is written there");
-  must(nss_subid_source(cat("passwd: subid\n# subid: x\n", text)) == source,
+  must(nss_subid_source(concat("passwd: subid\n# subid: x\n", text)) == source,
        "other lines say nothing of it");
-  must(source == "files" || nss_subid_source(cat(text, "\nsubid: later\n")) == source,
+  must(source == "files" || nss_subid_source(concat(text, "\nsubid: later\n")) == source,
        "the first line decides");
   return 0;
 }

@@ -9,7 +9,7 @@ using namespace userns;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto text = as_text(data, size);
   const auto number = parse_decimal(text);
-  if (number) must(cat(*number) == text, "a number has one spelling");
+  if (number) must(concat(*number) == text, "a number has one spelling");
   must(number || !why_not_decimal(text).empty(), "a refusal says why");
   const auto shown = quoted(text);
   for (const char c : shown) must(c >= 0x20 && c < 0x7f, "quoted text is printable ASCII");

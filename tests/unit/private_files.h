@@ -31,7 +31,7 @@ inline void in_mnt(const std::function<void()>& act) {
 inline void replace_file(const std::string& path, std::string_view text) {
   std::string name = path;
   for (auto& c : name) c = c == '/' ? '_' : c;
-  const auto copy = cat("/mnt/", name);
+  const auto copy = concat("/mnt/", name);
   const Fd file(::open(copy.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
   ASSERT_TRUE(file.valid() && write_all(file, text)) << copy;
   ASSERT_EQ(::mount(copy.c_str(), path.c_str(), nullptr, MS_BIND, nullptr), 0) << path;

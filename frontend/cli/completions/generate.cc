@@ -49,7 +49,7 @@ std::string words_in(std::string_view help) {
     if (!plain || word.empty() ||
         !(behind.empty() || behind.starts_with(' ') || behind.starts_with(": ")))
       continue;
-    words += cat(words.empty() ? "" : " ", word);
+    words += concat(words.empty() ? "" : " ", word);
   }
   return words;
 }
@@ -90,15 +90,15 @@ bool takes_containers(const Verb& verb) {
 
 std::string keys() {
   std::string text;
-  for (const auto& key : container_keys()) text += cat(key.name, " ");
-  for (const auto& option : container_options()) text += cat(option.name, " ");
+  for (const auto& key : container_keys()) text += concat(key.name, " ");
+  for (const auto& option : container_options()) text += concat(option.name, " ");
   if (!text.empty()) text.pop_back();
   return text;
 }
 
 std::string names_of(const std::vector<Option>& options) {
   std::string text;
-  for (const auto& option : options) text += cat(text.empty() ? "" : " ", "--", option.name);
+  for (const auto& option : options) text += concat(text.empty() ? "" : " ", "--", option.name);
   return text;
 }
 
@@ -108,7 +108,7 @@ std::string bash_values(const std::vector<Option>& options) {
   std::string text;
   for (const auto& option : options) {
     if (option.values == Values::kFlag) continue;
-    text += cat("        --", option.name, ") ");
+    text += concat("        --", option.name, ") ");
     if (option.values == Values::kFiles)
       text += "kind=files";
     else if (option.values == Values::kDirectories)
@@ -116,7 +116,7 @@ std::string bash_values(const std::vector<Option>& options) {
     else if (option.values == Values::kContainers)
       text += "kind=containers";
     else
-      text += cat("kind=words; list='", option.words, "'");
+      text += concat("kind=words; list='", option.words, "'");
     text += " ;;\n";
   }
   return text;
@@ -124,8 +124,8 @@ std::string bash_values(const std::vector<Option>& options) {
 
 std::string bash_case(std::string_view pattern, const std::vector<Option>& options,
                       std::string_view rest) {
-  return cat("    ", pattern, ")\n      options='", names_of(options), "'\n      rest=", rest,
-             "\n      case $before in\n", bash_values(options), "      esac ;;\n");
+  return concat("    ", pattern, ")\n      options='", names_of(options), "'\n      rest=", rest,
+                "\n      case $before in\n", bash_values(options), "      esac ;;\n");
 }
 
 std::string bash() {
@@ -150,9 +150,10 @@ _userns_run() {
   done
 )sh";
   std::string names;
-  for (const auto& verb : verbs()) names += cat(names.empty() ? "" : " ", verb.name);
-  text += cat("  if ((COMP_CWORD == 1)) && [[ $cur != -* ]]; then\n    COMPREPLY=($(compgen -W '",
-              names, "' -- \"$cur\"))\n    return\n  fi\n  case $verb in\n");
+  for (const auto& verb : verbs()) names += concat(names.empty() ? "" : " ", verb.name);
+  text +=
+      concat("  if ((COMP_CWORD == 1)) && [[ $cur != -* ]]; then\n    COMPREPLY=($(compgen -W '",
+             names, "' -- \"$cur\"))\n    return\n  fi\n  case $verb in\n");
   for (const auto& verb : verbs())
     text += bash_case(verb.name, options_of(verb),
                       verb.name == "config"    ? "keys"
@@ -162,12 +163,12 @@ _userns_run() {
   plain.push_back({.name = "help", .help = "", .values = Values::kFlag, .words = {}});
   plain.push_back({.name = "version", .help = "", .values = Values::kFlag, .words = {}});
   text += bash_case("*", plain, "''");
-  text += cat(R"sh(  esac
+  text += concat(R"sh(  esac
   if [[ -z $kind && $cur == -* ]]; then kind=words list=$options; fi
   if [[ -z $kind && $rest == keys ]]; then
     rest=containers
     if ((COMP_CWORD > 2)); then kind=words rest=keys list=')sh",
-              keys(), R"sh('; compopt -o nospace; fi
+                 keys(), R"sh('; compopt -o nospace; fi
   fi
   case ${kind:-$rest} in
     files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
@@ -192,7 +193,7 @@ std::string zsh_text(std::string_view text) {
     if (letter == '\'')
       safe += "'\\''";
     else if (letter == '[' || letter == ']' || letter == ':' || letter == '\\')
-      safe += cat("\\", letter);
+      safe += concat("\\", letter);
     else
       safe += letter;
   }
@@ -208,7 +209,7 @@ std::string zsh_action(const Option& option) {
     case Values::kContainers:
       return "_userns_run_containers";
     case Values::kWords:
-      return cat("(", option.words, ")");
+      return concat("(", option.words, ")");
     default:
       return " ";
   }
@@ -218,8 +219,9 @@ std::string zsh_specs(const std::vector<Option>& options) {
   std::string text;
   for (const auto& option : options) {
     const bool flag = option.values == Values::kFlag;
-    text += cat(" \\\n        '*--", option.name, flag ? "" : "=", "[", zsh_text(option.help), "]");
-    text += flag ? "'" : cat(":", option.name, ":", zsh_action(option), "'");
+    text +=
+        concat(" \\\n        '*--", option.name, flag ? "" : "=", "[", zsh_text(option.help), "]");
+    text += flag ? "'" : concat(":", option.name, ":", zsh_action(option), "'");
   }
   return text;
 }
@@ -236,10 +238,10 @@ _userns_run_keys() {
   if (( CURRENT == 2 )); then _userns_run_containers; return; fi
   local -a keys
 )sh";
-  text += cat("  keys=(", keys(),
-              ")\n  compadd -S = -a keys\n}\n_userns_run() {\n  local -a verbs\n  verbs=(\n");
+  text += concat("  keys=(", keys(),
+                 ")\n  compadd -S = -a keys\n}\n_userns_run() {\n  local -a verbs\n  verbs=(\n");
   for (const auto& verb : verbs())
-    text += cat("    '", verb.name, ":", zsh_text(verb.summary), "'\n");
+    text += concat("    '", verb.name, ":", zsh_text(verb.summary), "'\n");
   text += R"sh(  )
   if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then
     _describe verb verbs
@@ -252,15 +254,15 @@ _userns_run_keys() {
     const auto rest = verb.name == "config"    ? "'*:setting:_userns_run_keys'"
                       : takes_containers(verb) ? "'*:container:_userns_run_containers'"
                                                : "'*: :'";
-    text += cat("    ", verb.name, ")\n      shift words; (( CURRENT-- ))\n      _arguments",
-                zsh_specs(options_of(verb)), " \\\n        ", rest, " ;;\n");
+    text += concat("    ", verb.name, ")\n      shift words; (( CURRENT-- ))\n      _arguments",
+                   zsh_specs(options_of(verb)), " \\\n        ", rest, " ;;\n");
   }
   auto plain = options_of_containers();
   plain.push_back(
       {.name = "help", .help = "says what there is", .values = Values::kFlag, .words = {}});
   plain.push_back({.name = "version", .help = "", .values = Values::kFlag, .words = {}});
-  text += cat("    *)\n      _arguments", zsh_specs(plain),
-              " \\\n        '*::command:_normal' ;;\n  esac\n}\n_userns_run \"$@\"\n");
+  text += concat("    *)\n      _arguments", zsh_specs(plain),
+                 " \\\n        '*::command:_normal' ;;\n  esac\n}\n_userns_run \"$@\"\n");
   return text;
 }
 
@@ -272,11 +274,11 @@ std::string fish_text(std::string_view text) {
     if (letter == '\'' || letter == '\\') safe += '\\';
     safe += letter;
   }
-  return cat("'", safe, "'");
+  return concat("'", safe, "'");
 }
 
 std::string fish_option(std::string_view condition, const Option& option) {
-  std::string text = cat("complete -c userns-run -n ", condition, " -l ", option.name);
+  std::string text = concat("complete -c userns-run -n ", condition, " -l ", option.name);
   switch (option.values) {
     case Values::kFlag:
       break;
@@ -290,13 +292,13 @@ std::string fish_option(std::string_view condition, const Option& option) {
       text += " -x -a '(__userns_run_containers)'";
       break;
     case Values::kWords:
-      text += cat(" -x -a ", fish_text(option.words));
+      text += concat(" -x -a ", fish_text(option.words));
       break;
     case Values::kNone:
       text += " -x";
       break;
   }
-  return cat(text, " -d ", fish_text(option.help), "\n");
+  return concat(text, " -d ", fish_text(option.help), "\n");
 }
 
 std::string fish() {
@@ -307,20 +309,20 @@ end
 complete -c userns-run -f
 )sh";
   for (const auto& verb : verbs())
-    text += cat("complete -c userns-run -n __fish_use_subcommand -a ", verb.name, " -d ",
-                fish_text(verb.summary), "\n");
+    text += concat("complete -c userns-run -n __fish_use_subcommand -a ", verb.name, " -d ",
+                   fish_text(verb.summary), "\n");
   for (const auto& option : options_of_containers())
     text += fish_option("__fish_use_subcommand", option);
   for (const auto& verb : verbs()) {
-    const auto condition = cat("'__fish_seen_subcommand_from ", verb.name, "'");
+    const auto condition = concat("'__fish_seen_subcommand_from ", verb.name, "'");
     for (const auto& option : options_of(verb)) text += fish_option(condition, option);
     if (takes_containers(verb))
-      text += cat("complete -c userns-run -n ", condition, " -a '(__userns_run_containers)'\n");
+      text += concat("complete -c userns-run -n ", condition, " -a '(__userns_run_containers)'\n");
   }
   const auto all = keys();
   for (std::string_view rest = all; !rest.empty();)
-    text += cat("complete -c userns-run -n '__fish_seen_subcommand_from config' -a ",
-                take_until(rest, ' '), "=\n");
+    text += concat("complete -c userns-run -n '__fish_seen_subcommand_from config' -a ",
+                   take_until(rest, ' '), "=\n");
   return text;
 }
 

@@ -23,8 +23,8 @@ struct Edit {
 Result<Edit> parse_edit(std::string_view word) {
   const auto at = word.find('=');
   if (at == std::string_view::npos || at == 0)
-    return fail({},
-                cat(quoted(word), " is no setting: write KEY=VALUE, or KEY+=VALUE for one more"));
+    return fail(
+        {}, concat(quoted(word), " is no setting: write KEY=VALUE, or KEY+=VALUE for one more"));
   const bool adds = word[at - 1] == '+';
   const std::string key(word.substr(0, at - (adds ? 1 : 0)));
   auto value = value_to_store(key, word.substr(at + 1));
@@ -89,7 +89,7 @@ Result<void> check_ids(const Container& container, const ConfigFile& before,
       others, [&](const Holder& other) { return other.path == own.path || share_ids(other, own); });
   const auto* const holder = holder_of(ids->uids.extents, ids->gids.extents, others);
   return holder == nullptr ? Result<void>{}
-                           : fail({}, cat("some of these ids are held by ", holder->path));
+                           : fail({}, concat("some of these ids are held by ", holder->path));
 }
 
 Result<void> edit(const Container& container, const std::vector<Edit>& edits, const Words& words) {

@@ -46,7 +46,7 @@ struct Subject {
 Result<ChosenIds> ids_of_user(std::string_view name) {
   const passwd* const entry =
       ::getpwnam(std::string(name).c_str());  // NOLINT(concurrency-mt-unsafe): one thread
-  if (entry == nullptr) return fail({}, cat("there is no user ", quoted(name)));
+  if (entry == nullptr) return fail({}, concat("there is no user ", quoted(name)));
   const Uid uid{entry->pw_uid};
   const auto uids = find_subids(IdKind::kUid, name, uid);
   if (!uids) return std::unexpected(uids.error());
@@ -83,14 +83,14 @@ Result<Subject> subject_of(const Words& words) {
   if (!container) {
     struct stat facts{};
     if (::stat(word.c_str(), &facts) != 0 && errno == ENOENT)
-      return fail({}, cat("there is neither a container nor a directory ", quoted(word)));
+      return fail({}, concat("there is neither a container nor a directory ", quoted(word)));
     auto ids = ids_of_directory(words);
     if (!ids) return std::unexpected(ids.error());
     return Subject{.container = std::nullopt, .directory = word, .ids = std::move(*ids)};
   }
   if (words.one("map") || words.one("for"))
-    return fail({}, cat("the ids of the container ", word,
-                        " are those of its config: leave out --map and --for"));
+    return fail({}, concat("the ids of the container ", word,
+                           " are those of its config: leave out --map and --for"));
   const auto spec = container->spec();
   auto ids = ids_of_spec(spec);
   if (!ids) return std::unexpected(ids.error());
@@ -116,8 +116,8 @@ std::vector<std::string> map_values(const ChosenIds& ids) {
   const bool same = ids.uids.extents == ids.gids.extents;
   const auto add = [&](const ChosenMap& map, std::string_view kind) {
     for (const auto& extent : map.extents)
-      values.push_back(cat(kind, ":", extent.inside().first(), ":", extent.outside().first(), ":",
-                           extent.count()));
+      values.push_back(concat(kind, ":", extent.inside().first(), ":", extent.outside().first(),
+                              ":", extent.count()));
   };
   add(ids.uids, same ? "b" : "u");
   if (!same) add(ids.gids, "g");
@@ -132,12 +132,12 @@ Result<std::string> set_map(const Subject& subject, const Lock& lock) {
   if (auto set = config->set("map", values); !set) return std::unexpected(set.error());
   if (auto written = subject.container->write_config(lock, *config); !written)
     return std::unexpected(written.error());
-  return cat(subject.container->name(), ": its id map is in its config\n");
+  return concat(subject.container->name(), ": its id map is in its config\n");
 }
 
 std::string how_to_use(const Subject& subject) {
-  std::string text = cat("to use it: userns-run --rootfs ", quoted(subject.directory));
-  for (const auto& value : map_values(subject.ids)) text += cat(" --map ", value);
+  std::string text = concat("to use it: userns-run --rootfs ", quoted(subject.directory));
+  for (const auto& value : map_values(subject.ids)) text += concat(" --map ", value);
   return text + "\n";
 }
 
@@ -151,13 +151,13 @@ Result<std::string> convert(const Words& words) {
     auto locked = subject->container->try_lock();
     if (!locked) return std::unexpected(locked.error());
     if (!*locked)
-      return fail({}, cat("another verb works on the container ", subject->container->name(),
-                          ": try again"));
+      return fail({}, concat("another verb works on the container ", subject->container->name(),
+                             ": try again"));
     lock = std::move(*locked);
     const auto state = read_state(subject->container->dir());
     if (state && *state)
-      return fail({},
-                  cat("the container ", subject->container->name(), " is running: stop it first"));
+      return fail(
+          {}, concat("the container ", subject->container->name(), " is running: stop it first"));
   }
   auto shift = ::geteuid() == 0 ? into_container(subject->ids) : own_to_root(subject->ids);
   if (!shift) return std::unexpected(shift.error());

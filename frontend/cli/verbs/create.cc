@@ -24,7 +24,7 @@ class Progress {
  public:
   void show(std::string_view text) {
     if (!on_terminal_) return;
-    const auto line = cat("\r\x1b[K", text);
+    const auto line = concat("\r\x1b[K", text);
     shown_ = ::write(STDERR_FILENO, line.data(), line.size()) > 0;
   }
   void clear() {
@@ -43,21 +43,21 @@ void note(std::string text) {
 }
 
 std::string to_text(const UnpackCounts& counts) {
-  return cat(counts.entries, " files, ", size_for_people(counts.bytes));
+  return concat(counts.entries, " files, ", size_for_people(counts.bytes));
 }
 
 Result<std::uint64_t> parse_size(std::string_view text) {
   const auto size = parse_setting("memory.max", text);
   const auto bytes = size ? parse_decimal(size->text) : std::nullopt;
   if (!bytes || *bytes == 0)
-    return fail({}, cat("--max-size ", quoted(text), " is no size, as 512M or 2G"));
+    return fail({}, concat("--max-size ", quoted(text), " is no size, as 512M or 2G"));
   return *bytes;
 }
 
 Result<std::uint64_t> parse_count(std::string_view text) {
   const auto count = parse_decimal(text);
   if (!count || *count == 0 || *count > kLargestId)
-    return fail({}, cat("--ids ", quoted(text), " is no number of ids"));
+    return fail({}, concat("--ids ", quoted(text), " is no number of ids"));
   return *count;
 }
 
@@ -68,7 +68,7 @@ Result<ConfigFile> config_of(const Words& words) {
     const auto value = value_to_store(key, typed);
     if (!value) return std::unexpected(value.error());
     auto added = config.add(key, *value);
-    return added ? added : fail({}, cat("--", added.error().text));
+    return added ? added : fail({}, concat("--", added.error().text));
   };
   for (std::string_view word : words.container) {
     const auto key = take_until(word, '=').substr(2);
@@ -89,8 +89,8 @@ Result<CreateSource> template_of(const Words& words, std::string_view name) {
   constexpr std::string_view kNames[]{"busybox", "debian"};
   if (name == "busybox") return FromBusybox{};
   if (name != "debian")
-    return fail({}, cat("there is no template ", quoted(name), did_you_mean(name, kNames),
-                        "; there are busybox and debian"));
+    return fail({}, concat("there is no template ", quoted(name), did_you_mean(name, kNames),
+                           "; there are busybox and debian"));
   FromDebian debian;
   debian.wish.suite = words.one("suite").value_or("");
   for (const auto package : words.all("package")) debian.wish.packages.emplace_back(package);
@@ -100,7 +100,7 @@ Result<CreateSource> template_of(const Words& words, std::string_view name) {
 Result<void> check_modifiers(const Words& words, const CreateSource& source) {
   const auto only = [&](std::string_view option, std::string_view with,
                         bool given) -> Result<void> {
-    return words.has(option) && !given ? fail({}, cat("--", option, " goes with ", with))
+    return words.has(option) && !given ? fail({}, concat("--", option, " goes with ", with))
                                        : Result<void>{};
   };
   const bool debian = std::holds_alternative<FromDebian>(source);
@@ -159,11 +159,11 @@ Result<CreateWish> wish_of(const Words& words) {
 
 void say_what_is_missing(const Created& created) {
   if (created.counts.devices > 0)
-    note(cat("left out ", created.counts.devices,
-             " device nodes: a container has a /dev of its own"));
+    note(concat("left out ", created.counts.devices,
+                " device nodes: a container has a /dev of its own"));
   if (created.counts.attributes > 0)
-    note(cat("left out ", created.counts.attributes,
-             " file attributes that mean nothing in a container"));
+    note(concat("left out ", created.counts.attributes,
+                " file attributes that mean nothing in a container"));
   for (const auto& text : created.notes) note(text);
 }
 
@@ -183,8 +183,8 @@ int run_create(const Words& words) {
   say_what_is_missing(*created);
   const auto& name = created->container.name();
   if (progress.on_terminal())
-    note(cat(name, " is there (", to_text(created->counts), "): userns-run start ", name,
-             " starts it"));
+    note(concat(name, " is there (", to_text(created->counts), "): userns-run start ", name,
+                " starts it"));
   return 0;
 }
 

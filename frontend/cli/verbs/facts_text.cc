@@ -20,7 +20,7 @@ std::string state_of(const ContainerFacts& facts) {
 
 std::string joined(std::span<const std::string> words, std::string_view between) {
   std::string text;
-  for (const auto& word : words) text += cat(text.empty() ? "" : between, word);
+  for (const auto& word : words) text += concat(text.empty() ? "" : between, word);
   return text;
 }
 
@@ -50,8 +50,8 @@ std::vector<std::string> values_of(const ContainerConfig& config, std::string_vi
 }
 
 std::string text_of(const LastEnd& end, std::int64_t now) {
-  return cat("status ", end.exit_status, ", ", for_people(now - end.ended_at), " ago",
-             end.text.empty() ? "" : "; ", end.text);
+  return concat("status ", end.exit_status, ", ", for_people(now - end.ended_at), " ago",
+                end.text.empty() ? "" : "; ", end.text);
 }
 
 Json json_of(const LastEnd& end) {
@@ -66,7 +66,7 @@ std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, b
   std::vector<std::string> row{facts.name,
                                facts.problem.empty() ? state_of(facts) : state_of(facts) + "!"};
   const auto& running = facts.running;
-  row.push_back(running && running->pid != 0 ? cat(running->pid) : "");
+  row.push_back(running && running->pid != 0 ? concat(running->pid) : "");
   row.push_back(running ? running->init : "");
   row.push_back(running ? joined(running->addresses, ",") : "");
   row.push_back(running && running->memory ? size_for_people(*running->memory) : "");
@@ -122,9 +122,9 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
   const auto add = [&](std::string_view name, std::string_view value) {
     constexpr std::size_t kColumn = 12;
     if (value.empty()) return;
-    std::string line = cat(name, ":");
+    std::string line = concat(name, ":");
     line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
-    text += cat(line, without_controls(value), "\n");
+    text += concat(line, without_controls(value), "\n");
   };
   add("Name", facts.name);
   add("Path", facts.path);
@@ -132,7 +132,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
   add("Problem", facts.problem);
   if (facts.running) {
     const auto& running = *facts.running;
-    if (running.pid != 0) add("Pid", cat(running.pid));
+    if (running.pid != 0) add("Pid", concat(running.pid));
     add("Init", running.init);
     if (running.started_at != 0) add("Uptime", for_people(now - running.started_at));
     if (running.memory) add("Memory", size_for_people(*running.memory));

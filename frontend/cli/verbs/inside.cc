@@ -27,7 +27,7 @@ namespace {
 
 Result<void> add_env(ExecWish& wish, std::string_view text) {
   auto env = parse_env(text);
-  if (!env) return fail({}, cat("--env: ", env.error().text));
+  if (!env) return fail({}, concat("--env: ", env.error().text));
   if (!env->value) {
     const char* const own = std::getenv(env->name.c_str());
     if (own == nullptr) return {};
@@ -41,7 +41,7 @@ Result<bool> wants_tty(const Words& words) {
   const auto text = words.one("tty");
   if (!text || *text == "auto") return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
   if (*text == "yes" || *text == "no") return *text == "yes";
-  return fail({}, cat("--tty is auto, yes or no, not ", quoted(*text)));
+  return fail({}, concat("--tty is auto, yes or no, not ", quoted(*text)));
 }
 
 Result<ExecWish> exec_wish(const Words& words) {
@@ -54,7 +54,7 @@ Result<ExecWish> exec_wish(const Words& words) {
     return fail({}, "what is to be run? userns-run exec NAME -- COMMAND [ARG...]");
   if (!wish.cwd.empty())
     if (const auto path = parse_path(wish.cwd); !path)
-      return fail({}, cat("--cwd: ", path.error().text));
+      return fail({}, concat("--cwd: ", path.error().text));
   for (const auto text : words.all("env"))
     if (auto added = add_env(wish, text); !added) return std::unexpected(added.error());
   const auto tty = wants_tty(words);
@@ -97,7 +97,7 @@ Result<std::string> whole_log(const Container& container) {
     auto part = read_file_at(container.dir().get(), name, kLargestLog);
     if (part) text += *part;
     if (!part && part.error().code != ENOENT)
-      return fail({}, cat("cannot read the log of ", container.name(), ": ", part.error().text),
+      return fail({}, concat("cannot read the log of ", container.name(), ": ", part.error().text),
                   part.error().code);
   }
   return text;
@@ -158,7 +158,7 @@ int logs_verb(const Words& words) {
     const auto number = parse_decimal(*text);
     if (!number)
       return own_failure(
-          {.rule = {}, .code = 0, .text = cat("--lines is a number, not ", quoted(*text))});
+          {.rule = {}, .code = 0, .text = concat("--lines is a number, not ", quoted(*text))});
     lines = *number;
   }
   Place place;

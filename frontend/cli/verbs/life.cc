@@ -39,7 +39,7 @@ Result<std::uint64_t> parse_log_size(std::string_view text) {
   const auto number = parse_decimal(text);
   if (!number || *number > (kLargest >> shift))
     return fail({},
-                cat("--log-size is a number of bytes, as 1M; 0 for no log; not ", quoted(text)));
+                concat("--log-size is a number of bytes, as 1M; 0 for no log; not ", quoted(text)));
   return *number << shift;
 }
 
@@ -50,7 +50,7 @@ Result<std::vector<std::string>> from_anywhere(const std::vector<std::string>& o
     const auto name = take_until(value, '=');
     const auto stored = value_to_store(name.substr(2), value);
     if (!stored) return std::unexpected(stored.error());
-    absolute.push_back(cat(name, "=", *stored));
+    absolute.push_back(concat(name, "=", *stored));
   }
   return absolute;
 }
@@ -80,7 +80,7 @@ Result<StartWish> start_wish(const Words& words) {
 
 int start_failure(const Container& container, Failure failure) {
   if (!failure.error.text.contains(container.name()))
-    failure.error.text.insert(0, cat(container.name(), ": "));
+    failure.error.text.insert(0, concat(container.name(), ": "));
   own_failure(failure.error);
   return failure.exit_status;
 }
@@ -146,7 +146,7 @@ Result<std::chrono::milliseconds> timeout_of(const Words& words) {
   const auto text = words.one("timeout");
   if (!text) return kStopTimeout;
   auto timeout = parse_timeout(*text);
-  if (!timeout) return fail({}, cat("--timeout: ", timeout.error().text));
+  if (!timeout) return fail({}, concat("--timeout: ", timeout.error().text));
   return timeout;
 }
 
@@ -160,7 +160,8 @@ int stop_one(const Container& container, std::chrono::milliseconds timeout, Afte
     auto run = lock_run(container.dir());
     if (run && *run) [[maybe_unused]]
       const auto clean = clean_up_after_crash(container.dir());
-    return own_failure({.rule = {}, .code = 0, .text = cat(container.name(), " is not running")});
+    return own_failure(
+        {.rule = {}, .code = 0, .text = concat(container.name(), " is not running")});
   }
   const auto status = stop_container(container, timeout, after);
   return status ? 0 : own_failure(status.error());
@@ -224,8 +225,8 @@ int wait_verb(const Words& words) {
   return for_each(*containers, [&](const Container& container) {
     const auto status = wait_for_end(container);
     if (!status) return own_failure(status.error());
-    if (const int put = print(containers->size() > 1 ? cat(container.name(), " ", *status, "\n")
-                                                     : cat(*status, "\n"));
+    if (const int put = print(containers->size() > 1 ? concat(container.name(), " ", *status, "\n")
+                                                     : concat(*status, "\n"));
         put != 0)
       return put;
     return *status;
@@ -240,7 +241,7 @@ int kill_one(const Container& container, int number) {
   if (!init) return own_failure(init.error());
   if (::syscall(SYS_pidfd_send_signal, init->pidfd.get(), number, nullptr, 0) == 0) return 0;
   return own_failure(
-      fail_errno(cat("cannot signal the first process of ", container.name())).error());
+      fail_errno(concat("cannot signal the first process of ", container.name())).error());
 }
 
 int kill_verb(const Words& words) {
@@ -255,7 +256,7 @@ int kill_verb(const Words& words) {
 
 int tell_means(const Container& container, std::string_view what,
                const Result<std::string>& means) {
-  return means ? print(cat(container.name(), ": ", what, " by ", *means, "\n"))
+  return means ? print(concat(container.name(), ": ", what, " by ", *means, "\n"))
                : own_failure(means.error());
 }
 

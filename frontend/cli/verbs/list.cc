@@ -63,7 +63,7 @@ int run_list(const Words& words) {
   }
   if (words.has("json")) return print(list_json(all));
   std::string names;
-  for (const auto& facts : all) names += cat(facts.name, "\n");
+  for (const auto& facts : all) names += concat(facts.name, "\n");
   return print(words.has("names") ? names
                                   : list_table(all, std::time(nullptr), words.has("all-paths")));
 }

@@ -98,15 +98,15 @@ Result<int> add_all(std::vector<Listed>& listed, const std::vector<Container>& c
 }
 
 std::string text_of(const std::optional<std::uint64_t>& id) {
-  return id ? cat(*id) : std::string{};
+  return id ? concat(*id) : std::string{};
 }
 
 std::string table_of(const std::vector<Listed>& listed) {
   std::vector<std::vector<std::string>> rows{
       {"CONTAINER", "PID", "INSIDE", "UID", "INSIDE", "GID", "INSIDE", "USERNS", "COMMAND"}};
   for (const auto& [container, process, uid, gid] : listed)
-    rows.push_back({container, cat(process.pid), cat(process.inside), cat(process.uid),
-                    text_of(uid), cat(process.gid), text_of(gid), cat(process.user_namespace),
+    rows.push_back({container, concat(process.pid), concat(process.inside), concat(process.uid),
+                    text_of(uid), concat(process.gid), text_of(gid), concat(process.user_namespace),
                     printable(process.command, kCommandWidth)});
   return to_table(rows);
 }
@@ -151,9 +151,9 @@ int show_host(bool as_json) {
       {"USERNS", "PARENT", "OWNER", "USER", "PROCESSES", "FIRST", "COMMAND"}};
   auto list = json::array();
   for (const auto& space : *spaces) {
-    rows.push_back({cat(space.id), space.parent == 0 ? "" : cat(space.parent), cat(space.owner),
-                    user_name(space.owner), cat(space.processes), cat(space.first),
-                    printable(space.command, kCommandWidth)});
+    rows.push_back({concat(space.id), space.parent == 0 ? "" : concat(space.parent),
+                    concat(space.owner), user_name(space.owner), concat(space.processes),
+                    concat(space.first), printable(space.command, kCommandWidth)});
     list.push_back({{"id", space.id},
                     {"parent", space.parent},
                     {"owner", space.owner},

@@ -73,7 +73,7 @@ Result<std::vector<Container>> selected(const Words& words) {
     if (auto added = add_groups(*store, groups, containers); !added)
       return std::unexpected(added.error());
   if (containers.empty() && !groups.empty())
-    return fail({}, cat("no container has the label ", quoted(groups.front())));
+    return fail({}, concat("no container has the label ", quoted(groups.front())));
   if (containers.empty())
     return fail({}, "which containers? name them, or give --group; userns-run list shows them");
   return containers;

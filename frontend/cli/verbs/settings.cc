@@ -12,7 +12,7 @@ Result<std::string> value_to_store(std::string_view key, std::string_view value)
   auto rest = value;
   const auto source = absolute_path(take_until(rest, ':'));
   if (!source) return source;
-  return value.contains(':') ? cat(*source, ":", rest) : *source;
+  return value.contains(':') ? concat(*source, ":", rest) : *source;
 }
 
 }  // namespace userns::frontend

@@ -54,7 +54,8 @@ Result<void> only_one_of(const Words& words, std::span<const std::string_view> o
   std::string_view first;
   for (const auto option : options) {
     if (!words.one(option)) continue;
-    if (!first.empty()) return fail({}, cat("--", first, " and --", option, " do not go together"));
+    if (!first.empty())
+      return fail({}, concat("--", first, " and --", option, " do not go together"));
     first = option;
   }
   return {};
@@ -72,8 +73,8 @@ Result<void> check(const Words& words) {
     for (const std::string_view option :
          {"from", "to", "in", "out", "by-config", "map", "strict", "cross-mounts"})
       if (words.has(act) && words.one(option))
-        return fail({}, cat("--", option, " does not go with --", act,
-                            ": the undo log knows what was begun"));
+        return fail({}, concat("--", option, " does not go with --", act,
+                               ": the undo log knows what was begun"));
   return {};
 }
 
@@ -85,7 +86,8 @@ Result<ChosenIds> ids_of_container(const Words& words, std::string_view name,
   const auto container = store->find(name);
   if (!container) return std::unexpected(container.error());
   const auto state = read_state(container->dir());
-  if (state && *state) return fail({}, cat("the container ", name, " is running: stop it first"));
+  if (state && *state)
+    return fail({}, concat("the container ", name, " is running: stop it first"));
   const auto spec = container->spec();
   if (spec && directories.empty()) directories.push_back(spec->rootfs);
   return ids_of_spec(spec);
@@ -117,8 +119,8 @@ Result<shift::Shift> begun(const Asked& asked) {
     const auto log = shift::read_log(*path);
     if (!log) return std::unexpected(log.error());
     if (!*log)
-      return fail({}, cat("there is no unfinished shift of ", quoted(directory), " (no ",
-                          quoted(*path), ")"));
+      return fail({}, concat("there is no unfinished shift of ", quoted(directory), " (no ",
+                             quoted(*path), ")"));
     if (all && *all != (*log)->head.shift)
       return fail({},
                   "these directories were being shifted by different ids: take them one by one");

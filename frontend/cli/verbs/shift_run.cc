@@ -22,7 +22,7 @@ constexpr unsigned kMostJobs = 64;
 void show(std::string_view text) {
   static const bool terminal = ::isatty(STDERR_FILENO) == 1;
   if (!terminal) return;
-  const auto line = cat("\r\033[K", text);
+  const auto line = concat("\r\033[K", text);
   [[maybe_unused]] const auto put = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -36,7 +36,7 @@ Result<unsigned> jobs_of(const Words& words) {
   if (!given) return std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
   const auto number = parse_decimal(*given);
   if (!number || *number == 0 || *number > kMostJobs)
-    return fail({}, cat("--jobs ", quoted(*given), " is no number from 1 to ", kMostJobs));
+    return fail({}, concat("--jobs ", quoted(*given), " is no number from 1 to ", kMostJobs));
   return static_cast<unsigned>(*number);
 }
 
@@ -87,9 +87,9 @@ Result<std::string> in_namespace(const std::vector<std::string>& directories,
                      {.on_progress = show});
   if (done || done.error().code != EINTR) return done;
   show({});
-  return fail({},
-              cat(done.error().text,
-                  ": what was begun goes on with userns-run shift --resume, or back with --undo"));
+  return fail(
+      {}, concat(done.error().text,
+                 ": what was begun goes on with userns-run shift --resume, or back with --undo"));
 }
 
 }  // namespace
@@ -113,7 +113,7 @@ Result<ChosenIds> ids_of_spec(const Result<Spec>& spec) {
 
 Result<ChosenIds> ids_of_map(const Words& words) {
   std::vector<std::string> options;
-  for (const auto map : words.all("map")) options.push_back(cat("--map=", map));
+  for (const auto map : words.all("map")) options.push_back(concat("--map=", map));
   const std::vector<std::string_view> views(options.begin(), options.end());
   return ids_of_spec(parse_options(views));
 }

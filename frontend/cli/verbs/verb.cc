@@ -36,12 +36,12 @@ Result<std::vector<Given>> split(const Verb& verb, std::span<const Known> known,
   const std::vector<KnownOption> names(known.begin(), known.end());
   return split_options(
       names, words,
-      {.has = cat(verb.name, " has"), .help = cat(verb.program, " ", verb.name, " --help")});
+      {.has = concat(verb.name, " has"), .help = concat(verb.program, " ", verb.name, " --help")});
 }
 
 Result<void> check_flag(const Known& option, std::string_view value) {
   if (!option.flag || value == "yes" || value == "no") return {};
-  return fail({}, cat("--", option.name, " is yes or no, not ", quoted(value)));
+  return fail({}, concat("--", option.name, " is yes or no, not ", quoted(value)));
 }
 
 Result<void> take(Words& words, std::span<const Known> known, const Given& given) {
@@ -52,11 +52,11 @@ Result<void> take(Words& words, std::span<const Known> known, const Given& given
     return {};
   }
   if (!option->own) {
-    words.container.push_back(cat("--", option->name, "=", value));
+    words.container.push_back(concat("--", option->name, "=", value));
     return {};
   }
   if (!option->many && words.one(option->name))
-    return fail({}, cat("--", option->name, " is given twice: decide for one"));
+    return fail({}, concat("--", option->name, " is given twice: decide for one"));
   words.given.emplace_back(option->name, value);
   return check_flag(*option, value);
 }
@@ -90,15 +90,16 @@ Result<Words> parse_words(const Verb& verb, std::span<const std::string_view> wo
 }
 
 std::string verb_help(const Verb& verb) {
-  std::string text = cat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ",
-                         verb.arguments, "\n\n", verb.summary, ".\n");
+  std::string text =
+      concat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ",
+             verb.arguments, "\n\n", verb.summary, ".\n");
   if (!verb.options.empty()) text += "\n";
   for (const auto& option : verb.options) {
     const std::string_view value = option.value;
-    std::string line = cat(option.letter == 0 ? "  --" : cat("  -", option.letter, ", --"),
-                           std::string_view(option.name), value.empty() ? "" : " ", value);
+    std::string line = concat(option.letter == 0 ? "  --" : concat("  -", option.letter, ", --"),
+                              std::string_view(option.name), value.empty() ? "" : " ", value);
     line.append(line.size() < kHelpColumn ? kHelpColumn - line.size() : 1, ' ');
-    text += cat(line, std::string_view(option.help), "\n");
+    text += concat(line, std::string_view(option.help), "\n");
   }
   if (verb.takes_container_options)
     text += "\nand the options of a container: userns-run --help all lists them\n";

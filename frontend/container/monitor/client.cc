@@ -81,7 +81,7 @@ bool Client::say(Said what, std::string_view text, const Fd* fd) {
 void Client::catch_up(const Ring& ring) {
   while (open() && position < ring.end()) {
     if (position < ring.begin()) {
-      if (!say(Said::kLost, cat(ring.begin() - position))) return;
+      if (!say(Said::kLost, concat(ring.begin() - position))) return;
       position = ring.begin();
     }
     const auto text = ring.after(position, kLargestData);

@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   exit_when_out_of_memory("userns-monitor");
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + argc);
   if (words.size() == 1 && words.front() == "--version") {
-    const auto text = cat("userns-monitor (userns suite) ", std::string_view(kVersion), "\n");
+    const auto text = concat("userns-monitor (userns suite) ", std::string_view(kVersion), "\n");
     return ::write(STDOUT_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size())
                ? 0
                : 1;

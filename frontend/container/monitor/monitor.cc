@@ -294,7 +294,7 @@ class Monitor {
     switch (request->kind) {
       case Request::Kind::kInit:
         if (pidfd_.valid())
-          client.say(Said::kOk, cat(h_.pid), &pidfd_);
+          client.say(Said::kOk, concat(h_.pid), &pidfd_);
         else
           client.say(Said::kError, "its command has ended and is about to be started again");
         client.close();
@@ -340,14 +340,14 @@ class Monitor {
     if (pid < 0) {
       client.say(Said::kError,
                  fds.size() == 3
-                     ? cat("cannot start a process in the container's cgroup: errno ", errno)
+                     ? concat("cannot start a process in the container's cgroup: errno ", errno)
                      : "exec needs three file descriptors");
       client.close();
       return;
     }
     client.child = static_cast<pid_t>(pid);
     client.child_pidfd = Fd(pidfd);
-    client.say(Said::kOk, cat(pid), &client.child_pidfd);
+    client.say(Said::kOk, concat(pid), &client.child_pidfd);
   }
 
   [[noreturn]] void become_beside(const Request& request, const std::vector<Fd>& fds) const {
@@ -384,8 +384,8 @@ class Monitor {
 
   void was_not_ready() {
     ready_by_.reset();
-    tell_failure(cat("the system did not say that it is up within ", h_.ready_within,
-                     " ms (--wait-ready): stopped"));
+    tell_failure(concat("the system did not say that it is up within ", h_.ready_within,
+                        " ms (--wait-ready): stopped"));
     stop(Milliseconds(h_.stop_timeout), SIGTERM);
   }
 
@@ -404,7 +404,7 @@ class Monitor {
       for (auto& client : clients_) {
         if (client.child != pid) continue;
         client.child_pidfd.reset();
-        client.say(Said::kEnd, cat(status_of(status)));
+        client.say(Said::kEnd, concat(status_of(status)));
         client.close();
       }
     }
@@ -478,8 +478,8 @@ class Monitor {
     (void)write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met_});
     (void)::unlinkat(directory_.get(), kStateFile, 0);
     if (h_.report >= 0)
-      tell_failure(cat("the container ended with status ", status,
-                       " before it said that it is up (--wait-ready)"));
+      tell_failure(concat("the container ended with status ", status,
+                          " before it said that it is up (--wait-ready)"));
     if (is_to_start_again(status)) start_again();
     return end_for_good(status);
   }
@@ -558,7 +558,8 @@ class Monitor {
     words.insert(words.begin(), {"userns-run", std::string(kStarterWord)});
     reset_signals();
     ::execv(h_.program.c_str(), argv_of(words).data());
-    log_.append(cat("userns-monitor: cannot start ", h_.program, " again: errno ", errno, "\r\n"));
+    log_.append(
+        concat("userns-monitor: cannot start ", h_.program, " again: errno ", errno, "\r\n"));
   }
 
   // A watcher's connection may be full of the console's last words.
@@ -579,11 +580,11 @@ class Monitor {
     for (auto& client : clients_) {
       if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;
       if (!met_.empty()) say_at_last(client, Said::kMet, met_, until);
-      say_at_last(client, Said::kEnd, cat(status), until);
+      say_at_last(client, Said::kEnd, concat(status), until);
       keep_across_exec(client.raw(), h_.remove);  // closed when the container is gone, then
     }
     if (h_.remove) {
-      std::vector<std::string> words{"userns-run", "destroy", h_.name, cat("--path=", h_.path)};
+      std::vector<std::string> words{"userns-run", "destroy", h_.name, concat("--path=", h_.path)};
       reset_signals();
       ::execv(h_.program.c_str(), argv_of(words).data());
     }

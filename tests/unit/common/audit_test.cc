@@ -20,8 +20,8 @@ TEST(AuditLog, TellsSyslogWhoWasGrantedOrRefusedWhat) {
     log.record("uid=1 rule=none", true);
     log.record("uid=1 rule=IM-RANGE", false);
     for (const std::string& expected :
-         {cat("<86>newuidmap[", ::getpid(), "]: granted uid=1 rule=none"),
-          cat("<85>newuidmap[", ::getpid(), "]: refused uid=1 rule=IM-RANGE")}) {
+         {concat("<86>newuidmap[", ::getpid(), "]: granted uid=1 rule=none"),
+          concat("<85>newuidmap[", ::getpid(), "]: refused uid=1 rule=IM-RANGE")}) {
       std::string got(4096, '\0');
       const auto length = ::recv(daemon.get(), got.data(), got.size(), MSG_DONTWAIT);
       ASSERT_GT(length, 0);

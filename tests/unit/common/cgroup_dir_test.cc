@@ -134,16 +134,16 @@ TEST(CgroupDir, IsHandedOverWithThreeFilesAndNoOther) {
     ASSERT_TRUE(box);
     for (const char* const name : {"cgroup.procs", "cgroup.threads", "cgroup.subtree_control",
                                    "cgroup.freeze", "memory.max"})
-      put(cat("/mnt/box/", name), "");
+      put(concat("/mnt/box/", name), "");
     ASSERT_TRUE(hand_over(*box, Uid{1234}, Gid{1235}));
     struct stat facts{};
     for (const char* const name :
          {"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"}) {
-      ASSERT_EQ(::stat(cat("/mnt/box/", name).c_str(), &facts), 0);
+      ASSERT_EQ(::stat(concat("/mnt/box/", name).c_str(), &facts), 0);
       EXPECT_TRUE(facts.st_uid == 1234 && facts.st_gid == 1235) << name;
     }
     for (const char* const name : {"cgroup.freeze", "memory.max"}) {
-      ASSERT_EQ(::stat(cat("/mnt/box/", name).c_str(), &facts), 0);
+      ASSERT_EQ(::stat(concat("/mnt/box/", name).c_str(), &facts), 0);
       EXPECT_EQ(facts.st_uid, 0U) << name;
     }
     const auto bare = make_cgroup(mnt(), "bare");

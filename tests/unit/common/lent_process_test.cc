@@ -26,8 +26,8 @@ std::string ids_and_capabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct set[2] = {};
   ::capget(&header, set);
-  return cat(real, " ", effective, " ", saved, " ", set[0].permitted | set[1].permitted, " ",
-             set[0].effective | set[1].effective);
+  return concat(real, " ", effective, " ", saved, " ", set[0].permitted | set[1].permitted, " ",
+                set[0].effective | set[1].effective);
 }
 
 TEST(LentProcess, SetsAsideWhatTheCallerLeft) {
@@ -90,7 +90,7 @@ TEST(StepDownForGood, LeavesNothingEvenWhereTheUidStays) {
     in_child([&] {
       ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
       ASSERT_TRUE(step_down_for_good(Uid{uid}));
-      EXPECT_EQ(ids_and_capabilities(), cat(uid, " ", uid, " ", uid, " 0 0"));
+      EXPECT_EQ(ids_and_capabilities(), concat(uid, " ", uid, " ", uid, " 0 0"));
     });
   in_child([] {
     ASSERT_TRUE(drop_all_but({.for_exec = true}, Uid{1}));
@@ -104,8 +104,8 @@ TEST(AskWithoutPrivilege, AnswersFromAChildThatHasNone) {
     ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
     const auto answer = ask_without_privilege(Uid{1234}, "CG-POLICY", [] {
       char where[64] = {};
-      return Result<std::string>(cat(ids_and_capabilities(), " ", ::getcwd(where, sizeof where),
-                                     " ", ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)));
+      return Result<std::string>(concat(ids_and_capabilities(), " ", ::getcwd(where, sizeof where),
+                                        " ", ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)));
     });
     EXPECT_EQ(answer.value_or("none"), "1234 1234 1234 0 0 / 1");
     EXPECT_EQ(ask_without_privilege(Uid{1234}, "CG-POLICY", [] { return Result<std::string>(""); })

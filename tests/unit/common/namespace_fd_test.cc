@@ -16,7 +16,7 @@ using test::rule_of;
 using enum NetnsTarget::Kind;
 
 int open_of(pid_t pid, const char* kind) {
-  return ::open(cat("/proc/", pid, "/ns/", kind).c_str(), O_RDONLY | O_CLOEXEC);
+  return ::open(concat("/proc/", pid, "/ns/", kind).c_str(), O_RDONLY | O_CLOEXEC);
 }
 
 TEST(NetNamespace, OfThisProcessIsOursAndRoots) {
@@ -32,9 +32,9 @@ TEST(NetNamespace, OfThisProcessIsOursAndRoots) {
 
 // In a new user namespace, as its root.
 bool become_its_root() {
-  const auto uid = cat("0 ", ::geteuid(), " 1"), gid = cat("0 ", ::getegid(), " 1");
+  const auto uid = concat("0 ", ::geteuid(), " 1"), gid = concat("0 ", ::getegid(), " 1");
   const auto put = [](const char* file, std::string_view text) {
-    const Fd fd(::open(cat("/proc/self/", file).c_str(), O_WRONLY | O_CLOEXEC));
+    const Fd fd(::open(concat("/proc/self/", file).c_str(), O_WRONLY | O_CLOEXEC));
     return fd.valid() && write_all(fd, text);
   };
   return ::unshare(CLONE_NEWUSER) == 0 && put("setgroups", "deny") && put("uid_map", uid) &&

@@ -49,7 +49,7 @@ class Sleeper {
   }
   [[nodiscard]] Target by_pid() const { return ByPid{pid_}; }
   [[nodiscard]] Target by_directory() const {
-    return ByFd{::open(cat("/proc/", pid_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    return ByFd{::open(concat("/proc/", pid_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   }
   [[nodiscard]] Target by_pidfd() const {
     return ByFd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
@@ -87,7 +87,7 @@ TEST(Process, IsNoThread) {
     number.set_value(::gettid());
     (void)read_all(done->read, 1);
   });
-  const auto path = cat("/proc/self/task/", number.get_future().get());
+  const auto path = concat("/proc/self/task/", number.get_future().get());
   const auto process =
       Process::open(ByFd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)});
   done->write.reset();

@@ -37,8 +37,8 @@ TEST(FindSubids, AreFoundInAFileLongerThanAChunk) {
   SKIP_WITHOUT_ROOT();
   in_mnt([] {
     std::string text;
-    for (int i = 0; text.size() < 200'000; ++i) text += cat("user", i, ":", 100000 + i, ":1\n");
-    sources(cat(text, "alice:7000000:10\n"));
+    for (int i = 0; text.size() < 200'000; ++i) text += concat("user", i, ":", 100000 + i, ":1\n");
+    sources(concat(text, "alice:7000000:10\n"));
     const auto found = find_subids(IdKind::kUid, "alice", Uid{1000});
     ASSERT_TRUE(found);
     EXPECT_EQ(found->owned.lines(), 1U);

@@ -127,7 +127,7 @@ TEST(TrustedFile, FollowsAsManySymlinksAsTheKernel) {
   SKIP_WITHOUT_ROOT();
   in_mnt([] {
     put("/mnt/0");
-    for (int i = 1; i <= 41; ++i) link(cat(i - 1).c_str(), cat("/mnt/", i).c_str());
+    for (int i = 1; i <= 41; ++i) link(concat(i - 1).c_str(), concat("/mnt/", i).c_str());
     EXPECT_EQ(verdict("/mnt/40"), "text");
     EXPECT_EQ(verdict("/mnt/41"), "TF-PATH");
   });

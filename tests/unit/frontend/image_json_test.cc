@@ -13,11 +13,13 @@ const std::string kA = "sha256:" + std::string(64, 'a');
 const std::string kB = "sha256:" + std::string(64, 'b');
 
 std::string entry(const std::string& digest, std::string_view platform = "") {
-  return cat("{\"digest\": \"", digest, "\"",
-             platform.empty() ? "" : ", \"platform\": {\"os\": \"linux\", \"architecture\": \"",
-             platform, platform.empty() ? "" : "\"}", "}");
+  return concat("{\"digest\": \"", digest, "\"",
+                platform.empty() ? "" : ", \"platform\": {\"os\": \"linux\", \"architecture\": \"",
+                platform, platform.empty() ? "" : "\"}", "}");
 }
-std::string index_of(const std::string& entries) { return cat("{\"manifests\": [", entries, "]}"); }
+std::string index_of(const std::string& entries) {
+  return concat("{\"manifests\": [", entries, "]}");
+}
 
 TEST(OciIndex, TheManifestForThisPlatformIsChosen) {
   const auto node =
@@ -39,7 +41,8 @@ TEST(OciIndex, NoneAndSeveralAreErrorsThatListThem) {
 
 TEST(OciManifest, ConfigAndLayersInOrder) {
   const auto node = parse_oci_node(
-      cat("{\"config\": ", entry(kA), ", \"layers\": [", entry(kB), ",", entry(kA), "]}"), "amd64");
+      concat("{\"config\": ", entry(kA), ", \"layers\": [", entry(kB), ",", entry(kA), "]}"),
+      "amd64");
   ASSERT_TRUE(node) << text_of(node);
   EXPECT_EQ(node->config, kA);
   EXPECT_EQ(node->layers, (std::vector{kB, kA}));

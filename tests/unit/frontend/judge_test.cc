@@ -17,10 +17,10 @@ namespace {
 
 Program good(std::string_view name) {
   return {.name = name,
-          .path = cat("/usr/bin/", name),
+          .path = concat("/usr/bin/", name),
           .is_roots = true,
           .is_setuid = true,
-          .version = cat(name, " (userns suite) 1.2")};
+          .version = concat(name, " (userns suite) 1.2")};
 }
 
 // A host on which nothing is wrong and all is set up.
@@ -64,7 +64,7 @@ Facts well() {
   facts.cgroup_limits = "memory.max=4294967296";
   facts.cgroups = CgroupLayout::kV2;
   facts.has_systemd = facts.has_cgroup_unit = true;
-  facts.delegated = cat(std::string_view("cpu io memory pids"));
+  facts.delegated = concat(std::string_view("cpu io memory pids"));
   facts.runtime_dir = "/run/user/1000";
   facts.runtime_dir_is_own = facts.has_user_manager = facts.has_user_bus = true;
   facts.containers = "/home/alice/.local/share/userns";
@@ -95,7 +95,7 @@ TEST(Doctor, AWellHostPassesEveryCheck) {
 TEST(Doctor, IdsAreStableWordsAndUnique) {
   std::set<std::string> seen;
   for (const auto& finding : judge(well())) {
-    EXPECT_TRUE(seen.insert(cat(finding.id, " ", finding.subject)).second) << finding.id;
+    EXPECT_TRUE(seen.insert(concat(finding.id, " ", finding.subject)).second) << finding.id;
     EXPECT_EQ(finding.id.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string_view::npos)
         << finding.id;
   }
@@ -109,9 +109,9 @@ struct Case {
 };
 
 const Case kCases[] = {
-    {"kernel", Level::kFail, "5.10", "5.11", [](Facts& f) { f.kernel = cat("5.10.0"); }},
-    {"kernel", Level::kFail, "4.99", "5.11", [](Facts& f) { f.kernel = cat("4.99.0"); }},
-    {"kernel", Level::kPass, "10.0", "", [](Facts& f) { f.kernel = cat("10.0-rc1"); }},
+    {"kernel", Level::kFail, "5.10", "5.11", [](Facts& f) { f.kernel = concat("5.10.0"); }},
+    {"kernel", Level::kFail, "4.99", "5.11", [](Facts& f) { f.kernel = concat("4.99.0"); }},
+    {"kernel", Level::kPass, "10.0", "", [](Facts& f) { f.kernel = concat("10.0-rc1"); }},
     {"userns", Level::kFail, "root alone", "unprivileged_userns_clone=1",
      [](Facts& f) {
        f.user_namespace.code = EPERM;
@@ -148,7 +148,7 @@ const Case kCases[] = {
        f.proc_mount->code = EPERM;
        f.over_proc = {"/proc/kcore"};
      }},
-    {"hidepid", Level::kWarn, "hidepid=2", "without", [](Facts& f) { f.hidepid = cat("2"); }},
+    {"hidepid", Level::kWarn, "hidepid=2", "without", [](Facts& f) { f.hidepid = concat("2"); }},
     {"keys", Level::kWarn, "180 of 200", "maxkeys", [](Facts& f) { f.keys_used = 180; }},
     {"inotify", Level::kWarn, "64 instances", "max_user_instances",
      [](Facts& f) { f.sysctls[1].value = 64; }},
@@ -184,7 +184,7 @@ const Case kCases[] = {
      [](Facts& f) { f.programs[2].version.clear(); }},
     {"userns-cgroup", Level::kWarn, "version 1.1", "same version",
      [](Facts& f) {
-       f.programs[3].version = cat(std::string_view("userns-cgroup (userns suite) 1.1"));
+       f.programs[3].version = concat(std::string_view("userns-cgroup (userns suite) 1.1"));
      }},
     {"subuid", Level::kFail, "alice has none", "userns-policy grant alice --ids 65536",
      [](Facts& f) { f.subids[0].count = 0; }},
@@ -194,14 +194,14 @@ const Case kCases[] = {
      [](Facts& f) {
        f.subids[0].count = 0;
        f.subids[0].malformed_line = 3;
-       f.subids[0].malformed_why = cat(std::string_view("count is 0"));
+       f.subids[0].malformed_why = concat(std::string_view("count is 0"));
      }},
     {"subuid", Level::kFail, "SU-NSS", "userns-policy check",
-     [](Facts& f) { f.subids[0].error = cat(std::string_view("x [SU-NSS]")); }},
+     [](Facts& f) { f.subids[0].error = concat(std::string_view("x [SU-NSS]")); }},
     {"net-conf", Level::kNote, "no bridge", "--net BR:1", [](Facts& f) { f.bridges.clear(); }},
     {"net-conf", Level::kFail, "net.conf:1:1", "userns-policy check",
      [](Facts& f) {
-       f.net_conf.error = cat(std::string_view("/etc/userns/net.conf:1:1: what is this"));
+       f.net_conf.error = concat(std::string_view("/etc/userns/net.conf:1:1: what is this"));
      }},
     {"net-conf", Level::kFail, "not root's alone", "chown",
      [](Facts& f) { f.net_conf.is_safe = false; }},
@@ -226,10 +226,10 @@ const Case kCases[] = {
        f.user_namespace.code = EACCES;
      }},
     {"bridge", Level::kFail, "cannot lock a port of br0", "5.18",
-     [](Facts& f) { f.kernel = cat("5.17.3"); }},
+     [](Facts& f) { f.kernel = concat("5.17.3"); }},
     {"bridge", Level::kPass, "br0", "",
      [](Facts& f) {
-       f.kernel = cat("5.17.3");
+       f.kernel = concat("5.17.3");
        f.bridges[0].locks = false;
      }},
     {"bridge", Level::kWarn, "no port", "master br0", [](Facts& f) { f.bridges[0].ports = 0; }},
@@ -245,7 +245,7 @@ const Case kCases[] = {
        f.cgroup_limits.clear();
      }},
     {"delegation", Level::kNote, "cpu io",
-     "Delegate=", [](Facts& f) { f.delegated = cat(std::string_view("memory pids")); }},
+     "Delegate=", [](Facts& f) { f.delegated = concat(std::string_view("memory pids")); }},
     {"containers", Level::kFail, "no home", "HOME", [](Facts& f) { f.containers.clear(); }},
     {"containers", Level::kFail, "write", "XDG_DATA_HOME", [](Facts& f) { f.can_write = false; }},
     {"containers", Level::kFail, "is on NFS", "--path DIR", [](Facts& f) { f.remote = "NFS"; }},
@@ -257,11 +257,11 @@ const Case kCases[] = {
     {"busybox", Level::kNote, "not static", "busybox-static",
      [](Facts& f) { f.busybox_is_static = false; }},
     {"user-database", Level::kWarn, "within 10 s, asked for the group 'lab'", "getent passwd 1000",
-     [](Facts& f) { f.unanswered = cat("the group 'lab'"); }},
+     [](Facts& f) { f.unanswered = concat("the group 'lab'"); }},
     {"start", Level::kWarn, "not tried", "mend that first",
-     [](Facts& f) { f.unanswered = cat("the group 'lab'"); }},
+     [](Facts& f) { f.unanswered = concat("the group 'lab'"); }},
     {"start", Level::kFail, "boom", "failures above",
-     [](Facts& f) { f.start_error = cat("boom"); }},
+     [](Facts& f) { f.start_error = concat("boom"); }},
 };
 
 TEST(Doctor, WhatIsWrongIsFoundAndSaysWhatToDo) {

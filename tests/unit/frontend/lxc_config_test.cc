@@ -16,7 +16,7 @@ using test::text_of;
 std::string translated(
     std::string_view text,
     const LxcReader& read = [](const std::string& path) -> Result<std::vector<NamedText>> {
-      return fail({}, cat("no ", path));
+      return fail({}, concat("no ", path));
     }) {
   return translate_lxc_config({"config", std::string(text)}, read);
 }
@@ -29,7 +29,7 @@ std::vector<std::string> settings_of(std::string_view text) {
   if (file)
     for (const auto& setting : file->settings())
       if (setting.key != "net" || setting.value != "host")
-        all.push_back(cat(setting.key, "=", setting.value));
+        all.push_back(concat(setting.key, "=", setting.value));
   return all;
 }
 
@@ -90,9 +90,9 @@ TEST(LxcConfig, SaysWhyOfEverythingElse) {
         "lxc.whatever = 1", "nonsense", "lxc.idmap = u 0 1", "lxc.uts.name = a/b",
         "lxc.cap.drop = nonsense", "lxc.cgroup2.memory.max = 5X", "lxc.cgroup2.cpu.max = max",
         "lxc.sysctl.net.ipv4.ip_forward = 1"}) {
-    const auto text = translated(cat(line, "\n"));
-    EXPECT_TRUE(contains(text, cat("# ", line, ": "))) << text;
-    EXPECT_TRUE(settings_of(cat(line, "\n")).empty()) << text;
+    const auto text = translated(concat(line, "\n"));
+    EXPECT_TRUE(contains(text, concat("# ", line, ": "))) << text;
+    EXPECT_TRUE(settings_of(concat(line, "\n")).empty()) << text;
   }
 }
 

@@ -82,7 +82,7 @@ std::vector<std::string> found_in(PolicyFile kind, std::string_view text) {
   std::vector<std::string> found;
   for (const auto& f : check({kind, "FILE", std::string(text)}, host(), nullptr))
     found.push_back(
-        cat(f.line, ":", f.column, ":", f.id, f.severity == Severity::kError ? ":e" : ":w"));
+        concat(f.line, ":", f.column, ":", f.id, f.severity == Severity::kError ? ":e" : ":w"));
   return found;
 }
 
@@ -173,7 +173,7 @@ TEST(PolicyChecks, FindAnOwnerWithIdsOfOneKind) {
 TEST(PolicyChecks, FindTooManyRanges) {
   std::string text;
   for (std::uint64_t i = 0; i <= OwnedRanges::kMaxSeparate; ++i)
-    text += cat("alice:", 100000 + 100000 * i, ":65536\n");
+    text += concat("alice:", 100000 + 100000 * i, ":65536\n");
   const auto found = found_in(PolicyFile::kSubuid, text);
   EXPECT_TRUE(std::ranges::find(found, "1:1:too-many:e") != found.end());
 }

@@ -20,10 +20,10 @@ std::string shown(const Result<std::variant<MapAuto, MapWish>>& map) {
   if (!map) return "refused";
   if (std::holds_alternative<MapAuto>(*map)) return "auto";
   const auto& [which, extent] = std::get<MapWish>(*map);
-  return cat(which == MapWish::Which::kUid   ? "u"
-             : which == MapWish::Which::kGid ? "g"
-                                             : "b",
-             " ", extent.inside().first(), " ", extent.outside().first(), " ", extent.count());
+  return concat(which == MapWish::Which::kUid   ? "u"
+                : which == MapWish::Which::kGid ? "g"
+                                                : "b",
+                " ", extent.inside().first(), " ", extent.outside().first(), " ", extent.count());
 }
 
 TEST(Map, GoodOnesAreRead) {

@@ -179,7 +179,7 @@ TEST(Decide, NeverGrantsAnIdOutsideTheUnionOfTheCallersLines) {
       constexpr const char* kOwners[] = {"alice", "1000", "bob", "alice2", "100"};
       const auto owner = random() % 5;
       const bool odd = random() % 8 == 0;
-      file += cat(kOwners[owner], ":", base + first, ":", count, odd ? " \n" : "\n");
+      file += concat(kOwners[owner], ":", base + first, ":", count, odd ? " \n" : "\n");
       if (owner < 2 && !odd)
         for (auto i = first; i < first + count; ++i) mine.set(i);
     }

@@ -20,7 +20,7 @@ Result<IdMap> parse(std::string_view line) {
 std::string separate(std::size_t count, std::uint64_t base = 0) {
   std::string line;
   for (std::size_t i = 0; i < count; ++i)
-    line += cat(i == 0 ? "" : " ", base + 2 * i, " ", base + 2 * i + 1, " 1");
+    line += concat(i == 0 ? "" : " ", base + 2 * i, " ", base + 2 * i + 1, " 1");
   return line;
 }
 
@@ -129,10 +129,10 @@ TEST(IdMap, MayBe4095BytesOfTextAndNotOneMore) {
   // up.
   const std::string most = separate(170, 3000000000);
   EXPECT_EQ(parse(most)->kernel_text().size(), 4080U);
-  const auto full = parse(cat(most, " 0 1234567890 1"));
+  const auto full = parse(concat(most, " 0 1234567890 1"));
   ASSERT_TRUE(full) << text_of(full);
   EXPECT_EQ(full->kernel_text().size(), kMaxMapBytes);
-  const auto more = parse(cat(most, " 10 1234567890 1"));
+  const auto more = parse(concat(most, " 10 1234567890 1"));
   EXPECT_EQ(rule_of(more), "IM-EXTENTS");
   EXPECT_TRUE(contains(text_of(more), "4096 bytes"));
 }

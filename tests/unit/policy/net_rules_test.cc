@@ -286,7 +286,7 @@ TEST(NetMac, NoChoiceOfNamesMakesAnotherUsersAddress) {
   std::set<std::string> of_alice, of_bob;
   std::mt19937 random(7);  // NOLINT: the same cases each time
   for (int i = 0; i < 20000; ++i) {
-    const auto name = cat("n", random());
+    const auto name = concat("n", random());
     of_alice.insert(mac_of(70001, name));
     of_bob.insert(mac_of(70002, name));
   }

@@ -15,7 +15,7 @@ using test::text_of;
 
 std::string show(const OwnedRanges& owned) {
   std::string text;
-  for (const auto range : owned.ranges()) text += cat(range.first(), "+", range.count(), " ");
+  for (const auto range : owned.ranges()) text += concat(range.first(), "+", range.count(), " ");
   return text;
 }
 
@@ -186,8 +186,8 @@ TEST(SubidScanner, SkipsMalformedLinesAndRemembersTheFirst) {
 
 TEST(SubidScanner, IsTheSameHoweverTheFileIsCut) {
   const std::string file =
-      cat("bob:1:1\nalice:10:5\n\n1000:30:5\nalice:x:1\n", std::string_view("al\0ice:1:1\n", 11),
-          "alicia:1:1\nalice:50:5:\nalice:4294967290:5\nalice:70:5");
+      concat("bob:1:1\nalice:10:5\n\n1000:30:5\nalice:x:1\n", std::string_view("al\0ice:1:1\n", 11),
+             "alicia:1:1\nalice:50:5:\nalice:4294967290:5\nalice:70:5");
   const std::string whole = scan(file);
   EXPECT_EQ(whole, "10+5 30+5 70+5 4294967290+5 ");
   for (std::size_t first = 0; first <= file.size(); ++first)
@@ -216,7 +216,7 @@ TEST(SubidScanner, TreatsALongLineAlikeHoweverItIsCut) {
     const std::string tail = ":7:1";
     const std::string name(length - tail.size(), 'a');
     const std::string file =
-        cat(name, tail, "\nalice:10:5\n", std::string(length, 'x'), "alice:99:1\nalice:20:5\n");
+        concat(name, tail, "\nalice:10:5\n", std::string(length, 'x'), "alice:99:1\nalice:20:5\n");
     const auto whole = scan(file);
     EXPECT_EQ(whole, "10+5 20+5 ") << length;
     const auto as_long_name = scan(file, name, 1);
@@ -240,7 +240,7 @@ TEST(SubidScanner, TreatsALongLineAlikeHoweverItIsCut) {
 TEST(SubidScanner, RefusesMoreThan1024SeparateRanges) {
   std::string file;
   for (int i = 0; i < 1024; ++i)
-    file += cat("alice:", 100000 + 10 * i, ":5\nbob:", 5 + 10 * i, ":1\n");
+    file += concat("alice:", 100000 + 10 * i, ":5\nbob:", 5 + 10 * i, ":1\n");
   EXPECT_TRUE(contains(scan(file), "110230+5"));
   EXPECT_EQ(scan(file + "alice:100000:3\n").substr(0, 9), "100000+5 ")
       << "a line that makes none more";

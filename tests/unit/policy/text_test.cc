@@ -48,7 +48,7 @@ TEST(ParseDecimal, TakesNothingElseAndSaysWhy) {
 
 TEST(ParseDecimal, PrintsBackWhatItRead) {
   for (const std::uint64_t value : {0ULL, 1ULL, 1ULL << 31U, 0xfffffffeULL, 1ULL << 32U, ~0ULL})
-    EXPECT_EQ(parse_decimal(cat(value)), value);
+    EXPECT_EQ(parse_decimal(concat(value)), value);
 }
 
 TEST(Quoted, MakesForeignTextHarmless) {
@@ -62,8 +62,8 @@ TEST(Quoted, MakesForeignTextHarmless) {
 TEST(Quoted, IsBounded) {
   const std::string huge(100000, 'a');
   const std::string_view most = std::string_view(huge).substr(0, 64);
-  EXPECT_EQ(quoted(most), cat('\'', most, '\''));
-  EXPECT_EQ(quoted(std::string_view(huge)), cat('\'', most, "...'"));
+  EXPECT_EQ(quoted(most), concat('\'', most, '\''));
+  EXPECT_EQ(quoted(std::string_view(huge)), concat('\'', most, "...'"));
 }
 
 TEST(TakeUntil, SplitsOffTheFirstPart) {
@@ -77,7 +77,7 @@ TEST(TakeUntil, SplitsOffTheFirstPart) {
 }
 
 TEST(Cat, JoinsTextCharactersAndNumbers) {
-  EXPECT_EQ(cat("fd ", 3, ':', std::string("x"), -1, 18446744073709551615ULL),
+  EXPECT_EQ(concat("fd ", 3, ':', std::string("x"), -1, 18446744073709551615ULL),
             "fd 3:x-118446744073709551615");
 }
 

@@ -19,8 +19,8 @@ Extent piece(std::uint64_t from, std::uint64_t to, std::uint64_t count) {
 std::string shown(const std::vector<Extent>& pieces) {
   std::string text;
   for (const auto& one : pieces)
-    text += cat(text.empty() ? "" : " ", one.inside().first(), ">", one.outside().first(), "x",
-                one.count());
+    text += concat(text.empty() ? "" : " ", one.inside().first(), ">", one.outside().first(), "x",
+                   one.count());
   return text;
 }
 
