@@ -329,6 +329,10 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   const auto filled = fill(wish, spec, unfinished.container, other);
   if (!filled) return std::unexpected(filled.error());
   created.counts = filled->counts;
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  if (auto fits = check_user_fits(config, filled->image, *ids); !fits)
+    return std::unexpected(fits.error());
   if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
     return std::unexpected(taken.error());
   if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)

@@ -55,9 +55,12 @@ struct Created {
 // INT, TERM, HUP and QUIT (where not ignored) end it in order: the error's code is EINTR.
 Result<Created> create_container(const Store& store, const CreateWish& wish);
 
-// What an image says, as settings: those that `config` has no opinion about yet. `notes`: what has
-// no setting. Pure.
+// What an image says, as settings: those that `config` has no opinion about yet. `notes`: what is
+// left out. A user that the image itself does not know is an error. Pure.
 Result<void> take_image_config(ConfigFile& config, const ImageConfig& image,
                                std::vector<std::string>& notes);
+// Whether the user of the image, if it decides, is one of the container's ids. Pure.
+Result<void> check_user_fits(const ConfigFile& config, const ImageConfig& image,
+                             const ChosenIds& ids);
 
 }  // namespace userns::frontend

@@ -47,7 +47,10 @@ UnpackCounts to_counts(std::string_view text) {
 
 std::string to_text(const Filled& filled) {
   const auto& image = filled.image;
-  nlohmann::json json{image.env, image.entrypoint, image.cmd,
+  auto variables = nlohmann::json::array();
+  for (const auto& variable : image.env)
+    variables.push_back(nlohmann::json::array({variable.name, variable.value}));
+  nlohmann::json json{variables, image.names_only, image.entrypoint, image.cmd,
                       image.cwd, image.user,       image.stop_signal};
   if (image.ids) json.push_back({image.ids->uid, image.ids->gid, image.ids->groups});
   return to_text(filled.counts) +
@@ -57,14 +60,16 @@ Filled parse_filled(const std::string& text) {
   Filled filled{.counts = to_counts(text)};
   const auto json = nlohmann::json::parse(text.substr(std::min(text.size(), sizeof(UnpackCounts))));
   auto& image = filled.image;
-  json.at(0).get_to(image.env);
-  json.at(1).get_to(image.entrypoint);
-  json.at(2).get_to(image.cmd);
-  json.at(3).get_to(image.cwd);
-  json.at(4).get_to(image.user);
-  json.at(5).get_to(image.stop_signal);
-  if (json.size() > 6)
-    image.ids = {.uid = json[6].at(0), .gid = json[6].at(1), .groups = json[6].at(2)};
+  for (const auto& variable : json.at(0))
+    image.env.push_back({.name = variable.at(0), .value = variable.at(1)});
+  json.at(1).get_to(image.names_only);
+  json.at(2).get_to(image.entrypoint);
+  json.at(3).get_to(image.cmd);
+  json.at(4).get_to(image.cwd);
+  json.at(5).get_to(image.user);
+  json.at(6).get_to(image.stop_signal);
+  if (json.size() > 7)
+    image.ids = {.uid = json[7].at(0), .gid = json[7].at(1), .groups = json[7].at(2)};
   return filled;
 }
 

@@ -27,6 +27,18 @@ std::string text_in(const Json& object, const char* name) {
   return found.is_string() ? found.get<std::string>() : std::string{};
 }
 
+// A text that may be missing; anything else in its place is an error.
+Result<std::string> only_text_in(const Json& object, const char* name) {
+  const auto& found = member(object, name);
+  if (found.is_null()) return std::string{};
+  if (!found.is_string())
+    return fail({}, concat("the image is damaged: ", std::string_view(name), " is not a text"));
+  auto text = found.get<std::string>();
+  if (text.find('\0') != std::string::npos)
+    return fail({}, concat("the image is damaged: ", std::string_view(name), " has a NUL in it"));
+  return text;
+}
+
 // Strings of an array; other things in it are an error.
 Result<std::vector<std::string>> texts_in(const Json& object, const char* name) {
   const auto& found = member(object, name);
@@ -135,20 +147,43 @@ Result<DockerImage> parse_docker_manifest(std::string_view text) {
   return DockerImage{.config = text_in(json[0], "Config"), .layers = std::move(*layers)};
 }
 
+namespace {
+
+// What has no = in it would be, in a setting of the caller's, a variable of theirs to be passed on.
+void sort_variables(std::vector<std::string> texts, ImageConfig& image) {
+  for (auto& text : texts) {
+    const auto at = text.find('=');
+    if (at == std::string::npos)
+      image.names_only.push_back(std::move(text));
+    else
+      image.env.push_back({.name = text.substr(0, at), .value = text.substr(at + 1)});
+  }
+}
+
+}  // namespace
+
 Result<ImageConfig> parse_image_config(std::string_view text) {
   const auto json = parse(text);
   if (!json.is_object()) return fail({}, "the image is damaged: its config is no JSON object");
   const auto& config = member(json, "config");
-  ImageConfig image{.cwd = text_in(config, "WorkingDir"),
-                    .user = text_in(config, "User"),
-                    .stop_signal = text_in(config, "StopSignal")};
+  ImageConfig image;
+  for (const auto& [name, place] :
+       {std::pair{"WorkingDir", &image.cwd}, std::pair{"User", &image.user},
+        std::pair{"StopSignal", &image.stop_signal}}) {
+    auto said = only_text_in(config, name);
+    if (!said) return std::unexpected(said.error());
+    *place = std::move(*said);
+  }
+  if (image.cwd.empty()) image.cwd.push_back('/');
+  std::vector<std::string> variables;
   for (const auto& [name, list] :
-       {std::pair{"Env", &image.env}, std::pair{"Entrypoint", &image.entrypoint},
+       {std::pair{"Env", &variables}, std::pair{"Entrypoint", &image.entrypoint},
         std::pair{"Cmd", &image.cmd}}) {
     auto texts = texts_in(config, name);
     if (!texts) return std::unexpected(texts.error());
     *list = std::move(*texts);
   }
+  sort_variables(std::move(variables), image);
   return image;
 }
 

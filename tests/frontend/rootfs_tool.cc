@@ -42,7 +42,8 @@ int say(const Result<Filled>& filled) {
   const auto& counts = filled->counts;
   std::string text = concat("entries=", counts.entries, " bytes=", counts.bytes,
                             " devices=", counts.devices, " attributes=", counts.attributes, "\n");
-  for (const auto& word : filled->image.env) text += concat("env=", word, "\n");
+  for (const auto& variable : filled->image.env)
+    text += concat("env=", variable.name, "=", variable.value, "\n");
   for (const auto& word : filled->image.entrypoint) text += concat("entrypoint=", word, "\n");
   for (const auto& word : filled->image.cmd) text += concat("cmd=", word, "\n");
   if (!filled->image.cwd.empty()) text += concat("cwd=", filled->image.cwd, "\n");

@@ -137,7 +137,7 @@ def _(root):
         ('by name', 'web', 'web:x:33:34::/:/bin/sh\n', '33:34 groups=34,6,7'),
         ('by number', '33', 'web:x:33:34::/:/bin/sh\n', '33:34 groups=34,6,7'),
         ('by numbers that have no name', '77:88', '', '77:88 groups=88'),
-        ('by nobody\'s name', 'nobody-there', '', '0:0')])
+        ('by two numbers', '0:0', '', '0:0')])
 def _(root, user, passwd, seen):
     """An image's user, command, variables, directory and stop signal."""
     fresh(root)
@@ -161,8 +161,7 @@ def _(root, user, passwd, seen):
             json.dump(content, file)
     subprocess.run(['tar', '-C', work, '-cf', f'{root.tmp}/image.tar', '.'], check=True)
     os.chmod(f'{root.tmp}/image.tar', 0o644)
-    done = well(do(root, 'create', 'web', '--tar', f'{root.tmp}/image.tar'))
-    assert (user in done.err) == (user == 'nobody-there'), done
+    well(do(root, 'create', 'web', '--tar', f'{root.tmp}/image.tar'))
     well(do(root, 'start', 'web'))
     log = f'{store(root)}/web/console.log'
     text = wait_for(lambda: os.path.exists(log) and open(log).read().endswith('\n') and open(log).read(), 'it to speak')

@@ -78,9 +78,10 @@ TEST(DockerManifest, ConfigAndLayers) {
 
 TEST(ImageConfigJson, WhatACommandNeeds) {
   const auto image = parse_image_config(
-      R"({"config": {"Env": ["A=b"], "Entrypoint": ["/e"], "Cmd": ["c", "d"], "WorkingDir": "/w", "User": "u:g", "StopSignal": "SIGINT"}})");
+      R"({"config": {"Env": ["A=b", "HOME", "C=", ""], "Entrypoint": ["/e"], "Cmd": ["c", "d"], "WorkingDir": "/w", "User": "u:g", "StopSignal": "SIGINT"}})");
   ASSERT_TRUE(image) << text_of(image);
-  EXPECT_EQ(*image, (ImageConfig{.env = {"A=b"},
+  EXPECT_EQ(*image, (ImageConfig{.env = {{"A", "b"}, {"C", ""}},
+                                 .names_only = {"HOME", ""},
                                  .entrypoint = {"/e"},
                                  .cmd = {"c", "d"},
                                  .cwd = "/w",
@@ -91,12 +92,14 @@ TEST(ImageConfigJson, WhatACommandNeeds) {
 TEST(ImageConfigJson, AllOfItMayBeMissingOrNull) {
   for (const char* text : {"{}", R"({"config": null})", R"({"config": {"Env": null, "Cmd": null}})",
                            R"({"config": []})"})
-    EXPECT_EQ(parse_image_config(text).value(), ImageConfig{}) << text;
+    EXPECT_EQ(parse_image_config(text).value(), ImageConfig{.cwd = "/"}) << text;
 }
 
 TEST(ImageConfigJson, AWordWithANulOrOfAnotherTypeIsAnError) {
-  for (const char* text : {"", "[]", R"({"config": {"Env": ["a\u0000b"]}})",
-                           R"({"config": {"Cmd": "sh"}})", R"({"config": {"Cmd": [1]}})"})
+  for (const char* text :
+       {"", "[]", R"({"config": {"Env": ["a\u0000b"]}})", R"({"config": {"Cmd": "sh"}})",
+        R"({"config": {"Cmd": [1]}})", R"({"config": {"User": 0}})",
+        R"({"config": {"WorkingDir": ["/"]}})", R"({"config": {"StopSignal": "9\u0000"}})"})
     EXPECT_FALSE(parse_image_config(text)) << text;
 }
 

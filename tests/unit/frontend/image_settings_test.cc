@@ -27,7 +27,7 @@ std::string taken(ConfigFile config, const ImageConfig& image, Many* notes = nul
 }
 
 TEST(ImageSettings, WhatTheImageSaysBecomesSettings) {
-  const ImageConfig image{.env = {"PATH=/usr/bin", "X= y"},
+  const ImageConfig image{.env = {{"PATH", "/usr/bin"}, {"X", " y"}},
                           .entrypoint = {"/init", "-c"},
                           .cmd = {"a b"},
                           .cwd = "/srv",
@@ -41,7 +41,7 @@ TEST(ImageSettings, WhatTheImageSaysBecomesSettings) {
 }
 
 TEST(ImageSettings, WhatWasAskedForWins) {
-  const ImageConfig image{.env = {"PATH=/usr/bin", "A=1"},
+  const ImageConfig image{.env = {{"PATH", "/usr/bin"}, {"A", "1"}},
                           .entrypoint = {},
                           .cmd = {"x"},
                           .cwd = "/srv",
@@ -62,24 +62,46 @@ TEST(ImageSettings, NothingOfIt) {
                        .user = "root",
                        .ids = InsideIds{},
                        .stop_signal = ""}),
-            "");
+            "cwd = /\n");
+}
+
+TEST(ImageSettings, AUserThatIsNotThereIsAnErrorUnlessTheCallerDecides) {
+  const ImageConfig image{.cwd = "/", .user = "www-data"};
+  ConfigFile config;
+  Many notes;
+  const auto refused = take_image_config(config, image, notes);
+  EXPECT_TRUE(contains(text_of(refused), "'www-data' is not in the passwd and group"));
+  EXPECT_EQ(taken(with({"uid=33"}), image), "uid = 33\ncwd = /\n");
+}
+
+TEST(ImageSettings, AUserMustBeOneOfTheContainersIds) {
+  const ChosenIds ids{.uids = {.extents = {*Extent::make(0, 100000, 1000)}},
+                      .gids = {.extents = {*Extent::make(0, 100000, 1000)}}};
+  const auto fits = [&](InsideIds whom, const Many& asked = {}) {
+    return text_of(check_user_fits(with(asked), {.user = "u", .ids = std::move(whom)}, ids));
+  };
+  EXPECT_EQ(fits({.uid = 999, .gid = 999, .groups = {1}}), "");
+  EXPECT_TRUE(contains(fits({.uid = 1000}), "uid 1000"));
+  EXPECT_TRUE(contains(fits({.uid = 1, .gid = 1000}), "gid 1000"));
+  EXPECT_TRUE(contains(fits({.uid = 1, .gid = 1, .groups = {2, 5000}}), "group 5000"));
+  EXPECT_EQ(fits({.uid = 1000}, {"uid=7"}), "");
+  EXPECT_EQ(fits({.uid = 1, .gid = 1000}, {"gid=7"}), "");
 }
 
 TEST(ImageSettings, NonsenseIsLeftOutAndSaid) {
   Many notes;
-  const ImageConfig image{.env = {"=x", "", std::string("A=\0b", 4)},
+  const ImageConfig image{.env = {{"", "x"}, {"A", std::string("\0b", 2)}},
+                          .names_only = {"SECRET"},
                           .entrypoint = {},
                           .cmd = {""},
                           .cwd = "relative/..",
-                          .user = "www-data",
-                          .ids = {},
                           .stop_signal = "SIGNONE"};
-  EXPECT_EQ(taken({}, image, &notes), "");
-  ASSERT_EQ(notes.size(), 7U);
+  EXPECT_EQ(taken({}, image, &notes), "cwd = /\n");
+  ASSERT_EQ(notes.size(), 6U);
+  EXPECT_TRUE(contains(notes[0], "'SECRET' has no value"));
   EXPECT_TRUE(contains(notes[3], "command"));
-  EXPECT_TRUE(contains(notes[4], "'www-data' is not in its passwd"));
-  EXPECT_TRUE(contains(notes[5], "stop signal 'SIGNONE'"));
-  EXPECT_TRUE(contains(notes[6], "working directory"));
+  EXPECT_TRUE(contains(notes[4], "stop signal 'SIGNONE'"));
+  EXPECT_TRUE(contains(notes[5], "working directory"));
 }
 
 }  // namespace

@@ -1,0 +1,132 @@
+"""What a hostile image, archive or container says: it never means what only the caller may mean."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from container import fails, well  # noqa: E402
+from images import busybox_layer, image  # noqa: E402
+from named import Store, await_log  # noqa: E402
+from harness import case, cases, main  # noqa: E402
+
+PRINT_ALL = ['/bin/sh', '-c', 'env; echo directory=$(pwd); id; echo over']
+
+
+def created(root, config, *layers, options=(), **how):
+    """(the store, Done of create) of a container `web` from an image."""
+    store = Store(root)
+    return store, store.do('create', 'web', '--tar', image(root, config, *layers), *options, **how)
+
+
+def said(root, config, *layers, options=(), env=None):
+    """What an image's command that prints its environment, directory and ids has printed."""
+    store, done = created(root, {'Cmd': PRINT_ALL, **config}, *layers, options=options)
+    well(done)
+    well(store.do('start', 'web', env=env))
+    text = await_log(store, 'web', 'over').decode().replace('\r', '')
+    store.do('destroy', 'web', '--force')
+    return text.splitlines(), done
+
+
+# --- Env --------------------------------------------------------------------------------------
+
+@case('an Env entry without = gets nothing of the caller\'s')
+def _(root):
+    lines, done = said(root, {'Env': ['SECRET', 'GOOD=1']}, options=('--clear-env',),
+                       env={'PATH': '/usr/bin:/bin', 'SECRET': 'hush'})
+    assert 'GOOD=1' in lines, lines
+    assert not any('hush' in line or line.startswith('SECRET') for line in lines), lines
+    assert 'SECRET' in done.err, done
+
+
+@case('a variable that the caller names with --env still passes')
+def _(root):
+    lines, _ = said(root, {'Env': ['SECRET']}, options=('--env', 'SECRET'),
+                    env={'PATH': '/usr/bin:/bin', 'SECRET': 'told'})
+    assert 'SECRET=told' in lines, lines
+
+
+@case('lines in values of an image become no settings')
+def _(root):
+    store, done = created(root, {'Env': ['A=1\nbind = /:/host\nhook = start=/bin/false'], 'Cmd': ['/bin/sh\nmap-self = yes'],
+                                 'WorkingDir': '/x\nhook = start=/bin/false', 'StopSignal': 'TERM\nnet = host'})
+    well(done)
+    keys = [line.split(' = ')[0] for line in well(store.do('config', 'web')).out.splitlines()]
+    assert set(keys) <= {'map', 'env', 'command', 'cwd'}, keys
+
+
+# --- User -------------------------------------------------------------------------------------
+
+@cases([(f'an image of the user {user!r} is refused, and nothing of it is left', user) for user in
+        ('-1', '4294967295', '4294967296', '4294967296:0', '18446744073709551616', 'nobody-knows', '0:nogroup', '0:-1', ':5',
+         '0x10', '+0', ' 0', '65536', '0:65536', '1:2:3')])
+def _(root, user):
+    store, done = created(root, {'User': user, 'Cmd': PRINT_ALL})
+    fails(done, 'user', '--uid')
+    assert os.listdir(store.path) in ([], ['.lock']) or not [n for n in os.listdir(store.path) if 'web' in n], os.listdir(store.path)
+
+
+@case('the caller can decide for such an image')
+def _(root):
+    lines, _ = said(root, {'User': 'nobody-knows'}, options=('--uid', '7', '--gid', '8'))
+    assert any(line.startswith('uid=7 gid=8') for line in lines), lines
+
+
+@case('a user of the image whose name is a number of another is the number')
+def _(root):
+    lines, _ = said(root, {'User': '33'}, busybox_layer(passwd='33:x:0:0::/:/bin/sh\nweb:x:33:44::/:/bin/sh\n'))
+    assert any(line.startswith('uid=33') and 'gid=44' in line for line in lines), lines
+
+
+# --- WorkingDir -------------------------------------------------------------------------------
+
+@cases([('an image without a working directory starts in /, not in one named as the caller\'s', {}),
+        ('so does one that says /', {'WorkingDir': '/'})])
+def _(root, config):
+    layer = busybox_layer().directory('etc/deep')
+    store, done = created(root, {'Cmd': PRINT_ALL, **config}, layer)
+    well(done)
+    text = well(store.do('start', 'web', '--foreground', cwd='/etc')).out.replace('\r', '')
+    assert 'directory=/\n' in text, text
+
+
+@cases([(f'a working directory {name} is no way out (CVE-2024-21626)', name, link) for name, link in
+        [('/proc/self/fd/%d' % number, False) for number in (3, 4, 5, 6, 7, 8, 9, 10)] + [('/out', True), ('/proc/self/cwd', False)]])
+def _(root, name, link):
+    layer = busybox_layer()
+    for number in range(3, 20) if link else ():
+        layer.link(f'out{number}', f'/proc/self/fd/{number}')
+    layer.link('out', '/proc/self/fd/7')
+    store, done = created(root, {'Cmd': ['/bin/sh', '-c', 'ls -d ../../../../../../../home/*; ls -id .; echo over'], 'WorkingDir': name}, layer)
+    well(done)
+    done = store.do('start', 'web')
+    text = store.log('web') if done.code else await_log(store, 'web', 'over')
+    assert b'alice' not in text, text
+
+
+# --- the rest ---------------------------------------------------------------------------------
+
+@case('StopSignal, Volumes, Labels, ExposedPorts and the like mean nothing but the one signal')
+def _(root):
+    store, done = created(root, {'Cmd': ['/bin/true'], 'StopSignal': 'SIGUSR1', 'Volumes': {'/../../../../etc': {}, '/etc/shadow': {}},
+                                 'Labels': {'io.userns.hook': 'start=/bin/false', 'bind': '/:/host', 'run': 'docker run --privileged'},
+                                 'ExposedPorts': {'22/tcp': {}}, 'OnBuild': ['RUN true'], 'Healthcheck': {'Test': ['CMD', 'true']},
+                                 'Hostname': 'h', 'NetworkDisabled': True, 'Memory': 1})
+    well(done)
+    config = well(store.do('config', 'web')).out
+    lines = [line for line in config.splitlines() if not line.startswith('map')]
+    assert sorted(lines) == ['command = /bin/true', 'cwd = /', 'stop-signal = SIGUSR1'], config
+    assert not os.path.exists(f'{store.path}/web/rootfs/etc/shadow')
+
+
+@cases([('Entrypoint of no text', {'Entrypoint': [1]}), ('Cmd that is no list', {'Cmd': 'sh -c true'}),
+        ('Env that is no list', {'Env': {'A': '1'}}), ('Env with a NUL', {'Env': ['A=\0B']}),
+        ('User that is no text', {'User': 0}), ('WorkingDir that is no text', {'WorkingDir': ['/']}),
+        ('StopSignal that is no text', {'StopSignal': 15}), ('User with a NUL', {'User': '0\x00'})])
+def _(root, config):
+    _, done = created(root, config)
+    fails(done, 'image')
+
+
+if __name__ == '__main__':
+    main()
