@@ -37,6 +37,9 @@ struct NetLine {
   std::string_view bridge;
   std::uint32_t count = 0;  // NICs per user, at most kMostPorts
   NetTerms terms;
+  // A count of 0 bans whom the line names, whatever other lines give. For everybody it gives
+  // nothing.
+  [[nodiscard]] bool bans() const { return count == 0 && who != "*"; }
 };
 
 // `path` only for messages: "PATH:LINE:COLUMN: what is wrong".

@@ -130,6 +130,9 @@ Objection not_ones_own(const NetFacts& f, const NetRequest& /*r*/) {
                 "): make it inside a user namespace of your own");
 }
 Objection not_granted(const NetFacts& f, const NetRequest& r) {
+  if (std::ranges::any_of(f.lines, &NetLine::bans))
+    return concat("a line of net.conf with a count of 0 bans uid ", f.caller.value(), " from ",
+                  r.bridge, ": ask the administrator");
   if (std::ranges::any_of(f.lines, &NetLine::count)) return {};
   return concat("no line of net.conf gives uid ", f.caller.value(), " a NIC on ", r.bridge,
                 ": ask the administrator for one");

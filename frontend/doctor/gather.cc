@@ -266,8 +266,11 @@ void look_at_net_conf(Facts& facts, Directory& directory) {
   if (!lines) facts.net_conf.error = to_text(lines.error());
   if (!lines || !facts.net_conf.error.empty()) return;
   const auto in_group = [&](std::string_view group) { return directory.is_in(group); };
+  std::vector<std::string_view> banned;
   for (const auto& line : *lines) {
-    if (line.count == 0 || !is_for(line.who, Uid{facts.uid}, facts.login, in_group)) continue;
+    if (!is_for(line.who, Uid{facts.uid}, facts.login, in_group)) continue;
+    if (line.bans()) banned.push_back(line.bridge);
+    if (line.count == 0) continue;
     auto known = std::ranges::find(facts.bridges, line.bridge, &Bridge::name);
     if (known == facts.bridges.end())
       known = facts.bridges.insert(known, look_at_bridge(line.bridge));
@@ -276,6 +279,9 @@ void look_at_net_conf(Facts& facts, Directory& directory) {
     known->most_mtu = std::max<std::uint32_t>(known->most_mtu, line.terms.mtu);
     known->locks = known->locks || !line.terms.spoof;
   }
+  std::erase_if(facts.bridges, [&](const Bridge& bridge) {
+    return std::ranges::find(banned, bridge.name) != banned.end();
+  });
 }
 
 void look_at_cgroup_conf(Facts& facts, Directory& directory) {

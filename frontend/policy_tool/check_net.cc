@@ -21,8 +21,8 @@ struct Checker : Reporter {
     auto rest = entry.line.text.substr(static_cast<std::size_t>(after));
     rest.remove_prefix(rest.find_first_not_of(" \t"));
     const auto count = rest.substr(0, rest.find_first_of(" \t"));
-    if (entry.parsed.count == 0)
-      say(Severity::kWarning, "count-zero", entry, count, "the line gives 0 interfaces",
+    if (entry.parsed.count == 0 && !entry.parsed.bans())
+      say(Severity::kWarning, "count-zero", entry, count, "the line gives everybody 0 interfaces",
           "nothing is granted, and it takes nothing from what other lines grant", "remove it");
     if (parse_decimal(count).value_or(0) > kMostPorts)
       say(Severity::kWarning, "over-machine", entry, count,

@@ -41,7 +41,7 @@ bool is_up(std::string_view bridge) {
 std::string granted_bridge(std::string& why_not) {
   const auto path = concat(std::string_view(kPolicyDir), "/net.conf");
   const auto text = text_of(path);
-  const auto lines = parse_net_conf(path, text);
+  auto lines = parse_net_conf(path, text);
   why_not = lines ? concat("no bridge that is up is granted by ", path) : lines.error().text;
   if (!lines || lines->empty()) return {};
   if (::access(concat(std::string_view(kHelperDir), "/userns-net").c_str(), X_OK) != 0) {
@@ -51,9 +51,15 @@ std::string granted_bridge(std::string& why_not) {
   const auto name = login_name(Uid{::getuid()}).value_or("");
   auto groups = Groups::of_caller().value_or(Groups{});
   const auto in_group = [&](std::string_view group) { return groups.contain(group); };
+  std::erase_if(*lines, [&](const NetLine& line) {
+    return !is_for(line.who, Uid{::getuid()}, name, in_group);
+  });
+  const auto is_banned_from = [&](std::string_view bridge) {
+    return std::ranges::any_of(
+        *lines, [&](const NetLine& line) { return line.bans() && line.bridge == bridge; });
+  };
   const auto granted = std::ranges::find_if(*lines, [&](const NetLine& line) {
-    return line.count > 0 && is_up(line.bridge) &&
-           is_for(line.who, Uid{::getuid()}, name, in_group);
+    return line.count > 0 && is_up(line.bridge) && !is_banned_from(line.bridge);
   });
   return granted == lines->end() ? std::string{} : std::string(granted->bridge);
 }

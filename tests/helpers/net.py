@@ -182,6 +182,22 @@ def _(root):
         assert h.added(c)['mtu'] == 1300
 
 
+@case('NR-POLICY: a count of 0 for a user or a group bans him from the bridge, whatever other lines give; one for everybody does not')
+def _(root):
+    with open('/etc/group', 'a') as file:
+        file.write('students:x:72005:alice\n')
+    h = host(root)
+    alice = root.alice.but(groups=[72005])
+    with Container(alice) as a:
+        for ban in ('alice veth br0 0', '70001 veth br0 0', '@students veth br0 0'):
+            for lines in (f'{ban}\n@students veth br0 2\n* veth br0 1\n', f'* veth br0 1\n@students veth br0 2\n{ban} mtu=1400\n'):
+                h.conf(lines)
+                refused(h.add(a), 'NR-POLICY', 'count of 0')
+        assert h.ports() == []
+        h.conf('* veth br0 0\nalice veth br1 0\n@students veth br0 1\n')
+        h.added(a)
+
+
 @case('64 concurrent adds on a quota of 16: exactly 16 succeed, in each of many rounds')
 def _(root):
     h = host(root, 'alice veth br0 16\n')

@@ -195,8 +195,10 @@ TEST(PolicyChecks, FindWhatANetLineIs) {
       {PolicyFile::kNet, "alice veth br0 1 vlan=7\n", {"1:18:vlan:e"}},
       {PolicyFile::kNet, "alice veth br0 1 mtu=9000\n", {"1:18:over-machine:e"}},
       {PolicyFile::kNet,
-       "alice veth br0 0\nalice veth br0 5000\n",
-       {"1:16:count-zero:w", "2:16:over-machine:w"}},
+       "* veth br0 0\nalice veth br0 5000\n",
+       {"1:12:count-zero:w", "2:16:over-machine:w"}},
+      // A ban is meant.
+      {PolicyFile::kNet, "alice veth br0 0\n", {}},
       {PolicyFile::kNet, "alice veth br0 1", {"1:17:no-final-newline:w"}},
   };
   expect(rows);

@@ -170,8 +170,14 @@ INSTANTIATE_TEST_SUITE_P(
               "belongs to uid 0"},
         Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(); },
               "no line of net.conf"},
-        Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines[0].count = 0; },
-              "ask the administrator"},
+        Break{"NR-POLICY",
+              [](NetFacts& f, NetRequest&) { f.lines[0].who = "*", f.lines[0].count = 0; },
+              "ask the administrator for one"},
+        Break{"NR-POLICY",
+              [](NetFacts& f, NetRequest&) {
+                f.lines.push_back({.who = "@out", .bridge = "br0", .count = 0, .terms = {}});
+              },
+              "count of 0 bans uid 1000 from br0"},
         // Whoever has no grant is not told what the bridge is.
         Break{"NR-POLICY", [](NetFacts& f, NetRequest&) { f.lines.clear(), f.bridge.reset(); },
               "no line"},
@@ -203,7 +209,7 @@ TEST(NetRules, LinesAddUpInTheirOrderEachWithItsTerms) {
   auto facts = good_facts();
   facts.lines = {
       {.who = "alice", .bridge = "br0", .count = 2, .terms = {}},
-      {.who = "@none", .bridge = "br0", .count = 0, .terms = {.mtu = 1}},
+      {.who = "*", .bridge = "br0", .count = 0, .terms = {.mtu = 1}},
       {.who = "*", .bridge = "br0", .count = 1, .terms = {.mtu = 1400, .isolated = true}}};
   const auto grant = decide(facts, add_to_br0());
   ASSERT_TRUE(grant) << text_of(grant);
