@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -39,12 +40,17 @@ bool open_standard_fds() {
   return raw >= 0 && ::close(raw) == 0;
 }
 
-bool close_others(std::optional<int> keep) {
-  constexpr unsigned kFirst = STDERR_FILENO + 1;
-  const auto kept = static_cast<unsigned>(keep.value_or(0));
-  if (kept < kFirst) return ::close_range(kFirst, UINT_MAX, 0) == 0;
-  return (kept == kFirst || ::close_range(kFirst, kept - 1, 0) == 0) &&
-         ::close_range(kept + 1, UINT_MAX, 0) == 0;
+// Closes what lies before the lowest of `keep`, then what lies before the next one, and so on.
+bool close_others(std::span<const int> keep) {
+  unsigned first = STDERR_FILENO + 1;
+  for (;;) {
+    unsigned next = UINT_MAX;
+    for (const int kept : keep)
+      if (static_cast<unsigned>(kept) >= first) next = std::min(next, static_cast<unsigned>(kept));
+    if (next == UINT_MAX) return ::close_range(first, UINT_MAX, 0) == 0;
+    if (next > first && ::close_range(first, next - 1, 0) != 0) return false;
+    first = next + 1;
+  }
 }
 
 bool reset_signals() {
@@ -82,7 +88,7 @@ std::string_view raw_arg(int argc, char** argv, int index) {
 }
 
 Result<std::vector<std::string_view>> sanitise(int argc, char** argv, const StartupLimits& limits,
-                                               std::optional<int> keep) {
+                                               std::span<const int> keep) {
   if (!open_standard_fds()) return fail("ST-STATE", "cannot open standard file descriptors", errno);
   if (!close_others(keep))
     return fail("ST-STATE", "cannot close inherited file descriptors", errno);

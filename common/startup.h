@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -17,12 +16,12 @@ struct StartupLimits {
 };
 
 // Bounds argv (ST-ARGS), opens fds 0-2 where they are closed (on /dev/null), closes every other fd
-// but `keep`, empties the environment, sets umask 077 and cwd /, resets signal dispositions, mask
-// and timers, and raises the rlimits that could stop us half-way (where allowed). Fails with
-// ST-STATE where a step that must succeed does not. Returns argv[1..]. The views live as long as
-// the process.
+// but those of `keep` (-1: none), empties the environment, sets umask 077 and cwd /, resets signal
+// dispositions, mask and timers, and raises the rlimits that could stop us half-way (where
+// allowed). Fails with ST-STATE where a step that must succeed does not. Returns argv[1..]. The
+// views live as long as the process.
 Result<std::vector<std::string_view>> sanitise(int argc, char** argv, const StartupLimits& limits,
-                                               std::optional<int> keep);
+                                               std::span<const int> keep);
 
 // argv[index] as text; empty where there is none. Safe before sanitise().
 std::string_view raw_arg(int argc, char** argv, int index);

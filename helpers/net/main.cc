@@ -33,11 +33,12 @@ constexpr const char* kProgram = "userns-net";
 constexpr StartupLimits kLimits{.most_args = 12, .longest_arg = 4096};
 
 // Before the parsing proper: which fd is not to be closed.
-std::optional<int> named_fd(int argc, char** argv) {
+std::vector<int> named_fd(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; ++i)
     if (const auto netns = parse_netns(argv[i + 1]); raw_arg(argc, argv, i) == "--netns" && netns)
-      return netns->kind == NetnsTarget::Kind::kPid ? std::nullopt : std::optional(netns->number);
-  return std::nullopt;
+      return netns->kind == NetnsTarget::Kind::kPid ? std::vector<int>{}
+                                                    : std::vector{netns->number};
+  return {};
 }
 
 // Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do

@@ -29,9 +29,9 @@ namespace {
 // Twice what a map can take: a little too much is told by IM-EXTENTS, in words of triples.
 constexpr StartupLimits kLimits{.most_args = 2 + 6 * kMaxExtents, .longest_arg = 32};
 
-std::optional<int> named_fd(const Result<Target>& target) {
+std::vector<int> named_fd(const Result<Target>& target) {
   const auto* by_fd = target ? std::get_if<ByFd>(&*target) : nullptr;
-  return by_fd == nullptr ? std::nullopt : std::optional(by_fd->fd);
+  return by_fd == nullptr ? std::vector<int>{} : std::vector{by_fd->fd};
 }
 
 Needs needs_of(const Traits& traits, const Caller& caller) {

@@ -20,7 +20,7 @@ using test::rule_of;
 constexpr StartupLimits kLimits{.most_args = 4, .longest_arg = 5};
 
 Result<std::vector<std::string_view>> with(std::vector<const char*> words,
-                                           std::optional<int> keep = {}) {
+                                           std::vector<int> keep = {}) {
   words.push_back(nullptr);
   return sanitise(static_cast<int>(words.size()) - 1, const_cast<char**>(words.data()), kLimits,
                   keep);
@@ -48,7 +48,7 @@ TEST(Sanitise, OpensStandardFdsOnDevNull) {
     // gtest would write to 1: nothing is expected until it is back.
     const int kept = ::fcntl(1, F_DUPFD_CLOEXEC, 100);
     for (int fd = 0; fd < 3; ++fd) ::close(fd);
-    const bool good = with({"prog"}, kept).has_value();
+    const bool good = with({"prog"}, {kept}).has_value();
     std::array<struct stat, 4> facts{};
     bool all = true;
     for (int fd = 0; fd < 3; ++fd)
@@ -65,19 +65,28 @@ TEST(Sanitise, ClosesEveryFdButTheNamedOne) {
   for (const int keep : {3, 4, 57, 600})
     in_child([keep] {
       for (const int fd : {3, 4, 5, 56, 57, 58, 600, 601}) ::dup2(0, fd);
-      ASSERT_TRUE(with({"prog"}, keep));
+      ASSERT_TRUE(with({"prog"}, {keep}));
       for (int fd = 3; fd < 700; ++fd) EXPECT_EQ(::fcntl(fd, F_GETFD) >= 0, fd == keep) << fd;
       for (int fd = 0; fd < 3; ++fd) EXPECT_GE(::fcntl(fd, F_GETFD), 0);
     });
 }
 
+TEST(Sanitise, ClosesEveryFdButThoseNamedInAnyOrder) {
+  in_child([] {
+    for (int fd = 3; fd < 20; ++fd) ::dup2(0, fd);
+    ASSERT_TRUE(with({"prog"}, {12, 0, 5, 12, -1, 3, 6}));
+    for (int fd = 3; fd < 20; ++fd)
+      EXPECT_EQ(::fcntl(fd, F_GETFD) >= 0, fd == 3 || fd == 5 || fd == 6 || fd == 12) << fd;
+  });
+}
+
 TEST(Sanitise, IsNotFooledByANamedFdThatIsNotOpen) {
   in_child([] {
     for (const int fd : {10, 12}) ::dup2(0, fd);
-    ASSERT_TRUE(with({"prog"}, 11));
+    ASSERT_TRUE(with({"prog"}, {11}));
     for (const int fd : {10, 11, 12}) EXPECT_LT(::fcntl(fd, F_GETFD), 0);
   });
-  in_child([] { EXPECT_TRUE(with({"prog"}, 2147483647)); });
+  in_child([] { EXPECT_TRUE(with({"prog"}, {2147483647})); });
 }
 
 TEST(Sanitise, EmptiesWhatTheCallerArranged) {
