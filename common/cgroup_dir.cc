@@ -24,6 +24,12 @@ Result<Fd> open_below(const Fd& dir, const std::string& name, int flags) {
                          [&] { return open_at(dir.get(), name.c_str(), flags, kResolve); });
 }
 
+// So may the top of a hierarchy, which the kernel makes 0555. That it is there already is success.
+bool make_below(const Fd& dir, const std::string& name, mode_t mode) {
+  const auto make = [&] { return ::mkdirat(dir.get(), name.c_str(), mode); };
+  return with_capability({CAP_DAC_OVERRIDE}, make) == 0 || errno == EEXIST;
+}
+
 bool still_named(const Fd& dir, const std::string& name, const Fd& opened) {
   struct stat named{}, held{};
   return ::fstatat(dir.get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -60,8 +66,7 @@ Result<Fd> open_cgroup(const Fd& dir, const std::string& name) {
 }
 
 Result<Fd> make_cgroup(const Fd& dir, const std::string& name) {
-  if (::mkdirat(dir.get(), name.c_str(), 0755) != 0 && errno != EEXIST)
-    return fail_errno(concat("cannot make cgroup ", name));
+  if (!make_below(dir, name, 0755)) return fail_errno(concat("cannot make cgroup ", name));
   return open_cgroup(dir, name);
 }
 
@@ -69,11 +74,11 @@ Result<Fd> lock_cgroup(const Fd& dir, const std::string& name, bool make) {
   constexpr timespec kPause{0, 5'000'000};
   for (int tries = 1000; tries > 0; --tries) {
     // Passing through is what users need; listing and locking is root's.
-    if (make && ::mkdirat(dir.get(), name.c_str(), 0711) != 0 && errno != EEXIST)
+    if (make && !make_below(dir, name, 0711))
       return fail_errno(concat("cannot make cgroup ", name));
     auto opened = open_cgroup(dir, name);
     if (!opened && (!make || opened.error().code != ENOENT)) return opened;
-    // Whoever had the lock before may have removed what we have locked.
+    // An administrator may have removed what we have locked.
     if (opened && ::flock(opened->get(), LOCK_EX | LOCK_NB) == 0 && still_named(dir, name, *opened))
       return opened;
     ::nanosleep(&kPause, nullptr);

@@ -2,8 +2,9 @@
 // below fds that are already open. Source: cgroups(7), the kernel's admin-guide/cgroup-v2.
 //
 // This process is uid 0 without effective capabilities: it may do what root may with root's own
-// files. Only the three brackets here go further, for what was handed over to a user; CAP_CHOWN and
-// CAP_DAC_OVERRIDE must be permitted. No symbolic link, mount or ".." is ever followed.
+// files. Only the brackets here go further, for what was handed over to a user and what the kernel
+// made read-only; CAP_CHOWN and CAP_DAC_OVERRIDE must be permitted. No symbolic link, mount or ".."
+// is ever followed.
 #pragma once
 
 #include <string>

@@ -31,6 +31,14 @@ Result<std::string> own_path(std::string_view controller) {
   return std::string(cgroup_path(*text, controller));
 }
 
+// Where this process is in v2, which may be a directory of the caller's; none where that is not to
+// be seen from here.
+Fd home_in(const Fd& top) {
+  const auto own = own_path("");
+  auto home = own ? open_cgroup(top, concat(".", *own)) : std::unexpected(own.error());
+  return home ? std::move(*home) : Fd();
+}
+
 bool is_populated(const Fd& node, const std::string& name) {
   const auto box = open_cgroup(node, name);
   if (!box) return true;
@@ -103,6 +111,20 @@ void sweep(std::span<const Prepared> made) {
         (void)remove_cgroups(made[i - 1].node, name, i == 1 ? kDeepest : 0);
 }
 
+// The kernel refuses forks alone: who enters, and is already there, looks.
+Result<void> look_for_room(const Prepared& made, const CgroupPart& part) {
+  const auto limit = std::ranges::find(part.writes, "pids.max", &CgroupWrite::file);
+  const auto most = limit == part.writes.end() ? std::nullopt : parse_decimal(limit->text);
+  if (!most) return {};
+  auto text = read_cgroup_file(made.node, "pids.current");
+  if (!text) return std::unexpected(text.error());
+  std::string_view rest = *text;
+  if (parse_decimal(take_until(rest, '\n')).value_or(UINT64_MAX) <= *most) return {};
+  return fail(
+      "CG-FULL",
+      concat("the ", *most, " processes and threads that policy allows are all in use: end some"));
+}
+
 // The tree of the ledger counts the containers.
 Result<void> make_box(std::span<Prepared> made, std::size_t at, const CgroupGrant& grant,
                       const Caller& caller) {
@@ -135,13 +157,13 @@ Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<con
   for (std::size_t i = 0; i < all.size() && done; ++i)
     done = prepare_node(made[i], all[i], grant.parts()[i], grant);
   for (std::size_t i = 0; i < all.size() && done; ++i) done = make_box(made, i, grant, caller);
-  // The ledger is last, so that from v2 there is no way back to go.
   for (std::size_t i = all.size(); i > 0 && done; --i) done = join(made[i - 1].box);
+  for (std::size_t i = 0; i < all.size() && done; ++i)
+    done = look_for_room(made[i], grant.parts()[i]);
   if (done) return done;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (all[i].home.valid()) (void)join(all[i].home);
+    (void)join(all[i].home);
     if (made[i].node.valid()) (void)remove_cgroups(made[i].node, grant.name(), 0);
-    (void)remove_cgroups(all[i].base, all[i].node, 0);
   }
   return done;
 }
@@ -171,11 +193,9 @@ Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) 
                 concat("container ", name.text(), " still has processes: end them first"));
   // The ledger is last: its lock is what keeps a new container of this name away.
   Result<void> done;
-  for (std::size_t i = all.size(); i > 0 && done; --i) {
+  for (std::size_t i = all.size(); i > 0 && done; --i)
     if (nodes[i - 1].valid())
       done = remove_cgroups(nodes[i - 1], name.text(), i == 1 ? kDeepest : 0);
-    (void)remove_cgroups(all[i - 1].base, all[i - 1].node, 0);
-  }
   return done;
 }
 
@@ -213,13 +233,15 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
 }
 
 Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid) {
-  const auto top = open_base(kMount, CgroupVersion::kV2);
+  auto top = open_base(kMount, CgroupVersion::kV2);
   const std::string mount = top ? kMount : concat(kMount, "/unified");
+  if (!top) top = open_base(mount, CgroupVersion::kV2);
   const std::string unit = concat(mount, "/system.slice", kUnit);
   const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
   const std::string& path = conf.base.empty() ? found : conf.base;
   auto base = open_base(path, CgroupVersion::kV2);
-  if (base) return Hierarchy{{}, std::move(*base), concat(uid.value()), Fd(), path};
+  if (base)
+    return Hierarchy{{}, std::move(*base), concat(uid.value()), top ? home_in(*top) : Fd(), path};
   if (conf.base.empty() && base.error().rule == "CG-BASE")
     for (const std::string_view controller : kV1Controllers)
       if (auto v1 = open_v1(controller, conf, uid); v1 || v1.error().rule != "CG-CONTROLLER")

@@ -25,7 +25,7 @@ struct Hierarchy {
   std::string_view controller;  // v1; empty: v2. Static storage
   Fd base;
   std::string node;  // the user's directory in it
-  Fd home;           // v1: where this process is now
+  Fd home;           // where this process is now
   std::string path;  // of base
 };
 

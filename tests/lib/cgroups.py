@@ -150,5 +150,9 @@ class Cgroups:
                     remove(f'{path}/{name}')
 
     def left(self):
-        """What there is below the test's cgroups."""
-        return [d for top in [self.v2, *self.v1.values()] for d in below(top) if d != top]
+        """What there is below the test's cgroups, but for users' nodes: these stay, for what is charged to them."""
+        return [d for top in [self.v2, *self.v1.values()] for d in below(top) if d != top and not self._is_node(top, d)]
+
+    @staticmethod
+    def _is_node(top, path):
+        return os.path.dirname(path) == top and os.path.basename(path).removeprefix('userns-').isdigit()
