@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cgroups import Cgroups, pids_in  # noqa: E402
 from container import well  # noqa: E402
-from distro import why_no_mirror  # noqa: E402
+import debian  # noqa: E402
 from leased import inside, lease_of  # noqa: E402
 from named import Store  # noqa: E402
 from harness import case, main, skip, wait_for  # noqa: E402
@@ -29,7 +29,7 @@ def unreachable(root):
 
 @case('made by mmdebstrap, it boots with a NIC and has its address by DHCP, the same after stop and start; destroy leaves nothing')
 def _(root):
-    why = cgroups.why_not or why_no_mirror()
+    why = cgroups.why_not or debian.why_not(debian.BOOKWORM)
     if why:
         skip(why)
     cgroups.clear()

@@ -1,4 +1,4 @@
-"""Root file systems of real distributions for tests: a tar per name, made once below the build tree.
+"""Root file systems of real distributions for tests: a tar per name, made once and kept (cache.py).
 
     from distro import SYSTEMD, tar, unpack
     where = unpack(root, SYSTEMD)      # below root.tmp, owned by alice's container root; skips where it can't be had
@@ -6,24 +6,24 @@
 Several test programs may ask at the same time: one builds, the others wait for it.
 """
 
-import fcntl
-import hashlib
 import os
 import shutil
-import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, '..', 'system'))
-from harness import build_dir, skip  # noqa: E402
-from vm import _apt_sources, _run  # noqa: E402
+import cache
+import debian
+from harness import build_dir, skip
 
 COMMON = 'iproute2,iputils-ping,procps,passwd,login,util-linux,libcap2-bin'
 SYSTEMD, SYSV, OPENRC, RUNIT, PODMAN = 'systemd', 'sysv', 'openrc', 'runit', 'podman'
-PACKAGES = {SYSTEMD: 'systemd,systemd-sysv,dbus,libpam-systemd,sudo,cron,openssh-server,openssh-client,' + COMMON,
+SYSTEMD_257 = 'systemd-257'  # of Debian 13; SYSTEMD is 252, of Debian 12
+WITH_SYSTEMD = 'systemd,systemd-sysv,dbus,libpam-systemd,sudo,cron,openssh-server,openssh-client,' + COMMON
+PACKAGES = {SYSTEMD: WITH_SYSTEMD,
+            SYSTEMD_257: WITH_SYSTEMD + ',mount',
             SYSV: 'sysvinit-core,sysv-rc,initscripts,cron,' + COMMON,
             OPENRC: 'sysvinit-core,openrc,initscripts,cron,' + COMMON,
             RUNIT: 'runit,runit-init,' + COMMON,
             PODMAN: 'systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,podman,crun,uidmap,fuse-overlayfs,busybox-static,' + COMMON}
+SUITE = {SYSTEMD_257: debian.TRIXIE}
 # root and joe have the password "pw", joe may sudo; what a first boot fills in is empty; no timer wakes up in a test.
 HOOKS = ['chroot "$1" useradd -m -s /bin/bash joe; printf "root:pw\\njoe:pw\\n" | chroot "$1" chpasswd',
          'mkdir -p "$1/etc/sudoers.d"; echo "joe ALL=(ALL) NOPASSWD: ALL" > "$1/etc/sudoers.d/joe"',
@@ -38,33 +38,20 @@ def why_not(build, name):
         return None
     if os.geteuid() != 0:
         return 'building a root file system needs root'
-    return why_no_mirror()
+    return debian.why_not(_suite(name))
 
 
-def why_no_mirror():
-    """Why no Debian can be made anew here, or None."""
-    if not shutil.which('mmdebstrap'):
-        return 'mmdebstrap is not installed'
-    return None if _apt_sources() else 'no apt source of this machine serves Debian bookworm'
+def _suite(name):
+    return SUITE.get(name, debian.BOOKWORM)
 
 
 def _path(build, name):
-    recipe = hashlib.sha256((PACKAGES[name] + '\n'.join(HOOKS)).encode()).hexdigest()[:12]
-    return f'{build}/distros/{name}-{recipe}.tar'
+    return cache.path(build, 'distros', f'{name}-{cache.key(_suite(name), PACKAGES[name], *HOOKS)}.tar')
 
 
 def tar(build, name):
     """Its path; built where it is missing (about half a minute)."""
-    path = _path(build, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(f'{path}.lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(path):
-            half = f'{path}.half.tar'
-            _run(['mmdebstrap', '--variant=minbase', '--include=' + PACKAGES[name],
-                  *[f'--customize-hook={hook}' for hook in HOOKS], 'bookworm', half, *_apt_sources()])
-            os.rename(half, path)
-    return path
+    return cache.once(_path(build, name), lambda half: debian.make(_suite(name), half, PACKAGES[name].split(','), HOOKS))
 
 
 def unpack(root, name, first=100000, where=None):

@@ -18,7 +18,7 @@ from vm import Image, copy_launcher  # noqa: E402
 
 def main():
     build_dir, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    image = Image(os.path.join(build_dir, 'guest'))
+    image = Image(build_dir)
     why = image.why_not()
     try:
         out = None if why else build(build_dir)

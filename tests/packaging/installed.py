@@ -8,9 +8,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from packages import TOP, build, deb, must, need, text_of  # noqa: E402
-from distro import why_no_mirror  # noqa: E402
+import cache  # noqa: E402
+import debian  # noqa: E402
 from harness import build_dir, case, cases, main, skip  # noqa: E402
-from vm import _apt_sources  # noqa: E402
 
 with open(TOP + '/packaging/debian/tests/control') as control:
     NAMES = re.findall(r'^Tests: (\S+)$', control.read(), re.M)
@@ -27,13 +27,10 @@ def base():
     """A minimal Debian, as a tar."""
     if os.geteuid() != 0:
         skip('needs root')
-    if why := why_no_mirror():
+    path = cache.path(build_dir(), 'base', f'{debian.BOOKWORM}.tar.gz')
+    if not os.path.exists(path) and (why := debian.why_not(debian.BOOKWORM)):
         skip(why)
-    path = build(build_dir()) + '/base.tar.gz'
-    if not os.path.exists(path):
-        must('mmdebstrap', '--variant=minbase', 'bookworm', path + '.half.tar.gz', *_apt_sources())
-        os.rename(path + '.half.tar.gz', path)
-    return path
+    return cache.once(path, lambda half: debian.make(debian.BOOKWORM, half))
 
 
 @case('piuparts: installed, removed, purged and installed again, they leave nothing')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs guest/NAME.py in a booted Debian into which this build was installed: booted.py BUILD_DIR NAME SECONDS [-k PATTERN].
 
-The image is kept in BUILD_DIR/guest. Where there can be no guest, every case is a skip that says why.
+The image is kept (lib/cache.py). Where there can be no guest, every case is a skip that says why.
 """
 
 import os
@@ -31,7 +31,7 @@ def install(build, payload):
 
 def main():
     build, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    image = Image(os.path.join(build, 'guest'))
+    image = Image(build)
     with open(f'{HERE}/guest/{name}.py') as file:
         text = file.read()
     distros = re.findall(r'\w+', ' '.join(re.findall('^# distro: (.*)$', text, re.M)))

@@ -1,18 +1,16 @@
 """A booted Debian for tests: its own kernel, systemd, pure cgroup v2, auditd, AppArmor, and the users alice and bob.
 
-    image = Image(directory)         # below the build tree; built once, kept there
+    image = Image(build, suite)      # Debian 12 ('bookworm') or 13 ('trixie'); built once, kept (lib/cache.py)
     if why := image.why_not(): ...   # what this machine lacks
     image.build(say)                 # 2 to 3 minutes; nothing where it is there already
     status = image.run(payload, on_line, seconds)
 
 `payload` is a directory with an executable `run`: the guest boots from a throw-away copy of the image, runs it as root and
 powers off in order. Without hardware virtualisation the guest's CPU is some 30 times slower than the host's: nothing in it
-may be timed. On the command line: vm.py IMAGE_DIR build | run PAYLOAD.
+may be timed. On the command line: vm.py BUILD_DIR SUITE build | run PAYLOAD.
 """
 
-import fcntl
-import glob
-import hashlib
+import lzma
 import os
 import selectors
 import shutil
@@ -22,10 +20,15 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'lib'))
+import cache  # noqa: E402
+import debian  # noqa: E402
+from debian import run as _run  # noqa: E402
+
 TOOLS = {'qemu-system-x86_64': 'qemu-system-x86', 'qemu-img': 'qemu-utils', 'mmdebstrap': 'mmdebstrap',
          'mke2fs': 'e2fsprogs', 'cpio': 'cpio', 'busybox': 'busybox-static'}
 PACKAGES = ('systemd systemd-sysv dbus dbus-user-session libpam-systemd iproute2 procps auditd apparmor uidmap acl strace '
-            'util-linux kmod udev python3 busybox-static passwd login linux-image-cloud-amd64').split()
+            'util-linux mount kmod udev python3 busybox-static passwd login passt slirp4netns linux-image-cloud-amd64').split()
 MASKED = ('getty@tty1 serial-getty@ttyS0 e2scrub_all.timer fstrim.timer apt-daily.timer apt-daily-upgrade.timer '
           'dpkg-db-backup.timer systemd-networkd systemd-resolved systemd-timesyncd').split()
 DRIVERS = ('virtio_pci', 'virtio_blk', 'virtio_console', 'ext4')
@@ -43,37 +46,36 @@ exec $B switch_root /mnt /sbin/init
 '''
 
 
-def _run(argv, **how):
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
-    if done.returncode != 0:
-        tail = '\n'.join(done.stdout.decode(errors='replace').splitlines()[-20:])
-        raise RuntimeError(f'{" ".join(argv[:3])} ... ended with {done.returncode}:\n{tail}')
+AGENT = HERE + '/guest/agent'
+HOOKS = ('chroot "$1" useradd -m -s /bin/bash -u 1000 alice', 'chroot "$1" useradd -m -s /bin/bash -u 1001 bob',
+         'echo guest > "$1/etc/hostname"; echo "/dev/vda / ext4 rw,noatime 0 0" > "$1/etc/fstab"',
+         f'install -m755 "{AGENT}.py" "$1/usr/local/sbin/userns-test-agent"',
+         f'install -m644 "{AGENT}.service" "$1/etc/systemd/system/userns-test-agent.service"',
+         'chroot "$1" systemctl enable userns-test-agent', f'chroot "$1" systemctl mask {" ".join(MASKED)}',
+         'rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale"')
 
 
-def _apt_sources():
-    """The package sources of this machine that serve Debian."""
-    found = ['/etc/apt/sources.list', *glob.glob('/etc/apt/sources.list.d/*.list'),
-             *glob.glob('/etc/apt/sources.list.d/*.sources')]
-    texts = {path: open(path).read() for path in found if os.path.exists(path)}
-    return [path for path, text in texts.items() if 'bookworm' in text and 'debian' in text]
+def _recipe(suite):
+    """Changes where the image has to be made anew."""
+    texts = []
+    for path in (AGENT + '.py', AGENT + '.service'):
+        with open(path) as file:
+            texts.append(file.read())
+    return cache.key(suite, PACKAGES, DRIVERS, INIT, *texts, *(hook.replace(HERE, '') for hook in HOOKS))
 
 
 class Image:
-    def __init__(self, directory):
-        self.directory = os.path.abspath(directory)
-        self.disk, self.kernel, self.initrd = (os.path.join(self.directory, n) for n in ('disk', 'kernel', 'initrd'))
+    def __init__(self, build, suite=debian.BOOKWORM):
+        self.suite = suite
+        self.directory = cache.path(build, 'guests', f'{suite}-{_recipe(suite)}')
+        self.disk, self.kernel, self.initrd = self._files(self.directory)
 
-    def _recipe(self):
-        """Changes where the image has to be made anew."""
-        text = ''.join(open(path).read() for path in (__file__, HERE + '/guest/agent.py', HERE + '/guest/agent.service'))
-        return hashlib.sha256(text.encode()).hexdigest()
+    @staticmethod
+    def _files(directory):
+        return [os.path.join(directory, name) for name in ('disk', 'kernel', 'initrd')]
 
     def is_built(self):
-        try:
-            with open(self.directory + '/recipe') as file:
-                return file.read() == self._recipe()
-        except FileNotFoundError:
-            return False
+        return os.path.exists(self.directory)
 
     def why_not(self):
         """Why there can be no guest here, or None."""
@@ -83,47 +85,29 @@ class Image:
             return f'no booted guest without {", ".join(missing)}: apt-get install them'
         if not self.is_built() and os.geteuid() != 0:
             return 'building the guest image needs root'
-        if not self.is_built() and not _apt_sources():
-            return 'no apt source of this machine serves Debian bookworm'
-        return None
+        return None if self.is_built() else debian.why_not(self.suite)
 
     def build(self, say):
         """Several may ask at the same time: one builds, the others wait for it."""
-        os.makedirs(os.path.dirname(self.directory), exist_ok=True)
-        with open(self.directory + '.lock', 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not self.is_built():
-                say('building the guest image (2 to 3 minutes, once)')
-                self._build()
+        if not self.is_built():
+            say(f'building the guest image of Debian {self.suite} (2 to 3 minutes, once)')
+        cache.once(self.directory, self._build)
 
-    def _build(self):
-        shutil.rmtree(self.directory, ignore_errors=True)
-        os.makedirs(self.directory)
-        with tempfile.TemporaryDirectory(dir=self.directory) as work:
-            self._unpack(work + '/root', work + '/root.tar')
-            self._boot_files(work + '/root', work + '/early')
-            _run(['mke2fs', '-q', '-t', 'ext4', '-O', '^has_journal', '-d', work + '/root', self.disk, '3G'])
-        with open(self.directory + '/recipe', 'w') as file:
-            file.write(self._recipe())
+    def _build(self, half):
+        disk, kernel, initrd = self._files(half)
+        os.makedirs(half)
+        with tempfile.TemporaryDirectory(dir=half) as work:
+            debian.make(self.suite, work + '/root.tar', PACKAGES, HOOKS)
+            os.mkdir(work + '/root')
+            _run(['tar', '--xattrs', '--xattrs-include=*', '--numeric-owner', '-xpf', work + '/root.tar', '-C', work + '/root'])
+            self._boot_files(work + '/root', work + '/early', kernel, initrd)
+            _run(['mke2fs', '-q', '-t', 'ext4', '-O', '^has_journal', '-d', work + '/root', disk, '3G'])
 
     @staticmethod
-    def _unpack(root, tar):
-        agent = HERE + '/guest/agent'
-        hooks = ['chroot "$1" useradd -m -s /bin/bash -u 1000 alice', 'chroot "$1" useradd -m -s /bin/bash -u 1001 bob',
-                 'echo guest > "$1/etc/hostname"; echo "/dev/vda / ext4 rw,noatime 0 0" > "$1/etc/fstab"',
-                 f'install -m755 "{agent}.py" "$1/usr/local/sbin/userns-test-agent"',
-                 f'install -m644 "{agent}.service" "$1/etc/systemd/system/userns-test-agent.service"',
-                 'chroot "$1" systemctl enable userns-test-agent', f'chroot "$1" systemctl mask {" ".join(MASKED)}',
-                 'rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale"']
-        _run(['mmdebstrap', '--variant=minbase', '--include=' + ','.join(PACKAGES),
-              *[f'--customize-hook={hook}' for hook in hooks], 'bookworm', tar, *_apt_sources()])
-        os.mkdir(root)
-        _run(['tar', '--xattrs', '--xattrs-include=*', '--numeric-owner', '-xpf', tar, '-C', root])
-
-    def _boot_files(self, root, early):
+    def _boot_files(root, early, kernel, initrd):
         """The guest's kernel, and a start that only finds its disk."""
         version, = os.listdir(root + '/lib/modules')
-        shutil.copy(f'{root}/boot/vmlinuz-{version}', self.kernel)
+        shutil.copy(f'{root}/boot/vmlinuz-{version}', kernel)
         for name in ('bin', 'dev', 'proc', 'sys', 'mnt', 'lib'):
             os.makedirs(f'{early}/{name}')
         shutil.copy(root + '/bin/busybox', early + '/bin')
@@ -134,11 +118,14 @@ class Image:
             seen += [m for m in (line.split()[1] for line in listed.splitlines() if line.startswith('insmod'))
                      if m not in seen]
         for number, module in enumerate(seen):
-            shutil.copy(root + module, f'{early}/lib/{number:03}-{os.path.basename(module)}')
+            with (lzma.open if module.endswith('.xz') else open)(root + module, 'rb') as file:
+                content = file.read()
+            with open(f'{early}/lib/{number:03}-{os.path.basename(module).removesuffix(".xz")}', 'wb') as file:
+                file.write(content)
         with open(early + '/init', 'w') as file:
             file.write(INIT)
         os.chmod(early + '/init', 0o755)
-        _run(['sh', '-c', f'find . | cpio -o -H newc --quiet > "{self.initrd}"'], cwd=early)
+        _run(['sh', '-c', f'find . | cpio -o -H newc --quiet > "{initrd}"'], cwd=early)
 
     def run(self, payload, on_line, seconds):
         """Boots, runs the payload, waits for the orderly power-off; returns the payload's exit status."""
@@ -193,10 +180,10 @@ def copy_launcher(build, payload):
 
 
 if __name__ == '__main__':
-    image = Image(sys.argv[1])
+    image = Image(sys.argv[1], sys.argv[2])
     why = image.why_not()
     if why:
         sys.exit(why)
     image.build(print)
-    if sys.argv[2] == 'run':
-        sys.exit(image.run(sys.argv[3], lambda line: print(line, flush=True), 600))
+    if sys.argv[3] == 'run':
+        sys.exit(image.run(sys.argv[4], lambda line: print(line, flush=True), 600))
