@@ -21,7 +21,11 @@ Result<Fd> open_at(int dir, const char* path, int flags, unsigned long long reso
   how.flags = static_cast<decltype(how.flags)>(flags | O_CLOEXEC);
   how.mode = mode;
   how.resolve = resolve;
-  const long raw = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
+  long raw = -1;
+  errno = EAGAIN;
+  // Where a ".." is on the way, a rename anywhere on the machine makes the kernel unsure.
+  for (int left = 100; raw < 0 && errno == EAGAIN && left > 0; --left)
+    raw = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
   if (raw < 0) return fail_errno(concat("cannot open ", path));
   return Fd(static_cast<int>(raw));
 }

@@ -75,7 +75,12 @@ Result<void> set_times(int directory, const char* name, const struct stat& facts
 
 Copier::Copier(const Fd& from, const Fd& to, const BothIds& ids, UnpackLimits limits,
                std::function<void(const UnpackCounts&)> on_progress)
-    : from_(from), to_(to), ids_(ids), limits_(limits), on_progress_(std::move(on_progress)) {
+    : from_(from),
+      to_(to),
+      ids_(ids),
+      limits_(limits),
+      cpu_(limits.cpu),
+      on_progress_(std::move(on_progress)) {
   ::umask(0);
 }
 
@@ -152,6 +157,8 @@ Result<void> Copier::count_entry(std::uint64_t bytes) {
     shown_ = now;
     on_progress_(counts_);
   }
+  // An entry costs more than its bytes here, and there is no archive that could make up entries.
+  if (auto within = cpu_.check(counts_.bytes + kPerEntry * counts_.entries); !within) return within;
   if (counts_.entries <= limits_.entries &&
       counts_.bytes + kPerEntry * counts_.entries <= limits_.bytes)
     return {};

@@ -67,6 +67,7 @@ class Copier {
   const Fd& to_;
   const BothIds& ids_;
   UnpackLimits limits_;
+  CpuBudget cpu_;
   std::function<void(const UnpackCounts&)> on_progress_;
   std::chrono::steady_clock::time_point shown_;
   UnpackCounts counts_;

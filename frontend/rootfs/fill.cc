@@ -119,13 +119,19 @@ std::optional<InsideIds> ids_in_image(const Fd& top, std::string_view user) {
 using Act =
     std::function<Result<ImageConfig>(const Fd& top, UnpackLimits, Unpacker&, const Outside&)>;
 
+UnpackLimits limits_of(const FillHow& how, const Fd& top) {
+  auto limits = default_limits(top);
+  if (how.max_bytes) limits.bytes = *how.max_bytes;
+  limits.cpu = how.max_cpu;
+  return limits;
+}
+
 Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Act& act,
                                   const Outside& outside) {
   if (auto bound = set_limits(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   if (!top) return std::unexpected(top.error());
-  auto limits = default_limits(*top);
-  if (how.max_bytes) limits.bytes = *how.max_bytes;
+  const auto limits = limits_of(how, *top);
   Unpacker unpacker(*top, limits,
                     [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
   auto image = act(*top, limits, unpacker, outside);
@@ -221,8 +227,7 @@ Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, cons
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   const auto source = top ? merged(from) : std::unexpected(top.error());
   if (!source) return std::unexpected(source.error());
-  auto limits = default_limits(*top);
-  if (how.max_bytes) limits.bytes = *how.max_bytes;
+  const auto limits = limits_of(how, *top);
   Copier copier(*source, *top, both, limits,
                 [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
   if (auto copied = copier.copy(); !copied) return std::unexpected(copied.error());

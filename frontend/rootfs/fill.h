@@ -5,6 +5,7 @@
 // EINTR) what was made so far is still there, and remove_tree() removes it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -23,6 +24,7 @@ namespace userns::frontend {
 struct FillHow {
   std::optional<std::uint64_t>
       max_bytes;  // --max-size; none: half of what is free (default_limits())
+  std::optional<std::chrono::seconds> max_cpu;  // --max-cpu; none: as CpuBudget has it
   std::function<void(const UnpackCounts&)> on_progress;
   std::function<void(std::string_view)>
       on_stage;  // what a template does before there is anything to unpack

@@ -119,7 +119,11 @@ UnpackLimits default_limits(const Fd& directory) {
 
 Unpacker::Unpacker(const Fd& top, UnpackLimits limits,
                    std::function<void(const UnpackCounts&)> on_progress)
-    : top_(top), walk_(top), limits_(limits), on_progress_(std::move(on_progress)) {
+    : top_(top),
+      walk_(top),
+      limits_(limits),
+      cpu_(limits.cpu),
+      on_progress_(std::move(on_progress)) {
   // What is made gets the mode that the archive says, not what the directory's place would hand
   // down.
   ::umask(0);
@@ -132,6 +136,7 @@ Result<void> Unpacker::add(Source& source, bool layer) {
   auto reader = TarReader::open(source);
   if (!reader) return std::unexpected(reader.error());
   of_layer_.clear();
+  emptied_.clear();
   while (true) {
     const auto entry = reader->next();
     if (!entry) return std::unexpected(entry.error());
@@ -141,17 +146,19 @@ Result<void> Unpacker::add(Source& source, bool layer) {
     if (!added) return about(path_of(*entry), added.error());
     show_progress();
   }
+  read_before_ += reader->bytes();
   if (counts_.entries == 0 && !layer) return fail({}, "the archive is empty");
   return {};
 }
 
-Result<void> Unpacker::check_limits(const TarReader& reader) const {
+Result<void> Unpacker::check_limits(const TarReader& reader) {
+  const auto read = read_before_ + reader.bytes();
+  if (auto within = cpu_.check(read); !within) return within;
   if (counts_.entries > limits_.entries)
     return fail({}, concat("the archive has more than ", limits_.entries,
                            " entries, half of the files that the file system has room for"));
-  const bool too_large =
-      counts_.bytes + kPerEntry * counts_.entries > limits_.bytes ||
-      reader.bytes() > 2 * limits_.bytes + kSlack;  // data of entries that are left out
+  const bool too_large = counts_.bytes + kPerEntry * counts_.entries > limits_.bytes ||
+                         read > 2 * limits_.bytes + kSlack;  // data of entries that are left out
   if (!too_large) return {};
   return fail({}, concat("the archive unpacks to more than ", limits_.bytes,
                          " bytes; --max-size allows more (without it, half of what is free)"));
@@ -436,6 +443,10 @@ Result<void> Unpacker::hide_below(const Names& names) {
     if (!opened) return {};  // no directory: nothing below
     directory = std::move(*opened);
   }
+  struct stat facts{};
+  if (::fstat(directory.get(), &facts) != 0) return fail_errno("cannot look at the directory");
+  // What has come into it since then is of this layer.
+  if (!emptied_.insert(facts.st_ino).second) return {};
   std::vector<std::string> found;
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(directory.get()), ::closedir);
   if (!entries) return fail_errno("cannot read the directory");

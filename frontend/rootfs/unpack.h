@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@
 
 #include "common/fd.h"
 #include "frontend/rootfs/attributes.h"
+#include "frontend/rootfs/cpu_budget.h"
 #include "frontend/rootfs/source.h"
 #include "frontend/rootfs/tar_reader.h"
 #include "frontend/rootfs/walk.h"
@@ -30,10 +32,12 @@
 
 namespace userns::frontend {
 
-// What an archive may become: bytes of data, with 4096 for each entry; entries.
+// What an archive may become: bytes of data, with 4096 for each entry; entries. And how much CPU
+// time that may take (cpu_budget.h).
 struct UnpackLimits {
   std::uint64_t bytes = 0;
   std::uint64_t entries = 0;
+  std::optional<std::chrono::seconds> cpu = {};
 };
 // Half of what is free where `directory` is, in bytes and in files.
 UnpackLimits default_limits(const Fd& directory);
@@ -91,12 +95,14 @@ class Unpacker {
   Result<Owner> owner_of(archive_entry* entry) const;
   Result<void> dress(int file, const Facts& facts);
   Result<void> finish_directory(const std::string& path, const Facts& facts);
-  Result<void> check_limits(const TarReader& reader) const;
+  Result<void> check_limits(const TarReader& reader);
   void show_progress();
 
   const Fd& top_;
   Walk walk_;
   UnpackLimits limits_;
+  CpuBudget cpu_;
+  std::uint64_t read_before_ = 0;  // uncompressed bytes of the layers before this one
   UnpackCounts counts_;
   std::function<void(const UnpackCounts&)> on_progress_;
   std::chrono::steady_clock::time_point shown_;
@@ -104,6 +110,8 @@ class Unpacker {
       directories_;                 // by path; set at the end, when nothing is put in any more
   std::set<std::string> left_out_;  // paths of devices
   std::set<std::string> of_layer_;  // paths of this layer, which its whiteouts do not take away
+  // Directories in which nothing of earlier layers is left. By inode: one directory has many names.
+  std::set<ino_t> emptied_;
 };
 
 }  // namespace userns::frontend

@@ -1,8 +1,8 @@
 // The functions of frontend/rootfs on a command line, for the tests: each as a user with
 // subordinate ids calls it.
 //
-//   rootfs_tool [--max-size N] FIRST:COUNT archive FILE DIR | remove PARENT NAME | copy
-//   FIRST:COUNT,LAYER... DIR |
+//   rootfs_tool [--max-size N] [--max-cpu S] FIRST:COUNT archive FILE DIR | remove PARENT NAME |
+//   copy FIRST:COUNT,LAYER... DIR |
 //     busybox - DIR | debian SUITE DIR
 //
 // Prints what was counted, or the error as userns-run does, with status 125.
@@ -73,6 +73,10 @@ int main(int argc, char** argv) {
   FillHow how;
   if (words.size() > 2 && words[0] == "--max-size") {
     how.max_bytes = parse_decimal(words[1]);
+    words.erase(words.begin(), words.begin() + 2);
+  }
+  if (words.size() > 2 && words[0] == "--max-cpu") {
+    how.max_cpu = std::chrono::seconds(parse_decimal(words[1]).value_or(0));
     words.erase(words.begin(), words.begin() + 2);
   }
   if (words.size() != 4) return 2;

@@ -13,6 +13,7 @@
 #include "frontend/container/create.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/shell_words.h"
+#include "frontend/spec/values.h"
 #include "policy/cgroup_conf.h"
 #include "policy/text.h"
 
@@ -153,6 +154,11 @@ Result<CreateWish> wish_of(const Words& words) {
     const auto size = parse_size(*text);
     if (!size) return std::unexpected(size.error());
     wish.how.max_bytes = *size;
+  }
+  if (const auto text = words.one("max-cpu")) {
+    const auto time = parse_timeout(*text);
+    if (!time) return fail({}, concat("--max-cpu: ", time.error().text));
+    wish.how.max_cpu = std::chrono::duration_cast<std::chrono::seconds>(*time);
   }
   return wish;
 }

@@ -17,6 +17,7 @@ inline constexpr std::array kCreateOptions{
     VerbOption{"from", "NAME", "a copy of another container, which is stopped"},
     VerbOption{"snapshot", "", "with --from: shows the other's files and keeps only what differs"},
     VerbOption{"max-size", "SIZE", "the most that it may become (half of what is free)"},
+    VerbOption{"max-cpu", "TIME", "of a CPU, for unpacking (2 minutes and a second for each MiB)"},
     VerbOption{"ids", "N", "how many ids it gets (65536)"},
     VerbOption{"share-ids", "NAME", "the same ids as that container has"},
     VerbOption{"group", "NAME", "a label, for acting on several containers", true},
