@@ -22,6 +22,13 @@ struct Trial {
   int code = 0;
 };
 
+// pasta or slirp4netns, which is there and was started for trial.
+struct NetTrial {
+  std::string program;
+  std::string path;
+  std::string refusal;  // what it said; empty: it works, or was not tried
+};
+
 struct Program {
   std::string_view name;  // static
   std::string path;       // that userns-run would run; empty: none is there
@@ -75,9 +82,13 @@ struct Facts {
   std::uint64_t keys_used = 0, keys_most = 0;
 
   bool no_new_privs = false;
-  bool filtered = false;       // by seccomp
-  std::uint64_t bounding = 0;  // capabilities
-  std::string apparmor;        // the profile that confines us; empty or "unconfined": none
+  bool filtered = false;        // by seccomp
+  std::uint64_t bounding = 0;   // capabilities
+  std::string apparmor;         // label of the profile that this process is under; empty: none
+  std::string apparmor_inside;  // of a process of ours that has made a user namespace for trial
+  std::string profile;          // file for userns-run in /etc/apparmor.d, where it belongs
+  bool profile_is_there = false;
+  std::string profile_source;  // what it can be copied from; empty: nothing
   bool is_container = false;   // our user namespace is not the host's
 
   std::vector<Program> programs;  // newuidmap, newgidmap, userns-net, userns-cgroup, in this order
@@ -108,9 +119,11 @@ struct Facts {
   std::string remote;  // "NFS"; empty: a local file system
   std::uint64_t free_mib = 0;
 
-  std::string pasta, slirp, busybox;  // paths; empty: not there
+  std::string busybox;  // path; empty: not there
   bool busybox_is_static = false;
   bool can_open_tun = false;
+  bool has_default_route = false;
+  std::vector<NetTrial> user_net;  // in the order of preference
 
   std::string start_error;  // of a container for trial; empty: it ran, or `unanswered` is not
                             // empty: it was not tried

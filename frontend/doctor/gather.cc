@@ -26,6 +26,7 @@
 #include "frontend/container/store.h"
 #include "frontend/doctor/directory.h"
 #include "frontend/doctor/probe.h"
+#include "frontend/start/apparmor.h"
 #include "frontend/start/helper.h"
 #include "frontend/start/net_choice.h"
 #include "frontend/start/remote_files.h"
@@ -130,8 +131,12 @@ void look_at_caller(Facts& facts, Directory& directory) {
   facts.filtered = proc_number(status, "Seccomp").value_or(0) != 0;
   facts.bounding =
       std::strtoull(std::string(proc_field(status, "CapBnd").value_or("")).c_str(), nullptr, 16);
-  facts.apparmor = line_of("/proc/self/attr/apparmor/current");
-  if (facts.apparmor == "unconfined") facts.apparmor.clear();
+  facts.apparmor = apparmor_label();
+  facts.profile = concat("/etc/apparmor.d/", std::string_view(kRunProfile));
+  facts.profile_is_there = exists(facts.profile);
+  if (auto source = concat(std::string_view(kProfileDir), "/", std::string_view(kRunProfile));
+      exists(source))
+    facts.profile_source = std::move(source);
   facts.runtime_dir = env("XDG_RUNTIME_DIR");
   struct stat found{};
   facts.runtime_dir_is_own =
@@ -176,9 +181,6 @@ void look_at_programs(Facts& facts) {
                     look_at_program("newgidmap", kNewgidmapPath),
                     look_at_program("userns-net", concat(helpers, "/userns-net")),
                     look_at_program("userns-cgroup", concat(helpers, "/userns-cgroup"))};
-  facts.pasta = find_program("pasta");
-  facts.slirp = find_program("slirp4netns");
-  facts.can_open_tun = ::access("/dev/net/tun", R_OK | W_OK) == 0;
   facts.busybox = find_program("busybox");
   if (facts.busybox.empty()) return;
   // A program that needs a loader says so in a header of type PT_INTERP.
@@ -196,6 +198,16 @@ void look_at_programs(Facts& facts) {
     std::memcpy(&part, begin + at, sizeof part);
     if (part.p_type == PT_INTERP) facts.busybox_is_static = false;
   }
+}
+
+void look_at_user_net(Facts& facts) {
+  for (const std::string_view name : {"pasta", "slirp4netns"})
+    if (auto path = find_program(name); !path.empty())
+      facts.user_net.push_back(
+          {.program = std::string(name), .path = std::move(path), .refusal = {}});
+  facts.can_open_tun = ::access("/dev/net/tun", R_OK | W_OK) == 0;
+  facts.has_default_route = has_default_route();
+  if (facts.can_open_tun && facts.has_default_route) probe_user_net(facts);
 }
 
 // --- ids and policy -------------------------------------------------------------------------
@@ -368,6 +380,7 @@ Facts gather() {
   look_at_mounts(facts);
   look_at_keys(facts);
   probe_namespaces(facts);
+  look_at_user_net(facts);
   look_at_programs(facts);
   facts.subids = {look_at_subids(facts, IdKind::kUid, directory),
                   look_at_subids(facts, IdKind::kGid, directory)};

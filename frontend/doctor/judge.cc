@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "frontend/doctor/directory.h"
+#include "frontend/start/apparmor.h"
 #include "policy/text.h"
 
 namespace userns::frontend::doctor {
@@ -83,6 +84,33 @@ void kernel(const Facts& facts, Findings& all) {
 
 constexpr std::string_view kPersist = "; to keep it, in a file of /etc/sysctl.d";
 
+bool is_refused(const Trial& trial) { return trial.code == EPERM || trial.code == EACCES; }
+
+// The log has what a security module refused, and by which profile.
+constexpr std::string_view kSeeDenials =
+    "look for apparmor=\"DENIED\" in the kernel's log (journalctl -k -g DENIED, as root)";
+
+// How userns-run comes to its own profile, which allows what others may not.
+std::string load_profile(const Facts& facts) {
+  const auto load = concat("apparmor_parser -r ", facts.profile);
+  if (facts.profile_is_there) return concat("load the profile of userns-run: ", load);
+  if (!facts.profile_source.empty())
+    return concat("give userns-run its profile: cp ", facts.profile_source, " ", facts.profile,
+                  " && ", load);
+  return concat("write a profile for this userns-run with the rule \"userns,\" to ", facts.profile,
+                ", and load it: ", load);
+}
+
+// The kernel gives this one to a program without a profile once it has made a user namespace.
+constexpr std::string_view kForOthers = "unprivileged_userns";
+
+std::string see_profile(const Facts& facts) {
+  if (profile_name(facts.apparmor_inside) == kForOthers) return load_profile(facts);
+  return concat("add the rule \"userns,\" to the profile ",
+                quoted(profile_name(facts.apparmor_inside)),
+                ", or start userns-run from a session outside of it");
+}
+
 void user_namespace(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "userns");
   const int code = facts.user_namespace.code;
@@ -107,28 +135,38 @@ void user_namespace(const Facts& facts, Findings& all) {
   if (code == EINVAL || code == ENOSYS)
     return check.fail("the kernel has no user namespaces",
                       "use a kernel built with CONFIG_USER_NS");
+  if (is_refused(facts.user_namespace) && is_enforced(facts.apparmor_inside))
+    return check.fail(
+        concat("no user namespace can be made: ", text_of(code), "; see apparmor-userns"),
+        see_profile(facts));
+  if (code == EACCES)
+    return check.fail(concat("a security module forbids user namespaces: ", text_of(code)),
+                      std::string(kSeeDenials));
   check.fail(concat("no user namespace can be made: ", text_of(code)),
              "leave a chroot, and look for a security module that forbids it (dmesg)");
 }
 
 void apparmor(const Facts& facts, Findings& all) {
   Check check(all, kKernel, "apparmor-userns");
+  std::string refused = is_refused(facts.user_namespace) ? "user namespaces" : "";
+  for (const auto& trial : facts.namespaces)
+    if (is_refused(trial))
+      refused += concat(refused.empty() ? "in user namespaces: " : ", ", trial.what, " namespaces");
+  if (!refused.empty() && is_enforced(facts.apparmor_inside))
+    return check.fail(concat("the AppArmor profile ", quoted(profile_name(facts.apparmor_inside)),
+                             ", which userns-run is under, forbids ", refused),
+                      see_profile(facts));
   const bool restricts = is(facts, "kernel.apparmor_restrict_unprivileged_userns", 1);
-  const auto is_denied = [](const Trial& trial) {
-    return trial.code == EPERM || trial.code == EACCES;
-  };
-  if (restricts &&
-      (is_denied(facts.user_namespace) || std::ranges::any_of(facts.namespaces, is_denied)))
+  if (!refused.empty() && restricts)
     return check.fail(
         "AppArmor takes the rights of root away in user namespaces of programs without a profile",
-        "load the profile of userns-run: apparmor_parser -r /etc/apparmor.d/userns-run; or sysctl "
-        "-w "
-        "kernel.apparmor_restrict_unprivileged_userns=0");
-  if (restricts)
-    return check.pass(
-        concat("restricted for others, not for userns-run",
-               facts.apparmor.empty() ? "" : concat(" (profile ", quoted(facts.apparmor), ")")));
-  check.pass("AppArmor does not restrict user namespaces");
+        concat(load_profile(facts),
+               "; or sysctl -w "
+               "kernel.apparmor_restrict_unprivileged_userns=0"));
+  const auto profile =
+      facts.apparmor.empty() ? std::string{} : concat(" (profile ", quoted(facts.apparmor), ")");
+  if (restricts) return check.pass(concat("restricted for others, not for userns-run", profile));
+  check.pass(concat("AppArmor does not restrict user namespaces", profile));
 }
 
 void namespaces(const Facts& facts, Findings& all) {
@@ -507,14 +545,30 @@ void containers(const Facts& facts, Findings& all) {
 
 void user_network(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "user-network");
-  const auto& path = facts.pasta.empty() ? facts.slirp : facts.pasta;
-  if (path.empty())
+  if (facts.user_net.empty())
     return check.note("neither pasta nor slirp4netns is there: no --net user",
                       "install passt (or slirp4netns)");
+  const auto& first = facts.user_net.front();
   if (!facts.can_open_tun)
-    return check.warn(concat(path, ", but /dev/net/tun is not the caller's to open: no --net user"),
-                      "modprobe tun && chmod 666 /dev/net/tun");
-  check.pass(path);
+    return check.warn(
+        concat(first.path, ", but /dev/net/tun is not the caller's to open: no --net user"),
+        "modprobe tun && chmod 666 /dev/net/tun");
+  if (!facts.has_default_route)
+    return check.pass(concat(first.path, "; not tried: the host itself has no default route"));
+  std::string refusals;
+  for (const auto& trial : facts.user_net) {
+    if (trial.refusal.empty())
+      return refusals.empty() ? check.pass(concat(trial.path, " works"))
+                              : check.note(concat(trial.path, " works, and takes the place of ",
+                                                  first.path, ", which does not: ", refusals),
+                                           std::string(kSeeDenials));
+    refusals += concat(refusals.empty() ? "" : "; ", trial.refusal);
+  }
+  check.warn(concat("no --net user: ", refusals),
+             concat(facts.user_net.size() == 1 && first.program == "pasta"
+                        ? "install slirp4netns, which is tried next; or "
+                        : "",
+                    kSeeDenials));
 }
 
 void busybox(const Facts& facts, Findings& all) {

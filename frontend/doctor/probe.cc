@@ -1,5 +1,6 @@
 #include "frontend/doctor/probe.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -7,8 +8,13 @@
 
 #include <array>
 #include <cerrno>
+#include <string>
+#include <utility>
 
 #include "common/fd.h"
+#include "frontend/start/apparmor.h"
+#include "frontend/start/net_helpers.h"
+#include "policy/text.h"
 
 namespace userns::frontend::doctor {
 namespace {
@@ -31,6 +37,7 @@ struct Codes {
   int user = kUntried;
   std::array<int, kKinds.size()> kinds{};
   int proc = kUntried, sys = kUntried;
+  std::array<char, 256> label{};  // AppArmor's, ended by a zero byte; a longer one is cut
 };
 
 int code_of(int result) { return result == 0 ? 0 : errno; }
@@ -52,6 +59,8 @@ void try_mounts(Codes& codes) {
 Codes try_all() {
   Codes codes;
   codes.user = code_of(::unshare(CLONE_NEWUSER));
+  const auto label = apparmor_label();
+  label.copy(codes.label.data(), codes.label.size() - 1);
   if (codes.user != 0) return codes;
   for (std::size_t i = 0; i < kKinds.size(); ++i)
     codes.kinds.at(i) = code_of(::unshare(kKinds.at(i).flag));
@@ -59,7 +68,44 @@ Codes try_all() {
   return codes;
 }
 
+bool write_line(const char* path, std::string_view text) {
+  const auto file = open_at(AT_FDCWD, path, O_WRONLY);
+  return file && write_once(*file, text).has_value();
+}
+
+// Says that it is there, and waits for the end of `life`.
+[[noreturn]] void be_a_container(const Fd& ready, const Fd& life) {
+  const auto uid = concat("0 ", ::getuid(), " 1"), gid = concat("0 ", ::getgid(), " 1");
+  const bool made = ::unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 &&
+                    write_line("/proc/self/setgroups", "deny") &&
+                    write_line("/proc/self/uid_map", uid) && write_line("/proc/self/gid_map", gid);
+  char nothing = 0;
+  if (made && ::write(ready.get(), "1", 1) == 1) (void)!::read(life.get(), &nothing, 1);
+  ::_exit(0);
+}
+
+void take_refusals(Facts& facts, pid_t target) {
+  for (auto& trial : try_user_net(target))
+    for (auto& known : facts.user_net)
+      if (known.program == trial.program) known.refusal = std::move(trial.refusal);
+}
+
 }  // namespace
+
+void probe_user_net(Facts& facts) {
+  auto ready = make_pipe(), life = make_pipe();
+  const pid_t child = ready && life ? ::fork() : -1;
+  if (child < 0) return;
+  if (child == 0) {
+    life->write.reset();
+    be_a_container(ready->write, life->read);
+  }
+  ready->write.reset();
+  char one = 0;
+  if (::read(ready->read.get(), &one, 1) == 1) take_refusals(facts, child);
+  life->write.reset();
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+}
 
 void probe_namespaces(Facts& facts) {
   const auto pipe = make_pipe();
@@ -77,6 +123,7 @@ void probe_namespaces(Facts& facts) {
     return;
   }
   facts.user_namespace.code = codes.user;
+  facts.apparmor_inside = codes.label.data();
   if (codes.user != 0) return;
   for (std::size_t i = 0; i < kKinds.size(); ++i)
     facts.namespaces.push_back({.what = kKinds.at(i).name, .code = codes.kinds.at(i)});

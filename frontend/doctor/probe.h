@@ -8,4 +8,8 @@ namespace userns::frontend::doctor {
 // Fills user_namespace, namespaces, proc_mount and sys_mount, by a child that makes them and ends.
 void probe_namespaces(Facts& facts);
 
+// Fills the refusals of user_net, by starting each program for a child with namespaces of its own.
+// Tries nothing where these cannot be made.
+void probe_user_net(Facts& facts);
+
 }  // namespace userns::frontend::doctor

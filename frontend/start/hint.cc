@@ -6,6 +6,7 @@
 
 #include "common/fd.h"
 #include "common/report.h"
+#include "frontend/start/apparmor.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
 
@@ -68,9 +69,7 @@ constexpr std::array kClues{
     Clue{"can't be set: this host offers no ", "cgroups"},
     Clue{"no systemd user manager", "user-manager"},
     Clue{"cannot start systemd-run", "user-manager"},
-    Clue{"--net user needs pasta", "user-network"},
-    Clue{"pasta ended before it was ready", "user-network"},
-    Clue{"slirp4netns ended before it was ready", "user-network"},
+    Clue{"cannot set up user networking", "user-network"},
     Clue{"cannot make a user namespace", "userns"},
     Clue{"cannot make the namespaces", "namespaces"},
     Clue{"cannot mount a fresh /proc", "proc"},
@@ -106,6 +105,7 @@ std::string text_of(const char* path) {
 Session this_session() {
   return {.filtered = proc_number(text_of("/proc/self/status"), "Seccomp").value_or(0) != 0,
           .restricted =
+              is_enforced(apparmor_label()) ||
               text_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").starts_with('1')};
 }
 

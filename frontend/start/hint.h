@@ -8,9 +8,9 @@
 namespace userns::frontend {
 
 struct Session {
-  bool filtered = false;  // a seccomp filter is on this process
-  bool restricted =
-      false;  // AppArmor takes the rights in user namespaces from programs without a profile
+  bool filtered = false;    // a seccomp filter is on this process
+  bool restricted = false;  // AppArmor takes the rights in user namespaces from programs without a
+                            // profile, or this process is under a profile that can refuse
 };
 
 // The id of the check that a failure with this text (rule id included) points to; empty: none does.

@@ -21,6 +21,7 @@
 #include <optional>
 #include <utility>
 
+#include "frontend/start/apparmor.h"
 #include "frontend/start/map_helpers.h"
 #include "frontend/start/mount_api.h"
 #include "frontend/start/process_ids.h"
@@ -116,7 +117,10 @@ Result<Worker> start_worker(const Work& work, const InMap& how) {
   args.flags = CLONE_NEWUSER | (how.mount_namespace ? CLONE_NEWNS : 0);
   args.exit_signal = SIGCHLD;
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return fail_errno(concat("cannot make a user namespace", why_no_clone(errno)));
+  const int code = errno;
+  if (pid < 0)
+    return fail({}, concat("cannot make a user namespace", why_no_clone(code, apparmor_label())),
+                code);
   if (pid == 0) {
     channel->outside.close();
     tell(channel->inside, do_work(work, how, channel->inside, starter));

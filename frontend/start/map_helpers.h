@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "frontend/start/choose_ids.h"
@@ -25,6 +26,7 @@ Result<void> map_ids(const ChosenIds& ids, pid_t target, const MapWork& how = {}
 std::vector<std::string> helper_words(const ChosenMap& map);
 
 // What the errno of a clone(2) that was to make a user namespace means to people; ": why" or empty.
-std::string why_no_clone(int code);
+// `label`: of this process (apparmor_label()). Pure.
+std::string why_no_clone(int code, std::string_view label);
 
 }  // namespace userns::frontend

@@ -64,6 +64,16 @@ std::string granted_bridge(std::string& why_not) {
   return granted == lines->end() ? std::string{} : std::string(granted->bridge);
 }
 
+// Why user networking is not to be had; empty where it is.
+std::string why_no_user_net() {
+  if (find_program("pasta").empty() && find_program("slirp4netns").empty())
+    return "neither pasta nor slirp4netns is installed";
+  if (::access("/dev/net/tun", R_OK | W_OK) != 0) return "/dev/net/tun is not this user's to open";
+  return has_default_route() ? std::string{} : "the host itself has no default route";
+}
+
+}  // namespace
+
 // A second column of zeros is a default route.
 bool has_default_route() {
   const auto text = text_of("/proc/net/route");
@@ -74,16 +84,6 @@ bool has_default_route() {
   }
   return false;
 }
-
-// Why user networking is not to be had; empty where it is.
-std::string why_no_user_net() {
-  if (find_program("pasta").empty() && find_program("slirp4netns").empty())
-    return "neither pasta nor slirp4netns is installed";
-  if (::access("/dev/net/tun", R_OK | W_OK) != 0) return "/dev/net/tun is not this user's to open";
-  return has_default_route() ? std::string{} : "the host itself has no default route";
-}
-
-}  // namespace
 
 std::string find_program(std::string_view name) {
   const char* const path = std::getenv("PATH");

@@ -18,6 +18,9 @@ struct NetChoice {
 // looks where asking is worth while.
 NetChoice choose_net(const Spec& spec);
 
+// Whether this network namespace has a way to other hosts, without which pasta does not start.
+bool has_default_route();
+
 // Where the program is on PATH; empty where it is not.
 std::string find_program(std::string_view name);
 

@@ -1,26 +1,24 @@
 #include "frontend/start/net_helpers.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <climits>
-#include <csignal>
 #include <cstdlib>
 #include <string>
 #include <utility>
 
 #include "common/config.h"
+#include "common/report.h"
 #include "frontend/start/net_choice.h"
+#include "frontend/start/watched.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
+
+using PublishWishes = std::vector<PublishWish>;
 
 std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t target) {
   std::vector<std::string> words{
@@ -31,93 +29,9 @@ std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t ta
   return words;
 }
 
-// What a program is run with: its words, and the fd that it gets as number 3 (none: -1).
-struct Command {
-  const std::string& path;
-  std::vector<std::string> words;
-  int third = -1;
-};
-
-[[noreturn]] void become(const Command& command, int errors) {
-  std::vector<char*> argv;
-  for (const auto& word : command.words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Nobody reads what it says once it is ready. pasta sees to that itself, and refuses to start
-  // where it is done for it.
-  ::signal(SIGPIPE, command.third >= 0 ? SIG_IGN : SIG_DFL);
-  const int nowhere = ::open("/dev/null", O_RDWR);
-  ::dup2(nowhere, 0);
-  ::dup2(nowhere, 1);
-  ::dup2(errors, 2);
-  if (command.third >= 0) ::dup2(command.third, 3);
-  ::close_range(command.third >= 0 ? 4 : 3, UINT_MAX, 0);
-  ::execv(command.path.c_str(), argv.data());
-  ::_exit(127);
-}
-
-// Runs the command until it ends or the other end of `life` is closed. Holds nothing else of ours
-// open.
-[[noreturn]] void watch(const Command& command, const Fd& life, const Fd& errors) {
-  ::setsid();
-  const pid_t child = ::fork();
-  if (child == 0) become(command, errors.get());
-  const int kept_life = ::dup2(life.get(), 0);
-  const int process = ::dup2(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), 1);
-  ::close_range(2, UINT_MAX, 0);
-  pollfd watched[] = {{.fd = kept_life, .events = 0, .revents = 0},
-                      {.fd = process, .events = POLLIN, .revents = 0}};
-  while (child > 0 && ::poll(watched, 2, -1) < 0 && errno == EINTR) continue;
-  if (child > 0) ::kill(child, SIGKILL);  // not reaped, so the number is still its own
-  ::_exit(0);
-}
-
-// Waits for a byte on `ready`, or for the end of all that could write to `errors`.
-Result<void> await(std::string_view name, const Fd& ready, const Fd& errors) {
-  std::string said;
-  while (true) {
-    pollfd waiting[] = {{.fd = ready.get(), .events = POLLIN, .revents = 0},
-                        {.fd = errors.get(), .events = POLLIN, .revents = 0}};
-    if (::poll(waiting, 2, -1) < 0 && errno != EINTR)
-      return fail_errno(concat("cannot wait for ", name));
-    if ((waiting[0].revents & POLLIN) != 0) return {};
-    if (waiting[1].revents == 0) continue;
-    char piece[512];
-    const auto got = ::read(errors.get(), piece, sizeof piece);
-    if (got <= 0) break;
-    said.append(piece, static_cast<std::size_t>(got));
-  }
-  for (auto& c : said) c = c == '\n' ? ' ' : c;
-  return fail({}, concat(name, " ended before it was ready: ",
-                         said.empty() ? "it said nothing" : std::string_view(said)));
-}
-
-// Starts the command below a watcher of its own, which is nobody's child, and waits until it is
-// ready. What is returned keeps it running. Killed at any time, we take it with us: the watcher is
-// there first.
-Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& ready, Fd* theirs) {
-  auto life = make_pipe();
-  auto errors = make_pipe();
-  if (!life) return std::unexpected(life.error());
-  if (!errors) return std::unexpected(errors.error());
-  const pid_t child = ::fork();
-  if (child < 0) return fail_errno(concat("cannot start ", name));
-  if (child == 0) {
-    if (::fork() != 0) ::_exit(0);
-    watch(command, life->read, errors->write);
-  }
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
-  errors->write.reset();
-  if (theirs != nullptr) theirs->reset();
-  if (auto begun = await(name, ready, errors->read); !begun) return std::unexpected(begun.error());
-  return std::move(life->write);
-}
-
-void add_forwards(std::vector<std::string>& words, const Plan& plan, bool udp) {
+void add_forwards(std::vector<std::string>& words, const PublishWishes& ports, bool udp) {
   bool any = false;
-  for (const auto& publish : plan.spec.publish) {
+  for (const auto& publish : ports) {
     if (publish.udp != udp) continue;
     words.insert(words.end(), {udp ? "-u" : "-t", concat(publish.host, ":", publish.container)});
     any = true;
@@ -150,7 +64,7 @@ Fd open_pipe(const Scratch& scratch) {
 }
 
 // Writes its pid when it is ready.
-Result<Fd> start_pasta(const std::string& path, const Plan& plan, pid_t target) {
+Result<Fd> start_pasta(const std::string& path, const PublishWishes& ports, pid_t target) {
   const Scratch scratch;
   const Fd ready = open_pipe(scratch);
   if (!ready.valid()) return fail_errno("cannot make a pipe in /tmp for pasta");
@@ -158,8 +72,8 @@ Result<Fd> start_pasta(const std::string& path, const Plan& plan, pid_t target) 
   Command pasta{.path = path,
                 .words = {"pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw", "-T",
                           "none", "-U", "none", "--pid", scratch.path()}};
-  add_forwards(pasta.words, plan, false);
-  add_forwards(pasta.words, plan, true);
+  add_forwards(pasta.words, ports, false);
+  add_forwards(pasta.words, ports, true);
   pasta.words.push_back(concat(target));
   return run_watched("pasta", pasta, ready, nullptr);
 }
@@ -196,7 +110,7 @@ Result<void> forward(const std::string& socket_path, const PublishWish& publish)
 }
 
 // Writes "1" to its fd 3 when it is ready; then its socket takes the ports.
-Result<Fd> start_slirp(const std::string& path, const Plan& plan, pid_t target) {
+Result<Fd> start_slirp(const std::string& path, const PublishWishes& ports, pid_t target) {
   auto ready = make_pipe();
   if (!ready) return std::unexpected(ready.error());
   const Scratch scratch;
@@ -207,10 +121,27 @@ Result<Fd> start_slirp(const std::string& path, const Plan& plan, pid_t target) 
                                 scratch.path(), "--ready-fd=3", concat(target), "tap0"},
                       .third = ready->write.get()};
   auto life = run_watched("slirp4netns", slirp, ready->read, &ready->write);
-  for (const auto& publish : plan.spec.publish)
+  for (const auto& publish : ports)
     if (auto open = life ? forward(scratch.path(), publish) : Result<void>{}; !open)
       return std::unexpected(open.error());
   return life;
+}
+
+// The order is that of preference. That a program is there does not mean that it works: on Debian
+// 12 the AppArmor profile of pasta lets it open no user namespace of a process outside that
+// profile.
+struct Way {
+  std::string_view program, package;
+  Result<Fd> (*start)(const std::string& path, const PublishWishes& ports, pid_t target);
+};
+constexpr Way kWays[] = {{"pasta", "passt", start_pasta},
+                         {"slirp4netns", "slirp4netns", start_slirp}};
+
+Result<Fd> start_by(const Way& way, const PublishWishes& ports, pid_t target) {
+  const auto path = find_program(way.program);
+  if (path.empty())
+    return fail({}, concat(way.program, " is not installed (package ", way.package, ")"));
+  return way.start(path, ports, target);
 }
 
 }  // namespace
@@ -230,14 +161,32 @@ Result<std::vector<Helper>> begin_nics(const Plan& plan, pid_t target) {
   return helpers;
 }
 
+std::vector<UserNetTrial> try_user_net(pid_t target) {
+  std::vector<UserNetTrial> trials;
+  for (const auto& way : kWays) {
+    if (find_program(way.program).empty()) continue;
+    const auto life = start_by(way, {}, target);
+    trials.push_back({.program = std::string(way.program),
+                      .refusal = life ? std::string{} : to_text(life.error())});
+  }
+  return trials;
+}
+
 Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
   if (!std::holds_alternative<NetUser>(plan.spec.net)) return UserNet{};
-  const auto pasta = find_program("pasta"), slirp = find_program("slirp4netns");
-  if (pasta.empty() && slirp.empty())
-    return fail({}, "--net user needs pasta (package passt) or slirp4netns: install one");
-  auto life = pasta.empty() ? start_slirp(slirp, plan, target) : start_pasta(pasta, plan, target);
-  if (!life) return std::unexpected(life.error());
-  return UserNet(std::move(*life));
+  std::string refusals;
+  for (const auto& way : kWays) {
+    auto life = start_by(way, plan.spec.publish, target);
+    if (life) return UserNet(std::move(*life));
+    refusals += concat(refusals.empty() ? "" : "; ", to_text(life.error()));
+  }
+  const bool must_have = plan.net_why.empty() || !plan.spec.publish.empty();
+  if (must_have) return fail({}, concat("cannot set up user networking: ", refusals));
+  report("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = concat("network: none (", refusals, "; see user-network in userns-run doctor)")});
+  return UserNet{};
 }
 
 }  // namespace userns::frontend

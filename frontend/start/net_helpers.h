@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <string>
 #include <vector>
 
 #include "common/fd.h"
@@ -23,7 +24,9 @@ class UserNet {
  public:
   UserNet() = default;
   // After the maps: the program enters the container's user namespace. Returns when it is ready;
-  // nothing to do where the plan has no user networking.
+  // nothing to do if the plan has no user networking. pasta is tried first, then slirp4netns. If
+  // neither works and the network was chosen by --net auto, the container goes on without one, and
+  // a line on stderr says why; --publish needs one in any case.
   static Result<UserNet> start(const Plan& plan, pid_t target);
   // For a process that becomes another program; not valid() where there is nothing.
   [[nodiscard]] const Fd& life() const { return life_; }
@@ -32,5 +35,14 @@ class UserNet {
   explicit UserNet(Fd life) : life_(std::move(life)) {}
   Fd life_;  // its closing is the end
 };
+
+// Whether a program that user networking could be by works here.
+struct UserNetTrial {
+  std::string program;
+  std::string refusal;  // what it said; empty: it works
+};
+// Starts each that is installed for `target`, a process in a user namespace and a network
+// namespace of its own, and ends it again.
+std::vector<UserNetTrial> try_user_net(pid_t target);
 
 }  // namespace userns::frontend

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/report.h"
+#include "frontend/start/apparmor.h"
 #include "frontend/start/cgroup.h"
 #include "frontend/start/changes.h"
 #include "frontend/start/channel.h"
@@ -55,7 +56,10 @@ Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, R
     args.cgroup = static_cast<decltype(args.cgroup)>(cgroup.payload().get());
   }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return fail({}, concat("cannot make a user namespace", why_no_clone(errno)), errno);
+  const int code = errno;
+  if (pid < 0)
+    return fail({}, concat("cannot make a user namespace", why_no_clone(code, apparmor_label())),
+                code);
   if (pid == 0) {
     channel->outside.close();
     run_inside(plan, inheritance);

@@ -319,6 +319,66 @@ def _(root):
                 nothing_left()
 
 
+# As Debian 12's AppArmor has it: pasta's own profile does not let it look at a process of another one.
+REFUSED = '#!/bin/sh\necho "Couldn\'t open user namespace: Permission denied" >&2; exit 1\n'
+
+
+def path_with_refused_pasta(root, *others):
+    where = f'{path_with(root, *others)}-refused'
+    if not os.path.isdir(where):
+        shutil.copytree(path_with(root, *others), where, symlinks=True)
+        with open(where + '/pasta', 'w') as file:
+            file.write(REFUSED)
+        os.chmod(where + '/pasta', 0o755)
+    return where
+
+
+def user_network(root, path):
+    """What userns-run doctor says of it; others of its checks may fail."""
+    checks = json.loads(run(root, 'doctor', '--json', path=path).out)['checks']
+    return next(check for check in checks if check['id'] == 'user-network')
+
+
+@case('where pasta is there and refused, slirp4netns takes its place, with ports and all')
+def _(root):
+    host(root, '')
+    path = path_with_refused_pasta(root, 'slirp4netns')
+    with World(root):
+        for net in ('user', 'auto'):
+            done = run(root, '--net', net, '--', *ASK, path=path)
+            assert done.code == 0 and 'the world' in done.out, done
+        nothing_left()
+        found = user_network(root, path)
+        assert found['status'] == 'note' and 'slirp4netns works, and takes the place of' in found['text'], found
+        assert 'Permission denied' in found['text'] and 'DENIED' in found['fix'], found
+        nothing_left()
+        taken = socket.create_server(('0.0.0.0', 18091))
+        done = run(root, '--net', 'user', '--publish', '18091:80', '--', 'true', path=path)
+        assert done.code == 125 and '18091' in done.err and 'slirp4netns' in done.err, done
+        taken.close()
+        nothing_left()
+
+
+@case('where neither works, --net user says what each said; --net auto goes on without a network and says so, but not with --publish')
+def _(root):
+    h = host(root)
+    h.conf('')
+    path = path_with_refused_pasta(root)
+    with World(root):
+        done = run(root, '--net', 'user', '--', 'true', path=path)
+        assert done.code == 125 and 'pasta ended before it was ready: Couldn\'t open user namespace: Permission denied' in done.err, done
+        assert 'slirp4netns is not installed' in done.err and '(see user-network in userns-run doctor)' in done.err, done
+        done = run(root, '--net', 'auto', '--', 'ip', '-br', 'link', path=path)
+        assert done.code == 0 and done.out.count('\n') == 1, done
+        assert 'network: none' in done.err and 'Permission denied' in done.err, done
+        found = user_network(root, path)
+        assert found['status'] == 'warn' and 'Permission denied' in found['text'] and 'install slirp4netns' in found['fix'], found
+        assert user_network(root, PATH)['status'] == 'pass'
+        done = run(root, '--net', 'auto', '--publish', '18092:80', '--', 'true', path=path)
+        assert done.code == 125 and 'Permission denied' in done.err, done
+    nothing_left()
+
+
 @case('--net auto: a granted bridge that is up, else user, else none, and one line says which and why')
 def _(root):
     h = host(root, 'alice veth nobr 1\nbob veth br1 1\n@alice veth br0 1\n')

@@ -71,7 +71,10 @@ Facts well() {
   facts.containers_there = "/home/alice";
   facts.can_write = true;
   facts.free_mib = 4096;
-  facts.pasta = "/usr/bin/pasta";
+  facts.user_net = {{"pasta", "/usr/bin/pasta", {}}, {"slirp4netns", "/usr/bin/slirp4netns", {}}};
+  facts.has_default_route = true;
+  facts.profile = "/etc/apparmor.d/userns-run";
+  facts.profile_is_there = true;
   facts.busybox = "/bin/busybox";
   facts.busybox_is_static = facts.can_open_tun = true;
   return facts;
@@ -137,6 +140,47 @@ const Case kCases[] = {
      }},
     {"apparmor-userns", Level::kPass, "not for userns-run", "",
      [](Facts& f) { f.sysctls.push_back({"kernel.apparmor_restrict_unprivileged_userns", 1}); }},
+    {"userns", Level::kFail, "see apparmor-userns", "the profile 'session'",
+     [](Facts& f) {
+       f.user_namespace.code = EACCES;
+       f.apparmor_inside = f.apparmor = "session (enforce)";
+     }},
+    {"userns", Level::kFail, "a security module forbids", "DENIED",
+     [](Facts& f) { f.user_namespace.code = EACCES; }},
+    {"apparmor-userns", Level::kFail,
+     "the AppArmor profile 'session', which userns-run is under, forbids user namespaces",
+     "add the rule \"userns,\" to the profile 'session'",
+     [](Facts& f) {
+       f.user_namespace.code = EACCES;
+       f.apparmor_inside = f.apparmor = "session (enforce)";
+     }},
+    {"apparmor-userns", Level::kFail,
+     "'unprivileged_userns', which userns-run is under, forbids in "
+     "user namespaces: mount namespaces",
+     "apparmor_parser -r /etc/apparmor.d/userns-run",
+     [](Facts& f) {
+       f.namespaces[0].code = EPERM;
+       f.apparmor_inside = "unprivileged_userns (enforce)";
+     }},
+    {"apparmor-userns", Level::kFail, "AppArmor",
+     "cp /usr/local/share/userns/apparmor/userns-run.usr.local "
+     "/etc/apparmor.d/userns-run.usr.local && apparmor_parser -r "
+     "/etc/apparmor.d/userns-run.usr.local",
+     [](Facts& f) {
+       f.sysctls.push_back({"kernel.apparmor_restrict_unprivileged_userns", 1});
+       f.namespaces[0].code = EACCES;
+       f.profile = "/etc/apparmor.d/userns-run.usr.local";
+       f.profile_is_there = false;
+       f.profile_source = "/usr/local/share/userns/apparmor/userns-run.usr.local";
+     }},
+    {"apparmor-userns", Level::kFail, "AppArmor", "write a profile for this userns-run",
+     [](Facts& f) {
+       f.sysctls.push_back({"kernel.apparmor_restrict_unprivileged_userns", 1});
+       f.namespaces[0].code = EACCES;
+       f.profile_is_there = false;
+     }},
+    {"apparmor-userns", Level::kPass, "does not restrict user namespaces (profile 'userns-run", "",
+     [](Facts& f) { f.apparmor_inside = f.apparmor = "userns-run (unconfined)"; }},
     {"namespaces", Level::kWarn, "time", "--share",
      [](Facts& f) { f.namespaces[2].code = EINVAL; }},
     {"namespaces", Level::kFail, "pid", "max_*_namespaces",
@@ -252,7 +296,23 @@ const Case kCases[] = {
     {"containers", Level::kFail, "noexec", "XDG_DATA_HOME", [](Facts& f) { f.noexec = true; }},
     {"containers", Level::kWarn, "nosuid", "XDG_DATA_HOME", [](Facts& f) { f.nosuid = true; }},
     {"containers", Level::kWarn, "10 MiB", "room", [](Facts& f) { f.free_mib = 10; }},
-    {"user-network", Level::kNote, "neither", "passt", [](Facts& f) { f.pasta.clear(); }},
+    {"user-network", Level::kNote, "neither", "passt", [](Facts& f) { f.user_net.clear(); }},
+    {"user-network", Level::kPass, "/usr/bin/pasta works", "", [](Facts&) {}},
+    {"user-network", Level::kPass, "not tried: the host itself has no default route", "",
+     [](Facts& f) { f.has_default_route = false; }},
+    {"user-network", Level::kNote,
+     "/usr/bin/slirp4netns works, and takes the place of /usr/bin/pasta, which does not: no way",
+     "DENIED", [](Facts& f) { f.user_net[0].refusal = "no way"; }},
+    {"user-network", Level::kWarn, "no --net user: no way; nor so", "DENIED",
+     [](Facts& f) {
+       f.user_net[0].refusal = "no way";
+       f.user_net[1].refusal = "nor so";
+     }},
+    {"user-network", Level::kWarn, "no --net user: no way", "install slirp4netns",
+     [](Facts& f) {
+       f.user_net.pop_back();
+       f.user_net[0].refusal = "no way";
+     }},
     {"user-network", Level::kWarn, "tun", "modprobe", [](Facts& f) { f.can_open_tun = false; }},
     {"busybox", Level::kNote, "not static", "busybox-static",
      [](Facts& f) { f.busybox_is_static = false; }},
