@@ -36,11 +36,13 @@ bool deny_files(std::span<const Fd* const> trees) {
 
 }  // namespace
 
-Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees) {
+Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees,
+                       Files files) {
   auto* const first =
       const_cast<sock_filter*>(filter.data());  // NOLINT(*-const-cast): as prctl(2) takes it
   const sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = first};
-  if (!deny_files(trees) || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+  const bool denied = files == Files::kAsTheyAre || deny_files(trees);
+  if (!denied || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
     return fail("PR-LOCK", "cannot lock this process down before its act", errno);
   return {};
 }

@@ -13,10 +13,15 @@
 
 namespace userns {
 
+// Whether Landlock takes files away, too: it forbids every change of mounts with them, so a helper
+// whose act is one has the filter alone, which lets it open nothing.
+enum class Files : bool { kAsTheyAre, kDenied };
+
 // From now on a system call that `filter` does not allow kills the process, and (Landlock, where
 // the kernel has it) no file can be reached by a path, but what is in `trees`, directories, to be
 // read or, where it is a directory, removed. Cannot be undone. Needs no_new_privs. PR-LOCK where
 // the kernel refuses.
-Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees = {});
+Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees = {},
+                       Files files = Files::kDenied);
 
 }  // namespace userns

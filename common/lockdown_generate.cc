@@ -51,5 +51,6 @@ int main() {
   print_filter("kNewidmapFilter", kNewidmapMay);
   print_filter("kNetFilter", kNetMay);
   print_filter("kCgroupFilter", kCgroupMay);
+  print_filter("kIdmapFilter", kIdmapMay);
   return 0;
 }

@@ -41,8 +41,13 @@ class Process {
   bool hidden_ = false;
 };
 
-// Whether the user namespace of `process` is a child of this process's own (NS_GET_PARENT).
-// Fails where the kernel does not let us look.
-Result<bool> in_child_user_namespace(const Process& process);
+// The user namespace that a process was in when it was looked at (ioctl_nsfs(2)).
+struct UserNamespace {
+  Fd fd;
+  Uid owner{0};           // the user who made it
+  bool is_child = false;  // its parent is this process's own
+};
+// Fails where the kernel does not let us look (IM-CHILD).
+Result<UserNamespace> user_namespace_of(const Process& process);
 
 }  // namespace userns

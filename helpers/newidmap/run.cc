@@ -59,9 +59,9 @@ Result<Permit> judge(const Traits& traits, const Caller& caller, const Target& t
         MapFile::open(traits, *process, caller.uid == Uid{0} && request.outside_root() != nullptr);
     if (!opened) return std::unexpected(opened.error());
     map_file = std::move(*opened);
-    const auto child = in_child_user_namespace(*process);
-    if (!child) return std::unexpected(child.error());
-    child_namespace = *child;
+    const auto userns = user_namespace_of(*process);
+    if (!userns) return std::unexpected(userns.error());
+    child_namespace = userns->is_child;
   }
   if (auto alive = process->still_alive(); !alive) return std::unexpected(alive.error());
   const auto name = login_name(caller.uid);

@@ -171,8 +171,12 @@ TEST(ChildUserNamespace, IsTheNextOneDown) {
   const auto same = Process::open(here.by_pid());
   const auto below = Process::open(child.by_pid());
   ASSERT_TRUE(same && below);
-  EXPECT_EQ(in_child_user_namespace(*same).value_or(true), false);
-  EXPECT_EQ(in_child_user_namespace(*below).value_or(false), true);
+  const auto same_ns = user_namespace_of(*same);
+  const auto below_ns = user_namespace_of(*below);
+  ASSERT_TRUE(same_ns && below_ns);
+  EXPECT_FALSE(same_ns->is_child);
+  EXPECT_TRUE(below_ns->is_child);
+  EXPECT_EQ(below_ns->owner, Uid{::geteuid()});
 }
 
 }  // namespace

@@ -1,0 +1,143 @@
+#include "policy/tree_rules.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "policy/idmap.h"
+#include "policy/text.h"
+
+namespace userns {
+namespace {
+
+constexpr std::string_view kUsage =
+    "usage: userns-idmap --source fd:N --userns PID|fd:N --to fd:N [--read-only]";
+
+Result<int> parse_fd(std::string_view text) {
+  const auto target = parse_target(text);
+  const auto* const by_fd = target ? std::get_if<ByFd>(&*target) : nullptr;
+  if (by_fd == nullptr)
+    return fail("ID-ARGS", concat(quoted(text), " is not the number of an open fd, such as fd:3"));
+  return by_fd->fd;
+}
+
+bool is_callers(const TreeIds& ids, IdRange range) {
+  return ids.owned->covers(range) || (range.count() == 1 && range.first() == ids.own);
+}
+
+std::string_view kind_name(const TreeIds& ids) { return ids.kind == IdKind::kUid ? "uid" : "gid"; }
+
+std::string not_the_callers(const TreeIds& ids, IdRange range, std::string_view where) {
+  return concat(kind_name(ids), " range ", to_text(range), " ", where,
+                " not allowed: it is neither the caller's own ", kind_name(ids), " (", ids.own,
+                ") nor within what ", ids.source,
+                " delegates to the caller; see \"userns-policy explain\"");
+}
+
+// What a rule has against the request; nothing if the rule holds.
+using Objection = std::optional<std::string>;
+
+Objection not_ones_own(const TreeFacts& facts) {
+  if (facts.userns_owner == facts.caller) return {};
+  return concat("the user namespace belongs to uid ", facts.userns_owner.value(),
+                ", not to the caller (uid ", facts.caller.value(), "): give one of your own");
+}
+Objection not_a_child(const TreeFacts& facts) {
+  if (facts.userns_is_child) return {};
+  return "the user namespace is not a child of the caller's own: make it with "
+         "unshare(CLONE_NEWUSER), and run this in the namespace that it was made in";
+}
+// No user has id 0, whatever a file says, and root needs no help.
+Objection maps_root(const TreeFacts& facts) {
+  constexpr auto kRoot = *IdRange::make(0, 1);
+  for (const auto& ids : facts.ids)
+    for (const auto& extent : ids.map)
+      if (extent.inside().overlaps(kRoot) || extent.outside().overlaps(kRoot))
+        return concat(kind_name(ids), " range ", to_text(extent),
+                      " not allowed: id 0 is the host's root, on disk and in a mount");
+  return {};
+}
+Objection not_ones_on_disk(const TreeFacts& facts) {
+  for (const auto& ids : facts.ids)
+    for (const auto& extent : ids.map)
+      if (!is_callers(ids, extent.inside()))
+        return not_the_callers(ids, extent.inside(), "on disk");
+  return {};
+}
+Objection not_ones_in_mount(const TreeFacts& facts) {
+  for (const auto& ids : facts.ids)
+    for (const auto& extent : ids.map)
+      if (!is_callers(ids, extent.outside()))
+        return not_the_callers(ids, extent.outside(), "of the mount");
+  return {};
+}
+// An fd alone may lead into a directory that its holder could not have entered.
+Objection not_ones_tree(const TreeFacts& facts) {
+  const auto owner = IdRange::make(facts.tree_owner.value(), 1);
+  const auto has_owner = [&](const Extent& extent) { return extent.inside().contains(*owner); };
+  if (owner && std::ranges::any_of(facts.ids[0].map, has_owner)) return {};
+  return concat("the directory belongs to uid ", facts.tree_owner.value(),
+                ", which is not one of the uids on disk that the user namespace maps");
+}
+
+// The first violated rule is reported; rules on the caller come before rules on ids.
+struct Rule {
+  std::string_view id;
+  Objection (*objection)(const TreeFacts&);
+};
+constexpr Rule kRules[] = {{"ID-OWNER", not_ones_own},      {"ID-CHILD", not_a_child},
+                           {"ID-ROOT", maps_root},          {"ID-DISK", not_ones_on_disk},
+                           {"ID-MOUNT", not_ones_in_mount}, {"ID-TREE", not_ones_tree}};
+
+}  // namespace
+
+Result<TreeRequest> parse_tree_request(std::span<const std::string_view> words) {
+  TreeRequest request;
+  if (words.size() == 7 && words[6] == "--read-only") {
+    request.read_only = true;
+    words = words.first(6);
+  }
+  if (words.size() != 6 || words[0] != "--source" || words[2] != "--userns" || words[4] != "--to")
+    return fail("ID-ARGS", std::string(kUsage));
+  const auto source = parse_fd(words[1]);
+  if (!source) return std::unexpected(source.error());
+  const auto userns = parse_target(words[3]);
+  if (!userns) return std::unexpected(userns.error());
+  const auto to = parse_fd(words[5]);
+  if (!to) return std::unexpected(to.error());
+  request.source = *source;
+  request.userns = *userns;
+  request.to = *to;
+  return request;
+}
+
+Result<std::vector<Extent>> parse_kernel_map(std::string_view text) {
+  std::vector<Extent> map;
+  while (!text.empty()) {
+    std::array<std::uint64_t, 3> numbers{};
+    auto line = take_until(text, '\n');
+    for (auto& number : numbers) {
+      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+      number = parse_decimal(take_until(line, ' ')).value_or(~0ULL);
+    }
+    const auto extent = Extent::make(numbers[0], numbers[1], numbers[2]);
+    if (!extent || !line.empty() || map.size() == kMaxExtents)
+      return fail("ID-MAPS", "the kernel's text of a map of the user namespace cannot be read");
+    map.push_back(*extent);
+  }
+  if (map.empty())
+    return fail("ID-MAPS",
+                "uid_map and gid_map of the user namespace are not both written: write them "
+                "first, with newuidmap and newgidmap");
+  return map;
+}
+
+Result<TreeGrant> decide(const TreeFacts& facts, const TreeRequest& request) {
+  for (const auto& rule : kRules)
+    if (auto objection = rule.objection(facts)) return fail(rule.id, std::move(*objection));
+  return TreeGrant(request.read_only);
+}
+
+}  // namespace userns
