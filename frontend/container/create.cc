@@ -20,6 +20,7 @@
 #include "frontend/start/callers_ids.h"
 #include "frontend/start/remote_files.h"
 #include "frontend/start/signals.h"
+#include "frontend/start/source_path.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -44,7 +45,9 @@ struct RootOwner {
   std::uint32_t gid;
 };
 Result<RootOwner> owner_of(const std::string& path) {
-  const auto dir = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+  const auto plain = plain_source(path, {});
+  if (!plain) return std::unexpected(plain.error());
+  const auto dir = open_at(AT_FDCWD, plain->c_str(), O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   if (!dir) return fail({}, concat("cannot open the root file system ", path), dir.error().code);
   struct stat facts{};
   if (::fstat(dir->get(), &facts) != 0) return fail_errno(concat("cannot look at ", path));

@@ -1,5 +1,6 @@
 #include "frontend/shift/session.h"
 
+#include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -149,7 +150,7 @@ class Tree {
 // --- before anything --------------------------------------------------------------------------
 
 Result<void> Tree::lock_root() {
-  auto root = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY);
+  auto root = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   if (!root && root.error().code == ENOTDIR)
     return fail({}, concat(quoted(directory_), " is not a directory"));
   if (!root) return fail({}, concat("cannot open ", quoted(directory_)), root.error().code);

@@ -17,6 +17,8 @@ class CallersIds {
   static Result<CallersIds> find();
   // Refers to this object.
   [[nodiscard]] IdFacts facts() const;
+  // Whether this is the root of a container, who has all of its ids.
+  [[nodiscard]] bool owns_namespace() const { return !own_uids_.empty(); }
 
  private:
   std::string name_;

@@ -12,6 +12,7 @@
 #include "frontend/start/kernel_paths.h"
 #include "frontend/start/mount_api.h"
 #include "frontend/start/overlay.h"
+#include "frontend/start/source_path.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -31,7 +32,8 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kLinks{{{"/proc/sel
                                                                      {"/proc/kcore", "core"}}};
 
 Result<Fd> open_source(const std::string& path) {
-  auto tree = clone_tree(AT_FDCWD, path.c_str());
+  const auto place = open_plain_source(path);
+  auto tree = place ? clone_tree(*place) : std::unexpected(place.error());
   if (tree) return tree;
   return fail({}, concat("cannot use ", quoted(path), why_unreachable(path)), tree.error().code);
 }

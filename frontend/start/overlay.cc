@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "frontend/start/mount_api.h"
+#include "frontend/start/source_path.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -120,7 +121,8 @@ Result<Fd> overlay_of(const Layers& lower) {
 }
 
 Result<Changes> open_changes(const std::string& path) {
-  auto tree = clone_tree(AT_FDCWD, path.c_str());
+  const auto place = open_plain_source(path);
+  auto tree = place ? clone_tree(*place) : std::unexpected(place.error());
   if (!tree) return std::unexpected(tree.error());
   constexpr int kDirectory = O_PATH | O_DIRECTORY | O_NOFOLLOW;
   auto upper = open_at(tree->get(), "upper", kDirectory);

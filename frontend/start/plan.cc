@@ -9,6 +9,7 @@
 #include "frontend/start/boot.h"
 #include "frontend/start/callers_ids.h"
 #include "frontend/start/net_choice.h"
+#include "frontend/start/source_path.h"
 
 namespace userns::frontend {
 namespace {
@@ -36,12 +37,38 @@ Result<void> check_namespaces(const Plan& plan) {
   return {};
 }
 
+Result<void> make_plain(std::string& path, const ChosenIds& ids) {
+  if (path.empty()) return {};
+  auto plain = plain_source(path, ids);
+  if (!plain) return std::unexpected(plain.error());
+  path = std::move(*plain);
+  return {};
+}
+
+// Of the root file system: before anything is looked for in it.
+Result<void> make_root_plain(Plan& plan) {
+  if (auto done = make_plain(plan.spec.rootfs, plan.ids); !done) return done;
+  if (auto done = make_plain(plan.spec.changes, plan.ids); !done) return done;
+  for (auto& layer : plan.spec.layers)
+    if (auto done = make_plain(layer, plan.ids); !done) return done;
+  return {};
+}
+
+Result<void> make_binds_plain(Plan& plan) {
+  for (auto& step : plan.mounts) {
+    if (step.kind != MountStep::Kind::kBind) continue;
+    if (auto done = make_plain(step.source, plan.ids); !done && !step.optional) return done;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Plan> make_plan(const Spec& spec) {
   auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
   Plan plan{.spec = spec, .ids = std::move(*ids)};
+  if (auto plain = make_root_plain(plan); !plain) return std::unexpected(plain.error());
   auto net = choose_net(spec);
   plan.spec.net = std::move(net.wish);
   plan.net_why = std::move(net.why);
@@ -54,6 +81,7 @@ Result<Plan> make_plan(const Spec& spec) {
   plan.setup_gid = plan.ids.gids.extents.empty() || plan.ids.gids.has(0) ? 0 : spec.gid;
   if ((plan.namespaces & CLONE_NEWNS) != 0)
     plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
+  if (auto plain = make_binds_plain(plan); !plain) return std::unexpected(plain.error());
   return plan;
 }
 

@@ -11,6 +11,7 @@
 #include "frontend/start/in_map.h"
 #include "frontend/start/plan.h"
 #include "frontend/start/signals.h"
+#include "frontend/start/source_path.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -127,8 +128,13 @@ Result<std::string> shift_as_caller(const std::vector<std::string>& directories,
   if (!wishes.log.empty() && directories.size() > 1)
     return fail(
         {}, "--log names one file, and each directory has a log of its own: shift them one by one");
-  return ::geteuid() == 0 ? as_root(directories, wishes)
-                          : in_namespace(directories, std::move(wishes));
+  std::vector<std::string> plain;
+  for (const auto& directory : directories) {
+    auto path = plain_source(directory, {});
+    if (!path) return std::unexpected(path.error());
+    plain.push_back(std::move(*path));
+  }
+  return ::geteuid() == 0 ? as_root(plain, wishes) : in_namespace(plain, std::move(wishes));
 }
 
 }  // namespace userns::frontend
