@@ -1,6 +1,8 @@
 #include "frontend/container/beside.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -8,12 +10,15 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <limits>
+#include <optional>
 
 #include "frontend/container/connection.h"
 #include "frontend/container/state.h"
 #include "frontend/start/join.h"
 #include "frontend/start/process_ids.h"
 #include "frontend/start/raw_terminal.h"
+#include "frontend/start/run.h"
 #include "frontend/start/seal.h"
 #include "frontend/start/signals.h"
 #include "policy/text.h"
@@ -21,7 +26,7 @@
 namespace userns::frontend {
 namespace {
 
-// Set for the process that the monitor starts in the container's cgroup.
+// Set for the process that the monitor starts, which is in its cgroup.
 constexpr const char* kMark = "USERNS_RUN_BESIDE";
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -48,6 +53,7 @@ Plan plan_for(const State& state, const ExecWish& wish) {
   spec.nesting = state.dress.nesting;
   spec.read_only = state.dress.keeps_mount_flags;
   spec.rlimits = state.dress.rlimits;
+  spec.die_with_parent = true;  // what it has started is its own affair, where there is no cgroup
   for (const auto& [name, value] : state.dress.env)
     spec.env.push_back({.name = name, .value = value});
   for (const auto& [name, value] : wish.env) spec.env.push_back({.name = name, .value = value});
@@ -65,18 +71,44 @@ void forget_environment() {
   if (!kept.empty()) (void)::setenv("TERM", kept.c_str(), 1);
 }
 
+// What the monitor has made and handed over.
+Fd handed_leaf() {
+  const char* const text = std::getenv(kLeafVariable);
+  const auto number = text == nullptr ? std::nullopt : parse_decimal(text);
+  if (!number || *number > std::numeric_limits<int>::max()) return {};
+  return Fd(::fcntl(static_cast<int>(*number), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
+// The monitor then ends what else the command has started.
+int end_as_the_command_did(const Ended& ended, bool in_leaf) {
+  if (!in_leaf || !ended.by_a_signal) return ended.status;
+  (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // no core of ours
+  const int number = ended.status - kExitSignalBase;
+  sigset_t none;
+  ::sigemptyset(&none);
+  (void)::signal(number, SIG_DFL);
+  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+  (void)::raise(number);
+  return ended.status;
+}
+
 Step<int> execute_here(const Container& container, const State& state, const ExecWish& wish) {
   auto init = own(find_way_in(container));
   if (!init) return std::unexpected(init.error());
   const auto ids = own(ids_of_process(init->pid));
   if (!ids) return std::unexpected(ids.error());
   if (auto safe = own(be_out_of_reach(*ids)); !safe) return std::unexpected(safe.error());
+  auto leaf = handed_leaf();
   forget_environment();
-  return join(plan_for(state, wish), {.pid = init->pid,
-                                      .pidfd = std::move(init->pidfd),
-                                      .namespaces = state.namespaces,
-                                      .user = wish.user,
-                                      .group = wish.group});
+  const bool in_leaf = leaf.valid();
+  const auto ended = join(plan_for(state, wish), {.pid = init->pid,
+                                                  .pidfd = std::move(init->pidfd),
+                                                  .namespaces = state.namespaces,
+                                                  .leaf = std::move(leaf),
+                                                  .user = wish.user,
+                                                  .group = wish.group});
+  if (!ended) return std::unexpected(ended.error());
+  return end_as_the_command_did(*ended, in_leaf);
 }
 
 // --- by the monitor, into the cgroup

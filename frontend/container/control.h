@@ -17,9 +17,9 @@
 //   that would be
 //            destroyed at its end.
 //   exec     with three fds (SCM_RIGHTS), which become 0 to 2 of userns-run, started in the
-//   container's cgroup with these
-//            words; the environment is empty but for those before an empty word. kOk with a pidfd,
-//            then kEnd "STATUS".
+//   monitor's cgroup with these
+//            words; the environment is empty but for those before an empty word, and kLeafVariable.
+//            kOk with a pidfd, then kEnd "STATUS".
 #pragma once
 
 #include <cstdint>
@@ -42,6 +42,10 @@ enum class Said : char {
   kMet = 'm',    // before kEnd: which limits were met
   kEnd = 'e',    // "STATUS"
 };
+
+// In the environment of what a monitor starts for exec: the fd of the cgroup that the command is to
+// be in.
+inline constexpr const char* kLeafVariable = "USERNS_RUN_LEAF";
 
 inline constexpr std::size_t kLargestRequest = 32768;
 inline constexpr std::size_t kLargestData = 4096;  // in a packet, after the first byte

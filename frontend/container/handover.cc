@@ -122,6 +122,7 @@ const std::vector<Key>& keys() {
                                       {"client", put_clients, take_client},
                                       number("pidfd", &Handover::pidfd),
                                       number("pid", &Handover::pid),
+                                      number("user-namespace", &Handover::user_namespace),
                                       number("terminal", &Handover::terminal),
                                       number("notify", &Handover::notify),
                                       number("life", &Handover::life),

@@ -54,10 +54,11 @@ struct Handover {
   // From the start on.
   int pidfd = -1;  // of the container's first process
   pid_t pid = 0;
-  int terminal = -1;  // master side of its console
-  int notify = -1;    // where a booted system says that it is up
-  int life = -1;      // of its user networking: ends with the monitor
-  std::string kind;   // of init
+  int user_namespace = -1;  // the container's own
+  int terminal = -1;        // master side of its console
+  int notify = -1;          // where a booted system says that it is up
+  int life = -1;            // of its user networking: ends with the monitor
+  std::string kind;         // of init
   int stop_signal = 0;
   bool boots = false;
   bool is_pid_1 = false;              // nothing has default actions there

@@ -42,8 +42,9 @@ void keep_across_exec(std::initializer_list<int> fds, bool keep) {
 }
 
 void keep_across_exec(const Handover& h, bool keep) {
-  keep_across_exec(
-      {h.directory, h.lock, h.control, h.report, h.pidfd, h.terminal, h.notify, h.life}, keep);
+  keep_across_exec({h.directory, h.lock, h.control, h.report, h.pidfd, h.user_namespace, h.terminal,
+                    h.notify, h.life},
+                   keep);
   for (const auto& client : h.clients) keep_across_exec({client.fd}, keep);
 }
 
@@ -130,6 +131,7 @@ void describe_run(Handover& handover, const Plan& plan, const Running& running) 
   const auto& payload = running.first.payload();
   handover.pid = payload.pid;
   handover.pidfd = payload.pidfd.get();
+  handover.user_namespace = running.first.user_namespace().get();
   handover.terminal = running.relay.master().get();
   handover.life = running.user_net.life().get();
   handover.notify = payload.notify.get();

@@ -1,7 +1,6 @@
 #include "frontend/start/cgroup.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,19 +124,6 @@ Result<std::string> give(const Fd& leaf, gid_t callers) {
   return "";
 }
 
-int sweep_one(const char* path, const struct stat* /*facts*/, int kind, FTW* place) {
-  if (kind == FTW_DP && place->level > 0) (void)::rmdir(path);
-  return 0;
-}
-
-// What a system inside has made below.
-Result<std::string> sweep(const Fd& leaf) {
-  constexpr int kOpenAtOnce = 16;
-  if (::fchdir(leaf.get()) != 0 || ::nftw(".", sweep_one, kOpenAtOnce, FTW_DEPTH | FTW_PHYS) != 0)
-    return fail_errno("cannot look through it");
-  return "";
-}
-
 // Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of
 // both it is one chown. Nothing to do where root inside is the caller, or nobody.
 Result<void> as_root_inside(const ChosenIds& ids,
@@ -186,8 +172,12 @@ Result<void> Cgroup::make_leaves(const Plan& plan, const std::string& path) {
   if (::unlinkat(own_.get(), "payload", AT_REMOVEDIR) != 0 && errno != ENOENT) {
     const auto leaf = open_at(own_.get(), "payload", O_RDONLY | O_DIRECTORY);
     if (!leaf) return std::unexpected(leaf.error());
-    if (auto swept = as_root_inside(plan.ids, [&](gid_t) { return sweep(*leaf); }); !swept)
-      return swept;
+    const auto remove = [&](gid_t) -> Result<std::string> {
+      if (!remove_cgroups_below(*leaf)) return fail_errno("cannot look through it");
+      return "";
+    };
+    remove_cgroups_below(*leaf);
+    if (auto swept = as_root_inside(plan.ids, remove); !swept) return swept;
     (void)::unlinkat(own_.get(), "payload", AT_REMOVEDIR);
   }
   if ((::mkdirat(own_.get(), "monitor", 0755) != 0 && errno != EEXIST) ||

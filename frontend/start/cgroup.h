@@ -38,6 +38,9 @@ class Cgroup {
   [[nodiscard]] const std::string& directory() const { return path_; }
   void kill() const;  // all that are in it
   void thaw() const;
+  // After the last process has ended: what root inside has made below is his, and removed in his
+  // name.
+  void sweep(const Fd& user_namespace) const;
 
   Cgroup() = default;
   Cgroup(Cgroup&&) = default;

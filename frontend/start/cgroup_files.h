@@ -24,4 +24,7 @@ inline Result<void> write_file(int dir, const std::string& path, std::string_vie
   return file ? write_once(*file, text) : std::unexpected(file.error());
 }
 
+// Those in which nobody is, and which this process may remove.
+bool remove_cgroups_below(const Fd& cgroup);
+
 }  // namespace userns::frontend

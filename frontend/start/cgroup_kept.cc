@@ -1,11 +1,14 @@
 // What whoever watches a container does with its cgroups; frontend/start/cgroup.cc makes them.
 #include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <utility>
 
+#include "frontend/start/as_root_of.h"
 #include "frontend/start/cgroup.h"
 #include "frontend/start/cgroup_files.h"
 #include "policy/text.h"
@@ -22,7 +25,20 @@ std::uint64_t count_of(const Fd& dir, const char* file, std::string_view key) {
   return 0;
 }
 
+int remove_one(const char* path, const struct stat* /*facts*/, int kind, FTW* place) {
+  if (kind == FTW_DP && place->level > 0) (void)::rmdir(path);
+  return 0;
+}
+
 }  // namespace
+
+bool remove_cgroups_below(const Fd& cgroup) {
+  constexpr int kOpenAtOnce = 16;
+  const Fd here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const bool looked = ::fchdir(cgroup.get()) == 0 &&
+                      ::nftw(".", remove_one, kOpenAtOnce, FTW_DEPTH | FTW_PHYS) == 0;
+  return ::fchdir(here.get()) == 0 && looked;
+}
 
 std::string Cgroup::what_was_met() const {
   const auto limit = [&](std::string_view file) {
@@ -68,6 +84,14 @@ void Cgroup::kill() const {
 
 void Cgroup::thaw() const {
   if (payload_.valid()) (void)write_file(payload_.get(), "cgroup.freeze", "0");
+}
+
+void Cgroup::sweep(const Fd& user_namespace) const {
+  if (!payload_.valid() || ::unlinkat(own_.get(), "payload", AT_REMOVEDIR) == 0) return;
+  if (user_namespace.valid())
+    (void)as_root_of(user_namespace, [this] { return remove_cgroups_below(payload_); });
+  else
+    (void)remove_cgroups_below(payload_);
 }
 
 Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <utility>
 
 #include "frontend/start/channel.h"
@@ -33,14 +34,26 @@ namespace {
     ::_exit(kExitOwnFailure);
   };
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up("cannot hide the process that goes in");
-  if (::setns(wish.pidfd.get(), static_cast<int>(wish.namespaces)) != 0)
-    give_up(errno == ESRCH ? "the container has just ended"
-                           : "cannot enter the container's namespaces");
+  const auto enter = [&](std::uint64_t namespaces) {
+    if (namespaces != 0 && ::setns(wish.pidfd.get(), static_cast<int>(namespaces)) != 0)
+      give_up(errno == ESRCH ? "the container has just ended"
+                             : "cannot enter the container's namespaces");
+  };
+  // Both ends of the way into a leaf have to be in the cgroup namespace of who asks (nsdelegate).
+  const auto last = wish.leaf.valid() ? wish.namespaces & CLONE_NEWCGROUP : 0;
+  enter(wish.namespaces & ~last);
   clone_args args{};
   args.flags = CLONE_PARENT;
+  if (wish.leaf.valid()) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<decltype(args.cgroup)>(wish.leaf.get());
+  }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) give_up("cannot start a process in the container");
-  if (pid == 0) run_joined(plan, inheritance, wish.user, wish.group);
+  if (pid == 0) {
+    enter(last);
+    run_joined(plan, inheritance, wish.user, wish.group);
+  }
   [[maybe_unused]] const auto sent =
       inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = concat(pid)});
   ::_exit(0);
@@ -106,7 +119,7 @@ Result<ChosenIds> ids_of(const JoinWish& wish) {
 
 }  // namespace
 
-Step<int> join(Plan plan, const JoinWish& wish) {
+Step<Ended> join(Plan plan, const JoinWish& wish) {
   auto ids = own(ids_of(wish));
   if (!ids) return std::unexpected(ids.error());
   plan.ids = std::move(*ids);

@@ -19,7 +19,10 @@ class FirstProcess {
   FirstProcess(Payload payload, Channel channel)
       : payload_(std::move(payload)), channel_(std::move(channel)) {}
   FirstProcess(FirstProcess&& other) noexcept
-      : payload_(std::exchange(other.payload_, {})), channel_(std::move(other.channel_)) {}
+      : has_namespaces(other.has_namespaces),
+        payload_(std::exchange(other.payload_, {})),
+        channel_(std::move(other.channel_)),
+        user_namespace_(std::move(other.user_namespace_)) {}
   FirstProcess(const FirstProcess&) = delete;
   FirstProcess& operator=(const FirstProcess&) = delete;
   FirstProcess& operator=(FirstProcess&&) = delete;
@@ -27,6 +30,10 @@ class FirstProcess {
 
   [[nodiscard]] const Payload& payload() const { return payload_; }
   [[nodiscard]] const Channel& channel() const { return channel_; }
+  // It outlives its last process for as long as this is open. Not valid() where it has none of its
+  // own.
+  [[nodiscard]] const Fd& user_namespace() const { return user_namespace_; }
+  void keep(Fd user_namespace) { user_namespace_ = std::move(user_namespace); }
   void has_ended() { payload_.pid = 0; }
   void hear_on(Fd notify) { payload_.notify = std::move(notify); }
   bool has_namespaces = false;
@@ -34,6 +41,7 @@ class FirstProcess {
  private:
   Payload payload_;
   Channel channel_;
+  Fd user_namespace_;
 };
 
 // In the order in which they are made; they go in the opposite order.

@@ -64,8 +64,13 @@ Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, R
     channel->outside.close();
     run_inside(plan, inheritance);
   }
-  return FirstProcess({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)},
-                      std::move(channel->outside));
+  FirstProcess first({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)},
+                     std::move(channel->outside));
+  if ((plan.namespaces & CLONE_NEWUSER) == 0) return first;
+  auto space = open_at(AT_FDCWD, concat("/proc/", pid, "/ns/user").c_str(), O_RDONLY);
+  if (!space) return fail({}, "cannot look at the new user namespace", space.error().code);
+  first.keep(std::move(*space));
+  return first;
 }
 
 Failure failure_of(Message message) {
@@ -244,9 +249,11 @@ Step<int> start_and_watch(const Plan& plan) {
       return std::unexpected(written.error());
   auto status = own(supervise(plan, running->first.payload(), running->signals, running->relay));
   if (status) running->first.has_ended();
+  running->cgroup.sweep(running->first.user_namespace());
   if (const auto met = running->cgroup.what_was_met(); !met.empty())
     report("userns-run", {.rule = {}, .code = 0, .text = met});
-  return status;
+  if (!status) return std::unexpected(status.error());
+  return status->status;
 }
 
 }  // namespace

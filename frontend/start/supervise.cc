@@ -38,7 +38,7 @@ class Supervisor {
   Supervisor(const Plan& plan, const Payload& payload, const Signals& signals, Relay& relay)
       : plan_(plan), payload_(payload), signals_(signals), relay_(relay) {}
 
-  Result<int> watch() {
+  Result<Ended> watch() {
     if (plan_.boot) relay_.hold_terminal();
     if (plan_.spec.wait_ready) ready_by_ = began_ + *plan_.spec.wait_ready;
     if (relay_.master().valid()) terminal_.enter(STDIN_FILENO);
@@ -250,10 +250,14 @@ class Supervisor {
     return kExitReboot;
   }
 
-  [[nodiscard]] Result<int> status() const {
+  [[nodiscard]] Result<Ended> status() const {
     int raw = 0;
     while (::waitpid(payload_.pid, &raw, 0) < 0)
       if (errno != EINTR) return fail_errno("lost the command");
+    return Ended{.status = status_of(raw), .by_a_signal = WIFSIGNALED(raw)};
+  }
+
+  [[nodiscard]] int status_of(int raw) const {
     if (not_ready_) return kExitOwnFailure;
     const auto end = plan_.boot ? boot_end(raw) : BootEnd::kOther;
     if (end == BootEnd::kReboot && !stopping_) return say_reboot();
@@ -283,8 +287,8 @@ class Supervisor {
 
 }  // namespace
 
-Result<int> supervise(const Plan& plan, const Payload& payload, const Signals& signals,
-                      Relay& relay) {
+Result<Ended> supervise(const Plan& plan, const Payload& payload, const Signals& signals,
+                        Relay& relay) {
   return Supervisor(plan, payload, signals, relay).watch();
 }
 

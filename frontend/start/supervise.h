@@ -18,13 +18,16 @@ struct Payload {
   Fd notify;  // what an init says on it is heard; none: nothing is
 };
 
-// The exit status: the command's, or 128+N.
-//
+struct Ended {
+  int status = 0;            // the command's, or 128+N
+  bool by_a_signal = false;  // the command was ended so
+};
+
 // A command that is pid 1 of its pid namespace is deaf to every signal that it has no handler for:
 // the kernel does not apply default actions there. So we do: what would have ended it ends it, and
 // the status says by which signal. A command that catches or ignores TERM is killed after
 // spec.stop_timeout.
-Result<int> supervise(const Plan& plan, const Payload& payload, const Signals& signals,
-                      Relay& relay);
+Result<Ended> supervise(const Plan& plan, const Payload& payload, const Signals& signals,
+                        Relay& relay);
 
 }  // namespace userns::frontend

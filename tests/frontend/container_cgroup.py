@@ -7,17 +7,17 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cgroups import Cgroups, pids_in  # noqa: E402
+from cgroups import Cgroups, below, pids_in, read  # noqa: E402
 from container import fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, main, wait_for  # noqa: E402
+from harness import case, main, skip, wait_for  # noqa: E402
 from inside import killed_at_each_moment  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 
 
-def started(root, *settings):
-    cgroups.begin(root, 'alice containers=3')
+def started(root, *settings, policy='alice containers=3'):
+    cgroups.begin(root, policy)
     store = Store(root)
     store.make('web', IDLE, 'cgroup = helper', *settings)
     well(store.do('start', 'web'))
@@ -47,12 +47,53 @@ def _(root):
     assert child.pid not in pids_in(f'{own}/payload')
     child.kill(15)
     done = child.wait()
-    assert done.code == 143 and '0::/\n' in done.out, done
+    assert done.code == 143 and '0::/.userns-exec-1\n' in done.out, done
     done = well(store.do('exec', 'web', '--user=u', '--env=A=b c', command=['sh', '-c', 'read x; echo $x $A; id -u >&2; exit 7'],
                          stdin=os.open('/etc/passwd', os.O_RDONLY)), 7)
     assert done.out.endswith(' b c\n') and done.err == '1000\n', done
     fails(store.do('exec', 'web', command=['nothing-there']), 'nothing-there', code=127)
     wait_for(lambda: set(pids_in(f'{own}/payload')) == before, 'the leaf to be as before')
+
+
+def become_inner(payload, first):
+    """What an init with controllers of its own does: its processes into a leaf, controllers for its children."""
+    leaf = f'{payload}/init.scope'
+    os.mkdir(leaf)
+    os.chown(leaf, first, first)
+    for pid in pids_in(payload):
+        with open(f'{leaf}/cgroup.procs', 'w') as file:
+            file.write(str(pid))
+    with open(f'{payload}/cgroup.controllers') as file:
+        there = file.read().split()
+    assert there, 'a controller that can be enabled'
+    with open(f'{payload}/cgroup.subtree_control', 'w') as file:
+        file.write(f'+{there[0]}')
+
+
+def leaves_of_exec(payload):
+    return [name for name in os.listdir(payload) if name.startswith('.userns-exec-')]
+
+
+@case('exec into a container whose init has enabled controllers: a leaf of its own, which goes with it')
+def _(root):
+    if not cgroups.why_not and 'hugetlb' not in read(cgroups.v2 + '/cgroup.controllers'):
+        skip('this host offers no cgroup v2 controller; tests/system tries this in a booted guest')
+    for settings in ((), ('map-self = yes', 'rootfs = /')):
+        store, state = started(root, *settings, policy='alice containers=3 hugetlb.2MB.max=4M')
+        payload = f'{state["cgroup"]}/payload'
+        become_inner(payload, os.stat(payload).st_uid)
+        done = well(store.do('exec', 'web', command=['cat', '/proc/self/cgroup']))
+        assert '0::/.userns-exec-' in done.out, done
+        child = store.begin('exec', 'web', command=['sh', '-c', 'sleep 1000; exit 3'])
+        leaf = wait_for(lambda: (found := leaves_of_exec(payload)) and pids_in(f'{payload}/{found[0]}') and found[0], 'its leaf')
+        # Nothing of ours is in there: all are in the container's pid namespace.
+        inside = os.readlink(f'/proc/{state["init"]["pid"]}/ns/pid')
+        assert {os.readlink(f'/proc/{pid}/ns/pid') for pid in pids_in(payload)} == {inside}
+        child.kill(15)
+        child.wait()
+        wait_for(lambda: not leaves_of_exec(payload), f'{leaf} to go')
+        well(store.do('stop', 'web'))
+        wait_for(lambda: not os.path.exists(state['cgroup'] + '/payload'), 'the payload to go, and all that was made below')
 
 
 @case('killed inside before and after each word of the start, it holds no cgroup: more such starts than one may have containers')
@@ -69,16 +110,22 @@ def _(root):
     assert count > 3
 
 
-@case('one whose caller is killed is told by its terminal')
+@case('an exec that is killed takes with it all that it has started, also what left its session; one that ends leaves it')
 def _(root):
     store, state = started(root)
     leaf = state['cgroup'] + '/payload'
     before = set(pids_in(leaf))
-    child = store.begin('exec', 'web', command=['sleep', '100'])
-    wait_for(lambda: len(set(pids_in(leaf)) - before) >= 2, 'the command')
-    child.kill()
-    child.wait()
-    wait_for(lambda: set(pids_in(leaf)) == before, 'the command to end')
+    script = "trap '' HUP; setsid sleep 1000 & sleep 1001; true"
+    for number in (9, 15):
+        child = store.begin('exec', 'web', command=['sh', '-c', script])
+        wait_for(lambda: len(set(pids_in(leaf)) - before) == 3, 'the command and both of its')
+        child.kill(number)
+        child.wait()
+        wait_for(lambda: set(pids_in(leaf)) == before, 'all of it to end')
+    well(store.do('exec', 'web', command=['sh', '-c', 'setsid sleep 1000 >/dev/null 2>&1 &']))
+    left, = set(pids_in(leaf)) - before
+    assert words_of(left).startswith('sleep'), words_of(left)
+    os.kill(left, 9)
     assert alive(state['init']['pid'])
 
 

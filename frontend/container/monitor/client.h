@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "frontend/container/control.h"
+#include "frontend/container/monitor/beside.h"
 #include "frontend/container/ring.h"
 
 namespace userns::frontend {
@@ -44,8 +45,7 @@ class Client {
   std::optional<std::chrono::steady_clock::time_point> behind_since;  // kWatches: far behind
   bool left_behind = false;  // it is not waited for any more
   bool leash = false;        // the container is not to outlive it
-  pid_t child = 0;           // kRuns
-  Fd child_pidfd;
+  Beside beside;             // kRuns
 
  private:
   Fd connection_;

@@ -1,9 +1,7 @@
 #include "frontend/container/monitor/monitor.h"
 
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -22,7 +20,9 @@
 #include <optional>
 #include <utility>
 
+#include "common/report.h"
 #include "frontend/container/hooks.h"
+#include "frontend/container/monitor/beside.h"
 #include "frontend/container/monitor/client.h"
 #include "frontend/container/monitor/console_log.h"
 #include "frontend/container/state.h"
@@ -51,6 +51,10 @@ constexpr auto kWatcherMayTake =
     Milliseconds(500);  // to read on, before the console goes on without it
 constexpr auto kFarewellTakes =
     std::chrono::seconds(2);  // until the last words have reached all watchers
+constexpr auto kOrphanMayTake = std::chrono::seconds(2);
+constexpr auto kRemoveAgain = Milliseconds(20);  // a cgroup in which all were killed
+constexpr int kRemovals = 50;
+constexpr int kLastWordsTake = 2000;  // ms
 constexpr auto kAskAgain = Milliseconds(500);
 constexpr auto kFirstDelay = Milliseconds(100);  // before a restart on failure; doubled each time
 constexpr unsigned kMostDoublings = 7;
@@ -65,6 +69,12 @@ void become_silent() {
   [[maybe_unused]] const int moved = ::chdir("/");
 }
 
+// A command whose client is gone.
+struct Orphan {
+  Beside beside;
+  std::optional<Clock::time_point> until;  // then it is killed
+};
+
 class Monitor {
  public:
   Monitor(Handover handover, Signals signals)
@@ -73,6 +83,7 @@ class Monitor {
         lock_(h_.lock),
         control_(h_.control),
         pidfd_(h_.pidfd),
+        user_namespace_(h_.user_namespace),
         terminal_(h_.terminal),
         notify_(h_.notify),
         life_(h_.life),
@@ -80,8 +91,8 @@ class Monitor {
         log_(directory_, h_.log_size),
         ring_(kRemembered),
         cgroup_(Cgroup::adopt(h_.cgroup, h_.limits)) {
-    for (const int fd :
-         {h_.directory, h_.lock, h_.control, h_.pidfd, h_.terminal, h_.notify, h_.life, h_.report})
+    for (const int fd : {h_.directory, h_.lock, h_.control, h_.pidfd, h_.user_namespace,
+                         h_.terminal, h_.notify, h_.life, h_.report})
       keep_across_exec(fd, false);
     for (const auto& client : h_.clients) {
       keep_across_exec(client.fd, false);
@@ -164,6 +175,8 @@ class Monitor {
     consider(deadline_);
     consider(ready_by_);
     consider(wake_);
+    for (const auto& orphan : orphans_) consider(orphan.until);
+    consider(remove_again_);
     for (const auto& client : clients_)
       if (client.mode == Mode::kNew)
         consider(client.since + kRequestTakes);
@@ -181,6 +194,12 @@ class Monitor {
     if (wake_ && time >= *wake_ && stopping_ && deadline_) ask_to_stop(SIGTERM);
     for (auto& client : clients_)
       if (client.mode == Mode::kNew && time >= client.since + kRequestTakes) client.close();
+    if (remove_again_ && time >= *remove_again_) remove_leaves();
+    for (auto& orphan : orphans_)
+      if (orphan.until && time >= *orphan.until) {
+        end_beside(orphan.beside);
+        orphan.until.reset();
+      }
   }
 
   // --- the console --------------------------------------------------------------------------
@@ -245,10 +264,8 @@ class Monitor {
   }
 
   void drop_closed() {
-    for (const auto& client : clients_)
-      if (!client.open() &&
-          client.child_pidfd.valid())  // its command hears that the terminal is gone
-        (void)::syscall(SYS_pidfd_send_signal, client.child_pidfd.get(), SIGHUP, nullptr, 0);
+    for (auto& client : clients_)
+      if (!client.open()) orphan(client);
     if (std::ranges::any_of(clients_,
                             [](const Client& client) { return !client.open() && client.leash; }))
       stop(Milliseconds(h_.stop_timeout), SIGHUP);
@@ -319,53 +336,49 @@ class Monitor {
         stop(Milliseconds(request->timeout), SIGTERM);
         return;
       case Request::Kind::kExec:
-        start_beside(client, *request, packet.fds);
+        begin_beside(client, *request, packet.fds);
     }
   }
 
   // --- exec ---------------------------------------------------------------------------------
-  // userns-run anew, because only somebody who is in the container's cgroups already may start a
-  // process in them.
-  void start_beside(Client& client, const Request& request, const std::vector<Fd>& fds) {
+  void begin_beside(Client& client, const Request& request, const std::vector<Fd>& fds) {
     client.mode = Mode::kRuns;
-    int pidfd = -1;
-    clone_args args{};
-    args.flags = CLONE_PIDFD | (cgroup_.payload().valid() ? CLONE_INTO_CGROUP : 0);
-    args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-    args.exit_signal = SIGCHLD;
-    if (cgroup_.payload().valid())
-      args.cgroup = static_cast<decltype(args.cgroup)>(cgroup_.payload().get());
-    const long pid = fds.size() == 3 ? ::syscall(SYS_clone3, &args, sizeof args) : -1;
-    if (pid == 0) become_beside(request, fds);
-    if (pid < 0) {
-      client.say(Said::kError,
-                 fds.size() == 3
-                     ? concat("cannot start a process in the container's cgroup: errno ", errno)
-                     : "exec needs three file descriptors");
+    auto beside = start_beside(h_.program, request, fds, cgroup_, user_namespace_, ++commands_);
+    if (!beside) {
+      client.say(Said::kError, to_text(beside.error()));
       client.close();
       return;
     }
-    client.child = static_cast<pid_t>(pid);
-    client.child_pidfd = Fd(pidfd);
-    client.say(Said::kOk, concat(pid), &client.child_pidfd);
+    client.beside = std::move(*beside);
+    client.say(Said::kOk, concat(client.beside.pid), &client.beside.pidfd);
   }
 
-  [[noreturn]] void become_beside(const Request& request, const std::vector<Fd>& fds) const {
-    ::setsid();
-    for (int number = 0; number < 3; ++number)
-      if (::dup2(fds[static_cast<std::size_t>(number)].get(), number) < 0) ::_exit(kExitOwnFailure);
-    reset_signals();
-    auto words = request.words;
-    auto environment = request.environment;
-    ::execve(h_.program.c_str(), argv_of(words).data(), argv_of(environment).data());
-    ::_exit(kExitOwnFailure);
+  // What it runs hears that the terminal is gone, and is killed a moment later.
+  void orphan(Client& client) {
+    if (client.mode != Mode::kRuns || client.beside.pid == 0) return;
+    client.beside.signal(SIGHUP);
+    orphans_.push_back(
+        {.beside = std::exchange(client.beside, {}), .until = Clock::now() + kOrphanMayTake});
   }
 
-  static void reset_signals() {
-    for (int number = 1; number < NSIG; ++number) (void)::signal(number, SIG_DFL);
-    sigset_t none;
-    ::sigemptyset(&none);
-    (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // With all that it has started; without a cgroup, what has left its process group lives on.
+  void end_beside(const Beside& beside) const {
+    beside.leaf.kill(user_namespace_);
+    beside.signal(SIGKILL);
+  }
+
+  // Who is killed is gone a little later.
+  void leave(ExecLeaf leaf, bool kill) {
+    if (kill) leaf.kill(user_namespace_);
+    leaves_.add(std::move(leaf));
+    removals_left_ = kill ? kRemovals : 1;
+    remove_leaves();
+  }
+
+  void remove_leaves() {
+    leaves_.remove_empty(cgroup_.payload(), user_namespace_);
+    remove_again_.reset();
+    if (--removals_left_ > 0 && !leaves_.none()) remove_again_ = Clock::now() + kRemoveAgain;
   }
 
   // --- readiness ----------------------------------------------------------------------------
@@ -401,13 +414,21 @@ class Monitor {
     int status = 0;
     for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
       if (pid == h_.pid) ended_ = status;
-      for (auto& client : clients_) {
-        if (client.child != pid) continue;
-        client.child_pidfd.reset();
-        client.say(Said::kEnd, concat(status_of(status)));
-        client.close();
-      }
+      std::erase_if(orphans_, [&](Orphan& orphan) {
+        if (orphan.beside.pid != pid) return false;
+        leave(std::move(orphan.beside.leaf), true);
+        return true;
+      });
+      for (auto& client : clients_)
+        if (client.beside.pid == pid) beside_ended(client, status);
     }
+  }
+
+  void beside_ended(Client& client, int status) {
+    leave(std::move(client.beside.leaf), WIFSIGNALED(status));
+    client.beside = {};
+    client.say(Said::kEnd, concat(status_of(status)));
+    client.close();
   }
 
   static int status_of(int raw) {
@@ -464,11 +485,10 @@ class Monitor {
   int end() {
     meet_waiting();
     while (terminal_.valid() && read_console()) continue;
-    for (auto& client : clients_)
-      if (client.mode == Mode::kRuns && client.child_pidfd.valid())
-        (void)::syscall(SYS_pidfd_send_signal, client.child_pidfd.get(), SIGHUP, nullptr, 0);
+    end_all_beside();
     const int status = exit_status();
     met_ = cgroup_.what_was_met();
+    cgroup_.sweep(user_namespace_);
     cgroup_ = Cgroup{};
     life_.reset();
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
@@ -482,6 +502,24 @@ class Monitor {
                           " before it said that it is up (--wait-ready)"));
     if (is_to_start_again(status)) start_again();
     return end_for_good(status);
+  }
+
+  // Their commands have ended with the container, so they have no more to do than to say so.
+  void end_all_beside() {
+    for (auto& client : clients_)
+      if (client.mode == Mode::kRuns && client.beside.pid != 0) {
+        int status = 0;
+        if (!ends_soon(client.beside)) client.beside.signal(SIGKILL);
+        if (::waitpid(client.beside.pid, &status, 0) == client.beside.pid)
+          beside_ended(client, status);
+      }
+    for (const auto& orphan : orphans_) orphan.beside.signal(SIGKILL);
+    orphans_.clear();
+  }
+
+  static bool ends_soon(const Beside& beside) {
+    pollfd ended{.fd = beside.pidfd.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&ended, 1, kLastWordsTake) > 0;
   }
 
   // All that the watchers have not read yet, for as long as they read.
@@ -592,12 +630,17 @@ class Monitor {
   }
 
   Handover h_;
-  Fd directory_, lock_, control_, pidfd_, terminal_, notify_, life_, held_;
+  Fd directory_, lock_, control_, pidfd_, user_namespace_, terminal_, notify_, life_, held_;
   Signals signals_;
   ConsoleLog log_;
   Ring ring_;
   Cgroup cgroup_;
   std::list<Client> clients_;
+  std::vector<Orphan> orphans_;
+  ExecLeaves leaves_;
+  unsigned commands_ = 0;  // of exec, so far
+  std::optional<Clock::time_point> remove_again_;
+  int removals_left_ = 0;
   std::vector<pollfd> polled_;
   std::string typed_;  // and not yet taken by the terminal
   std::optional<Clock::time_point> deadline_;

@@ -2,13 +2,14 @@
 """In the booted guest (pure cgroup v2, systemd): whole distributions as containers of ordinary users. Nothing is timed."""
 # distro: systemd sysv openrc
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from cgroups import pids_in  # noqa: E402
+from cgroups import pids_in, read  # noqa: E402
 from console import System  # noqa: E402
 from harness import case, cases, main, spawn, wait_for  # noqa: E402
 from users import ALICE, BASE, BOB, RUN, SLOW, env_of, first_id, linger, policy  # noqa: E402
@@ -89,6 +90,46 @@ def _(_root):
         system.expect('# ')
         code = system.stop()
         assert code == 0, (code, system.text)
+
+
+def manage(user, *words, code=0, seconds=SLOW, **how):
+    done = spawn([RUN, *words], user, env=at_home(user), **how).wait(seconds)
+    assert done.code == code, done
+    return done
+
+
+def at_home(user):
+    return {**env_of(user), 'HOME': f'/home/{user.name}'}
+
+
+@cases([("exec into a booted systemd with controllers of its own: nothing configured, in a scope of the user's manager", 'bob pids.max=200'),
+        ('the same below userns-cgroup', 'alice memory.max=600M pids.max=500')])
+def _(_root, rules):
+    """Nothing of ours is where systemd inside looks, so it works meanwhile."""
+    linger(ALICE)
+    policy(rules)
+    subprocess.run(['install', '-m644', f'{TARS}/systemd.tar', '/var/tmp/deb.tar'], check=True)
+    manage(ALICE, 'create', 'deb', '--tar', '/var/tmp/deb.tar', seconds=600)
+    manage(ALICE, 'start', 'deb', '--wait-ready=600s', seconds=900)
+    assert set(manage(ALICE, 'exec', 'deb', '--', 'cat', '/sys/fs/cgroup/cgroup.subtree_control').out.split())
+    for _ in range(3):
+        manage(ALICE, 'exec', 'deb', '--', 'true')
+    beside = spawn([RUN, 'exec', 'deb', '--', 'sleep', '900'], ALICE, env=at_home(ALICE))
+    state = json.loads(read('/home/alice/.local/share/userns/deb/state.json'))
+    payload = state['cgroup'] + '/payload'
+    wait_for(lambda: any(pids_in(f'{payload}/{d}') for d in os.listdir(payload) if d.startswith('.userns-exec')), 'it', SLOW)
+    assert 'State: running' in manage(ALICE, 'exec', 'deb', '--', 'systemctl', 'status', '--no-pager').out
+    manage(ALICE, 'exec', 'deb', '--', 'systemctl', 'kill', '--signal=SIGURG', '--', '-.slice')
+    inside = os.readlink(f'/proc/{state["init"]["pid"]}/ns/pid')
+    assert {os.readlink(f'/proc/{pid}/ns/pid') for pid in pids_in(payload)} == {inside}
+    beside.kill(15)
+    beside.wait(SLOW)
+    wait_for(lambda: not any(d.startswith('.userns-exec') for d in os.listdir(payload)), 'the leaves to go', SLOW)
+    manage(ALICE, 'freeze', 'deb')
+    manage(ALICE, 'thaw', 'deb')
+    manage(ALICE, 'stop', 'deb', '--timeout=300s', seconds=400)
+    wait_for(lambda: not os.path.exists(payload), 'the cgroup to go, with all that was made below', SLOW)
+    manage(ALICE, 'destroy', 'deb', seconds=600)
 
 
 main(need_root=False)
