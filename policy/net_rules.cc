@@ -5,6 +5,7 @@
 #include <concepts>
 #include <limits>
 #include <ranges>
+#include <system_error>
 #include <utility>
 
 #include "policy/text.h"

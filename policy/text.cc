@@ -1,5 +1,7 @@
 #include "policy/text.h"
 
+#include <system_error>
+
 namespace userns {
 
 std::optional<std::uint64_t> parse_decimal(std::string_view text) {
@@ -24,7 +26,7 @@ std::string_view why_not_decimal(std::string_view text) {
   return "is too large";
 }
 
-std::string quoted(std::string_view text) {
+std::string Quoted::operator()(std::string_view text) const {
   constexpr std::size_t kLongest = 64;
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string out = "'";

@@ -18,8 +18,12 @@ std::optional<std::uint64_t> parse_decimal(std::string_view text);
 std::string_view why_not_decimal(std::string_view text);
 
 // Foreign text made safe for a terminal and a log: in single quotes, control and non-ASCII bytes
-// as \xNN, cut at 64 bytes with "...".
-std::string quoted(std::string_view text);
+// as \xNN, cut at 64 bytes with "...". An object: of a function, argument-dependent lookup would
+// make a choice between it and std::quoted().
+struct Quoted {
+  std::string operator()(std::string_view text) const;
+};
+inline constexpr Quoted quoted{};
 
 // Splits off everything up to the first `separator`; the rest stays in `text`. Without a separator
 // all of it is taken and `text` is left empty.

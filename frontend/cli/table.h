@@ -1,6 +1,7 @@
 // Columns for people: as wide as what stands in them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

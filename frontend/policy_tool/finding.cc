@@ -1,6 +1,7 @@
 #include "frontend/policy_tool/finding.h"
 
 #include <algorithm>
+#include <utility>
 #include <nlohmann/json.hpp>
 
 #include "policy/text.h"

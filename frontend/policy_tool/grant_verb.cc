@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <functional>
+#include <iterator>
 
 #include "common/caller.h"
 #include "common/fd.h"

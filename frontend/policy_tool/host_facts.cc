@@ -12,9 +12,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <system_error>
 #include <tuple>
 
 #include "common/caller.h"

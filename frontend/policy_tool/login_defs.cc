@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "policy/id_range.h"
 #include "policy/text.h"

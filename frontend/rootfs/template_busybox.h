@@ -4,6 +4,7 @@
 // console, an orderly stop on SIGUSR2 (or `poweroff` inside).
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

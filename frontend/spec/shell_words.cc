@@ -1,5 +1,7 @@
 #include "frontend/spec/shell_words.h"
 
+#include <algorithm>
+
 #include "policy/text.h"
 
 namespace userns::frontend {

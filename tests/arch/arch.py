@@ -13,6 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import size
+import std_headers
 from harness import build_dir, build_info, case, main, skip
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
@@ -27,7 +28,7 @@ HEAVY = {'iostream', 'fstream', 'sstream', 'istream', 'ostream', 'iomanip', 'loc
 # What policy may use of the standard library: types and algorithms, nothing that reaches outside of the process.
 PURE = {'algorithm', 'array', 'bit', 'bitset', 'charconv', 'climits', 'cmath', 'compare', 'concepts', 'cstddef', 'cstdint',
         'cstring', 'expected', 'functional', 'initializer_list', 'iterator', 'limits', 'map', 'numeric', 'optional',
-        'ranges', 'set', 'span', 'string', 'string_view', 'tuple', 'type_traits', 'utility', 'variant', 'vector'}
+        'ranges', 'set', 'span', 'string', 'string_view', 'system_error', 'tuple', 'type_traits', 'utility', 'variant', 'vector'}
 # DSOs that a program may need, beyond what all may.
 NEEDED_BY_ALL = {'libc.so.6', 'ld-linux-x86-64.so.2'}
 NEEDED_BY = {'userns-net': {'libmnl.so.0'}}
@@ -124,6 +125,25 @@ def _(_root):
     for path in sources('policy'):
         for kind, name in includes(path):
             assert name.startswith('policy/') if kind == '"' else name in PURE, f'{path} includes {name}'
+
+
+def all_included(path, seen):
+    """The names in angle brackets that a file gets from itself and from our own headers."""
+    seen.add(path)
+    found = {name for kind, name in includes(path) if kind == '<'}
+    for kind, name in includes(path):
+        if kind == '"' and name not in seen and os.path.exists(os.path.join(TOP, name)):
+            found |= all_included(name, seen)
+    return found
+
+
+@case('no file leaves it to the standard library which of its headers brings another one along')
+def _(_root):
+    assert std_headers.missing('std::string x; // std::vector', {'string_view'}) == ['string']
+    assert not std_headers.missing('std::uint8_t x = errno;', {'stdint.h', 'cerrno'})
+    for path in sources('policy', 'common', 'helpers', 'frontend', 'tests'):
+        lacking = std_headers.missing(text_of(path), all_included(path, set()))
+        assert not lacking, f'{path} does not include {lacking}'
 
 
 @case('common/ includes only itself and policy/, no Boost, no streams, no locale')

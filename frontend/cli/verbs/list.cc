@@ -46,7 +46,8 @@ Result<std::vector<std::string>> paths_of(const Words& words) {
     return fail({}, "--all-paths and --path exclude each other");
   if (words.has("all-paths")) return known_stores();
   const auto store = store_of(words);
-  return store ? Result<std::vector<std::string>>({store->path()}) : std::unexpected(store.error());
+  if (!store) return std::unexpected(store.error());
+  return std::vector{store->path()};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 
 #include "tests/unit/expect.h"

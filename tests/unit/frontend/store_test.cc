@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "frontend/container/files.h"
 #include "tests/unit/expect.h"
