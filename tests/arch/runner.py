@@ -16,14 +16,14 @@ RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'run')
 UNSTEADY = 'if mkdir $0/been; then echo 1..2; echo ok 1 - a; echo "not ok 2 - b (\\#c)"; echo "# why"; exit 1; fi; echo 1..1; test "$2" = "^(b\\ \\(\\#c\\))\\$" && echo "ok 1 - b (\\#c)"'
 
 
-def run(programs, *words, alone=(), suite='s'):
+def run(programs, *words, alone=(), suite='s', long=()):
     """(exit status, output) of tests/run with these {name: shell script}; $0: a directory of its own, beside the others'."""
     with tempfile.TemporaryDirectory() as work:
         tests = []
         for name, script in programs.items():
             os.mkdir(f'{work}/{name}')
             tests.append({'name': name, 'cmd': ['sh', '-c', script, f'{work}/{name}'], 'env': {}, 'workdir': None, 'timeout': 20,
-                          'suite': [f's:{suite if name in alone else "s"}'], 'protocol': 'tap', 'is_parallel': name not in alone})
+                          'suite': [f's:{suite if name in alone else "s"}'] + ['s:long'] * (name in long), 'protocol': 'tap', 'is_parallel': name not in alone})
         with open(work + '/meson', 'w') as file:
             file.write(f"#!/bin/sh\ncat <<'END'\n{json.dumps(tests)}\nEND\n")
         os.chmod(work + '/meson', 0o755)
@@ -72,6 +72,36 @@ def _(_root):
 @case('where many programs are unsteady, those beyond the first few are failures')
 def _(_root):
     counts(1, 11, 1, 0)({f'odd{number}': UNSTEADY for number in range(5)} | {'good': 'echo 1..2; echo ok 1 - a; echo ok 2 - b'})
+
+
+GOOD = 'echo 1..1; echo ok 1 - a'
+
+
+@case('--short leaves out the programs of the suite "long", and names them')
+def _(_root):
+    code, text = run({'quick': GOOD, 'slow': 'exit 1', 'slower': 'exit 1'}, '--short', long=('slow', 'slower'))
+    assert code == 0 and text.splitlines()[-1] == '1 passed, 0 failed, 0 skipped', text
+    assert text.splitlines()[-2].endswith('runs them): slow, slower'), text
+
+
+@case('without --short they are run, and nothing is said to be left out')
+def _(_root):
+    code, text = run({'quick': GOOD, 'slow': GOOD}, long=('slow',))
+    assert code == 0 and text.splitlines()[-1] == '2 passed, 0 failed, 0 skipped' and 'left out' not in text, text
+
+
+@case('--repeat runs all again and again, and a case that fails in one run is a failure')
+def _(_root):
+    counts(0, 3, 0, 0)({'good': GOOD}, '--repeat', '3')
+    once = 'echo 1..1; mkdir $0/been || printf "not "; echo ok 1 - a'
+    counts(1, 3, 1, 0)({'good': GOOD, 'odd': once}, '--repeat', '2')
+
+
+@case("a program's CPU time is told, with that of its children")
+def _(_root):
+    burn = 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'
+    text = run({'busy': f'echo 1..1; ({burn}); echo ok 1 - a'})[1]
+    assert float(re.search(r'CPU ([\d.]+) s', text)[1]) > 0, text
 
 
 # Makes a directory for as long as it runs; fails where, after a while, another's is there, or (LOOKS '!') is not.
