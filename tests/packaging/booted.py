@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs guest/NAME.py in a booted Debian in which nothing of ours is but the .debs: booted.py BUILD_DIR NAME SECONDS [-k PATTERN]."""
+"""Runs guest/NAME.py in a booted Debian in which nothing of ours is but the .debs: booted.py BUILD_DIR SUITE NAME SECONDS [-k PATTERN]."""
 
 import os
 import shlex
@@ -17,15 +17,15 @@ from vm import Image, copy_launcher  # noqa: E402
 
 
 def main():
-    build_dir, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    image = Image(build_dir)
+    build_dir, suite, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    image = Image(build_dir, suite)
     why = image.why_not()
     try:
         out = None if why else build(build_dir)
     except Skip as missing:
         why = str(missing)
     if why:
-        return skip_all(f'{HERE}/guest/{name}.py', why)
+        return skip_all([f'{HERE}/guest/{name}.py'], why)
     image.build(lambda text: print('#', text, flush=True))
     with tempfile.TemporaryDirectory() as payload:
         os.chmod(payload, 0o755)
@@ -36,7 +36,7 @@ def main():
         for package in ('userns-helpers', 'userns-tools'):
             shutil.copy(deb(out, package), payload + '/debs')
         with open(payload + '/run', 'w') as file:
-            file.write(f'#!/bin/sh\nexec python3 guest/{name}.py . {shlex.join(sys.argv[4:])}\n')
+            file.write(f'#!/bin/sh\nexec python3 guest/{name}.py . {shlex.join(sys.argv[5:])}\n')
         os.chmod(payload + '/run', 0o755)
         status = image.run(payload, lambda line: print(line, flush=True), seconds)
     return 1 if status is None else status

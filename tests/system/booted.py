@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Runs guest/NAME.py in a booted Debian into which this build was installed: booted.py BUILD_DIR NAME SECONDS [-k PATTERN].
+"""Runs guest programs in a booted Debian into which this build was installed.
 
-The image is kept (lib/cache.py). Where there can be no guest, every case is a skip that says why.
+    booted.py BUILD_DIR SUITE NAME[,NAME...] SECONDS [-k PATTERN]
+
+SUITE: bookworm or trixie; the image is kept (lib/cache.py). guest/NAME.py run one after another in one boot. Where there
+can be no guest, every case is a skip that says why.
 """
 
 import os
@@ -26,28 +29,41 @@ def install(build, payload):
                    stdout=subprocess.DEVNULL)
     shutil.copytree(HERE + '/../lib', payload + '/lib')
     shutil.copytree(HERE + '/guest', payload + '/guest')
+    shutil.copytree(HERE + '/../../packaging/apparmor', payload + '/apparmor')
     copy_launcher(build, payload)
 
 
+def distros_of(names):
+    """The root file systems that the programs want: they say so in a comment."""
+    texts = []
+    for name in names:
+        with open(f'{HERE}/guest/{name}.py') as file:
+            texts.append(file.read())
+    return sorted(set(re.findall(r'[\w-]+', ' '.join(re.findall('^# distro: (.*)$', '\n'.join(texts), re.M)))))
+
+
+def lay_out(build, payload, names, words):
+    """What the guest gets: its ./run installs the build, then runs the programs."""
+    os.chmod(payload, 0o755)
+    install(build, payload)
+    os.mkdir(payload + '/distros')
+    for wanted in distros_of(names):
+        shutil.copy(distro.tar(build, wanted), f'{payload}/distros/{wanted}.tar')
+    with open(payload + '/run', 'w') as file:
+        file.write('#!/bin/sh\ncp -a root/. / && systemctl daemon-reload && '
+                   f'exec python3 guest/several.py {",".join(names)} {shlex.join(words)}\n')
+    os.chmod(payload + '/run', 0o755)
+
+
 def main():
-    build, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    image = Image(build)
-    with open(f'{HERE}/guest/{name}.py') as file:
-        text = file.read()
-    distros = re.findall(r'\w+', ' '.join(re.findall('^# distro: (.*)$', text, re.M)))
-    why = image.why_not() or next(filter(None, (distro.why_not(build, wanted) for wanted in distros)), None)
+    build, suite, names, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3].split(','), int(sys.argv[4])
+    image = Image(build, suite)
+    why = image.why_not() or next(filter(None, (distro.why_not(build, wanted) for wanted in distros_of(names))), None)
     if why:
-        return skip_all(f'{HERE}/guest/{name}.py', why)
+        return skip_all([f'{HERE}/guest/{name}.py' for name in names], why)
     image.build(lambda text: print('#', text, flush=True))
     with tempfile.TemporaryDirectory() as payload:
-        os.chmod(payload, 0o755)
-        install(build, payload)
-        os.mkdir(payload + '/distros')
-        for wanted in distros:
-            shutil.copy(distro.tar(build, wanted), f'{payload}/distros/{wanted}.tar')
-        with open(payload + '/run', 'w') as file:
-            file.write(f'#!/bin/sh\ncp -a root/. / && systemctl daemon-reload && exec python3 guest/{name}.py . {shlex.join(sys.argv[4:])}\n')
-        os.chmod(payload + '/run', 0o755)
+        lay_out(build, payload, names, sys.argv[5:])
         status = image.run(payload, lambda line: print(line, flush=True), seconds)
     return 1 if status is None else status
 
