@@ -17,7 +17,7 @@ die() {
 
 need_debian_root() {
   [ "$(id -u)" = 0 ] || die "must run as root, to install packages and setuid programs: sudo $0"
-  command -v apt-get >/dev/null || die "needs apt-get: made for Debian 12; elsewhere install the packages listed in packaging/lib.sh by hand and follow README.md"
+  command -v apt-get >/dev/null || die "needs apt-get: made for Debian 12 and 13; elsewhere install the packages listed in packaging/lib.sh by hand and follow README.md"
 }
 
 # Without them all that follows fails, and whatever fails first would say something else.
@@ -83,6 +83,22 @@ install_packages() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get -q update && apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install "${missing[@]}"
 }
+
+# The compiler's cache finds an object again wherever the tree lies and whatever language the caller speaks.
+use_compiler_cache() {
+  export CCACHE_DEPEND=1 CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale CCACHE_IGNOREOPTIONS='-ffile-prefix-map=*'
+}
+
+# package_flags NAME: the flags that packages are built with here (tests/packaging/packages.py): Debian's, a warning is an
+# error, and debug information without types and variables, which takes half as long again and which nobody here asks for.
+package_append='-g1 -Werror'
+package_flags() {
+  (cd "$top" && DEB_CXXFLAGS_APPEND=$package_append DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --get "$1")
+}
+
+# The codename of this Debian, and of the other one that is supported.
+this_debian() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); }
+other_debian() { if [ "$(this_debian)" = trixie ]; then echo bookworm; else echo trixie; fi; }
 
 # configure DIR OPTION...: a meson build directory with these options, new or not.
 configure() {

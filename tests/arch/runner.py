@@ -81,7 +81,7 @@ GOOD = 'echo 1..1; echo ok 1 - a'
 def _(_root):
     code, text = run({'quick': GOOD, 'slow': 'exit 1', 'slower': 'exit 1'}, '--short', long=('slow', 'slower'))
     assert code == 0 and text.splitlines()[-1] == '1 passed, 0 failed, 0 skipped', text
-    assert text.splitlines()[-2].endswith('runs them): slow, slower'), text
+    assert text.splitlines()[-2].endswith('has them): slow, slower'), text
 
 
 @case('without --short they are run, and nothing is said to be left out')

@@ -15,10 +15,15 @@ from harness import skip  # noqa: E402
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
 # Not in the packages, and changed often.
 ELSEWHERE = ('tests/', '.ci/', 'build')
-# For the compiler's cache: neither where it is called nor in which language it speaks makes another object.
-SAME_OBJECTS = {'CCACHE_NOHASHDIR': '1', 'CCACHE_SLOPPINESS': 'locale'}
-# Nothing here asks for types and variables in the debug information; with them the compiler takes half as long again.
-SMALL_DEBUG = {'DEB_CXXFLAGS_APPEND': '-g1'}
+
+def _shell(command):
+    """What a function of packaging/lib.sh says."""
+    return subprocess.run(['bash', '-c', f'. {TOP}/packaging/lib.sh && {command}'], stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
+# With the flags of packaging/check's own build, whose objects are in the compiler's cache.
+FLAGS = {'DEB_CXXFLAGS_APPEND': _shell('echo "$package_append"').strip()}
+CACHE = dict(line.split('=', 1) for line in _shell('use_compiler_cache; env').splitlines() if line.startswith('CCACHE_'))
 
 
 def need(*programs):
@@ -29,9 +34,8 @@ def need(*programs):
 
 
 def _fingerprint():
-    listed = subprocess.run(['bash', '-c', f'. {TOP}/packaging/lib.sh && tree_files'], stdout=subprocess.PIPE, check=True)
     total = hashlib.sha256()
-    for name in sorted(listed.stdout.decode().split('\0')):
+    for name in sorted(_shell('tree_files').split('\0')):
         path = os.path.join(TOP, name)
         if name and not name.startswith(ELSEWHERE) and os.path.isfile(path):
             with open(path, 'rb') as file:
@@ -54,7 +58,7 @@ def _once(build_dir, name, *command, **variables):
         except FileNotFoundError:
             pass
         print(f'# {command[0]} builds (some minutes, once)', flush=True)
-        env = {**os.environ, 'PATH': '/usr/lib/ccache:' + os.environ['PATH'], **SAME_OBJECTS, **variables}
+        env = {**os.environ, 'PATH': '/usr/lib/ccache:' + os.environ['PATH'], **CACHE, **variables}
         with open(out + '/log', 'w') as log:
             done = subprocess.run([f'{TOP}/packaging/{command[0]}', *command[1:], '--out', out], stdin=subprocess.DEVNULL,
                                   stdout=log, stderr=subprocess.STDOUT, env=env)
@@ -69,17 +73,14 @@ def _once(build_dir, name, *command, **variables):
 def build(build_dir):
     """The directory with the .debs, `log` (what the build said), .dsc and .changes."""
     need(('dpkg-buildpackage', 'dpkg-dev'), ('dh', 'debhelper'), ('dh_apparmor', 'dh-apparmor'))
-    return _once(build_dir, 'packages', 'build-deb', '--nocheck', **SMALL_DEBUG)
+    return _once(build_dir, 'packages', 'build-deb', '--nocheck', **FLAGS)
 
 
 def build_rpm(build_dir):
     """The directory with the .rpms."""
     need(('rpmbuild', 'rpm'))
-    # The rpm of a Debian sets no compiler flags. With those of the .debs, built before, all is in the compiler's cache.
-    work = build(build_dir) + '/work/userns-suite'
-    env = {**os.environ, **SMALL_DEBUG, 'DEB_BUILD_MAINT_OPTIONS': 'hardening=+all'}
-    flags = {name: must('dpkg-buildflags', '--get', name, env=env, cwd=TOP).strip().replace(f'={TOP}=.', f'={work}=.')
-             for name in ('CPPFLAGS', 'CXXFLAGS', 'LDFLAGS')}
+    # The rpm of a Debian sets no compiler flags. With those of the .debs all is in the compiler's cache.
+    flags = {name: _shell(f'package_flags {name}').strip() for name in ('CPPFLAGS', 'CXXFLAGS', 'LDFLAGS')}
     return _once(build_dir, 'packages-rpm', 'build-rpm', **flags)
 
 
