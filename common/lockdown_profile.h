@@ -2,8 +2,7 @@
 // any other kills it.
 //
 // As traced: tests/helpers/lockdown.py compares runs with these and with SECURITY.md. Read by the
-// generator only, at build time; a name that this architecture or libseccomp does not know is left
-// out.
+// generator only, at build time, for every CPU: lockdown_cpus.h says what differs.
 #pragma once
 
 #include <fcntl.h>

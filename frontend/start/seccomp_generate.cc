@@ -12,14 +12,19 @@ namespace {
 using namespace userns::frontend;
 using namespace userns::seccomp_text;
 
-// The other system call table that programs of this machine may use. Any that is left out (x32) is
-// answered as by a kernel without it.
-void add_sister_architecture(scmp_filter_ctx filter) {
-  const std::uint32_t native = seccomp_arch_native();
-  if (native == SCMP_ARCH_X86_64 && seccomp_arch_add(filter, SCMP_ARCH_X86) != 0)
-    give_up("add an architecture");
-  if (native == SCMP_ARCH_AARCH64 && seccomp_arch_add(filter, SCMP_ARCH_ARM) != 0)
-    give_up("add an architecture");
+// The other system call table that programs of such a machine may use.
+struct Sisters {
+  std::uint32_t one, other;
+};
+constexpr Sisters kSisters[] = {{SCMP_ARCH_X86_64, SCMP_ARCH_X86},
+                                {SCMP_ARCH_AARCH64, SCMP_ARCH_ARM}};
+
+// A table that is left out (x32) is answered as by a kernel without it.
+void add_sister_architecture(scmp_filter_ctx filter, std::uint32_t target) {
+  for (const auto& [one, other] : kSisters)
+    if ((target == one && seccomp_arch_add(filter, other) != 0) ||
+        (target == other && seccomp_arch_add(filter, one) != 0))
+      give_up("add an architecture");
   if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) != 0)
     give_up("answer other calls");
 }
@@ -33,7 +38,7 @@ void add_rules(scmp_filter_ctx filter, bool nesting) {
   for (const auto& blocked : kBlockedCalls) {
     if (nesting && blocked.why == kKeyrings) continue;
     const int call = seccomp_syscall_resolve_name(blocked.call);
-    if (call == __NR_SCMP_ERROR) continue;
+    if (call == __NR_SCMP_ERROR) give_up(blocked.call);
     if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(static_cast<unsigned>(blocked.answer)), call, 0) !=
         0)
       give_up(blocked.call);
@@ -45,17 +50,16 @@ void add_rules(scmp_filter_ctx filter, bool nesting) {
   }
 }
 
-scmp_filter_ctx empty_filter() {
-  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-  if (filter == nullptr) give_up("begin");
-  add_sister_architecture(filter);
+scmp_filter_ctx empty_filter(const Target& target) {
+  const scmp_filter_ctx filter = begin(target, SCMP_ACT_ALLOW);
+  add_sister_architecture(filter, target.token);
   if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0) give_up("ask for a binary tree");
   return filter;
 }
 
 // See keep_mount_flags() in seccomp_filter.h.
-scmp_filter_ctx mount_flags_filter() {
-  const scmp_filter_ctx filter = empty_filter();
+scmp_filter_ctx mount_flags_filter(const Target& target) {
+  const scmp_filter_ctx filter = empty_filter(target);
   refuse_where(filter, SCMP_SYS(mount), {3, SCMP_CMP_MASKED_EQ, MS_REMOUNT, MS_REMOUNT});
   if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(mount_setattr), 0) != 0)
     give_up("block mount_setattr");
@@ -64,14 +68,15 @@ scmp_filter_ctx mount_flags_filter() {
 
 }  // namespace
 
-int main() {
-  const scmp_filter_ctx standard = empty_filter();
+int main(int argc, char** argv) {
+  const Target target = target_of(argc, argv);
+  const scmp_filter_ctx standard = empty_filter(target);
   add_rules(standard, false);
-  const scmp_filter_ctx nesting = empty_filter();
+  const scmp_filter_ctx nesting = empty_filter(target);
   add_rules(nesting, true);
   print_head("frontend/start/seccomp_profile.h");
-  print("kDefaultProfile", standard);
-  print("kNestingProfile", nesting);
-  print("kKeepMountFlags", mount_flags_filter());
+  print(target, "kDefaultProfile", standard);
+  print(target, "kNestingProfile", nesting);
+  print(target, "kKeepMountFlags", mount_flags_filter(target));
   return 0;
 }

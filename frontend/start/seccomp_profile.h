@@ -17,7 +17,7 @@
 namespace userns::frontend {
 
 struct Blocked {
-  const char* call;  // a name that the generator's libseccomp does not know is left out
+  const char* call;  // the build fails if the generator's libseccomp does not know it
   int answer;        // errno
   std::string_view why;
 };
