@@ -1,15 +1,16 @@
-// The record of every decision, made before the act so that a kill cannot hide it.
+// The record of a decision and of how it ended, the decision's before the act so that a kill cannot
+// hide it.
 //
-// To the kernel's audit system (type VIRT_RESOURCE) and to syslog (authpriv): with audit
-// disabled the kernel takes a record, returns success and drops it, and asking whether it is
-// enabled needs CAP_AUDIT_CONTROL, which is not ours to have. Neither being there is not an
-// error: the host keeps no such log. Source: audit_log_user_message(3), netlink(7).
+// To the kernel's audit system (type VIRT_RESOURCE, by libaudit) and, always, to syslog (authpriv):
+// with audit disabled the kernel takes a record, answers that all is well and drops it. Neither
+// being there is an error: the host keeps no such log. No record waits for whoever reads the logs.
+// Source: audit_log_user_message(3), unix(7).
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include "common/fd.h"
+#include "policy/error.h"
 
 namespace userns {
 
@@ -19,14 +20,19 @@ class AuditLog {
   // Opens both logs: before a lock-down, after which there are no new sockets. Otherwise the first
   // record does it.
   void open();
-  // key=value words; numbers and fixed words only, nothing of the caller's. Needs CAP_AUDIT_WRITE
-  // permitted for the kernel's record, here and in open(); syslog otherwise.
-  void record(std::string_view text, bool granted);
+  // `words`: key=value; numbers and fixed words only, nothing of the caller's. Needs
+  // CAP_AUDIT_WRITE permitted for the kernel's record, here and in open(); syslog otherwise.
+  // syslog's copy says where the audit system did not take it.
+  void granted(std::string_view words);
+  // Refused; or failed, if it was granted before.
+  void not_done(std::string_view words, const Error& why);
 
  private:
+  void record(std::string_view words, std::string_view rule, std::string_view end);
+
   std::string_view program_;
+  bool is_open_ = false, is_granted_ = false;
   Fd kernel_, syslog_;
-  std::string file_;  // empty until they are open
 };
 
 }  // namespace userns

@@ -7,38 +7,44 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <memory>
+#include <type_traits>
 
 #include "policy/text.h"
 
 namespace userns {
 namespace {
 
-struct CapState {
-  std::uint64_t permitted = ~0ULL, effective = ~0ULL, inheritable = ~0ULL;
-  friend bool operator==(const CapState&, const CapState&) = default;
-};
+using State = std::unique_ptr<std::remove_pointer_t<cap_t>, int (*)(void*)>;
 
-constexpr std::uint64_t joined(std::uint32_t low, std::uint32_t high) {
-  return low | std::uint64_t{high} << 32U;
+State state_now() { return {::cap_get_proc(), ::cap_free}; }
+
+std::uint64_t bits_of(const State& state, cap_flag_t flag) {
+  std::uint64_t bits = 0;
+  for (cap_value_t cap = 0; cap < 64; ++cap) {
+    cap_flag_value_t value = CAP_CLEAR;
+    if (state && ::cap_get_flag(state.get(), cap, flag, &value) == 0 && value == CAP_SET)
+      bits |= CapSet{cap}.bits;
+  }
+  return bits;
 }
 
-// capget(2) and capset(2) themselves: libcap would read /proc at each start. What can't be read
-// counts as "all".
-CapState read_state() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct set[2] = {};
-  if (::capget(&header, set) != 0) return {};
-  return {joined(set[0].permitted, set[1].permitted), joined(set[0].effective, set[1].effective),
-          joined(set[0].inheritable, set[1].inheritable)};
+bool put(const State& state, cap_flag_t flag, std::uint64_t bits) {
+  bool done = state != nullptr && ::cap_clear_flag(state.get(), flag) == 0;
+  for (cap_value_t cap = 0; done && cap < 64; ++cap)
+    if ((bits & CapSet{cap}.bits) != 0)
+      done = ::cap_set_flag(state.get(), flag, 1, &cap, CAP_SET) == 0;
+  return done;
 }
 
-bool write_state(const CapState& to) {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  const auto low = [](std::uint64_t bits) { return static_cast<std::uint32_t>(bits); };
-  __user_cap_data_struct set[2] = {
-      {low(to.effective), low(to.permitted), low(to.inheritable)},
-      {low(to.effective >> 32U), low(to.permitted >> 32U), low(to.inheritable >> 32U)}};
-  return ::capset(&header, set) == 0;
+bool is_now(const State& wanted) {
+  const auto now = state_now();
+  return now && ::cap_compare(now.get(), wanted.get()) == 0;
+}
+
+// Makes it so, and reads it back.
+bool become(const State& wanted) {
+  return wanted && ::cap_set_proc(wanted.get()) == 0 && is_now(wanted);
 }
 
 // Why a privilege that the file should have given is not there. Only for the message.
@@ -67,32 +73,40 @@ bool uids_are(Uid held, Uid uid) {
 
 // Tries what must not work any more.
 bool can_undo(std::uint64_t kept, Uid held) {
-  return (held != Uid{0} && ::setresuid(0, 0, 0) == 0) || write_state({~kept, 0, 0}) ||
-         write_state({});
+  const State more(::cap_init(), ::cap_free);
+  const bool can_raise = put(more, CAP_PERMITTED, ~kept) && ::cap_set_proc(more.get()) == 0;
+  return can_raise || (held != Uid{0} && ::setresuid(0, 0, 0) == 0);
+}
+
+// Without CAP_SETPCAP and CAP_SETGID (file capabilities, a trimmed bounding set) the kernel refuses
+// these three: what is permitted is then the only limit, and it is enough.
+void empty_where_allowed(bool for_exec) {
+  for (cap_value_t cap = 0; !for_exec && ::cap_drop_bound(cap) == 0; ++cap) {
+  }
+  (void)::cap_reset_ambient();
+  if (!for_exec) (void)::setgroups(0, nullptr);
 }
 
 }  // namespace
 
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved) {
   const Uid held = real_and_saved.value_or(uid);
-  const auto had = read_state();
-  if (const auto missing = needs.required.bits & ~had.permitted; missing != 0)
+  const auto state = state_now();
+  const auto had = bits_of(state, CAP_PERMITTED);
+  if ((needs.required.bits & ~had) != 0)
     return fail("PR-MISSING",
                 concat("needs ", needs.names, " and does not have it: ", why_missing()));
-  const CapState keep{had.permitted & (needs.required.bits | needs.wanted.bits), 0,
-                      needs.for_exec ? had.inheritable : 0};
-  // Without CAP_SETPCAP and CAP_SETGID (file capabilities, a trimmed bounding set) the kernel
-  // refuses these three: what is permitted is then the only limit, and it is enough.
-  for (cap_value_t cap = 0; !needs.for_exec && ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; ++cap) {
-  }
-  (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  if (!needs.for_exec) (void)::setgroups(0, nullptr);
-  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 ||
-      ::setresuid(held.value(), uid.value(), held.value()) != 0 || !write_state(keep) ||
-      ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+  const auto kept = had & (needs.required.bits | needs.wanted.bits);
+  empty_where_allowed(needs.for_exec);
+  if (!put(state, CAP_PERMITTED, kept) || !put(state, CAP_EFFECTIVE, 0) ||
+      (!needs.for_exec && !put(state, CAP_INHERITABLE, 0)) ||
+      ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 ||
+      ::setresuid(held.value(), uid.value(), held.value()) != 0 ||
+      ::cap_set_proc(state.get()) != 0 || ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0 ||
+      ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
       (!needs.for_exec && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0))
     return fail("PR-DROP", "cannot drop privilege", errno);
-  if (can_undo(keep.permitted, held) || !uids_are(held, uid) || read_state() != keep)
+  if (can_undo(kept, held) || !uids_are(held, uid) || !is_now(state))
     return fail("PR-DROP", "privilege is still there after it was dropped");
   return {};
 }
@@ -105,21 +119,18 @@ void step_down(Uid uid) {
 }
 
 Result<void> keep_only(CapSet caps) {
-  auto keep = read_state();
-  keep.permitted &= caps.bits;
-  keep.effective = 0;
-  if (!write_state(keep)) return fail("PR-DROP", "cannot drop a capability", errno);
-  if (read_state() != keep)
-    return fail("PR-DROP", "a capability is still there after it was dropped");
+  const auto state = state_now();
+  if (!put(state, CAP_PERMITTED, bits_of(state, CAP_PERMITTED) & caps.bits) ||
+      !put(state, CAP_EFFECTIVE, 0) || !become(state))
+    return fail("PR-DROP", "cannot drop a capability", errno);
   return {};
 }
 
 namespace detail {
 
 bool set_effective(CapSet caps) {
-  auto wanted = read_state();
-  wanted.effective = caps.bits & wanted.permitted;
-  return write_state(wanted) && read_state() == wanted;
+  const auto state = state_now();
+  return put(state, CAP_EFFECTIVE, caps.bits & bits_of(state, CAP_PERMITTED)) && become(state);
 }
 
 void abort_still_privileged() {

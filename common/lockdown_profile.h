@@ -38,7 +38,14 @@ inline constexpr Allowed kAllMay[] = {
     {"mmap", {Is::kThis, 2, PROT_EXEC, 0}},
     {"mremap", {}},
     {"munmap", {}},
-    {"sendto", {}},  // the record of the decision
+    // The record of the decision: libaudit sends it, waits for the kernel's answer, and names the
+    // program by the link of its own file.
+    {"sendto", {}},
+    {"recvfrom", {}},
+    {"poll", {}},
+    {"ppoll", {}},
+    {"readlink", {}},
+    {"readlinkat", {}},
     {"getpid", {}},
     // The end where a capability can't be lowered: abort(3).
     {"gettid", {}},
@@ -55,7 +62,6 @@ inline constexpr Allowed kNewidmapMay[] = {{"lseek", {}}};
 // Requests on the netlink socket that is open; pauses; stepping down to the caller, never up to an
 // effective uid 0.
 inline constexpr Allowed kNetMay[] = {
-    {"recvfrom", {}},
     {"ioctl", {Is::kThis, 1, kInt, SIOCGIFINDEX}},
     {"clock_nanosleep", {}},
     {"nanosleep", {}},

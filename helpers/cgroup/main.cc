@@ -78,13 +78,11 @@ struct Known {
 
 void audit_decision(Known& known, const Error* refusal) {
   constexpr std::string_view kVerbs[] = {"enter", "release", "list"};
-  const std::string_view broken = refusal == nullptr ? "none" : refusal->rule;
   const auto& request = known.request;
-  known.log.record(concat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?",
-                          " uid=", known.caller.uid.value(), " gid=", known.caller.gid.value(),
-                          " name=", request && request->name ? request->name->text() : "?",
-                          " rule=", broken.empty() ? "error" : broken),
-                   refusal == nullptr);
+  const auto words = concat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?",
+                            " uid=", known.caller.uid.value(), " gid=", known.caller.gid.value(),
+                            " name=", request && request->name ? request->name->text() : "?");
+  refusal == nullptr ? known.log.granted(words) : known.log.not_done(words, *refusal);
 }
 
 Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const Caller& caller,

@@ -160,7 +160,7 @@ Result<void> give_clone(int argc, char** argv, AuditLog& log, std::string& summa
   if (!grant) return std::unexpected(grant.error());
   log.open();
   if (auto locked = lock_down(kIdmapFilter, {}, Files::kAsTheyAre); !locked) return locked;
-  log.record(concat(summary, " rule=none"), true);                     // 7
+  log.granted(summary);                                                // 7
   const auto clone = locked_clone(*grant, all.directory, all.userns);  // 8
   if (!clone) return std::unexpected(clone.error());
   return send_mount(all.socket, *clone);
@@ -182,8 +182,7 @@ int main(int argc, char** argv) {
   std::string summary;
   const auto done = idmap::give_clone(argc, argv, log, summary);
   if (done) return 0;
-  const auto rule = done.error().rule.empty() ? "system" : done.error().rule;
-  log.record(concat(summary, " rule=", rule), false);
+  log.not_done(summary, done.error());
   (void)keep_only({});
   report(idmap::kProgram, done.error());
   return 1;

@@ -98,13 +98,13 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
   return all;
 }
 
-void audit_decision(Who& who, const NetRequest& request, std::string_view rule) {
+void audit(Who& who, const NetRequest& request, const Error* against) {
   constexpr std::string_view kVerbs[] = {"add", "del", "list"};
-  who.log.record(
+  const auto words =
       concat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
              " bridge=", request.bridge, " name=", request.name, " container=", request.container,
-             " netns=", request.netns.number, " rule=", rule.empty() ? "none" : rule),
-      rule.empty());
+             " netns=", request.netns.number);
+  against == nullptr ? who.log.granted(words) : who.log.not_done(words, *against);
 }
 
 Result<void> put_out(Uid uid, std::string_view line) {
@@ -117,12 +117,12 @@ Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
   const auto grant = gathered ? decide(gathered->facts, request)  // 6
                               : Result<NetGrant>(std::unexpected(gathered.error()));
   if (auto locked = lock_down(kNetFilter); !locked) return locked;
-  audit_decision(who, request, grant ? "" : grant.error().rule);  // 7
+  audit(who, request, grant ? nullptr : &grant.error());  // 7
   if (!grant) return std::unexpected(grant.error());
   const auto user = is_interface_name(who.name) ? std::string_view(who.name) : std::string_view{};
   const auto nic =
       make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, gathered->host);  // 8
-  if (!nic) audit_decision(who, request, nic.error().rule);
+  if (!nic) audit(who, request, &nic.error());
   if (!nic) return std::unexpected(nic.error());
   const auto said = put_out(  // 9
       who.caller.uid,
@@ -182,18 +182,20 @@ Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
     return bridge_of(*links, link) == request.bridge && link.alias.contains(wanted);
   };
   const auto found = std::ranges::count_if(*links, fits);
-  const auto refused = found == 1 || (found == 0 && request.as_lxc) ? std::string_view{} : "NR-DEL";
-  audit_decision(who, request, refused);
-  if (!refused.empty())
-    return fail(
-        refused,
-        found == 0
-            ? concat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
-                     ": see userns-net list")
-            : concat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME"));
+  const Error refusal{
+      "NR-DEL", 0,
+      found == 0
+          ? concat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
+                   ": see userns-net list")
+          : concat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME")};
+  const bool fine = found == 1 || (found == 0 && request.as_lxc);
+  audit(who, request, fine ? nullptr : &refusal);
+  if (!fine) return std::unexpected(refusal);
   const auto one = std::ranges::find_if(*links, fits);
   const auto gone = one == links->end() ? Result<void>{} : unmake_nic(netlink, one->name);
-  return gone || gone.error().code == ENODEV ? Result<void>{} : gone;
+  if (gone || gone.error().code == ENODEV) return {};
+  audit(who, request, &gone.error());
+  return gone;
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); reporting is main's.

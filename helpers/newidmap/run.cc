@@ -85,12 +85,11 @@ Result<Permit> judge(const Traits& traits, const Caller& caller, const Target& t
 }
 
 std::string summary_of(const IdMap& request) {
-  constexpr std::size_t kLongest = 512;  // a record is a line, not a dump of 340 triples
   std::string map;
   for (const auto& extent : request.extents())
     map += concat(map.empty() ? "" : ",", extent.inside().first(), ":", extent.outside().first(),
                   ":", extent.count());
-  return map.size() > kLongest ? concat(map.substr(0, kLongest), "...") : map;
+  return map;
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s. `summary` is what is
@@ -115,9 +114,7 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
   if (!permit) return std::unexpected(permit.error());
   log.open();
   if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
-  log.record(concat(summary, " rule=none"), true);  // 7
-  if (auto dropped = keep_only(MapFile::needs(traits, permit->grant.needs_setfcap())); !dropped)
-    return dropped;
+  log.granted(summary);                                  // 7
   return permit->map_file.write(traits, permit->grant);  // 8
 }
 
@@ -136,12 +133,11 @@ int run(const Traits& traits, int argc, char** argv) {
   AuditLog log(traits.program);
   std::string summary;
   const auto done = map_ids(traits, argc, argv, log, summary);
-  if (done) return 0;
-  const auto rule = done.error().rule.empty() ? "system" : done.error().rule;
-  log.record(concat(summary, " rule=", rule), false);
+  if (done) ::_exit(0);
+  log.not_done(summary, done.error());
   (void)keep_only({});
   report(traits.program, done.error());
-  return 1;
+  ::_exit(1);
 }
 
 }  // namespace userns::newidmap

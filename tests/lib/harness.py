@@ -47,9 +47,9 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_S
 CAP = {'dac_override': 1, 'setgid': 6, 'setuid': 7, 'setpcap': 8, 'net_admin': 12, 'sys_admin': 21, 'audit_write': 29, 'setfcap': 31}
 
 # Capabilities that stand in for the setuid bit (privilege=filecaps). userns-cgroup has no such mode.
-FILECAPS = {'userns-idmap': 'cap_sys_admin,cap_audit_write=p',
-            'newuidmap': 'cap_setuid,cap_audit_write=p', 'newgidmap': 'cap_setgid,cap_audit_write=p',
-            'userns-net': 'cap_net_admin,cap_audit_write=p'}
+FILECAPS = {'userns-idmap': 'cap_sys_admin,cap_audit_write=ep',
+            'newuidmap': 'cap_setuid,cap_audit_write=ep', 'newgidmap': 'cap_setgid,cap_audit_write=ep',
+            'userns-net': 'cap_net_admin,cap_audit_write=ep'}
 
 
 # --- system calls that Python lacks ---------------------------------------------------------

@@ -34,9 +34,9 @@ def _(_root):
     rows = query('userns-helpers', '[%{FILENAMES} %{FILEMODES:octal} %{FILEUSERNAME} %{FILECAPS}\n]').splitlines()
     privileged = {row.split()[0]: row.split()[1:] for row in rows if row.split()[1].startswith('104') or len(row.split()) > 3}
     assert {os.path.basename(path): [mode[-4:], user, ''.join(caps)] for path, (mode, user, *caps) in privileged.items()} == {
-        'userns-newuidmap': ['0755', 'root', 'cap_setuid,cap_audit_write=p'],
-        'userns-newgidmap': ['0755', 'root', 'cap_setgid,cap_audit_write=p'],
-        'userns-net': ['0755', 'root', 'cap_net_admin,cap_audit_write=p'],
+        'userns-newuidmap': ['0755', 'root', 'cap_setuid,cap_audit_write=ep'],
+        'userns-newgidmap': ['0755', 'root', 'cap_setgid,cap_audit_write=ep'],
+        'userns-net': ['0755', 'root', 'cap_net_admin,cap_audit_write=ep'],
         'userns-cgroup': ['4755', 'root', '']}, rows
     tools = query('userns-tools', '[%{FILEMODES:octal} %{FILECAPS}\n]').splitlines()
     assert all(row.split()[1:] in ([], ['(none)']) and row.split()[0][-4] == '0' for row in tools), tools

@@ -9,7 +9,7 @@ namespace userns {
 namespace {
 
 // The syslog record of what was said last.
-TEST(AuditLog, TellsSyslogWhoWasGrantedOrRefusedWhat) {
+TEST(AuditLog, TellsSyslogHowItEnded) {
   SKIP_WITHOUT_ROOT();
   test::in_mnt([] {
     ASSERT_EQ(::mount("tmpfs", "/dev", "tmpfs", 0, ""), 0);
@@ -17,16 +17,19 @@ TEST(AuditLog, TellsSyslogWhoWasGrantedOrRefusedWhat) {
     const sockaddr_un where{.sun_family = AF_UNIX, .sun_path = "/dev/log"};
     ASSERT_EQ(::bind(daemon.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where), 0);
     AuditLog log("newuidmap");
-    log.record("uid=1 rule=none", true);
-    log.record("uid=1 rule=IM-RANGE", false);
+    log.not_done("uid=1", {"IM-RANGE", 0, ""});
+    log.granted("uid=1");
+    log.not_done("uid=1", {"", EPERM, ""});
     for (const std::string& expected :
-         {concat("<86>newuidmap[", ::getpid(), "]: granted uid=1 rule=none"),
-          concat("<85>newuidmap[", ::getpid(), "]: refused uid=1 rule=IM-RANGE")}) {
+         {concat("<85>newuidmap[", ::getpid(), "]: refused uid=1 rule=IM-RANGE"),
+          concat("<86>newuidmap[", ::getpid(), "]: granted uid=1 rule=none"),
+          concat("<85>newuidmap[", ::getpid(), "]: failed uid=1 rule=system")}) {
       std::string got(4096, '\0');
       const auto length = ::recv(daemon.get(), got.data(), got.size(), MSG_DONTWAIT);
       ASSERT_GT(length, 0);
       got.resize(static_cast<std::size_t>(length));
-      EXPECT_EQ(got, expected);
+      // Where there is no audit system, the copy says so.
+      EXPECT_TRUE(got.starts_with(expected)) << got;
     }
   });
 }
@@ -37,7 +40,7 @@ TEST(AuditLog, IsNoFailureWhereNobodyListens) {
     ASSERT_EQ(::mount("tmpfs", "/dev", "tmpfs", 0, ""), 0);
     AuditLog log("newuidmap");
     log.open();
-    log.record("uid=1 rule=none", true);
+    log.granted("uid=1");
   });
 }
 

@@ -83,6 +83,7 @@ TEST(Sanitise, ClosesEveryFdButThoseNamedInAnyOrder) {
 TEST(Sanitise, IsNotFooledByANamedFdThatIsNotOpen) {
   in_child([] {
     for (const int fd : {10, 12}) ::dup2(0, fd);
+    ::close(11);
     ASSERT_TRUE(with({"prog"}, {11}));
     for (const int fd : {10, 11, 12}) EXPECT_LT(::fcntl(fd, F_GETFD), 0);
   });
