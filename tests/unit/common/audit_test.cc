@@ -3,6 +3,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <cerrno>
+#include <string>
+
 #include "tests/unit/private_files.h"
 
 namespace userns {
