@@ -39,6 +39,11 @@ inline constexpr OnCpu kOnCpus[] = {
     {"arm", "fcntl", {"fcntl64"}},
     {"arm", "clock_nanosleep", {"clock_nanosleep_time64", "clock_nanosleep"}},
     {"arm", "setresuid", {"setresuid32"}},
+    // The newer tables have the newer call alone.
+    {"aarch64", "poll", {"ppoll"}},
+    {"aarch64", "readlink", {"readlinkat"}},
+    {"riscv64", "poll", {"ppoll"}},
+    {"riscv64", "readlink", {"readlinkat"}},
     // `mmap` takes a pointer to its arguments, which no filter can follow: memory that is code
     // cannot be refused there.
     {"s390x", "mmap", {"mmap"}, false},

@@ -43,9 +43,7 @@ inline constexpr Allowed kAllMay[] = {
     {"sendto", {}},
     {"recvfrom", {}},
     {"poll", {}},
-    {"ppoll", {}},
     {"readlink", {}},
-    {"readlinkat", {}},
     {"getpid", {}},
     // The end where a capability can't be lowered: abort(3).
     {"gettid", {}},
