@@ -61,7 +61,8 @@ def need_userns_rule():
 
 
 def in_session(*argv):
-    return spawn(['/usr/bin/aa-exec', '-p', 'test-session', '--', *argv], ALICE, env=env_of(ALICE)).wait(SLOW)
+    """A command that a program of the session starts: aa-exec itself would put it under the session's profile for good."""
+    return spawn(['/usr/bin/aa-exec', '-p', 'test-session', '--', '/usr/bin/env', *argv], ALICE, env=env_of(ALICE)).wait(SLOW)
 
 
 def denials():
