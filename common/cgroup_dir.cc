@@ -16,7 +16,8 @@
 namespace userns {
 namespace {
 
-constexpr std::size_t kLongestFile = 64UL << 10U;
+constexpr std::size_t kLongestFile = 32UL << 20U;  // cgroup.procs with every pid there can be
+
 // Users may take the right of way from root in what is theirs, so this is a bracket.
 Result<Fd> open_below(const Fd& dir, const std::string& name, int flags) {
   constexpr auto kResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "policy/conf_line.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -25,20 +26,8 @@ constexpr SettingKey kKeys[] = {
     {"descendants", "cgroup.max.descendants", "", "4096", kPlain, 1, 1'000'000},
     {"depth", "cgroup.max.depth", "", "16", kPlain, 1, kDeepest},
     {"containers", "", "", "32", kPlain, 0, 1'000'000},
+    {"from", "", "", "", kPaths, 0, 0},
 };
-
-constexpr std::string_view kBlanks = " \t";
-
-void skip_blanks(std::string_view& rest) {
-  rest.remove_prefix(std::min(rest.find_first_not_of(kBlanks), rest.size()));
-}
-
-std::string_view next_word(std::string_view& rest) {
-  skip_blanks(rest);
-  const auto word = rest.substr(0, rest.find_first_of(kBlanks));
-  rest.remove_prefix(word.size());
-  return word;
-}
 
 // The number in decimal, a unit spelled out; empty where it is none or out of the key's bounds.
 std::string number_text(const SettingKey& key, std::string_view text, bool units) {
@@ -72,6 +61,18 @@ std::string device_text(const SettingKey& key, std::string_view text) {
   return out;
 }
 
+// "any", or absolute paths within the hierarchy.
+std::string paths_text(std::string_view text) {
+  const auto is_path = [](std::string_view path) {
+    return path.starts_with('/') && (path == "/" || !path.ends_with('/')) &&
+           !concat(path, "/").contains("/../");
+  };
+  std::string_view rest = text;
+  while (text != "any" && !rest.empty())
+    if (!is_path(take_until(rest, ','))) return {};
+  return text.ends_with(',') ? "" : std::string(text);
+}
+
 // What the v2 file takes; empty where `text` is not of the key's form.
 std::string file_text(const SettingKey& key, std::string_view text) {
   switch (key.form) {
@@ -91,6 +92,8 @@ std::string file_text(const SettingKey& key, std::string_view text) {
                                                                               : "";
     case kDevice:
       return device_text(key, text);
+    case kPaths:
+      return paths_text(text);
   }
   std::unreachable();
 }
@@ -100,7 +103,8 @@ constexpr std::string_view kForms[] = {"a size (512M, 4G) or max",
                                        "a number",
                                        "a percentage of one CPU (200%) or max",
                                        "a list (0-3,5)",
-                                       "MAJOR:MINOR,rbps=SIZE,wbps=SIZE,riops=COUNT,wiops=COUNT"};
+                                       "MAJOR:MINOR,rbps=SIZE,wbps=SIZE,riops=COUNT,wiops=COUNT",
+                                       "any, or absolute cgroup paths (/a.slice,/b.slice)"};
 
 bool is_key(const SettingKey& key, std::string_view name) {
   constexpr std::string_view kPrefix = "hugetlb.", kSuffix = ".max";
@@ -127,93 +131,79 @@ Result<Setting> parse_setting(std::string_view name, std::string_view value) {
 
 namespace {
 
-struct Reader {
-  std::string_view path, line;
-  std::size_t number = 0;
+Result<void> take_setting(CgroupLine& taken, const ConfLine& line, std::string_view word) {
+  auto value = word;
+  const auto name = take_until(value, '=');
+  auto setting = parse_setting(word.contains('=') ? name : std::string_view{}, value);
+  if (!setting)
+    return line.refuse(setting.error().rule, setting.error().rule == "CC-KEY" ? word : value,
+                       setting.error().text);
+  const auto same = [&](const Setting& s) {
+    return s.file == setting->file && setting->key->form != kDevice;
+  };
+  if (std::ranges::any_of(taken.settings, same))
+    return line.refuse("CC-KEY", word, concat(name, " is set twice"));
+  taken.settings.push_back(std::move(*setting));
+  return {};
+}
 
-  [[nodiscard]] std::unexpected<Error> refuse(std::string_view rule, std::string_view at,
-                                              std::string_view what) const {
-    return fail(rule, concat(path, ":", number, ":", at.data() - line.data() + 1, ": ", what));
-  }
+// `base = PATH [delegated]`, `base.v1 = PATH`, or nothing taken. Blanks may be left out.
+Result<bool> take_base(CgroupConf& conf, std::string_view first, ConfLine line) {
+  const auto key = first.substr(0, first.find('='));
+  auto path = first.substr(key.size());
+  if (path.empty()) path = line.next();
+  if ((key != "base" && key != "base.v1") || !path.starts_with('=')) return false;
+  path.remove_prefix(1);
+  if (path.empty()) path = line.next();
+  const bool v1 = key != "base";
+  std::string& base = v1 ? conf.v1_base : conf.base;
+  const auto word = line.next();
+  const bool is_path = path.starts_with('/') && !concat(path, "/").contains("/../");
+  if (!is_path || (!word.empty() && (v1 || word != "delegated")) || !line.next().empty())
+    return line.refuse("CC-BASE", path,
+                       concat(key, " is one absolute path without .., ",
+                              v1 ? "within each v1 hierarchy"
+                                 : "of a cgroup2 directory; only 'delegated' may follow"));
+  if (!base.empty()) return line.refuse("CC-BASE", path, concat(key, " is given twice"));
+  base = path;
+  conf.delegated = conf.delegated || !word.empty();
+  return true;
+}
 
-  Result<void> take_setting(CgroupLine& taken, std::string_view word) const {
-    auto value = word;
-    const auto name = take_until(value, '=');
-    auto parsed = parse_setting(word.contains('=') ? name : std::string_view{}, value);
-    if (!parsed)
-      return refuse(parsed.error().rule, parsed.error().rule == "CC-KEY" ? word : value,
-                    parsed.error().text);
-    Setting& setting = *parsed;
-    const auto same = [&](const Setting& s) {
-      return s.file == setting.file && setting.key->form != kDevice;
-    };
-    if (std::ranges::any_of(taken.settings, same))
-      return refuse("CC-KEY", word, concat(name, " is set twice"));
-    taken.settings.push_back(std::move(setting));
-    return {};
-  }
-
-  // `base = PATH [delegated]`, `base.v1 = PATH`, or nothing taken.
-  Result<bool> take_base(CgroupConf& conf, std::string_view rest) const {
-    const std::string_view key = rest.starts_with("base.v1") ? "base.v1" : "base";
-    if (!rest.starts_with(key)) return false;
-    rest.remove_prefix(key.size());
-    skip_blanks(rest);
-    if (!rest.starts_with('=')) return false;
-    rest.remove_prefix(1);
-    const bool v1 = key != "base";
-    std::string& base = v1 ? conf.v1_base : conf.base;
-    const auto path_word = next_word(rest), word = next_word(rest);
-    conf.delegated = conf.delegated || (!v1 && word == "delegated");
-    const bool is_path = path_word.starts_with('/') && !concat(path_word, "/").contains("/../");
-    if (!is_path || (!word.empty() && (v1 || word != "delegated")) || !next_word(rest).empty())
-      return refuse("CC-BASE", path_word,
-                    concat(key, " is one absolute path without .., ",
-                           v1 ? "within each v1 hierarchy"
-                              : "of a cgroup2 directory; only 'delegated' may follow"));
-    if (!base.empty()) return refuse("CC-BASE", path_word, concat(key, " is given twice"));
-    base = path_word;
-    return true;
-  }
-
-  Result<void> take_line(CgroupConf& conf) const {
-    const auto control = std::ranges::find_if(
-        line, [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 127; });
-    if (control != line.end())
-      return refuse("CC-LINE", {&*control, 1},
-                    "a control character: is this a text file with Unix line ends?");
-    auto rest = line.substr(0, line.find('#'));
-    skip_blanks(rest);
-    const auto is_base = take_base(conf, rest);
-    if (!is_base || *is_base || rest.empty())
-      return is_base ? Result<void>{} : std::unexpected(is_base.error());
-    const auto who = next_word(rest);
-    if (who.contains('=') || who == "@")
-      return refuse("CC-LINE", who,
-                    "a line is WHO KEY=VALUE...; WHO is a login name, a uid, @GROUP or *");
-    CgroupLine taken{.who = std::string(who), .settings = {}, .number = number};
-    for (auto word = next_word(rest); !word.empty(); word = next_word(rest))
-      if (auto done = take_setting(taken, word); !done) return done;
-    if (taken.settings.empty())
-      return refuse("CC-LINE", who,
-                    concat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));
-    conf.lines.push_back(std::move(taken));
-    return {};
-  }
-};
+Result<void> take_line(CgroupConf& conf, std::string_view who, ConfLine& line) {
+  const auto is_base = take_base(conf, who, line);
+  if (!is_base) return std::unexpected(is_base.error());
+  if (*is_base) return {};
+  if (who.contains('=') || who == "@")
+    return line.refuse("CC-LINE", who,
+                       "a line is WHO KEY=VALUE...; WHO is a login name, a uid, @GROUP or *");
+  CgroupLine taken{.who = std::string(who), .settings = {}, .number = line.number()};
+  for (auto word = line.next(); !word.empty(); word = line.next())
+    if (auto done = take_setting(taken, line, word); !done) return done;
+  if (taken.settings.empty())
+    return line.refuse("CC-LINE", who,
+                       concat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));
+  conf.lines.push_back(std::move(taken));
+  return {};
+}
 
 }  // namespace
 
 std::span<const SettingKey> setting_keys() { return kKeys; }
 
+std::string_view CgroupLine::text_of(std::string_view key) const {
+  const auto found =
+      std::ranges::find_if(settings, [&](const Setting& s) { return s.key->name == key; });
+  return found == settings.end() ? std::string_view{} : std::string_view(found->text);
+}
+
 Result<CgroupConf> parse_cgroup_conf(std::string_view text, std::string_view path) {
   CgroupConf conf;
-  for (Reader reader{.path = path, .line = {}}; !text.empty();) {
-    reader.line = take_until(text, '\n');
-    ++reader.number;
-    if (auto taken = reader.take_line(conf); !taken) return std::unexpected(taken.error());
-  }
-  return conf;
+  const auto take = [&](std::string_view first, ConfLine& line) {
+    return take_line(conf, first, line);
+  };
+  const auto read = each_conf_line(path, text, "CC-LINE", take);
+  return read ? Result<CgroupConf>(std::move(conf)) : std::unexpected(read.error());
 }
 
 }  // namespace userns

@@ -14,17 +14,18 @@
 
 namespace userns {
 
-enum class SettingForm : std::uint8_t { kSize, kCount, kPlain, kPercent, kList, kDevice };
+enum class SettingForm : std::uint8_t { kSize, kCount, kPlain, kPercent, kList, kDevice, kPaths };
 
 // A key that a line may set.
 struct SettingKey {
-  std::string_view name;  // in cgroup.conf; "hugetlb." stands for hugetlb.SIZE.max
-  std::string_view
-      file;  // cgroup v2 interface file; empty: that of the same name ("containers" is none)
+  std::string_view name;      // in cgroup.conf; "hugetlb." stands for hugetlb.SIZE.max
+  std::string_view file;      // cgroup v2 interface file; empty: that of the same name
   std::string_view v1_file;   // its counterpart in a v1 hierarchy; empty: it has none
   std::string_view standard;  // v2 text where a line is silent; empty: then nothing is written
   SettingForm form;
   std::uint64_t least, most;
+  // Ours, not the kernel's.
+  [[nodiscard]] bool is_a_file() const { return name != "containers" && name != "from"; }
 };
 std::span<const SettingKey> setting_keys();
 
@@ -41,6 +42,8 @@ struct CgroupLine {
   std::string who;  // "*", "@GROUP", a login name or a decimal uid
   std::vector<Setting> settings;
   std::size_t number = 0;  // in the file, from 1
+  // What a key that is set at most once is set to; empty: it is not.
+  [[nodiscard]] std::string_view text_of(std::string_view key) const;
 };
 
 struct CgroupConf {

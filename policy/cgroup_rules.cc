@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "policy/rules.h"
 #include "policy/text.h"
 #include "policy/who.h"
 
@@ -63,12 +64,73 @@ CgroupPart& part_of(std::vector<CgroupPart>& parts, std::string_view controller)
   return found != parts.end() ? *found : parts.emplace_back(CgroupPart{controller, {}});
 }
 
-std::vector<Setting> settings_for(const CgroupLine& line, const SettingKey& key) {
-  std::vector<Setting> found;
-  std::ranges::copy_if(line.settings, std::back_inserter(found),
-                       [&](const Setting& s) { return s.key == &key; });
-  return found;
+bool is_within(std::string_view path, std::string_view top) {
+  return top == "/" || path == top ||
+         (path.starts_with(top) && path.substr(top.size()).starts_with('/'));
 }
+
+// Where a setting is written.
+enum class Place : std::uint8_t { kBase, kV1, kNowhere };
+Place place_of(const SettingKey& key, const CgroupFacts& facts) {
+  const auto controller = controller_of(key.file.empty() ? key.name : key.file);
+  const bool is_v2s_own = controller == "cgroup" && facts.hierarchy.empty();
+  if (is_v2s_own || has_word(facts.controllers, controller, ' ')) return Place::kBase;
+  return key.v1_file.empty() ? Place::kNowhere : Place::kV1;
+}
+
+Objection no_line(const CgroupFacts& f, const ContainerName& /*name*/) {
+  if (f.line != nullptr) return {};
+  return concat("uid ", f.caller.value(), " may have no cgroups: no line of ", f.conf_path,
+                " is for this user; an administrator can add one, see cgroup.conf(5)");
+}
+Objection no_containers(const CgroupFacts& f, const ContainerName& /*name*/) {
+  if (f.line->text_of("containers") != "0") return {};
+  return concat(f.conf_path, ":", f.line->number, " denies uid ", f.caller.value(),
+                " any container: ask the administrator");
+}
+Objection systemds_own(const CgroupFacts& f, const ContainerName& /*name*/) {
+  if (!f.base_is_systemds) return {};
+  return concat(f.base,
+                " is systemd's own, which wants no other writer there: an administrator can run "
+                "'systemctl enable --now userns-cgroup.service', or set base = in ",
+                f.conf_path, " to the cgroup of a unit with Delegate=yes");
+}
+Objection leaves_limits(const CgroupFacts& f, const CgroupPlace& place) {
+  const auto session = concat("/user.slice/user-", f.caller.value(), ".slice");
+  std::string_view from = f.line->text_of("from");
+  if (from == "any") return {};
+  if (place.own.empty())
+    return concat(
+        "the cgroup of this process cannot be seen from here, so nobody knows whose limits "
+        "it would leave; an administrator can set from=any in ",
+        f.conf_path);
+  const auto node = concat(place.base == "/" ? "" : place.base, "/", place.node);
+  if (is_within(place.base, place.own) || is_within(place.own, node) ||
+      is_within(place.own, session))
+    return {};
+  while (!from.empty())
+    if (is_within(place.own, take_until(from, ','))) return {};
+  return concat("this process would leave the limits of the cgroup ", quoted(place.own),
+                ": start from a session of your own (", session,
+                "), or ask the administrator for from= in ", f.conf_path);
+}
+Objection leaves_limits_of_base(const CgroupFacts& f, const ContainerName& /*name*/) {
+  return leaves_limits(f, f.place);
+}
+Objection not_settable(const CgroupFacts& f, const ContainerName& /*name*/) {
+  for (const auto& setting : f.line->settings)
+    if (setting.key->is_a_file() && place_of(*setting.key, f) == Place::kNowhere)
+      return concat(setting.file, " can't be set on this host: the base has no ",
+                    controller_of(setting.file), " controller and cgroup v1 no such limit");
+  return {};
+}
+
+constexpr Rule<CgroupFacts, ContainerName> kRules[] = {{"CG-POLICY", no_line},
+                                                       {"CG-COUNT", no_containers},
+                                                       {"CG-WRITER", systemds_own},
+                                                       {"CG-FROM", leaves_limits_of_base},
+                                                       {"CG-CONTROLLER", not_settable}};
+constexpr Rule<CgroupFacts, CgroupPlace> kPlaceRules[] = {{"CG-FROM", leaves_limits}};
 
 }  // namespace
 
@@ -117,6 +179,12 @@ std::string_view cgroup_path(std::string_view text, std::string_view controller)
   return {};
 }
 
+std::string path_below(std::string_view mount, std::string_view path) {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  if (path == mount) return "/";
+  return path.starts_with(concat(mount, "/")) ? std::string(path.substr(mount.size())) : "";
+}
+
 std::string v1_node(Uid uid) { return concat("userns-", uid.value()); }
 
 std::string_view above_node(std::string_view path, std::string_view node) {
@@ -127,67 +195,55 @@ std::string_view above_node(std::string_view path, std::string_view node) {
   return path;
 }
 
+Result<void> may_leave(const CgroupFacts& facts, const CgroupPlace& place) {
+  return judge(kPlaceRules, facts, place);
+}
+
 Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name) {
-  if (facts.line == nullptr)
-    return fail(
-        "CG-POLICY",
-        concat("uid ", facts.caller.value(), " may have no cgroups: no line of ", facts.conf_path,
-               " is for this user; an administrator can add one, see cgroup.conf(5)"));
-  if (facts.base_is_systemds)
-    return fail(
-        "CG-WRITER",
-        concat(facts.base,
-               " is systemd's own, which wants no other writer there: an administrator can run "
-               "'systemctl enable --now userns-cgroup.service', or set base = in ",
-               facts.conf_path, " to the cgroup of a unit with Delegate=yes"));
-  CgroupGrant grant(name.text(), facts.ledger);
+  const auto judged = judge(kRules, facts, name);
+  return judged ? Result<CgroupGrant>(CgroupGrant(facts, name)) : std::unexpected(judged.error());
+}
+
+CgroupGrant::CgroupGrant(const CgroupFacts& facts, const ContainerName& name)
+    : name_(name.text()), parts_{{facts.hierarchy, {}}} {
   // What users set themselves on their own leaves, and what policy needs.
   std::string useful = "cpu io memory pids";
   for (const auto& key : setting_keys()) {
-    auto settings = settings_for(*facts.line, key);
-    const bool given = !settings.empty();
-    if (!given)
-      settings.push_back(
-          {&key, std::string(key.file.empty() ? key.name : key.file), std::string(key.standard)});
-    for (auto& setting : settings)
-      if (auto added = grant.add(setting, given, facts.controllers); !added)
-        return std::unexpected(added.error());
-    if (given) useful += concat(" ", controller_of(key.name));
+    bool given = false;
+    for (const auto& setting : facts.line->settings) {
+      if (setting.key != &key) continue;
+      add(facts, setting, true);
+      given = true;
+    }
+    if (given)
+      useful += concat(" ", controller_of(key.name));
+    else
+      add(facts,
+          {&key, std::string(key.file.empty() ? key.name : key.file), std::string(key.standard)},
+          false);
   }
-  grant.part_with_the_idle();
-  for (auto rest = facts.controllers; !rest.empty();)
-    if (const auto controller = take_until(rest, ' '); has_word(useful, controller, ' '))
-      grant.enable_ += concat("+", controller, " ");
-  return grant;
-}
-
-Result<void> CgroupGrant::add(const Setting& setting, bool given, std::string_view controllers) {
-  const auto controller =
-      controller_of(setting.key->file.empty() ? setting.key->name : setting.key->file);
-  if (setting.key->name == "containers") {
-    containers_ = *parse_decimal(setting.text);
-  } else if (has_word(controllers, controller, ' ') ||
-             (controller == "cgroup" && parts_[0].controller.empty())) {
-    if (!setting.text.empty())
-      parts_[0].writes.push_back({setting.file, setting.text, given || controller == "cgroup"});
-  } else if (given && setting.key->v1_file.empty()) {
-    return fail("CG-CONTROLLER",
-                concat(setting.file, " can't be set on this host: the base has no ", controller,
-                       " controller and cgroup v1 no such limit"));
-  } else if (!setting.key->v1_file.empty()) {
-    std::ranges::move(v1_writes(setting, given),
-                      std::back_inserter(part_of(parts_, v1_name(controller)).writes));
-  }
-  return {};
-}
-
-void CgroupGrant::part_with_the_idle() {
   const auto limits = [](const CgroupPart& part) {
     return std::ranges::any_of(part.writes, &CgroupWrite::required);
   };
   const auto idle = std::stable_partition(parts_.begin() + 1, parts_.end(), limits);
   idle_.assign(idle, parts_.end());
   parts_.erase(idle, parts_.end());
+  for (auto rest = facts.controllers; !rest.empty();)
+    if (const auto controller = take_until(rest, ' '); has_word(useful, controller, ' '))
+      enable_ += concat("+", controller, " ");
+}
+
+void CgroupGrant::add(const CgroupFacts& facts, const Setting& setting, bool given) {
+  const auto& key = *setting.key;
+  if (key.name == "containers") containers_ = *parse_decimal(setting.text);
+  if (!key.is_a_file()) return;
+  const auto place = place_of(key, facts);
+  if (place == Place::kBase && !setting.text.empty())
+    parts_[0].writes.push_back(
+        {setting.file, setting.text, given || key.file.starts_with("cgroup.")});
+  if (place == Place::kV1)
+    std::ranges::move(v1_writes(setting, given),
+                      std::back_inserter(part_of(parts_, v1_name(controller_of(key.name))).writes));
 }
 
 std::vector<CgroupWrite> taken_back(const CgroupPart& part, std::string_view file,

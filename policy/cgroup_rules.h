@@ -45,10 +45,21 @@ const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_
 // it has no line.
 std::string_view cgroup_path(std::string_view text, std::string_view controller);
 
+// `path` as one within the hierarchy that is mounted at `mount`; empty if it is not below that.
+std::string path_below(std::string_view mount, std::string_view path);
+
 // A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: who is below
 // his node already gets the same one again.
 std::string v1_node(Uid uid);
 std::string_view above_node(std::string_view path, std::string_view node);
+
+// Where a caller is in a hierarchy and where the base is, as paths within it. Entering leaves the
+// limits of every cgroup that the caller is below and the base is not.
+struct CgroupPlace {
+  std::string own;   // empty: not to be seen from here
+  std::string base;  // empty: not below the mount that `own` is below
+  std::string node;  // the user's cgroup in the base
+};
 
 // Everything that is judged.
 struct CgroupFacts {
@@ -57,10 +68,16 @@ struct CgroupFacts {
   std::string_view conf_path;
   std::string_view base;
   bool base_is_systemds = false;  // systemd runs, and no unit on the way to the base is delegated
-  std::string_view
-      ledger;  // hierarchy that the base is in: empty: v2; else a v1 controller, and there is no v2
+  // The hierarchy that the base is in, where containers are counted: empty: v2; else a v1
+  // controller, and there is no v2.
+  std::string_view hierarchy;
   std::string_view controllers;  // of the base: "cpu io memory"
+  CgroupPlace place;             // in that hierarchy
 };
+
+// CG-FROM of a hierarchy: a caller leaves no limits of anybody's but of his own session, unless his
+// line lets him (from=).
+Result<void> may_leave(const CgroupFacts& facts, const CgroupPlace& place);
 
 struct CgroupWrite {
   std::string file, text;
@@ -85,8 +102,7 @@ Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
 class CgroupGrant {
  public:
   [[nodiscard]] const std::string& name() const { return name_; }
-  // The first is the ledger's, which is v2's where there is one; the others are v1 hierarchies that
-  // have what v2 lacks.
+  // The first is that of the base; the others are v1 hierarchies that have what v2 lacks.
   [[nodiscard]] std::span<const CgroupPart> parts() const { return parts_; }
   // v1 hierarchies where this line limits nothing and an older one may have.
   [[nodiscard]] std::span<const CgroupPart> idle() const { return idle_; }
@@ -95,11 +111,9 @@ class CgroupGrant {
   [[nodiscard]] std::uint64_t containers() const { return containers_; }
 
  private:
-  CgroupGrant(std::string name, std::string_view ledger)
-      : name_(std::move(name)), parts_{{ledger, {}}} {}
+  explicit CgroupGrant(const CgroupFacts& facts, const ContainerName& name);
   friend Result<CgroupGrant> decide(const CgroupFacts& facts, const ContainerName& name);
-  Result<void> add(const Setting& setting, bool given, std::string_view controllers);
-  void part_with_the_idle();
+  void add(const CgroupFacts& facts, const Setting& setting, bool given);
   std::string name_;
   std::vector<CgroupPart> parts_;
   std::vector<CgroupPart> idle_;

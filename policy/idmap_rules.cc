@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "policy/rules.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -32,9 +33,6 @@ std::string what_caller_has(const MapFacts& facts) {
 }
 
 std::string_view kind_name(IdKind kind) { return kind == IdKind::kUid ? "uid" : "gid"; }
-
-// What a rule has against the request; nothing where it holds.
-using Objection = std::optional<std::string>;
 
 Objection not_ones_own(const MapFacts& facts, const IdMap& /*request*/) {
   if (facts.target_uid == facts.caller_uid && facts.target_gid == facts.caller_gid) return {};
@@ -67,23 +65,17 @@ Objection not_delegated(const MapFacts& facts, const IdMap& request) {
   return {};
 }
 
-// The policy. First broken rule speaks; the order is from who to what.
-struct Rule {
-  std::string_view id;
-  Objection (*objection)(const MapFacts&, const IdMap&);
-};
-constexpr Rule kRules[] = {{"IM-OWNER", not_ones_own},
-                           {"IM-CHILD", not_a_child},
-                           {"IM-MAPPED", mapped_before},
-                           {"IM-ROOT", maps_root},
-                           {"IM-RANGE", not_delegated}};
+constexpr Rule<MapFacts, IdMap> kRules[] = {{"IM-OWNER", not_ones_own},
+                                            {"IM-CHILD", not_a_child},
+                                            {"IM-MAPPED", mapped_before},
+                                            {"IM-ROOT", maps_root},
+                                            {"IM-RANGE", not_delegated}};
 
 }  // namespace
 
 Result<MapGrant> decide(const MapFacts& facts, const IdMap& request) {
-  for (const auto& rule : kRules)
-    if (auto objection = rule.objection(facts, request))
-      return fail(rule.id, std::move(*objection));
+  const auto judged = judge(kRules, facts, request);
+  if (!judged) return std::unexpected(judged.error());
   const bool delegated = std::ranges::any_of(request.extents(), [&](const Extent& extent) {
     return facts.owned->covers(extent.outside());
   });

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
+#include <utility>
 
+#include "policy/conf_line.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -11,20 +12,6 @@ namespace {
 
 constexpr std::string_view kWordCharacters =
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.";
-
-// The words of a line, and where each begins.
-struct Words {
-  std::string_view line;
-  std::size_t began = 0, end = 0;
-
-  std::string_view next() {
-    began = std::min(line.find_first_not_of(" \t", end), line.size());
-    end = std::min(line.find_first_of(" \t", began), line.size());
-    if (began < line.size() && line[began] == '#') end = line.size();
-    return began < line.size() && line[began] != '#' ? line.substr(began, end - began)
-                                                     : std::string_view{};
-  }
-};
 
 struct Setting {
   std::string_view key, values;  // `values`: for the message
@@ -53,40 +40,41 @@ constexpr std::array kSettings{
             [](NetTerms& t, std::string_view v) { return set_flag(t.any_mac, v, "any", "own"); }},
 };
 
-Result<void> parse_setting(NetTerms& terms, std::array<bool, kSettings.size()>& seen,
-                           std::string_view word) {
+Result<void> take_setting(NetLine& taken, std::array<bool, kSettings.size()>& seen,
+                          const ConfLine& line, std::string_view word) {
   auto value = word;
   const auto key = take_until(value, '=');
   const auto setting = std::ranges::find(kSettings, key, &Setting::key);
   if (setting == kSettings.end() || !word.contains('='))
-    return fail("NC-LINE",
-                concat(quoted(word), " is no setting: mtu= vlan= isolated= spoof= mac= are known"));
+    return line.refuse("NC-LINE", word,
+                       concat(quoted(word), " is not a setting: mtu= vlan= isolated= spoof= mac="));
   if (std::exchange(seen[static_cast<std::size_t>(setting - kSettings.begin())], true))
-    return fail("NC-LINE", concat(key, "= is given twice"));
-  if (!setting->set(terms, value))
-    return fail("NC-LINE", concat(key, "=", quoted(value), " is not ", setting->values));
+    return line.refuse("NC-LINE", word, concat(key, "= is given twice"));
+  if (!setting->set(taken.terms, value))
+    return line.refuse("NC-LINE", word,
+                       concat(key, "=", quoted(value), " is not ", setting->values));
   return {};
 }
 
-// `first` is the line's first word; on failure `words` stands at the word that is wrong.
-Result<NetLine> parse_entry(std::string_view first, Words& words) {
-  NetLine line{.who = first, .bridge = {}, .count = 0, .terms = {}};
-  if (first == "@") return fail("NC-LINE", "'@' needs the name of a group");
-  if (const auto type = words.next(); type != "veth")
-    return fail("NC-LINE", concat("the type is ", quoted(type), "; only veth is supported"));
-  line.bridge = words.next();
-  if (!is_interface_name(line.bridge))
-    return fail("NC-LINE", concat(quoted(line.bridge), " is no name of a bridge"));
-  const auto digits = words.next();
+Result<NetLine> take_line(std::string_view who, ConfLine& line) {
+  if (who == "@") return line.refuse("NC-LINE", who, "'@' needs the name of a group");
+  const auto type = line.next(), bridge = line.next(), digits = line.next();
+  if (type != "veth")
+    return line.refuse("NC-LINE", type,
+                       concat("the type is ", quoted(type), "; only veth is supported"));
+  if (!is_interface_name(bridge))
+    return line.refuse("NC-LINE", bridge, concat(quoted(bridge), " is not a name of a bridge"));
   const auto count = parse_decimal(digits);
   if (!count)
-    return fail("NC-LINE", concat("the count ", quoted(digits), " ", why_not_decimal(digits)));
-  line.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, kMostPorts));
+    return line.refuse("NC-LINE", digits,
+                       concat("the count ", quoted(digits), " ", why_not_decimal(digits)));
+  NetLine taken{.who = who, .bridge = bridge, .count = 0, .terms = {}};
+  taken.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, kMostPorts));
   std::array<bool, kSettings.size()> seen{};
-  for (auto word = words.next(); !word.empty(); word = words.next())
-    if (const auto set = parse_setting(line.terms, seen, word); !set)
+  for (auto word = line.next(); !word.empty(); word = line.next())
+    if (const auto set = take_setting(taken, seen, line, word); !set)
       return std::unexpected(set.error());
-  return line;
+  return taken;
 }
 
 }  // namespace
@@ -102,23 +90,14 @@ bool is_plain_word(std::string_view text, std::size_t longest) {
 
 Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text) {
   std::vector<NetLine> lines;
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    Words words{.line = take_until(text, '\n')};
-    const auto wrong = [&](std::size_t at, std::string_view why) {
-      return fail("NC-LINE", concat(path, ":", number, ":", at + 1, ": ", why));
-    };
-    const auto odd = std::ranges::find_if(
-        words.line, [](char c) { return (c < ' ' && c != '\t' && c >= 0) || c == 127; });
-    if (odd != words.line.end())
-      return wrong(static_cast<std::size_t>(odd - words.line.begin()),
-                   "a control character (a DOS line end?)");
-    const auto first = words.next();
-    if (first.empty()) continue;
-    const auto line = parse_entry(first, words);
-    if (!line) return wrong(words.began, line.error().text);
+  const auto take = [&](std::string_view who, ConfLine& words) -> Result<void> {
+    const auto line = take_line(who, words);
+    if (!line) return std::unexpected(line.error());
     lines.push_back(*line);
-  }
-  return lines;
+    return {};
+  };
+  const auto read = each_conf_line(path, text, "NC-LINE", take);
+  return read ? Result<std::vector<NetLine>>(std::move(lines)) : std::unexpected(read.error());
 }
 
 }  // namespace userns

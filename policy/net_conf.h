@@ -1,12 +1,10 @@
 // Which bridges an administrator opens to whom: the text format of net.conf(5), a superset of
 // lxc-usernet(5).
 //
-//   file    = { [ blanks ] [ entry [ blanks ] ] [ comment ] "\n" } ;    (* the last newline may be
-//   missing *) entry   = who blanks "veth" blanks bridge blanks count { blanks setting } ; who =
-//   "*" | "@" group-name | login-name | decimal-uid ; setting = "mtu=" decimal | "vlan=" decimal |
-//   "isolated=" ( "yes" | "no" )
+//   line    = who blanks "veth" blanks bridge blanks count { blanks setting } ;  (* conf_line.h *)
+//   who     = "*" | "@" group-name | login-name | decimal-uid ;
+//   setting = "mtu=" decimal | "vlan=" decimal | "isolated=" ( "yes" | "no" )
 //           | "spoof=" ( "allow" | "deny" ) | "mac=" ( "any" | "own" ) ;
-//   comment = "#" { any byte but newline } ;                            (* begins a word *)
 //
 // One malformed line refuses the file (NC-LINE): a half-read policy is not what was written.
 #pragma once

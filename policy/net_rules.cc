@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "policy/rules.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -117,9 +118,6 @@ Result<NetRequest> parse_words(std::span<const std::string_view> words) {
   return request;
 }
 
-// What a rule has against the request; nothing where it holds.
-using Objection = std::optional<std::string>;
-
 Objection ours(const NetFacts& f, const NetRequest& /*r*/) {
   if (!f.netns_is_ours) return {};
   return "the target is the network namespace that this program runs in: give one of your own";
@@ -167,16 +165,10 @@ Objection mac_not_free(const NetFacts& f, const NetRequest& r) {
       r.bridge);
 }
 
-// The policy. First broken rule speaks; the order is from who to what, and each may rely on those
-// before it.
-struct Rule {
-  std::string_view id;
-  Objection (*objection)(const NetFacts&, const NetRequest&);
-};
-constexpr Rule kRules[] = {{"NR-HOST", ours},          {"NR-OWNER", not_ones_own},
-                           {"NR-POLICY", not_granted}, {"NR-BRIDGE", no_bridge},
-                           {"NR-VLAN", no_vlans},      {"NR-MTU", mtu_too_large},
-                           {"NR-MAC", mac_not_free}};
+constexpr Rule<NetFacts, NetRequest> kRules[] = {
+    {"NR-HOST", ours},        {"NR-OWNER", not_ones_own}, {"NR-POLICY", not_granted},
+    {"NR-BRIDGE", no_bridge}, {"NR-VLAN", no_vlans},      {"NR-MTU", mtu_too_large},
+    {"NR-MAC", mac_not_free}};
 
 }  // namespace
 
@@ -242,10 +234,8 @@ std::optional<Slot> Slot::from_name(std::string_view name) {
 }
 
 Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request) {
-  for (const auto& rule : kRules)
-    if (auto objection = rule.objection(facts, request))
-      return fail(rule.id, std::move(*objection));
-  return NetGrant(facts, request);
+  const auto judged = judge(kRules, facts, request);
+  return judged ? Result<NetGrant>(NetGrant(facts, request)) : std::unexpected(judged.error());
 }
 
 std::vector<std::uint32_t> NetGrant::slots_to_try(

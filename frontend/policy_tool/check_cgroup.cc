@@ -76,6 +76,7 @@ struct Checker : Reporter {
   void check_controllers(const CgroupEntry& entry, const CgroupBase& base,
                          const CgroupConf& conf) const {
     for (const auto& setting : entry.parsed.settings) {
+      if (!setting.key->is_a_file()) continue;
       const CgroupLine only{
           .who = entry.parsed.who, .settings = {setting}, .number = entry.line.number};
       const auto grant = decide({.caller = Uid{0},
@@ -83,8 +84,9 @@ struct Checker : Reporter {
                                  .conf_path = file.path,
                                  .base = base.path,
                                  .base_is_systemds = false,
-                                 .ledger = base.ledger,
-                                 .controllers = base.controllers},
+                                 .hierarchy = base.hierarchy,
+                                 .controllers = base.controllers,
+                                 .place = {.own = "/", .base = "/", .node = "0"}},
                                 *ContainerName::parse("x"));
       std::string why = grant ? "" : grant.error().text;
       if (grant)
@@ -97,6 +99,16 @@ struct Checker : Reporter {
           "the user is refused altogether (CG-CONTROLLER): a limit that does not hold is none",
           "leave it out, or enable the controller for the base");
     }
+  }
+
+  // Units come and go; a name that was never right does not come.
+  void check_from(const CgroupEntry& entry, const CgroupBase& base) const {
+    std::string_view from = entry.parsed.text_of("from");
+    while (from != "any" && !from.empty())
+      if (const auto path = take_until(from, ','); !facts.machine->has_cgroup(base, path))
+        say(Severity::kWarning, "from-missing", entry.line, word(entry.line, "from"),
+            concat("there is no cgroup ", path, " now"),
+            "nobody can come from there until there is", "correct the path, or start its unit");
   }
 
   // The first line that is for a user decides.
@@ -175,6 +187,7 @@ void check_cgroup(const PolicyText& file, const HostFacts& facts, std::vector<Fi
     if (facts.machine)
       for (const auto& setting : entry.parsed.settings) checker.check_amount(entry, setting);
     if (base && *base) checker.check_controllers(entry, **base, entries.conf);
+    if (base && *base) checker.check_from(entry, **base);
     lines.push_back(entry.line);
   }
   checker.check_order(entries.lines);

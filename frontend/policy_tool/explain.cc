@@ -339,6 +339,16 @@ Result<void> check_v1(const CgroupGrant& grant, const CgroupConf& conf, Uid uid)
   return {};
 }
 
+// From which cgroups the user may come (CG-FROM).
+std::string from_text(Uid uid, const CgroupLine& line, const CgroupBase& base) {
+  if (!base.hierarchy.empty()) return {};
+  const auto from = line.text_of("from");
+  if (from == "any") return "  from any cgroup, whatever its limits\n";
+  return concat("  from the user's sessions (/user.slice/user-", uid.value(),
+                ".slice), their containers, and cgroups above the base", from.empty() ? "" : ", ",
+                from, "\n");
+}
+
 Answer explain_cgroup(const User& user, const CgroupSources& sources) {
   Answer answer;
   const auto refuse = [&](const Error& error) {
@@ -369,15 +379,13 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
                              .conf_path = sources.path,
                              .base = sources.base->path,
                              .base_is_systemds = sources.base->is_systemds,
-                             .ledger = sources.base->ledger,
-                             .controllers = sources.base->controllers},
+                             .hierarchy = sources.base->hierarchy,
+                             .controllers = sources.base->controllers,
+                             .place = place_of(*sources.base, user.uid)},
                             *ContainerName::parse("x"));
   const auto v1 = grant ? check_v1(*grant, *sources.conf, user.uid) : Result<void>{};
   if (!grant || !v1) {
     answer.refuse("cgroup", grant ? v1.error() : grant.error());
-  } else if (grant->containers() == 0) {
-    answer.refuse("cgroup",
-                  {.rule = "CG-COUNT", .code = 0, .text = "the line allows no containers"});
   } else {
     answer.text = concat("cgroup: allowed: ", grant->containers(), " at a time, below ",
                          sources.base->path, "/", user.uid.value(), "\n");
@@ -387,6 +395,7 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
           answer.text +=
               concat("  ", write.file, " = ", write.text,
                      part.controller.empty() ? "" : concat(" (v1 ", part.controller, ")"), "\n");
+    answer.text += from_text(user.uid, *line, *sources.base);
   }
   if (line != nullptr) answer.line(sources.path, lines_of(*sources.text)[line->number - 1]);
   return answer;

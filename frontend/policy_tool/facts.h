@@ -59,9 +59,10 @@ struct InterfaceFacts {
 
 struct CgroupBase {
   std::string path;
-  std::string ledger;        // empty: v2; else the v1 controller whose hierarchy it is in
+  std::string hierarchy;     // empty: v2; else the v1 controller whose hierarchy it is in
   std::string controllers;   // v2: "cpu io memory"
   bool is_systemds = false;  // and nobody else's to write to
+  std::string mount;         // of the hierarchy
 };
 
 // What only the running machine can say.
@@ -73,6 +74,7 @@ struct MachineFacts {
   // The directory that userns-cgroup would use; whether a limit can be set in a v1 hierarchy.
   std::function<Result<CgroupBase>(const CgroupConf&)> cgroup_base;
   std::function<Result<void>(std::string_view controller, const CgroupConf&)> v1_hierarchy;
+  std::function<bool(const CgroupBase&, std::string_view path)> has_cgroup;
 };
 
 struct HostFacts {

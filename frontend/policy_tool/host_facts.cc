@@ -241,6 +241,9 @@ MachineFacts machine_facts() {
     return ::access(concat("/sys/dev/block/", device).c_str(), F_OK) == 0;
   };
   machine.cgroup_base = [](const CgroupConf& conf) { return cgroup_base(conf, Uid{0}); };
+  machine.has_cgroup = [](const CgroupBase& base, std::string_view path) {
+    return ::access(concat(base.mount, path, "/cgroup.procs").c_str(), F_OK) == 0;
+  };
   machine.v1_hierarchy = [](std::string_view controller, const CgroupConf& conf) -> Result<void> {
     const auto base = v1_base(controller, conf, Uid{0});
     return base ? Result<void>{} : std::unexpected(base.error());
@@ -368,14 +371,18 @@ Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
   CgroupBase base{.path = !conf.base.empty()                  ? conf.base
                           : ::access(unit.c_str(), F_OK) == 0 ? unit
                                                               : mount,
-                  .ledger = {},
-                  .controllers = {}};
+                  .hierarchy = {},
+                  .controllers = {},
+                  .mount = mount};
   if (const auto trusted = check_base(base.path, CGROUP2_SUPER_MAGIC); !trusted) {
     if (conf.base.empty() && trusted.error().rule == "CG-BASE")
       for (const std::string_view controller : kV1Controllers) {
         const auto v1 = v1_base(controller, conf, uid);
         if (v1)
-          return CgroupBase{.path = *v1, .ledger = std::string(controller), .controllers = {}};
+          return CgroupBase{.path = *v1,
+                            .hierarchy = std::string(controller),
+                            .controllers = {},
+                            .mount = concat(kMount, "/", controller)};
         if (v1.error().rule != "CG-CONTROLLER") return std::unexpected(v1.error());
       }
     return std::unexpected(trusted.error());
@@ -384,6 +391,16 @@ Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
   base.controllers.resize(std::min(base.controllers.find('\n'), base.controllers.size()));
   base.is_systemds = is_systemds_own(base.path, conf);
   return base;
+}
+
+CgroupPlace place_of(const CgroupBase& base, Uid uid) {
+  CgroupPlace place{.own = {},
+                    .base = path_below(base.mount, base.path),
+                    .node = base.hierarchy.empty() ? concat(uid.value()) : v1_node(uid)};
+  place.own = ::getuid() == uid.value()
+                  ? std::string(cgroup_path(text_of("/proc/self/cgroup"), base.hierarchy))
+                  : place.base;
+  return place;
 }
 
 HostFacts host_facts(const std::string& root) {

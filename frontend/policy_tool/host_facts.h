@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "frontend/policy_tool/facts.h"
+#include "policy/cgroup_rules.h"
 
 namespace userns::frontend {
 
@@ -23,6 +24,8 @@ InterfaceFacts interface_facts(const std::string& name);
 // Where userns-cgroup would make cgroups, and what it could limit there: as it looks for it
 // (helpers/cgroup).
 Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid);
+// Where userns-cgroup would see this process, if it is the user's; else nowhere that matters.
+CgroupPlace place_of(const CgroupBase& base, Uid uid);
 // CG-CONTROLLER, CG-BASE, TF-PATH.
 Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf, Uid uid);
 

@@ -85,13 +85,14 @@ void audit_decision(Known& known, const Error* refusal) {
   refusal == nullptr ? known.log.granted(words) : known.log.not_done(words, *refusal);
 }
 
-Result<void> enter_all(const CgroupGrant& grant, const CgroupConf& conf, const Caller& caller,
-                       Hierarchy ledger) {
+Result<void> enter_all(const CgroupGrant& grant, const CgroupFacts& facts, const CgroupConf& conf,
+                       const Caller& caller, Hierarchy ledger) {
   std::vector<Hierarchy> all;
   all.push_back(std::move(ledger));
   for (const auto& part : grant.parts().subspan(1)) {
     auto v1 = open_v1(part.controller, conf, caller.uid);
-    if (!v1) return std::unexpected(v1.error());
+    const auto may = v1 ? may_leave(facts, v1->place) : std::unexpected(v1.error());
+    if (!may) return may;
     all.push_back(std::move(*v1));
   }
   for (const auto& part : grant.idle())
@@ -138,18 +139,19 @@ Result<void> decide_and_enter(Known& known, Groups& groups, const CgroupConf& co
   const auto controllers =
       ledger.controller.empty() ? read_cgroup_file(ledger.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
-  const auto grant =
-      decide({.caller = known.caller.uid,
-              .line = *line,
-              .conf_path = conf_path(),
-              .base = ledger.path,
-              .base_is_systemds = is_systemds_own(ledger, conf),
-              .ledger = ledger.controller,
-              .controllers = std::string_view(*controllers).substr(0, controllers->find('\n'))},
-             *known.request->name);  // 6
+  const CgroupFacts facts{
+      .caller = known.caller.uid,
+      .line = *line,
+      .conf_path = conf_path(),
+      .base = ledger.path,
+      .base_is_systemds = is_systemds_own(ledger, conf),
+      .hierarchy = ledger.controller,
+      .controllers = std::string_view(*controllers).substr(0, controllers->find('\n')),
+      .place = ledger.place};
+  const auto grant = decide(facts, *known.request->name);  // 6
   if (!grant) return std::unexpected(grant.error());
-  audit_decision(known, nullptr);                                   // 7
-  return enter_all(*grant, conf, known.caller, std::move(ledger));  // 8
+  audit_decision(known, nullptr);                                          // 7
+  return enter_all(*grant, facts, conf, known.caller, std::move(ledger));  // 8
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main.
@@ -189,7 +191,8 @@ std::string_view check_about(std::string_view rule) {
   if (rule == "PR-MISSING") return kProgram;
   if (rule == "CG-WRITER") return "cgroup-unit";
   if (rule == "CG-BASE" || rule == "CG-CONTROLLER") return "cgroups";
-  const bool is_policy = rule == "CG-POLICY" || rule == "CG-LIMIT" || rule == "CG-COUNT";
+  const bool is_policy =
+      rule == "CG-POLICY" || rule == "CG-FROM" || rule == "CG-LIMIT" || rule == "CG-COUNT";
   return is_policy || rule.starts_with("CC-") || rule.starts_with("TF-") ? "cgroup-conf" : "";
 }
 

@@ -31,12 +31,14 @@ Result<std::string> own_path(std::string_view controller) {
   return std::string(cgroup_path(*text, controller));
 }
 
-// Where this process is in v2, which may be a directory of the caller's; none where that is not to
-// be seen from here.
-Fd home_in(const Fd& top) {
-  const auto own = own_path("");
-  auto home = own ? open_cgroup(top, concat(".", *own)) : std::unexpected(own.error());
-  return home ? std::move(*home) : Fd();
+// Where this process is in v2, a directory that may be the caller's. None if that cannot be seen
+// from here: then what /proc says is of another cgroup namespace than the mount.
+Fd find_home(const std::string& mount, const std::string& own) {
+  const auto top = open_base(mount, CgroupVersion::kV2);
+  auto home = top ? open_cgroup(*top, concat(".", own)) : std::unexpected(top.error());
+  const auto pids = home ? read_cgroup_file(*home, "cgroup.procs") : std::unexpected(home.error());
+  const bool is_here = pids && concat("\n", *pids).contains(concat("\n", ::getpid(), "\n"));
+  return is_here ? std::move(*home) : Fd();
 }
 
 bool is_populated(const Fd& node, const std::string& name) {
@@ -90,7 +92,7 @@ struct Prepared {
 Result<void> prepare_node(Prepared& made, const Hierarchy& where, const CgroupPart& part,
                           const CgroupGrant& grant) {
   const bool enables = part.controller.empty() && !grant.enable().empty();
-  auto node = lock_cgroup(where.base, where.node, true);
+  auto node = lock_cgroup(where.base, where.place.node, true);
   if (!node) return std::unexpected(node.error());
   made.node = std::move(*node);
   Result<void> done;
@@ -169,7 +171,7 @@ Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<con
 }
 
 void take_back(const Hierarchy& where, const CgroupPart& part) {
-  const auto node = lock_cgroup(where.base, where.node, false);
+  const auto node = lock_cgroup(where.base, where.place.node, false);
   if (!node) return;
   if (part.controller == "cpuset") (void)fill_cpuset(where.base, *node);
   (void)set_limits(*node, part);
@@ -179,7 +181,7 @@ void take_back(const Hierarchy& where, const CgroupPart& part) {
 Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) {
   std::vector<Fd> nodes;
   for (const auto& where : all) {
-    auto node = lock_cgroup(where.base, where.node, false);
+    auto node = lock_cgroup(where.base, where.place.node, false);
     if (!node && node.error().code != ENOENT) return std::unexpected(node.error());
     nodes.push_back(node ? std::move(*node) : Fd());
   }
@@ -201,14 +203,14 @@ Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) 
 
 Result<std::string> list(const Hierarchy& ledger, bool json) {
   std::string out;
-  const auto node = open_cgroup(ledger.base, ledger.node);
+  const auto node = open_cgroup(ledger.base, ledger.place.node);
   if (!node && node.error().code != ENOENT) return std::unexpected(node.error());
   auto names = node ? child_cgroups(*node) : Result<std::vector<std::string>>{};
   if (!names) return std::unexpected(names.error());
   std::ranges::sort(*names);
   for (const auto& name : *names) {
     const bool populated = is_populated(*node, name);
-    const std::string path = concat(ledger.path, "/", ledger.node, "/", name);
+    const std::string path = concat(ledger.path, "/", ledger.place.node, "/", name);
     out += json ? concat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)",
                          populated ? "true" : "false", R"(,"path":")", path, "\"}")
                 : concat(name, populated ? " running " : " empty ", path, "\n");
@@ -229,19 +231,27 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
   if (!at) return std::unexpected(at.error());
   auto base = open_base(path, CgroupVersion::kV1);
   if (!base) return std::unexpected(base.error());
-  return Hierarchy{controller, std::move(*base), v1_node(uid), std::move(*at), path};
+  return Hierarchy{controller,
+                   std::move(*base),
+                   path,
+                   std::move(*at),
+                   {*own, path_below(mount, path), v1_node(uid)}};
 }
 
 Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid) {
-  auto top = open_base(kMount, CgroupVersion::kV2);
-  const std::string mount = top ? kMount : concat(kMount, "/unified");
-  if (!top) top = open_base(mount, CgroupVersion::kV2);
+  const std::string mount =
+      open_base(kMount, CgroupVersion::kV2) ? kMount : concat(kMount, "/unified");
   const std::string unit = concat(mount, "/system.slice", kUnit);
   const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
   const std::string& path = conf.base.empty() ? found : conf.base;
   auto base = open_base(path, CgroupVersion::kV2);
-  if (base)
-    return Hierarchy{{}, std::move(*base), concat(uid.value()), top ? home_in(*top) : Fd(), path};
+  if (base) {
+    const auto own = own_path("");
+    if (!own) return std::unexpected(own.error());
+    auto home = find_home(mount, *own);
+    const CgroupPlace place{home.valid() ? *own : "", path_below(mount, path), concat(uid.value())};
+    return Hierarchy{{}, std::move(*base), path, std::move(home), place};
+  }
   if (conf.base.empty() && base.error().rule == "CG-BASE")
     for (const std::string_view controller : kV1Controllers)
       if (auto v1 = open_v1(controller, conf, uid); v1 || v1.error().rule != "CG-CONTROLLER")

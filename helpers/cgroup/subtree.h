@@ -24,9 +24,9 @@ namespace userns::cgroup {
 struct Hierarchy {
   std::string_view controller;  // v1; empty: v2. Static storage
   Fd base;
-  std::string node;  // the user's directory in it
-  Fd home;           // where this process is now
-  std::string path;  // of base
+  std::string path;   // of base
+  Fd home;            // where this process is now
+  CgroupPlace place;  // the same as paths, and the user's cgroup in the base
 };
 
 // Those of v1 that limits can be in. Where a host has no v2 the first that it has is the ledger.

@@ -208,6 +208,85 @@ def _(root):
             remove(f'{top}/{name}')
 
 
+def from_cgroup(root, path, words, user=None):
+    """Runs userns-cgroup as a user who is in the v2 cgroup `path`."""
+    user = user or root.alice
+    return root.run(['/bin/sh', '-c', 'echo $$ >$0/cgroup.procs || exit 9; exec "$@"', path, '/usr/bin/setpriv', '--reuid', user.uid,
+                     '--regid', user.gid, '--clear-groups', root.program('userns-cgroup'), *words])
+
+
+@case('CG-FROM: a grant is no way out of a job: whoever is in its cgroup stays there, and ends with it')
+def _(root):
+    setup(root, '')
+    job, base = cgroups.v2 + '/job', cgroups.v2 + '/base'
+    for path in (job, base, job + '/step'):
+        os.mkdir(path)
+    os.chown(job + '/step', root.alice.uid, root.alice.gid)
+    words = ['enter', 'esc', '--', '/bin/cat', '/proc/self/cgroup']
+    inside = '/' + os.path.relpath(job, cgroups.top)
+
+    def policy(settings):
+        root.write('/etc/userns/cgroup.conf', f'base = {base}\n* containers=3 {settings}\n')
+    for where in (job, job + '/step'):
+        policy('')
+        done = from_cgroup(root, where, words)
+        assert done.code == 125 and '[CG-FROM]' in done.err and inside in done.err and 'from=' in done.err, done
+        policy(f'from={inside[:-1]}')
+        assert '[CG-FROM]' in from_cgroup(root, where, words).err
+        for said in ('any', f'/elsewhere,{inside}', '/'):
+            policy(f'from={said}')
+            done = from_cgroup(root, where, words)
+            assert done.code == 0 and f'/base/{root.alice.uid}/esc\n' in done.out, (said, done)
+    # Another user's container is a job, too; one's own is not.
+    policy('')
+    assert from_cgroup(root, f'{base}/{root.alice.uid}/esc', words).code == 0
+    assert '[CG-FROM]' in from_cgroup(root, f'{base}/{root.alice.uid}/esc', words, root.bob).err
+    assert from_cgroup(root, job, ['list']).code == 0 and from_cgroup(root, job, ['release', 'esc']).code == 0
+
+
+@case('CG-FROM: out of a session of their own users may go, out of that of another they may not')
+def _(root):
+    setup(root, '* containers=3')
+    slices = [f'{cgroups.top}/user.slice', *(f'{cgroups.top}/user.slice/user-{u}.slice' for u in (root.alice.uid, 0))]
+    if os.path.exists(slices[0]):
+        skip('there is a user.slice on this host: tests/system tries it')
+    try:
+        for path in slices:
+            os.mkdir(path)
+        words = ['enter', 'web', '--', '/bin/true']
+        assert from_cgroup(root, slices[1], words).code == 0
+        for where, user in ((slices[1], root.bob), (slices[2], root.alice), (slices[0], root.alice)):
+            done = from_cgroup(root, where, words, user)
+            assert done.code == 125 and '[CG-FROM]' in done.err and f'user-{user.uid}.slice' in done.err, done
+    finally:
+        remove(slices[0])
+
+
+@case('CG-FROM: in a cgroup namespace whose top is a job the job is not taken for the top of the hierarchy')
+def _(root):
+    setup(root, 'alice containers=3')
+    job = cgroups.v2 + '/job'
+    os.mkdir(job)
+    words = ['/bin/sh', '-c', f'echo $$ >{job}/cgroup.procs; exec unshare --cgroup setpriv --reuid {root.alice.uid} --regid {root.alice.gid} '
+             f'--clear-groups sh -c "grep ^0: /proc/self/cgroup; exec {root.program("userns-cgroup")} enter esc -- /bin/true"']
+    done = root.run(words)
+    assert done.code == 125 and done.out == '0::/\n' and '[CG-FROM]' in done.err, done
+
+
+@case('CG-FROM: with base.v1 it holds in cgroup v1, too')
+def _(root):
+    needs('pids')
+    setup(root, '')
+    job, users = cgroups.v1['pids'] + '/job', cgroups.v1['pids'] + '/users'
+    os.mkdir(job), os.mkdir(users)
+    inner = users.removeprefix('/sys/fs/cgroup/pids')
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nbase.v1 = {inner}\nalice pids.max=20\n')
+    words = ['enter', 'esc', '--', '/bin/true']
+    done = from_cgroup(root, job, words)
+    assert done.code == 125 and '[CG-FROM]' in done.err and '/job' in done.err, done
+    assert from_cgroup(root, cgroups.v1['pids'], words).code == 0
+
+
 # --- v1 and hybrid hosts --------------------------------------------------------------------
 
 V1_LIMITS = 'alice memory.max=64M pids.max=20 cpu.max=50% cpu.weight=200 cpuset.cpus=0'

@@ -36,7 +36,7 @@ def main():
         for package in ('userns-helpers', 'userns-tools'):
             shutil.copy(deb(out, package), payload + '/debs')
         with open(payload + '/run', 'w') as file:
-            file.write(f'#!/bin/sh\nexec python3 guest/{name}.py . {shlex.join(sys.argv[5:])}\n')
+            file.write(f'#!/bin/sh\necho 0 >/sys/fs/cgroup/cgroup.procs\nexec python3 guest/{name}.py . {shlex.join(sys.argv[5:])}\n')
         os.chmod(payload + '/run', 0o755)
         status = image.run(payload, lambda line: print(line, flush=True), seconds)
     return 1 if status is None else status

@@ -115,6 +115,21 @@ def _(_root):
     assert {status_of(pid)['State'][0] for pid in (calm.pid, his.pid)} == {'S'}
 
 
+@case("files in memory that outlive a container stay charged to their user: release gives no limit afresh")
+def _(_root):
+    begin('alice memory.max=64M memory.swap.max=0 pids.max=64')
+    names = [f'/dev/shm/f{number}' for number in (1, 2)]
+
+    def fill(name):
+        return enter(ALICE, 'm', ['/bin/dd', 'if=/dev/zero', f'of={name}', 'bs=1M', 'count=50']).code
+    try:
+        assert fill(names[0]) == 0 and spawn([HELPER, 'release', 'm'], ALICE).wait(SLOW).code == 0
+        assert fill(names[1]) == -signal.SIGKILL
+    finally:
+        for name in filter(os.path.exists, names):
+            os.unlink(name)
+
+
 @case("the limit holds for the sum of a user's containers, not for each")
 def _(_root):
     begin('* memory.max=80M memory.swap.max=0 pids.max=64')
@@ -285,6 +300,25 @@ def _(_root):
     assert '[CG-WRITER]' in enter(ALICE, 'web', ['/bin/true']).err
     start_unit()
     assert enter(ALICE, 'web', ['/bin/true']).code == 0
+
+
+@case("a grant is no way out of a unit's limits (CG-FROM); out of a session of one's own it is one into the container's")
+def _(_root):
+    begin('alice pids.max=64')
+
+    def in_unit(*options):
+        words = ['systemd-run', '--wait', '--pipe', '--quiet', '--collect', '-p', 'User=alice', '-p', 'TasksMax=10', *options]
+        return subprocess.run([*words, HELPER, 'enter', 'esc', '--', '/bin/cat', '/proc/self/cgroup'], capture_output=True, text=True,
+                              timeout=SLOW)
+    done = in_unit()
+    assert done.returncode == 125 and '[CG-FROM]' in done.stderr and '/system.slice/run-' in done.stderr, done
+    done = in_unit('--slice=user-1001.slice')
+    assert done.returncode == 125 and '[CG-FROM]' in done.stderr, done
+    done = in_unit('--slice=user-1000.slice')
+    assert (done.returncode, done.stdout) == (0, '0::/system.slice/userns-cgroup.service/1000/esc\n'), done
+    policy('alice pids.max=64 from=/system.slice/mine.service')
+    assert '[CG-FROM]' in in_unit().stderr
+    assert in_unit('--unit=mine.service').returncode == 0
 
 
 @case("grants and refusals arrive in auditd's log with caller, name and rule")

@@ -65,6 +65,7 @@ HostFacts host() {
     return CgroupBase{conf.base.empty() ? "/sys/fs/cgroup" : conf.base, "",
                       "cpu cpuset hugetlb io pids", conf.base == "/systemd" && !conf.delegated};
   };
+  machine.has_cgroup = [](const CgroupBase&, std::string_view path) { return path == "/there"; };
   machine.v1_hierarchy = [](std::string_view controller, const CgroupConf&) -> Result<void> {
     return controller == "memory" ? Result<void>{} : fail("CG-CONTROLLER", "no such hierarchy");
   };
@@ -213,6 +214,8 @@ TEST(PolicyChecks, FindWhatACgroupLineIs) {
       {PolicyFile::kCgroup,
        "carol pids.max=3\n@empty pids.max=3\n",
        {"1:1:unknown-owner:w", "2:1:group-empty:w"}},
+      {PolicyFile::kCgroup, "alice pids.max=3 from=/there,/gone\n", {"1:18:from-missing:w"}},
+      {PolicyFile::kCgroup, "alice from=any containers=3\n", {}},
       {PolicyFile::kCgroup, "alice memory.max=5G\n", {"1:7:over-machine:w"}},
       {PolicyFile::kCgroup, "alice pids.max=40000\n", {"1:7:over-machine:w"}},
       {PolicyFile::kCgroup, "alice cpu.max=401%\n", {"1:7:over-machine:w"}},

@@ -37,6 +37,9 @@ TEST(CgroupConf, TakesEachKeyInTheSpellingsOfItsForm) {
       {"descendants=7", "cgroup.max.descendants", "7"},
       {"depth=64", "cgroup.max.depth", "64"},
       {"containers=0", "containers", "0"},
+      {"from=any", "from", "any"},
+      {"from=/", "from", "/"},
+      {"from=/a.slice/b\\x2d.service,/c", "from", "/a.slice/b\\x2d.service,/c"},
   };
   for (const auto& [setting, file, text] : good) {
     const auto conf = parse_cgroup_conf("alice " + setting, "f");
@@ -89,7 +92,17 @@ TEST(CgroupConf, RefusesEveryOtherValue) {
                                      "depth=65",
                                      "descendants=0",
                                      "containers=1000001",
-                                     "containers=max"}) {
+                                     "containers=max",
+                                     "from=",
+                                     "from=a",
+                                     "from=,/a",
+                                     "from=/a,",
+                                     "from=/a,,/b",
+                                     "from=/a/",
+                                     "from=/a/../b",
+                                     "from=/..",
+                                     "from=/a,any",
+                                     "from=ANY"}) {
     const auto conf = parse_cgroup_conf("alice " + std::string(bad), "f");
     ASSERT_FALSE(conf) << bad;
     EXPECT_EQ(conf.error().rule, "CC-VALUE") << bad;

@@ -23,7 +23,8 @@ Result<CgroupGrant> decide_on(const std::string& settings, std::string_view cont
                  .conf_path = "/etc/x",
                  .base = "/b",
                  .base_is_systemds = systemds,
-                 .controllers = controllers},
+                 .controllers = controllers,
+                 .place = {"/", "/b", "1000"}},
                 *ContainerName::parse("web"));
 }
 
@@ -103,6 +104,15 @@ TEST(CgroupPath, IsThatOfTheController) {
   EXPECT_EQ(cgroup_path(kText, ""), "/u");
 }
 
+TEST(PathBelow, IsThePathWithinTheMount) {
+  EXPECT_EQ(path_below("/m", "/m"), "/");
+  EXPECT_EQ(path_below("/m", "/m/a/b"), "/a/b");
+  EXPECT_EQ(path_below("/m", "/m/a/"), "/a");
+  EXPECT_EQ(path_below("/m", "/m/"), "/");
+  EXPECT_EQ(path_below("/m", "/mm/a"), "");
+  EXPECT_EQ(path_below("/m", "/"), "");
+}
+
 TEST(AboveNode, CutsWhatLiesBelowTheUsersNode) {
   EXPECT_EQ(v1_node(Uid{1000}), "userns-1000");
   EXPECT_EQ(above_node("/m/a/userns-1000/web", "userns-1000"), "/m/a/");
@@ -124,6 +134,48 @@ TEST(Decide, RefusesABaseThatIsSystemds) {
   const auto refused = decide_on("pids.max=4", kAll, true);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().rule, "CG-WRITER");
+}
+
+// Rule CG-FROM.
+TEST(Decide, LetsNobodyLeaveLimitsThatAreNotOfTheirOwnSession) {
+  const auto from = [](const std::string& own, const std::string& base,
+                       const std::string& settings = "containers=1") {
+    const auto conf = conf_of("alice " + settings);
+    const auto grant = decide({.caller = Uid{1000},
+                               .line = conf.lines.data(),
+                               .conf_path = "/etc/x",
+                               .base = "/m",
+                               .place = {own, base, "1000"}},
+                              *ContainerName::parse("web"));
+    EXPECT_TRUE(grant || grant.error().rule == "CG-FROM");
+    return grant.has_value();
+  };
+  const std::string unit = "/system.slice/userns-cgroup.service";
+  for (const std::string good :
+       {"/", "/system.slice", "/system.slice/userns-cgroup.service",
+        "/system.slice/userns-cgroup.service/1000/web", "/user.slice/user-1000.slice",
+        "/user.slice/user-1000.slice/user@1000.service/app.slice/x"})
+    EXPECT_TRUE(from(good, unit)) << good;
+  for (const std::string bad :
+       {"", "/system.slice/job.service", "/system.slice/userns-cgroup.service/1001/web",
+        "/system.slice/userns-cgroup.service/10000/web", "/user.slice/user-10001.slice/s",
+        "/user.slice/user-0.slice/session-1.scope", "/user.slice", "/system.slice/userns-cgroup"})
+    EXPECT_FALSE(from(bad, unit)) << bad;
+  // The base at the top is no licence, nor is one that is not to be seen.
+  EXPECT_FALSE(from("/job", "/"));
+  EXPECT_TRUE(from("/1000/web", "/"));
+  EXPECT_FALSE(from("/job", ""));
+  EXPECT_TRUE(from("/job/step", "/", "from=/else,/job"));
+  EXPECT_FALSE(from("/jobs", "/", "from=/else,/job"));
+  EXPECT_FALSE(from("", "/", "from=/job"));
+  EXPECT_TRUE(from("/anything", "/", "from=/"));
+  EXPECT_TRUE(from("", "/", "from=any"));
+}
+
+TEST(Decide, RefusesWhoIsGivenNoContainers) {
+  const auto refused = decide_on("containers=0 pids.max=4", kAll);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().rule, "CG-COUNT");
 }
 
 TEST(Decide, WritesV2FilesAndTakesBackWhatTheLineDoesNotSet) {
@@ -222,14 +274,15 @@ TEST(Decide, TakesBackInV1WhatTheLineDoesNotSet) {
   }));
 }
 
-TEST(Decide, DoesWithoutV2WhereTheLedgerIsAV1Hierarchy) {
+TEST(Decide, DoesWithoutV2WhereContainersAreCountedInAV1Hierarchy) {
   const auto decide_v1 = [](const std::string& settings) {
     const auto conf = conf_of("alice " + settings);
     return decide({.caller = Uid{1000},
                    .line = conf.lines.data(),
                    .conf_path = "f",
                    .base = "/b",
-                   .ledger = "pids"},
+                   .hierarchy = "pids",
+                   .place = {"/", "/b", "userns-1000"}},
                   *ContainerName::parse("web"));
   };
   const auto grant = decide_v1("pids.max=4 memory.max=1G containers=2");
@@ -239,10 +292,10 @@ TEST(Decide, DoesWithoutV2WhereTheLedgerIsAV1Hierarchy) {
   EXPECT_EQ(v1_parts(*grant).size(), 1U);
   EXPECT_TRUE(grant->enable().empty());
   EXPECT_EQ(grant->containers(), 2U);
-  const auto ledger_alone = decide_v1("memory.max=1G");
-  ASSERT_TRUE(ledger_alone);
-  EXPECT_EQ(ledger_alone->parts()[0].controller, "pids")
-      << "the ledger is there without a limit, too";
+  const auto base_alone = decide_v1("memory.max=1G");
+  ASSERT_TRUE(base_alone);
+  EXPECT_EQ(base_alone->parts()[0].controller, "pids")
+      << "the hierarchy of the base is there without a limit, too";
   for (const std::string bad : {"descendants=4", "depth=2", "memory.high=1G"}) {
     const auto refused = decide_v1(bad);
     ASSERT_FALSE(refused) << bad;
