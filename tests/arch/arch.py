@@ -30,7 +30,9 @@ PURE = {'algorithm', 'array', 'bit', 'bitset', 'charconv', 'climits', 'cmath', '
         'cstring', 'expected', 'functional', 'initializer_list', 'iterator', 'limits', 'map', 'numeric', 'optional',
         'ranges', 'set', 'span', 'string', 'string_view', 'system_error', 'tuple', 'type_traits', 'utility', 'variant', 'vector'}
 # DSOs that a program may need, beyond what all may.
-NEEDED_BY_ALL = {'libc.so.6', 'ld-linux-x86-64.so.2'}
+LOADER = re.compile(r'ld-linux(-[\w-]+)?\.so\.\d|ld64\.so\.\d')
+NEEDED_BY_ALL = {'libc.so.6'}
+NEEDED_BY_ALL_SHARED = NEEDED_BY_ALL | {'libcap.so.2', 'libaudit.so.1', 'libcap-ng.so.0', 'libstdc++.so.6', 'libgcc_s.so.1', 'libm.so.6'}
 NEEDED_BY = {'userns-net': {'libmnl.so.0'}}
 # What policy/ may leave to the linker: memory and the ends of broken promises.
 PURE_IMPORTS = re.compile(r'^(mem\w+|str\w+|__mem\w+_chk|__str\w+_chk|operator (new|delete)(\[\])?\(.*|std::__throw_\w+\(.*'
@@ -230,11 +232,11 @@ def readelf(*options):
 
 @case('each helper needs no DSO beyond its allow-list, and searches no path for it')
 def _(_root):
-    sanitized()
+    of_all = NEEDED_BY_ALL if sanitized()['static_libs'] else NEEDED_BY_ALL_SHARED
     for name, (path, _) in helpers().items():
         dynamic = readelf('-d', path)
-        needed = set(re.findall(r'NEEDED.*\[(.*)\]', dynamic))
-        assert needed <= NEEDED_BY_ALL | NEEDED_BY.get(name, set()), (name, needed)
+        needed = {library for library in re.findall(r'NEEDED.*\[(.*)\]', dynamic) if not LOADER.fullmatch(library)}
+        assert needed <= of_all | NEEDED_BY.get(name, set()), (name, needed)
         assert 'RPATH' not in dynamic and 'RUNPATH' not in dynamic, name
 
 
@@ -251,7 +253,13 @@ def _(_root):
         assert not re.search(r'LOAD.*\bRWE\b', segments), name
 
 
-@case('each helper is built with stack protector, fortified calls and CET')
+def is_x86():
+    """Whether the programs are for an x86: only those have CET."""
+    path, _ = next(iter(helpers().values()))
+    return re.search(r'Machine: +(.*)', readelf('-h', path))[1] in ('Advanced Micro Devices X86-64', 'Intel 80386')
+
+
+@case('each helper is built with stack protector, fortified calls and, on x86, CET')
 def _(_root):
     if sanitized()['buildtype'] != 'release':
         skip('only the release build is fortified')
@@ -265,12 +273,29 @@ def _(_root):
         if re.search(r'(^|/)(policy|common|helpers)/', os.path.relpath(os.path.join(command['directory'], command['file']), TOP)):
             if '/tests/' in os.path.realpath(os.path.join(command['directory'], command['file'])) or command['file'].endswith('_generate.cc'):
                 continue
+            if command['file'].endswith('_generate.cc'):  # runs while the suite is built
+                continue
             for flag in ('-fstack-clash-protection', '-D_FORTIFY_SOURCE=3', '-fstack-protector-strong',
-                         '-fcf-protection=full', '-fno-exceptions', '-fno-rtti', '-fPI'):
+                         '-fno-exceptions', '-fno-rtti', '-fPI', *(['-fcf-protection=full'] if is_x86() else [])):
                 assert flag in command['command'], f"{command['file']} is built without {flag}"
+            if not is_x86():
+                continue
             # Of the whole program only where libc's start files and the static libraries are built so, too: Debian's are not.
             note = readelf('-n', os.path.join(command['directory'], command['output']))
             assert 'IBT' in note and 'SHSTK' in note, f"{command['file']} has no CET note"
+
+
+@case('every library whose code is inside of a program is in THIRD-PARTY-NOTICES')
+def _(_root):
+    if not sanitized()['static_libs']:
+        skip('no library is inside: built with static_libs=false')
+    with open(os.path.join(build_dir(), 'build.ninja')) as file:
+        inside = {os.path.basename(path) for path in re.findall(r'/[\w./+-]+\.a\b', file.read())}
+    # gtest is in tests alone; libpthread.a has been empty since glibc 2.34.
+    inside -= {'libgtest.a', 'libgtest_main.a', 'libpthread.a'}
+    assert {'libarchive.a', 'libcap.a'} <= inside, inside
+    unnamed = [name for name in inside if f'| {name} |' not in text_of('THIRD-PARTY-NOTICES')]
+    assert not unnamed, unnamed
 
 
 # --- SECURITY.md ----------------------------------------------------------------------------

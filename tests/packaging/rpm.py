@@ -4,6 +4,7 @@
 import os
 import re
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from packages import TOP, build_rpm, must, need, text_of  # noqa: E402
@@ -40,6 +41,25 @@ def _(_root):
         'userns-cgroup': ['4755', 'root', '']}, rows
     tools = query('userns-tools', '[%{FILEMODES:octal} %{FILECAPS}\n]').splitlines()
     assert all(row.split()[1:] in ([], ['(none)']) and row.split()[0][-4] == '0' for row in tools), tools
+
+
+# What each needs beside libc, where nothing is linked statically.
+SHARED = {'userns-run': {'libarchive.so', 'libboost_program_options.so', 'libnettle.so'},
+          'userns-policy': {'libboost_program_options.so'}, 'userns-monitor': set(), 'userns-newuidmap': set(),
+          'userns-newgidmap': set(), 'userns-cgroup': set(), 'userns-net': {'libmnl.so'}, 'userns-idmap': set()}
+
+
+@case('every program is linked shared: with libraries, with the C++ runtime, and the monitor, too')
+def _(_root):
+    with tempfile.TemporaryDirectory() as tree:
+        for package in ('userns-tools', 'userns-helpers'):
+            must('sh', '-ec', 'rpm2cpio "$1" | (cd "$2" && cpio --quiet -idm)', 'unpack', rpms()[package], tree)
+        found = {os.path.basename(path): must('readelf', '-W', '-ld', path) for path in must(
+            'find', tree, '-type', 'f', '-perm', '/111', '-path', '*/usr/*').splitlines()}
+        assert set(found) == set(SHARED), found
+        for name, said in found.items():
+            needed = set(re.findall(r'NEEDED.*\[(.*?\.so)', said))
+            assert 'INTERP' in said and SHARED[name] | {'libc.so', 'libstdc++.so'} <= needed, (name, needed)
 
 
 @case('policy files are kept by an update')
