@@ -290,7 +290,7 @@ def _(_root):
     if not sanitized()['static_libs']:
         skip('no library is inside: built with static_libs=false')
     with open(os.path.join(build_dir(), 'build.ninja')) as file:
-        inside = {os.path.basename(path) for path in re.findall(r'/[\w./+-]+\.a\b', file.read())}
+        inside = {os.path.basename(path) for path in re.findall(r'(?<=\s)/[\w./+-]+\.a\b', file.read())}
     # gtest is in tests alone; libpthread.a has been empty since glibc 2.34.
     inside -= {'libgtest.a', 'libgtest_main.a', 'libpthread.a'}
     assert {'libarchive.a', 'libcap.a'} <= inside, inside

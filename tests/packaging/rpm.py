@@ -45,8 +45,10 @@ def _(_root):
 
 # What each needs beside libc, where nothing is linked statically.
 SHARED = {'userns-run': {'libarchive.so', 'libboost_program_options.so', 'libnettle.so'},
-          'userns-policy': {'libboost_program_options.so'}, 'userns-monitor': set(), 'userns-newuidmap': set(),
-          'userns-newgidmap': set(), 'userns-cgroup': set(), 'userns-net': {'libmnl.so'}, 'userns-idmap': set()}
+          'userns-policy': {'libboost_program_options.so'}, 'userns-monitor': set(),
+          'userns-newuidmap': {'libcap.so', 'libaudit.so'}, 'userns-newgidmap': {'libcap.so', 'libaudit.so'},
+          'userns-net': {'libcap.so', 'libaudit.so', 'libmnl.so'}, 'userns-cgroup': {'libcap.so', 'libaudit.so'},
+          'userns-idmap': {'libcap.so', 'libaudit.so'}}
 
 
 @case('every program is linked shared: with libraries, with the C++ runtime, and the monitor, too')
