@@ -51,7 +51,6 @@ Plan plan_for(const State& state, const ExecWish& wish) {
   spec.no_new_privs = state.dress.no_new_privs;
   spec.seccomp = state.dress.seccomp ? SeccompMode::kDefault : SeccompMode::kNone;
   spec.nesting = state.dress.nesting;
-  spec.read_only = state.dress.keeps_mount_flags;
   spec.rlimits = state.dress.rlimits;
   spec.die_with_parent = true;  // what it has started is its own affair, where there is no cgroup
   for (const auto& [name, value] : state.dress.env)

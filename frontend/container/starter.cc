@@ -116,7 +116,6 @@ State state_of(const Planned& planned, const Running& running, const Handover& h
                         .no_new_privs = spec.no_new_privs,
                         .seccomp = spec.seccomp == SeccompMode::kDefault,
                         .nesting = spec.nesting,
-                        .keeps_mount_flags = keeps_mount_flags(spec),
                         .rlimits = spec.rlimits,
                         .env = {}},
               .command = spec.command,

@@ -24,13 +24,9 @@ constexpr int kDeathTakes = 5000;  // ms at most
 constexpr int kStartTime = 22;     // proc(5): which field of /proc/PID/stat
 
 json json_of(const Dress& dress) {
-  json object{{"cap_drop", dress.cap_drop},
-              {"no_new_privs", dress.no_new_privs},
-              {"seccomp", dress.seccomp},
-              {"nesting", dress.nesting},
-              {"keeps_mount_flags", dress.keeps_mount_flags},
-              {"rlimits", json::array()},
-              {"env", dress.env}};
+  json object{{"cap_drop", dress.cap_drop}, {"no_new_privs", dress.no_new_privs},
+              {"seccomp", dress.seccomp},   {"nesting", dress.nesting},
+              {"rlimits", json::array()},   {"env", dress.env}};
   if (dress.cap_keep) object["cap_keep"] = *dress.cap_keep;
   for (const auto& limit : dress.rlimits)
     object["rlimits"].push_back({limit.resource, limit.soft, limit.hard});
@@ -43,7 +39,6 @@ Dress dress_from(const json& object) {
               .no_new_privs = object.at("no_new_privs"),
               .seccomp = object.at("seccomp"),
               .nesting = object.at("nesting"),
-              .keeps_mount_flags = object.at("keeps_mount_flags"),
               .rlimits = {},
               .env = object.at("env")};
   if (object.contains("cap_keep")) dress.cap_keep = object.at("cap_keep").get<std::vector<int>>();

@@ -57,7 +57,6 @@ struct Dress {
   bool no_new_privs = false;
   bool seccomp = true;
   bool nesting = false;
-  bool keeps_mount_flags = false;
   std::vector<RlimitWish> rlimits;
   std::vector<std::pair<std::string, std::string>> env;
 };

@@ -18,7 +18,8 @@ struct Message {
     kGo,          // outside -> inside: the ids are mapped
     kTerminal,    // inside -> outside: the master side of the command's terminal
     kNotify,      // inside -> outside: the socket by which an init says that it is up
-    kExec,        // inside -> outside: the next thing is the exec
+    kLeft,        // inside -> outside: a namespace to let go of, which takes a while
+    kExec,        // inside -> outside: the next thing is the exec; `text`: the mount namespace
     kFailure,     // inside -> outside: `text` and errno say what
     kProgress,    // inside -> outside, of in_map() as the next two: `text` is for whoever watches
     kPart,        // a piece of what the work returns
@@ -28,8 +29,8 @@ struct Message {
   } kind = Kind::kFailure;
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno
-  std::string text;     // kFailure, kProgress, kPart; at most kLongestText bytes
-  Fd fd;                // kTerminal, kNotify, kOpened
+  std::string text;     // kFailure, kProgress, kPart, kExec; at most kLongestText bytes
+  Fd fd;                // kTerminal, kNotify, kLeft, kOpened
 };
 inline constexpr std::size_t kLongestText = 4000;
 

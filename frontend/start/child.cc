@@ -24,6 +24,7 @@
 #include "frontend/start/identity.h"
 #include "frontend/start/init.h"
 #include "frontend/start/inside_names.h"
+#include "frontend/start/lock_mounts.h"
 #include "frontend/start/mounts.h"
 #include "frontend/start/net_inside.h"
 #include "frontend/start/pty.h"
@@ -88,13 +89,25 @@ Result<void> follow_into_death(const Plan& plan, const Inheritance& inheritance)
   return {};
 }
 
+// The working directory in the host's tree may be one that the caller alone may enter, so the
+// container's root is only put on for files until the mounts are locked.
+Result<void> build_and_lock(const Plan& plan, const Channel& channel, Sources sources) {
+  auto done = plan.own_root ? become_setup_user(plan) : use_files_as_setup_user(plan);
+  if (done) done = build_mounts(plan, sources);
+  if (done && !plan.own_root) done = use_files_as_caller();
+  return done ? lock_mounts(plan, channel) : done;
+}
+
 Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources sources) {
   const auto umask = ::umask(022);
+  if (has(plan, CLONE_NEWNS))
+    if (auto locked = build_and_lock(plan, inheritance.channel, std::move(sources)); !locked)
+      return locked;
   if (auto become = become_setup_user(plan); !become) return become;
   if (auto followed = follow_into_death(plan, inheritance); !followed) return followed;
   if (auto connected = configure_nics(plan.spec.net); !connected) return connected;
   if (has(plan, CLONE_NEWNS))
-    if (auto built = build_mounts(plan, std::move(sources)); !built) return built;
+    if (auto added = add_loose_mounts(plan); !added) return added;
   if (!plan.boot) ::umask(umask);
   return {};
 }
@@ -170,8 +183,6 @@ void reset_signals() {
 
 // Takes away all that the command is not to have; nothing after this needs privilege.
 Result<void> dress(const Plan& plan) {
-  if (keeps_mount_flags(plan.spec))
-    if (auto kept = keep_mount_flags(); !kept) return kept;
   if (plan.spec.seccomp == SeccompMode::kDefault)
     if (auto filtered = install_default_profile(plan.spec.nesting); !filtered) return filtered;
   if (auto become = become_command_user(plan); !become) return become;
@@ -217,6 +228,13 @@ Result<void> close_all_but(const Channel& channel) {
   return {};
 }
 
+// Its mount namespace is not the one that the starter has seen, and its /proc is closed to him.
+Message last_words() {
+  struct stat space{};
+  const bool known = ::stat("/proc/self/ns/mnt", &space) == 0;
+  return {.kind = Message::Kind::kExec, .text = known ? concat(space.st_ino) : std::string{}};
+}
+
 // Returns only where it failed.
 Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto taken = take_stdio(plan, inheritance); !taken) return {taken.error()};
@@ -229,8 +247,7 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto entered = enter_directory(plan); !entered) return {entered.error()};
   ::sigprocmask(SIG_SETMASK, &inheritance.signal_mask, nullptr);
   if (plan.boot) reset_signals();
-  if (auto sent = inheritance.channel.send({.kind = Message::Kind::kExec}); !sent)
-    return {sent.error()};
+  if (auto sent = inheritance.channel.send(last_words()); !sent) return {sent.error()};
   ::environ = environment_words.data();  // its PATH is searched
   ::execvp(command_words[0], command_words.data());
   return exec_failure(plan);
@@ -283,14 +300,6 @@ Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::stri
 }
 
 }  // namespace
-
-bool keeps_mount_flags(const Spec& spec) {
-  const auto is_read_only = [](const MountWish& wish) {
-    const auto* bind = std::get_if<BindWish>(&wish);
-    return bind != nullptr && bind->read_only;
-  };
-  return spec.read_only || std::ranges::any_of(spec.mounts, is_read_only);
-}
 
 void run_joined(Plan plan, const Inheritance& inheritance, const std::string& user,
                 const std::string& group) {

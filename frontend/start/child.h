@@ -29,8 +29,4 @@ struct Inheritance {
 [[noreturn]] void run_joined(Plan plan, const Inheritance& inheritance, const std::string& user,
                              const std::string& group);
 
-// Whether the container's root may not change the flags of mounts: some of them are read-only
-// because the caller said so.
-bool keeps_mount_flags(const Spec& spec);
-
 }  // namespace userns::frontend

@@ -2,6 +2,7 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -72,6 +73,27 @@ Result<void> keep_as_ambient(const Spec& spec) {
 Result<void> become_setup_user(const Plan& plan) {
   if (auto grouped = set_groups(plan); !grouped) return grouped;
   return set_ids(plan, plan.setup_uid, plan.setup_gid);
+}
+
+Result<void> use_files_as_setup_user(const Plan& plan) {
+  if (auto grouped = set_groups(plan); !grouped) return grouped;
+  ::setfsgid(plan.setup_gid);
+  ::setfsuid(plan.setup_uid);
+  // They say what it was before; with an id that is none, what it is.
+  constexpr auto kNone = ~uid_t{0};
+  const bool is_gid = static_cast<gid_t>(::setfsgid(kNone)) == plan.setup_gid;
+  const bool is_uid = static_cast<uid_t>(::setfsuid(kNone)) == plan.setup_uid;
+  if ((!is_gid && !plan.ids.gids.extents.empty()) || (!is_uid && !plan.ids.uids.extents.empty()))
+    return fail({}, "cannot use files as the container's root", EPERM);
+  return {};
+}
+
+// An id that is not mapped has no name here; these set the ids for files to the effective ones.
+Result<void> use_files_as_caller() {
+  constexpr auto kAsItIs = ~uid_t{0};
+  if (::setregid(kAsItIs, kAsItIs) != 0 || ::setreuid(kAsItIs, kAsItIs) != 0)
+    return fail_errno("cannot use files as the caller again");
+  return {};
 }
 
 Result<void> become_command_user(const Plan& plan) {

@@ -17,7 +17,20 @@ namespace {
 
 constexpr std::array kCoveredInProc{"kcore",       "keys",        "latency_stats", "timer_list",
                                     "timer_stats", "sched_debug", "acpi",          "scsi"};
-constexpr std::array kReadOnlyInProc{"bus", "fs", "irq", "sysrq-trigger", "sys"};
+constexpr std::array kReadOnlyInProc{"bus", "fs", "irq", "sysrq-trigger"};
+// Of those in /proc/sys: what runs programs as the host's root, and directories that hold nothing
+// of a namespace's.
+constexpr std::array kReadOnlyInSysctl{"sys/abi",
+                                       "sys/debug",
+                                       "sys/dev",
+                                       "sys/vm",
+                                       "sys/kernel/core_pattern",
+                                       "sys/kernel/hotplug",
+                                       "sys/kernel/modprobe",
+                                       "sys/kernel/poweroff_cmd",
+                                       "sys/kernel/sysrq",
+                                       "sys/kernel/usermodehelper"};
+constexpr std::array kAllSysctls{"sys"};
 // Of namespaces that the container has of its own; where it has not, the kernel refuses.
 constexpr std::array kWritableInProc{
     "sys/net",           "sys/user",          "sys/fs/mqueue",
@@ -69,7 +82,10 @@ Result<void> make_read_only(const Fd& top, std::span<const char* const> names) {
 
 }  // namespace
 
-Result<void> shield_proc(const Fd& proc, const Fd& null) {
+namespace {
+
+// All of /proc/sys but what is the container's own.
+Result<void> shield_sysctls(const Fd& proc) {
   std::vector<std::pair<const char*, Fd>> writable;
   writable.reserve(kWritableInProc.size());
   for (const char* name : kWritableInProc) {
@@ -79,11 +95,18 @@ Result<void> shield_proc(const Fd& proc, const Fd& null) {
     if (!tree) return std::unexpected(tree.error());
     writable.emplace_back(name, std::move(*tree));
   }
-  if (auto covered = cover(proc, null, kCoveredInProc); !covered) return covered;
-  if (auto made = make_read_only(proc, kReadOnlyInProc); !made) return made;
+  if (auto made = make_read_only(proc, kAllSysctls); !made) return made;
   for (const auto& [name, tree] : writable)
     if (auto put = attach_at(tree, proc.get(), name); !put) return put;
   return {};
+}
+
+}  // namespace
+
+Result<void> shield_proc(const Fd& proc, const Fd& null, bool host_root) {
+  if (auto covered = cover(proc, null, kCoveredInProc); !covered) return covered;
+  if (auto made = make_read_only(proc, kReadOnlyInProc); !made) return made;
+  return host_root ? shield_sysctls(proc) : make_read_only(proc, kReadOnlyInSysctl);
 }
 
 Result<void> shield_sys(const Fd& sys, const Fd& null) { return cover(sys, null, kCoveredInSys); }

@@ -85,13 +85,7 @@ Result<void> set_attributes(const Fd& tree, std::uint64_t attributes) {
   wanted.attr_set = attributes;
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &wanted, sizeof wanted) == 0)
     return {};
-  if (errno != ENOSYS) return fail_errno("cannot change a mount's flags");
-  return fail({},
-              "cannot change a mount's flags, which --rootfs, --read-only and --bind :ro need: a "
-              "container with read-only "
-              "mounts keeps all flags as they are; start the container around this one without "
-              "--read-only and --bind :ro",
-              ENOSYS);
+  return fail_errno("cannot change a mount's flags");
 }
 
 namespace {
@@ -99,9 +93,7 @@ namespace {
 bool propagate(unsigned long how) {
   mount_attr wanted{};
   wanted.propagation = how;
-  if (::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &wanted, sizeof wanted) == 0) return true;
-  // Below keep_mount_flags() of an outer container.
-  return errno == ENOSYS && ::mount(nullptr, "/", nullptr, MS_REC | how, nullptr) == 0;
+  return ::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &wanted, sizeof wanted) == 0;
 }
 
 }  // namespace
@@ -129,8 +121,19 @@ bool is_uncovered(const Fd& root) {
 
 }  // namespace
 
-Result<void> pivot_to(const Fd& root) {
-  if (::fchdir(root.get()) != 0) return fail_errno("cannot enter the new root");
+namespace {
+
+Result<void> make_root(const Fd& root) {
+  if (::fchdir(root.get()) != 0 || ::chroot(".") != 0)
+    return fail_errno("cannot enter the new root");
+  return {};
+}
+
+}  // namespace
+
+Result<void> pivot_to(const Fd& root, const Fd& base) {
+  if (::fchdir(base.valid() ? base.get() : root.get()) != 0)
+    return fail_errno("cannot enter the new root");
   // Both on one directory: the old root is then on top of the new one, with whatever was put on it.
   if (::syscall(SYS_pivot_root, ".", ".") != 0)
     return fail_errno("cannot make it the root (pivot_root)");
@@ -138,8 +141,7 @@ Result<void> pivot_to(const Fd& root) {
       32;  // an overlay's, each of which lies on the host's root, and what it was made of
   for (int layer = 0; layer < kMostLayers; ++layer) {
     if (::umount2(".", MNT_DETACH) != 0) return fail_errno("cannot take the host's tree away");
-    if (is_uncovered(root))
-      return ::chdir("/") == 0 ? Result<void>{} : fail_errno("cannot enter the new root");
+    if (is_uncovered(root)) return make_root(root);
   }
   return fail({}, "cannot take the host's tree away: it is still there");
 }

@@ -36,7 +36,8 @@ Result<void> make_all_private();
 // From now on mount events pass from this mount namespace to those that are made in it.
 Result<void> make_all_shared();
 
-// `root` (attached) becomes /; the old root and everything mounted below it goes.
-Result<void> pivot_to(const Fd& root);
+// `root` (attached) becomes /; the old root and everything mounted below it goes. `base`: where
+// `root` is attached on, and what is to stay below it out of everybody's reach; not valid: nothing.
+Result<void> pivot_to(const Fd& root, const Fd& base);
 
 }  // namespace userns::frontend

@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
+#include <optional>
 #include <utility>
 
 #include "frontend/start/destination.h"
@@ -21,6 +24,7 @@ namespace {
 using Kind = MountStep::Kind;
 
 constexpr std::uint64_t kPlain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+constexpr std::uint64_t kForFiles = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 constexpr std::uint32_t kTtyGroup = 5;  // Debian's and everyone else's gid of tty
 constexpr std::array kNodes{"null", "zero", "full", "random", "urandom", "tty"};
 constexpr std::array kNestedNodes{"fuse", "net/tun"};  // where the host has them
@@ -134,9 +138,7 @@ Result<void> fill_dev(const Plan& plan, const Fd& dev,
   if (auto pts = mount_in_dev(dev, "pts", new_filesystem("devpts", devpts_options(plan), kNoRun));
       !pts)
     return pts;
-  if (auto shm = mount_in_dev(
-          dev, "shm", new_filesystem("tmpfs", "mode=1777", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-      !shm)
+  if (auto shm = mount_in_dev(dev, "shm", new_filesystem("tmpfs", "mode=1777", kForFiles)); !shm)
     return shm;
   auto mqueue = new_filesystem("mqueue", "", kPlain);
   return mqueue ? mount_in_dev(dev, "mqueue", mqueue)
@@ -147,9 +149,9 @@ Result<void> fill_dev(const Plan& plan, const Fd& dev,
 Result<Fd> make_step(const Plan& plan, const MountStep& step) {
   switch (step.kind) {
     case Kind::kTmpfs:
-      return new_filesystem("tmpfs", step.data, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+      return new_filesystem("tmpfs", step.data, kForFiles);
     case Kind::kDev:
-      return new_filesystem("tmpfs", "mode=0755", MOUNT_ATTR_NOSUID);
+      return new_filesystem("tmpfs", "mode=0755", kForFiles);
     case Kind::kDevpts:
       return new_filesystem("devpts", devpts_options(plan), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     default:
@@ -161,6 +163,24 @@ PlaceKind kind_of(const Fd& tree) {
   struct stat facts{};
   return ::fstat(tree.get(), &facts) == 0 && !S_ISDIR(facts.st_mode) ? PlaceKind::kFile
                                                                      : PlaceKind::kDirectory;
+}
+
+// A device by its own name, or what the host has in its /dev: the caller asks for devices. In any
+// other directory there may be nodes that belong to an id of the container's.
+bool is_of_devices(const Fd& tree, const std::optional<dev_t>& host_dev) {
+  struct stat facts{};
+  if (::fstat(tree.get(), &facts) != 0) return false;
+  return S_ISCHR(facts.st_mode) || S_ISBLK(facts.st_mode) || facts.st_dev == host_dev;
+}
+
+// Whether its root may take it away again: nothing is protected by it or mounted in it.
+bool is_loose(const Plan& plan, std::size_t index) {
+  const auto& step = plan.mounts[index];
+  if (step.kind != Kind::kTmpfs) return false;
+  const auto inside = concat(step.destination, "/");
+  return std::none_of(
+      plan.mounts.begin() + static_cast<std::ptrdiff_t>(index) + 1, plan.mounts.end(),
+      [&](const MountStep& later) { return concat(later.destination, "/").starts_with(inside); });
 }
 
 // Leaves `tree` invalid where an optional step could not be done.
@@ -176,8 +196,11 @@ Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const F
   const auto place = place_inside(root, step.destination, kind);
   if (!place && step.optional) tree.reset();
   if (!place) return step.optional ? Result<void>{} : std::unexpected(place.error());
-  if (step.read_only)
-    if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return set;
+  std::uint64_t attributes = step.read_only ? MOUNT_ATTR_RDONLY : 0;
+  if (step.kind == Kind::kBind && !is_of_devices(tree, sources.host_dev))
+    attributes |= MOUNT_ATTR_NODEV;
+  if (attributes != 0)
+    if (auto set = set_attributes(tree, attributes); !set) return set;
   if (auto put = attach(tree, *place); !put)
     return fail({}, concat("cannot mount on ", quoted(step.destination), " inside"),
                 put.error().code);
@@ -190,13 +213,33 @@ Result<void> shield(const Plan& plan, const Sources& sources) {
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const auto& step = plan.mounts[i];
     if (!step.shielded || !sources.steps[i].valid()) continue;
-    const auto done = step.destination == "/proc" ? shield_proc(sources.steps[i], null)
-                                                  : shield_sys(sources.steps[i], null);
+    const auto done = step.destination == "/proc"
+                          ? shield_proc(sources.steps[i], null, plan.host_root)
+                          : shield_sys(sources.steps[i], null);
     if (!done)
       return fail({}, concat("cannot cover parts of ", step.destination, ": ", done.error().text),
                   done.error().code);
   }
   return {};
+}
+
+// What the root is put on: holds /proc without a cover. Nobody can reach it below the root, which
+// is locked. But the kernel sees it, and so lets sandboxes inside mount a fresh /proc of theirs.
+// Not valid: there is no need, or that /proc would be the host's root's to write to.
+Result<Fd> base_with_proc(const Plan& plan, const Sources& sources) {
+  const auto proc = std::ranges::find(plan.mounts, "/proc", &MountStep::destination);
+  if (proc == plan.mounts.end() || !proc->shielded || plan.host_root) return Fd{};
+  const auto& covered = sources.steps[static_cast<std::size_t>(proc - plan.mounts.begin())];
+  auto whole = clone_tree(covered);
+  auto base = whole ? new_filesystem("tmpfs", "mode=0700,nr_inodes=2", kPlain)
+                    : Result<Fd>(std::unexpected(whole.error()));
+  if (!base) return base;
+  // Any place will do: the host's tree goes.
+  if (auto put = attach_at(*base, AT_FDCWD, "/proc"); !put) return std::unexpected(put.error());
+  if (::mkdirat(base->get(), "proc", 0700) != 0)
+    return fail_errno("cannot make a place for a /proc that sandboxes need");
+  if (auto put = attach_at(*whole, base->get(), "proc"); !put) return std::unexpected(put.error());
+  return base;
 }
 
 Result<void> check_entry(const Plan& plan, const Fd& root) {
@@ -226,18 +269,17 @@ Result<Fd> put_together(const Plan& plan, Layers layers, const Changes& changes)
 
 // The tree that becomes /, attached on the host's / so that mounts can be put on it.
 Result<Fd> put_root(const Plan& plan, Layers layers, const Changes& changes) {
+  const std::uint64_t attributes =
+      MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
   if (plan.spec.rootfs.empty()) {
     auto root = overlay_host_tree();
-    if (root && plan.spec.read_only)
-      if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set)
-        return std::unexpected(set.error());
+    if (root)
+      if (auto set = set_attributes(*root, attributes); !set) return std::unexpected(set.error());
     return root;
   }
   auto tree = put_together(plan, std::move(layers), changes);
   if (!tree) return tree;
   // Nodes in a tree that the host's root has made, or shifted, would be the host's devices.
-  const std::uint64_t attributes =
-      MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
   if (auto set = set_attributes(*tree, attributes); !set) return std::unexpected(set.error());
   if (auto put = attach_at(*tree, AT_FDCWD, "/"); !put)
     return fail({}, concat("cannot mount the root file system ", quoted(plan.spec.rootfs)),
@@ -246,12 +288,17 @@ Result<Fd> put_root(const Plan& plan, Layers layers, const Changes& changes) {
   return tree;
 }
 
+// The host's own tree as the container's: no device of it can be opened but those in /dev, which is
+// put over itself for that.
 Result<Fd> host_root(const Plan& plan) {
   auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  if (root && plan.spec.read_only)
-    if (auto set = set_attributes(*root, MOUNT_ATTR_RDONLY); !set)
-      return std::unexpected(set.error());
-  return root;
+  auto devices = root ? clone_tree(AT_FDCWD, "/dev") : Result<Fd>(std::unexpected(root.error()));
+  if (!devices && (!root || devices.error().code != ENOENT)) return devices;
+  const std::uint64_t attributes = plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U;
+  auto set = set_attributes(*root, attributes | MOUNT_ATTR_NODEV);
+  if (set && devices && attributes != 0) set = set_attributes(*devices, attributes);
+  if (set && devices) set = attach_at(*devices, AT_FDCWD, "/dev");
+  return set ? std::move(root) : Result<Fd>(std::unexpected(set.error()));
 }
 
 Result<void> open_root(const Plan& plan, Sources& sources) {
@@ -278,11 +325,20 @@ Result<void> open_root(const Plan& plan, Sources& sources) {
   return {};
 }
 
+// None where it is a directory of the root file system's, which holds anything.
+std::optional<dev_t> host_dev() {
+  struct stat top{}, devices{};
+  if (::stat("/", &top) != 0 || ::stat("/dev", &devices) != 0 || devices.st_dev == top.st_dev)
+    return std::nullopt;
+  return devices.st_dev;
+}
+
 }  // namespace
 
 Result<Sources> open_sources(const Plan& plan) {
   Sources sources;
   if (auto made = make_all_private(); !made) return std::unexpected(made.error());
+  sources.host_dev = host_dev();
   if (plan.own_root) {
     if (auto opened = open_root(plan, sources); !opened) return std::unexpected(opened.error());
     if (auto opened = open_nodes(plan, sources); !opened) return std::unexpected(opened.error());
@@ -291,22 +347,39 @@ Result<Sources> open_sources(const Plan& plan) {
   return sources;
 }
 
-Result<void> build_mounts(const Plan& plan, Sources sources) {
-  if (plan.mounts.empty() && !plan.own_root && !plan.spec.read_only) return {};
+Result<void> build_mounts(const Plan& plan, Sources& sources) {
   auto root =
       plan.own_root ? put_root(plan, std::move(sources.layers), sources.changes) : host_root(plan);
   if (!root) return std::unexpected(root.error());
+  Fd base;
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    if (is_loose(plan, i)) continue;
     if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put)
       return put;
-    if (plan.mounts[i].kind == Kind::kDev)
-      if (auto shielded = shield(plan, sources); !shielded) return shielded;
+    if (plan.mounts[i].kind != Kind::kDev) continue;
+    auto made = base_with_proc(plan, sources);
+    if (!made) return std::unexpected(made.error());
+    base = std::move(*made);
+    if (auto shielded = shield(plan, sources); !shielded) return shielded;
   }
   if (!plan.own_root) return {};
-  if (auto pivoted = pivot_to(*root); !pivoted) return pivoted;
+  if (base.valid())
+    if (auto put = attach(*root, base); !put) return put;
+  return pivot_to(*root, base);
+}
+
+Result<void> add_loose_mounts(const Plan& plan) {
+  const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+  if (!root) return std::unexpected(root.error());
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    Fd tree;
+    if (!is_loose(plan, i)) continue;
+    if (auto put = put_step(plan, plan.mounts[i], tree, *root, {}); !put) return put;
+  }
   // systemd leaves that to who starts it in a container; services and users' containers are to see
   // what is mounted later.
-  return plan.spec.boot || plan.spec.nesting ? make_all_shared() : Result<void>{};
+  const bool shared = plan.own_root && (plan.spec.boot || plan.spec.nesting);
+  return shared ? make_all_shared() : Result<void>{};
 }
 
 }  // namespace userns::frontend

@@ -2,6 +2,9 @@
 // being mapped, and what is put together by the container's root afterwards.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,6 +20,7 @@ struct Sources {
   Layers layers;          // of the root, the rootfs last; none where there is no rootfs
   Changes changes;        // of --changes
   std::vector<Fd> steps;  // one per plan.mounts; none where it can only be made after the maps
+  std::optional<dev_t> host_dev;                  // the file system of the host's /dev
   std::vector<std::pair<const char*, Fd>> nodes;  // the host's harmless devices, for a private /dev
 };
 
@@ -24,8 +28,12 @@ struct Sources {
 // rights, so a tree in a closed home works. Makes all mounts private first.
 Result<Sources> open_sources(const Plan& plan);
 
-// As the container's root. Afterwards / is the container's root and, with own_root, nothing of the
-// host's tree can be reached.
-Result<void> build_mounts(const Plan& plan, Sources sources);
+// With the rights of the container's root for files. Afterwards / is the container's root and, with
+// own_root, nothing of the host's tree can be reached. Every mount is nodev but those of the
+// devices in /dev and of devices that the caller binds.
+Result<void> build_mounts(const Plan& plan, Sources& sources);
+
+// After lock_mounts(), as the container's root: what its root may take away again.
+Result<void> add_loose_mounts(const Plan& plan);
 
 }  // namespace userns::frontend

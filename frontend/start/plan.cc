@@ -1,9 +1,12 @@
 #include "frontend/start/plan.h"
 
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdint>
 #include <utility>
 
 #include "frontend/start/boot.h"
@@ -23,6 +26,22 @@ bool wants_tty(const Spec& spec) {
   if (spec.boot) return true;
   if (spec.tty != TtyMode::kAuto) return spec.tty == TtyMode::kYes;
   return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+}
+
+bool is_mapped(const ChosenMap& map, std::uint64_t outside) {
+  const auto one = IdRange::make(outside, 1);
+  return one && std::ranges::any_of(map.extents,
+                                    [&](const Extent& e) { return e.outside().contains(*one); });
+}
+
+// The kernel's own files are the host's root's. In a user namespace that does not have him they are
+// nobody's, and so shows the number of no id that anybody has.
+bool has_host_root(const ChosenIds& ids) {
+  constexpr uid_t kNobody = 65534;
+  struct stat facts{};
+  if (::stat("/proc", &facts) != 0) return true;
+  return (facts.st_uid != kNobody && is_mapped(ids.uids, facts.st_uid)) ||
+         (facts.st_gid != kNobody && is_mapped(ids.gids, facts.st_gid));
 }
 
 Result<void> check_namespaces(const Plan& plan) {
@@ -75,6 +94,7 @@ Result<Plan> make_plan(const Spec& spec) {
   if (auto planned = plan_boot(plan); !planned) return std::unexpected(planned.error());
   plan.namespaces = namespaces_of(spec);
   plan.own_root = !spec.rootfs.empty() || spec.overlay;
+  plan.host_root = has_host_root(plan.ids);
   plan.tty = wants_tty(spec);
   if (auto possible = check_namespaces(plan); !possible) return std::unexpected(possible.error());
   plan.setup_uid = plan.ids.uids.extents.empty() || plan.ids.uids.has(0) ? 0 : spec.uid;

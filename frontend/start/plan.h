@@ -50,11 +50,12 @@ struct Plan {
   std::uint32_t setup_uid = 0;   // inside; who the container is set up as: 0 where that is mapped
   std::uint32_t setup_gid = 0;
   std::optional<Boot> boot;
-  std::string net_why;    // how spec.net was chosen, where it was "auto"; then it is no longer
-  bool own_root = false;  // a rootfs or an overlay: pivot_root
-  bool kept = false;      // by a monitor: its terminal is a console, and not the caller's
-  bool joins = false;     // a container that runs already
-  bool tty = false;       // the command gets a terminal of its own
+  std::string net_why;     // how spec.net was chosen, where it was "auto"; then it is no longer
+  bool own_root = false;   // a rootfs or an overlay: pivot_root
+  bool host_root = false;  // what belongs to the host's root belongs to an id inside
+  bool kept = false;       // by a monitor: its terminal is a console, and not the caller's
+  bool joins = false;      // a container that runs already
+  bool tty = false;        // the command gets a terminal of its own
   std::vector<MountStep> mounts;  // below the root, in order
 };
 

@@ -53,6 +53,13 @@ Result<std::string> describe(const Plan& plan, pid_t pid) {
   return info.dump();
 }
 
+std::string with_mount_namespace(const std::string& json, std::uint64_t id) {
+  if (id == 0) return json;
+  auto info = nlohmann::json::parse(json);
+  info["namespaces"]["mnt"]["id"] = id;
+  return info.dump();
+}
+
 Result<void> write_info(const Plan& plan, const std::string& json) {
   Fd out(*plan.spec.info_fd);
   auto written = write_all(out, concat(json, "\n"));

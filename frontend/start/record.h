@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 
 #include "frontend/start/plan.h"
@@ -13,6 +14,9 @@ namespace userns::frontend {
 // Inode numbers of the namespaces of process `pid`, by name ("net": 4026531840), as JSON text with
 // pid and maps. While the process is still dumpable: later its /proc is closed to us.
 Result<std::string> describe(const Plan& plan, pid_t pid);
+
+// The same with the mount namespace that it has at its exec. 0: it is what it was.
+std::string with_mount_namespace(const std::string& json, std::uint64_t id);
 
 // Writes `json` and a newline to spec.info_fd.
 Result<void> write_info(const Plan& plan, const std::string& json);

@@ -1,6 +1,8 @@
 // A container whose command runs, and all that has to live as long as it does.
 #pragma once
 
+#include <cstdint>
+
 #include "frontend/start/cgroup.h"
 #include "frontend/start/channel.h"
 #include "frontend/start/failure.h"
@@ -20,6 +22,7 @@ class FirstProcess {
       : payload_(std::move(payload)), channel_(std::move(channel)) {}
   FirstProcess(FirstProcess&& other) noexcept
       : has_namespaces(other.has_namespaces),
+        mount_namespace(other.mount_namespace),
         payload_(std::exchange(other.payload_, {})),
         channel_(std::move(other.channel_)),
         user_namespace_(std::move(other.user_namespace_)) {}
@@ -37,6 +40,7 @@ class FirstProcess {
   void has_ended() { payload_.pid = 0; }
   void hear_on(Fd notify) { payload_.notify = std::move(notify); }
   bool has_namespaces = false;
+  std::uint64_t mount_namespace = 0;  // its id, as it was told at the exec
 
  private:
   Payload payload_;

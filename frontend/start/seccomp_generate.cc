@@ -1,6 +1,5 @@
 // At build time: the default profile (seccomp_profile.h) as a C++ array of BPF, on stdout.
 #include <seccomp.h>
-#include <sys/mount.h>
 
 #include <cstdint>
 
@@ -29,11 +28,6 @@ void add_sister_architecture(scmp_filter_ctx filter, std::uint32_t target) {
     give_up("answer other calls");
 }
 
-void refuse_where(scmp_filter_ctx filter, int call, const scmp_arg_cmp& argument) {
-  if (seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &argument) != 0)
-    give_up("judge an argument");
-}
-
 void add_rules(scmp_filter_ctx filter, bool nesting) {
   for (const auto& blocked : kBlockedCalls) {
     if (nesting && blocked.why == kKeyrings) continue;
@@ -57,15 +51,6 @@ scmp_filter_ctx empty_filter(const Target& target) {
   return filter;
 }
 
-// See keep_mount_flags() in seccomp_filter.h.
-scmp_filter_ctx mount_flags_filter(const Target& target) {
-  const scmp_filter_ctx filter = empty_filter(target);
-  refuse_where(filter, SCMP_SYS(mount), {3, SCMP_CMP_MASKED_EQ, MS_REMOUNT, MS_REMOUNT});
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(mount_setattr), 0) != 0)
-    give_up("block mount_setattr");
-  return filter;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,6 +62,5 @@ int main(int argc, char** argv) {
   print_head("frontend/start/seccomp_profile.h");
   print(target, "kDefaultProfile", standard);
   print(target, "kNestingProfile", nesting);
-  print(target, "kKeepMountFlags", mount_flags_filter(target));
   return 0;
 }

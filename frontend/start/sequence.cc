@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <utility>
+#include <vector>
 
 #include "common/report.h"
 #include "frontend/start/apparmor.h"
@@ -178,13 +179,17 @@ FirstProcess::~FirstProcess() {
 }
 
 Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage) {
+  std::vector<Fd> left;
   for (bool at_exec = false; !at_exec;) {
     auto message = hear(first, stage);
     if (!message) return std::unexpected(message.error());
     at_exec = message->kind == Message::Kind::kExec;
+    if (at_exec) first.mount_namespace = parse_decimal(message->text).value_or(0);
+    if (message->kind == Message::Kind::kLeft) left.push_back(std::move(message->fd));
     if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
     if (message->kind == Message::Kind::kNotify) first.hear_on(std::move(message->fd));
   }
+  left.clear();
   auto last = own(first.channel().receive());
   if (!last) return std::unexpected(last.error());
   if (*last) return std::unexpected(failure_of(std::move(**last)));
@@ -217,12 +222,14 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   if (!user_net) return std::unexpected(user_net.error());
   if (auto started = go(plan, *container, *relay); !started)
     return std::unexpected(started.error());
+  auto told =
+      info->empty() ? std::string{} : with_mount_namespace(*info, container->mount_namespace);
   return Running{.cgroup = std::move(cgroup),
                  .signals = std::move(*signals),
                  .relay = std::move(*relay),
                  .first = std::move(*container),
                  .user_net = std::move(*user_net),
-                 .info = std::move(*info)};
+                 .info = std::move(told)};
 }
 
 namespace {

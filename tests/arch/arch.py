@@ -522,9 +522,11 @@ def _(_root):
 def _(_root):
     text = text_of('frontend/start/kernel_paths.cc')
     code = {'/sys': 'read-only'}  # by plan_mounts.cc
-    for where, how in (('CoveredInProc', 'covered'), ('ReadOnlyInProc', 'read-only'), ('CoveredInSys', 'covered')):
+    for where, top, how in (('CoveredInProc', 'proc', 'covered'), ('ReadOnlyInProc', 'proc', 'read-only'),
+                            ('ReadOnlyInSysctl', 'proc', 'read-only'), ('AllSysctls', 'proc', 'read-only to the host\'s root'),
+                            ('CoveredInSys', 'sys', 'covered')):
         names = re.search(rf'k{where}\{{(.*?)\}};', text, re.S)[1]
-        code |= {f'/{where.rpartition("In")[2].lower()}/{name}': how for name in re.findall('"([^"]+)"', names)}
+        code |= {f'/{top}/{name}': how for name in re.findall('"([^"]+)"', names)}
     rows = stated("The kernel's own paths", ['path', 'how', 'the attack it stops', 'with `--nesting`'])
     assert {path: row[1] for path, row in rows.items()} == code, (rows, code)
     return f'{len(code)} paths'

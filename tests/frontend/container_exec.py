@@ -92,7 +92,7 @@ def read_until(fd, piece, seconds=20, before=b'', what=''):
 ASK = """import ctypes as t
 c = t.CDLL(None, use_errno=True)
 closed = c.syscall(250, 0, t.c_int(-3), 0) < 0 and t.get_errno() == 38  # keyctl, ENOSYS
-kept = c.mount(None, b'/tmp', None, 4096 | 32 | 1, None) < 0 and t.get_errno() == 1  # a bind remounted read-only, EPERM
+kept = c.mount(None, b'/kept', None, 4096 | 32, None) < 0 and t.get_errno() == 1  # a bind remounted writable, EPERM
 print(closed, kept)
 """
 

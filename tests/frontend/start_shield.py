@@ -112,14 +112,28 @@ def _(root):
     assert os.stat(innermost + '/made').st_uid == FIRST
 
 
-@case('without --nesting a container inside says what it needs')
+@case('without --nesting, and in one that is read-only, a container inside starts, too')
 def _(root):
     where = rootfs(root)
-    rootfs(root, 'rootfs/inner')
+    inner = rootfs(root, 'rootfs/inner')
     put_program(root, where)
-    fails(shell(root, 'userns-run --rootfs /inner -- true', where=where), '--nesting')
-    for outer in (('--read-only',), ('--bind', '/usr:/etc:ro')):
-        fails(shell(root, 'userns-run --rootfs /inner -- true', '--nesting', *outer, where=where), 'keeps all flags', 'without --read-only')
+    for name in ('proc', 'sys', 'dev', 'run', 'tmp', 'lib', 'lib64', 'usr'):
+        os.makedirs(f'{where}/{name}', exist_ok=True)
+        os.makedirs(f'{inner}/{name}', exist_ok=True)
+    for outer in ((), ('--read-only',), ('--bind', '/usr:/etc:ro')):
+        done = well(shell(root, 'userns-run --rootfs /inner -- sh -c "cat /proc/keys; ls /proc/1 | grep -c maps"', *outer, where=where))
+        assert int(done.out) > 0, (outer, done)
+
+
+@case('a container that has the host\'s root gets no /proc without covers: neither it nor a sandbox in it')
+def _(root):
+    where = rootfs(root)
+    give(where, 0)
+    script = 'umount /proc/keys; mount -t proc proc /tmp; unshare -Urmpf mount -t proc proc /tmp; cat /proc/keys /tmp/keys'
+    os.symlink('busybox', f'{where}/bin/unshare')
+    done = shell(root, script, '--map', 'b:0:0:1', where=where, user=ROOT)
+    assert done.code != 0 and done.out == '' and "can't open '/tmp/keys'" in done.err, done
+    well(shell(root, 'unshare -Urmpf mount -t proc proc /tmp', where=rootfs(root, 'other')))
 
 
 main()

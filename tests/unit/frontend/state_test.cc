@@ -43,7 +43,6 @@ State some_state() {
                     .no_new_privs = true,
                     .seccomp = false,
                     .nesting = true,
-                    .keeps_mount_flags = true,
                     .rlimits = {{.resource = 7, .soft = 1, .hard = ~std::uint64_t{0}}},
                     .env = {{"A", "b=\"c\""}}},
           .command = {"sh", "-c", "\xff"},
