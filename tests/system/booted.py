@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs guest programs in a booted Debian into which this build was installed.
 
-    booted.py BUILD_DIR SUITE NAME[,NAME...] SECONDS [-k PATTERN]
+    booted.py BUILD_DIR SUITE NAME[:PATTERN][,...] SECONDS [-k PATTERN]
 
-SUITE: bookworm or trixie; the image is kept (lib/cache.py). guest/NAME.py run one after another in one boot. Where there
-can be no guest, every case is a skip that says why.
+SUITE: bookworm or trixie; the image is kept (lib/cache.py). guest/NAME.py run one after another in one boot, of those with a
+pattern only the cases that match. Where there can be no guest, every case is a skip that says why.
 """
 
 import os
@@ -34,12 +34,14 @@ def install(build, payload):
 
 
 def distros_of(names):
-    """The root file systems that the programs want: they say so in a comment."""
-    texts = []
+    """The root file systems that the programs want: they say so in a comment. Of cases by pattern, those that it names."""
+    wanted = set()
     for name in names:
+        name, _, pattern = name.partition(':')
         with open(f'{HERE}/guest/{name}.py') as file:
-            texts.append(file.read())
-    return sorted(set(re.findall(r'[\w-]+', ' '.join(re.findall('^# distro: (.*)$', '\n'.join(texts), re.M)))))
+            said = re.findall('^# distro: (.*)$', file.read(), re.M)
+        wanted |= {word for word in ' '.join(said).split() if re.search(pattern, word)}
+    return sorted(wanted)
 
 
 def lay_out(build, payload, names, words):
@@ -51,7 +53,7 @@ def lay_out(build, payload, names, words):
         shutil.copy(distro.tar(build, wanted), f'{payload}/distros/{wanted}.tar')
     with open(payload + '/run', 'w') as file:
         file.write('#!/bin/sh\ncp -a root/. / && systemctl daemon-reload && '
-                   f'exec python3 guest/several.py {",".join(names)} {shlex.join(words)}\n')
+                   f'exec python3 guest/several.py {shlex.join([",".join(names), *words])}\n')
     os.chmod(payload + '/run', 0o755)
 
 
@@ -60,7 +62,7 @@ def main():
     image = Image(build, suite)
     why = image.why_not() or next(filter(None, (distro.why_not(build, wanted) for wanted in distros_of(names))), None)
     if why:
-        return skip_all([f'{HERE}/guest/{name}.py' for name in names], why)
+        return skip_all([f'{HERE}/guest/{name.partition(":")[0]}.py' for name in names], why)
     image.build(lambda text: print('#', text, flush=True))
     with tempfile.TemporaryDirectory() as payload:
         lay_out(build, payload, names, sys.argv[5:])

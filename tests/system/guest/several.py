@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""In the booted guest: programs one after another, as one: several.py NAME[,NAME...] [-k PATTERN]."""
+"""In the booted guest: programs one after another, as one: several.py NAME[:PATTERN][,...] [-k PATTERN]."""
 
 import os
 import re
@@ -35,7 +35,8 @@ def main():
         file.write('0')
     cases, failed = 0, 0
     for name in sys.argv[1].split(','):
-        cases, status = run(name, sys.argv[2:], cases)
+        name, _, pattern = name.partition(':')
+        cases, status = run(name, ['-k', pattern] if pattern else sys.argv[2:], cases)
         failed = failed or status
     print(f'1..{cases}')
     return failed
