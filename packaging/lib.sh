@@ -8,6 +8,18 @@ build_packages=(g++ meson ninja-build pkg-config libcap-dev libaudit-dev libcap-
   libboost-program-options-dev libarchive-dev libbz2-dev liblz4-dev liblzma-dev
   libzstd-dev nettle-dev zlib1g-dev libmnl-dev nlohmann-json3-dev libgtest-dev python3)
 
+# What packaging/check needs beside these; the names are those of Debian 12 and 13.
+check_packages=(ccache clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev git mandoc shellcheck strace acl attr
+  libcap2-bin bzip2 lz4 xz-utils zstd)
+# Other programs for the same work: what ours is tested with and against.
+peer_packages=(jq uidmap lxc bubblewrap crun runc podman rootlesskit slirp4netns passt mmdebstrap busybox-static zsh fish
+  iproute2 nftables dnsmasq-base iputils-ping util-linux procps auditd)
+# A booted Debian for the tests that need one: cgroup v2 alone, systemd, auditd, AppArmor.
+guest_packages=(qemu-system-x86 qemu-utils e2fsprogs cpio)
+# Packages, and what judges them.
+packaging_packages=(dpkg-dev debhelper dh-apparmor lintian devscripts blhc apparmor)
+full_packages=(faketime rpm rpmlint piuparts autopkgtest)
+
 if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'; else bold='' dim='' red='' green='' plain=''; fi
 
 die() {
