@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <utility>
-#include <vector>
 
 #include "policy/text.h"
 
@@ -23,12 +22,6 @@ std::string explanation(const nlmsghdr& head) {
                     mnl_nlmsg_get_payload_len(&head) - offset);
   const auto text = attrs.text(NLMSGERR_ATTR_MSG);
   return text.empty() ? std::string{} : concat(" (", quoted(text), ")");
-}
-
-Attrs link_attrs(const nlmsghdr& message) {
-  const auto length = mnl_nlmsg_get_payload_len(&message);
-  return {mnl_nlmsg_get_payload_offset(&message, sizeof(ifinfomsg)),
-          length > sizeof(ifinfomsg) ? length - sizeof(ifinfomsg) : 0};
 }
 
 }  // namespace
@@ -139,6 +132,12 @@ bool Netlink::has_link(std::string_view name) const {
   return ::ioctl(fd_.get(), SIOCGIFINDEX, &request) == 0;
 }
 
+Attrs link_attrs(const nlmsghdr& message) {
+  const auto length = mnl_nlmsg_get_payload_len(&message);
+  return {mnl_nlmsg_get_payload_offset(&message, sizeof(ifinfomsg)),
+          length > sizeof(ifinfomsg) ? length - sizeof(ifinfomsg) : 0};
+}
+
 Link::Link(const nlmsghdr& message) {
   if (mnl_nlmsg_get_payload_len(&message) < sizeof(ifinfomsg)) return;
   const auto* const header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
@@ -147,10 +146,8 @@ Link::Link(const nlmsghdr& message) {
   index = header->ifi_index, flags = header->ifi_flags;
   mtu = attrs.number<std::uint32_t>(IFLA_MTU), peer = attrs.number<std::uint32_t>(IFLA_LINK),
   master = attrs.number<std::uint32_t>(IFLA_MASTER);
-  if (!attrs.bytes(IFLA_LINK_NETNSID).empty())
-    peer_netnsid = attrs.number<std::int32_t>(IFLA_LINK_NETNSID);
   name = attrs.text(IFLA_IFNAME), kind = info.text(IFLA_INFO_KIND),
-  alias = attrs.text(IFLA_IFALIAS), address = attrs.bytes(IFLA_ADDRESS);
+  address = attrs.bytes(IFLA_ADDRESS);
   filters_vlans = kind == "bridge" && own.number<std::uint8_t>(IFLA_BR_VLAN_FILTERING) != 0;
   default_pvid =
       kind == "bridge" ? own.number<std::uint16_t>(IFLA_BR_VLAN_DEFAULT_PVID) : std::uint16_t{0};
@@ -167,16 +164,6 @@ Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name) {
   if (!done) return std::unexpected(done.error());
   if (!link || link->name != name) return std::nullopt;  // an alternative name
   return link;
-}
-
-Result<std::vector<Link>> all_links(Netlink& netlink) {
-  NetlinkRequest request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
-  std::vector<Link> links;
-  if (const auto done =
-          netlink.exchange(request, [&](const nlmsghdr& answer) { links.emplace_back(answer); });
-      !done)
-    return std::unexpected(done.error());
-  return links;
 }
 
 }  // namespace userns

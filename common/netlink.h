@@ -19,7 +19,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "common/fd.h"
 #include "policy/error.h"
@@ -108,14 +107,14 @@ struct Link {
   int index = 0;
   unsigned flags = 0;                           // IFF_*
   std::uint32_t mtu = 0, peer = 0, master = 0;  // peer: ifindex at the other end of a veth
-  std::optional<std::int32_t> peer_netnsid;  // -1: that namespace has no number here, or is dying
-  std::string name, kind, alias, address;    // address: raw bytes
-  bool filters_vlans = false;                // of a bridge
-  std::uint16_t default_pvid = 0;            // of a bridge
-  bool locked = false;                       // of a port
+  std::string name, kind, address;              // address: raw bytes
+  bool filters_vlans = false;                   // of a bridge
+  std::uint16_t default_pvid = 0;               // of a bridge
+  bool locked = false;                          // of a port
 };
 // No value: there is no such interface.
 Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name);
-Result<std::vector<Link>> all_links(Netlink& netlink);
+// All that such a message says.
+Attrs link_attrs(const nlmsghdr& message);
 
 }  // namespace userns

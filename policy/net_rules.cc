@@ -42,23 +42,19 @@ std::uint64_t from_base62(std::string_view text) {
 
 constexpr std::string_view kUsage =
     "usage: userns-net add --netns fd:N|pidfd:N|pid:N --bridge BR [--name IFNAME] [--mac MAC] "
-    "[--container NAME]"
-    " | del HOSTIF | list [--json] | create LXCPATH NAME PID veth BRIDGE [IFNAME] |"
-    " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME]";
+    "[--container NAME] | del HOSTIF; lxc-user-nic lists them";
 
 Result<void> check_words(const NetRequest& request) {
   if (!request.name.empty() && !is_interface_name(request.name))
-    return fail(
-        "NR-NAME",
-        concat(quoted(request.name),
-               " is no interface name that is taken: 1 to 15 letters, digits, '-', '_' and '.'"));
-  if ((request.verb == NetRequest::Verb::kAdd || request.as_lxc) &&
-      !is_interface_name(request.bridge))
-    return fail("NR-NAME", concat(quoted(request.bridge), " is no name of a bridge"));
+    return fail("NR-NAME", concat(quoted(request.name),
+                                  " is not an interface name that is taken: 1 to 15 "
+                                  "letters, digits, '-', '_' and '.'"));
+  if (request.verb == NetRequest::Verb::kAdd && !is_interface_name(request.bridge))
+    return fail("NR-NAME", concat(quoted(request.bridge), " is not a name of a bridge"));
   if (!is_plain_word(request.container, 64))
     return fail("NR-NAME", concat(quoted(request.container),
-                                  " is no name of a container that is taken: at most 64 letters, "
-                                  "digits, '-', '_' and '.'"));
+                                  " is not a name of a container that is taken: at most 64 "
+                                  "letters, digits, '-', '_' and '.'"));
   return {};
 }
 
@@ -93,28 +89,12 @@ Result<NetRequest> parse_add(std::span<const std::string_view> words) {
 }
 
 Result<NetRequest> parse_words(std::span<const std::string_view> words) {
-  using enum NetRequest::Verb;
   const auto verb = words.empty() ? std::string_view{} : words[0];
   if (verb == "add") return parse_add(words.subspan(1));
-  NetRequest request;
-  if (verb == "list" && (words.size() == 1 || (words.size() == 2 && words[1] == "--json"))) {
-    request.verb = kList, request.json = words.size() == 2;
-    return request;
-  }
-  if (verb == "del" && words.size() == 2 && !words[1].empty()) {
-    request.verb = kDelete, request.name = words[1];
-    return request;
-  }
-  if ((verb != "create" && verb != "delete") || words.size() < 6 || words.size() > 7 ||
-      words[4] != "veth")
+  if (verb != "del" || words.size() != 2 || words[1].empty())
     return fail("NR-ARGS", std::string(kUsage));
-  request.as_lxc = true, request.container = words[2], request.bridge = words[5];
-  request.verb = verb == "create" ? kAdd : kDelete;
-  if (words.size() == 7) request.name = words[6];
-  if (verb == "delete") return request;
-  const auto target = parse_netns(concat("pid:", words[3]));
-  if (!target) return std::unexpected(target.error());
-  request.netns = *target;
+  NetRequest request;
+  request.verb = NetRequest::Verb::kDelete, request.name = words[1];
   return request;
 }
 
@@ -231,6 +211,14 @@ std::optional<Slot> Slot::from_name(std::string_view name) {
   const Slot slot{Uid{static_cast<std::uint32_t>(owner)}, static_cast<std::uint32_t>(bridge),
                   static_cast<std::uint32_t>(from_base62(name.substr(1 + 2 * kWideId)))};
   return owner <= kLargestId && slot.name() == name ? std::optional(slot) : std::nullopt;
+}
+
+Result<void> may_delete(std::string_view name, std::string_view kind, Uid caller) {
+  const auto slot = Slot::from_name(name);
+  const bool is_nic = slot && (kind.empty() || kind == "veth");
+  if (is_nic && (slot->owner == caller || caller == Uid{0})) return {};
+  return fail("NR-DEL", concat("no NIC of uid ", caller.value(), " has the host end ", name,
+                               ": lxc-user-nic list shows them"));
 }
 
 Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request) {

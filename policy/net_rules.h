@@ -35,21 +35,19 @@ struct NetnsTarget {
 Result<NetnsTarget> parse_netns(std::string_view text);
 
 struct NetRequest {
-  enum class Verb : std::uint8_t { kAdd, kDelete, kList } verb = Verb::kAdd;
-  bool as_lxc = false;  // the words and output of lxc-user-nic
-  bool json = false;
+  enum class Verb : std::uint8_t { kAdd, kDelete } verb = Verb::kAdd;
   NetnsTarget netns;
   std::string_view bridge;
-  std::string_view name;  // inside (add; empty: the first free of eth0, eth1 ...), of the host end
-                          // (delete), either or empty (delete as_lxc)
+  std::string_view name;  // inside (add; empty: the first free of eth0, eth1 ...), or of the host
+                          // end (delete)
   std::string_view container;  // may be empty
   std::optional<Mac> mac;
 };
-// The words of userns-net(8), or of lxc-user-nic(1): NR-ARGS, NR-NAME, NR-MAC, NR-TARGET.
+// The words of userns-net(8): NR-ARGS, NR-NAME, NR-MAC, NR-TARGET.
 Result<NetRequest> parse_net_request(std::span<const std::string_view> words);
 
 // The name of a host end says whose it is: owner, bridge and slot, in a fixed width of base 62.
-// With NLM_F_EXCL it makes the kernel the ledger of quotas: no slot can be taken twice.
+// With NLM_F_EXCL it makes the kernel keep the count of quotas: no slot can be taken twice.
 struct Slot {
   Uid owner{0};
   std::uint32_t bridge = 0;  // its ifindex, < 2^31
@@ -58,6 +56,10 @@ struct Slot {
   [[nodiscard]] std::string name() const;
   static std::optional<Slot> from_name(std::string_view name);
 };
+
+// NR-DEL: the name of a host end, and its owner the caller, unless that is root. `kind` is what it
+// is to the kernel; empty: gone already, which is well.
+Result<void> may_delete(std::string_view name, std::string_view kind, Uid caller);
 
 struct BridgeFacts {
   std::uint32_t index = 0;

@@ -2,7 +2,6 @@
 #include <net/if.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
 #include <optional>
 #include <string>
@@ -99,7 +98,7 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
 }
 
 void audit(Who& who, const NetRequest& request, const Error* against) {
-  constexpr std::string_view kVerbs[] = {"add", "del", "list"};
+  constexpr std::string_view kVerbs[] = {"add", "del"};
   const auto words =
       concat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
              " bridge=", request.bridge, " name=", request.name, " container=", request.container,
@@ -124,77 +123,24 @@ Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
       make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, gathered->host);  // 8
   if (!nic) audit(who, request, &nic.error());
   if (!nic) return std::unexpected(nic.error());
-  const auto said = put_out(  // 9
-      who.caller.uid,
-      request.as_lxc
-          ? concat(nic->name, ":", nic->index, ":", nic->host, ":", nic->host_index, "\n")
-          : concat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index,
-                   R"(,"ifindex":)", nic->index, R"(,"name":")", nic->name, R"(","mac":")",
-                   nic->mac.text(), R"(","mtu":)", nic->mtu, R"(,"bridge":")", request.bridge,
-                   "\"}\n"));
+  const auto said = put_out(
+      who.caller.uid,  // 9
+      concat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index, R"(,"ifindex":)",
+             nic->index, R"(,"name":")", nic->name, R"(","mac":")", nic->mac.text(), R"(","mtu":)",
+             nic->mtu, R"(,"bridge":")", request.bridge, "\"}\n"));
   if (!said) (void)unmake_nic(netlink, nic->host);
   return said;
 }
 
-std::string_view bridge_of(const std::vector<Link>& links, const Link& port) {
-  const auto bridge = std::ranges::find(links, static_cast<int>(port.master), &Link::index);
-  return bridge == links.end() ? std::string_view{} : std::string_view(bridge->name);
-}
-
-Result<void> list(Netlink& netlink, Who& who, const NetRequest& request) {
-  const auto links = all_links(netlink);
-  if (!links) return std::unexpected(links.error());
-  std::string out;
-  for (const auto& link : *links) {
-    const auto slot = link.kind == "veth" ? Slot::from_name(link.name) : std::nullopt;
-    if (!slot) continue;
-    const auto on = bridge_of(*links, link);
-    // An alias is ours where it says so; ours needs no escapes.
-    const bool ours = link.alias.starts_with("userns ") &&
-                      link.alias.find_first_of("\"\\\n") == std::string::npos;
-    const std::string_view alias = ours ? std::string_view(link.alias) : std::string_view{};
-    const auto peer = link.peer_netnsid.value_or(-1);
-    out += request.json
-               ? concat(out.empty() ? "[" : ",", R"({"host":")", link.name, R"(","host_ifindex":)",
-                        link.index, R"(,"uid":)", slot->owner.value(), R"(,"bridge":")", on,
-                        R"(","slot":)", slot->number, R"(,"netnsid":)", peer, R"(,"alias":")",
-                        alias, "\"}")
-               : concat(link.name, " uid=", slot->owner.value(), " bridge=", on,
-                        " slot=", slot->number, " netnsid=", peer, " ", alias, "\n");
-  }
-  if (request.json) out += out.empty() ? "[]\n" : "]\n";
-  return put_out(who.caller.uid, out);
-}
-
-// Only what the caller owns, and one at most. As LXC asks, the host end (which LXC gives) or the
-// inner name must fit, and container and bridge, too: the slot may have another one's NIC by now.
-// Gone already is well.
 Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
-  const auto links = all_links(netlink);
-  if (!links) return std::unexpected(links.error());
-  const auto fits = [&](const Link& link) {
-    const auto slot = link.kind == "veth" ? Slot::from_name(link.name) : std::nullopt;
-    if (!slot || slot->owner != who.caller.uid) return false;
-    if (!request.as_lxc) return link.name == request.name;
-    const bool any = request.name.empty() || link.name == request.name;
-    const auto wanted =
-        concat(" container=", request.container, any ? " " : concat(" name=", request.name, " "));
-    return bridge_of(*links, link) == request.bridge && link.alias.contains(wanted);
-  };
-  const auto found = std::ranges::count_if(*links, fits);
-  const Error refusal{
-      "NR-DEL", 0,
-      found == 0
-          ? concat("no NIC of uid ", who.caller.uid.value(), " has the host end ", request.name,
-                   ": see userns-net list")
-          : concat(found, " NICs fit: give the host end of one (userns-net list) for IFNAME")};
-  const bool fine = found == 1 || (found == 0 && request.as_lxc);
-  audit(who, request, fine ? nullptr : &refusal);
-  if (!fine) return std::unexpected(refusal);
-  const auto one = std::ranges::find_if(*links, fits);
-  const auto gone = one == links->end() ? Result<void>{} : unmake_nic(netlink, one->name);
-  if (gone || gone.error().code == ENODEV) return {};
-  audit(who, request, &gone.error());
+  if (auto locked = lock_down(kNetFilter); !locked) return locked;
+  const auto link = find_link(netlink, request.name);
+  if (!link) return std::unexpected(link.error());
+  const auto may = may_delete(request.name, *link ? (*link)->kind : "", who.caller.uid);
+  audit(who, request, may ? nullptr : &may.error());
+  if (!may) return may;
+  auto gone = unmake_nic(netlink, request.name);
+  if (!gone) audit(who, request, &gone.error());
   return gone;
 }
 
@@ -214,10 +160,7 @@ Result<void> serve(int argc, char** argv) {
   who.log.open();
   auto netlink = open_netlink();
   if (!netlink) return std::unexpected(netlink.error());
-  if (request->verb == NetRequest::Verb::kAdd)
-    return add(*netlink, who, *request);  // which has more to open
-  if (auto locked = lock_down(kNetFilter); !locked) return locked;
-  const auto act = request->verb == NetRequest::Verb::kDelete ? remove : list;
+  const auto act = request->verb == NetRequest::Verb::kDelete ? remove : add;
   return act(*netlink, who, *request);
 }
 

@@ -230,7 +230,8 @@ Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge
 
 Result<void> unmake_nic(Netlink& netlink, std::string_view host_end) {
   NetlinkRequest request(RTM_DELLINK, 0, ifinfomsg{});
-  return change(netlink, request.put_name(IFLA_IFNAME, host_end));
+  const auto gone = change(netlink, request.put_name(IFLA_IFNAME, host_end));
+  return gone || gone.error().code == ENODEV ? Result<void>{} : gone;
 }
 
 }  // namespace userns::net

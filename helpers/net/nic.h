@@ -31,7 +31,8 @@ struct Nic {
 Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge,
                      const NetNamespace& netns, std::string_view user, std::string_view host);
 
-// Removes a host end by the name that make_nic() gave it; the other end goes with it.
+// Removes a host end by the name that make_nic() gave it; the other end goes with it. That it is
+// gone already is success.
 Result<void> unmake_nic(Netlink& netlink, std::string_view host_end);
 
 }  // namespace userns::net

@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     ++messages;
     const Link link(message);
     links += link.index != 0 ? 1 : 0;
-    for (const auto* text : {&link.name, &link.kind, &link.alias})
+    for (const auto* text : {&link.name, &link.kind})
       must(!text->contains('\0'), "a text ends at its NUL");
     must(link.name.size() <= size && link.address.size() <= size,
          "nothing is longer than the message");

@@ -273,6 +273,7 @@ def _(root, _run_it):
     os.makedirs('/usr/libexec/userns', exist_ok=True)
     os.makedirs('/usr/libexec/lxc', exist_ok=True)
     root.copy_program(root.program('userns-net'), '/usr/libexec/userns/userns-net', root.privilege)
+    root.copy_program(root.program('lxc-user-nic'), '/usr/libexec/userns/lxc-user-nic', None)
     root.write('/etc/lxc/lxc-usernet', 'alice veth br0 2\n')
     if os.path.exists('/etc/userns/net.conf'):
         os.unlink('/etc/userns/net.conf')

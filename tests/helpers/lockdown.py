@@ -244,8 +244,6 @@ def _(root):
         run('add', '--netns', 'pidfd:9', '--bridge', 'br0', fds={9: c.pidfd})
         run('add', '--netns', f'pid:{other.pid}', '--bridge', 'br0')
         run('add', '--netns', f'pid:{c.pid}', '--bridge', 'nowhere')
-        run('list')
-        run('list', '--json')
         for port in host.ports():
             run('del', port)
         run('del', 'u00000000000000')

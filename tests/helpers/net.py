@@ -407,9 +407,6 @@ def _(root):
         other = nic['host'][:-1] + '7'
         texts = [h.run(['del', name], root.alice).err.replace(name, 'X') for name in (nic['host'], other, 'br0', 'lo')]
         assert len(set(texts)) == 1 and '[NR-DEL]' in texts[0], texts
-        paths = [h.run(['delete', '/p', 'web', path, 'veth', 'br0', 'eth0'], root.alice) for path in
-                 (f'/proc/{b.pid}/ns/net', '/root/secret', '/nonexistent', f'/proc/{a.pid}/ns/net')]
-        assert all((d.code, d.out, d.err) == (0, '', '') for d in paths), paths
         assert h.ports() == [nic['host']]
 
 
@@ -421,7 +418,7 @@ def _(root):
     with Container(root.alice) as c:
         for name in ('eth%d', '%s%n', '../../etc', '.', '..', 'a/b', 'a b', 'a:b', 'x' * 16, '-rf', 'a\nb', '\x1b[2J', b'\xff\xfe', 'lo;id', '$(id)'):
             refused(h.add(c, 'br0', '--name', name), 'NR-NAME')
-            refused(h.run(['create', '/p', 'n', c.pid, 'veth', 'br0', name], root.alice), 'NR-NAME')
+            refused(root.run([root.program('lxc-user-nic'), 'create', '/p', 'n', c.pid, 'veth', 'br0', name], root.alice), 'NR-NAME')
             refused(h.add(c, name), 'NR-NAME')
         refused(h.add(c, 'br0', '--name', 'lo'), 'NR-NAME', 'taken inside')
         for name in ('all', 'default'):  # the kernel's own hostile names
@@ -830,29 +827,63 @@ def _(root):
 
 # --- del, list, lxc-user-nic ----------------------------------------------------------------
 
-@case('NR-DEL: list shows owner, bridge, slot and addresses; del removes only what is one\'s own')
+def as_lxc(root, conf='alice veth br0 8\nalice veth br1 8\nbob veth br0 8\n'):
+    """The front that takes lxc-user-nic's place."""
+    return host(root, conf), root.program('lxc-user-nic')
+
+
+@case('NR-DEL: anybody sees who has which NIC; del removes only what is one\'s own, and for root anybody\'s; gone is well')
+def _(root):
+    h, front = as_lxc(root)
+    with Container(root.alice) as a, Container(root.bob) as b:
+        mine, other, third = h.added(a, 'br0', '--container', 'web'), h.added(b), h.added(b)
+        listed = json.loads(root.run([front, 'list', '--json'], root.carol).out)
+        assert [(n['host'], n['uid'], n['bridge'], n['slot']) for n in listed] == \
+            [(mine['host'], 70001, 'br0', 0), (other['host'], 70002, 'br0', 0), (third['host'], 70002, 'br0', 1)], listed
+        assert f'container=web name=eth0 mac={mine["mac"]}' in listed[0]['alias'] and listed[0]['netnsid'] >= 0, listed
+        text = root.run([front, 'list'], root.carol).out
+        assert text.count('\n') == 3 and 'uid=70001 bridge=br0 slot=0' in text, text
+        for user, name in ((root.alice, other['host']), (root.alice, 'br0'), (ROOT, 'br0'), (root.alice, 'lo')):
+            refused(h.run(['del', name], user), 'NR-DEL')
+        for _ in range(2):
+            done = h.run(['del', mine['host']], root.alice)
+            assert (done.code, done.out, done.err) == (0, '', '') and h.ports() == sorted((other['host'], third['host'])), done
+        assert h.run(['del', other['host']], ROOT).code == 0 and h.ports() == [third['host']]
+        # A host interface whose name could be a slot's by chance is none.
+        sh(f'ip link add {mine["host"]} type bridge')
+        refused(h.run(['del', mine['host']], root.alice), 'NR-DEL')
+        sh(f'ip link del {mine["host"]}')
+    h.all_gone()
+    assert root.run([front, 'list', '--json'], root.alice).out == '[]\n' and root.run([front, 'list'], root.alice).out == ''
+    refused(h.run(['list'], root.alice), 'NR-ARGS', 'lxc-user-nic')
+
+
+@case('a NIC whose namespace dies while it is set up is gone, and not said to be there still')
 def _(root):
     h = host(root)
-    with Container(root.alice) as a, Container(root.bob) as b:
-        mine, other = h.added(a, 'br0', '--container', 'web'), h.added(b)
-        listed = json.loads(h.run(['list', '--json'], root.carol).out)
-        assert [(n['host'], n['uid'], n['bridge'], n['slot']) for n in listed] == \
-            [(mine['host'], 70001, 'br0', 0), (other['host'], 70002, 'br0', 0)], listed
-        assert f'container=web name=eth0 mac={mine["mac"]}' in listed[0]['alias'] and listed[0]['netnsid'] >= 0, listed
-        text = h.run(['list'], root.carol).out
-        assert text.count('\n') == 2 and 'uid=70001 bridge=br0 slot=0' in text, text
-        refused(h.run(['del', other['host']], root.alice), 'NR-DEL')
-        refused(h.run(['del', 'br0'], root.alice), 'NR-DEL')
-        done = h.run(['del', mine['host']], root.alice)
-        assert (done.code, done.out) == (0, '') and h.ports() == [other['host']], done
-    h.all_gone()
-    assert h.run(['list', '--json'], root.alice).out == '[]\n'
+    with Container(root.alice) as c:
+        made = []
+
+        def end(stop):
+            if stop.number == SYSCALL['sendto'] and not made and h.ports():
+                made.append(h.ports()[0])
+                sh(f'ip link del {made[0]}')  # as the kernel does it, without the wait
+        done = trace(spawn([h.helper, 'add', '--netns', f'pid:{c.pid}', '--bridge', 'br0'], root.alice, traced=True), end)
+        assert made and done.code == 1 and 'still there' not in done.err, (made, done)
+        assert h.ports() == []
 
 
-def as_lxc(root):
-    """The helper under the other program's name."""
-    h = host(root, 'alice veth br0 8\nalice veth br1 8\nbob veth br0 8\n')
-    return h, root.copy_program(h.helper, f'{root.tmp}/lxc-user-nic', root.privilege) if root.privilege == 'setuid' else h.helper
+@case('lxc-user-nic has no privilege of its own, and asks userns-net for the act')
+def _(root):
+    h, front = as_lxc(root)
+    facts = os.stat(front)
+    assert facts.st_mode & 0o7777 == 0o755, oct(facts.st_mode)
+    with Container(root.alice) as c:
+        done = root.run([front, 'create', '/p', 'web', c.pid, 'veth', 'br0', 'eth7'], root.alice, no_new_privs=True)
+        refused(done, 'PR-MISSING', 'userns-net')
+    for words in ([], ['create'], ['create', '/p', 'web', '1', 'phys', 'br0'], ['list', '--all'], ['add']):
+        refused(root.run([front, *words], root.alice), 'NR-ARGS', 'usage')
+    assert root.run([front, '--version'], root.alice).out.startswith('lxc-user-nic (userns suite) ')
 
 
 @case('lxc-user-nic\'s own words: create prints NAME:INDEX:HOST:INDEX, delete removes the one that is named and takes a dead one')
@@ -864,12 +895,16 @@ def _(root):
         assert name == 'eth7' and c.interfaces()['eth7']['ifindex'] == int(index) and h.links()[outside]['ifindex'] == int(number), done
         second = root.run([program, 'create', '/var/lib/lxc', 'web', c.pid, 'veth', 'br0'], root.alice)
         assert second.out.startswith('eth0:'), second
-        refused(root.run([program, 'create', '/p', 'web', c.pid, 'phys', 'br0', 'x'], root.alice), 'NR-ARGS')
         delete = [program, 'delete', '/var/lib/lxc', 'web', f'/proc/{c.pid}/fd/4', 'veth', 'br0', 'eth7']
-        done = root.run(delete, root.bob)
-        assert done.code == 0 and len(h.ports()) == 2, done
+        refused(root.run(delete, root.bob), 'NR-DEL', 'uid 70001')
+        assert len(h.ports()) == 2
         done = root.run(delete, root.alice)
         assert done.code == 0 and h.ports() == [second.out.split(':')[2]], (done, second, h.ports())
+        full = os.open('/dev/full', os.O_WRONLY)
+        done = root.run([program, 'create', '/p', 'web', c.pid, 'veth', 'br0', 'eth8'], root.alice, fds={1: full})
+        os.close(full)
+        assert done.code == 1 and len(h.ports()) == 1 and 'eth8' not in c.interfaces(), done
+        assert root.run([*delete[:-1], second.out.split(':')[2]], ROOT).code == 0 and h.ports() == []
     done = root.run(delete, root.alice)
     assert (done.code, done.out, done.err) == (0, '', ''), done
 
@@ -914,8 +949,7 @@ def _(root):
     if root.privilege != 'setuid':
         skip('one mode is enough')
     h = host(root, 'alice veth br0 2\n')
-    ours = root.copy_program(h.helper, f'{root.tmp}/ours', 'setuid')
-    mount(ours, theirs, None, 4096)
+    mount(root.program('lxc-user-nic'), theirs, None, 4096)
     home = f'{root.tmp}/home/alice'
     rootfs = f'{home}/rootfs'
     for name in ('bin', 'proc', 'sys', 'dev', 'etc', 'tmp'):
@@ -959,7 +993,7 @@ def _(root):
     at = host(root)
     with Container(root.alice) as box:
         made = ['add', '--netns', f'pid:{box.pid}', '--bridge', 'br0']
-        for words, number in ((made, 1), (['list'], 1), (['--version'], 1), (['nonsense'], 2), (made + ['--name', 'x/y'], 2)):
+        for words, number in ((made, 1), (['--version'], 1), (['nonsense'], 2), (made + ['--name', 'x/y'], 2)):
             read, write = full_pipe()
             # What it has made it may have to unmake, if the line that tells of it cannot be written.
             keeps = 1 << CAP['net_admin'] | 1 << CAP['audit_write'] if number == 1 and words != ['--version'] else 0

@@ -1,0 +1,120 @@
+// lxc-user-nic, for whom LXC, rootlesskit and rootless Docker take it: their words to userns-net,
+// and its answer back. Has no privilege; what it asks for, userns-net judges. Contract:
+// userns-net(8).
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/caller.h"
+#include "common/config.h"
+#include "common/fd.h"
+#include "common/report.h"
+#include "frontend/lxc_user_nic/nics.h"
+#include "frontend/start/helper.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr const char* kProgram = "lxc-user-nic";
+constexpr std::size_t kLongestAnswer = 4096;
+constexpr const char* kUsage =
+    "usage: lxc-user-nic create LXCPATH NAME PID veth BRIDGE [IFNAME] |"
+    " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME] | list [--json]";
+
+using Words = std::vector<std::string>;
+
+Result<void> put(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
+
+// What userns-net prints; its refusal, in its words.
+Result<std::string> ask_userns_net(const Words& words) {
+  auto pipe = make_pipe();
+  if (!pipe) return std::unexpected(pipe.error());
+  const auto path = concat(std::string_view(kHelperDir), "/userns-net");
+  auto helper = Helper::start(path.c_str(), words, &pipe->write);
+  const auto done = helper ? helper->finish() : std::unexpected(helper.error());
+  if (!done) return std::unexpected(done.error());
+  pipe->write.reset();
+  return read_all(pipe->read, kLongestAnswer);
+}
+
+Result<void> create(const Words& words) {
+  Words add{"add",      "--netns", concat("pid:", words[3]), "--container", words[2],
+            "--bridge", words[5]};
+  if (words.size() == 7) add.insert(add.end(), {"--name", words[6]});
+  const auto answer = ask_userns_net(add);
+  if (!answer) return std::unexpected(answer.error());
+  const auto nic = nlohmann::json::parse(*answer, nullptr, false);
+  if (!nic.is_object()) return fail({}, "userns-net's answer is not one");
+  const std::string host = nic.value("host", "");
+  const auto said = put(concat(nic.value("name", ""), ":", nic.value("ifindex", 0), ":", host, ":",
+                               nic.value("host_ifindex", 0), "\n"));
+  // A NIC that nobody was told of is of no use.
+  if (!said) (void)ask_userns_net({"del", host});
+  return said;
+}
+
+// LXC gives the host end, or the name at the creation; container and bridge must fit as well, since
+// the slot may have another one's NIC by now. Gone already is well.
+Result<void> remove(const Words& words) {
+  const auto nics = all_nics();
+  if (!nics) return std::unexpected(nics.error());
+  const auto uid = Caller::identify().uid;
+  const NicWanted wanted{words[2], words[5], words.size() == 7 ? words[6] : ""};
+  std::vector<const HostEnd*> own;
+  const HostEnd* other = nullptr;
+  for (const auto& nic : *nics) {
+    if (!fits(nic, wanted)) continue;
+    if (nic.slot.owner == uid || uid == Uid{0})
+      own.push_back(&nic);
+    else
+      other = &nic;
+  }
+  if (own.size() > 1)
+    return fail("NR-DEL", concat(own.size(),
+                                 " NICs fit: give the host end of one for IFNAME; "
+                                 "lxc-user-nic list shows them"));
+  if (own.empty() && other != nullptr)
+    return fail("NR-DEL", concat("the NIC ", other->name, " belongs to uid ",
+                                 other->slot.owner.value(), ", not to the caller"));
+  if (own.empty()) return {};
+  const auto done = ask_userns_net({"del", own.front()->name});
+  return done ? Result<void>{} : std::unexpected(done.error());
+}
+
+Result<void> list(bool json) {
+  const auto nics = all_nics();
+  return nics ? put(list_text(*nics, json)) : std::unexpected(nics.error());
+}
+
+Result<void> serve(const Words& words) {
+  const auto verb = words.empty() ? std::string_view{} : std::string_view(words[0]);
+  if (verb == "--version" && words.size() == 1)
+    return put(concat(kProgram, " (userns suite) ", std::string_view(kVersion), "\n"));
+  if (verb == "list" && (words.size() == 1 || (words.size() == 2 && words[1] == "--json")))
+    return list(words.size() == 2);
+  const bool is_lxcs = words.size() >= 6 && words.size() <= 7 && words[4] == "veth";
+  if (verb == "create" && is_lxcs) return create(words);
+  if (verb == "delete" && is_lxcs) return remove(words);
+  return fail("NR-ARGS", kUsage);
+}
+
+}  // namespace
+}  // namespace userns::frontend
+
+int main(int argc, char** argv) {
+  using namespace userns;
+  const auto done = frontend::serve({argv + (argc > 0 ? 1 : 0), argv + argc});
+  if (done) return 0;
+  // userns-net's own words begin with its name.
+  if (done.error().text.starts_with("userns-net: "))
+    (void)std::fprintf(stderr, "%s\n", done.error().text.c_str());
+  else
+    report(frontend::kProgram, done.error());
+  return 1;
+}
