@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <string_view>
 
+#include "frontend/spec/printable.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 
-std::string to_table(const std::vector<std::vector<std::string>>& rows) {
+std::string to_table(std::vector<std::vector<std::string>> rows) {
   constexpr std::string_view kNothing = "-";
+  for (auto& row : rows)
+    for (auto& cell : row) cell = printable(cell);
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()), 1);

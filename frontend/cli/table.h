@@ -9,7 +9,7 @@ namespace userns::frontend {
 
 // A line per row, each with a newline; the first row is the heading. Empty cells show "-". Rows are
 // of the same length. Pure.
-std::string to_table(const std::vector<std::vector<std::string>>& rows);
+std::string to_table(std::vector<std::vector<std::string>> rows);
 
 // "3d 4h", "4h 12m", "12m 3s", "3s". Pure.
 std::string for_people(std::int64_t seconds);

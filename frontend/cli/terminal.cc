@@ -4,12 +4,15 @@
 
 #include <cerrno>
 
+#include "frontend/spec/printable.h"
 #include "frontend/start/hint.h"
 #include "frontend/start/run.h"
 
 namespace userns::frontend {
 
-int print(std::string_view text) {
+int print(std::string_view text) { return print_as_it_is(printable_lines(text)); }
+
+int print_as_it_is(std::string_view text) {
   while (!text.empty()) {
     const auto written = ::write(STDOUT_FILENO, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;

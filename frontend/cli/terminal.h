@@ -7,9 +7,12 @@
 
 namespace userns::frontend {
 
-// All of `text` on stdout. 0, or own_failure() where it cannot be written (a full disk, a closed
-// pipe).
+// All of `text` on stdout, lines that are safe for a terminal (printable.h). 0, or own_failure() if
+// it cannot be written (a full disk, a closed pipe).
 int print(std::string_view text);
+// The same for what is a container's own output, or has colours of ours in it and was made
+// printable before.
+int print_as_it_is(std::string_view text);
 
 // The error on stderr in one line; returns the status of a failure of our own.
 int own_failure(const Error& error);

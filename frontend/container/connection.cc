@@ -14,9 +14,9 @@
 #include <csignal>
 #include <cstring>
 
-#include "common/report.h"
 #include "frontend/container/processes.h"
 #include "frontend/container/state.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/run.h"
 #include "policy/text.h"
 
@@ -267,7 +267,7 @@ Result<InitProcess> find_way_in(const Container& container) {
 
 void say_what_was_met(const Container& container, std::string_view met) {
   if (!met.empty())
-    report("userns-run", {.rule = {}, .code = 0, .text = concat(container.name(), ": ", met)});
+    tell("userns-run", {.rule = {}, .code = 0, .text = concat(container.name(), ": ", met)});
 }
 
 int end_in(const Answer& answer) {

@@ -11,9 +11,9 @@
 #include <csignal>
 #include <utility>
 
-#include "common/report.h"
 #include "frontend/container/connection.h"
 #include "frontend/container/state.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/raw_terminal.h"
 #include "frontend/start/run.h"
 #include "frontend/start/signals.h"
@@ -155,7 +155,7 @@ class Console {
   }
 
   static void say(std::string text) {
-    report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)});
+    tell("userns-run", {.rule = {}, .code = 0, .text = std::move(text)});
   }
 
   const Container& container_;

@@ -189,13 +189,6 @@ Result<std::vector<UserNamespace>> user_namespaces() {
   return all;
 }
 
-std::string printable(std::string_view text, std::size_t most) {
-  std::string clean(text.substr(0, most));
-  for (char& c : clean)
-    if (c < ' ' || c > '~') c = '?';
-  return clean;
-}
-
 std::optional<pid_t> first_child(pid_t pid) {
   constexpr std::size_t kEnough = 64;
   const auto file =

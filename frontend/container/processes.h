@@ -1,6 +1,6 @@
 // The processes of a container, and the user namespaces of the machine, by the host's /proc. What
 // processes say about themselves (their names and words) is theirs to choose: show it with
-// printable().
+// printable_bytes().
 #pragma once
 
 #include <sys/types.h>
@@ -46,8 +46,5 @@ struct UserNamespace {
 
 // All that have a process in them and may be looked at, this process's own included; sorted by id.
 Result<std::vector<UserNamespace>> user_namespaces();
-
-// Control bytes and what is not ASCII as '?', at most `most` bytes.
-std::string printable(std::string_view text, std::size_t most);
 
 }  // namespace userns::frontend

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "common/config.h"
-#include "common/report.h"
 #include "frontend/container/control.h"
 #include "frontend/container/destroy.h"
 #include "frontend/container/handover.h"
@@ -23,6 +22,7 @@
 #include "frontend/container/monitor/console_log.h"
 #include "frontend/container/state.h"
 #include "frontend/container/store.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/argv.h"
 #include "frontend/start/child.h"
 #include "frontend/start/init_kind.h"
@@ -184,7 +184,7 @@ Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   auto cgroup = settle(told, plan);
   if (!cgroup) return {cgroup.error()};
   if (!plan.net_why.empty() && handover.report >= 0)
-    report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
+    tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked)
     return {hooked.error()};
   const auto running = start(plan, std::move(*cgroup));
@@ -248,7 +248,7 @@ int be_starter(std::span<const std::string_view> words, std::span<const std::str
     handover =
         fail({}, "these words are userns-run's own: to start a container, userns-run start NAME");
   if (!handover) {
-    report("userns-run", handover.error());
+    tell("userns-run", handover.error());
     return kExitOwnFailure;
   }
   handover->rest.emplace_back("--");

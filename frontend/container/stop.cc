@@ -8,8 +8,8 @@
 #include <optional>
 #include <thread>
 
-#include "common/report.h"
 #include "frontend/container/state.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/run.h"
 #include "policy/text.h"
 
@@ -80,11 +80,11 @@ Result<int> end_without_monitor(const Container& container, const State& state) 
           await_no_run(container, LastEnd{.exit_status = status, .ended_at = now(), .text = text});
       !ended)
     return std::unexpected(ended.error());
-  report("userns-run",
-         {.rule = {},
-          .code = 0,
-          .text = concat(container.name(), ": ", text,
-                         ", and the container with it; its post-stop hooks did not run")});
+  tell("userns-run",
+       {.rule = {},
+        .code = 0,
+        .text = concat(container.name(), ": ", text,
+                       ", and the container with it; its post-stop hooks did not run")});
   return status;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "frontend/spec/printable.h"
 #include "policy/text.h"
 
 namespace userns::frontend::doctor {
@@ -66,14 +67,6 @@ std::string counts(const Findings& findings) {
   return text;
 }
 
-// What is cut short is not understood: only control characters go.
-std::string printable(std::string_view text) {
-  std::string out(text);
-  for (auto& c : out)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return out;
-}
-
 }  // namespace
 
 std::string to_text(const Facts& facts, const Findings& findings, bool colours) {
@@ -84,15 +77,15 @@ std::string to_text(const Facts& facts, const Findings& findings, bool colours) 
     return colours ? concat(colour, text, "\033[0m") : std::string(text);
   };
   std::string text = concat("userns-run ", facts.version, " as ",
-                            facts.login.empty() ? "a user without a name" : facts.login, " (uid ",
-                            facts.uid, ")\n");
+                            facts.login.empty() ? "a user without a name" : printable(facts.login),
+                            " (uid ", facts.uid, ")\n");
   std::string_view group;
   for (const auto& finding : findings) {
     if (finding.group != group) text += concat("\n", paint("\033[1m", finding.group), "\n");
     group = finding.group;
     const auto look = look_of(finding.level);
     text += concat("  ", paint(look.colour, padded(std::string(look.word), kWord)),
-                   padded(name_of(finding), widest), printable(finding.text), "\n");
+                   padded(printable(name_of(finding)), widest), printable(finding.text), "\n");
     if (!finding.fix.empty())
       text += concat(std::string(2 + kWord + widest, ' '), "-> ", printable(finding.fix), "\n");
   }
@@ -113,7 +106,7 @@ std::string to_json(const Facts& facts, const Findings& findings) {
   const nlohmann::ordered_json all{{"user", facts.login},     {"uid", facts.uid},
                                    {"kernel", facts.kernel},  {"version", facts.version},
                                    {"ok", is_well(findings)}, {"checks", checks}};
-  return all.dump(2, ' ', false, kReplace) + "\n";
+  return all.dump(2, ' ', true, kReplace) + "\n";
 }
 
 bool is_well(const Findings& findings) { return count(findings, Level::kFail) == 0; }

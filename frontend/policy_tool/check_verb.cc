@@ -193,7 +193,7 @@ int check_verb(const Words& words) {
   }
   check_all(subjects, root, report);
   const auto text = words.has("json") ? to_json(report.findings, report.files) : to_text(report);
-  return put(text, exit_status(report.findings));
+  return put_as_it_is(text, exit_status(report.findings));
 }
 
 }  // namespace userns::frontend

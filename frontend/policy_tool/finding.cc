@@ -4,6 +4,7 @@
 #include <utility>
 #include <nlohmann/json.hpp>
 
+#include "frontend/spec/printable.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -20,21 +21,10 @@ std::string counted(std::size_t number, std::string_view what) {
   return concat(number, " ", what, number == 1 ? "" : "s");
 }
 
-// One column for each byte, whatever it is: the caret must meet it.
-std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c == '\t')
-      c = ' ';
-    else if (c < ' ' || c > '~')
-      c = '?';
-  return out;
-}
-
 std::string excerpt(const Finding& finding, std::string_view mark, std::string_view plain) {
   const std::size_t at = std::min(finding.column - 1, finding.source.size());
   const std::size_t from = at < kWidest - 20 ? 0 : at - 20;
-  const auto shown = printable(std::string_view(finding.source).substr(from, kWidest));
+  const auto shown = printable_bytes(std::string_view(finding.source).substr(from, kWidest));
   const std::size_t wide = std::clamp<std::size_t>(finding.length, 1, kWidest - (at - from));
   return concat("  ", shown, "\n  ", std::string(at - from, ' '), mark, "^",
                 std::string(wide - 1, '~'), plain, "\n");
@@ -94,7 +84,7 @@ std::string to_json(std::span<const Finding> findings, std::span<const std::stri
                      {"errors", errors},
                      {"warnings", static_cast<std::ptrdiff_t>(findings.size()) - errors},
                      {"findings", std::move(all)}};
-  return whole.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return whole.dump(2, ' ', true, ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string count_text(std::span<const Finding> findings) {

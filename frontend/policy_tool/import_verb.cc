@@ -13,11 +13,11 @@
 #include <set>
 
 #include "common/fd.h"
-#include "common/report.h"
 #include "frontend/policy_tool/change.h"
 #include "frontend/policy_tool/change_file.h"
 #include "frontend/policy_tool/lxc_config.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/spec/tell.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -132,7 +132,7 @@ int merge(const Words& words) {
   };
   const auto shown = change_file(PolicyFile::kNet, edit, dry);
   if (!shown) return tool_failure(shown.error());
-  for (const auto& note : notes) report("userns-policy", {.rule = {}, .code = 0, .text = note});
+  for (const auto& note : notes) tell("userns-policy", {.rule = {}, .code = 0, .text = note});
   const bool is_there = shown->empty() && notes.empty() && !dry;
   if (std::ranges::all_of(
           files, [](const NamedText& f) { return net_entries({}, f.text, nullptr).empty(); }) &&

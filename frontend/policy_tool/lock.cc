@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "common/fd.h"
-#include "common/report.h"
+#include "frontend/spec/tell.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -109,8 +109,8 @@ class Notice {
  public:
   void say(std::string_view what) {
     if (!std::exchange(said_, true))
-      report("userns-policy",
-             {.rule = {}, .code = 0, .text = concat(what, ": waiting for it, 15 seconds at most")});
+      tell("userns-policy",
+           {.rule = {}, .code = 0, .text = concat(what, ": waiting for it, 15 seconds at most")});
   }
   [[nodiscard]] bool is_said() const { return said_; }
 

@@ -11,17 +11,20 @@
 #include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
-#include "common/report.h"
+#include "frontend/spec/printable.h"
+#include "frontend/spec/tell.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 
 int tool_failure(const Error& error) {
-  report("userns-policy", error);
+  tell("userns-policy", error);
   return kToolFailed;
 }
 
-int put(std::string_view text, int status) {
+int put(std::string_view text, int status) { return put_as_it_is(printable_lines(text), status); }
+
+int put_as_it_is(std::string_view text, int status) {
   const Fd out(::dup(STDOUT_FILENO));
   const auto written = write_all(out, text);
   return written ? status

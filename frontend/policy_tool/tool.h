@@ -25,8 +25,10 @@ int import_lxc_verb(const Words& words);
 
 // Reports and returns kToolFailed.
 int tool_failure(const Error& error);
-// On standard output, whole.
+// On standard output, whole; safe for a terminal (printable.h).
 int put(std::string_view text, int status = 0);
+// What has colours of ours in it, and was made printable before.
+int put_as_it_is(std::string_view text, int status = 0);
 // Whether colour is welcome on this fd: a terminal, and NO_COLOR is not set.
 bool wants_colour(int fd);
 

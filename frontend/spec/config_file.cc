@@ -9,6 +9,7 @@
 #include "frontend/spec/given.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/options.h"
+#include "frontend/spec/printable.h"
 #include "frontend/spec/shell_words.h"
 #include "frontend/spec/values.h"
 #include "policy/cgroup_rules.h"
@@ -154,24 +155,33 @@ Result<std::string> unquote(std::string_view text) {
   return value;
 }
 
-std::string in_quotes(std::string_view value) {
+std::string in_hex(std::string_view bytes) {
   constexpr std::string_view kHex = "0123456789abcdef";
-  std::string text = "\"";
-  for (const char letter : value) {
+  std::string text;
+  for (const char letter : bytes) {
     const auto byte = static_cast<unsigned char>(letter);
-    if (letter == '\\' || letter == '"')
-      text += concat('\\', letter);
-    else if (is_control(letter))
-      text += concat("\\x", kHex[byte >> 4U], kHex[byte & 15U]);
+    text += concat("\\x", kHex[byte >> 4U], kHex[byte & 15U]);
+  }
+  return text;
+}
+
+std::string in_quotes(std::string_view value) {
+  std::string text = "\"";
+  while (!value.empty()) {
+    const auto letter = first_letter(value);
+    const auto bytes = value.substr(0, letter.size);
+    if (bytes == "\\" || bytes == "\"")
+      text += concat('\\', bytes);
     else
-      text += letter;
+      text += letter.shows ? std::string(bytes) : in_hex(bytes);
+    value.remove_prefix(letter.size);
   }
   return text + "\"";
 }
 
 std::string to_line(std::string_view key, std::string_view value) {
   const bool plain =
-      value == trimmed(value) && !value.starts_with('"') && std::ranges::none_of(value, is_control);
+      value == trimmed(value) && !value.starts_with('"') && printable(value) == value;
   return concat(key, value.empty() ? " =" : " = ", plain ? std::string(value) : in_quotes(value));
 }
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "common/config.h"
-#include "common/report.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/argv.h"
 #include "frontend/start/cgroup_files.h"
 #include "frontend/start/helper.h"
@@ -154,11 +154,11 @@ Result<Cgroup> Cgroup::enter(const Plan& plan, std::vector<std::string> words) {
   if (path->empty())
     return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
   if (plan.spec.cgroup == CgroupMode::kAuto)
-    report("userns-run", {.rule = {},
-                          .code = 0,
-                          .text = path->ends_with(".scope")
-                                      ? "--cgroup auto: systemd, a scope of the user manager's"
-                                      : "--cgroup auto: helper, userns-cgroup"});
+    tell("userns-run", {.rule = {},
+                        .code = 0,
+                        .text = path->ends_with(".scope")
+                                    ? "--cgroup auto: systemd, a scope of the user manager's"
+                                    : "--cgroup auto: helper, userns-cgroup"});
   if (auto made = cgroup.make_leaves(plan, *path); !made) return std::unexpected(made.error());
   return cgroup;
 }

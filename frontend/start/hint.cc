@@ -5,7 +5,7 @@
 #include <array>
 
 #include "common/fd.h"
-#include "common/report.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/apparmor.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
@@ -121,11 +121,11 @@ std::string_view check_for(std::string_view text, const Session& session) {
 void report_failure(const Error& error) {
   const auto text = to_text(error);
   const auto check = check_for(text, this_session());
-  report("userns-run",
-         {.rule = {},
-          .code = 0,
-          .text =
-              check.empty() || text.contains(kSaid) ? text : concat(text, " (see ", check, kSaid)});
+  tell("userns-run",
+       {.rule = {},
+        .code = 0,
+        .text =
+            check.empty() || text.contains(kSaid) ? text : concat(text, " (see ", check, kSaid)});
 }
 
 }  // namespace userns::frontend

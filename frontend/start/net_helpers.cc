@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "common/config.h"
-#include "common/report.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/net_choice.h"
 #include "frontend/start/watched.h"
 #include "policy/text.h"
@@ -182,10 +182,10 @@ Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
   }
   const bool must_have = plan.net_why.empty() || !plan.spec.publish.empty();
   if (must_have) return fail({}, concat("cannot set up user networking: ", refusals));
-  report("userns-run",
-         {.rule = {},
-          .code = 0,
-          .text = concat("network: none (", refusals, "; see user-network in userns-run doctor)")});
+  tell("userns-run",
+       {.rule = {},
+        .code = 0,
+        .text = concat("network: none (", refusals, "; see user-network in userns-run doctor)")});
   return UserNet{};
 }
 

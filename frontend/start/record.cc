@@ -50,7 +50,7 @@ Result<std::string> describe(const Plan& plan, pid_t pid) {
   }
   if (plan.boot)
     info["init"] = {{"kind", name_of(plan.boot->init.kind)}, {"path", plan.boot->init.path}};
-  return info.dump();
+  return info.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 std::string with_mount_namespace(const std::string& json, std::uint64_t id) {

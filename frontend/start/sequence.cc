@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/report.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/apparmor.h"
 #include "frontend/start/cgroup.h"
 #include "frontend/start/changes.h"
@@ -241,7 +241,7 @@ Step<int> start_and_watch(const Plan& plan) {
   if (!cgroup) return std::unexpected(cgroup.error());
   // The container may outlive us, and this program's file is then free to be written to.
   if (auto safe = own(be_out_of_reach(plan.ids)); !safe) return std::unexpected(safe.error());
-  if (!plan.net_why.empty()) report("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
+  if (!plan.net_why.empty()) tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   if (auto followed = own(follow_into_death(plan)); !followed)
     return std::unexpected(followed.error());
   auto running = start(plan, std::move(*cgroup));
@@ -258,7 +258,7 @@ Step<int> start_and_watch(const Plan& plan) {
   if (status) running->first.has_ended();
   running->cgroup.sweep(running->first.user_namespace());
   if (const auto met = running->cgroup.what_was_met(); !met.empty())
-    report("userns-run", {.rule = {}, .code = 0, .text = met});
+    tell("userns-run", {.rule = {}, .code = 0, .text = met});
   if (!status) return std::unexpected(status.error());
   return status->status;
 }

@@ -13,7 +13,7 @@
 #include <optional>
 #include <vector>
 
-#include "common/report.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/boot.h"
 #include "frontend/start/default_action.h"
 #include "frontend/start/raw_terminal.h"
@@ -154,11 +154,11 @@ class Supervisor {
   }
 
   void was_not_ready() {
-    report("userns-run",
-           {.rule = {},
-            .code = 0,
-            .text = concat("the system did not say that it is up within ",
-                           plan_.spec.wait_ready->count(), " ms (--wait-ready): stopped")});
+    tell("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = concat("the system did not say that it is up within ",
+                         plan_.spec.wait_ready->count(), " ms (--wait-ready): stopped")});
     not_ready_ = true;
     shut_down(SIGTERM);
   }
@@ -179,13 +179,13 @@ class Supervisor {
       send(SIGKILL);
       return;
     }
-    report("userns-run",
-           {.rule = {},
-            .code = 0,
-            .text = concat(plan_.boot ? "the system did not shut down within "
-                                      : "the command did not end within ",
-                           plan_.spec.stop_timeout.count(), " ms", plan_.boot ? "" : " of SIGTERM",
-                           " (--stop-timeout): killed")});
+    tell("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = concat(plan_.boot ? "the system did not shut down within "
+                                    : "the command did not end within ",
+                         plan_.spec.stop_timeout.count(), " ms", plan_.boot ? "" : " of SIGTERM",
+                         " (--stop-timeout): killed")});
     send(SIGKILL);
   }
 
@@ -241,13 +241,13 @@ class Supervisor {
   }
 
   static int say_reboot() {
-    report("userns-run",
-           {.rule = {},
-            .code = 0,
-            .text = concat(
-                "the system was rebooted from inside: status ", kExitReboot,
-                "; run it once more to go on (one that is made with userns-run create and run with "
-                "userns-run start is started again by itself)")});
+    tell("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = concat(
+              "the system was rebooted from inside: status ", kExitReboot,
+              "; run it once more to go on (one that is made with userns-run create and run with "
+              "userns-run start is started again by itself)")});
     return kExitReboot;
   }
 

@@ -187,6 +187,23 @@ def _(_root):
                                          or name.endswith('_blob.h')), f'{path} includes "{name}"'
 
 
+# What writes to a terminal by itself: a container's own output, a line of ours that is written over, and the printers.
+WRITES = {'frontend/cli/terminal.cc', 'frontend/cli/getsubids.cc', 'frontend/cli/verbs/create.cc', 'frontend/cli/verbs/shift_run.cc',
+          'frontend/container/console.cc', 'frontend/container/monitor/main.cc', 'frontend/start/wait_by_hand.cc',
+          'frontend/policy_tool/tool.cc', 'frontend/policy_tool/edit_verb.cc', 'frontend/policy_tool/grant_verb.cc', 'frontend/policy_tool/main.cc'}
+
+
+@case('the front-end speaks by its printers: what comes from elsewhere is made safe for a terminal in one place')
+def _(_root):
+    for path in sources('frontend'):
+        code = re.sub(r'//.*', '', text_of(path))
+        if path not in WRITES:
+            assert not re.search(r'\b(write|dup)\(STD(OUT|ERR)_FILENO', code), f'{path} writes by itself: print(), tell(), put()'
+        if path not in {'frontend/spec/tell.h', 'frontend/cli/getsubids.cc', 'frontend/container/monitor/main.cc'}:
+            assert not re.search(r'\breport\("', code), f'{path}: tell() in place of report()'
+        assert not re.search(r'\.dump\([^)]*, false', code) or path == 'frontend/container/state.cc', f'{path}: JSON that is not ASCII'
+
+
 @case('trusted code neither throws nor catches, and keeps no locale')
 def _(_root):
     for path in sources('policy', 'common', 'helpers'):

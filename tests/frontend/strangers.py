@@ -4,10 +4,10 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import fails, well  # noqa: E402
+from container import fails, rootfs, well  # noqa: E402
 from images import busybox_layer, image  # noqa: E402
 from named import Store, await_log  # noqa: E402
-from harness import case, cases, main  # noqa: E402
+from harness import case, cases, main, wait_for  # noqa: E402
 
 PRINT_ALL = ['/bin/sh', '-c', 'env; echo directory=$(pwd); id; echo over']
 
@@ -126,6 +126,91 @@ def _(root):
 def _(root, config):
     _, done = created(root, config)
     fails(done, 'image')
+
+
+# --- what is shown ----------------------------------------------------------------------------
+
+EVIL = 'x\u009b31my\x1b]0;t\x07z\u202e\u2066w\x7f'
+OBEYED = [b'\xc2\x9b', b'\x1b', b'\x07', b'\x9b', '\u202e'.encode(), '\u2066'.encode(), b'\x7f']
+
+
+def is_safe(done, what):
+    """Neither output holds anything that a terminal would obey; raw bytes are looked at, not characters."""
+    for name, text in (('stdout', done.out), ('stderr', done.err)):
+        data = text.encode('utf-8', 'surrogateescape') if isinstance(text, str) else text
+        for bad in OBEYED:
+            assert not (bad in data if bad != b'\x9b' else '\x9b' in data.decode('utf-8', 'replace')), (what, name, bad, text)
+
+
+@case('an image cannot speak to the terminal by its variables, user, command, directory or signal')
+def _(root):
+    store, done = created(root, {'Env': [f'A={EVIL}', EVIL, f'{EVIL}=1'], 'Cmd': ['/bin/echo', EVIL], 'WorkingDir': f'/{EVIL}', 'StopSignal': EVIL})
+    is_safe(well(done), 'create')
+    for verb, *args in (('config', 'web'), ('config', 'web', '--all'), ('info', 'web'), ('info', 'web', '--json'), ('list',), ('list', '--json'),
+                        ('list', '--names'), ('start', 'web'), ('exec', 'web', '--', EVIL), ('start', 'web', '--', EVIL), ('destroy', 'web', '--force')):
+        is_safe(store.do(verb, *args), verb)
+    is_safe(created(root, {'User': EVIL})[1], 'create')
+
+
+@case('nor can an archive, by the names in it')
+def _(root):
+    from rootfs_tree import Archive
+    store = Store(root)
+    for number, archive in enumerate((Archive().add(f'{EVIL}/../x', b''), Archive().add('a', b'').hard(f'b{EVIL}', f'{EVIL}'),
+                                      Archive().add(EVIL, type=b'?'), Archive().add(EVIL, b'x', uid=1 << 21))):
+        path = archive.write(f'{root.tmp}/{EVIL}{number}.tar')
+        done = store.do('create', 'web', '--tar', path)
+        is_safe(done, 'create')
+        if done.code == 0:
+            well(store.do('destroy', 'web'))
+
+
+@case('nor can a process inside, by its name and words')
+def _(root):
+    store = Store(root)
+    store.make('web', 'command = sh -c "sleep 1000; true"')
+    well(store.do('start', 'web'))
+    child = store.begin('exec', 'web', command=['sh', '-c', 'sleep 1000; true', EVIL])
+    wait_for(lambda: 'true x?' in store.do('ps', 'web').out, 'it to be listed')
+    for args in (('web',), ('web', '--json')):
+        is_safe(well(store.do('ps', *args)), 'ps')
+    is_safe(root.run([root.program('userns-run'), 'ps', '--host']), 'ps --host')
+    is_safe(root.run([root.program('userns-run'), 'ps', '--host', '--json']), 'ps --host --json')
+    child.kill()
+    well(store.do('destroy', 'web', '--force'))
+
+
+@case('nor can arguments that a script has passed on')
+def _(root):
+    tree = rootfs(root)
+    program = root.program('userns-run')
+    for words in ([EVIL], [f'--{EVIL}'], ['--rootfs', EVIL], ['--rootfs', tree, '--bind', f'{EVIL}:/x'], ['--bind', f'/tmp:{EVIL}'], ['--hostname', EVIL],
+                  ['--net', EVIL], ['--net', f'bridge={EVIL}'], ['--map', EVIL], ['--env', f'{EVIL}'], ['--cwd', f'/{EVIL}', '--rootfs', tree], ['--uid', EVIL],
+                  ['--memory', EVIL], ['--cap-drop', EVIL], ['--stop-signal', EVIL], ['--pid-file', f'/{EVIL}/x'], ['--tmpfs', EVIL], ['--unshare', EVIL],
+                  ['--publish', EVIL], ['--rlimit', EVIL], ['--group', EVIL], ['--seccomp', EVIL]):
+        is_safe(root.run([program, *words, '--', 'true'], root.alice), words)
+        is_safe(root.run([program, *words, '--dry-run', '--', EVIL], root.alice), words)
+        is_safe(root.run([program, 'create', 'web', *words], root.alice), words)
+    for words in (['start', EVIL], ['info', EVIL], ['create', EVIL], ['create', 'web', '--tar', EVIL], ['create', 'web', '--template', EVIL],
+                  ['create', 'web', '--from', EVIL], ['create', 'web', '--template', 'busybox', '--group', EVIL], ['list', '--path', EVIL], ['doctor', EVIL],
+                  ['shift', EVIL, '--from', EVIL], ['shift', EVIL, '--from', '0:1', '--to', '5:1'], ['convert', EVIL], ['exec', EVIL, '--', 'x'],
+                  ['start', '--group', EVIL], ['logs', 'web', '--lines', EVIL], ['kill', 'web', '--signal', EVIL], ['config', EVIL, EVIL],
+                  ['create', 'web', '--template', 'busybox', '--hook', EVIL], ['create', 'web', '--template', 'debian', '--suite', EVIL]):
+        is_safe(root.run([program, *words], root.alice), words)
+
+
+@case('nor can files of policy, by userns-policy')
+def _(root):
+    line = f'{EVIL}:100000:65536\nalice:{EVIL}:1\nalice:100000:65536\n'
+    root.subuid(line)
+    root.subgid(line)
+    for name in ('net.conf', 'cgroup.conf'):
+        root.write(f'/etc/userns/{name}', f'{EVIL} veth {EVIL} 1 {EVIL}\nalice {EVIL}={EVIL}\n')
+    program = root.program('userns-policy')
+    for words in (['check'], ['check', '--json'], ['explain', 'alice'], ['explain', '--json', 'alice'], ['explain', EVIL], ['check', EVIL], ['grant', EVIL], [EVIL],
+                  ['grant', 'alice', '--count', EVIL], ['import-lxc', EVIL], ['revoke', EVIL], ['explain', 'alice', '--bridge', EVIL]):
+        is_safe(root.run([program, *words]), words)
+    is_safe(root.run([root.program('userns-run'), 'doctor'], root.alice), 'doctor')
 
 
 if __name__ == '__main__':

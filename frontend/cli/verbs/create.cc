@@ -6,13 +6,14 @@
 #include <cerrno>
 #include <string>
 
-#include "common/report.h"
 #include "frontend/cli/table.h"
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/settings.h"
 #include "frontend/container/create.h"
 #include "frontend/spec/nearest.h"
+#include "frontend/spec/printable.h"
 #include "frontend/spec/shell_words.h"
+#include "frontend/spec/tell.h"
 #include "frontend/spec/values.h"
 #include "policy/cgroup_conf.h"
 #include "policy/text.h"
@@ -25,7 +26,7 @@ class Progress {
  public:
   void show(std::string_view text) {
     if (!on_terminal_) return;
-    const auto line = concat("\r\x1b[K", text);
+    const auto line = concat("\r\x1b[K", printable(text));
     shown_ = ::write(STDERR_FILENO, line.data(), line.size()) > 0;
   }
   void clear() {
@@ -40,7 +41,7 @@ class Progress {
 };
 
 void note(std::string text) {
-  report("userns-run", {.rule = {}, .code = 0, .text = std::move(text)});
+  tell("userns-run", {.rule = {}, .code = 0, .text = std::move(text)});
 }
 
 std::string to_text(const UnpackCounts& counts) {

@@ -30,7 +30,7 @@ int run_doctor(const Words& words) {
   const auto findings = doctor::judge(facts);
   const auto text = words.has("json") ? doctor::to_json(facts, findings)
                                       : doctor::to_text(facts, findings, wants_colours());
-  if (const int failed = print(text); failed != 0) return failed;
+  if (const int failed = print_as_it_is(text); failed != 0) return failed;
   return doctor::is_well(findings) ? 0 : 1;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "frontend/cli/table.h"
+#include "frontend/spec/printable.h"
 #include "frontend/spec/shell_words.h"
 #include "policy/text.h"
 
@@ -22,19 +23,6 @@ std::string joined(std::span<const std::string> words, std::string_view between)
   std::string text;
   for (const auto& word : words) text += concat(text.empty() ? "" : between, word);
   return text;
-}
-
-// What an image asked for is in a config, too, and may be meant for the terminal. UTF-8 is left
-// alone, but for the control characters of its own, U+0080 to U+009F.
-std::string without_controls(std::string_view text) {
-  std::string clean(text);
-  bool after_c2 = false;
-  for (char& c : clean) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f || (after_c2 && byte < 0xa0)) c = '?';
-    after_c2 = byte == 0xc2;
-  }
-  return clean;
 }
 
 std::string value_of(const ContainerConfig& config, std::string_view key) {
@@ -96,9 +84,9 @@ Json to_json(const ContainerFacts& facts) {
   return json;
 }
 
-// Names may hold any bytes.
+// Names may hold any bytes, and any characters that a terminal obeys.
 std::string dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
@@ -124,7 +112,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
     if (value.empty()) return;
     std::string line = concat(name, ":");
     line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
-    text += concat(line, without_controls(value), "\n");
+    text += concat(line, printable(value), "\n");
   };
   add("Name", facts.name);
   add("Path", facts.path);

@@ -144,7 +144,7 @@ int follow(const Container& container, Place place) {
         read_state(container.dir());  // before the look: what is said last is not missed
     const auto text = what_is_new(container, place);
     if (!text) return own_failure(text.error());
-    if (const int put = text->empty() ? 0 : print(*text); put != 0) return put;
+    if (const int put = text->empty() ? 0 : print_as_it_is(*text); put != 0) return put;
     if (!state || !*state) return 0;
     (void)::poll(nullptr, 0, kLookEvery);
   }
@@ -168,7 +168,7 @@ int logs_verb(const Words& words) {
   const auto text = whole_log(*container);
   if (!text) return own_failure(text.error());
   const auto shown = last_lines(*text, lines);
-  if (const int put = shown.empty() ? 0 : print(shown); put != 0) return put;
+  if (const int put = shown.empty() ? 0 : print_as_it_is(shown); put != 0) return put;
   return words.has("follow") ? follow(*container, place) : 0;
 }
 

@@ -17,6 +17,7 @@
 #include "frontend/container/connection.h"
 #include "frontend/container/processes.h"
 #include "frontend/container/state.h"
+#include "frontend/spec/printable.h"
 #include "frontend/start/process_ids.h"
 #include "policy/text.h"
 
@@ -107,7 +108,7 @@ std::string table_of(const std::vector<Listed>& listed) {
   for (const auto& [container, process, uid, gid] : listed)
     rows.push_back({container, concat(process.pid), concat(process.inside), concat(process.uid),
                     text_of(uid), concat(process.gid), text_of(gid), concat(process.user_namespace),
-                    printable(process.command, kCommandWidth)});
+                    printable_bytes(process.command.substr(0, kCommandWidth))});
   return to_table(rows);
 }
 
@@ -132,12 +133,12 @@ json json_of(const std::vector<Listed>& listed) {
 }
 
 int print_json(const json& object) {
-  return print(object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  return print(object.dump(-1, ' ', true, json::error_handler_t::replace) + "\n");
 }
 
 std::string user_name(std::uint32_t uid) {
   const passwd* const entry = ::getpwuid(uid);  // NOLINT(concurrency-mt-unsafe): one thread
-  return entry == nullptr ? std::string{} : printable(entry->pw_name, 32);
+  return entry == nullptr ? std::string{} : printable(entry->pw_name);
 }
 
 int show_host(bool as_json) {
@@ -153,7 +154,7 @@ int show_host(bool as_json) {
   for (const auto& space : *spaces) {
     rows.push_back({concat(space.id), space.parent == 0 ? "" : concat(space.parent),
                     concat(space.owner), user_name(space.owner), concat(space.processes),
-                    concat(space.first), printable(space.command, kCommandWidth)});
+                    concat(space.first), printable_bytes(space.command.substr(0, kCommandWidth))});
     list.push_back({{"id", space.id},
                     {"parent", space.parent},
                     {"owner", space.owner},

@@ -6,8 +6,9 @@
 #include <cerrno>
 #include <thread>
 
-#include "common/report.h"
 #include "frontend/spec/options.h"
+#include "frontend/spec/printable.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/in_map.h"
 #include "frontend/start/plan.h"
 #include "frontend/start/signals.h"
@@ -23,13 +24,13 @@ constexpr unsigned kMostJobs = 64;
 void show(std::string_view text) {
   static const bool terminal = ::isatty(STDERR_FILENO) == 1;
   if (!terminal) return;
-  const auto line = concat("\r\033[K", text);
+  const auto line = concat("\r\033[K", printable(text));
   [[maybe_unused]] const auto put = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
 void warn(const Error& error) {
   show({});
-  report("userns-run", error);
+  tell("userns-run", error);
 }
 
 Result<unsigned> jobs_of(const Words& words) {
