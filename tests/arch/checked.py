@@ -18,7 +18,7 @@ SAYS = 'echo "$(basename "$0") $*" >>"$CALLS"; '
 TOOLS = {'meson': '', 'ninja': 'case "$*" in *$BREAKS*) exit 1 ;; esac', 'clang-format-19': '', 'clang-tidy-19': '', 'shellcheck': '',
          'mandoc': '', 'ccache': '', 'apt-get': '', 'dpkg-buildflags': '', 'dpkg-query': 'echo installed', 'fuzz-words': ''}
 TREE = {'tests/run': 'case "$*" in *--short*) echo "left out, being long: guest_net" ;; esac; echo "3 passed, 0 failed, 1 skipped"',
-        'tests/affected': 'eval "echo \\$AFFECTED_$2"',
+        'tests/warm': '', 'tests/affected': 'eval "echo \\$AFFECTED_$2"',
         'tests/mutate': 'echo "5 killed, 0 survived, 0 errors"', 'tests/coverage': '', 'packaging/build-deb': '',
         'packaging/on-debian': 'echo "2 passed, 0 failed, 0 skipped"', 'packaging/cross': 'echo "4 passed, 1 failed, 0 skipped"; exit 1'}
 
