@@ -47,8 +47,8 @@ class World:
     def do(self, verb, *args, command=None):
         return self.store.do(verb, *args, command=command, timeout=120)
 
-    def begin(self, verb, *args, stdin):
-        return self.store.begin(verb, *args, stdin=stdin)
+    def begin(self, verb, *args, **how):
+        return self.store.begin(verb, *args, **how)
 
     def state(self, name):
         return self.store.state(name)

@@ -12,6 +12,7 @@
 
 import json
 import os
+import select
 
 from harness import wait_for
 
@@ -41,7 +42,8 @@ class Running:
 
     def start(self):
         ready = ['--wait-ready=600s'] if self.init.startswith('systemd') else []
-        self.well(self.world.do('start', self.name, *ready))
+        done = self.world.do('start', self.name, *ready)
+        assert done.code == 0, (done, self.world.log(self.name)[-1500:])
         said = {'command': 'up', 'busybox': 'begun', 'openrc': 'login:'}.get(self.init)
         if said:
             wait_for(lambda: said in self.world.log(self.name), f'{said!r} on the console', self.world.slow)
@@ -75,16 +77,24 @@ def exec_(run):
 
 
 def console(run):
-    reader, writer = os.pipe()
-    watcher = run.world.begin('console', run.name, stdin=reader)
+    """The words go from inside to the one who watches; he is ended only when he has them."""
+    keys, nothing = os.pipe()
+    heard, says = os.pipe()
+    watcher = run.world.begin('console', run.name, stdin=keys, fds={1: says})
+    os.close(says)
+    text = b''
     try:
         run.well(run.inside('echo said-by-the-$((40 + 2)) >/dev/console'))
-        wait_for(lambda: 'said-by-the-42' in run.world.log(run.name), 'the word on the console', run.world.slow)
+        while b'said-by-the-42' not in text:
+            assert select.select([heard], [], [], run.world.slow)[0], text
+            piece = os.read(heard, 1 << 16)
+            assert piece, text
+            text += piece
     finally:
-        os.close(writer)
-        os.close(reader)
         watcher.kill(15)
-    assert 'said-by-the-42' in watcher.wait(run.world.slow).out
+        for fd in keys, nothing, heard:
+            os.close(fd)
+        watcher.wait(run.world.slow)
 
 
 def freeze(run):

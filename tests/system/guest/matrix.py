@@ -94,8 +94,8 @@ class World:
     def do(self, verb, *args, command=None):
         return as_alice(RUN, verb, *args, *([] if command is None else ['--', *command])).wait(SLOW)
 
-    def begin(self, verb, *args, stdin):
-        return as_alice(RUN, verb, *args, stdin=stdin)
+    def begin(self, verb, *args, **how):
+        return as_alice(RUN, verb, *args, **how)
 
     def kept(self, name, file):
         try:
