@@ -63,6 +63,7 @@ struct Bridge {
   std::uint32_t most_mtu = 0, mtu = 0;  // that lines set (0: none does); its own
   bool locks = false;  // a line for it lacks spoof=allow: its ports have to be locked
   std::size_t ports = 0;
+  std::string error;  // of a NIC for trial; empty: it was made, or not tried
 };
 
 enum class CgroupLayout : std::uint8_t { kNone, kV1, kHybrid, kV2 };
@@ -100,6 +101,8 @@ struct Facts {
   std::vector<Bridge> bridges;  // that net.conf grants the caller
   std::string cgroup_limits;    // the line of cgroup.conf that is for the caller, as
                                 // "memory.max=..."; empty: none
+  std::string
+      cgroup_error;  // of entering a cgroup for trial; empty: that went well, or was not tried
   CgroupLayout cgroups = CgroupLayout::kNone;
   bool has_systemd = false;
   bool has_cgroup_unit = false;  // a cgroup of userns-cgroup.service is there

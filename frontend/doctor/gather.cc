@@ -356,17 +356,42 @@ void look_at_containers(Facts& facts, Directory& directory) {
     facts.remote = remote_file_system(static_cast<std::uint64_t>(kind.f_type));
 }
 
-void start_one(Facts& facts) {
+// --- acts for trial -------------------------------------------------------------------------
+
+// What a program has against it, in its words; empty: it ended well.
+std::string refusal_of(const char* path, const std::vector<std::string>& words) {
   const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
-  if (!nowhere) return;
-  auto started = Helper::start(
-      "/proc/self/exe", {"--net=none", "--cgroup=none", "--tty=no", "--", "/bin/true"}, &*nowhere);
+  if (!nowhere) return {};
+  auto started = Helper::start(path, words, &*nowhere);
   const auto done = started ? started->finish() : std::unexpected(started.error());
-  if (done) return;
-  facts.start_error = to_text(done.error());
-  constexpr std::string_view kOurName = "userns-run: ";
-  if (facts.start_error.starts_with(kOurName)) facts.start_error.erase(0, kOurName.size());
-  facts.start_error.resize(std::min(facts.start_error.rfind(" (see "), facts.start_error.size()));
+  if (done) return {};
+  auto error = to_text(done.error());
+  for (const std::string_view name : {"userns-run: ", "userns-cgroup: ", "userns-net: "})
+    if (error.starts_with(name)) error.erase(0, name.size());
+  error.resize(std::min(error.rfind(" (see "), error.size()));
+  return error;
+}
+
+std::string start_with(std::string_view net) {
+  return refusal_of("/proc/self/exe",
+                    {concat("--net=", net), "--cgroup=none", "--tty=no", "--", "/bin/true"});
+}
+
+// A container on each bridge: its NIC goes with it.
+void try_bridges(Facts& facts) {
+  for (auto& bridge : facts.bridges)
+    if (bridge.is_there && bridge.is_bridge && bridge.is_up)
+      bridge.error = start_with(concat("bridge=", bridge.name));
+}
+
+// An empty container below the user's own cgroup, which stays.
+void try_cgroup(Facts& facts) {
+  const auto helper = concat(std::string_view(kHelperDir), "/userns-cgroup");
+  const auto name = concat("doctor-", ::getpid());
+  if (facts.cgroup_limits.empty() || !exists(helper)) return;
+  facts.cgroup_error = refusal_of(helper.c_str(), {"enter", name, "--", "/bin/true"});
+  if (facts.cgroup_error.empty())
+    facts.cgroup_error = refusal_of(helper.c_str(), {"release", name});
 }
 
 }  // namespace
@@ -389,8 +414,10 @@ Facts gather() {
   look_at_cgroups(facts);
   look_at_containers(facts, directory);
   facts.unanswered = directory.unanswered();
-  if (facts.unanswered.empty())
-    start_one(facts);  // which asks the same, and would wait as long as it takes
+  if (!facts.unanswered.empty()) return facts;  // acts ask the same, and wait as long as it takes
+  facts.start_error = start_with("none");
+  if (facts.start_error.empty()) try_bridges(facts);
+  try_cgroup(facts);
   return facts;
 }
 

@@ -438,6 +438,12 @@ void bridge(const Facts& facts, const Bridge& bridge, Findings& all) {
     return check.fail(concat("Linux ", facts.kernel, " cannot lock a port of ", bridge.name,
                              " against spoofing: no NIC"),
                       "boot Linux 5.18 or newer, or trust the user: spoof=allow in net.conf");
+  // What is in use now is free again later.
+  if (bridge.error.contains("[NR-QUOTA]"))
+    return check.warn(bridge.error, "end a container that has a NIC there");
+  if (!bridge.error.empty())
+    return check.fail(concat("a NIC on ", bridge.name, " for trial: ", bridge.error),
+                      "see the message; userns-policy check tells what is wrong with the files");
   if (bridge.ports == 0)
     return check.warn(
         concat(bridge.name,
@@ -453,6 +459,13 @@ void cgroup_conf(const Facts& facts, Findings& all) {
     return check.note(concat(facts.cgroup_conf.path, " has no line for ", who(facts)),
                       concat("for limits by userns-cgroup: userns-policy grant ", who(facts),
                              " --cgroup memory.max=4G"));
+  const auto& error = facts.cgroup_error;
+  const std::string tried = concat("a cgroup for trial: ", error);
+  if (error.contains("[CG-FULL]") || error.contains("[CG-BUSY]"))
+    return check.warn(tried, "end some processes, and try again");
+  if (!error.empty())
+    return check.fail(tried,
+                      "see the message; userns-policy check tells what is wrong with cgroup.conf");
   check.pass(facts.cgroup_limits);
 }
 

@@ -3,7 +3,6 @@
 // userns-net(8).
 #include <unistd.h>
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -13,8 +12,9 @@
 #include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
-#include "common/report.h"
 #include "frontend/lxc_user_nic/nics.h"
+#include "frontend/spec/printable.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/helper.h"
 #include "policy/text.h"
 
@@ -29,7 +29,9 @@ constexpr const char* kUsage =
 
 using Words = std::vector<std::string>;
 
-Result<void> put(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
+Result<void> put(std::string_view text) {
+  return write_all(Fd(::dup(STDOUT_FILENO)), printable_lines(text));
+}
 
 // What userns-net prints; its refusal, in its words.
 Result<std::string> ask_userns_net(const Words& words) {
@@ -112,9 +114,10 @@ int main(int argc, char** argv) {
   const auto done = frontend::serve({argv + (argc > 0 ? 1 : 0), argv + argc});
   if (done) return 0;
   // userns-net's own words begin with its name.
-  if (done.error().text.starts_with("userns-net: "))
-    (void)std::fprintf(stderr, "%s\n", done.error().text.c_str());
-  else
-    report(frontend::kProgram, done.error());
+  Error error = done.error();
+  constexpr std::string_view kHelper = "userns-net: ";
+  const bool is_helpers = error.text.starts_with(kHelper);
+  if (is_helpers) error.text.erase(0, kHelper.size());
+  frontend::tell(is_helpers ? "userns-net" : frontend::kProgram, error);
   return 1;
 }

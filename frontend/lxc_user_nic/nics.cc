@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "common/netlink.h"
@@ -45,15 +46,22 @@ Result<std::vector<HostEnd>> all_nics() {
 }
 
 std::string list_text(std::span<const HostEnd> nics, bool json) {
-  std::string out;
-  for (const auto& nic : nics)
-    out += json ? concat(out.empty() ? "" : ",", R"({"host":")", nic.name, R"(","host_ifindex":)",
-                         nic.index, R"(,"uid":)", nic.slot.owner.value(), R"(,"bridge":")",
-                         nic.bridge, R"(","slot":)", nic.slot.number, R"(,"netnsid":)", nic.netnsid,
-                         R"(,"alias":")", nic.alias, "\"}")
-                : concat(nic.name, " uid=", nic.slot.owner.value(), " bridge=", nic.bridge,
-                         " slot=", nic.slot.number, " netnsid=", nic.netnsid, " ", nic.alias, "\n");
-  return json ? concat("[", out, "]\n") : out;
+  std::string lines;
+  auto array = nlohmann::ordered_json::array();
+  for (const auto& nic : nics) {
+    const auto uid = nic.slot.owner.value();
+    array.push_back({{"host", nic.name},
+                     {"host_ifindex", nic.index},
+                     {"uid", uid},
+                     {"bridge", nic.bridge},
+                     {"slot", nic.slot.number},
+                     {"netnsid", nic.netnsid},
+                     {"alias", nic.alias}});
+    lines += concat(nic.name, " uid=", uid, " bridge=", nic.bridge, " slot=", nic.slot.number,
+                    " netnsid=", nic.netnsid, " ", nic.alias, "\n");
+  }
+  constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
+  return json ? concat(array.dump(-1, ' ', true, kReplace), "\n") : lines;
 }
 
 bool fits(const HostEnd& nic, const NicWanted& wanted) {

@@ -188,7 +188,7 @@ def _(_root):
 
 
 # What writes to a terminal by itself: a container's own output, a line of ours that is written over, and the printers.
-WRITES = {'frontend/cli/terminal.cc', 'frontend/cli/getsubids.cc', 'frontend/cli/verbs/create.cc', 'frontend/cli/verbs/shift_run.cc',
+WRITES = {'frontend/lxc_user_nic/main.cc', 'frontend/cli/terminal.cc', 'frontend/cli/getsubids.cc', 'frontend/cli/verbs/create.cc', 'frontend/cli/verbs/shift_run.cc',
           'frontend/container/console.cc', 'frontend/container/monitor/main.cc', 'frontend/start/wait_by_hand.cc',
           'frontend/policy_tool/tool.cc', 'frontend/policy_tool/edit_verb.cc', 'frontend/policy_tool/grant_verb.cc', 'frontend/policy_tool/main.cc'}
 

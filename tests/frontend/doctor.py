@@ -10,9 +10,11 @@ import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import run, spawn  # noqa: E402
+from cgroups import Cgroups  # noqa: E402
 from harness import (CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_NOSUID, MS_REMOUNT, case, cases, main, mount, skip,  # noqa: E402
                      status_of, umount, unshare)
 
+cgroups = Cgroups.become_tenant()
 LEVELS = {'pass', 'note', 'warn', 'fail'}
 
 
@@ -201,8 +203,18 @@ ip link add port type veth peer other; ip link set port master br7 up; doctor
 
 @case('cgroup.conf: the limits that are for the caller, a line that refuses the file')
 def _(root):
-    root.write('/etc/userns/cgroup.conf', 'bob pids.max=7\nalice memory.max=1G pids.max=100\n')
+    if cgroups.why_not or not {'memory', 'pids'} <= cgroups.v1.keys():
+        skip(cgroups.why_not or 'no memory and pids controllers in v1')
+    cgroups.clear()
+    base = f'base = {cgroups.v2}\n'
+    root.write('/etc/userns/cgroup.conf', base + 'bob pids.max=7\nalice memory.max=1G pids.max=100\n')
     found(root, 'cgroup-conf', 'pass', 'memory.max=', 'pids.max=100')
+    assert cgroups.left() == [], 'the trial is released'
+    # What only the act itself shows.
+    root.write('/etc/userns/cgroup.conf', base + 'alice cpuset.cpus=4000\n')
+    found(root, 'cgroup-conf', 'fail', 'for trial', 'cpuset.cpus', 'CG-LIMIT', code=1)
+    root.write('/etc/userns/cgroup.conf', base + 'alice containers=0\n')
+    found(root, 'cgroup-conf', 'fail', 'for trial', 'CG-COUNT', code=1)
     root.write('/etc/userns/cgroup.conf', 'alice memory.min=1\n')
     found(root, 'cgroup-conf', 'fail', '/etc/userns/cgroup.conf:1:', code=1)
     root.write('/etc/userns/cgroup.conf', '')

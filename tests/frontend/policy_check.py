@@ -53,7 +53,7 @@ def _(root):
 def _(root):
     setup(root, 'nobodyatall veth br0 0\n')
     done = check(root, NET)
-    assert done.code == 1 and '0 errors, 3 warnings' in done.out, done
+    assert done.code == 1 and '0 errors, 2 warnings' in done.out, done
     setup(root, 'x\n')
     assert check(root, NET).code == 2
 

@@ -417,7 +417,7 @@ def _(root):
     assert 'Compiling' not in said, said[-3000:]
     assert 'userns suite' in as_admin([destination + '/usr/local/bin/userns-run', '--version'])
     setuid = [path for path in glob.glob(destination + '/usr/local/**', recursive=True) if os.stat(path).st_mode & 0o4000]
-    assert {os.path.basename(path) for path in setuid} == {'newuidmap', 'newgidmap', 'userns-net', 'userns-cgroup'}, setuid
+    assert {os.path.basename(path) for path in setuid} == {'newuidmap', 'newgidmap', 'userns-net', 'userns-cgroup', 'userns-idmap'}, setuid
     root.overlay('/home')
     as_admin([f'/usr/sbin/{useradd[0]}', *useradd[1:-1], 'newalice'])  # there is an alice already
     for path in ('/etc/subuid', '/etc/subgid'):
