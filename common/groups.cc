@@ -5,11 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
-#include <string>
 
 #include "common/caller.h"
-#include "policy/text.h"
 
 namespace userns {
 
@@ -24,14 +21,14 @@ Result<Groups> Groups::of_caller() {
   return groups;
 }
 
+bool Groups::have(std::uint32_t gid) const {
+  return std::ranges::find(gids_, Gid{gid}) != gids_.end();
+}
+
 bool Groups::contain(std::string_view name) {
-  const std::string text(name);
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kLongestNssEntry);
-  group entry{}, *found = nullptr;
-  const int error = ::getgrnam_r(text.c_str(), &entry, buffer.get(), kLongestNssEntry, &found);
-  if (found == nullptr && !means_absent(error))
-    failed_ = Error{"SU-NAME", error, concat("cannot look up group ", quoted(name))};
-  return found != nullptr && std::ranges::find(gids_, Gid{entry.gr_gid}) != gids_.end();
+  const auto gid = find_group(name);
+  if (!gid) failed_ = gid.error();
+  return gid && *gid && have((*gid)->value());
 }
 
 }  // namespace userns

@@ -1,6 +1,7 @@
 // The groups that a caller is in, and whether "@GROUP" of a policy file is one of them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -14,8 +15,9 @@ class Groups {
  public:
   // Real and supplementary ones of this process: before the drop, which empties them (ST-STATE).
   static Result<Groups> of_caller();
-  // NSS runs inside this process: only after the drop of privilege. A lookup that fails is "no",
-  // and remembered.
+  [[nodiscard]] bool have(std::uint32_t gid) const;
+  // NSS runs inside this process: for programs without privilege. A lookup that fails is "no", and
+  // remembered.
   bool contain(std::string_view name);
   // Policy may be applied only where every lookup went well (SU-NAME).
   [[nodiscard]] const std::optional<Error>& failed() const { return failed_; }

@@ -2,17 +2,14 @@
 
 #include <sys/auxv.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "common/capability.h"
-#include "common/fd.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -65,31 +62,6 @@ Result<void> step_down_for_good(Uid uid) {
 Result<void> become_for_good(Uid uid) {
   const auto done = become(uid);
   return done ? drop_all_but({.for_exec = true}, uid) : done;
-}
-
-Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
-                                          const std::function<Result<std::string>()>& answer) {
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
-  const pid_t child = ::fork();
-  if (child < 0) return fail(rule, "cannot fork", errno);
-  if (child == 0) {
-    if (::chdir("/") != 0 || !become_for_good(uid) || !drop_all_but({}, uid)) ::_exit(1);
-    const auto text = answer();
-    // The end mark says that all of it is there: where the caller ignores SIGCHLD there is no exit
-    // status.
-    ::_exit(text && write_all(pipe->write, concat(*text, "\n")) ? 0 : 1);
-  }
-  pipe->write.reset();
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  // All that the child said is in the pipe by now.
-  std::string text(PIPE_BUF, '\0');
-  const auto got = ::read(pipe->read.get(), text.data(), text.size());
-  if (got <= 0 || text[static_cast<std::size_t>(got) - 1] != '\n')
-    return fail(rule, "the user database gave no usable answer");
-  text.resize(static_cast<std::size_t>(got) - 1);
-  return text;
 }
 
 }  // namespace userns

@@ -8,8 +8,6 @@
 #include <sys/types.h>
 
 #include <csignal>
-#include <functional>
-#include <string>
 #include <string_view>
 
 #include "policy/error.h"
@@ -42,11 +40,5 @@ Result<void> step_down_for_good(Uid uid);
 
 // The same as the end of such a process's privilege, verified like drop_all_but().
 Result<void> become_for_good(Uid uid);
-
-// What `answer` returns, asked in a forked child that has no privilege, no environment and cwd /
-// (NSS modules run there). Shorter than PIPE_BUF. Fails with `rule` where the child did not end
-// well.
-Result<std::string> ask_without_privilege(Uid uid, std::string_view rule,
-                                          const std::function<Result<std::string>()>& answer);
 
 }  // namespace userns

@@ -59,9 +59,9 @@ Result<std::uint64_t> pid_of_pidfd(const Fd& fd) {
 
 Result<Process> Process::open(const Target& target) {
   Fd given;
-  Result<Fd> directory;
+  std::uint64_t pid = 0;
   if (const auto* by_pid = std::get_if<ByPid>(&target)) {
-    directory = open_directory(static_cast<std::uint64_t>(by_pid->pid));
+    pid = static_cast<std::uint64_t>(by_pid->pid);
   } else {
     given = Fd(std::get<ByFd>(target).fd);
     struct statfs fs{};
@@ -70,38 +70,37 @@ Result<Process> Process::open(const Target& target) {
       return fail("IM-PROC",
                   concat("fd:", given.get(), " is not an open file descriptor of the caller's"),
                   errno);
-    if (fs.f_type == PROC_SUPER_MAGIC && S_ISDIR(facts.st_mode)) {
-      directory = Fd(given.release());
-    } else {
-      const auto pid = pid_of_pidfd(given);
-      directory = pid ? open_directory(*pid) : std::unexpected(pid.error());
+    if (fs.f_type != PROC_SUPER_MAGIC || !S_ISDIR(facts.st_mode)) {
+      const auto found = pid_of_pidfd(given);
+      if (!found) return std::unexpected(found.error());
+      pid = *found;
     }
   }
+  auto directory = pid == 0 ? Result<Fd>(Fd(given.release())) : open_directory(pid);
   if (!directory) return std::unexpected(directory.error());
-  Process process(std::move(*directory), std::move(given));
+  Process process(std::move(*directory), std::move(given), pid);
   if (auto gathered = process.gather(); !gathered) return std::unexpected(gathered.error());
   return process;
 }
 
 Result<void> Process::gather() {
-  const auto file = open_file("status", O_RDONLY);
-  const auto status = file ? read_all(*file, kLargestProcFile) : std::unexpected(file.error());
-  if (!status)
-    return gone_or("IM-PROC", "the target is not the /proc directory of a process",
-                   status.error().code);
-  // A thread's own directory (/proc/PID/task/TID) looks the same but for this.
-  const auto pid = proc_number(*status, "Pid");
-  if (!pid || pid != proc_number(*status, "Tgid"))
-    return fail("IM-PROC", "the target is a thread, not a process: give the process");
-  const auto state = proc_field(*status, "State").value_or("Z");
-  if (state.starts_with('Z') || state.starts_with('X')) return gone();
-  struct stat facts{}, inner{};
-  if (::fstat(directory_.get(), &facts) != 0 || ::fstat(file->get(), &inner) != 0)
+  struct stat facts{};
+  if (::fstat(directory_.get(), &facts) != 0)
     return fail_errno("cannot examine the target's directory");
   owner_ = Uid{facts.st_uid};
   group_ = Gid{facts.st_gid};
-  hidden_ = inner.st_uid != facts.st_uid;
-  return still_alive();
+  if (pid_ != 0) return still_alive();
+  // The file begins with the number.
+  const auto file = open_file("stat", O_RDONLY);
+  const auto text = file ? read_all(*file, kLargestProcFile) : std::unexpected(file.error());
+  if (!text)
+    return gone_or("IM-PROC", "the target is not the /proc directory of a process",
+                   text.error().code);
+  std::string_view rest = *text;
+  const auto pid = parse_decimal(take_until(rest, ' '));
+  if (!pid) return fail("IM-PROC", "the target is not the /proc directory of a process");
+  pid_ = *pid;
+  return {};
 }
 
 Result<Fd> Process::open_file(const char* name, int flags) const {

@@ -5,10 +5,15 @@
 // reason to ask another source (SU-NSS, TF-*).
 #pragma once
 
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "common/asker.h"
+#include "common/fd.h"
 #include "policy/error.h"
+#include "policy/id_range.h"
 #include "policy/ids.h"
 #include "policy/subid.h"
 
@@ -20,9 +25,23 @@ struct SubidRanges {
   SubidScanner::Skipped skipped;
 };
 
-// The ranges of the user `name` (may be empty) with `uid`. An absent file means no ranges. Reads a
-// file in one pass with constant memory; asks an NSS module (libsubid_NAME.so) in a forked child
-// that holds no privilege, is not dumpable and never execs. Call it without effective capabilities.
+class SubidSource {
+ public:
+  // Opens the files: before a lock-down. What cannot be opened is an error of read(), since a
+  // caller who asks for nothing but an own id needs no policy.
+  static SubidSource open(IdKind kind);
+  // The ranges of the user `name` (may be empty) with `uid`; an absent file means no ranges. One
+  // pass with constant memory. Lines of another name of the same uid are looked at only if `wanted`
+  // is not covered without them.
+  [[nodiscard]] Result<SubidRanges> read(std::string_view name, Uid uid, const Asker& asker,
+                                         std::span<const Extent> wanted) const;
+
+ private:
+  IdKind kind_ = IdKind::kUid;
+  Result<std::optional<Fd>> nsswitch_, file_;
+};
+
+// The same at once, for programs without privilege; a child is asked only if it must be.
 Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid);
 
 }  // namespace userns

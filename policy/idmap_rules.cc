@@ -10,10 +10,12 @@
 namespace userns {
 namespace {
 
-bool may_have(const MapFacts& facts, IdRange outside) {
-  const std::uint64_t own =
-      facts.kind == IdKind::kUid ? facts.caller_uid.value() : facts.caller_gid.value();
-  return facts.owned->covers(outside) || (outside.count() == 1 && outside.first() == own);
+bool is_own(const MapFacts& facts, const Extent& extent) {
+  return is_own_id(facts.kind, facts.caller_uid, facts.caller_gid, extent);
+}
+
+bool may_have(const MapFacts& facts, const Extent& extent) {
+  return is_own(facts, extent) || facts.owned->covers(extent.outside());
 }
 
 // "alice has [100000-165536) (/etc/subuid:3), ..."
@@ -40,17 +42,6 @@ Objection not_ones_own(const MapFacts& facts, const IdMap& /*request*/) {
                 facts.target_gid.value(), ", not to the caller (uid ", facts.caller_uid.value(),
                 ", gid ", facts.caller_gid.value(), "): only one's own process can be mapped");
 }
-Objection not_a_child(const MapFacts& facts, const IdMap& /*request*/) {
-  if (facts.target_in_child_namespace) return {};
-  return "the target's user namespace is not a child of the caller's own: unshare(CLONE_NEWUSER) "
-         "in the target first, "
-         "and run this from the namespace that it was made in";
-}
-Objection mapped_before(const MapFacts& facts, const IdMap& /*request*/) {
-  if (!facts.target_already_mapped) return {};
-  return concat("the target's ", kind_name(facts.kind),
-                "_map is already written; the kernel takes one map per user namespace");
-}
 Objection maps_root(const MapFacts& facts, const IdMap& request) {
   const auto* const root = request.outside_root();
   if (facts.caller_uid == Uid{0} || root == nullptr) return {};
@@ -59,19 +50,32 @@ Objection maps_root(const MapFacts& facts, const IdMap& request) {
 }
 Objection not_delegated(const MapFacts& facts, const IdMap& request) {
   for (const auto& extent : request.extents())
-    if (!may_have(facts, extent.outside()))
+    if (!may_have(facts, extent))
       return concat(kind_name(facts.kind), " range ", to_text(extent),
                     " not allowed: ", what_caller_has(facts));
   return {};
 }
 
+// As shadow: a group that is only the process's may be one that takes rights away.
+Objection by_another_group(const MapFacts& facts, const IdMap& request) {
+  const auto own = [&](const Extent& extent) { return is_own(facts, extent); };
+  if (facts.group_may_delegate || std::ranges::all_of(request.extents(), own)) return {};
+  return concat("gid ", facts.caller_gid.value(),
+                " is not the primary group of the caller's login: delegated ids are mapped from "
+                "that alone, unless GRANT_AUX_GROUP_SUBIDS is yes in /etc/login.defs");
+}
+
 constexpr Rule<MapFacts, IdMap> kRules[] = {{"IM-OWNER", not_ones_own},
-                                            {"IM-CHILD", not_a_child},
-                                            {"IM-MAPPED", mapped_before},
                                             {"IM-ROOT", maps_root},
-                                            {"IM-RANGE", not_delegated}};
+                                            {"IM-RANGE", not_delegated},
+                                            {"IM-GROUP", by_another_group}};
 
 }  // namespace
+
+bool is_own_id(IdKind kind, Uid uid, Gid gid, const Extent& extent) {
+  return extent.count() == 1 &&
+         extent.outside().first() == (kind == IdKind::kUid ? uid.value() : gid.value());
+}
 
 Result<MapGrant> decide(const MapFacts& facts, const IdMap& request) {
   const auto judged = judge(kRules, facts, request);
@@ -79,7 +83,7 @@ Result<MapGrant> decide(const MapFacts& facts, const IdMap& request) {
   const bool delegated = std::ranges::any_of(request.extents(), [&](const Extent& extent) {
     return facts.owned->covers(extent.outside());
   });
-  return MapGrant(request, facts.kind == IdKind::kGid && !delegated);
+  return MapGrant(request, facts.kind == IdKind::kGid && !(delegated && facts.group_may_delegate));
 }
 
 }  // namespace userns

@@ -21,13 +21,16 @@ struct MapFacts {
   // The target process, as /proc/PID says.
   Uid target_uid{0};
   Gid target_gid{0};
-  bool target_in_child_namespace = false;  // its user namespace is a child of the caller's own
-  bool target_already_mapped = false;
+  // The caller's real gid is the primary group of his login, or login.defs(5) does not mind.
+  bool group_may_delegate = true;
   // What policy delegates to the caller.
   const OwnedRanges* owned = nullptr;
   std::string_view owned_source;  // "/etc/subuid", or "NSS source sss"
   const SubidScanner::Skipped* skipped = nullptr;
 };
+
+// Whether the extent maps exactly the caller's own uid, or real gid: no policy is needed for it.
+bool is_own_id(IdKind kind, Uid uid, Gid gid, const Extent& extent);
 
 class MapGrant;
 Result<MapGrant> decide(const MapFacts& facts, const IdMap& request);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "policy/text.h"
 
@@ -51,9 +52,12 @@ Result<SubidLine> parse_subid_line(std::string_view line) {
   return SubidLine{owner, *range};
 }
 
-SubidScanner::SubidScanner(std::string_view owner_name, Uid owner_uid)
+SubidScanner::SubidScanner(std::string_view owner_name, Uid owner_uid,
+                           std::span<const Extent> wanted, IsSameUser is_same_user)
     : by_name_(owner_name.empty() ? concat(owner_uid.value(), ":") : concat(owner_name, ":")),
-      by_uid_(concat(owner_uid.value(), ":")) {}
+      by_uid_(concat(owner_uid.value(), ":")),
+      wanted_(wanted),
+      is_same_user_(std::move(is_same_user)) {}
 
 void SubidScanner::feed(std::string_view chunk) {
   while (!chunk.empty()) {
@@ -81,13 +85,37 @@ Result<void> SubidScanner::finish() {
 void SubidScanner::take_line(std::string_view line) {
   ++line_;
   // Nearly every line is another user's: the first byte tells most of them apart.
-  if (line.empty() || (line.front() != by_name_.front() && line.front() != by_uid_.front())) return;
-  if (!line.starts_with(by_name_) && !line.starts_with(by_uid_)) return;
+  if (line.empty()) return;
+  const bool may_be = line.front() == by_name_.front() || line.front() == by_uid_.front();
+  const bool is = may_be && (line.starts_with(by_name_) || line.starts_with(by_uid_));
+  if (!is && (wanted_.empty() || !is_by_other_name(line))) return;
   const auto parsed = line.size() > kLongestLine
                           ? Result<SubidLine>(fail("SU-LINE", "is longer than 1023 bytes"))
                           : parse_subid_line(line);
   if (!parsed && skipped_.line == 0) skipped_ = {line_, parsed.error().text};
   if (parsed && !ranges_.add(parsed->range, line_)) too_many_ = true;
+}
+
+bool SubidScanner::is_by_other_name(std::string_view line) const {
+  const auto parsed = parse_subid_line(line);
+  const auto touches = [&](const Extent& extent) {
+    return extent.outside().overlaps(parsed->range);
+  };
+  return parsed && std::ranges::any_of(wanted_, touches) && is_same_user_(parsed->owner);
+}
+
+bool login_defs_says_yes(std::string_view text, std::string_view key) {
+  constexpr std::string_view kBlanks = " \t\"";
+  bool yes = false;  // the last line counts
+  while (!text.empty()) {
+    auto line = take_until(text, '\n');
+    line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
+    if (!line.starts_with(key) || line.find_first_of(kBlanks) != key.size()) continue;
+    line.remove_prefix(key.size());
+    line.remove_prefix(std::min(line.find_first_not_of(kBlanks), line.size()));
+    yes = line.substr(0, line.find_first_of(kBlanks)) == "yes";
+  }
+  return yes;
 }
 
 std::string_view nss_subid_source(std::string_view nsswitch_conf) {

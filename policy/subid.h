@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,12 +56,19 @@ struct SubidLine {
 };
 Result<SubidLine> parse_subid_line(std::string_view line);
 
+// Whether login.defs(5) text sets KEY to yes.
+bool login_defs_says_yes(std::string_view text, std::string_view key);
+
 // Feed it a subid file in chunks of any size, then finish(); `ranges()` is what the owner has.
 class SubidScanner {
  public:
   // A line belongs to the owner by login name or by decimal uid. The name may be empty (a uid
   // that no name is known for).
-  SubidScanner(std::string_view owner_name, Uid owner_uid);
+  // Lines of others that touch a `wanted` range count too if `is_same_user` says so of their owner:
+  // another name of the same uid.
+  using IsSameUser = std::function<bool(std::string_view owner)>;
+  SubidScanner(std::string_view owner_name, Uid owner_uid, std::span<const Extent> wanted = {},
+               IsSameUser is_same_user = {});
 
   void feed(std::string_view chunk);
   // The end of the file: takes a last line without newline. Fails with SU-MANY.
@@ -79,9 +87,12 @@ class SubidScanner {
   static constexpr std::size_t kLongestLine = 1023;
 
   void take_line(std::string_view line);
+  [[nodiscard]] bool is_by_other_name(std::string_view line) const;
 
   std::string by_name_;  // "alice:"; as by_uid_ where the uid has no name
   std::string by_uid_;   // "1000:"
+  std::span<const Extent> wanted_;
+  IsSameUser is_same_user_;
   std::string
       carry_;  // the beginning of a line that a chunk cut; at most kLongestLine + 1 bytes of it
   bool too_many_ = false;

@@ -208,7 +208,6 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
                        .caller_name = user.name,
                        .target_uid = user.uid,
                        .target_gid = user.gid,
-                       .target_in_child_namespace = true,
                        .owned = &subids->owned,
                        .owned_source = subids->source,
                        .skipped = &subids->skipped};

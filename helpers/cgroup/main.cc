@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/asker.h"
 #include "common/audit.h"
 #include "common/caller.h"
 #include "common/capability.h"
@@ -23,6 +24,7 @@
 #include "policy/cgroup_conf.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/who.h"
 
 namespace userns::cgroup {
 namespace {
@@ -54,19 +56,22 @@ Result<CgroupConf> read_conf() {
 }
 
 // The line of the policy that is for the caller.
-Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, Groups& groups) {
-  const auto number = ask_without_privilege(caller, "CG-POLICY", [&]() -> Result<std::string> {
-    const auto login = login_name(caller);
-    if (!login) return login;
-    const auto* const line = matching_line(
-        conf, caller, *login, [&](std::string_view name) { return groups.contain(name); });
-    if (groups.failed()) return std::unexpected(*groups.failed());
-    return concat(line == nullptr ? 0 : line->number);
-  });
-  if (!number) return std::unexpected(number.error());
-  const auto line =
-      std::ranges::find(conf.lines, parse_decimal(*number).value_or(0), &CgroupLine::number);
-  return line == conf.lines.end() ? nullptr : &*line;
+Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, const Groups& groups,
+                                    const Asker& asker) {
+  const auto login = asker.login();
+  if (!login) return std::unexpected(login.error());
+  if (const auto odd = why_not_a_who(login->name); !odd.empty())
+    return fail("SU-NAME",
+                concat("no line of cgroup.conf can name this user: the login name ", odd));
+  std::optional<Error> failed;
+  const auto in_group = [&](std::string_view name) {
+    const auto gid = asker.group(name);
+    if (!gid) failed = gid.error();
+    return gid && *gid && groups.have(**gid);
+  };
+  const auto* const line = matching_line(conf, caller, login->name, in_group);
+  if (failed) return std::unexpected(*failed);
+  return line;
 }
 
 // For the record: what is known of the call by now.
@@ -133,9 +138,12 @@ Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy ledger)
   return release(*known.request->name, all);
 }
 
-Result<void> decide_and_enter(Known& known, Groups& groups, const CgroupConf& conf,
+Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupConf& conf,
                               Hierarchy ledger) {
-  const auto line = find_line(conf, known.caller.uid, groups);
+  auto asker = Asker::start(known.caller.uid);
+  if (!asker) return std::unexpected(asker.error());
+  const auto line = find_line(conf, known.caller.uid, groups, *asker);
+  asker->end();
   const auto controllers =
       ledger.controller.empty() ? read_cgroup_file(ledger.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());

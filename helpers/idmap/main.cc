@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/asker.h"
 #include "common/audit.h"
 #include "common/caller.h"
 #include "common/capability.h"
@@ -101,10 +102,15 @@ Result<void> take_fds(Gathered& all, const TreeRequest& request) {
 }
 
 Result<void> gather_ranges(Gathered& all, const Caller& caller) {
-  const auto name = login_name(caller.uid);
-  if (!name) return std::unexpected(name.error());
-  auto uids = find_subids(IdKind::kUid, *name, caller.uid);
-  auto gids = find_subids(IdKind::kGid, *name, caller.uid);
+  const auto asker = Asker::start(caller.uid);
+  if (!asker) return std::unexpected(asker.error());
+  const auto login = asker->login();
+  if (!login) return std::unexpected(login.error());
+  const auto read = [&](IdKind kind, const std::vector<Extent>& wanted) {
+    return SubidSource::open(kind).read(login->name, caller.uid, *asker, wanted);
+  };
+  auto uids = read(IdKind::kUid, all.facts.ids[0].map);
+  auto gids = read(IdKind::kGid, all.facts.ids[1].map);
   if (!uids || !gids) return std::unexpected(uids ? gids.error() : uids.error());
   all.uids = std::move(*uids);
   all.gids = std::move(*gids);

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "common/asker.h"
 #include "common/audit.h"
 #include "common/caller.h"
 #include "common/capability.h"
@@ -55,6 +56,7 @@ Result<void> become_unstoppable_and_drop(const Caller& caller) {
 struct Who {
   Caller caller;
   Groups groups;
+  Asker asker;
   std::string name;  // empty where the uid has none
   AuditLog log{kProgram};
 };
@@ -86,11 +88,16 @@ Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
   all.facts.caller = who.caller.uid;
   all.facts.netns_is_ours = all.netns.ours;
   all.facts.netns_owner = all.netns.owner;
-  const auto in_group = [&](std::string_view name) { return who.groups.contain(name); };
+  std::optional<Error> failed;
+  const auto in_group = [&](std::string_view name) {
+    const auto gid = who.asker.group(name);
+    if (!gid) failed = gid.error();
+    return gid && *gid && who.groups.have(**gid);
+  };
   for (const auto& line : *lines)
     if (line.bridge == request.bridge && is_for(line.who, who.caller.uid, who.name, in_group))
       all.facts.lines.push_back(line);
-  if (who.groups.failed()) return std::unexpected(*who.groups.failed());
+  if (failed) return std::unexpected(*failed);
   if (const auto& b = all.bridge)
     all.facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge",
                         (b->flags & IFF_UP) != 0, b->filters_vlans, b->mtu};
@@ -154,9 +161,13 @@ Result<void> serve(int argc, char** argv) {
   if (!groups) return std::unexpected(groups.error());
   const auto request = parse_net_request(*args);
   if (!request) return std::unexpected(request.error());
-  auto name = login_name(caller.uid);
-  if (!name) return std::unexpected(name.error());
-  Who who{caller, std::move(*groups), std::move(*name)};
+  auto asker = Asker::start(caller.uid);
+  if (!asker) return std::unexpected(asker.error());
+  auto login = asker->login();
+  if (!login) return std::unexpected(login.error());
+  if (const auto odd = why_not_a_who(login->name); !odd.empty())
+    return fail("SU-NAME", concat("no line of net.conf can name this user: the login name ", odd));
+  Who who{caller, std::move(*groups), std::move(*asker), std::move(login->name)};
   who.log.open();
   auto netlink = open_netlink();
   if (!netlink) return std::unexpected(netlink.error());

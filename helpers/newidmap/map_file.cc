@@ -8,9 +8,6 @@
 namespace userns::newidmap {
 namespace {
 
-// Longer than any map that the kernel shows: 340 lines of three ten-digit columns.
-constexpr std::size_t kLongestShownMap = 340UL * 40;
-
 Result<void> deny_setgroups(const Result<Fd>& file) {
   if (!file)
     return fail("IM-SETGROUPS", "cannot open the target's setgroups file", file.error().code);
@@ -31,21 +28,18 @@ CapSet MapFile::needs(const Traits& traits, bool outside_root) {
   return outside_root ? CapSet{traits.capability, CAP_SETFCAP} : CapSet{traits.capability};
 }
 
-Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool outside_root) {
-  auto file = with_capability(needs(traits, outside_root),
+Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool by_root) {
+  auto file = with_capability(needs(traits, by_root),
                               [&] { return process.open_file(traits.map_file, O_RDWR); });
-  if (!file && process.hidden())
+  if (!file && file.error().code == EACCES)
     return fail("IM-HIDDEN",
                 concat("cannot open the target's ", traits.map_file,
-                       ": it is not dumpable, so its /proc files are root's; map it before it "
+                       ": it has ended or is not dumpable, so its /proc files are root's; map it before it "
                        "changes its ids or execs a setuid or unreadable program"),
-                file.error().code);
+                EACCES);
   if (!file)
     return fail("IM-OPEN", concat("cannot open the target's ", traits.map_file), file.error().code);
-  const auto text = read_all(*file, kLongestShownMap);
-  if (!text)
-    return fail("IM-OPEN", concat("cannot read the target's ", traits.map_file), text.error().code);
-  return MapFile(std::move(*file), !text->empty(),
+  return MapFile(std::move(*file),
                  traits.kind == IdKind::kGid ? process.open_file("setgroups", O_RDWR) : Fd());
 }
 
@@ -56,7 +50,10 @@ Result<void> MapFile::write(const Traits& traits, const MapGrant& grant) const {
   const auto written = with_capability(needs(traits, grant.needs_setfcap()),
                                        [&] { return write_once(file_, text); });
   if (!written)
-    return fail("IM-WRITE", concat("the kernel refused the ", traits.map_file, " of the target"),
+    return fail("IM-WRITE",
+                concat("the kernel refused the ", traits.map_file,
+                       " of the target: it takes one map, and only for a user namespace that was "
+                       "made in the one that this program runs in"),
                 written.error().code);
   return {};
 }

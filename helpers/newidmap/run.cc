@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
-#include <optional>
+#include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/asker.h"
 #include "common/audit.h"
 #include "common/caller.h"
 #include "common/capability.h"
@@ -42,46 +44,75 @@ Needs needs_of(const Traits& traits, const Caller& caller) {
   return needs;
 }
 
-// A grant, and the file that stayed open since it was judged.
-struct Permit {
-  MapFile map_file;
-  MapGrant grant;
+// What is opened before the lock. What could not be opened speaks once it is needed.
+struct Opened {
+  Result<Process> process;
+  Result<Asker> asker;
+  Result<MapFile> map_file;
+  SubidSource subids;
 };
 
-Result<Permit> judge(const Traits& traits, const Caller& caller, const Target& target,
-                     const IdMap& request) {
-  auto process = Process::open(target);
+// Nothing but a process of the caller's is opened with a capability.
+Result<MapFile> open_map(const Traits& traits, const Caller& caller,
+                         const Result<Process>& process) {
   if (!process) return std::unexpected(process.error());
-  std::optional<MapFile> map_file;  // none where the target is not the caller's
-  bool child_namespace = false;
-  if (process->owner() == caller.uid && process->group() == caller.gid) {
-    auto opened =
-        MapFile::open(traits, *process, caller.uid == Uid{0} && request.outside_root() != nullptr);
-    if (!opened) return std::unexpected(opened.error());
-    map_file = std::move(*opened);
-    const auto userns = user_namespace_of(*process);
-    if (!userns) return std::unexpected(userns.error());
-    child_namespace = userns->is_child;
-  }
-  if (auto alive = process->still_alive(); !alive) return std::unexpected(alive.error());
-  const auto name = login_name(caller.uid);
-  if (!name) return std::unexpected(name.error());
-  const auto subids = find_subids(traits.kind, *name, caller.uid);
+  if (process->owner() != caller.uid || process->group() != caller.gid)
+    return fail("IM-OWNER", "the target process is not the caller's");
+  auto file = MapFile::open(traits, *process, caller.uid == Uid{0});
+  const auto alive = process->still_alive();
+  return alive ? std::move(file) : std::unexpected(alive.error());
+}
+
+Opened open_all(const Traits& traits, const Caller& caller, const Result<Target>& target) {
+  auto process = target ? Process::open(*target) : std::unexpected(target.error());
+  // Before the map file, which the child must not have even for a moment.
+  auto asker = Asker::start(caller.uid);
+  auto map_file = open_map(traits, caller, process);
+  return {std::move(process), std::move(asker), std::move(map_file),
+          SubidSource::open(traits.kind)};
+}
+
+// What policy says, where more is asked for than an own id.
+struct Policy {
+  std::string name;
+  SubidRanges subids;
+  bool group_may_delegate = true;
+};
+
+Result<Policy> read_policy(const Caller& caller, const Opened& opened, const IdMap& request) {
+  if (!opened.asker) return std::unexpected(opened.asker.error());
+  const auto login = opened.asker->login();
+  if (!login) return std::unexpected(login.error());
+  auto subids = opened.subids.read(login->name, caller.uid, *opened.asker, request.extents());
   if (!subids) return std::unexpected(subids.error());
-  auto grant = decide({.kind = traits.kind,
-                       .caller_uid = caller.uid,
-                       .caller_gid = caller.gid,
-                       .caller_name = *name,
-                       .target_uid = process->owner(),
-                       .target_gid = process->group(),
-                       .target_in_child_namespace = child_namespace,
-                       .target_already_mapped = map_file && map_file->already_written(),
-                       .owned = &subids->owned,
-                       .owned_source = subids->source,
-                       .skipped = &subids->skipped},
-                      request);
-  if (!grant) return std::unexpected(grant.error());
-  return Permit{std::move(*map_file), std::move(*grant)};
+  const bool same = !login->group || *login->group == caller.gid;
+  const auto may = same ? Result<bool>(true) : opened.asker->grants_to_other_groups();
+  if (!may) return std::unexpected(may.error());
+  return Policy{login->name, std::move(*subids), *may};
+}
+
+Result<MapGrant> judge(const Traits& traits, const Caller& caller, const Opened& opened,
+                       const IdMap& request) {
+  const auto is_own = [&](const Extent& extent) {
+    return is_own_id(traits.kind, caller.uid, caller.gid, extent);
+  };
+  // An own id needs no policy; but where the own gid is delegated, setgroups(2) stays allowed.
+  const bool needs_none = std::ranges::all_of(request.extents(), is_own);
+  auto policy =
+      needs_none && traits.kind == IdKind::kUid ? Policy{} : read_policy(caller, opened, request);
+  if (!policy && needs_none) policy = Policy{};
+  if (!policy) return std::unexpected(policy.error());
+  return decide({.kind = traits.kind,
+                 .caller_uid = caller.uid,
+                 .caller_gid = caller.gid,
+                 .caller_name = policy->name,
+                 .target_uid = opened.process->owner(),
+                 .target_gid = opened.process->group(),
+                 .group_may_delegate = policy->group_may_delegate,
+                 .owned = &policy->subids.owned,
+                 .owned_source = policy->subids.source,
+                 .skipped = &policy->subids.skipped},
+                request);
 }
 
 std::string summary_of(const IdMap& request) {
@@ -96,26 +127,31 @@ std::string summary_of(const IdMap& request) {
 // known so far, for the audit record: numbers and fixed words only.
 Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
                      std::string& summary) {
-  const auto target = parse_target(raw_arg(argc, argv, 1));  // 1: only to know which fd to keep
+  const auto target =
+      parse_target(raw_arg(argc, argv, 1));  // 1: all that is parsed before the lock
   const auto args = sanitise(argc, argv, kLimits, named_fd(target));
   const Caller caller = Caller::identify();  // 2
   summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
   if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped)
-    return dropped;                                 // 3
+    return dropped;  // 3
+  const auto opened = open_all(traits, caller, target);
+  log.open();
+  if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
   if (!args) return std::unexpected(args.error());  // 4
   if (args->size() < 2)
     return fail("IM-ARGS", concat("usage: ", traits.program,
                                   " PID|fd:N INSIDE OUTSIDE COUNT [INSIDE OUTSIDE COUNT ...]"));
-  if (!target) return std::unexpected(target.error());
   const auto request = IdMap::parse(std::span(*args).subspan(1));
+  if (opened.process) summary += concat(" target=", opened.process->pid());
+  if (request) summary += concat(" map=", summary_of(*request));
+  if (!target) return std::unexpected(target.error());
   if (!request) return std::unexpected(request.error());
-  summary += concat(" target=", args->front(), " map=", summary_of(*request));
-  const auto permit = judge(traits, caller, *target, *request);  // 5, 6
-  if (!permit) return std::unexpected(permit.error());
-  log.open();
-  if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
-  log.granted(summary);                                  // 7
-  return permit->map_file.write(traits, permit->grant);  // 8
+  if (!opened.process) return std::unexpected(opened.process.error());
+  const auto grant = judge(traits, caller, opened, *request);  // 5, 6
+  if (!grant) return std::unexpected(grant.error());
+  if (!opened.map_file) return std::unexpected(opened.map_file.error());
+  log.granted(summary);                           // 7
+  return opened.map_file->write(traits, *grant);  // 8
 }
 
 }  // namespace

@@ -19,7 +19,6 @@ void check_decision(const IdMap& request, std::string_view file) {
   facts.caller_uid = facts.target_uid = Uid{1000};
   facts.caller_gid = facts.target_gid = Gid{1000};
   facts.caller_name = "alice";
-  facts.target_in_child_namespace = true;
   facts.owned = &scanner.ranges();
   facts.owned_source = "/etc/subuid";
   facts.skipped = &scanner.skipped();

@@ -605,7 +605,8 @@ def _(root):
     two_blocks(root)
     tree = make_tree(root, 'lock')
     with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
-        refused(ask(root, tree, target, rlimits={resource.RLIMIT_NPROC: 0}), 'ID-LOCK')
+        # The child that asks for names is the first that cannot be made.
+        refused(ask(root, tree, target, rlimits={resource.RLIMIT_NPROC: 0}), 'SU-NAME')
         for call, number in (('unshare', 1), ('move_mount', 1), ('unshare', 2)):
             words = ['--source', 'fd:3', '--userns', 'fd:4', '--to', 'fd:5']
             refused(struck(root, tree, target, f'{call}:error=EPERM:when={number}', words), 'ID-LOCK')

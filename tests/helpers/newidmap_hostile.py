@@ -360,7 +360,7 @@ def _(root, kind):
     box = Sandbox(root, cover)
     done = kind.run(root, 'fd:5', 0, 100000, 1, fds={5: box.inner})
     # Process 1 of the sandbox lives in the sandbox's own namespace, which is mapped already.
-    refused(done, 'IM-MAPPED')
+    refused(done, 'IM-WRITE')
 
 
 @both('a /proc/PID directory of a nested pid namespace names the process itself')

@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from newidmap import both, granted, refused, unmapped
-from harness import cases, main, spawn, wait_for
+from harness import cases, main, spawn, status_of, wait_for
 
 LIBRARIES = '/usr/lib/x86_64-linux-gnu'
 
@@ -24,6 +24,11 @@ def plugin(root, mode, source='x'):
 def witness(root):
     with open(f'{root.tmp}/witness') as file:
         return dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+
+
+def children_of(pid):
+    with open(f'/proc/{pid}/task/{pid}/children') as file:
+        return [int(word) for word in file.read().split()]
 
 
 def first(kind):
@@ -53,15 +58,13 @@ def _(root, kind):
     assert seen['Uid'].split() == [str(root.alice.uid)] * 4, seen['Uid']
 
 
-@both('one\'s own id needs a source that answers, too')
+@both('one\'s own id needs no source')
 def _(root, kind):
-    plugin(root, 'none')
-    with root.target(root.alice) as target:
-        refused(kind.run(root, target, 0, first(kind), 1), 'IM-RANGE', 'alice has no range')
-        granted(kind.run(root, target, 0, kind.own(root.alice), 1))
-    plugin(root, 'error')
-    with root.target(root.alice) as target:
-        refused(kind.run(root, target, 0, kind.own(root.alice), 1), 'SU-NSS')
+    for mode in ('none', 'error'):
+        plugin(root, mode)
+        with root.target(root.alice) as target:
+            refused(kind.run(root, target, 0, first(kind), 1), 'IM-RANGE' if mode == 'none' else 'SU-NSS')
+            granted(kind.run(root, target, 0, kind.own(root.alice), 1))
 
 
 FAILURES = ['crash', 'exit1', 'error', 'unreachable', 'negative', 'shouting']
@@ -74,7 +77,7 @@ def _(root, kind):
     for mode in FAILURES:
         plugin(root, mode)
         with root.target(root.alice) as target:
-            for outside in (first(kind), 50000, kind.own(root.alice)):
+            for outside in (first(kind), 50000):
                 done = kind.run(root, target, 0, outside, 1)
                 assert done.code == 1 and '[SU-NSS]' in done.err, (mode, done)
             unmapped(target)
@@ -140,11 +143,11 @@ def _(root, kind):
             unmapped(target)
 
 
-@both('a module that does not know the user gives no ranges, and one\'s own id still maps')
+@both('SU-NSS: a user whom the module does not know is a refusal, and one\'s own id still maps')
 def _(root, kind):
     plugin(root, 'good')
     with root.target(root.bob) as target:
-        refused(kind.run(root, target, 0, first(kind), 1, user=root.bob), 'IM-RANGE', 'bob has no range')
+        refused(kind.run(root, target, 0, first(kind), 1, user=root.bob), 'SU-NSS')
         granted(kind.run(root, target, 0, kind.own(root.bob), 1, user=root.bob))
 
 
@@ -165,12 +168,40 @@ def _(root, kind):
         unmapped(target)
 
 
-@both('SU-NSS: without a process to ask with the answer is a refusal')
+@both('SU-NAME: without a process to ask with the answer is a refusal')
 def _(root, kind):
     plugin(root, 'good')
     with root.target(root.alice) as target:
-        refused(kind.run(root, target, 0, first(kind), 1, rlimits={resource.RLIMIT_NPROC: 0}), 'SU-NSS', 'fork')
+        refused(kind.run(root, target, 0, first(kind), 1, rlimits={resource.RLIMIT_NPROC: 0}), 'SU-NAME', 'fork')
         unmapped(target)
+
+
+@both('SU-NAME: a passwd module that grabs for root, leaves a thread and a destructor behind, gets nothing, and changes nothing')
+def _(root, kind):
+    plugin(root, 'thief')
+    shutil.copyfile(f'{LIBRARIES}/libsubid_x.so', f'{LIBRARIES}/libnss_x.so.2')
+    root.write('/etc/nsswitch.conf', 'passwd: x files\ngroup: files\n')
+    with root.target(root.alice) as target:
+        granted(kind.run(root, target, 0, 100000, 10))
+    seen = witness(root)
+    assert seen['Stolen'] == '0' and int(seen['CapPrm'], 16) == 0 and seen['Uid'].split() == [str(root.alice.uid)] * 4, seen
+
+
+@both('SU-NAME: a passwd module that never answers is a refusal after ten seconds, and its process is gone with it')
+def _(root, kind):
+    plugin(root, 'pause')
+    shutil.copyfile(f'{LIBRARIES}/libsubid_x.so', f'{LIBRARIES}/libnss_x.so.2')
+    root.write('/etc/nsswitch.conf', 'passwd: x files\ngroup: files\n')
+    with root.target(root.alice) as target:
+        child = spawn([kind.program(root), target.pid, 0, 100000, 1], root.alice)
+        asker = wait_for(lambda: children_of(child.pid), 'the child that asks')[0]
+        refused(child.wait(), 'SU-NAME')
+        wait_for(lambda: not os.path.exists(f'/proc/{asker}') or status_of(asker)['State'].startswith('Z'), 'the end of the child')
+        # Killed before that, it takes the child along.
+        child = spawn([kind.program(root), target.pid, 0, 100000, 1], root.alice)
+        asker = wait_for(lambda: children_of(child.pid), 'the child that asks')[0]
+        child.kill()
+        wait_for(lambda: not os.path.exists(f'/proc/{asker}') or status_of(asker)['State'].startswith('Z'), 'the end of the child')
 
 
 @cases([(f'an nsswitch line "{line}" means {meaning}', line, meaning) for line, meaning in (

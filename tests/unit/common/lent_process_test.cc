@@ -98,41 +98,5 @@ TEST(StepDownForGood, LeavesNothingEvenWhereTheUidStays) {
   });
 }
 
-TEST(AskWithoutPrivilege, AnswersFromAChildThatHasNone) {
-  SKIP_WITHOUT_ROOT();
-  in_child([] {
-    ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
-    const auto answer = ask_without_privilege(Uid{1234}, "CG-POLICY", [] {
-      char where[64] = {};
-      return Result<std::string>(concat(ids_and_capabilities(), " ", ::getcwd(where, sizeof where),
-                                        " ", ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)));
-    });
-    EXPECT_EQ(answer.value_or("none"), "1234 1234 1234 0 0 / 1");
-    EXPECT_EQ(ask_without_privilege(Uid{1234}, "CG-POLICY", [] { return Result<std::string>(""); })
-                  .value_or("no"),
-              "");
-  });
-}
-
-// Rule CG-POLICY: whatever ends the child before the whole answer is there is a refusal.
-TEST(AskWithoutPrivilege, RefusesAnythingButAWholeAnswer) {
-  SKIP_WITHOUT_ROOT();
-  in_child([] {
-    ASSERT_TRUE(drop_all_but(kNeeds, Uid{0}));
-    using Answer = Result<std::string>;
-    const std::function<Answer()> bad[] = {[]() -> Answer { return fail("SU-NAME", "no"); },
-                                           []() -> Answer { ::_exit(0); },
-                                           []() -> Answer { ::abort(); },
-                                           []() -> Answer {
-                                             // A module that writes into whatever is open.
-                                             for (int fd = 3; fd < 64; ++fd)
-                                               if (::write(fd, "7", 1) < 0) continue;
-                                             ::_exit(0);
-                                           }};
-    for (const auto& answer : bad)
-      EXPECT_EQ(rule_of(ask_without_privilege(Uid{1234}, "CG-POLICY", answer)), "CG-POLICY");
-  });
-}
-
 }  // namespace
 }  // namespace userns

@@ -27,8 +27,6 @@ struct Case {
              .caller_name = "alice",
              .target_uid = Uid{1000},
              .target_gid = Gid{100},
-             .target_in_child_namespace = true,
-             .target_already_mapped = false,
              .owned = &owned,
              .owned_source = "/etc/subuid",
              .skipped = nullptr};
@@ -64,18 +62,18 @@ TEST(Decide, WantsTheTargetToBeTheCallersByUidAndGid) {
   EXPECT_EQ(rule_of(c.ask(100000, 1)), "IM-OWNER");
 }
 
-// Rule IM-CHILD.
-TEST(Decide, WantsAChildOfTheCallersNamespace) {
+// Rule IM-GROUP.
+TEST(Decide, GivesDelegatedIdsToThePrimaryGroupAlone) {
   Case c;
-  c.facts.target_in_child_namespace = false;
-  EXPECT_EQ(rule_of(c.ask(100000, 1)), "IM-CHILD");
-}
-
-// Rule IM-MAPPED.
-TEST(Decide, WantsAMapThatIsNotWrittenYet) {
-  Case c;
-  c.facts.target_already_mapped = true;
-  EXPECT_EQ(rule_of(c.ask(100000, 1)), "IM-MAPPED");
+  c.facts.group_may_delegate = false;
+  for (const auto kind : {IdKind::kUid, IdKind::kGid}) {
+    c.facts.kind = kind;
+    const auto own = kind == IdKind::kUid ? 1000U : 100U;
+    EXPECT_EQ(rule_of(c.ask(100000, 1)), "IM-GROUP");
+    EXPECT_EQ(rule_of(c.ask({*Extent::make(0, 100000, 10), *Extent::make(10, own, 1)})),
+              "IM-GROUP");
+    EXPECT_EQ(rule_of(c.ask(own, 1)), "granted");
+  }
 }
 
 // Rule IM-ROOT.
@@ -211,8 +209,6 @@ TEST(Decide, NeverGrantsAnIdOutsideTheUnionOfTheCallersLines) {
                          .caller_name = "alice",
                          .target_uid = Uid{1000},
                          .target_gid = Gid{100},
-                         .target_in_child_namespace = true,
-                         .target_already_mapped = false,
                          .owned = &scanner.ranges(),
                          .owned_source = "/etc/subuid",
                          .skipped = &scanner.skipped()};
