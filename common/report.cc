@@ -21,7 +21,7 @@ void write_stderr(std::string_view text) {
 
 std::string to_text(const Error& error) {
   std::string text = error.text;
-  if (error.code != 0) text += concat(": ", std::string_view(::strerrordesc_np(error.code)));
+  if (error.code != 0) text += concat(": ", std::string_view(std::strerror(error.code)));
   if (!error.rule.empty()) text += concat(" [", error.rule, "]");
   return text;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -40,6 +41,11 @@ bool open_standard_fds() {
   return raw >= 0 && ::close(raw) == 0;
 }
 
+// The system call: not every C library has a function for it.
+bool close_range(unsigned first, unsigned last) {
+  return ::syscall(SYS_close_range, first, last, 0) == 0;
+}
+
 // Closes what lies before the lowest of `keep`, then what lies before the next one, and so on.
 bool close_others(std::span<const int> keep) {
   unsigned first = STDERR_FILENO + 1;
@@ -47,8 +53,8 @@ bool close_others(std::span<const int> keep) {
     unsigned next = UINT_MAX;
     for (const int kept : keep)
       if (static_cast<unsigned>(kept) >= first) next = std::min(next, static_cast<unsigned>(kept));
-    if (next == UINT_MAX) return ::close_range(first, UINT_MAX, 0) == 0;
-    if (next > first && ::close_range(first, next - 1, 0) != 0) return false;
+    if (next == UINT_MAX) return close_range(first, UINT_MAX);
+    if (next > first && !close_range(first, next - 1)) return false;
     first = next + 1;
   }
 }

@@ -31,7 +31,8 @@ std::uint64_t spread(std::uint64_t x) {
 
 std::string base62(std::uint64_t value, std::size_t width) {
   std::string out(width, '0');
-  for (; width > 0; value /= kDigits.size()) out[--width] = kDigits[value % kDigits.size()];
+  for (; width > 0; value /= kDigits.size())
+    out[--width] = kDigits[static_cast<std::size_t>(value % kDigits.size())];
   return out;
 }
 std::uint64_t from_base62(std::string_view text) {

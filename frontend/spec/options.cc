@@ -397,7 +397,7 @@ Result<void> check(const Spec& spec) {
 Result<Spec> parse_options(std::span<const std::string_view> words) {
   const auto given = split(words);
   if (!given) return std::unexpected(given.error());
-  Draft draft;
+  Draft draft{};
   std::array<bool, kOptions.size()> seen{};
   for (const auto& option : *given)
     if (auto taken = take(draft, option, seen); !taken) return std::unexpected(taken.error());
@@ -425,7 +425,7 @@ std::span<const ContainerOption> container_options() {
 Result<void> check_option(std::string_view name, std::string_view value) {
   const auto* const option = find_option(name);
   if (option == nullptr) return fail({}, "there is no such option");
-  Draft draft;
+  Draft draft{};
   return option->take(draft, value);
 }
 
