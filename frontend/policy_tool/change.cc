@@ -138,14 +138,45 @@ std::unexpected<Error> no_bridge(std::string_view wish, std::string_view bridge)
 
 }  // namespace
 
+namespace {
+
+// "WHO  veth  BRIDGE  COUNT  key=value ..."
+std::string net_line(std::string_view who, std::string_view bridge, std::string_view count,
+                     std::span<const std::string_view> settings) {
+  std::string line = concat(who, "  veth  ", bridge, "  ", count, settings.empty() ? "" : " ");
+  for (const auto setting : settings) line += concat(" ", setting);
+  return line;
+}
+
+std::string_view key_of(std::string_view setting) { return setting.substr(0, setting.find('=')); }
+
+// The settings of a line, with those of the same key replaced by `named` and the others of it
+// added.
+std::vector<std::string_view> merged_settings(const NetEntry& old,
+                                              std::span<const std::string_view> named) {
+  auto settings = words_of(parts_of(old.line.text, true).entry);
+  settings.erase(settings.begin(),
+                 settings.begin() + std::min<std::ptrdiff_t>(4, std::ssize(settings)));
+  for (const auto setting : named) {
+    const auto same = std::ranges::find(settings, key_of(setting), key_of);
+    if (same == settings.end())
+      settings.push_back(setting);
+    else
+      *same = setting;
+  }
+  return settings;
+}
+
+}  // namespace
+
 Result<std::string> grant_net(std::string_view text, Who who, std::string_view wish) {
-  auto settings = wish;
-  auto count = take_until(settings, ',');
+  auto rest = wish;
+  auto count = take_until(rest, ',');
   const auto bridge = take_until(count, ':');
   if (!is_interface_name(bridge)) return no_bridge(wish, bridge);
-  std::string line = concat(who.front(), "  veth  ", bridge, "  ", count);
-  if (!settings.empty()) line += " ";
-  while (!settings.empty()) line += concat(" ", take_until(settings, ','));
+  std::vector<std::string_view> settings;
+  while (!rest.empty()) settings.push_back(take_until(rest, ','));
+  const auto line = net_line(who.front(), bridge, count, settings);
   const auto parsed = parse_net_conf({}, line);
   if (!parsed || parsed->size() != 1 || count.empty() ||
       wish.find_first_of(" \t\n#") != std::string_view::npos)
@@ -153,10 +184,11 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
                            parsed ? ""
                                   : concat(": ", parsed.error().text.substr(
                                                      parsed.error().text.find(' ') + 1))));
-  if (parsed->front().count == 0)
-    return fail({}, concat("--net ", quoted(wish),
-                           " gives nothing: to take away what there is, userns-policy revoke ",
-                           who.front(), " --net ", bridge));
+  if (parsed->front().count == 0 && who.front() == "*")
+    return fail({},
+                concat("--net ", quoted(wish),
+                       " gives nobody anything and bans nobody: userns-policy revoke '*' --net ",
+                       bridge, " takes away what everybody has"));
   const auto lines = lines_for(text, who, bridge);
   if (!lines) return std::unexpected(lines.error());
   if (lines->size() > 1)
@@ -164,11 +196,15 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
                            ", which add up: userns-policy edit net.conf"));
   if (lines->empty()) return checked_net(with_new_line(text, 0, line));
   const auto& old = lines->front();
-  if (old.parsed.count == parsed->front().count &&
-      same_terms(old.parsed.terms, parsed->front().terms))
+  const auto merged = net_line(who.front(), bridge, count, merged_settings(old, settings));
+  const auto after = parse_net_conf({}, merged);
+  if (!after || after->size() != 1)
+    return fail({}, concat("--net ", quoted(wish), " does not go with ", quoted(old.line.text)));
+  if (old.parsed.count == after->front().count &&
+      same_terms(old.parsed.terms, after->front().terms))
     return std::string(text);
   return checked_net(
-      with_line(text, old.line.number, concat(line, parts_of(old.line.text, true).rest)));
+      with_line(text, old.line.number, concat(merged, parts_of(old.line.text, true).rest)));
 }
 
 Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge) {
@@ -245,8 +281,12 @@ Result<std::string> grant_cgroup(std::string_view text, Who who,
     entry = old == words.end() ? concat(entry, " ", setting) : with_word(entry, *old, setting);
   }
   if (!place->line) return checked_cgroup(with_new_line(text, place->before, entry));
-  return checked_cgroup(with_line(text, place->line->line.number,
-                                  concat(entry, parts_of(place->line->line.text, false).rest)));
+  const auto number = place->line->line.number;
+  const auto line = concat(entry, parts_of(place->line->line.text, false).rest);
+  const bool is_hidden = place->before != 0 && place->before < number;
+  if (!is_hidden) return checked_cgroup(with_line(text, number, line));
+  // A group's line, or everybody's, stands before it and decides for its members.
+  return checked_cgroup(with_new_line(with_line(text, number, {}), place->before, line));
 }
 
 Result<std::string> revoke_cgroup(std::string_view text, Who who,

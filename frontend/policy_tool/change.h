@@ -19,7 +19,8 @@ namespace userns::frontend {
 // (name, uid).
 using Who = std::span<const std::string>;
 
-// `wish`: BRIDGE:COUNT[,key=value...].
+// `wish`: BRIDGE:COUNT[,key=value...]. Settings of a line that is there stay unless they are named.
+// A count of 0 bans.
 Result<std::string> grant_net(std::string_view text, Who who, std::string_view wish);
 Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge);
 
@@ -35,8 +36,9 @@ using IsSame = std::function<bool(std::string_view, std::string_view)>;
 Result<MergedNet> merge_net(std::string_view text, std::string_view from_path,
                             std::string_view from, const IsSame& is_same);
 
-// `settings`: KEY=VALUE words. They are put into the line that is there; a new one goes before the
-// lines of groups and everyone, because the first line that is for a user decides.
+// `settings`: KEY=VALUE words. They are put into the line that is there, or into a new one. The
+// line goes before those of groups and of everybody, because the first line that is for a user
+// decides.
 Result<std::string> grant_cgroup(std::string_view text, Who who,
                                  std::span<const std::string> settings);
 // `keys`: what to take from the line, or "all".

@@ -1,8 +1,8 @@
 #include "frontend/policy_tool/finding.h"
 
 #include <algorithm>
-#include <utility>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "frontend/spec/printable.h"
 #include "policy/text.h"

@@ -1,36 +1,39 @@
-// userns-policy grant and revoke: what changes is computed by pure functions, shown or written
-// under the locks.
+// userns-policy grant and revoke. All texts are worked out and judged first, by pure functions
+// under the locks of all files that they are for; then each is written, or none.
+#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <functional>
-#include <iterator>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/caller.h"
 #include "common/fd.h"
 #include "frontend/policy_tool/change.h"
-#include "frontend/policy_tool/change_file.h"
-#include "frontend/policy_tool/free_range.h"
 #include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/living_ids.h"
 #include "frontend/policy_tool/lock.h"
 #include "frontend/policy_tool/replace.h"
-#include "frontend/policy_tool/subid_library.h"
+#include "frontend/policy_tool/subid_change.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/idmap.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/who.h"
 
 namespace userns::frontend {
 namespace {
 
 // Who is given something.
 struct Owner {
-  std::vector<std::string> forms;  // as lines name him; the first is how a new one does
+  std::vector<std::string> forms;  // as lines name them; the first is how a new one does
   bool is_user = true;             // not a group or everyone
   bool is_gone = false;            // no such user or group, or no more
+  std::optional<Account> account;  // of a user
 };
 
 // Who is no more may still have lines, which can be taken away.
@@ -61,115 +64,65 @@ Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
   const auto name = login_name(uid);
   if (!name) return std::unexpected(name.error());
   // A name that lines would take for something else is left out.
-  Owner owner{{concat(uid.value())}, true};
+  Owner owner{{concat(uid.value())}, true, false, Account{*name, uid.value(), entry->pw_gid}};
   if (!name->empty() && name->find_first_of(" \t#=\n") == std::string::npos)
     owner.forms.insert(owner.forms.begin(), *name);
   return owner;
 }
 
-// --- ids ------------------------------------------------------------------------------------
+// --- what changes ---------------------------------------------------------------------------
 
-struct SubidFile {
-  IdKind kind;
+// What the command line asks for.
+struct Request {
+  bool grants = true;
+  bool about_ids = false;
+  std::optional<std::uint64_t> ids;   // how many; revoke: nothing means all
+  std::optional<std::uint64_t> from;  // the first of them
+  std::vector<std::string_view> nets;
+  std::vector<std::string> cgroups;
+  bool dry = false, force = false;
+
+  [[nodiscard]] std::vector<PolicyFile> files() const {
+    std::vector<PolicyFile> kinds;
+    if (about_ids) kinds = {PolicyFile::kSubuid, PolicyFile::kSubgid};
+    if (!nets.empty()) kinds.push_back(PolicyFile::kNet);
+    if (!cgroups.empty()) kinds.push_back(PolicyFile::kCgroup);
+    return kinds;
+  }
+};
+
+// A policy file as it is, and as it shall be.
+struct Proposal {
+  PolicyFile kind;
   Snapshot before;
-};
-struct Change {
-  IdKind kind;
-  IdRange range;
+  std::string after;
 };
 
-constexpr std::array kKinds{IdKind::kUid, IdKind::kGid};
-std::string subid_path(IdKind kind) {
-  return installed_path(kind == IdKind::kUid ? PolicyFile::kSubuid : PolicyFile::kSubgid);
+// What is said when all is done.
+struct Report {
+  std::string out;    // standard output
+  std::string notes;  // standard error
+};
+
+bool is_subid(PolicyFile kind) {
+  return kind == PolicyFile::kSubuid || kind == PolicyFile::kSubgid;
 }
-std::string_view file_word(IdKind kind) { return kind == IdKind::kUid ? "subuid" : "subgid"; }
+std::string_view file_word(PolicyFile kind) {
+  return kind == PolicyFile::kSubuid ? "subuid" : "subgid";
+}
 
-Result<std::vector<SubidFile>> read_subid_files() {
-  std::vector<SubidFile> files;
-  for (const auto kind : kKinds) {
-    auto before = snapshot(subid_path(kind));
+Result<std::vector<Proposal>> read_files(std::span<const PolicyFile> kinds) {
+  std::vector<Proposal> all;
+  for (const auto kind : kinds) {
+    auto before = snapshot(installed_path(kind));
     if (!before) return std::unexpected(before.error());
-    files.push_back({kind, std::move(*before)});
+    auto same = before->text;
+    all.push_back({kind, std::move(*before), std::move(same)});
   }
-  return files;
+  return all;
 }
 
-OwnedRanges owned_in(const SubidFile& file, const Owner& owner) {
-  OwnedRanges owned;
-  for (const auto& entry : subid_entries({}, file.before.text, file.kind, nullptr))
-    if (contains(owner.forms, entry.parsed.owner))
-      (void)owned.add(entry.parsed.range, entry.line.number);
-  return owned;
-}
-
-std::unexpected<Error> no_room(std::uint64_t count, std::uint64_t first, std::uint64_t end) {
-  const std::string bounds = "SUB_UID_MIN, SUB_UID_MAX and those of gids in /etc/login.defs";
-  if (count > end - std::min(first, end))
-    return fail({}, concat(count, " ids do not fit between ", first, " and ", end - 1,
-                           ": grant fewer, or change ", bounds));
-  return fail({}, concat("no ", count, " ids in a row are free from ", first, " to ", end - 1,
-                         ": accounts and other lines of /etc/subuid and /etc/subgid are between; "
-                         "grant fewer, take some "
-                         "away from others, or change ",
-                         bounds));
-}
-
-// What is missing: the same numbers for uids and gids, as useradd does, where they are free in
-// both.
-Result<std::vector<Change>> plan(std::span<const SubidFile> files, const HostFacts& facts,
-                                 const Owner& owner, std::uint64_t count) {
-  std::vector<IdKind> missing;
-  std::optional<std::uint64_t> start;
-  for (const auto& file : files) {
-    const auto owned = owned_in(file, owner);
-    const auto enough =
-        std::ranges::find_if(owned.ranges(), [&](IdRange r) { return r.count() >= count; });
-    if (enough == owned.ranges().end())
-      missing.push_back(file.kind);
-    else if (!start)
-      start = enough->first();
-  }
-  std::vector<IdRange> taken;
-  auto first = std::max(facts.uids.delegable.first(), facts.gids.delegable.first());
-  const auto end = std::min(facts.uids.delegable.end(), facts.gids.delegable.end());
-  for (const auto& file : files)
-    if (contains(missing, file.kind))
-      std::ranges::move(taken_ids(file.kind == IdKind::kUid ? facts.uids : facts.gids,
-                                  file.before.text, file.kind),
-                        std::back_inserter(taken));
-  const auto where = first < end ? IdRange::make(first, end - first) : std::nullopt;
-  auto range = start ? IdRange::make(*start, count) : std::nullopt;
-  if (range && std::ranges::any_of(taken, [&](IdRange t) { return t.overlaps(*range); }))
-    range.reset();
-  if (!range && where) range = find_free(count, *where, std::move(taken));
-  if (!range && !missing.empty()) return no_room(count, first, end);
-  std::vector<Change> changes;
-  for (const auto kind : missing) changes.push_back({kind, *range});
-  return changes;
-}
-
-std::string line_of(const Owner& owner, IdRange range) {
-  return concat(owner.forms.front(), ":", range.first(), ":", range.count());
-}
-
-std::string appended(std::string_view text, std::string_view line) {
-  return concat(text, text.empty() || text.ends_with('\n') ? "" : "\n", line, "\n");
-}
-
-// Without each line of the owner's that `is_meant`.
-std::string without(const SubidFile& file, const Owner& owner,
-                    const std::function<bool(IdRange)>& is_meant) {
-  std::string out;
-  auto entries = subid_entries({}, file.before.text, file.kind, nullptr);
-  std::erase_if(entries, [&](const SubidEntry& e) {
-    return !contains(owner.forms, e.parsed.owner) || !is_meant(e.parsed.range);
-  });
-  for (const auto& line : lines_of(file.before.text))
-    if (!contains(entries, line.number, [](const SubidEntry& e) { return e.line.number; }))
-      out += concat(line.text, "\n");
-  if (entries.empty()) return file.before.text;
-  return out;
-}
+// --- ids ------------------------------------------------------------------------------------
 
 Result<void> check_source() {
   const auto nsswitch = text_of("/etc/nsswitch.conf");
@@ -181,104 +134,255 @@ Result<void> check_source() {
   return {};
 }
 
-Result<std::string> write_ids(const Owner& owner, std::uint64_t count, const HostFacts& facts) {
-  std::string said;
-  const auto files = read_subid_files();
-  const auto wishes = files ? plan(*files, facts, owner, count) : std::unexpected(files.error());
-  if (!wishes) return std::unexpected(wishes.error());
-  const auto say = [&](const Change& c) {
-    said += concat(owner.forms.front(), ": ", file_word(c.kind), " ", to_text(c.range), "\n");
-  };
-  const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
-  // What it chose is only what we meant, or is taken back. It waits for locks without a word.
-  for (const auto& wish : *wishes) {
-    if (!PolicyLock::is_free(paths)) break;
-    const auto& file = *std::ranges::find(*files, wish.kind, &SubidFile::kind);
-    if (!is_plain_for_library(file.before.text, file.before.path) ||
-        !grant_by_library(wish.kind, owner.forms.front(), wish.range))
-      break;
-    say(wish);
+Result<void> check_login_defs(const HostFacts& facts) {
+  const auto bad = std::ranges::find(facts.login_defs, Severity::kError, &Finding::severity);
+  if (bad == facts.login_defs.end()) return {};
+  return fail({}, concat(bad->file, ":", bad->line, ": ", bad->what, ": ", bad->fix,
+                         "; ids are not granted from a range that may not be the one meant"));
+}
+
+struct Living {
+  std::vector<LivingIds> uids = living_ids(IdKind::kUid), gids = living_ids(IdKind::kGid);
+};
+
+// The two subid files of `all`, which come first.
+std::vector<SubidSide> sides_of(std::span<const Proposal> all, const HostFacts& facts,
+                                const Living& living) {
+  return {{IdKind::kUid, all[0].before.text, &facts.uids, living.uids},
+          {IdKind::kGid, all[1].before.text, &facts.gids, living.gids}};
+}
+
+Result<void> grant_ids(std::vector<Proposal>& all, const Owner& owner, const Request& request,
+                       const HostFacts& facts, Report& report) {
+  if (auto well = check_login_defs(facts); !well) return well;
+  const Living living;
+  const auto sides = sides_of(all, facts, living);
+  const auto ranges = plan_ids(sides, {owner.forms, *request.ids, request.from});
+  if (!ranges) return std::unexpected(ranges.error());
+  for (const auto& [kind, range] : *ranges) {
+    auto& file = all[kind == IdKind::kUid ? 0 : 1];
+    file.after = with_range(file.before.text, owner.forms.front(), range);
+    if (!request.dry)
+      report.out +=
+          concat(owner.forms.front(), ": ", file_word(file.kind), " ", to_text(range), "\n");
   }
-  const auto lock = PolicyLock::take(paths, Hold::kAccounts);
-  if (!lock) return std::unexpected(lock.error());
-  const auto now = read_subid_files();
-  const auto rest = now ? plan(*now, facts, owner, count) : std::unexpected(now.error());
-  if (!rest) return std::unexpected(rest.error());
-  for (const auto& change : *rest) {
-    const auto& file = *std::ranges::find(*now, change.kind, &SubidFile::kind);
-    if (auto done = replace(file.before, appended(file.before.text, line_of(owner, change.range)));
-        !done)
+  return {};
+}
+
+// Ids that a process still has must not come to somebody else.
+Result<void> check_unused(const SubidSide& side, std::span<const IdRange> ranges,
+                          const Owner& owner) {
+  for (const auto range : ranges) {
+    const auto user = std::ranges::find_if(
+        side.living, [&](const LivingIds& l) { return l.range.overlaps(range); });
+    if (user == side.living.end()) continue;
+    return fail({},
+                concat("process ", user->pid, " (", quoted(user->command), ") still has ids of ",
+                       to_text(range), ", which are ", quoted(owner.forms.front()),
+                       "'s: end it first (as that user: userns-run list --running, userns-run "
+                       "stop NAME), or say --force: whoever gets these ids later can then read "
+                       "its files and end its processes"));
+  }
+  return {};
+}
+
+Result<void> revoke_ids(std::vector<Proposal>& all, const Owner& owner, const Request& request,
+                        const HostFacts& facts, Report& report) {
+  const Living living;
+  const auto sides = sides_of(all, facts, living);
+  for (std::size_t i = 0; i < sides.size(); ++i) {
+    auto without = without_ranges(sides[i], owner.forms, request.ids);
+    if (!request.force)
+      if (auto unused = check_unused(sides[i], without.taken_away, owner); !unused) return unused;
+    all[i].after = std::move(without.text);
+    if (!request.dry && !without.taken_away.empty())
+      report.out += concat(owner.forms.front(), ": ", file_word(all[i].kind),
+                           " taken away: files that these ids own stay theirs\n");
+  }
+  return {};
+}
+
+// --- net.conf and cgroup.conf ---------------------------------------------------------------
+
+std::vector<Gid> groups_of(const Account& account) {
+  int count = 64;
+  std::vector<gid_t> raw(static_cast<std::size_t>(count));
+  while (::getgrouplist(account.name.c_str(), account.group, raw.data(), &count) < 0)
+    raw.resize(static_cast<std::size_t>(count));
+  raw.resize(static_cast<std::size_t>(count));
+  std::vector<Gid> groups;
+  for (const auto gid : raw) groups.emplace_back(gid);
+  return groups;
+}
+
+// Whether a line that says `who` is for the owner, as the helpers see it.
+class Membership {
+ public:
+  explicit Membership(const Owner& owner) : owner_(owner) {
+    if (owner.account) groups_ = groups_of(*owner.account);
+  }
+  [[nodiscard]] bool is_for_owner(std::string_view who) const {
+    if (!owner_.account) return contains(owner_.forms, who);
+    const auto in_group = [&](std::string_view name) {
+      const auto gid = group_id(name).value_or(std::nullopt);
+      return gid && contains(groups_, *gid);
+    };
+    return is_for(who, Uid{owner_.account->id}, owner_.account->name, in_group);
+  }
+
+ private:
+  const Owner& owner_;
+  std::vector<Gid> groups_;
+};
+
+// The line of net.conf that gives the owner NICs on a bridge after all.
+std::optional<NetEntry> net_line_left(const std::string& text, std::string_view bridge,
+                                      const Membership& membership) {
+  for (auto& entry : net_entries({}, text, nullptr))
+    if (entry.parsed.bridge == bridge && entry.parsed.count > 0 &&
+        membership.is_for_owner(entry.parsed.who))
+      return entry;
+  return std::nullopt;
+}
+
+std::string place_of_line(const Proposal& file, const TextLine& line) {
+  return concat(file.before.path, ":", line.number, " (", quoted(line.text), ")");
+}
+
+// What other lines still give, where lines of one's own were taken away; a refusal where there were
+// none, since nothing would change.
+Result<void> tell_net_left(const Proposal& file, const Owner& owner, const Request& request,
+                           Report& report) {
+  const Membership membership(owner);
+  for (const auto net : request.nets) {
+    const auto bridge = net.substr(0, net.find(':'));
+    const auto left = net_line_left(file.after, bridge, membership);
+    if (!left) continue;
+    const auto text = concat(quoted(owner.forms.front()), " may have NICs on ", bridge, " through ",
+                             place_of_line(file, left->line), "; to ban them: userns-policy grant ",
+                             owner.forms.front(), " --net ", bridge, ":0");
+    if (file.after == file.before.text) return fail({}, text);
+    report.notes += concat("note: ", text, "\n");
+  }
+  return {};
+}
+
+Result<void> tell_cgroup_left(const Proposal& file, const Owner& owner, Report& report) {
+  const Membership membership(owner);
+  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
+    if (!membership.is_for_owner(entry.parsed.who)) continue;
+    if (contains(owner.forms, entry.parsed.who)) return {};
+    const auto text = concat("for ", quoted(owner.forms.front()), " ",
+                             place_of_line(file, entry.line), " decides");
+    if (file.after == file.before.text)
+      return fail({}, concat(text,
+                             ", and no line of their own: nothing was changed; to refuse "
+                             "them: userns-policy grant ",
+                             owner.forms.front(), " --cgroup containers=0"));
+    report.notes += concat("note: from now on ", text, "\n");
+    return {};
+  }
+  return {};
+}
+
+// After a grant the line of one's own is the one that decides.
+Result<void> check_cgroup_decides(const Proposal& file, const Owner& owner) {
+  const Membership membership(owner);
+  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
+    if (contains(owner.forms, entry.parsed.who)) return {};
+    if (membership.is_for_owner(entry.parsed.who))
       return fail({},
-                  concat(said.empty() ? ""
-                                      : concat("half is done (", said.substr(0, said.size() - 1),
-                                               "); say it again: "),
-                         done.error().text),
-                  done.error().code);
-    say(change);
+                  concat("for ", quoted(owner.forms.front()), " ", place_of_line(file, entry.line),
+                         " would still decide: userns-policy edit cgroup.conf"));
   }
-  return said;
+  return {};
 }
 
-Result<std::string> show_ids(const Owner& owner, std::uint64_t count, const HostFacts& facts) {
-  const auto files = read_subid_files();
-  const auto wishes = files ? plan(*files, facts, owner, count) : std::unexpected(files.error());
-  if (!wishes) return std::unexpected(wishes.error());
+Result<void> change_nets(Proposal& file, const Owner& owner, const Request& request,
+                         Report& report) {
+  for (const auto net : request.nets) {
+    auto text = request.grants ? grant_net(file.after, owner.forms, net)
+                               : revoke_net(file.after, owner.forms, net);
+    if (!text) return std::unexpected(text.error());
+    file.after = std::move(*text);
+  }
+  return request.grants ? Result<void>{} : tell_net_left(file, owner, request, report);
+}
+
+Result<void> change_cgroups(Proposal& file, const Owner& owner, const Request& request,
+                            Report& report) {
+  auto text = request.grants ? grant_cgroup(file.after, owner.forms, request.cgroups)
+                             : revoke_cgroup(file.after, owner.forms, request.cgroups);
+  if (!text) return std::unexpected(text.error());
+  file.after = std::move(*text);
+  return request.grants ? check_cgroup_decides(file, owner) : tell_cgroup_left(file, owner, report);
+}
+
+// What check has to say about lines that were not there before.
+std::string findings_of(const Proposal& file, const HostFacts& facts) {
   std::string text;
-  for (const auto& wish : *wishes) {
-    const auto& before = std::ranges::find(*files, wish.kind, &SubidFile::kind)->before;
-    text += diff(before.path, before.text, appended(before.text, line_of(owner, wish.range)));
-  }
+  const auto old = lines_of(file.before.text);
+  if (file.before.text == file.after) return text;
+  for (const auto& finding :
+       check({file.kind, installed_path(file.kind), file.after}, facts, nullptr))
+    if (finding.line > 0 && !contains(old, finding.source, &TextLine::text))
+      text += to_text(finding, wants_colour(STDERR_FILENO));
   return text;
-}
-
-Result<std::string> grant_ids(const Owner& owner, std::string_view number, bool dry) {
-  const auto count = parse_decimal(number);
-  if (!count || *count == 0 || *count > kLargestId)
-    return fail({}, concat("--ids ", quoted(number), " ",
-                           count ? "is no number of ids" : why_not_decimal(number),
-                           ": write how many, from 1 to 4294967294, as in --ids 65536"));
-  if (auto source = check_source(); !source) return std::unexpected(source.error());
-  const auto facts = host_facts({});
-  if (const auto bad = std::ranges::find(facts.login_defs, Severity::kError, &Finding::severity);
-      bad != facts.login_defs.end())
-    return fail({}, concat(bad->file, ":", bad->line, ": ", bad->what, ": ", bad->fix,
-                           "; ids are not granted from a range that may not be the one meant"));
-  return dry ? show_ids(owner, *count, facts) : write_ids(owner, *count, facts);
-}
-
-Result<std::string> revoke_ids(const Owner& owner, std::string_view number, bool dry) {
-  const auto count = parse_decimal(number);
-  if (number != "all" && (!count || *count == 0))
-    return fail(
-        {}, concat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
-  if (auto source = check_source(); !source) return std::unexpected(source.error());
-  const std::vector<std::string> paths{subid_path(IdKind::kUid), subid_path(IdKind::kGid)};
-  const auto lock =
-      dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);
-  if (!lock) return std::unexpected(lock.error());
-  const auto files = read_subid_files();
-  if (!files) return std::unexpected(files.error());
-  std::string said;
-  for (const auto& file : *files) {
-    const auto after =
-        without(file, owner, [&](IdRange r) { return !count || r.count() == *count; });
-    const auto shown = diff(file.before.path, file.before.text, after);
-    if (dry) said += shown;
-    if (dry || shown.empty()) continue;
-    if (auto done = replace(file.before, after); !done) return std::unexpected(done.error());
-    said += concat(owner.forms.front(), ": ", file_word(file.kind),
-                   " taken away: files that these ids own stay theirs\n");
-  }
-  return said;
 }
 
 // --- the verbs ------------------------------------------------------------------------------
 
-struct Wish {
-  std::vector<std::string_view> ids, nets;
-  std::vector<std::string> cgroups;
-  bool dry = false;
-};
+// Works out every text; nothing is written yet.
+Result<void> propose(std::vector<Proposal>& all, const Owner& owner, const Request& request,
+                     Report& report) {
+  const auto facts = host_facts({});
+  if (request.about_ids) {
+    auto done = request.grants ? grant_ids(all, owner, request, facts, report)
+                               : revoke_ids(all, owner, request, facts, report);
+    if (!done) return done;
+  }
+  for (auto& file : all) {
+    if (is_subid(file.kind)) continue;
+    auto done = file.kind == PolicyFile::kNet ? change_nets(file, owner, request, report)
+                                              : change_cgroups(file, owner, request, report);
+    if (!done) return done;
+    if (request.grants) report.notes += findings_of(file, facts);
+  }
+  for (const auto& file : all)
+    if (request.dry || !is_subid(file.kind))
+      report.out += diff(file.before.path, file.before.text, file.after);
+  return {};
+}
+
+// Puts back what was written before a file that could not be. False where that failed, too.
+bool take_back(std::span<const Proposal> written) {
+  bool all = true;
+  for (const auto& file : written) {
+    const auto now = snapshot(file.before.path);
+    if (file.before.exists)
+      all = all && now && replace(*now, file.before.text);
+    else
+      all = all && ::unlink(file.before.path.c_str()) == 0;
+  }
+  return all;
+}
+
+Result<void> write_files(std::span<const Proposal> all) {
+  std::vector<Proposal> changed(all.begin(), all.end());
+  std::erase_if(changed, [](const Proposal& file) { return file.after == file.before.text; });
+  for (std::size_t i = 0; i < changed.size(); ++i) {
+    const auto done = replace(changed[i].before, changed[i].after);
+    if (done) continue;
+    const bool undone = take_back(std::span(changed).first(i));
+    return fail({},
+                concat(done.error().text,
+                       undone ? "; nothing was changed"
+                              : "; files before it are changed already: say the same again when "
+                                "this is mended"),
+                done.error().code);
+  }
+  return {};
+}
 
 // What stands without the option that it is of.
 std::string likely_meant(std::string_view word) {
@@ -289,105 +393,99 @@ std::string likely_meant(std::string_view word) {
   return option.empty() ? "" : concat("; did you mean ", option, word, "?");
 }
 
-Result<Wish> wish_of(const Words& words, std::string_view verb) {
-  Wish wish{words.all("ids"), words.all("net"), {}, words.has("dry-run")};
-  for (const auto word : words.all("cgroup")) wish.cgroups.emplace_back(word);
+Result<void> take_id_words(Request& request, const Words& words) {
+  const auto ids = words.all("ids");
+  const auto from = words.one("from");
+  if (from && ids.empty()) return fail({}, "--from says where --ids begin: give --ids, too");
+  request.about_ids = !ids.empty();
+  for (const auto number : ids) {
+    const auto count = parse_decimal(number);
+    if (request.grants && (!count || *count == 0 || *count > kLargestId))
+      return fail({}, concat("--ids ", quoted(number), " ",
+                             count ? "is no number of ids" : why_not_decimal(number),
+                             ": write how many, from 1 to 4294967294, as in --ids 65536"));
+    if (!request.grants && number != "all" && (!count || *count == 0))
+      return fail(
+          {}, concat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
+    request.ids = count;
+  }
+  if (from) request.from = parse_decimal(*from);
+  if (from && !request.from)
+    return fail({}, concat("--from ", quoted(*from), " ", why_not_decimal(*from),
+                           ": write the first id, as in --from 200000"));
+  return {};
+}
+
+Result<Request> request_of(const Words& words, bool grants) {
+  const std::string_view verb = grants ? "grant" : "revoke";
+  Request request{.grants = grants, .ids = {}, .from = {}, .nets = words.all("net"), .cgroups = {}};
+  request.dry = words.has("dry-run");
+  request.force = words.has("force");
+  for (const auto word : words.all("cgroup")) request.cgroups.emplace_back(word);
   if (words.names.empty())
     return fail({}, concat(verb, " needs a user: userns-policy ", verb, " --help"));
   for (std::size_t i = 1; i < words.names.size(); ++i) {
-    if (wish.cgroups.empty())
+    if (request.cgroups.empty())
       return fail({}, concat(quoted(words.names[i]), " is a word too many",
                              likely_meant(words.names[i]), " (userns-policy ", verb, " --help)"));
-    wish.cgroups.push_back(words.names[i]);
+    request.cgroups.push_back(words.names[i]);
   }
-  if (wish.ids.empty() && wish.nets.empty() && wish.cgroups.empty())
+  if (auto taken = take_id_words(request, words); !taken) return std::unexpected(taken.error());
+  if (request.files().empty())
     return fail({}, concat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb,
                            " --help)"));
-  if (!wish.dry && ::geteuid() != 0)
+  if (!request.dry && ::geteuid() != 0)
     return fail({}, concat(verb, " writes policy files, which only root may: sudo userns-policy ",
                            verb, " ..., or --dry-run to see what it would do"));
-  return wish;
+  return request;
 }
 
-// What check has to say about lines that were not there before.
-std::string findings_of(PolicyFile kind, std::string_view before, const std::string& after) {
-  std::string text;
-  const auto old = lines_of(before);
-  if (before == after) return text;
-  for (const auto& finding : check({kind, installed_path(kind), after}, host_facts({}), nullptr))
-    if (finding.line > 0 && !contains(old, finding.source, &TextLine::text))
-      text += to_text(finding, wants_colour(STDERR_FILENO));
-  return text;
+// Under the locks of all files at once.
+Result<Report> work_out_and_write(const Owner& owner, const Request& request) {
+  if (request.about_ids)
+    if (auto source = check_source(); !source) return std::unexpected(source.error());
+  std::vector<std::string> paths;
+  for (const auto kind : request.files()) {
+    paths.push_back(installed_path(kind));
+    if (auto there = check_directory(paths.back()); !there) return std::unexpected(there.error());
+  }
+  const auto lock = request.dry ? Result<PolicyLock>(PolicyLock::none())
+                                : PolicyLock::take(paths, Hold::kAccounts);
+  if (!lock) return std::unexpected(lock.error());
+  auto all = read_files(request.files());
+  if (!all) return std::unexpected(all.error());
+  Report report;
+  if (auto proposed = propose(*all, owner, request, report); !proposed)
+    return std::unexpected(proposed.error());
+  if (!request.dry)
+    if (auto written = write_files(*all); !written) return std::unexpected(written.error());
+  return report;
 }
 
-// `findings`: where what check says goes; nullptr where nobody asks.
-Result<std::string> change(PolicyFile kind, const Edit& edit, bool dry, std::string* findings) {
-  std::string found;
-  const auto noted = [&](std::string_view before) {
-    auto after = edit(before);
-    if (after && findings != nullptr) found = findings_of(kind, before, *after);
-    return after;
-  };
-  auto shown = change_file(kind, noted, dry);
-  if (shown && findings != nullptr) *findings += found;
-  return shown;
-}
-
-// All bridges in one step.
-Result<std::string> change_nets(std::string_view before, Who who, const Wish& wish, bool grants) {
-  Result<std::string> text(before);
-  for (const auto net : wish.nets)
-    if (text) text = grants ? grant_net(*text, who, net) : revoke_net(*text, who, net);
-  return text;
-}
-
-std::string nothing_said(const Owner& owner, bool grants, bool dry) {
+std::string nothing_said(const Owner& owner, const Request& request) {
   return concat(owner.forms.front(),
-                grants ? " has that already: nothing " : " does not have that: nothing ",
-                dry ? "would be changed\n" : "was changed\n");
+                request.grants ? " has that already: nothing " : " does not have that: nothing ",
+                request.dry ? "would be changed\n" : "was changed\n");
 }
 
 int carry_out(const Words& words, bool grants) {
-  const auto wish = wish_of(words, grants ? "grant" : "revoke");
-  if (!wish) return tool_failure(wish.error());
-  const auto owner = find_owner(words.names[0], !wish->ids.empty(), grants);
+  const auto request = request_of(words, grants);
+  if (!request) return tool_failure(request.error());
+  const auto owner = find_owner(words.names[0], request->about_ids, grants);
   if (!owner) return tool_failure(owner.error());
-  const Who who = owner->forms;
-  std::string said;
-  Result<std::string> done;
-  const auto take = [&](Result<std::string> one) {
-    done = std::move(one);
-    if (done) said += *done;
-    return done.has_value();
-  };
-  for (const auto number : wish->ids)
-    if (!take(grants ? grant_ids(*owner, number, wish->dry)
-                     : revoke_ids(*owner, number, wish->dry)))
-      break;
-  std::string findings;
-  std::string* const noted = grants ? &findings : nullptr;
-  if (done && !wish->nets.empty())
-    take(change(
-        PolicyFile::kNet,
-        [&](std::string_view before) { return change_nets(before, who, *wish, grants); }, wish->dry,
-        noted));
-  if (done && !wish->cgroups.empty())
-    take(change(
-        PolicyFile::kCgroup,
-        [&](std::string_view before) {
-          return grants ? grant_cgroup(before, who, wish->cgroups)
-                        : revoke_cgroup(before, who, wish->cgroups);
-        },
-        wish->dry, noted));
-  if (said.empty() && done && owner->is_gone)
-    done = fail(
-        {},
-        concat("there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
-               ", and no such line names one: userns-policy check shows whose lines there are"));
-  if (said.empty() && done) said = nothing_said(*owner, grants, wish->dry);
-  const int written = put(said);
-  (void)write_all(Fd(::dup(STDERR_FILENO)), findings);
-  return done ? written : tool_failure(done.error());
+  auto report = work_out_and_write(*owner, *request);
+  if (!report) return tool_failure(report.error());
+  if (report->out.empty() && owner->is_gone)
+    return tool_failure(
+        {.rule = {},
+         .code = 0,
+         .text = concat(
+             "there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
+             ", and no such line names one: userns-policy check shows whose lines there are")});
+  if (report->out.empty()) report->out = nothing_said(*owner, *request);
+  const int written = put(report->out);
+  (void)write_all(Fd(::dup(STDERR_FILENO)), report->notes);
+  return written;
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ constexpr std::array kCheckOptions{
 };
 constexpr std::array kGrantOptions{
     VerbOption{"ids", "N", "N subordinate uids and gids in a row, from where nobody has any"},
+    VerbOption{"from", "FIRST", "the first of these ids, instead of the first that is free"},
     VerbOption{"net", "BRIDGE:COUNT",
                "so many interfaces on a bridge; ,key=value adds settings of net.conf(5)", true},
     VerbOption{"cgroup", "KEY=VALUE", "limits of cgroup.conf(5); more may follow as words", true},
@@ -35,6 +36,7 @@ constexpr std::array kGrantOptions{
 };
 constexpr std::array kRevokeOptions{
     VerbOption{"ids", "N|all", "lines of exactly N ids, or all"},
+    VerbOption{"force", "", "ids that a process still has, too"},
     VerbOption{"net", "BRIDGE", "the lines for a bridge", true},
     VerbOption{"cgroup", "KEY|all", "a limit, or the whole line; more may follow as words", true},
     VerbOption{"dry-run", "", "show what would change, as a diff"},

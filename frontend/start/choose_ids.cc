@@ -33,11 +33,9 @@ std::string who(const IdFacts& facts) {
 
 std::unexpected<Error> none_delegated(const IdFacts& facts, std::string_view source) {
   const auto owner = facts.caller_name.empty() ? concat(facts.uid) : std::string(facts.caller_name);
-  return fail({},
-              concat(who(facts), " has no subordinate ids in ", source,
-                     ": ask the administrator for a line like ", owner,
-                     ":100000:65536 in /etc/subuid and /etc/subgid, or use --map-self to be the "
-                     "only id inside"));
+  return fail({}, concat(who(facts), " has no subordinate ids in ", source,
+                         ": ask the administrator to run \"userns-policy grant ", owner,
+                         " --ids 65536\", or use --map-self to be the only id inside"));
 }
 
 Result<ChosenIds> automatic(const IdFacts& facts) {

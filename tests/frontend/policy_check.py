@@ -51,7 +51,7 @@ def _(root):
 
 @case('a warning is status 1, an error is status 2')
 def _(root):
-    setup(root, 'nobodyatall veth br0 0\n')
+    setup(root, 'nobodyatall veth br0 1\n')
     done = check(root, NET)
     assert done.code == 1 and '0 errors, 2 warnings' in done.out, done
     setup(root, 'x\n')

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import SYSCALL, Result, case, cases, main, mount, skip, spawn, trace, umount  # noqa: E402
+from harness import SYSCALL, Result, case, cases, main, mount, skip, spawn, trace, umount, with_own_pids, User, status_of, wait_for  # noqa: E402
 
 NET, CGROUP = '/etc/userns/net.conf', '/etc/userns/cgroup.conf'
 RENAME, FSYNC, LINK = 82, 74, 86
@@ -22,6 +22,10 @@ def read(path):
 
 def tool(root, *words, user=None, **how):
     return root.run([root.program('userns-policy'), *words], user, **how)
+
+
+def explain(root, *words):
+    return tool(root, 'explain', *words)
 
 
 def well(root, *words, **how):
@@ -103,30 +107,22 @@ def _(root):
     assert os.getxattr('/etc/subuid', 'trusted.note') == b'mine'
 
 
-@case('a plain sorted file is written by libsubid, others and hosts without it by ourselves, with the same result')
+@case('a plain sorted file, which libsubid would write, too, is written by ourselves: no backup, no other number for a moment')
 def _(root):
-    texts = []
-    for hide in (False, True):
-        root.reset()
-        words = [root.program('userns-policy'), 'grant', 'carol', '--ids', '65536']
-        seen = []
+    seen = set()
+    root.subuid('alice:100000:65536\nbob:200000:65536\n')
+    accounts = read('/etc/passwd')
+    root.write('/etc/passwd', accounts + 'inside:x:300000:300000::/nowhere:/bin/sh\n')
 
-        def watch(stop):
-            if stop.number in (SYSCALL['openat'], SYSCALL['openat2'], SYSCALL['open']):
-                address = stop.args[0 if stop.number == SYSCALL['open'] else 1]
-                if b'libsubid.so' in stop.memory(address, 64).split(b'\0')[0]:
-                    seen.append(True)
-                    return Result(-2) if hide else None
-            return None
-        done = trace(spawn(words, None, traced=True), watch)
-        assert done.code == 0 and seen, done
-        texts.append((read('/etc/subuid'), read('/etc/subgid'), done.out))
-        # shadow keeps a backup, we do not.
-        for path in ('/etc/subuid-', '/etc/subgid-'):
-            assert os.path.exists(path) != hide, path
-            if not hide:
-                os.unlink(path)
-    assert texts[0] == texts[1], texts
+    def watch(_stop):
+        seen.add(read('/etc/subuid'))
+    done = trace(spawn([root.program('userns-policy'), 'grant', 'carol', '--ids', '65536'], None, traced=True), watch)
+    assert done.code == 0, done
+    root.write('/etc/passwd', accounts)
+    seen.add(read('/etc/subuid'))
+    # libsubid's own choice held the account 300000 for a moment.
+    assert seen == {'alice:100000:65536\nbob:200000:65536\n', 'alice:100000:65536\nbob:200000:65536\ncarol:300001:65536\n'}, seen
+    assert not os.path.exists('/etc/subuid-'), 'we keep no backup'
 
 
 @case('real accounts, system ids and a directory\'s ranges are passed over, and the bounds of login.defs kept')
@@ -296,6 +292,107 @@ def _(root):
         nothing_left()
 
 
+@case('--from asks for a place; whose it is, is said where it is not free')
+def _(root):
+    assert 'subuid [400000-465536)' in well(root, 'grant', 'carol', '--ids', '65536', '--from', '400000')
+    for first, says in (('150000', "'alice' has [100000-165536) (/etc/subuid:1)"), ('50000', 'not within 100000'),
+                        ('0x10', 'hexadecimal'), ('4294967290', 'not within')):
+        root.reset()
+        done = tool(root, 'grant', 'carol', '--ids', '65536', '--from', first)
+        assert done.code == 125 and says in done.err and done.err.count('\n') == 1, done
+        assert len(ranges('/etc/subuid')) == 2
+    done = tool(root, 'grant', 'carol', '--net', 'br0:1', '--from', '400000')
+    assert done.code == 125 and '--ids' in done.err, done
+
+
+@case('lines that we pass over and shadow obeys hold their ids: hex, octal, a fourth field')
+def _(root):
+    text = 'alice:0x186a0:65536\nbob:0610000:65536\ndave:300000:65536:note\n'  # 100000, 200704, 300000
+    root.subuid(text)
+    root.subgid('')
+    well(root, 'grant', 'carol', '--ids', '65536')
+    (uids,) = [r for r in ranges('/etc/subuid') if r[0] == 'carol']
+    assert uids[1] == 365536, read('/etc/subuid')
+    root.subuid(text)
+    done = tool(root, 'grant', 'carol', '--ids', '65536', '--from', '100000')
+    assert done.code == 125 and 'shadow' in done.err, done
+
+
+@case('ids that were given before come last: a block that was taken away is not the next one\'s')
+def _(root):
+    well(root, 'grant', 'carol', '--ids', '65536')
+    well(root, 'revoke', 'alice', '--ids', 'all')
+    with open('/etc/passwd', 'a') as file:
+        file.write('newcomer:x:76000:76000::/nowhere:/bin/sh\n')
+    well(root, 'grant', 'newcomer', '--ids', '65536')
+    assert ('newcomer', 331072, 65536) in ranges('/etc/subuid'), read('/etc/subuid')
+    # Only where nothing else is left are they given again.
+    defs = read('/etc/login.defs')
+    root.write('/etc/login.defs', 'SUB_UID_MIN 100000\nSUB_UID_MAX 400000\nSUB_GID_MIN 100000\nSUB_GID_MAX 400000\n')
+    with open('/etc/passwd', 'a') as file:
+        file.write('late:x:76001:76001::/nowhere:/bin/sh\n')
+    well(root, 'grant', 'late', '--ids', '65536')
+    root.write('/etc/login.defs', defs)
+    assert ('late', 100000, 65536) in ranges('/etc/subuid'), read('/etc/subuid')
+
+
+@case('ids of a living process are neither taken away nor given: by its map and by its own id; --force says what that means')
+def _(root):
+    root.write('/etc/login.defs', re.sub('(?m)^SUB_.*$', '', read('/etc/login.defs')))
+    with root.target(root.alice) as target:
+        for program in (root.newuidmap, root.newgidmap):
+            assert root.run([program, target.pid, 0, 100000, 65536], root.alice).code == 0
+        done = tool(root, 'revoke', 'alice', '--ids', 'all')
+        assert done.code == 125 and f'process {target.pid}' in done.err and '--force' in done.err and '[100000-165536)' in done.err, done
+        assert ('alice', 100000, 65536) in ranges('/etc/subuid') and ('alice', 100000, 65536) in ranges('/etc/subgid')
+        # As userdel would have left it: nobody gets what the container has.
+        root.subuid('bob:200000:65536\n')
+        root.subgid('bob:200000:65536\n')
+        done = tool(root, 'grant', 'carol', '--ids', '65536', '--from', '100000')
+        assert done.code == 125 and f'process {target.pid}' in done.err, done
+        root.reset()
+        well(root, 'revoke', 'alice', '--ids', 'all', '--force')
+        assert ranges('/etc/subuid') == [('bob', 200000, 65536)]
+    root.reset()
+    child = spawn(['/bin/sleep', '60'], User('x', 100007))
+    wait_for(lambda: status_of(child.pid)['Name'] == 'sleep', 'sleep to run')
+    done = tool(root, 'revoke', 'alice', '--ids', 'all')
+    child.kill()
+    child.wait()
+    assert done.code == 125 and "'sleep'" in done.err, done
+    well(root, 'revoke', 'alice', '--ids', 'all')
+
+
+@case('all words are judged first: where one is wrong, no file changes')
+def _(root):
+    root.write(NET, 'bob veth br0 1\n')
+    root.write(CGROUP, 'bob pids.max=5\n')
+    before = [read(path) for path in ('/etc/subuid', '/etc/subgid', NET, CGROUP)]
+    for words in (['--ids', '65536', '--net', 'br0:1', '--cgroup', 'foo=1'], ['--ids', '65536', '--net', 'br0:x', '--cgroup', 'pids.max=9'],
+                  ['--net', 'br0:1', '--ids', '4000000000'], ['--net', 'br0:1', '--net', 'br1:x']):
+        done = tool(root, 'grant', 'carol', *words)
+        assert done.code == 125 and done.out == '', (words, done)
+        assert before == [read(path) for path in ('/etc/subuid', '/etc/subgid', NET, CGROUP)], words
+    nothing_left()
+
+
+@case('a file that cannot be written leaves all as it was, those before it, too')
+def _(root):
+    root.write(NET, 'bob veth br0 1\n')
+    before = [read(path) for path in ('/etc/subuid', '/etc/subgid', NET)]
+    renames = []
+
+    def fail_the_third(stop):
+        if stop.number == RENAME:
+            renames.append(stop)
+            return Result(-28) if len(renames) == 3 else None
+        return None
+    done = trace(spawn([root.program('userns-policy'), 'grant', 'carol', '--ids', '65536', '--net', 'br0:1'], traced=True), fail_the_third)
+    assert done.code == 125 and 'nothing was changed' in done.err and done.out == '' and len(renames) == 5, done
+    assert before == [read(path) for path in ('/etc/subuid', '/etc/subgid', NET)]
+    nothing_left()
+
+
 # --- net.conf and cgroup.conf ---------------------------------------------------------------
 
 @case('--net: a line is added, changed in place with its comment, and taken away; all else stays')
@@ -315,6 +412,45 @@ def _(root):
     nothing_left()
 
 
+@case('--net: settings of a line stay unless they are named; a count of 0 bans')
+def _(root):
+    root.write(NET, 'alice veth br0 1 vlan=30 isolated=yes # lab\n')
+    well(root, 'grant', 'alice', '--net', 'br0:2')
+    assert read(NET) == 'alice  veth  br0  2  vlan=30 isolated=yes # lab\n', read(NET)
+    well(root, 'grant', 'alice', '--net', 'br0:2,isolated=no,mtu=1400')
+    assert read(NET) == 'alice  veth  br0  2  vlan=30 isolated=no mtu=1400 # lab\n', read(NET)
+    assert 'nothing was changed' in well(root, 'grant', 'alice', '--net', 'br0:2,vlan=30')
+    well(root, 'grant', 'alice', '--net', 'br0:0')
+    assert read(NET).startswith('alice  veth  br0  0 '), read(NET)
+    done = tool(root, 'grant', '*', '--net', 'br0:0')
+    assert done.code == 125 and 'bans nobody' in done.err, done
+
+
+@case('revoke: where another line still gives, it is named; where there is nothing of one\'s own, that is a failure')
+def _(root):
+    text = '@alice veth br0 1\n* veth br0 1\n'
+    root.write(NET, text)
+    done = tool(root, 'revoke', 'alice', '--net', 'br0')
+    assert done.code == 125 and f'{NET}:1' in done.err and 'grant alice --net br0:0' in done.err and read(NET) == text, done
+    words = re.search(r'userns-policy (grant .*)$', done.err)[1].split()
+    well(root, *words)
+    said = explain(root, 'alice', 'net', 'br0')
+    assert said.code == 1 and 'ban' in said.out, said
+    root.write(NET, 'alice veth br0 4\n* veth br0 1\n')
+    done = tool(root, 'revoke', 'alice', '--net', 'br0')
+    assert done.code == 0 and done.err.startswith('note: ') and f'{NET}:1' in done.err, done
+    root.write(CGROUP, '* pids.max=5\n')
+    done = tool(root, 'revoke', 'alice', '--cgroup', 'all')
+    assert done.code == 125 and f'{CGROUP}:1' in done.err and 'containers=0' in done.err, done
+
+
+@case('--cgroup: a line that a group\'s hides goes before it, and decides')
+def _(root):
+    root.write(CGROUP, '# head\n@alice pids.max=5\nalice pids.max=7 # hers\n* pids.max=1\n')
+    well(root, 'grant', 'alice', '--cgroup', 'memory.max=1G')
+    assert read(CGROUP) == '# head\nalice pids.max=7 memory.max=1G # hers\n@alice pids.max=5\n* pids.max=1\n', read(CGROUP)
+
+
 @case('--net for a group and for everyone')
 def _(root):
     root.write(NET, '')
@@ -329,8 +465,7 @@ def _(root):
     ('a count that is none', 'br0:x', "the count 'x'"),
     ('no count', 'br0', 'BRIDGE:COUNT'),
     ('a bridge that can not be', 'a/b:1', 'no name of a bridge'),
-    ('a setting that is none', 'br0:1,colour=red', 'no setting'),
-    ('a count that gives nothing', 'br0:0', 'userns-policy revoke alice --net br0'),
+    ('a setting that is none', 'br0:1,colour=red', 'not a setting'),
     ('a second line in disguise', 'br0:1,mtu=1400\nbob veth br0 9', 'BRIDGE:COUNT'),
     ('a comment', 'br0:1,#', 'BRIDGE:COUNT'),
 ])
@@ -530,4 +665,5 @@ def _(root):
 
 
 if __name__ == '__main__':
+    with_own_pids()
     main()

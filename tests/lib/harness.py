@@ -500,6 +500,13 @@ class Target:
             pass
 
 
+def with_own_pids():
+    """Starts this program again in a pid namespace of its own: processes of other tests are not seen in /proc then."""
+    if os.environ.get('OWN_PIDS') != '1' and len(sys.argv) > 1:
+        os.environ['OWN_PIDS'] = '1'
+        os.execv('/usr/bin/unshare', ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', sys.executable, *sys.argv])
+
+
 def in_pid_namespace(function):
     """Runs function() as a child of the first process of a new pid namespace with its own /proc; its failure is raised."""
     said_read, said_write = os.pipe()

@@ -4,6 +4,7 @@
 
 #include "frontend/policy_tool/free_range.h"
 #include "frontend/policy_tool/replace.h"
+#include "frontend/policy_tool/subid_change.h"
 #include "policy/text.h"
 #include "tests/unit/expect.h"
 
@@ -38,6 +39,58 @@ TEST(FreeRange, IsNoneWhereTheIdsDoNotSuffice) {
   EXPECT_EQ(find_free(10, range(kLargestId - 9, 10), {range(kLargestId, 1)}), std::nullopt);
 }
 
+// Every id of the sides is free but those of the texts.
+struct Sides {
+  IdFacts facts;
+  std::vector<LivingIds> living;
+
+  [[nodiscard]] Result<std::vector<NewRange>> plan(std::string_view uids, std::string_view gids,
+                                                   std::uint64_t count,
+                                                   std::optional<std::uint64_t> first = {}) const {
+    const SubidSide sides[] = {{IdKind::kUid, uids, &facts, living},
+                               {IdKind::kGid, gids, &facts, living}};
+    return plan_ids(sides, {kAlice, count, first});
+  }
+};
+
+TEST(PlanIds, GivesTheSameNumbersBehindAllThatWereGiven) {
+  const Sides sides;
+  const auto plan = sides.plan("bob:100000:10\n", "bob:200000:10\n", 50);
+  ASSERT_TRUE(plan) << text_of(plan);
+  ASSERT_EQ(plan->size(), 2U);
+  EXPECT_EQ((*plan)[0].range, range(200010, 50));
+  EXPECT_EQ((*plan)[1].range, range(200010, 50));
+  EXPECT_TRUE(sides.plan("alice:1:60\n", "1000:1:50\n", 50)->empty());
+}
+
+TEST(PlanIds, TakesAFreedPlaceOnlyWhereNothingElseIsLeft) {
+  Sides sides;
+  sides.facts.delegable = range(100, 100);
+  EXPECT_EQ(sides.plan("bob:140:10\n", "", 50)->at(0).range, range(150, 50));
+  EXPECT_EQ(sides.plan("bob:160:10\n", "", 50)->at(0).range, range(100, 50));
+  EXPECT_TRUE(contains(text_of(sides.plan("bob:140:20\n", "", 50)), "no 50 ids in a row"));
+}
+
+TEST(PlanIds, HoldsWhatShadowObeysAndWhatLives) {
+  Sides sides;
+  EXPECT_EQ(sides.plan("bob:0x186a0:010\n", "", 50)->at(0).range, range(100008, 50));
+  EXPECT_EQ(sides.plan("bob:100000:5:x\n", "", 50)->at(0).range, range(100005, 50));
+  sides.living = {{range(100020, 1), 7, "sh"}};
+  EXPECT_EQ(sides.plan("", "", 50)->at(0).range, range(100021, 50));
+  EXPECT_TRUE(contains(text_of(sides.plan("", "", 50, 100000)), "process 7 ('sh')"));
+}
+
+TEST(PlanIds, GivesAReservedPlaceOnlyToWhoAsksForIt) {
+  Sides sides;
+  sides.facts.reserved = {{range(100000, 1000), Severity::kWarning, "x", "ids of machines"},
+                          {range(200000, 1000), Severity::kError, "x", "ids of accounts"}};
+  EXPECT_EQ(sides.plan("", "", 50)->at(0).range, range(101000, 50));
+  EXPECT_EQ(sides.plan("", "", 50, 100500)->at(0).range, range(100500, 50));
+  EXPECT_TRUE(contains(text_of(sides.plan("", "", 50, 200500)), "ids of accounts"));
+  sides.facts.delegable = range(100000, 1020);
+  EXPECT_TRUE(contains(text_of(sides.plan("", "", 50)), "100000 to 100999 are ids of machines"));
+}
+
 TEST(Diff, IsAHunkWithThreeLinesAround) {
   EXPECT_EQ(diff("f", "a\n", "a\n"), "");
   EXPECT_EQ(diff("f", "", "a\n"), "--- f\n+++ f\n@@ -0,0 +1,1 @@\n+a\n");
@@ -58,6 +111,11 @@ TEST(ChangeNet, KeepsWhatItDoesNotChange) {
       {"alice\tveth br0 1\t# c\nbob veth br0 1\n", "br0:2",
        "alice  veth  br0  2\t# c\nbob veth br0 1\n"},
       {"1000 veth br0 1", "br0:1,mtu=1400", "alice  veth  br0  1  mtu=1400"},
+      {"alice veth br0 1 vlan=3 isolated=yes\n", "br0:2",
+       "alice  veth  br0  2  vlan=3 isolated=yes\n"},
+      {"alice veth br0 1 vlan=3 mtu=1400\n", "br0:1,vlan=4",
+       "alice  veth  br0  1  vlan=4 mtu=1400\n"},
+      {"alice veth br0 1\n", "br0:0", "alice  veth  br0  0\n"},
       {"1000   veth br0 1   isolated=yes", "br0:1,isolated=yes",
        "1000   veth br0 1   isolated=yes"},
       {"alice veth br1 1\n", "br0:1", "alice veth br1 1\nalice  veth  br0  1\n"},
