@@ -196,5 +196,33 @@ def _(root, kind, what):
             assert done.code == code, done
 
 
+# --- getsubids ------------------------------------------------------------------------------
+
+SUBID_FILES = {
+    'one line': 'alice:100000:65536\n',
+    'the order of the file, adjacent and overlapping lines': 'alice:300000:10\nbob:1:2\nalice:100000:65536\nalice:165536:10\nalice:100005:7\n',
+    'by number': '{uid}:100000:65536\n',
+    'by name and by number': '{uid}:200000:5\nalice:100000:65536\n{uid}:1:1\n',
+    'malformed lines': 'alice:x:5\nalice:100000\nalice:100000:10:2\n\n#alice:1:1\nalice:0:5\n',
+    'empty': '',
+}
+
+
+@cases([(f'getsubids: {what}: exactly as shadow\'s, by name and by number, uids and gids', text) for what, text in SUBID_FILES.items()])
+def _(root, text):
+    theirs, ours = '/usr/bin/getsubids', f'{root.build}/frontend/cli/getsubids'
+    if not os.path.exists(theirs):
+        skip('shadow\'s getsubids is not installed')
+    mine = f'{root.tmp}/getsubids'
+    os.path.exists(mine) or root.copy_program(ours, mine, None)
+    filled = text.format(uid=root.alice.uid)
+    root.write('/etc/subuid', filled)
+    root.write('/etc/subgid', filled.replace('100000', '400000'))
+    for words in ([], ['-g'], ['alice'], ['-g', 'alice'], [str(root.alice.uid)], ['-g', str(root.alice.uid)], ['nobody-of-this-name'],
+                  ['424242'], ['alice', 'bob']):
+        reference, done = (root.run([program, *words], root.alice) for program in (theirs, mine))
+        assert (done.code, done.out, done.err) == (reference.code, reference.out, reference.err), (words, done, reference)
+
+
 if __name__ == '__main__':
     main()
