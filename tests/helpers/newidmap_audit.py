@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from newidmap import KINDS, both, granted, refused
-from harness import CLONE_NEWNS, MS_BIND, SYSCALL, cases, main, mount, skip, spawn, trace, unshare
+from harness import CLONE_NEWNS, MS_BIND, SYSCALL, cases, main, mount, skip, spawn, trace, unshare, wait_for
 
 NETLINK_AUDIT, READLOG = 9, 1
 
@@ -90,6 +90,20 @@ def _(root, kind):
     assert not [r for r in records if 'rule=none' in r or 'op=x' in r], records
 
 
+def with_log_at(root, path):
+    """In a child: a /dev of its own with a socket of ours as /dev/log; then alice."""
+    unshare(CLONE_NEWNS)
+    here = f'{root.tmp}/dev-{os.path.basename(path)}'
+    os.makedirs(here, exist_ok=True)
+    for name in ('null', 'zero', 'urandom'):
+        open(f'{here}/{name}', 'w').close()
+        mount(f'/dev/{name}', f'{here}/{name}', None, MS_BIND)
+    open(f'{here}/log', 'w').close()
+    mount(path, f'{here}/log', None, MS_BIND)
+    mount(here, '/dev', None, MS_BIND | 16384)  # with what is mounted below
+    root.alice.become()
+
+
 @cases([(f'{kind.name}: syslog has each decision, where somebody listens', kind) for kind in KINDS])
 def _(root, kind):
     # A /dev of the child's own with our socket as /dev/log.
@@ -98,18 +112,7 @@ def _(root, kind):
     listener.bind(path)
     os.chmod(path, 0o666)
     listener.settimeout(5)
-    os.makedirs(f'{root.tmp}/dev-{kind.which}', exist_ok=True)
-
-    def with_log():
-        unshare(CLONE_NEWNS)
-        here = f'{root.tmp}/dev-{kind.which}'
-        for name in ('null', 'zero', 'urandom'):
-            open(f'{here}/{name}', 'w').close()
-            mount(f'/dev/{name}', f'{here}/{name}', None, MS_BIND)
-        open(f'{here}/log', 'w').close()
-        mount(path, f'{here}/log', None, MS_BIND)
-        mount(here, '/dev', None, MS_BIND | 16384)  # with what is mounted below
-        root.alice.become()
+    with_log = lambda: with_log_at(root, path)  # noqa: E731
     with root.target(root.alice) as target:
         for outside, word in ((200000, 'refused'), (100000, 'granted')):
             done = root.run([kind.program(root), target.pid, 0, outside, 1], before=with_log)
@@ -117,6 +120,107 @@ def _(root, kind):
             line = listener.recv(4096).decode()
             assert re.match(r'<8[56]>', line) and f'{kind.name}[' in line and f'{word} ' in line, line
             assert f'uid={root.alice.uid} ' in line and f'map=0:{outside}:1' in line, line
+
+
+@both('an act that fails after the grant is recorded as failed, with its rule')
+def _(root, kind):
+    with AuditLog() as log, root.target(root.alice) as target:
+        def overtake(stop):
+            # The target's own map, written between decision and act.
+            if stop.number == SYSCALL['write'] and stop.memory(stop.args[1], 2) == b'0 ' and not kind.map(target):
+                if kind.which == 'gid':
+                    with open(f'/proc/{target.pid}/setgroups', 'w') as file:
+                        file.write('deny')
+                with open(f'/proc/{target.pid}/{kind.map_file}', 'w') as file:
+                    file.write(f'0 {kind.own(root.alice)} 1')
+        done = trace(spawn([kind.program(root), target.pid, 0, 100000, 10], root.alice, traced=True), overtake)
+        refused(done, 'IM-WRITE')
+        # Others run on this machine, too.
+        records = [r for r in log.records(kind.name) if f' target={target.pid} ' in r]
+    assert [re.search(r'rule=(\S+)', r)[1] for r in records] == ['none', 'IM-WRITE'], records
+    assert 'res=success' in records[0] and 'res=failed' in records[1], records
+
+
+@both('the record has the process and the whole map, however it was named and however long it is')
+def _(root, kind):
+    kind.write(root, 'alice:100000:65536\n')
+    triples = [(at * 10, 100000 + at * 10, 5) for at in range(120)]
+    with AuditLog() as log, root.target(root.alice) as target:
+        for word in ('dirfd', 'pidfd'):
+            with root.target(root.alice) as other:
+                done = root.run([kind.program(root), 'fd:4', *(n for triple in triples for n in triple)], root.alice,
+                                fds={4: getattr(other, word)})
+                granted(done)
+                (record,) = [r for r in log.records(kind.name) if f' target={other.pid} ' in r]
+                assert 'map=' + ','.join(f'{i}:{o}:{c}' for i, o, c in triples) + ' rule=none' in record, record
+
+
+@both('a syslog that nobody reads, and that is full, keeps nobody waiting')
+def _(root, kind):
+    path = f'{root.tmp}/full-{kind.which}'
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(path)
+    os.chmod(path, 0o666)
+    filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    filler.setblocking(False)
+    try:
+        while True:
+            filler.sendto(b'x' * 1000, path)
+    except BlockingIOError:
+        pass
+    with root.target(root.alice) as target:
+        done = root.run([kind.program(root), target.pid, 0, 100000, 1], before=lambda: with_log_at(root, path), timeout=5)
+        granted(done)
+
+
+AUDITD = """local_events = yes
+write_logs = yes
+log_file = {log}
+log_format = RAW
+flush = NONE
+num_logs = 2
+max_log_file = 20
+max_log_file_action = IGNORE
+space_left = 2
+space_left_action = IGNORE
+admin_space_left = 1
+admin_space_left_action = IGNORE
+disk_full_action = IGNORE
+disk_error_action = IGNORE
+name_format = NONE
+"""
+
+
+@both('a real auditd writes what ausearch and aureport read: who, what, the program and the result')
+def _(root, kind):
+    where = f'{root.tmp}/auditd-{kind.which}'
+    os.makedirs(where)
+    log = f'{where}/audit.log'
+    root.write(f'{where}/auditd.conf', AUDITD.format(log=log), mode=0o640)
+    os.makedirs(f'{where}/plugins.d')
+    with AuditLog():
+        daemon = subprocess.Popen(['auditd', '-n', '-s', 'nochange', '-c', where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: os.path.exists(log) and b'DAEMON_START' in open(log, 'rb').read() or daemon.poll() is not None, 'auditd')
+            if daemon.poll() is not None:
+                skip('auditd does not run here')
+            with root.target(root.alice) as target:
+                refused(kind.run(root, target, 0, 200000, 1), 'IM-RANGE')
+                granted(kind.run(root, target, 0, 100000, 10))
+            wait_for(lambda: open(log, 'rb').read().count(f' target={target.pid} '.encode()) == 2, 'two records')
+        finally:
+            daemon.terminate()
+            daemon.wait()
+    found = subprocess.run(['ausearch', '-i', '-if', log, '-m', 'VIRT_RESOURCE'], capture_output=True, text=True).stdout
+    lines = [line for line in found.splitlines() if f'op={kind.name} ' in line and f' target={target.pid} ' in line]
+    assert len(lines) == 2, found
+    for line, rule, result in zip(lines, ('IM-RANGE', 'none'), ('failed', 'success')):
+        for word in (f'target={target.pid}', f'rule={rule}', f'exe={kind.program(root)}', 'hostname=? addr=? terminal=?', f'res={result}'):
+            assert word in line, (word, line)
+        assert re.search(r'\bauid=\S+', line) and ' uid=' in line, line
+    report = subprocess.run(['aureport', '-if', log, '--virt'], capture_output=True, text=True).stdout
+    said = re.findall(r'VIRT_RESOURCE (yes|no)', report)
+    assert said.count('no') >= 1 and said.count('yes') >= 1, report
 
 
 if __name__ == '__main__':
