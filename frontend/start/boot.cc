@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -23,11 +24,17 @@ namespace {
 
 // Not the container's to use whatever its init thinks: units that need them ask for them and are
 // left out. With audit's an init and its journal would wait for a kernel that does not talk to
-// them.
-constexpr std::array kNotForAnInit{CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_AUDIT_WRITE,
-                                   CAP_SYS_MODULE,    CAP_SYS_RAWIO,  CAP_SYS_TIME,
-                                   CAP_SYSLOG,        CAP_MAC_ADMIN,  CAP_MAC_OVERRIDE,
-                                   CAP_BLOCK_SUSPEND, CAP_WAKE_ALARM};
+// them. CAP_AUDIT_WRITE is no reason for anything to wait, and programs (docker) demand it.
+constexpr std::array kNotForAnInit{
+    CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_SYS_MODULE,   CAP_SYS_RAWIO,     CAP_SYS_TIME,
+    CAP_SYSLOG,        CAP_MAC_ADMIN,  CAP_MAC_OVERRIDE, CAP_BLOCK_SUSPEND, CAP_WAKE_ALARM};
+
+// What --cap-keep names stays.
+void drop_for_an_init(Spec& spec) {
+  for (const int cap : kNotForAnInit)
+    if (!spec.cap_keep || std::ranges::find(*spec.cap_keep, cap) == spec.cap_keep->end())
+      spec.cap_drop.push_back(cap);
+}
 
 // Two rounds of FNV-1a with a finisher: the uuid has to be different for different systems, not a
 // secret.
@@ -135,7 +142,7 @@ Result<void> plan_boot(Plan& plan) {
                 concat("--wait-ready: only systemd says when it is up, and ", quoted(init->path),
                        " in ", quoted(spec.rootfs), " is ", name_of(init->kind), "; drop it"));
   if (spec.command.empty()) spec.command = {init->path};
-  spec.cap_drop.insert(spec.cap_drop.end(), kNotForAnInit.begin(), kNotForAnInit.end());
+  drop_for_an_init(spec);
   if (spec.cgroup_unsaid && init->kind == InitKind::kSystemd) spec.cgroup = CgroupMode::kAuto;
   plan.boot = Boot{.init = std::move(*init), .uuid = uuid_of(*rootfs, spec.rootfs)};
   return {};

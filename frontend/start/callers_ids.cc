@@ -49,6 +49,13 @@ Result<std::vector<IdRange>> own_namespace_ids(const char* path) {
   return ranges;
 }
 
+bool is_setgroups_denied() {
+  constexpr std::size_t kLongest = 16;
+  const auto file = open_at(AT_FDCWD, "/proc/self/setgroups", O_RDONLY);
+  const auto text = file ? read_all(*file, kLongest) : Result<std::string>{};
+  return text && text->starts_with("deny");
+}
+
 Result<void> find_delegated(std::string& name, SubidRanges& uids, SubidRanges& gids) {
   const Uid uid{::getuid()};
   auto login = login_name(uid);
@@ -75,6 +82,7 @@ AutoSource source_of(const SubidRanges& subids, const std::vector<IdRange>& own)
 Result<CallersIds> CallersIds::find() {
   CallersIds found;
   found.privileged_ = holds_setuid_and_setgid();
+  found.setgroups_denied_ = is_setgroups_denied();
   if (found.privileged_) {
     auto own_uids = own_namespace_ids("/proc/self/uid_map");
     if (!own_uids) return std::unexpected(own_uids.error());
@@ -95,16 +103,28 @@ IdFacts CallersIds::facts() const {
           .privileged = privileged_,
           .caller_name = name_,
           .uids = source_of(uids_, own_uids_),
-          .gids = source_of(gids_, own_gids_)};
+          .gids = source_of(gids_, own_gids_),
+          .setgroups_denied = setgroups_denied_,
+          .uid_pieces = own_uids_,
+          .gid_pieces = own_gids_};
 }
 
 Result<ChosenIds> find_ids(const Spec& spec) {
-  if (!std::holds_alternative<MapAuto>(spec.mapping))
-    return choose_ids(
-        spec, {.uid = ::geteuid(), .gid = ::getegid(), .privileged = holds_setuid_and_setgid()});
-  const auto found = CallersIds::find();
-  if (!found) return std::unexpected(found.error());
-  return choose_ids(spec, found->facts());
+  if (std::holds_alternative<MapAuto>(spec.mapping)) {
+    const auto found = CallersIds::find();
+    if (!found) return std::unexpected(found.error());
+    return choose_ids(spec, found->facts());
+  }
+  const auto uids = own_namespace_ids("/proc/self/uid_map");
+  if (!uids) return std::unexpected(uids.error());
+  const auto gids = own_namespace_ids("/proc/self/gid_map");
+  if (!gids) return std::unexpected(gids.error());
+  return choose_ids(spec, {.uid = ::geteuid(),
+                           .gid = ::getegid(),
+                           .privileged = holds_setuid_and_setgid(),
+                           .setgroups_denied = is_setgroups_denied(),
+                           .uid_pieces = *uids,
+                           .gid_pieces = *gids});
 }
 
 }  // namespace userns::frontend

@@ -24,6 +24,7 @@ class CallersIds {
   std::string name_;
   SubidRanges uids_;
   SubidRanges gids_;
+  bool setgroups_denied_ = false;
   std::vector<IdRange> own_uids_;  // not empty: instead of what is delegated
   std::vector<IdRange> own_gids_;
   bool privileged_ = false;

@@ -22,6 +22,7 @@
 #include "frontend/start/environment.h"
 #include "frontend/start/failure.h"
 #include "frontend/start/identity.h"
+#include "frontend/start/inherited.h"
 #include "frontend/start/init.h"
 #include "frontend/start/inside_names.h"
 #include "frontend/start/lock_mounts.h"
@@ -259,6 +260,7 @@ Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
   wait_for_go(inheritance.channel);
   if (auto furnished = furnish(plan, inheritance, std::move(*sources)); !furnished)
     return {furnished.error()};
+  if (auto left = leave_what_is_the_callers(); !left) return {left.error()};
   if (plan.spec.init)
     if (auto forked = continue_below_init(); !forked) return {forked.error()};
   return run_command(plan, inheritance);
@@ -296,6 +298,7 @@ Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::stri
     std::erase_if(plan.spec.groups, [&](std::uint32_t gid) { return !plan.ids.gids.has(gid); });
   }
   if (auto become = become_setup_user(plan); !become) return {become.error()};
+  if (auto left = leave_what_is_the_callers(); !left) return {left.error()};
   return run_command(plan, inheritance);
 }
 

@@ -69,6 +69,28 @@ Result<ChosenIds> extents_of(const Spec& spec, const IdFacts& facts) {
   return as_wished(std::get<std::vector<MapWish>>(spec.mapping));
 }
 
+// Each extent as the kernel takes it: one for each piece that its outside ids lie in. Ids that are
+// in no piece stay as they are, for the kernel or a helper to refuse.
+std::vector<Extent> split(const std::vector<Extent>& extents, std::span<const IdRange> pieces) {
+  std::vector<Extent> parts;
+  for (const auto& extent : extents) {
+    std::uint64_t done = 0;
+    while (done < extent.count()) {
+      const auto from = extent.outside().first() + done;
+      auto count = extent.count() - done;
+      for (const auto& piece : pieces) {
+        if (piece.first() <= from && from < piece.end())
+          count = std::min(count, piece.end() - from);
+        if (piece.first() > from) count = std::min(count, piece.first() - from);
+      }
+      if (const auto part = Extent::make(extent.inside().first() + done, from, count))
+        parts.push_back(*part);
+      done += count;
+    }
+  }
+  return parts;
+}
+
 bool is_only(const ChosenMap& map, std::uint32_t own_id) {
   return map.extents.size() == 1 && map.extents[0].count() == 1 &&
          map.extents[0].outside().first() == own_id;
@@ -134,9 +156,12 @@ bool ChosenMap::has(std::uint32_t id) const {
 Result<ChosenIds> choose_ids(const Spec& spec, const IdFacts& facts) {
   auto ids = extents_of(spec, facts);
   if (!ids) return ids;
+  ids->uids.extents = split(ids->uids.extents, facts.uid_pieces);
+  ids->gids.extents = split(ids->gids.extents, facts.gid_pieces);
   ids->uids.writer = writer_of(ids->uids, facts.uid, facts.privileged);
   ids->gids.writer = writer_of(ids->gids, facts.gid, facts.privileged);
-  ids->deny_setgroups = ids->gids.writer == MapWriter::kSelf && !facts.privileged;
+  ids->deny_setgroups =
+      facts.setgroups_denied || (ids->gids.writer == MapWriter::kSelf && !facts.privileged);
   if (auto checked = check(spec, *ids); !checked) return std::unexpected(checked.error());
   return ids;
 }

@@ -49,6 +49,11 @@ struct IdFacts {
   std::string_view caller_name;  // empty where there is none
   AutoSource uids;               // looked at only for MapAuto
   AutoSource gids;
+  bool setgroups_denied = false;  // in the caller's own user namespace, and so in those below it
+  // The pieces of the caller's own user namespace: the kernel takes no extent across two of them.
+  // Empty: it is one piece.
+  std::span<const IdRange> uid_pieces;
+  std::span<const IdRange> gid_pieces;
 };
 
 // Fails where auto finds no ids, where extents contradict each other, and where the ids that the

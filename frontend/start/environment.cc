@@ -28,6 +28,17 @@ void add_wish(std::vector<std::string>& environment, const EnvWish& wish,
     set(environment, wish.name, theirs->substr(std::min(wish.name.size() + 1, theirs->size())));
 }
 
+// Every distribution's; sbin, too, where root's tools are.
+constexpr std::string_view kPath =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// The caller's language is one that a root file system need not have.
+void add_clean(std::vector<std::string>& environment, std::span<const std::string_view> caller) {
+  environment.emplace_back(kPath);
+  environment.emplace_back("LANG=C.UTF-8");
+  add_wish(environment, {.name = "TERM", .value = {}}, caller);
+}
+
 bool speaks_of_host(std::string_view word) {
   constexpr std::array<std::string_view, 4> kNames{"HOME", "USER", "LOGNAME", "SHELL"};
   return std::ranges::find(kNames, name_of(word)) != kNames.end();
@@ -52,7 +63,9 @@ std::vector<std::string> make_environment(const Spec& spec,
                                           const InsideUser* inside) {
   std::vector<std::string> environment;
   environment.reserve(caller.size() + spec.env.size() + 4);
-  if (!spec.clear_env)
+  if (!spec.clear_env && !spec.rootfs.empty())
+    add_clean(environment, caller);
+  else if (!spec.clear_env)
     for (const auto word : caller)
       if (inside == nullptr || !speaks_of_host(word)) environment.emplace_back(word);
   if (inside != nullptr && !spec.clear_env) {
@@ -69,9 +82,7 @@ std::vector<std::string> boot_environment(const Spec& spec,
                                           std::span<const std::string_view> caller,
                                           const Boot& boot) {
   const bool is_systemd = boot.init.kind == InitKind::kSystemd;
-  std::vector<std::string> environment{
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      concat("container_uuid=", boot.uuid)};
+  std::vector<std::string> environment{std::string(kPath), concat("container_uuid=", boot.uuid)};
   // Scripts of the others, OpenRC's above all, know a container by this name, and leave the
   // hardware alone.
   set(environment, "container", is_systemd ? "userns" : "lxc");

@@ -22,8 +22,10 @@ struct InsideUser {
 // The entry of `uid`; "root" and "/root" for 0 where there is none, empty and "/" for others.
 InsideUser inside_user(std::string_view passwd, std::uint32_t uid);
 
-// `caller`: NAME=VALUE words. With an own root (`inside` is given), HOME, USER, LOGNAME and SHELL
-// of the caller speak of the host, so they are replaced or left out. Wishes go over everything.
+// `caller`: NAME=VALUE words. In a root file system (spec.rootfs), which may be a stranger's, a
+// clean one: PATH, HOME, USER, LOGNAME, LANG, the caller's TERM, and container. In the host's tree
+// the caller's; with an overlay of it (`inside` is given) HOME, USER, LOGNAME and SHELL of the
+// caller speak of the host, so they are replaced or left out. Wishes go over everything.
 std::vector<std::string> make_environment(const Spec& spec,
                                           std::span<const std::string_view> caller,
                                           const InsideUser* inside);

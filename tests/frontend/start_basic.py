@@ -245,14 +245,24 @@ def _(root):
     assert got == {'B': '2', 'D': '4'}, got
 
 
-@case('in a root file system HOME and USER are those of its own passwd file')
+@case('in a root file system the environment is clean: nothing of the caller\'s goes in but TERM and what --env names')
 def _(root):
     where = rootfs(root)
-    env = {'PATH': '/bin', 'HOME': '/home/alice', 'USER': 'alice', 'SHELL': '/bin/zsh'}
-    got = environment(run(root, command=('env',), env=env, where=where))
-    assert got['HOME'] == '/root' and got['USER'] == 'root' and 'SHELL' not in got, got
-    got = environment(run(root, '--uid', 1000, '--gid', 1000, command=('env',), env=env, where=where))
-    assert got['HOME'] == '/home/u' and got['USER'] == 'u', got
+    env = {'PATH': '/bin', 'HOME': '/home/alice', 'USER': 'alice', 'SHELL': '/bin/zsh', 'AWS_SECRET': 'x', 'TERM': 'vt220', 'LANG': 'xx', 'B': '2'}
+    clean = {'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'TERM': 'vt220', 'LANG': 'C.UTF-8', 'container': 'userns'}
+    own = ('SHLVL', 'PWD', '_')
+
+    def got(*args):
+        found = environment(run(root, *args, command=('env',), env=env, where=where))
+        return {name: value for name, value in found.items() if name not in own}
+    assert got() == clean | {'HOME': '/root', 'USER': 'root', 'LOGNAME': 'root'}, got()
+    assert got('--uid', 1000, '--gid', 1000, '--env', 'B', '--env', 'C=3') == clean | {'HOME': '/home/u', 'USER': 'u', 'LOGNAME': 'u', 'B': '2', 'C': '3'}
+    assert got('--overlay') == clean | {'HOME': '/root', 'USER': 'root', 'LOGNAME': 'root'}
+    os.makedirs(f'{where}/usr/sbin')
+    os.rename(f'{where}/bin/hostname', f'{where}/usr/sbin/hostname')
+    os.unlink(f'{where}/usr/sbin/hostname')
+    os.symlink('/bin/busybox', f'{where}/usr/sbin/hostname')
+    well(run(root, command=('hostname',), env={'PATH': '/bin'}, where=where))
 
 
 @case('--cwd is entered inside, and a missing one is told')
@@ -409,6 +419,44 @@ def _(root):
     for piece in ('[0-65536) -> [100000-165536)', 'newuidmap', 'namespaces', 'mount', 'seccomp'):
         assert piece in done.out, (piece, done)
     assert not os.path.exists(f'{root.tmp}/home/alice/touched')
+
+
+# --- in another one's user namespace --------------------------------------------------------
+
+@cases([('where setgroups is denied already (unshare -r)', ['/usr/bin/unshare', '-r'], ['--map-self']),
+        ('under bubblewrap', ['/usr/bin/bwrap', '--dev-bind', '/', '/', '--unshare-user'], ['--map-self']),
+        ('in a container of the caller alone, with auto', ['userns-run', '--map-self', '--'], []),
+        ('in a container of the caller alone, with --map-self', ['userns-run', '--map-self', '--'], ['--map-self'])])
+def _(root, outer, args):
+    if not os.path.exists(root.program('userns-run') if outer[0] == 'userns-run' else outer[0]):
+        skip(f'{outer[0]} is not installed')
+    words = [root.program(word) if word == 'userns-run' else word for word in outer]
+    done = well(root.run([*words, root.program('userns-run'), *args, '--', 'id', '-u'], root.alice))
+    assert done.out == '0\n', done
+
+
+@case('a range over two pieces of the outer container is mapped in two')
+def _(root):
+    outer = ('--map', 'b:0:100000:1000', '--map', 'b:1000:120000:1000')
+    inner = (root.program('userns-run'), '--map', 'b:0:0:2000', '--', 'cat', '/proc/self/uid_map', '/proc/self/gid_map')
+    done = well(run(root, *outer, command=inner))
+    assert [line.split() for line in done.out.splitlines()] == [['0', '0', '1000'], ['1000', '1000', '1000']] * 2, done
+    fails(run(root, *outer, command=(*inner[:2], 'b:0:0:2001', *inner[3:])))
+
+
+# --- capabilities of a system that is booted ------------------------------------------------
+
+@case('a booted system keeps CAP_AUDIT_WRITE, and with --cap-keep exactly what that names')
+def _(root):
+    where = rootfs(root)
+    root.write(f'{where}/init', '#!/bin/sh\ngrep CapBnd /proc/self/status\nexit 0\n', 0o755, (FIRST, FIRST))
+
+    def bounding(*args):
+        done = run(root, '--boot', '--cgroup', 'none', *args, command=('/init',), where=where, stdin=os.open('/dev/null', os.O_RDONLY))
+        return int(re.search(r'CapBnd:\s+(\w+)', done.out)[1], 16)
+    has = bounding()
+    assert has >> 29 & 1 and not has >> 30 & 1 and not has >> 16 & 1, hex(has)  # audit_write, audit_control, sys_module
+    assert bounding('--cap-keep', 'audit_control,sys_module,sys_admin') == 1 << 30 | 1 << 16 | 1 << 21
 
 
 main()

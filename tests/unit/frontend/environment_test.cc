@@ -21,7 +21,23 @@ TEST(Environment, IsTheCallersInTheHostsTree) {
             (Words{"PATH=/bin", "HOME=/home/alice", "A=1", "SHELL=/bin/zsh", "container=userns"}));
 }
 
-TEST(Environment, SpeaksOfTheContainersUserInARootfs) {
+constexpr std::string_view kFullPath =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+TEST(Environment, IsCleanInARootfs) {
+  Spec spec;
+  spec.rootfs = "/somewhere";
+  const InsideUser inside{"u", "/home/u"};
+  EXPECT_EQ(make_environment(spec, kCaller, &inside),
+            (Words{std::string(kFullPath), "LANG=C.UTF-8", "HOME=/home/u", "USER=u", "LOGNAME=u",
+                   "container=userns"}));
+  constexpr std::array<std::string_view, 2> kAtTerminal{"TERM=xterm", "LANG=de_DE.UTF-8"};
+  spec.env = {{"A", "2"}, {"LANG", std::nullopt}};
+  const auto words = make_environment(spec, kAtTerminal, &inside);
+  EXPECT_TRUE(has(words, "TERM=xterm") && has(words, "A=2") && has(words, "LANG=de_DE.UTF-8"));
+}
+
+TEST(Environment, SpeaksOfTheContainersUserInAnOverlayOfTheHostsTree) {
   const InsideUser inside{"u", "/home/u"};
   EXPECT_EQ(make_environment({}, kCaller, &inside),
             (Words{"PATH=/bin", "A=1", "HOME=/home/u", "USER=u", "LOGNAME=u", "container=userns"}));
