@@ -20,6 +20,13 @@ std::string apparmor_label() {
   return label == "unconfined" ? std::string{} : label;
 }
 
+void leave_apparmor_profile() {
+  if (apparmor_label().empty()) return;
+  const auto file = open_at(AT_FDCWD, "/proc/self/attr/apparmor/current", O_WRONLY);
+  // Where the kernel says no, the signal will say so, too.
+  if (file) (void)write_once(*file, "changeprofile unconfined");
+}
+
 bool is_enforced(std::string_view label) {
   return !label.empty() && !label.ends_with("(unconfined)") && !label.ends_with("(complain)");
 }

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <utility>
 
+#include "frontend/start/apparmor.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -47,7 +48,10 @@ namespace {
   pollfd watched[] = {{.fd = kept_life, .events = 0, .revents = 0},
                       {.fd = process, .events = POLLIN, .revents = 0}};
   while (child > 0 && ::poll(watched, 2, -1) < 0 && errno == EINTR) continue;
-  if (child > 0) ::kill(child, SIGKILL);  // not reaped, so the number is still its own
+  if (child > 0) {
+    leave_apparmor_profile();  // ours may not signal the one of pasta
+    ::kill(child, SIGKILL);    // not reaped, so the number is still its own
+  }
   ::_exit(0);
 }
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The AppArmor profiles are parsed whole, by a parser that need not be that of the kernel they are for."""
 
+import json
 import os
+import re
 import subprocess
 
 from packages import TOP, need
-from harness import case, main
+from harness import build_dir, case, main
 
 
 def parsed(text):
@@ -16,9 +18,13 @@ def parsed(text):
     return done.returncode, done.stderr.decode(errors='replace')
 
 
-def profile(name):
-    with open(f'{TOP}/packaging/apparmor/{name}', encoding='utf-8') as file:
-        return file.read()
+def profile(name, **values):
+    """As a distribution has it (in /usr), or as another build."""
+    with open(f'{TOP}/packaging/apparmor/{name}.in', encoding='utf-8') as file:
+        text = file.read()
+    values = {'SUFFIX': '', 'BINDIR': '/usr/bin', 'HELPERDIR': '/usr/libexec/userns', 'POLICYDIR': '/etc/userns',
+              'NEWUIDMAP': '/usr/libexec/userns/newuidmap', 'NEWGIDMAP': '/usr/libexec/userns/newgidmap', **values}
+    return re.sub(r'@([A-Z]+)@', lambda name: values[name[1]], text)
 
 
 @case('the profile of userns-run is well-formed; where the parser is older than its abi, all but its one rule')
@@ -39,6 +45,23 @@ def _(_root):
 def _(_root):
     code, said = parsed(profile('userns-helpers'))
     assert code == 0, said
+
+
+@case('a build for another prefix has profiles of its own, with names of their own')
+def _(_root):
+    for name in ('userns-run', 'userns-helpers'):
+        path = f'{TOP}/packaging/apparmor/{name}.in'
+        with open(path, encoding='utf-8') as file:
+            declared = re.findall(r'^profile (\S+) (\S+)', file.read(), re.M)
+        assert declared and all(title.endswith('@SUFFIX@') and where.startswith('@') for title, where in declared), declared
+    plan = json.loads(subprocess.run(['meson', 'introspect', '--installed', build_dir()], stdout=subprocess.PIPE, check=True).stdout)
+    mine = {os.path.basename(where): made for made, where in plan.items() if '/share/userns/apparmor/' in where}
+    assert {name.split('.')[0] for name in mine} == {'userns-run', 'userns-helpers'}, mine
+    for made in mine.values():
+        with open(made, encoding='utf-8') as file:
+            text = file.read()
+        assert not re.search(r'@[A-Z]+@', text), made
+        assert '/usr/local/' in text or '/usr/local/' not in ''.join(plan.values()), made
 
 
 main(need_root=False)

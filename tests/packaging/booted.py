@@ -10,10 +10,19 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, HERE + '/../system')
-from packages import build, deb  # noqa: E402
+from packages import TOP, build, deb  # noqa: E402
 from harness import Skip  # noqa: E402
 from skipped import skip_all  # noqa: E402
 from vm import Image, copy_launcher  # noqa: E402
+
+
+def add_profile(payload):
+    """The one of userns-run, which packages have if they were built where AppArmor is 4.0 or newer."""
+    with open(TOP + '/packaging/apparmor/userns-run.in') as file:
+        text = file.read().replace('@SUFFIX@', '').replace('@BINDIR@', '/usr/bin')
+    os.mkdir(payload + '/profiles')
+    with open(payload + '/profiles/userns-run', 'w') as file:
+        file.write(text)
 
 
 def main():
@@ -35,6 +44,7 @@ def main():
         os.mkdir(payload + '/debs')
         for package in ('userns-helpers', 'userns-tools'):
             shutil.copy(deb(out, package), payload + '/debs')
+        add_profile(payload)
         with open(payload + '/run', 'w') as file:
             file.write(f'#!/bin/sh\necho 0 >/sys/fs/cgroup/cgroup.procs\nexec python3 guest/{name}.py . {shlex.join(sys.argv[5:])}\n')
         os.chmod(payload + '/run', 0o755)

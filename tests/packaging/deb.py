@@ -13,8 +13,8 @@ from packages import TOP, build, deb, must, need, text_of  # noqa: E402
 from harness import (CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, build_dir, case, main, mount, skip, umount,  # noqa: E402
                      unshare)
 
-SETUID = {'./usr/bin/newuidmap', './usr/bin/newgidmap', './usr/libexec/userns/userns-net',
-          './usr/libexec/userns/userns-cgroup'}
+LIBEXEC = '/usr/libexec/userns/'
+SETUID = {f'.{LIBEXEC}{name}' for name in ('newuidmap', 'newgidmap', 'userns-net', 'userns-cgroup', 'userns-idmap')}
 HELPERS, TOOLS = 'userns-helpers', 'userns-tools'
 
 
@@ -40,7 +40,7 @@ def unpacked(package):
     return where
 
 
-@case('the setuid bits are in the package, on the four helpers and nothing else, and no script sets one')
+@case('the setuid bits are in the package, on the helpers and nothing else, and no script sets one')
 def _(_root):
     for package, expected in ((HELPERS, SETUID), (TOOLS, set())):
         files = contents(package)
@@ -48,13 +48,12 @@ def _(_root):
         assert all(owner == 'root/root' for _, owner in files.values()), files
         assert all(mode == '-rwsr-xr-x' for path, (mode, _) in files.items() if path in expected), files
         scripts = must('dpkg-deb', '-I', deb(out(), package))
-        assert not re.search(r'chmod|chown|setcap|statoverride', scripts), scripts
+        assert not re.search(r'chmod|chown|setcap', scripts), scripts
 
 
-@case('userns-helpers takes the place of uidmap, with its version, its programs and its manuals')
+@case('userns-helpers takes the place of uidmap, with its programs and its manuals, and claims no version of shadow\'s')
 def _(_root):
-    assert re.fullmatch(r'uidmap \(= 1:[\d.]+\)', field(HELPERS, 'Provides')), field(HELPERS, 'Provides')
-    assert field(HELPERS, 'Conflicts') == field(HELPERS, 'Replaces') == 'uidmap'
+    assert field(HELPERS, 'Provides') == field(HELPERS, 'Conflicts') == field(HELPERS, 'Replaces') == 'uidmap'
     theirs = ['usr/bin/newuidmap', 'usr/bin/newgidmap', 'usr/bin/getsubids', 'usr/share/man/man1/newuidmap.1.gz',
               'usr/share/man/man1/newgidmap.1.gz', 'usr/share/man/man1/getsubids.1.gz']
     files = contents(HELPERS)
@@ -78,11 +77,57 @@ def _(_root):
         assert len(lines) > 5 and all(line.startswith('#') for line in lines), path
 
 
-@case('the versions of the packages, the changelog and meson are one')
+@case('the version is that of meson and the changelog, and grows with each commit that is not a release')
 def _(_root):
     with open(TOP + '/meson.build') as file:
         version = re.search(r"version: '([^']+)'", file.read())[1]
-    assert field(HELPERS, 'Version') == field(TOOLS, 'Version') == version
+    assert field(HELPERS, 'Version') == field(TOOLS, 'Version')
+    found = re.fullmatch(re.escape(version) + r'(\+git(\d+)\.[0-9a-f]{8})?-1', field(HELPERS, 'Version'))
+    assert found, field(HELPERS, 'Version')
+    with open(TOP + '/packaging/debian/changelog') as file:
+        assert file.readline().startswith(f'userns-suite ({version}-1) '), 'the changelog has another version'
+
+
+
+@case('units, links and completions lie where this Debian looks for them, and only ours has the paths that AppArmor knows')
+def _(_root):
+    helpers, tools = contents(HELPERS), contents(TOOLS)
+    in_usr = must('sh', '-c', 'dpkg --compare-versions "$(dpkg-query -W -f \'${Version}\' debhelper)" ge 13.11.6~ && echo yes || echo no')
+    units = '/usr/lib' if in_usr.strip() == 'yes' else '/lib'
+    assert f'.{units}/systemd/system/userns-cgroup.service' in helpers and './usr/lib/systemd/user/userns-autostart.service' in tools
+    for name in ('newuidmap', 'newgidmap'):
+        assert os.readlink(f'{unpacked(HELPERS)}/usr/bin/{name}') == f'../libexec/userns/{name}'
+    with open(unpacked(HELPERS) + '/etc/apparmor.d/userns-helpers') as file:
+        attached = re.findall(r'^profile \S+ (\S+) flags', file.read(), re.M)
+    assert {'.' + path for path in attached} <= SETUID and len(attached) >= 4, attached
+    for path in ('bash-completion/completions/userns-run.bash', 'zsh/vendor-completions/_userns-run',
+                 'fish/vendor_completions.d/userns-run.fish'):
+        assert './usr/share/' + path in tools, tools.keys()
+    for page in ('cgroup.conf', 'net.conf'):
+        assert os.path.exists(f'{unpacked(HELPERS)}/usr/share/man/man5/userns-{page}.5userns.gz'), page
+    assert not [path for path in (*helpers, *tools) if path.startswith('./usr/share/userns')]
+
+
+def script(package, name):
+    path = f'{unpacked(package)}/DEBIAN/{name}'
+    if not os.path.exists(path):
+        return ''
+    with open(path) as file:
+        return file.read()
+
+
+@case("no user's containers are started or ended by a package: autostart is each user's own choice, needrestart leaves the unit alone")
+def _(_root):
+    # debhelper's script for a unit that nobody has until they enable it: only those that had it before keep it.
+    assert "--user debian-installed 'userns-autostart.service'" in script(TOOLS, 'postinst'), script(TOOLS, 'postinst')
+    assert not re.search('restart', ''.join(script(HELPERS, name) for name in ('preinst', 'postinst', 'prerm', 'postrm'))
+                         .replace('is never restarted', ''))
+    conf = unpacked(HELPERS) + '/etc/needrestart/conf.d/userns-helpers.conf'
+    judge = ('our %nrconf = (override_rc => {}); do $ARGV[0]; die $@ if $@; foreach my $unit (@ARGV[1..$#ARGV]) '
+             '{ my ($key) = grep { $unit =~ /$_/ } keys %{$nrconf{override_rc}}; '
+             'print "$unit ", defined $key ? $nrconf{override_rc}->{$key} : "unset", "\\n"; }')
+    said = must('perl', '-we', judge, conf, 'userns-cgroup.service', 'ssh.service')
+    assert said == 'userns-cgroup.service 0\nssh.service unset\n', said
 
 
 @case('lintian finds neither errors nor warnings that are not explained')
@@ -206,8 +251,12 @@ def package_of(sandbox, path):
 def works(sandbox, user, *argv):
     """A command that prints the uid_map of a process that was mapped by newuidmap."""
     said = sandbox.must(*argv, user=user)
-    assert re.search(r'^ *[01] +300000 +65536$', said, re.M), said
+    assert re.search(r'^ *[01] +300000 +6553[56]$', said, re.M), said
 
+
+# They look for newuidmap on PATH, and lxc whether the file there is setuid or has capabilities: it is a link to ours.
+CALLERS = (('lxc-usernsexec', '-m', 'b:0:300000:65536', '--', 'cat', '/proc/self/uid_map'),
+           ('unshare', '--user', '--map-auto', '--map-root-user', 'cat', '/proc/self/uid_map'))
 
 # An overlay does not lie on the one that the sandbox is; of cgroups crun wants v2 alone, or none.
 PODMAN = 'cd && exec podman --storage-driver=vfs --runtime=crun '
@@ -216,7 +265,7 @@ IMAGE = 'cd && mkdir -p i/bin i/proc i/sys i/dev && cp /bin/busybox i/bin && ln 
 
 @case("from Debian's uidmap to ours and back: podman runs a container before, between and after, userns-run from then on")
 def _(root):
-    need(('podman', 'podman'), ('crun', 'crun'), ('busybox', 'busybox-static'))
+    need(('podman', 'podman'), ('crun', 'crun'), ('busybox', 'busybox-static'), ('lxc-usernsexec', 'lxc'))
     with Sandbox(root) as sandbox:
         mount('cgroup2', sandbox.path + '/sys/fs/cgroup', 'cgroup2')
         user = sandbox.add_user()
@@ -232,7 +281,7 @@ def _(root):
         assert package_of(sandbox, '/usr/bin/newuidmap') == HELPERS
         assert 'userns suite' in sandbox.must('/usr/bin/newuidmap', '--version')
         assert sandbox.must('getsubids', user) == f'0: {user} 300000 65536\n'
-        for argv in (podman, run):
+        for argv in (podman, run, *CALLERS):
             works(sandbox, user, *argv)
         assert sandbox.run('dpkg', '-s', 'podman')[1].count('install ok installed') == 1
         assert sandbox.run('apt-get', 'check')[0] == 0
@@ -258,6 +307,80 @@ def newer(package, where, change=None):
     return f'{where}/{package}-newer.deb'
 
 
+def recipe(sandbox, package, title):
+    """Runs the commands of README.Debian below this title, as an administrator would type them."""
+    with open(f'{TOP}/packaging/debian/{package}.README.Debian') as file:
+        part = re.search(rf'^{re.escape(title)}\n-+\n(.*?)(\n\S[^\n]*\n-{{3,}}\n|\Z)', file.read(), re.M | re.S)
+    lines = [line[2:] for line in part[1].splitlines() if line.startswith('  ')]
+    assert lines, title
+    return sandbox.must('sh', '-euc', '\n'.join(lines) + '\n')
+
+
+CAPABILITIES = {'newuidmap': 'cap_setuid', 'newgidmap': 'cap_setgid', 'userns-net': 'cap_net_admin', 'userns-idmap': 'cap_sys_admin'}
+
+
+@case("README.Debian's file capabilities: they work in the place of the setuid bits, and an upgrade keeps them")
+def _(root):
+    def has_them():
+        for name, capability in CAPABILITIES.items():
+            path = LIBEXEC + name
+            assert sandbox.must('stat', '-c', '%a', path).strip() == '755', name
+            assert {capability, 'cap_audit_write'} == set(re.findall(r'cap_\w+', sandbox.must('getcap', path))), name
+        assert sandbox.must('stat', '-c', '%a', LIBEXEC + 'userns-cgroup').strip() == '4755'
+        works(sandbox, user, '/usr/bin/userns-run', '--', 'cat', '/proc/self/uid_map')
+
+    need(('setcap', 'libcap2-bin'))
+    with Sandbox(root) as sandbox:
+        user = sandbox.add_user()
+        sandbox.install(deb(out(), HELPERS), deb(out(), TOOLS))
+        recipe(sandbox, HELPERS, 'File capabilities instead of setuid bits')
+        has_them()
+        sandbox.install(newer(HELPERS, root.tmp))
+        has_them()
+        sandbox.must('dpkg', '--purge', '--force-depends', HELPERS)
+
+
+@case("README.Debian's recipe for lxc-user-nic: the program is diverted, ours answers in its place, also after an upgrade of lxc")
+def _(root):
+    need(('lxc-start', 'lxc'))
+    with Sandbox(root) as sandbox:
+        sandbox.install(deb(out(), HELPERS))
+        recipe(sandbox, HELPERS, 'In the place of lxc-user-nic')
+        where, = re.findall(r'^\S+/lxc-user-nic$', sandbox.must('dpkg-query', '-L', 'liblxc-common'), re.M)
+        assert sandbox.must('readlink', '-f', where).strip() == LIBEXEC + 'lxc-user-nic'
+        assert 'userns' in sandbox.run(where, 'create')[1]
+        sandbox.install(repacked('liblxc-common', root.tmp + '/repacked-lxc'), options=('--reinstall',))
+        assert sandbox.must('readlink', '-f', where).strip() == LIBEXEC + 'lxc-user-nic'
+
+
+@case("userns-tools' README.Debian: userns-run for one group only")
+def _(root):
+    with Sandbox(root) as sandbox:
+        user = sandbox.add_user()
+        sandbox.install(deb(out(), HELPERS), deb(out(), TOOLS))
+        with open(f'{TOP}/packaging/debian/{TOOLS}.README.Debian') as file:
+            lines = re.findall(r'^  (groupadd .*|dpkg-statoverride .*)$', file.read(), re.M)
+        sandbox.must('sh', '-euc', '\n'.join(lines))
+        code, said = sandbox.run('/bin/sh', '-c', '/usr/bin/userns-run -- true', user=user)
+        assert code == 126 and 'ermission denied' in said, said
+        sandbox.must('usermod', '-aG', 'containers', user)
+        works(sandbox, user, '/usr/bin/userns-run', '--', 'cat', '/proc/self/uid_map')
+
+
+@case("what dpkg-statoverride says of uidmap's programs holds for ours, and after an upgrade")
+def _(root):
+    def modes():
+        return sandbox.must('stat', '-L', '-c', '%a %G', '/usr/bin/newuidmap', '/usr/bin/newgidmap').splitlines()
+
+    with Sandbox(root) as sandbox:
+        sandbox.must('groupadd', 'mappers')
+        sandbox.must('dpkg-statoverride', '--update', '--add', 'root', 'mappers', '4750', '/usr/bin/newuidmap')
+        sandbox.install(deb(out(), HELPERS))
+        assert modes() == ['4750 mappers', '4755 root'], modes()
+        sandbox.install(newer(HELPERS, root.tmp))
+        assert modes() == ['4750 mappers', '4755 root'], modes()
+
+
 @case('an upgrade keeps changed policy and what dpkg-statoverride says; a purge leaves nothing')
 def _(root):
     def other_example(tree):
@@ -268,14 +391,13 @@ def _(root):
         sandbox.install(deb(out(), HELPERS))
         mine = 'alice veth br0 2\n'
         sandbox.write('/etc/userns/net.conf', mine)
-        sandbox.must('groupadd', 'netusers')
-        sandbox.must('dpkg-statoverride', '--update', '--add', 'root', 'netusers', '4750', '/usr/libexec/userns/userns-net')
+        recipe(sandbox, HELPERS, 'To take a program away from all but one group')
         sandbox.install(newer(HELPERS, root.tmp))
         assert sandbox.read('/etc/userns/net.conf') == mine
         sandbox.install(newer(HELPERS, root.tmp, other_example), options=('-o', 'Dpkg::Options::=--force-confold'))
         assert sandbox.read('/etc/userns/net.conf') == mine
         assert sandbox.must('stat', '-c', '%a %G', '/usr/libexec/userns/userns-net').split() == ['4750', 'netusers']
-        assert sandbox.must('stat', '-c', '%a', '/usr/bin/newuidmap').strip() == '4755'
+        assert sandbox.must('stat', '-L', '-c', '%a', '/usr/bin/newuidmap').strip() == '4755'
         sandbox.must('dpkg', '--remove', '--force-depends', HELPERS)
         assert sandbox.read('/etc/userns/net.conf') == mine
         sandbox.must('dpkg', '--purge', '--force-depends', HELPERS)

@@ -38,6 +38,7 @@ def _(_root):
         'userns-newuidmap': ['0755', 'root', 'cap_setuid,cap_audit_write=ep'],
         'userns-newgidmap': ['0755', 'root', 'cap_setgid,cap_audit_write=ep'],
         'userns-net': ['0755', 'root', 'cap_net_admin,cap_audit_write=ep'],
+        'userns-idmap': ['0755', 'root', 'cap_sys_admin,cap_audit_write=ep'],
         'userns-cgroup': ['4755', 'root', '']}, rows
     tools = query('userns-tools', '[%{FILEMODES:octal} %{FILECAPS}\n]').splitlines()
     assert all(row.split()[1:] in ([], ['(none)']) and row.split()[0][-4] == '0' for row in tools), tools

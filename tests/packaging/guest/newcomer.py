@@ -153,7 +153,7 @@ def plant(program, path):
 def _(_root):
     plant('cat', '/usr/local/bin/planted')
     assert 'root:' in spawn(['cat', '/etc/shadow'], NEW, path='/usr/local/bin/planted', env=ENV).wait(SLOW).out
-    for path in ('/usr/bin/newuidmap', '/usr/bin/newgidmap', '/usr/libexec/userns/userns-net'):
+    for path in ('/usr/libexec/userns/newuidmap', '/usr/libexec/userns/newgidmap', '/usr/libexec/userns/userns-net'):
         os.rename(path, path + '.kept')
         try:
             for words in PLANTS:
