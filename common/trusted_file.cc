@@ -91,13 +91,17 @@ Result<std::optional<Fd>> open_trusted_directory(std::string_view path) {
   return open_trusted(path, S_IFDIR, "directory");
 }
 
-Result<std::string> read_trusted_file(std::string_view path, std::string_view rule) {
+Result<std::string> read_opened(const Result<std::optional<Fd>>& file, std::string_view path,
+                                std::string_view rule) {
   constexpr std::size_t kLargest = 1UL << 20U;
-  const auto file = open_trusted_file(path);
   if (!file) return std::unexpected(file.error());
   auto text = *file ? read_all(**file, kLargest) : Result<std::string>{};
   if (!text) return fail(rule, concat("cannot read ", path), text.error().code);
   return text;
+}
+
+Result<std::string> read_trusted_file(std::string_view path, std::string_view rule) {
+  return read_opened(open_trusted_file(path), path, rule);
 }
 
 }  // namespace userns

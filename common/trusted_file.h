@@ -19,6 +19,9 @@ Result<std::optional<Fd>> open_trusted_file(std::string_view path);
 // The whole text; empty where there is no file. `rule` speaks where it cannot be read whole, or is
 // longer than 1 MiB.
 Result<std::string> read_trusted_file(std::string_view path, std::string_view rule);
+// The same of what open_trusted_file() returned, which may be long after it.
+Result<std::string> read_opened(const Result<std::optional<Fd>>& file, std::string_view path,
+                                std::string_view rule);
 // As open_trusted_file() for a directory, whose path an administrator wrote.
 Result<std::optional<Fd>> open_trusted_directory(std::string_view path);
 

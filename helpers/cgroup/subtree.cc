@@ -34,7 +34,7 @@ Result<std::string> own_path(std::string_view controller) {
 // Where this process is in v2, a directory that may be the caller's. None if that cannot be seen
 // from here: then what /proc says is of another cgroup namespace than the mount.
 Fd find_home(const std::string& mount, const std::string& own) {
-  const auto top = open_base(mount, CgroupVersion::kV2);
+  const auto top = open_at(AT_FDCWD, mount.c_str(), O_PATH | O_DIRECTORY);
   auto home = top ? open_cgroup(*top, concat(".", own)) : std::unexpected(top.error());
   const auto pids = home ? read_cgroup_file(*home, "cgroup.procs") : std::unexpected(home.error());
   const bool is_here = pids && concat("\n", *pids).contains(concat("\n", ::getpid(), "\n"));
@@ -239,8 +239,9 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
 }
 
 Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid) {
+  const auto top = open_at(AT_FDCWD, kMount, O_PATH | O_DIRECTORY);
   const std::string mount =
-      open_base(kMount, CgroupVersion::kV2) ? kMount : concat(kMount, "/unified");
+      top && is_cgroup(*top, CgroupVersion::kV2) ? kMount : concat(kMount, "/unified");
   const std::string unit = concat(mount, "/system.slice", kUnit);
   const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
   const std::string& path = conf.base.empty() ? found : conf.base;

@@ -32,12 +32,11 @@ namespace {
 constexpr const char* kProgram = "userns-net";
 constexpr StartupLimits kLimits{.most_args = 12, .longest_arg = 4096};
 
-// Before the parsing proper: which fd is not to be closed.
-std::vector<int> named_fd(int argc, char** argv) {
+// All that is parsed before the lock: which namespace is to be opened.
+std::optional<NetnsTarget> named_netns(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; ++i)
-    if (const auto netns = parse_netns(argv[i + 1]); raw_arg(argc, argv, i) == "--netns" && netns)
-      return netns->kind == NetnsTarget::Kind::kPid ? std::vector<int>{}
-                                                    : std::vector{netns->number};
+    if (raw_arg(argc, argv, i) == "--netns")
+      if (const auto netns = parse_netns(argv[i + 1])) return *netns;
   return {};
 }
 
@@ -53,64 +52,49 @@ Result<void> become_unstoppable_and_drop(const Caller& caller) {
       caller.uid, is_root ? std::optional(Uid{0}) : std::nullopt);
 }
 
+const std::string& conf_path() {
+  static const std::string path = concat(std::string_view(kPolicyDir), "/net.conf");
+  return path;
+}
+
+// What stays open until the act, so that what is judged is what is acted on. What could not be
+// opened is said when it is asked for.
+struct Opened {
+  Result<Asker> asker;  // first: its child shall not have the others even for a moment
+  Result<NetNamespace> netns;
+  Result<std::optional<Fd>> policy, machine_id;
+};
+
+Opened open_all(const Caller& caller, const NetnsTarget& netns) {
+  return {Asker::start(caller.uid), open_net_namespace(netns), open_trusted_file(conf_path()),
+          open_trusted_file("/etc/machine-id")};
+}
+
 struct Who {
   Caller caller;
   Groups groups;
-  Asker asker;
-  std::string name;  // empty where the uid has none
-  AuditLog log{kProgram};
+  AuditLog& log;
+  std::string& summary;
 };
 
-// What was gathered stays open until the act, so that what is judged is what is acted on.
-struct Gathered {
-  NetNamespace netns;
-  std::optional<Link> bridge;
-  std::string policy;  // the lines view it
-  std::string host;    // what tells this machine from others; may be empty
-  NetFacts facts;
-};
-
-Result<Gathered> gather(Netlink& netlink, Who& who, const NetRequest& request) {
-  auto netns = open_net_namespace(request.netns);
-  if (!netns) return std::unexpected(netns.error());
-  auto bridge = find_link(netlink, request.bridge);
-  if (!bridge) return std::unexpected(bridge.error());
-  const std::string path = concat(std::string_view(kPolicyDir), "/net.conf");
-  auto policy = read_trusted_file(path, "NC-READ");
-  if (!policy) return std::unexpected(policy.error());
-  Gathered all{std::move(*netns),
-               std::move(*bridge),
-               std::move(*policy),
-               read_trusted_file("/etc/machine-id", "NC-READ").value_or(""),
-               {}};
-  const auto lines = parse_net_conf(path, all.policy);
-  if (!lines) return std::unexpected(lines.error());
-  all.facts.caller = who.caller.uid;
-  all.facts.netns_is_ours = all.netns.ours;
-  all.facts.netns_owner = all.netns.owner;
+// The lines of the policy that are for the caller and the bridge; they view `policy`.
+Result<std::vector<NetLine>> find_lines(const Who& who, const Asker& asker, std::string_view login,
+                                        std::string_view policy, std::string_view bridge) {
+  auto lines = parse_net_conf(conf_path(), policy);
+  if (!lines) return lines;
+  if (const auto odd = why_not_a_who(login); !odd.empty())
+    return fail("SU-NAME", concat("no line of net.conf can name this user: the login name ", odd));
   std::optional<Error> failed;
   const auto in_group = [&](std::string_view name) {
-    const auto gid = who.asker.group(name);
+    const auto gid = asker.group(name);
     if (!gid) failed = gid.error();
     return gid && *gid && who.groups.have(**gid);
   };
-  for (const auto& line : *lines)
-    if (line.bridge == request.bridge && is_for(line.who, who.caller.uid, who.name, in_group))
-      all.facts.lines.push_back(line);
+  std::erase_if(*lines, [&](const NetLine& line) {
+    return line.bridge != bridge || !is_for(line.who, who.caller.uid, login, in_group);
+  });
   if (failed) return std::unexpected(*failed);
-  if (const auto& b = all.bridge)
-    all.facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge",
-                        (b->flags & IFF_UP) != 0, b->filters_vlans, b->mtu};
-  return all;
-}
-
-void audit(Who& who, const NetRequest& request, const Error* against) {
-  constexpr std::string_view kVerbs[] = {"add", "del"};
-  const auto words =
-      concat(kVerbs[static_cast<std::size_t>(request.verb)], " uid=", who.caller.uid.value(),
-             " bridge=", request.bridge, " name=", request.name, " container=", request.container,
-             " netns=", request.netns.number);
-  against == nullptr ? who.log.granted(words) : who.log.not_done(words, *against);
+  return lines;
 }
 
 Result<void> put_out(Uid uid, std::string_view line) {
@@ -118,61 +102,85 @@ Result<void> put_out(Uid uid, std::string_view line) {
   return write_all(Fd(::dup(STDOUT_FILENO)), line);
 }
 
-Result<void> add(Netlink& netlink, Who& who, const NetRequest& request) {
-  const auto gathered = gather(netlink, who, request);            // 5
-  const auto grant = gathered ? decide(gathered->facts, request)  // 6
-                              : Result<NetGrant>(std::unexpected(gathered.error()));
-  if (auto locked = lock_down(kNetFilter); !locked) return locked;
-  audit(who, request, grant ? nullptr : &grant.error());  // 7
+std::string line_of(const Nic& nic, std::string_view bridge) {
+  return concat(R"({"host":")", nic.host, R"(","host_ifindex":)", nic.host_index, R"(,"ifindex":)",
+                nic.index, R"(,"name":")", nic.name, R"(","mac":")", nic.mac.text(), R"(","mtu":)",
+                nic.mtu, R"(,"bridge":")", bridge, "\"}\n");
+}
+
+Result<void> add(Netlink& netlink, Who& who, const Opened& opened, const NetRequest& request) {
+  if (!opened.netns) return std::unexpected(opened.netns.error());  // 5
+  const auto bridge = find_link(netlink, request.bridge);
+  if (!bridge) return std::unexpected(bridge.error());
+  const auto policy = read_opened(opened.policy, conf_path(), "NC-READ");
+  if (!policy) return std::unexpected(policy.error());
+  const auto login = opened.asker ? opened.asker->login() : std::unexpected(opened.asker.error());
+  if (!login) return std::unexpected(login.error());
+  auto lines = find_lines(who, *opened.asker, login->name, *policy, request.bridge);
+  if (!lines) return std::unexpected(lines.error());
+  NetFacts facts{.caller = who.caller.uid,
+                 .netns_is_ours = opened.netns->ours,
+                 .netns_owner = opened.netns->owner,
+                 .bridge = {},
+                 .lines = std::move(*lines)};
+  if (const auto& b = *bridge)
+    facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge",
+                    (b->flags & IFF_UP) != 0, b->filters_vlans, b->mtu};
+  const auto grant = decide(facts, request);  // 6
   if (!grant) return std::unexpected(grant.error());
-  const auto user = is_interface_name(who.name) ? std::string_view(who.name) : std::string_view{};
-  const auto nic =
-      make_nic(netlink, *grant, *gathered->bridge, gathered->netns, user, gathered->host);  // 8
-  if (!nic) audit(who, request, &nic.error());
+  who.log.granted(who.summary);  // 7
+  const auto user = is_interface_name(login->name) ? login->name : std::string{};
+  const auto host = read_opened(opened.machine_id, "/etc/machine-id", "NC-READ").value_or("");
+  const auto nic = make_nic(netlink, *grant, **bridge, *opened.netns, user, host);  // 8
   if (!nic) return std::unexpected(nic.error());
-  const auto said = put_out(
-      who.caller.uid,  // 9
-      concat(R"({"host":")", nic->host, R"(","host_ifindex":)", nic->host_index, R"(,"ifindex":)",
-             nic->index, R"(,"name":")", nic->name, R"(","mac":")", nic->mac.text(), R"(","mtu":)",
-             nic->mtu, R"(,"bridge":")", request.bridge, "\"}\n"));
+  const auto said = put_out(who.caller.uid, line_of(*nic, request.bridge));  // 9
   if (!said) (void)unmake_nic(netlink, nic->host);
   return said;
 }
 
 Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
-  if (auto locked = lock_down(kNetFilter); !locked) return locked;
   const auto link = find_link(netlink, request.name);
   if (!link) return std::unexpected(link.error());
   const auto may = may_delete(request.name, *link ? (*link)->kind : "", who.caller.uid);
-  audit(who, request, may ? nullptr : &may.error());
   if (!may) return may;
-  auto gone = unmake_nic(netlink, request.name);
-  if (!gone) audit(who, request, &gone.error());
-  return gone;
+  who.log.granted(who.summary);
+  return unmake_nic(netlink, request.name);
 }
 
-// The nine steps (SECURITY.md, "The life of a helper"); reporting is main's.
-Result<void> serve(int argc, char** argv) {
-  const auto args = sanitise(argc, argv, kLimits, named_fd(argc, argv));  // 1
-  const auto caller = Caller::identify();                                 // 2
+std::string summary_of(const NetRequest& request) {
+  if (request.verb == NetRequest::Verb::kDelete) return concat(" del name=", request.name);
+  constexpr std::string_view kKinds[] = {"fd:", "pidfd:", "pid:"};
+  return concat(
+      " add bridge=", request.bridge, " name=", request.name, " container=", request.container,
+      " netns=", kKinds[static_cast<std::size_t>(request.netns.kind)], request.netns.number,
+      request.mac ? " mac=" : "", request.mac ? request.mac->text() : "");
+}
+
+// The nine steps (SECURITY.md, "The life of a helper"); reporting is main's. `summary` is what is
+// known so far, for the audit record: numbers and checked words only.
+Result<void> serve(int argc, char** argv, AuditLog& log, std::string& summary) {
+  const auto target = named_netns(argc, argv);  // 1: all that is parsed before the lock
+  std::vector<int> keep;
+  if (target && target->kind != NetnsTarget::Kind::kPid) keep = {target->number};
+  const auto args = sanitise(argc, argv, kLimits, keep);
+  const auto caller = Caller::identify();  // 2
   auto groups = Groups::of_caller();
+  summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
   if (auto dropped = become_unstoppable_and_drop(caller); !dropped) return dropped;  // 3
-  if (!args) return std::unexpected(args.error());                                   // 4
+  const auto opened = target ? std::optional(open_all(caller, *target)) : std::nullopt;
+  log.open();
+  // The kernel judges its requests as ours with CAP_NET_ADMIN.
+  auto netlink = with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(); });
+  if (auto locked = lock_down(kNetFilter); !locked) return locked;
+  if (!args) return std::unexpected(args.error());  // 4
   if (!groups) return std::unexpected(groups.error());
   const auto request = parse_net_request(*args);
   if (!request) return std::unexpected(request.error());
-  auto asker = Asker::start(caller.uid);
-  if (!asker) return std::unexpected(asker.error());
-  auto login = asker->login();
-  if (!login) return std::unexpected(login.error());
-  if (const auto odd = why_not_a_who(login->name); !odd.empty())
-    return fail("SU-NAME", concat("no line of net.conf can name this user: the login name ", odd));
-  Who who{caller, std::move(*groups), std::move(*asker), std::move(login->name)};
-  who.log.open();
-  auto netlink = open_netlink();
+  summary += summary_of(*request);
   if (!netlink) return std::unexpected(netlink.error());
-  const auto act = request->verb == NetRequest::Verb::kDelete ? remove : add;
-  return act(*netlink, who, *request);
+  Who who{caller, std::move(*groups), log, summary};
+  if (request->verb == NetRequest::Verb::kDelete) return remove(*netlink, who, *request);
+  return add(*netlink, who, opened.value(), *request);
 }
 
 }  // namespace
@@ -187,10 +195,13 @@ int main(int argc, char** argv) {
                                                              std::string_view(kVersion), "\n"))
                ? 0
                : 1;
-  const auto done = net::serve(argc, argv);
-  if (done) return 0;
+  AuditLog log(net::kProgram);
+  std::string summary;
+  const auto done = net::serve(argc, argv, log, summary);
+  if (done) ::_exit(0);
+  log.not_done(summary, done.error());
   step_down(uid);
   (void)keep_only({});
   report(net::kProgram, done.error());
-  return 1;
+  ::_exit(1);
 }

@@ -204,10 +204,6 @@ Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user,
 
 }  // namespace
 
-Result<Netlink> open_netlink() {
-  return with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(); });
-}
-
 Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge,
                      const NetNamespace& netns, std::string_view user, std::string_view host) {
   if (const auto pinned = pin_address(netlink, bridge); !pinned)

@@ -13,9 +13,6 @@
 
 namespace userns::net {
 
-// A socket whose requests the kernel judges as ours with CAP_NET_ADMIN.
-Result<Netlink> open_netlink();
-
 struct Nic {
   std::string host, name;  // the two ends: outside, inside
   int host_index = 0;
