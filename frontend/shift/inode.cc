@@ -116,6 +116,8 @@ Result<Facts> look(Spot spot) {
   facts.uid = seen.stx_uid;
   facts.gid = seen.stx_gid;
   facts.mode = seen.stx_mode;
+  facts.device = S_ISBLK(seen.stx_mode) ||
+                 (S_ISCHR(seen.stx_mode) && (seen.stx_rdev_major != 0 || seen.stx_rdev_minor != 0));
   facts.fixed = (seen.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0;
   return facts;
 }

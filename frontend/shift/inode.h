@@ -28,7 +28,8 @@ struct Facts {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::uint32_t mode = 0;
-  bool fixed = false;  // immutable, or append-only: chattr(1)
+  bool device = false;  // not the whiteout of an overlay, which nobody can open
+  bool fixed = false;   // immutable, or append-only: chattr(1)
 };
 
 // O_PATH, of the thing itself.

@@ -79,6 +79,7 @@ class Tree {
   Result<void> lock_root();
   bool run(bool hold, const std::function<void(const Found&)>& found, std::string_view verb);
   bool claim(const Found& found);
+  bool leaves(const Found& found);
   void fails(const std::string& path, const Error& error);
 
   void look_at(const Found& found);
@@ -135,6 +136,7 @@ class Tree {
   std::uint64_t total_ = 0;
   Count foreign_;
   Count given_;
+  Count devices_;
   Count mounts_;
   Count blocked_;
   std::string why_blocked_;
@@ -277,6 +279,14 @@ bool Tree::claim(const Found& found) {
   return true;
 }
 
+// A device is the host's: it is given to no id of a container's. Back it goes whatever an earlier
+// version has made of it.
+bool Tree::leaves(const Found& found) {
+  if (!found.facts.device || wishes_.act == Act::kUndo) return false;
+  if (!surveyed_) devices_.add([&] { return found.path(); });
+  return true;
+}
+
 void Tree::fails(const std::string& path, const Error& error) {
   const std::scoped_lock lock(failure_mutex_);
   if (failures_++ == 0) first_failure_ = concat(quoted(path), ": ", to_text(error));
@@ -289,7 +299,7 @@ void Tree::fails(const std::string& path, const Error& error) {
 // --- the survey -------------------------------------------------------------------------------
 
 void Tree::look_at(const Found& found) {
-  if (!claim(found)) return;
+  if (!claim(found) || leaves(found)) return;
   const auto& facts = found.facts;
   const auto which = attributes(found.spot, facts.mode);
   if (!which) {
@@ -503,7 +513,7 @@ Result<void> Tree::go_back(const Found& found, const InodeState& state) {
 }
 
 void Tree::do_one(const Found& found) {
-  if (!claim(found)) return;
+  if (!claim(found) || leaves(found)) return;
   const auto& facts = found.facts;
   // By name is faster, and enough to find that there are none where the survey has found none
   // either.
@@ -569,6 +579,8 @@ std::string Tree::remarks() const {
   if (foreign_.count() > 0)
     text += concat(", ", foreign_.count(), " with ids outside of --from left alone (",
                    foreign_.first(), ")");
+  if (devices_.count() > 0)
+    text += concat(", ", many(devices_.count(), "device"), " left alone (", devices_.first(), ")");
   if (mounts_.count() > 0)
     text += concat(", ", many(mounts_.count(), "mount"), " not entered (", mounts_.first(), ")");
   if (with_names_elsewhere_ > 0)
