@@ -39,6 +39,15 @@ inline constexpr OnCpu kOnCpus[] = {
     {"arm", "fcntl", {"fcntl64"}},
     {"arm", "clock_nanosleep", {"clock_nanosleep_time64", "clock_nanosleep"}},
     {"arm", "setresuid", {"setresuid32"}},
+    // send(3) and recv(3) are calls of their own there.
+    {"x86", "sendto", {"sendto", "send"}},
+    {"x86", "recvfrom", {"recvfrom", "recv"}},
+    {"arm", "sendto", {"sendto", "send"}},
+    {"arm", "recvfrom", {"recvfrom", "recv"}},
+    {"s390x", "sendto", {"sendto", "send"}},
+    {"s390x", "recvfrom", {"recvfrom", "recv"}},
+    {"ppc64le", "sendto", {"sendto", "send"}},
+    {"ppc64le", "recvfrom", {"recvfrom", "recv"}},
     // The newer tables have the newer call alone.
     {"aarch64", "poll", {"ppoll"}},
     {"aarch64", "readlink", {"readlinkat"}},

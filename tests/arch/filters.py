@@ -20,7 +20,7 @@ LOCKDOWN, DEFAULT = 'common/lockdown-generate', 'frontend/start/seccomp-generate
 FILTER_OF = {'newuidmap': 'kNewidmapFilter', 'newgidmap': 'kNewidmapFilter', 'userns-net': 'kNetFilter',
              'userns-cgroup': 'kCgroupFilter'}
 PROT_READ, PROT_EXEC, CODE_ARGUMENT = 1, 4, 2
-SOCKETCALL = {'sendto': 11, 'recvfrom': 12}  # linux/net.h
+SOCKETCALL = {'send': 9, 'recv': 10, 'sendto': 11, 'recvfrom': 12}  # linux/net.h
 
 
 def written(generator, cpu, *before):

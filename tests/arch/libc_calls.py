@@ -1,11 +1,19 @@
-"""What a helper's C library calls after the lock, on each CPU: a record of runs.
+"""What a helper's C library calls after the lock, on CPUs other than x86_64: a record of runs.
 
-Of x86 (i386) and x86_64 the real programs under strace; of the others under qemu-user's -strace, of Debian 13's C
-library (packaging/cross --calls). `socketcall.sendto` is socketcall(2) with that first argument.
+x86 (i386): the real setuid programs of Debian 13 under strace, tests/helpers/lockdown.py, which compares again whenever it
+runs there. `socketcall.send` is socketcall(2) with that first argument. (SECURITY.md has the calls of x86_64.)
 """
 
+_MAP_WRITERS = ('_llseek capget capset close exit_group getpid poll read readlink socketcall.recv socketcall.recvfrom '
+                'socketcall.send socketcall.sendto write').split()
+
 AFTER_THE_LOCK = {
-    'x86_64': {
-        'newuidmap': 'capget capset close exit_group getpid lseek sendto write'.split(),
+    'x86': {
+        'newuidmap': _MAP_WRITERS,
+        'newgidmap': _MAP_WRITERS,
+        'userns-net': ('capget capset clock_nanosleep close dup exit_group getpid ioctl poll prctl readlink setresuid32 '
+                       'socketcall.recv socketcall.recvfrom socketcall.sendto write').split(),
+        'userns-cgroup': ('capget capset clock_nanosleep close dup exit_group fcntl64 flock fstatfs64 getdents64 getpid openat2 '
+                          'poll read readlink setresuid32 socketcall.recvfrom socketcall.sendto statx unlinkat write').split(),
     },
 }
