@@ -48,7 +48,7 @@ void AuditLog::not_done(std::string_view words, const Error& why) {
 void AuditLog::record(std::string_view words, std::string_view rule, std::string_view end) {
   if (!is_open_) open();
   const bool granted = rule == "none";
-  const std::string text = concat("op=", program_, " ", words, " rule=", rule);
+  const std::string text = concat("op=", program_, " ", words, " rule=", rule, " end=", end);
   // Host, address and terminal are given, as "none": libaudit would look for them.
   const int answer = with_capability({CAP_AUDIT_WRITE}, [&] {
     return ::audit_log_user_message(kernel_.get(), AUDIT_VIRT_RESOURCE, text.c_str(), "", "", "",

@@ -4,7 +4,7 @@
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What the suite is built from, and what its tests need (the helpers themselves need only libcap, libaudit with libcap-ng, and libmnl for userns-net).
-build_packages=(g++ meson ninja-build pkg-config libcap-dev libaudit-dev libcap-ng-dev libsubid-dev libseccomp-dev
+build_packages=(g++ meson ninja-build pkg-config libcap-dev libaudit-dev libauparse-dev libcap-ng-dev libsubid-dev libseccomp-dev
   libboost-program-options-dev libarchive-dev libbz2-dev liblz4-dev liblzma-dev
   libzstd-dev nettle-dev zlib1g-dev libmnl-dev nlohmann-json3-dev libgtest-dev python3)
 

@@ -50,7 +50,15 @@ constexpr std::array kImportOptions{
     VerbOption{"dry-run", "", "with --merge: show what would change, as a diff"},
 };
 
-constexpr std::array<Verb, 6> kVerbs{
+constexpr std::array kLogOptions{
+    VerbOption{"user", "USER", "of this login name or uid alone"},
+    VerbOption{"since", "TIME", "30m, 2h or 7d ago, 2026-11-30, \"2026-11-30 14:00\""},
+    VerbOption{"refused", "", "without what was granted"},
+    VerbOption{"json", "", "one JSON document instead of text"},
+    VerbOption{"file", "FILE", "a log of auditd's that was kept elsewhere"},
+};
+
+constexpr std::array<Verb, 7> kVerbs{
     Verb{"check", "[--json] [--root DIR | [--as KIND] FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions,
          false, check_verb, kProgram},
@@ -73,6 +81,9 @@ constexpr std::array<Verb, 6> kVerbs{
          kProgram},
     Verb{"revoke", "USER --ids N|all | --net BRIDGE | --cgroup KEY|all...", "Takes it away again",
          kRevokeOptions, false, revoke_verb, kProgram},
+    Verb{"log", "[--user USER] [--since TIME] [--refused] [--json] [--file FILE]",
+         "Says what the helpers granted and refused, to whom, by which rule", kLogOptions, false,
+         log_verb, kProgram},
     Verb{"import-lxc", "[--usernet FILE [--merge [--dry-run]]] [--config FILE...] [--output DIR]",
          "Says in our words what files of LXC say, and what has no counterpart", kImportOptions,
          false, import_lxc_verb, kProgram},

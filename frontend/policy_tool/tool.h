@@ -22,6 +22,7 @@ int edit_verb(const Words& words);
 int grant_verb(const Words& words);
 int revoke_verb(const Words& words);
 int import_lxc_verb(const Words& words);
+int log_verb(const Words& words);
 
 // Reports and returns kToolFailed.
 int tool_failure(const Error& error);

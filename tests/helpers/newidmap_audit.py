@@ -4,6 +4,7 @@
 Switches the machine's audit system on for a moment, where it is off: not to be run beside another user of it.
 """
 
+import json
 import os
 import re
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import time
 
 from newidmap import KINDS, both, granted, refused
-from harness import CLONE_NEWNS, MS_BIND, SYSCALL, cases, main, mount, skip, spawn, trace, unshare, wait_for
+from harness import ROOT, CLONE_NEWNS, MS_BIND, SYSCALL, cases, main, mount, skip, spawn, trace, unshare, wait_for
 
 NETLINK_AUDIT, READLOG = 9, 1
 
@@ -138,7 +139,8 @@ def _(root, kind):
         # Others run on this machine, too.
         records = [r for r in log.records(kind.name) if f' target={target.pid} ' in r]
     assert [re.search(r'rule=(\S+)', r)[1] for r in records] == ['none', 'IM-WRITE'], records
-    assert 'res=success' in records[0] and 'res=failed' in records[1], records
+    assert 'end=granted' in records[0] and 'res=success' in records[0], records
+    assert 'end=failed' in records[1] and 'res=failed' in records[1], records
 
 
 @both('the record has the process and the whole map, however it was named and however long it is')
@@ -191,7 +193,29 @@ name_format = NONE
 """
 
 
-@both('a real auditd writes what ausearch and aureport read: who, what, the program and the result')
+def check_log_verb(root, kind, log, target):
+    """userns-policy log says what auditd's log has."""
+    def ask(*words):
+        done = root.run([root.program('userns-policy'), 'log', '--file', log, *words], ROOT, env={'TZ': 'UTC', 'PATH': '/usr/bin:/bin'})
+        assert done.code == 0 and done.err == '', done
+        return done.out
+
+    def ours(*words):
+        return [record for record in json.loads(ask('--json', *words)) if f'target={target.pid} ' in record['words']]
+    found = ours()
+    assert [(r['program'], r['result'], r['rule'], r['uid'], r['user']) for r in found] == [
+        (kind.name, 'refused', 'IM-RANGE', root.alice.uid, 'alice'), (kind.name, 'granted', 'none', root.alice.uid, 'alice')], found
+    assert abs(found[0]['time'] - time.time()) < 300, found
+    assert ours('--user', 'alice', '--since', '1h') == ours('--user', str(root.alice.uid)) == found and ours('--user', 'bob') == []
+    assert [r['rule'] for r in ours('--refused')] == ['IM-RANGE']
+    assert ours('--since', '2999-01-01') == []
+    (line,) = [line for line in ask('--refused').splitlines() if f'target={target.pid} ' in line]
+    assert re.match(rf'\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  refused  alice  {kind.name} uid=', line), line
+    bad = root.run([root.program('userns-policy'), 'log', '--file', log, '--since', 'yesterday'], ROOT)
+    assert bad.code == 125 and 'is not a time' in bad.err, bad
+
+
+@both('a real auditd writes what ausearch, aureport and userns-policy log read: who, what, the program and the result')
 def _(root, kind):
     where = f'{root.tmp}/auditd-{kind.which}'
     os.makedirs(where)
@@ -218,6 +242,7 @@ def _(root, kind):
         for word in (f'target={target.pid}', f'rule={rule}', f'exe={kind.program(root)}', 'hostname=? addr=? terminal=?', f'res={result}'):
             assert word in line, (word, line)
         assert re.search(r'\bauid=\S+', line) and ' uid=' in line, line
+    check_log_verb(root, kind, log, target)
     report = subprocess.run(['aureport', '-if', log, '--virt'], capture_output=True, text=True).stdout
     said = re.findall(r'VIRT_RESOURCE (yes|no)', report)
     assert said.count('no') >= 1 and said.count('yes') >= 1, report
