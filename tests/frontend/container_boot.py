@@ -11,7 +11,7 @@ from cgroups import Cgroups  # noqa: E402
 from container import fails, well  # noqa: E402
 from distro import SYSTEMD, unpack  # noqa: E402
 from named import Store, alive, await_log  # noqa: E402
-from harness import case, main, wait_for  # noqa: E402
+from harness import case, cases, main, wait_for  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 
@@ -67,6 +67,34 @@ def _(root):
         raise AssertionError((store.state('deb'), store.files('deb'), store.log('deb')[-1500:])) from error
     assert again['init'] != state['init'] and alive(again['init']['pid'])
     wait_for(lambda: store.do('exec', 'deb', command=['systemctl', 'is-system-running', '--wait']).out == 'running\n', 'it to be up again', 60)
+    well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
+    assert store.last('deb')['exit_status'] == 0, store.last('deb')
+
+
+# What the kernel keeps locked is in the way of nothing: units remount, mount and bind in what they are given.
+SANDBOXED = ('systemd-run -q --wait --pipe -p ProtectSystem=strict -p ProtectHome=yes -p PrivateTmp=yes -p PrivateDevices=yes '
+             '-p ProtectKernelTunables=yes -p ProtectControlGroups=yes -p ReadWritePaths=/var/tmp -p PrivateNetwork=yes '
+             'sh -c "! touch /etc/x 2>/dev/null && touch /var/tmp/x /tmp/x && echo sandboxed"')
+BROKEN = 'systemctl --failed --no-legend; journalctl -q -p err -b | cat'
+
+
+@cases([('with a read-only bind', ('bind = /usr/share:/mnt:ro',), 'touch /mnt/x'),
+        ('that is read-only', ('read-only = yes', 'tmpfs = /var'), 'touch /etc/x')])
+def _(root, settings, forbidden):
+    cgroups.begin(root, '* containers=4')
+    tree = unpack(root, SYSTEMD)
+    store = Store(root)
+    store.make('deb', 'boot = yes', *settings, tree=tree)
+    well(store.do('start', 'deb', '--wait-ready=60s', timeout=90))
+
+    def inside(script, code=0):
+        return well(store.do('exec', 'deb', command=['sh', '-c', script], timeout=60), code).out
+    state = store.do('exec', 'deb', command=['systemctl', 'is-system-running', '--wait']).out
+    assert state == 'running\n', (state, inside(BROKEN))
+    journal = inside('systemctl is-active systemd-journald systemd-logind systemd-sysctl systemd-tmpfiles-setup')
+    assert journal.split() == ['active'] * 4, journal
+    assert inside(SANDBOXED) == 'sandboxed\n'
+    inside(f'! {forbidden} 2>/dev/null; mount -o remount,bind,rw $(dirname "{forbidden.split()[1]}") 2>/dev/null; ! {forbidden} 2>/dev/null')
     well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
     assert store.last('deb')['exit_status'] == 0, store.last('deb')
 
