@@ -18,17 +18,20 @@ namespace {
 
 constexpr std::size_t kLongestFile = 32UL << 20U;  // cgroup.procs with every pid there can be
 
-// Users may take the right of way from root in what is theirs, so this is a bracket.
+// Most is root's own; users may take the right of way from root in what is theirs.
 Result<Fd> open_below(const Fd& dir, const std::string& name, int flags) {
   constexpr auto kResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-  return with_capability({CAP_DAC_OVERRIDE},
-                         [&] { return open_at(dir.get(), name.c_str(), flags, kResolve); });
+  const auto open = [&] { return open_at(dir.get(), name.c_str(), flags, kResolve); };
+  auto opened = open();
+  if (opened || opened.error().code != EACCES) return opened;
+  return with_capability({CAP_DAC_OVERRIDE}, open);
 }
 
 // So may the top of a hierarchy, which the kernel makes 0555. That it is there already is success.
 bool make_below(const Fd& dir, const std::string& name, mode_t mode) {
   const auto make = [&] { return ::mkdirat(dir.get(), name.c_str(), mode); };
-  return with_capability({CAP_DAC_OVERRIDE}, make) == 0 || errno == EEXIST;
+  if (make() == 0 || errno == EEXIST) return true;
+  return errno == EACCES && (with_capability({CAP_DAC_OVERRIDE}, make) == 0 || errno == EEXIST);
 }
 
 bool still_named(const Fd& dir, const std::string& name, const Fd& opened) {

@@ -229,7 +229,7 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
                                                 : concat(mount, conf.v1_base);
   auto at = open_base(home, CgroupVersion::kV1);
   if (!at) return std::unexpected(at.error());
-  auto base = open_base(path, CgroupVersion::kV1);
+  auto base = path == home ? open_cgroup(*at, ".") : open_base(path, CgroupVersion::kV1);
   if (!base) return std::unexpected(base.error());
   return Hierarchy{controller,
                    std::move(*base),
