@@ -99,6 +99,8 @@ install_packages() {
 # The compiler's cache finds an object again wherever the tree lies and whatever language the caller speaks.
 use_compiler_cache() {
   export CCACHE_DEPEND=1 CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale CCACHE_IGNOREOPTIONS='-ffile-prefix-map=*'
+  # debhelper gives a build another home, and with it another cache.
+  if command -v ccache >/dev/null; then CCACHE_DIR=$(ccache -k cache_dir) && export CCACHE_DIR; fi
 }
 
 # package_flags NAME: the flags that packages are built with here (tests/packaging/packages.py): Debian's, a warning is an
