@@ -89,12 +89,10 @@ def _(_root):
 
 
 
-@case('units, links and completions lie where this Debian looks for them, and only ours has the paths that AppArmor knows')
+@case('units, links and completions lie where Debian looks for them, nothing below /lib, and only ours has the paths that AppArmor knows')
 def _(_root):
     helpers, tools = contents(HELPERS), contents(TOOLS)
-    in_usr = must('sh', '-c', 'dpkg --compare-versions "$(dpkg-query -W -f \'${Version}\' debhelper)" ge 13.11.6~ && echo yes || echo no')
-    units = '/usr/lib' if in_usr.strip() == 'yes' else '/lib'
-    assert f'.{units}/systemd/system/userns-cgroup.service' in helpers and './usr/lib/systemd/user/userns-autostart.service' in tools
+    assert './usr/lib/systemd/system/userns-cgroup.service' in helpers and './usr/lib/systemd/user/userns-autostart.service' in tools
     for name in ('newuidmap', 'newgidmap'):
         assert os.readlink(f'{unpacked(HELPERS)}/usr/bin/{name}') == f'../libexec/userns/{name}'
     with open(unpacked(HELPERS) + '/etc/apparmor.d/userns-helpers') as file:
@@ -105,7 +103,7 @@ def _(_root):
         assert './usr/share/' + path in tools, tools.keys()
     for page in ('cgroup.conf', 'net.conf'):
         assert os.path.exists(f'{unpacked(HELPERS)}/usr/share/man/man5/userns-{page}.5userns.gz'), page
-    assert not [path for path in (*helpers, *tools) if path.startswith('./usr/share/userns')]
+    assert not [path for path in (*helpers, *tools) if path.startswith(('./usr/share/userns', './lib', './bin', './sbin'))]
 
 
 def script(package, name):
