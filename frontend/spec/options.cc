@@ -157,6 +157,9 @@ constexpr std::array kOptions{
     Option{"publish", "HOST:PORT", kNamespaces, kMany,
            "a port of the host's leads to one inside (--net user)",
            [](Draft& d, Text t) { return add(parse_publish(t), d.spec.publish); }},
+    Option{"publish-loopback", "", kNamespaces, kOnce,
+           "--publish leads to services on the container's own 127.0.0.1, too",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.publish_loopback); }},
     Option{"hostname", "NAME", kNamespaces, kOnce, "the host name inside",
            [](Draft& d, Text t) { return put(parse_hostname(t), d.spec.hostname); }},
 
@@ -381,6 +384,8 @@ Result<void> check(const Spec& spec) {
   if ((std::holds_alternative<NetNone>(spec.net) || std::holds_alternative<NetHost>(spec.net)) &&
       !spec.publish.empty())
     return fail({}, "--publish leads into a network of the container's own: give --net user, too");
+  if (spec.publish_loopback && spec.publish.empty())
+    return fail({}, "--publish-loopback is about published ports: give --publish, too");
   if (spec.read_only && spec.overlay)
     return fail({}, "--read-only forbids changes and --overlay throws them away: give one of them");
   if (!spec.changes.empty() && (spec.read_only || spec.overlay))

@@ -113,6 +113,7 @@ struct Spec {
   std::uint64_t namespaces = 0;
   NetWish net = NetNone{};
   std::vector<PublishWish> publish;
+  bool publish_loopback = false;  // they may lead to the container's own 127.0.0.1, too
 
   std::string rootfs;               // empty: the host's own tree
   std::vector<std::string> layers;  // directories that are shown over rootfs, the topmost first

@@ -3,8 +3,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -19,6 +21,11 @@ namespace userns::frontend {
 namespace {
 
 using PublishWishes = std::vector<PublishWish>;
+// What is published, and whether services on the container's own 127.0.0.1 are, too.
+struct Ports {
+  PublishWishes wishes;
+  bool loopback = false;
+};
 
 std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t target) {
   std::vector<std::string> words{
@@ -63,8 +70,43 @@ Fd open_pipe(const Scratch& scratch) {
   return Fd(::open(scratch.path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
 }
 
+constexpr std::string_view kToLoopback = "--host-lo-to-ns-lo";
+
+// What a program says of its own options; empty if it says nothing.
+std::string help_of(const std::string& path) {
+  constexpr std::size_t kLongest = 1UL << 16U;
+  auto said = make_pipe();
+  if (!said) return {};
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(said->write.get(), STDOUT_FILENO);
+    ::dup2(said->write.get(), STDERR_FILENO);
+    ::execl(path.c_str(), path.c_str(), "--help", nullptr);
+    ::_exit(127);
+  }
+  said->write.reset();
+  auto text = read_all(said->read, kLongest);
+  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  return text ? std::move(*text) : std::string{};
+}
+
+// A pasta from before 2024-10-30 hands whoever connects to a published port on the host's 127.0.0.1
+// to the container's own 127.0.0.1, as if it came from there. Services there trust that. Later ones
+// do so only if they are told.
+Result<void> add_loopback(std::vector<std::string>& words, const std::string& path,
+                          const Ports& ports) {
+  if (ports.wishes.empty()) return {};
+  const bool can_be_told = help_of(path).contains(kToLoopback);
+  if (ports.loopback && can_be_told) words.emplace_back(kToLoopback);
+  if (ports.loopback || can_be_told) return {};
+  return fail({},
+              "--publish: this pasta lets everybody on the host reach services that listen only on "
+              "the container's own 127.0.0.1: install slirp4netns or a pasta of 2024-10-30 or "
+              "later, or say --publish-loopback if that is meant");
+}
+
 // Writes its pid when it is ready.
-Result<Fd> start_pasta(const std::string& path, const PublishWishes& ports, pid_t target) {
+Result<Fd> start_pasta(const std::string& path, const Ports& ports, pid_t target) {
   const Scratch scratch;
   const Fd ready = open_pipe(scratch);
   if (!ready.valid()) return fail_errno("cannot make a pipe in /tmp for pasta");
@@ -72,8 +114,10 @@ Result<Fd> start_pasta(const std::string& path, const PublishWishes& ports, pid_
   Command pasta{.path = path,
                 .words = {"pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw", "-T",
                           "none", "-U", "none", "--pid", scratch.path()}};
-  add_forwards(pasta.words, ports, false);
-  add_forwards(pasta.words, ports, true);
+  if (auto added = add_loopback(pasta.words, path, ports); !added)
+    return std::unexpected(added.error());
+  add_forwards(pasta.words, ports.wishes, false);
+  add_forwards(pasta.words, ports.wishes, true);
   pasta.words.push_back(concat(target));
   return run_watched("pasta", pasta, ready, nullptr);
 }
@@ -109,8 +153,9 @@ Result<void> forward(const std::string& socket_path, const PublishWish& publish)
              std::string_view(*answer), ")"));
 }
 
-// Writes "1" to its fd 3 when it is ready; then its socket takes the ports.
-Result<Fd> start_slirp(const std::string& path, const PublishWishes& ports, pid_t target) {
+// Writes "1" to its fd 3 when it is ready; then its socket takes the ports. They lead to the
+// address of its interface, never to the container's loopback.
+Result<Fd> start_slirp(const std::string& path, const Ports& ports, pid_t target) {
   auto ready = make_pipe();
   if (!ready) return std::unexpected(ready.error());
   const Scratch scratch;
@@ -121,7 +166,7 @@ Result<Fd> start_slirp(const std::string& path, const PublishWishes& ports, pid_
                                 scratch.path(), "--ready-fd=3", concat(target), "tap0"},
                       .third = ready->write.get()};
   auto life = run_watched("slirp4netns", slirp, ready->read, &ready->write);
-  for (const auto& publish : ports)
+  for (const auto& publish : ports.wishes)
     if (auto open = life ? forward(scratch.path(), publish) : Result<void>{}; !open)
       return std::unexpected(open.error());
   return life;
@@ -132,12 +177,12 @@ Result<Fd> start_slirp(const std::string& path, const PublishWishes& ports, pid_
 // profile.
 struct Way {
   std::string_view program, package;
-  Result<Fd> (*start)(const std::string& path, const PublishWishes& ports, pid_t target);
+  Result<Fd> (*start)(const std::string& path, const Ports& ports, pid_t target);
 };
 constexpr Way kWays[] = {{"pasta", "passt", start_pasta},
                          {"slirp4netns", "slirp4netns", start_slirp}};
 
-Result<Fd> start_by(const Way& way, const PublishWishes& ports, pid_t target) {
+Result<Fd> start_by(const Way& way, const Ports& ports, pid_t target) {
   const auto path = find_program(way.program);
   if (path.empty())
     return fail({}, concat(way.program, " is not installed (package ", way.package, ")"));
@@ -175,8 +220,9 @@ std::vector<UserNetTrial> try_user_net(pid_t target) {
 Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
   if (!std::holds_alternative<NetUser>(plan.spec.net)) return UserNet{};
   std::string refusals;
+  const Ports ports{.wishes = plan.spec.publish, .loopback = plan.spec.publish_loopback};
   for (const auto& way : kWays) {
-    auto life = start_by(way, plan.spec.publish, target);
+    auto life = start_by(way, ports, target);
     if (life) return UserNet(std::move(*life));
     refusals += concat(refusals.empty() ? "" : "; ", to_text(life.error()));
   }

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
@@ -260,11 +261,11 @@ except OSError:
 '''
 
 
-def _publish(root, program):
+def _publish(root, program, *options):
     h = host(root)
     with World(root) as world:
         path = path_with(root, program)
-        child = spawn([root.program('userns-run'), '--net', 'user', '--publish', '18080:80', '--publish', '18081:81/udp', '--', 'sh', '-c',
+        child = spawn([root.program('userns-run'), '--net', 'user', '--publish', '18080:80', '--publish', '18081:81/udp', *options, '--', 'sh', '-c',
                        '/usr/bin/python3 -c "$0" & exec busybox nc -l -p 80 -e echo from inside', UDP_ANSWER], root.alice, env={'PATH': path})
 
         def answer():
@@ -281,7 +282,7 @@ def _publish(root, program):
         assert child.wait().code == 0
         nothing_left()
         taken = socket.create_server(('0.0.0.0', 18090))
-        done = run(root, '--net', 'user', '--publish', '18090:80', '--', 'true', path=path)
+        done = run(root, '--net', 'user', '--publish', '18090:80', *options, '--', 'true', path=path)
         assert done.code == 125 and '18090' in done.err, done
         taken.close()
         nothing_left()
@@ -289,12 +290,71 @@ def _publish(root, program):
 
 @case('--publish by pasta: ports of the host\'s lead to those inside; one in use is named')
 def _(root):
-    _publish(root, 'pasta')
+    _publish(root, 'pasta', '--publish-loopback')
 
 
 @case('--publish by slirp4netns: ports of the host\'s lead to those inside; one in use is named')
 def _(root):
     _publish(root, 'slirp4netns')
+
+
+LOOPBACK_ONLY = '''import socket, threading
+def serve(address, port):
+    server = socket.create_server((address, port))
+    while True:
+        peer, whence = server.accept()
+        peer.recv(10)
+        peer.sendall(f'{address} hears {whence[0]}\\n'.encode())
+        peer.close()
+threading.Thread(target=serve, args=('127.0.0.1', 80), daemon=True).start()
+threading.Thread(target=serve, args=('0.0.0.0', 82), daemon=True).start()
+print('up', flush=True)
+threading.Event().wait()
+'''
+
+
+def ask(port):
+    try:
+        with socket.create_connection(('127.0.0.1', port), timeout=3) as peer:
+            peer.sendall(b'who')
+            return peer.recv(100).decode()
+    except OSError:
+        return ''
+
+
+@cases([('--publish does not lead to a service on the container\'s own 127.0.0.1 (CVE-2021-20199)', (), ('pasta', 'slirp4netns')),
+        ('it does with --publish-loopback and pasta', ('--publish-loopback',), ('pasta',))])
+def _(root, options, programs):
+    host(root)
+    for program in programs:
+        if not shutil.which(program):
+            skip(f'{program} is not installed')
+    with World(root):
+        child = spawn([root.program('userns-run'), '--net', 'user', '--publish', '18083:80', '--publish', '18084:82', *options, '--',
+                       '/usr/bin/python3', '-c', LOOPBACK_ONLY], root.alice, env={'PATH': path_with(root, *programs)})
+        try:
+            open_one = wait_for(lambda: ask(18084), 'the service on all addresses to answer')
+            closed = [ask(18083) for _ in range(5)]
+        finally:
+            child.kill(signal.SIGTERM)
+            child.wait()
+        if options:
+            assert any('hears 127.0.0.1' in text for text in closed), closed
+        else:
+            assert not any(closed), closed
+            assert 'hears 127.' not in open_one, open_one
+    nothing_left()
+
+
+@case('a pasta that cannot keep them apart is refused for --publish, with what helps')
+def _(root):
+    host(root)
+    if 'host-lo-to-ns-lo' in subprocess.run(['pasta', '--help'], capture_output=True, text=True, check=False).stdout:
+        skip('this pasta can')
+    with World(root):
+        done = run(root, '--net', 'user', '--publish', '18085:80', '--', 'true', path=path_with(root, 'pasta'))
+        assert done.code == 125 and '--publish-loopback' in done.err and 'slirp4netns' in done.err, done
+        assert run(root, '--net', 'user', '--', 'true', path=path_with(root, 'pasta')).code == 0
 
 
 @case('--publish where no port is to be published says why')
@@ -374,7 +434,7 @@ def _(root):
         found = user_network(root, path)
         assert found['status'] == 'warn' and 'Permission denied' in found['text'] and 'install slirp4netns' in found['fix'], found
         assert user_network(root, PATH)['status'] == 'pass'
-        done = run(root, '--net', 'auto', '--publish', '18092:80', '--', 'true', path=path)
+        done = run(root, '--net', 'auto', '--publish', '18092:80', '--publish-loopback', '--', 'true', path=path)
         assert done.code == 125 and 'Permission denied' in done.err, done
     nothing_left()
 
