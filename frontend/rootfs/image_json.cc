@@ -101,6 +101,9 @@ Result<std::vector<std::string>> choose(const Json& manifests, std::string_view 
 
 Result<OciNode> parse_oci_node(std::string_view text, std::string_view architecture) {
   const auto json = parse(text);
+  // What means one thing to this reader and another to the next was not looked at by anybody.
+  if (!member(json, "manifests").is_null() && !member(json, "layers").is_null())
+    return fail({}, "the image is damaged: a part of it is an index and a manifest at once");
   OciNode node;
   if (const auto& manifests = member(json, "manifests"); manifests.is_array()) {
     auto chosen = choose(manifests, architecture);

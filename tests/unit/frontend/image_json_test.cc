@@ -63,6 +63,13 @@ TEST(DockerManifest, IsKnownByItsShape) {
     EXPECT_FALSE(is_docker_manifest(text)) << text;
 }
 
+TEST(OciNode, WhatIsAnIndexAndAManifestAtOnceIsNeither) {
+  EXPECT_TRUE(contains(text_of(parse_oci_node(R"({"manifests": [], "layers": []})", "amd64")),
+                       "an index and a manifest"));
+  EXPECT_TRUE(contains(text_of(parse_oci_node(R"({"manifests": {}, "layers": 1})", "amd64")),
+                       "an index and a manifest"));
+}
+
 TEST(DockerManifest, ConfigAndLayers) {
   const auto image = parse_docker_manifest(
       R"([{"Config": "c.json", "RepoTags": null, "Layers": ["a/layer.tar", "b"]}])");
