@@ -367,9 +367,9 @@ def _(root):
     assert done.out.split() != ['ENOSYS', 'ENOSYS'], done
 
 
-@case('typing into a terminal is blocked by the filter')
-def _(root):
-    script = 'import fcntl,os\nm,s=os.openpty()\ntry: fcntl.ioctl(s,0x5412,b"x"); print("typed")\nexcept OSError as e: print(e.errno)'
+@cases([('typing into a terminal is blocked by the filter (TIOCSTI)', '0x5412'), ('so is pasting into a console (TIOCLINUX, CVE-2023-28100)', '0x541c')])
+def _(root, call):
+    script = f'import fcntl,os\nm,s=os.openpty()\ntry: fcntl.ioctl(s,{call},b"\\x03"); print("typed")\nexcept OSError as e: print(e.errno)'
     assert well(run(root, '--init', command=(PYTHON, '-c', script))).out == '1\n'
 
 
