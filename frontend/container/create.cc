@@ -18,6 +18,8 @@
 #include "frontend/container/registry.h"
 #include "frontend/container/unfinished.h"
 #include "frontend/start/callers_ids.h"
+#include "frontend/start/cgroup.h"
+#include "frontend/start/changes.h"
 #include "frontend/start/remote_files.h"
 #include "frontend/start/signals.h"
 #include "frontend/start/source_path.h"
@@ -308,14 +310,36 @@ Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& c
   if (!ids) return std::unexpected(ids.error());
   const auto target = make_rootfs(container);
   if (!target) return std::unexpected(target.error());
-  if (const auto* const archive = std::get_if<FromArchive>(&wish.source))
-    return fill_from_archive(*ids, *target, archive->path, wish.how);
+  if (const auto* const archive = std::get_if<FromArchive>(&wish.source)) {
+    auto how = wish.how;
+    how.looks_for_root = true;
+    how.wants_root = spec.command.empty();
+    return fill_from_archive(*ids, *target, archive->path, how);
+  }
   if (const auto* const debian = std::get_if<FromDebian>(&wish.source))
     return fill_from_debian(*ids, *target, debian->wish, wish.how);
   if (!other) return fill_from_busybox(*ids, *target);
   const auto layers = layers_of(*other);
   if (!layers) return std::unexpected(layers.error());
   return fill_from_copy(*ids, *target, other->ids, *layers, wish.how);
+}
+
+// A snapshot is an overlay at each start; whether the kernel makes one here is known only by
+// trying.
+Result<void> check_snapshot(const CreateWish& wish, const ConfigFile& config,
+                            const Container& container) {
+  const auto* const from = std::get_if<FromContainer>(&wish.source);
+  if (from == nullptr || !from->snapshot) return {};
+  const auto spec = container.spec(config);
+  const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
+  if (!ids) return std::unexpected(ids.error());
+  const auto works = try_changes(*spec, *ids);
+  if (works) return {};
+  return fail({},
+              concat("no snapshot can live in this place, whose file system the kernel puts no "
+                     "overlay on: leave out --snapshot for a copy, or choose another --path (",
+                     works.error().text, ")"),
+              works.error().code);
 }
 
 Result<void> check_uninterrupted(const Signals& signals) {
@@ -336,8 +360,13 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   if (!ids) return std::unexpected(ids.error());
   if (auto fits = check_user_fits(config, filled->image, *ids); !fits)
     return std::unexpected(fits.error());
+  if (!filled->root_place.empty())
+    created.notes.push_back(concat("the root file system is ", quoted(filled->root_place),
+                                   " in the archive; what lies beside it is left out"));
   if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
     return std::unexpected(taken.error());
+  if (auto works = check_snapshot(wish, config, unfinished.container); !works)
+    return std::unexpected(works.error());
   if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)
     return fail({}, concat("what the image asks for is not possible: ", good.error().text));
   if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
@@ -378,6 +407,7 @@ Result<Created> create_container(const Store& store, const CreateWish& told) {
   auto& config = wish.config;
   auto spec = spec_of(config, concat(store.path(), "/", wish.name, "/config"));
   if (!spec) return std::unexpected(spec.error());
+  if (auto way = check_way_to_cgroup(*spec); !way) return std::unexpected(way.error());
   if (is_own_alone(*spec)) wish.share_ids.reset(), wish.id_count.reset();
   const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
   if (!signals) return std::unexpected(signals.error());

@@ -18,6 +18,7 @@
 #include "frontend/rootfs/blobs.h"
 #include "frontend/rootfs/copy.h"
 #include "frontend/rootfs/image.h"
+#include "frontend/rootfs/root_place.h"
 #include "frontend/rootfs/template_busybox.h"
 #include "frontend/start/in_map.h"
 #include "frontend/start/inside_names.h"
@@ -52,6 +53,7 @@ std::string to_text(const Filled& filled) {
     variables.push_back(nlohmann::json::array({variable.name, variable.value}));
   nlohmann::json json{variables, image.names_only, image.entrypoint, image.cmd,
                       image.cwd, image.user,       image.stop_signal};
+  json.push_back(filled.root_place);
   if (image.ids) json.push_back({image.ids->uid, image.ids->gid, image.ids->groups});
   return to_text(filled.counts) +
          json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
@@ -68,8 +70,9 @@ Filled parse_filled(const std::string& text) {
   json.at(4).get_to(image.cwd);
   json.at(5).get_to(image.user);
   json.at(6).get_to(image.stop_signal);
-  if (json.size() > 7)
-    image.ids = {.uid = json[7].at(0), .gid = json[7].at(1), .groups = json[7].at(2)};
+  json.at(7).get_to(filled.root_place);
+  if (json.size() > 8)
+    image.ids = {.uid = json[8].at(0), .gid = json[8].at(1), .groups = json[8].at(2)};
   return filled;
 }
 
@@ -138,7 +141,14 @@ Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Ac
   if (!image) return std::unexpected(image.error());
   if (auto finished = unpacker.finish(); !finished) return std::unexpected(finished.error());
   image->ids = ids_in_image(*top, image->user);
-  return to_text(Filled{.counts = unpacker.counts(), .image = std::move(*image)});
+  Filled filled{.counts = unpacker.counts(), .image = std::move(*image), .root_place = {}};
+  const bool is_plain = filled.image.cwd.empty();
+  if (is_plain && how.looks_for_root) {
+    auto place = find_root_place(*top, how.wants_root);
+    if (!place) return std::unexpected(place.error());
+    filled.root_place = std::move(*place);
+  }
+  return to_text(filled);
 }
 
 std::function<void(std::string_view)> hear(const FillHow& how) {
@@ -231,7 +241,7 @@ Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, cons
   Copier copier(*source, *top, both, limits,
                 [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
   if (auto copied = copier.copy(); !copied) return std::unexpected(copied.error());
-  return to_text(Filled{.counts = copier.counts(), .image = {}});
+  return to_text(Filled{.counts = copier.counts(), .image = {}, .root_place = {}});
 }
 
 Result<Fd> open_archive(const std::string& path) {
@@ -266,7 +276,7 @@ Result<Filled> fill_from_busybox(const ChosenIds& ids, const Fd& target) {
     const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
     const auto made = top ? make_busybox_tree(*top, *busybox) : std::unexpected(top.error());
     if (!made) return std::unexpected(made.error());
-    return to_text(Filled{.counts = {.entries = *made}, .image = {}});
+    return to_text(Filled{.counts = {.entries = *made}, .image = {}, .root_place = {}});
   });
   if (!done) return std::unexpected(done.error());
   return to_filled(*done);

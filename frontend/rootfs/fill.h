@@ -24,6 +24,10 @@ namespace userns::frontend {
 struct FillHow {
   std::optional<std::uint64_t>
       max_bytes;  // --max-size; none: half of what is free (default_limits())
+  // Whether a plain archive may have its root file system one level down (root_place.h), and
+  // whether it must hold one.
+  bool looks_for_root = false;
+  bool wants_root = false;
   std::optional<std::chrono::seconds> max_cpu;  // --max-cpu; none: as CpuBudget has it
   std::function<void(const UnpackCounts&)> on_progress;
   std::function<void(std::string_view)>
@@ -31,7 +35,8 @@ struct FillHow {
 };
 struct Filled {
   UnpackCounts counts;
-  ImageConfig image;  // of an image; else empty
+  ImageConfig image;       // of an image; else empty
+  std::string root_place;  // the directory of the archive that became the root; empty: its top
 };
 
 // A tar of a root file system; an image as `docker save` or `podman save` writes it; an OCI layout,

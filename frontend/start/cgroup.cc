@@ -142,6 +142,18 @@ Result<void> as_root_inside(const ChosenIds& ids,
 
 }  // namespace
 
+Result<void> check_way_to_cgroup(const Spec& spec) {
+  if (spec.cgroup == CgroupMode::kNone) return {};
+  const auto mode = choose_mode(spec.cgroup);
+  if (!mode) return std::unexpected(mode.error());
+  if (*mode != CgroupMode::kHelper) return {};
+  if (spec.cgroup == CgroupMode::kHelper)
+    if (auto tried = try_helper(); !tried) return tried;
+  if (auto released = Helper::start(helper_path().c_str(), {"release", name_for_helper()}))
+    (void)released->finish();
+  return {};
+}
+
 Result<Cgroup> Cgroup::enter(const Plan& plan, std::vector<std::string> words) {
   Cgroup cgroup;
   if (plan.spec.cgroup == CgroupMode::kNone) return cgroup;

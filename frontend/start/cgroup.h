@@ -16,6 +16,10 @@
 
 namespace userns::frontend {
 
+// Whether this caller could have the cgroup that a Spec asks for, now: a refusal when they are
+// asked for is worth more than one at the start. Finds out by entering a cgroup, and leaves none.
+Result<void> check_way_to_cgroup(const Spec& spec);
+
 class Cgroup {
  public:
   // Where spec.cgroup asks for it and this process has none yet: becomes userns-cgroup or

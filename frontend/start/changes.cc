@@ -5,9 +5,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/fd.h"
 #include "frontend/start/in_map.h"
+#include "frontend/start/mount_api.h"
+#include "frontend/start/overlay.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -52,6 +57,46 @@ Result<void> prepare_changes(const Plan& plan) {
   if (upper) return {};
   if (*work) (void)::unlinkat(parent->get(), "work", AT_REMOVEDIR);
   return about(upper.error());
+}
+
+namespace {
+
+Result<Layers> open_layers(const Spec& spec) {
+  Layers layers;
+  std::vector<std::string> paths = spec.layers;
+  paths.push_back(spec.rootfs);
+  for (const auto& path : paths) {
+    auto layer = clone_tree(AT_FDCWD, path.c_str());
+    if (!layer) return std::unexpected(layer.error());
+    layers.push_back(std::move(*layer));
+  }
+  return layers;
+}
+
+}  // namespace
+
+Result<void> try_changes(const Spec& spec, const ChosenIds& ids) {
+  if (spec.changes.empty()) return {};
+  if (auto prepared = prepare_changes({.spec = spec, .ids = ids}); !prepared) return prepared;
+  Layers layers;
+  Changes changes;
+  InMap in{.on_progress = {}, .on_open = {}, .mount_namespace = true, .prepare = {}};
+  in.prepare = [&]() -> Result<void> {
+    auto lower = open_layers(spec);
+    auto upper = lower ? open_changes(spec.changes) : std::unexpected(lower.error());
+    if (!upper) return std::unexpected(upper.error());
+    layers = std::move(*lower);
+    changes = std::move(*upper);
+    return {};
+  };
+  const auto tried = in_map(
+      ids,
+      [&](const Outside&) -> Result<std::string> {
+        const auto tree = overlay_kept(layers, changes);
+        return tree ? Result<std::string>("") : std::unexpected(tree.error());
+      },
+      in);
+  return tried ? Result<void>{} : std::unexpected(tried.error());
 }
 
 }  // namespace userns::frontend

@@ -10,4 +10,8 @@ namespace userns::frontend {
 // them to the container's root. All or nothing. Without --changes there is nothing to do.
 Result<void> prepare_changes(const Plan& plan);
 
+// Whether the kernel makes the overlay that a start of this Spec would have; upper/ and work/ are
+// made for it and stay.
+Result<void> try_changes(const Spec& spec, const ChosenIds& ids);
+
 }  // namespace userns::frontend

@@ -628,4 +628,95 @@ def _(root):
     well(do(root, 'destroy', 'ok'))
 
 
+# --- refused when it is asked, not when it is started ------------------------------------------
+
+def archive_of(root, name, *tops, beside=()):
+    """A tar with a small root file system below each of these directories, and files beside them."""
+    work = f'{root.tmp}/{name}-files'
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    for top in tops:
+        subprocess.run(['cp', '-a', rootfs(root, 'packed-below', owner=0), f'{work}/{top}'], check=True)
+        os.chmod(f'{work}/{top}', 0o751)
+    for path in beside:
+        os.makedirs(os.path.dirname(f'{work}/{path}'), exist_ok=True)
+        with open(f'{work}/{path}', 'w') as file:
+            file.write('x')
+    subprocess.run(['tar', '-C', work, '-cf', f'{root.tmp}/{name}.tar', '--owner=0', '--group=0', '.'], check=True)
+    os.chmod(f'{root.tmp}/{name}.tar', 0o644)
+    return f'{root.tmp}/{name}.tar'
+
+
+@cases([('an archive whose root file system lies one level down, as images of LXC have it', ['rootfs'], ['metadata.yaml', 'templates/hosts.tpl']),
+        ('one in a directory of any name, alone', ['debian-backup'], []),
+        ('one whose directory has the name of one in it', ['etc'], ['notes'])])
+def _(root, tops, beside):
+    fresh(root)
+    done = well(do(root, 'create', 'web', '--tar', archive_of(root, 'below', *tops, beside=beside)))
+    assert f"'{tops[0]}'" in done.err and 'beside' in done.err, done
+    tree = f'{store(root)}/web/rootfs'
+    assert set(os.listdir(tree)) == {'bin', 'etc', 'root', 'home'}, os.listdir(tree)
+    assert os.stat(tree).st_mode & 0o7777 == 0o751 and os.stat(tree).st_uid == maps(root, 'web')[0][0]
+    done = well(do(root, 'start', 'web', '--foreground', '--', 'cat', '/etc/passwd'))
+    assert 'root:x:0' in done.out, done
+    well(do(root, 'destroy', 'web'))
+
+
+@cases([('an archive without a root file system', [], ['etc-notes/a', 'b'], 'no root file system'),
+        ('one with two', ['one', 'two'], [], 'several root file systems')])
+def _(root, tops, beside, says):
+    fresh(root)
+    fails(do(root, 'create', 'web', '--tar', archive_of(root, 'none', *tops, beside=beside)), says)
+    assert names(root) == [] and left_over(root) == []
+
+
+@case('an archive of one program is taken with a command that names it')
+def _(root):
+    fresh(root)
+    work = f'{root.tmp}/program-files'
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    shutil.copy('/bin/busybox', f'{work}/busybox')
+    subprocess.run(['tar', '-C', work, '-cf', f'{root.tmp}/program.tar', '--owner=0', '--group=0', 'busybox'], check=True)
+    os.chmod(f'{root.tmp}/program.tar', 0o644)
+    fails(do(root, 'create', 'web', '--tar', f'{root.tmp}/program.tar'), 'no root file system', '--')
+    well(do(root, 'create', 'web', '--tar', f'{root.tmp}/program.tar', '--', '/busybox', 'echo', 'here'))
+    assert 'here' in well(do(root, 'start', 'web', '--foreground')).out
+    well(do(root, 'destroy', 'web'))
+
+
+@case('a limit that no cgroup would hold is refused by create and config, not at the start')
+def _(root):
+    tar = fresh(root)
+    fails(do(root, 'create', 'web', '--tar', tar, '--memory', '64M'), 'no way to a cgroup')
+    assert names(root) == []
+    well(do(root, 'create', 'web', '--tar', tar))
+    for setting in ('memory=64M', 'pids=5', 'cpus=1', 'cgroup=auto'):
+        fails(do(root, 'config', 'web', setting), 'no way to a cgroup')
+        assert setting.split('=')[0] not in well(do(root, 'config', 'web')).out
+    well(do(root, 'config', 'web', 'hostname=x'))
+    well(do(root, 'destroy', 'web'))
+
+
+@case('a snapshot where the kernel puts no overlay is refused, and a copy helps')
+def _(root):
+    tar = fresh(root)
+    where = f'{root.tmp}/on-overlay'
+    for name in ('', '/lower', '/upper', '/work', '/merged'):
+        os.makedirs(where + name, exist_ok=True)
+    mount('overlay', f'{where}/merged', 'overlay', data=f'lowerdir={where}/lower,upperdir={where}/upper,workdir={where}/work')
+    try:
+        os.chown(f'{where}/merged', root.alice.uid, root.alice.gid)
+        os.chmod(f'{where}/merged', 0o700)
+        path = f'--path={where}/merged'
+        well(do(root, 'create', 'web', '--tar', tar, path))
+        fails(do(root, 'create', 'two', '--from', 'web', '--snapshot', path), 'no snapshot', '--snapshot for a copy')
+        assert names(root, path) == ['web']
+        well(do(root, 'create', 'two', '--from', 'web', path))
+        for name in ('web', 'two'):
+            well(do(root, 'destroy', name, path))
+    finally:
+        umount(f'{where}/merged')
+
+
 main()

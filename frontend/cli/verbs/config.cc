@@ -1,6 +1,7 @@
 #include "frontend/cli/verbs/config.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "frontend/container/id_blocks.h"
 #include "frontend/container/registry.h"
 #include "frontend/start/callers_ids.h"
+#include "frontend/start/cgroup.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -62,12 +64,22 @@ Result<void> apply(ConfigFile& config, const std::vector<Edit>& edits, const Wor
   return {};
 }
 
+bool is_about_cgroups(std::string_view key) {
+  constexpr std::array<std::string_view, 7> kKeys{"cgroup", "memory",     "memory-swap", "pids",
+                                                  "cpus",   "cpu-weight", "io-weight"};
+  return std::ranges::find(kKeys, key) != kKeys.end();
+}
+
 bool is_about_ids(std::string_view key) { return key == "map" || key == "map-self"; }
 
 bool changes_ids(const std::vector<Edit>& edits, const Words& words) {
   const auto unset = words.all("unset");
   return std::ranges::any_of(edits, [](const Edit& edit) { return is_about_ids(edit.key); }) ||
          std::ranges::any_of(unset, is_about_ids);
+}
+
+bool asks_for_limits(const std::vector<Edit>& edits) {
+  return std::ranges::any_of(edits, [](const Edit& edit) { return is_about_cgroups(edit.key); });
 }
 
 // Other ids than before must be nobody else's. Called with the registry held.
@@ -99,7 +111,10 @@ Result<void> edit(const Container& container, const std::vector<Edit>& edits, co
   if (!before) return std::unexpected(before.error());
   auto after = *before;
   if (auto applied = apply(after, edits, words); !applied) return applied;
-  if (auto possible = container.spec(after); !possible) return std::unexpected(possible.error());
+  const auto possible = container.spec(after);
+  if (!possible) return std::unexpected(possible.error());
+  if (asks_for_limits(edits))
+    if (auto way = check_way_to_cgroup(*possible); !way) return way;
   if (!changes_ids(edits, words)) return container.write_config(*lock, after);
   const auto store = store_of(words);
   auto registry = store ? Registry::lock(*store) : std::unexpected(store.error());

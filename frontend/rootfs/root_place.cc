@@ -1,0 +1,133 @@
+#include "frontend/rootfs/root_place.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "frontend/rootfs/attributes.h"
+#include "frontend/rootfs/remove.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kMostShown = 5;
+
+Result<std::vector<std::string>> names_in(const Fd& directory) {
+  auto again = open_at(directory.get(), ".", O_RDONLY | O_DIRECTORY);
+  if (!again) return std::unexpected(again.error());
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(again->get()), ::closedir);
+  if (!entries) return fail_errno("cannot read the directory");
+  (void)again->release();
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(entries.get()))
+    if (const std::string_view name = entry->d_name; name != "." && name != "..")
+      names.emplace_back(name);
+  std::ranges::sort(names);
+  return names;
+}
+
+// A directory with programs in it, or an init to start.
+bool is_root(const std::vector<std::string>& names) {
+  constexpr std::array<std::string_view, 5> kSigns{"bin", "sbin", "usr", "nix", "init"};
+  return std::ranges::any_of(
+      kSigns, [&](std::string_view sign) { return std::ranges::find(names, sign) != names.end(); });
+}
+
+Result<Fd> open_below(const Fd& top, const std::string& name) {
+  return open_at(top.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV);
+}
+
+Result<std::vector<std::string>> roots_in(const Fd& top, const std::vector<std::string>& names) {
+  std::vector<std::string> found;
+  for (const auto& name : names) {
+    const auto below = open_below(top, name);
+    if (!below) continue;
+    const auto inner = names_in(*below);
+    if (!inner) return inner;
+    if (is_root(*inner)) found.push_back(name);
+  }
+  return found;
+}
+
+std::string shown(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : std::span(names).first(std::min(names.size(), kMostShown)))
+    text += concat(text.empty() ? "" : ", ", quoted(name));
+  return names.size() > kMostShown ? text + " ..." : text;
+}
+
+Result<void> dress_as(const Fd& top, const Fd& other) {
+  struct stat facts{};
+  if (::fstat(other.get(), &facts) != 0) return fail_errno("cannot look at its root");
+  const auto attributes = get_attributes(other.get());
+  if (!attributes) return std::unexpected(attributes.error());
+  if (::fchown(top.get(), facts.st_uid, facts.st_gid) != 0 ||
+      ::fchmod(top.get(), facts.st_mode & 07777U) != 0)
+    return fail_errno("cannot set the owner and mode of its root");
+  if (const auto set = set_attributes(top.get(), *attributes); !set)
+    return std::unexpected(set.error());
+  const std::array times{facts.st_atim, facts.st_mtim};
+  return ::futimens(top.get(), times.data()) == 0 ? Result<void>{}
+                                                  : fail_errno("cannot set the time of its root");
+}
+
+// A name that neither of both directories has.
+std::string free_name(std::vector<std::string> names, const std::vector<std::string>& others) {
+  names.insert(names.end(), others.begin(), others.end());
+  std::string name = ".root";
+  while (std::ranges::find(names, name) != names.end()) name += '_';
+  return name;
+}
+
+Result<void> lift(const Fd& top, const std::string& name, const std::vector<std::string>& names) {
+  const auto directory = open_below(top, name);
+  const auto inner = directory ? names_in(*directory) : std::unexpected(directory.error());
+  if (!inner) return std::unexpected(inner.error());
+  const auto aside = free_name(names, *inner);
+  if (::renameat(top.get(), name.c_str(), top.get(), aside.c_str()) != 0)
+    return fail_errno(concat("cannot move ", quoted(name)));
+  for (const auto& other : names)
+    if (other != name)
+      if (auto removed = remove_inside(top.get(), other); !removed) return removed;
+  for (const auto& entry : *inner)
+    if (::renameat(directory->get(), entry.c_str(), top.get(), entry.c_str()) != 0)
+      return fail_errno(concat("cannot move ", quoted(concat(name, "/", entry))));
+  if (::unlinkat(top.get(), aside.c_str(), AT_REMOVEDIR) != 0)
+    return fail_errno(concat("cannot remove ", quoted(name)));
+  return dress_as(top, *directory);
+}
+
+}  // namespace
+
+Result<std::string> find_root_place(const Fd& top, bool must) {
+  const auto names = names_in(top);
+  if (!names) return std::unexpected(names.error());
+  if (is_root(*names)) return std::string{};
+  const auto roots = roots_in(top, *names);
+  if (!roots) return std::unexpected(roots.error());
+  if (roots->size() == 1) {
+    if (auto lifted = lift(top, roots->front(), *names); !lifted)
+      return std::unexpected(lifted.error());
+    return roots->front();
+  }
+  if (!must) return std::string{};
+  if (roots->empty())
+    return fail({}, concat("there is no root file system in it: neither its top (", shown(*names),
+                           ") nor a directory there has bin, sbin or usr; name a command after "
+                           "-- if that is meant"));
+  return fail({}, concat("there are several root file systems in it (", shown(*roots),
+                         "): unpack one of them and give it with --rootfs"));
+}
+
+}  // namespace userns::frontend
