@@ -146,6 +146,45 @@ TEST(MapsByHand, MayNotOverlap) {
   EXPECT_EQ(ids.error().rule, "IM-OVERLAP");
 }
 
+// The caller is root of a user namespace whose map has two pieces.
+IdFacts within(std::span<const IdRange> pieces) {
+  return {.uid = 0,
+          .gid = 0,
+          .privileged = true,
+          .caller_name = "root",
+          .uids = {},
+          .gids = {},
+          .setgroups_denied = false,
+          .uid_pieces = pieces,
+          .gid_pieces = pieces};
+}
+
+TEST(MapsByHand, AreSplitWhereTheOuterMapIs) {
+  const auto pieces = ranges({{0, 1000}, {1000, 1000}, {5000, 10}});
+  const auto ids = choose_ids(with({wish(MapWish::Which::kBoth, 0, 500, 1000)}), within(pieces));
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents,
+            (std::vector{*Extent::make(0, 500, 500), *Extent::make(500, 1000, 500)}));
+  EXPECT_EQ(ids->gids.extents, ids->uids.extents);
+}
+
+TEST(MapsByHand, KeepWhatTheOuterMapHasNotForTheKernelToRefuse) {
+  const auto pieces = ranges({{0, 1000}, {5000, 10}});
+  const auto ids = choose_ids(with({wish(MapWish::Which::kBoth, 0, 0, 6000)}), within(pieces));
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents,
+            (std::vector{*Extent::make(0, 0, 1000), *Extent::make(1000, 1000, 4000),
+                         *Extent::make(5000, 5000, 10), *Extent::make(5010, 5010, 990)}));
+}
+
+TEST(Setgroups, IsDeniedWhereTheOuterNamespaceDeniesIt) {
+  auto facts = within({});
+  const auto spec = with({wish(MapWish::Which::kBoth, 0, 0, 1)});
+  EXPECT_FALSE(choose_ids(spec, facts)->deny_setgroups);
+  facts.setgroups_denied = true;
+  EXPECT_TRUE(choose_ids(spec, facts)->deny_setgroups);
+}
+
 TEST(IdsOfTheCommand, MustBeMapped) {
   const Caller caller{ranges({{100000, 10}}), ranges({{100000, 10}})};
   Spec spec;
