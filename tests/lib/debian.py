@@ -57,7 +57,8 @@ def why_not(suite):
     return None if sources(suite) else f'no apt source of this machine serves Debian {suite}'
 
 
-def make(suite, where, packages=(), hooks=()):
+def make(suite, where, packages=(), hooks=(), architectures=()):
     include = ['--include=' + ','.join(packages)] if packages else []
-    run(['mmdebstrap', '--variant=minbase', *include, *_apt_options(), *[f'--customize-hook={hook}' for hook in hooks],
+    also = ['--architectures=' + ','.join(architectures)] if architectures else []
+    run(['mmdebstrap', '--variant=minbase', *include, *also, *_apt_options(), *[f'--customize-hook={hook}' for hook in hooks],
          suite, where, *sources(suite)])
