@@ -40,7 +40,8 @@ struct Walk {
           "it must be owned by root and not writable by group or others (chown root, chmod go-w)");
     if (!root_only)
       return refuse("TF-PATH",
-                    "every directory and link on the way must be owned by root, and not writable "
+                    "every directory and link on the way must be owned by root (uid 0 of this user "
+                    "namespace), and not writable "
                     "by group or others");
     return {};
   }
