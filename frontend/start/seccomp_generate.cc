@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "common/seccomp_text.h"
+#include "common/generate/seccomp_text.h"
 #include "frontend/start/seccomp_profile.h"
 
 namespace {

@@ -20,6 +20,7 @@
 #include "common/startup.h"
 #include "common/subid_source.h"
 #include "helpers/idmap/clone.h"
+#include "helpers/idmap/user_namespace.h"
 #include "lockdown_blob.h"
 #include "policy/text.h"
 #include "policy/tree_rules.h"

@@ -19,7 +19,7 @@ from harness import build_dir, build_info, case, main, skip
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
 
 # What the front-end may take from common/: mechanism that is not about privilege.
-FRONTEND_MAY = {'caller', 'config', 'fd', 'groups', 'namespace_fd', 'netlink', 'process', 'protocol', 'report', 'seccomp_text', 'subid_source'}
+FRONTEND_MAY = {'caller', 'config', 'fd', 'groups', 'namespace_fd', 'netlink', 'process', 'protocol', 'report', 'generate/seccomp_text', 'subid_source'}
 # userns-policy explains what the helpers' checks of a file say; it asks them, with no privilege to lose.
 POLICY_TOOL_MAY = FRONTEND_MAY | {'trusted_file'}
 # Headers that do I/O, carry locales or throw as a habit; nowhere in trusted code.
@@ -491,7 +491,7 @@ def _(_root):
 
 
 # Not in a helper, but its filter is made from them.
-MADE_FROM = {'common/lockdown_profile.h', 'common/lockdown_cpus.h', 'common/lockdown_generate.cc'}
+MADE_FROM = {'common/generate/lockdown_profile.h', 'common/generate/lockdown_cpus.h', 'common/generate/lockdown_generate.cc'}
 
 
 def ledger():

@@ -116,12 +116,12 @@ def _(_root, cpu):
 def _(_root, call, cpu, said):
     """Fails the build, instead of being left out of an allow-list in silence."""
     with tempfile.TemporaryDirectory() as work:
-        os.mkdir(f'{work}/common')
-        for name in ('lockdown_profile.h', 'lockdown_cpus.h', 'seccomp_text.h', 'lockdown_generate.cc'):
+        os.makedirs(f'{work}/common/generate')
+        for name in ('generate/lockdown_profile.h', 'generate/lockdown_cpus.h', 'generate/seccomp_text.h', 'generate/lockdown_generate.cc'):
             with open(f'{TOP}/common/{name}') as old, open(f'{work}/common/{name}', 'w') as new:
                 bound = '{Is::kThis, 1, kInt, 1}' if said == 'cannot judge' else '{}'
                 new.write(old.read().replace('{"read", {}},', f'{{"read", {{}}}}, {{"{call}", {bound}}},'))
-        subprocess.run(['g++', '-std=c++23', '-O0', f'-I{work}', f'{work}/common/lockdown_generate.cc', '-o', f'{work}/g', '-lseccomp'],
+        subprocess.run(['g++', '-std=c++23', '-O0', f'-I{work}', f'{work}/common/generate/lockdown_generate.cc', '-o', f'{work}/g', '-lseccomp'],
                        check=True)
         done = subprocess.run([f'{work}/g', cpu], capture_output=True, text=True)
     assert done.returncode == 1 and said in done.stderr, done

@@ -2,7 +2,7 @@
 """The lock that the helpers put on themselves before they act, and what each of them calls.
 
 The exploits run in a program that is locked by the same code and filters. What runs call is compared with the tables of
-common/lockdown_profile.h and of SECURITY.md, "System calls".
+common/generate/lockdown_profile.h and of SECURITY.md, "System calls".
 """
 
 import ctypes
@@ -130,8 +130,8 @@ def _(root, kind):
 # --- what each helper calls -----------------------------------------------------------------
 
 def allowed(name):
-    """The calls of one table of common/lockdown_profile.h."""
-    with open(f'{TOP}/common/lockdown_profile.h') as file:
+    """The calls of one table of common/generate/lockdown_profile.h."""
+    with open(f'{TOP}/common/generate/lockdown_profile.h') as file:
         (body,) = re.findall(rf'{name}\[\] = {{(.*?)}};', file.read(), re.S)
     return set(re.findall(r'{"(\w+)"', body))
 

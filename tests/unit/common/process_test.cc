@@ -7,6 +7,7 @@
 
 #include <csignal>
 
+#include "helpers/idmap/user_namespace.h"
 #include "policy/text.h"
 #include "tests/unit/expect.h"
 #include "tests/unit/private_files.h"

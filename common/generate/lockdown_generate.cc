@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "common/lockdown_cpus.h"
-#include "common/lockdown_profile.h"
-#include "common/seccomp_text.h"
+#include "common/generate/lockdown_cpus.h"
+#include "common/generate/lockdown_profile.h"
+#include "common/generate/seccomp_text.h"
 
 namespace {
 
@@ -69,7 +69,7 @@ void print_filter(const Target& target, const char* name, std::span<const Allowe
 
 int main(int argc, char** argv) {
   const Target target = target_of(argc, argv);
-  print_head("common/lockdown_profile.h");
+  print_head("common/generate/lockdown_profile.h");
   print_filter(target, "kNewidmapFilter", kNewidmapMay);
   print_filter(target, "kNetFilter", kNetMay);
   print_filter(target, "kCgroupFilter", kCgroupMay);
