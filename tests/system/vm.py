@@ -32,7 +32,7 @@ PACKAGES = ('systemd systemd-sysv dbus dbus-user-session libpam-systemd iproute2
 MASKED = ('getty@tty1 serial-getty@ttyS0 e2scrub_all.timer fstrim.timer apt-daily.timer apt-daily-upgrade.timer '
           'dpkg-db-backup.timer systemd-networkd systemd-resolved systemd-timesyncd').split()
 DRIVERS = ('virtio_pci', 'virtio_blk', 'virtio_console', 'ext4')
-KERNEL_ARGS = ('console=ttyS0 quiet loglevel=3 rw mitigations=off nokaslr panic=-1 systemd.show_status=0 audit=1 '
+KERNEL_ARGS = ('console=ttyS0 quiet loglevel=3 rw mitigations=off nokaslr panic=-1 no_timer_check systemd.show_status=0 audit=1 '
                'random.trust_cpu=1 modprobe.blacklist=powernow_k8,kvm,kvm_amd,kvm_intel,acpi_cpufreq,i2c_i801,iTCO_wdt,'
                'lpc_ich,pcspkr,psmouse,button')
 INIT = '''#!/bin/busybox sh
