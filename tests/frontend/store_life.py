@@ -552,9 +552,9 @@ def _(root):
     path = f'{store(root)}/web/config'
     with open(path, 'a') as file:
         file.write('# mine\n')
-    well(do(root, 'config', 'web', 'memory=1G', 'bind=rel:/x', 'bind=/tmp:/y:ro', 'env+=A=1', cwd='/usr'))
+    well(do(root, 'config', 'web', 'rlimit=nofile=64', 'bind=rel:/x', 'bind=/tmp:/y:ro', 'env+=A=1', cwd='/usr'))
     text = well(do(root, 'config', 'web')).out
-    assert re.search(r'# mine\nmemory = 1G\nbind = /usr/rel:/x\nbind = /tmp:/y:ro\nenv = A=1\n', text), text
+    assert re.search(r'# mine\nrlimit = nofile=64\nbind = /usr/rel:/x\nbind = /tmp:/y:ro\nenv = A=1\n', text), text
     fails(do(root, 'config', 'web', 'memory=lots'), "memory: 'lots' is no memory.max")
     fails(do(root, 'config', 'web', 'memroy=1G'), 'did you mean memory')
     fails(do(root, 'config', 'web', 'read-only=yes', 'overlay=yes'), '--read-only')

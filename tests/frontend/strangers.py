@@ -30,9 +30,9 @@ def said(root, config, *layers, options=(), env=None):
 
 # --- Env --------------------------------------------------------------------------------------
 
-@case('an Env entry without = gets nothing of the caller\'s')
-def _(root):
-    lines, done = said(root, {'Env': ['SECRET', 'GOOD=1']}, options=('--clear-env',),
+@cases([('an Env entry without = gets nothing of the caller\'s', ()), ('nor with --clear-env', ('--clear-env',))])
+def _(root, options):
+    lines, done = said(root, {'Env': ['SECRET', 'GOOD=1']}, options=options,
                        env={'PATH': '/usr/bin:/bin', 'SECRET': 'hush'})
     assert 'GOOD=1' in lines, lines
     assert not any('hush' in line or line.startswith('SECRET') for line in lines), lines
