@@ -12,10 +12,10 @@
 #include "common/asker.h"
 #include "common/audit.h"
 #include "common/caller.h"
+#include "common/caller_process.h"
 #include "common/capability.h"
 #include "common/config.h"
 #include "common/groups.h"
-#include "common/lent_process.h"
 #include "common/lockdown.h"
 #include "common/report.h"
 #include "common/trusted_file.h"
@@ -165,11 +165,11 @@ Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupCo
 // The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main.
 // Returns where no command took the process over.
 Result<void> serve(int argc, char** argv, Known& known) {
-  const auto lent = LentProcess::begin();  // 1
-  known.caller = Caller::identify();       // 2
+  const auto process = CallerProcess::begin();  // 1
+  known.caller = Caller::identify();            // 2
   auto groups = Groups::of_caller();
   if (auto dropped = drop_all_but(kNeeds, Uid{0}); !dropped) return dropped;  // 3
-  if (!lent || !groups) return std::unexpected(lent ? groups.error() : lent.error());
+  if (!process || !groups) return std::unexpected(process ? groups.error() : process.error());
   // What comes after the command's first word is the command's alone.
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + std::min(argc, 5));
   auto request = parse_cgroup_request(words);  // 4
@@ -185,7 +185,7 @@ Result<void> serve(int argc, char** argv, Known& known) {
   if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*ledger)); !entered)
     return entered;
   if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
-  return std::unexpected(lent->exec(argv + 4));  // 9
+  return std::unexpected(process->exec(argv + 4));  // 9
 }
 
 int exit_status(const Error& error) {

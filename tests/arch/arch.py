@@ -219,8 +219,8 @@ def _(_root):
     for path in sources('policy', 'common', 'helpers'):
         code = re.sub(r'//.*', '', text_of(path))
         found = re.findall(r'\b(exec[lv]\w*|fexecve|posix_spawn\w*|system|popen)\s*\(', code)
-        assert not found or path == 'common/lent_process.cc', f'{path}: {found}'
-    users = {name for name, (_, own) in helpers().items() if 'common/lent_process.cc' in closure(own)}
+        assert not found or path == 'common/caller_process.cc', f'{path}: {found}'
+    users = {name for name, (_, own) in helpers().items() if 'common/caller_process.cc' in closure(own)}
     assert users <= {'userns-cgroup'}, users
 
 

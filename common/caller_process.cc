@@ -1,4 +1,4 @@
-#include "common/lent_process.h"
+#include "common/caller_process.h"
 
 #include <sys/auxv.h>
 #include <sys/stat.h>
@@ -24,18 +24,18 @@ Result<void> become(Uid uid) {
 
 }  // namespace
 
-Result<LentProcess> LentProcess::begin() {
-  LentProcess lent;
+Result<CallerProcess> CallerProcess::begin() {
+  CallerProcess process;
   sigset_t all;
   ::sigfillset(&all);
-  if (::sigprocmask(SIG_SETMASK, &all, &lent.mask_) != 0)
+  if (::sigprocmask(SIG_SETMASK, &all, &process.mask_) != 0)
     return fail("ST-STATE", "cannot block signals", errno);
   if (::clearenv() != 0) return fail("ST-STATE", "cannot empty the environment", errno);
-  lent.umask_ = ::umask(022);
-  return lent;
+  process.umask_ = ::umask(022);
+  return process;
 }
 
-Error LentProcess::exec(char** argv) const {
+Error CallerProcess::exec(char** argv) const {
   // The kernel lays argv's strings, the environment's and the program's file name one after the
   // other.
   char** last = argv;

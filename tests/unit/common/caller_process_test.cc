@@ -1,4 +1,4 @@
-#include "common/lent_process.h"
+#include "common/caller_process.h"
 
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -30,11 +30,11 @@ std::string ids_and_capabilities() {
                 set[0].effective | set[1].effective);
 }
 
-TEST(LentProcess, SetsAsideWhatTheCallerLeft) {
+TEST(CallerProcess, SetsAsideWhatTheCallerLeft) {
   in_child([] {
     ::setenv("LD_PRELOAD", "x", 1);
     ::umask(0);
-    ASSERT_TRUE(LentProcess::begin());
+    ASSERT_TRUE(CallerProcess::begin());
     EXPECT_EQ(environ == nullptr || *environ == nullptr, true);
     EXPECT_EQ(::umask(0), 022U);
     sigset_t now;
@@ -45,16 +45,16 @@ TEST(LentProcess, SetsAsideWhatTheCallerLeft) {
 }
 
 // Rule ST-EXEC.
-TEST(LentProcess, SaysThatACommandCannotBeExecuted) {
+TEST(CallerProcess, SaysThatACommandCannotBeExecuted) {
   in_child([] {
-    const auto lent = LentProcess::begin();
-    ASSERT_TRUE(lent);
+    const auto process = CallerProcess::begin();
+    ASSERT_TRUE(process);
     // The words have to be where the kernel laid them: in the place of this program's name.
     const std::string command = "/nowhere";
     ASSERT_GE(std::strlen(program_invocation_name), command.size());
     std::memcpy(program_invocation_name, command.c_str(), command.size() + 1);
     char* argv[] = {program_invocation_name, nullptr};
-    const auto error = lent->exec(argv);
+    const auto error = process->exec(argv);
     EXPECT_EQ(error.rule, kExecFailed);
     EXPECT_EQ(error.code, ENOENT);
     EXPECT_TRUE(test::contains(error.text, "'/nowhere'"));

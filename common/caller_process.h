@@ -1,5 +1,5 @@
-// A process that was lent to us: it began as the caller's and ends as a command of his, so what he
-// set up around it is set aside and given back, never read.
+// A process of the caller's, in which a helper runs for a while: it ends as a command of theirs, so
+// what they set up around it is set aside and given back, never read.
 //
 // Left alone throughout: cwd, rlimits, open fds, groups, signal dispositions. Source: execve(2),
 // getauxval(3).
@@ -18,11 +18,11 @@ namespace userns {
 // The rule of exec()'s error.
 inline constexpr std::string_view kExecFailed = "ST-EXEC";
 
-class LentProcess {
+class CallerProcess {
  public:
   // Blocks all signals, sets umask 022 and empties the environment (ST-STATE). Of the fds 0-2 none
   // is closed: the C library opens them on /dev/null before main() in a setuid program.
-  static Result<LentProcess> begin();
+  static Result<CallerProcess> begin();
 
   // After the last privilege is gone: gives signal mask, umask and the whole environment back (that
   // the dynamic loader cut, too) and becomes the command. `argv` is main's, from the command's
