@@ -16,7 +16,7 @@ RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'run')
 UNSTEADY = 'if mkdir $0/been; then echo 1..2; echo ok 1 - a; echo "not ok 2 - b (\\#c)"; echo "# why"; exit 1; fi; echo 1..1; test "$2" = "^(b\\ \\(\\#c\\))\\$" && echo "ok 1 - b (\\#c)"'
 
 
-def run(programs, *words, alone=(), suite='s', long=()):
+def run(programs, *words, alone=(), suite='s', long=(), watched=None):
     """(exit status, output) of tests/run with these {name: shell script}; $0: a directory of its own, beside the others'."""
     with tempfile.TemporaryDirectory() as work:
         tests = []
@@ -28,7 +28,7 @@ def run(programs, *words, alone=(), suite='s', long=()):
             file.write(f"#!/bin/sh\ncat <<'END'\n{json.dumps(tests)}\nEND\n")
         os.chmod(work + '/meson', 0o755)
         done = subprocess.run([sys.executable, RUN, work, '--no-build', *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, env={**os.environ, 'PATH': f'{work}:{os.environ["PATH"]}'})
+                              text=True, env={**os.environ, 'PATH': f'{work}:{os.environ["PATH"]}', **({'TEST_WATCHED': watched} if watched else {})})
         return done.returncode, done.stdout
 
 
@@ -102,6 +102,14 @@ def _(_root):
     burn = 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'
     text = run({'busy': f'echo 1..1; ({burn}); echo ok 1 - a'})[1]
     assert float(re.search(r'CPU ([\d.]+) s', text)[1]) > 0, text
+
+
+@case("a test that changes an owner or a mode of the machine's own directories is a failure")
+def _(_root):
+    with tempfile.TemporaryDirectory() as top:
+        assert run({'good': GOOD}, watched=top)[0] == 0
+        code, text = run({'bad': f'chmod 711 {top}; {GOOD}'}, watched=top)
+        assert code == 1 and text.splitlines()[-1] == '1 passed, 1 failed, 0 skipped' and f'changed {top} from' in text, text
 
 
 # Makes a directory for as long as it runs; fails where, after a while, another's is there, or (LOOKS '!') is not.

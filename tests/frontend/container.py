@@ -31,6 +31,10 @@ def rootfs(root, name='rootfs', owner=FIRST):
 
 
 def give(path, owner):
+    """The tree's own files; of a link itself the link, never what it names: that may be the machine's."""
+    os.lchown(path, owner, owner)
+    if os.path.islink(path):
+        return
     for directory, names, files in os.walk(path):
         for name in [''] + names + files:
             os.lchown(os.path.join(directory, name), owner, owner)
