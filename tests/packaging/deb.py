@@ -254,7 +254,16 @@ def works(sandbox, user, *argv):
 
 # They look for newuidmap on PATH, and lxc whether the file there is setuid or has capabilities: it is a link to ours.
 CALLERS = (('lxc-usernsexec', '-m', 'b:0:300000:65536', '--', 'cat', '/proc/self/uid_map'),
+           ('rootlesskit', 'cat', '/proc/self/uid_map'),
            ('unshare', '--user', '--map-auto', '--map-root-user', 'cat', '/proc/self/uid_map'))
+
+def subid_answers(sandbox, user):
+    """What getsubids says of names and numbers: the exit status and the ranges."""
+    uid = sandbox.must('id', '-u', user).strip()
+    asked = [[*kind, who] for kind in ((), ('-g',)) for who in (user, uid, 'nobody-such', '4000000')]
+    found = [sandbox.run('getsubids', *words, user=user) for words in asked]
+    return [(words, code, re.findall(r'^\d+: .*$', said, re.M)) for words, (code, said) in zip(asked, found)]
+
 
 # An overlay does not lie on the one that the sandbox is; of cgroups crun wants v2 alone, or none.
 PODMAN = 'cd && exec podman --storage-driver=vfs --runtime=crun '
@@ -263,7 +272,7 @@ IMAGE = 'cd && mkdir -p i/bin i/proc i/sys i/dev && cp /bin/busybox i/bin && ln 
 
 @case("from Debian's uidmap to ours and back: podman runs a container before, between and after, userns-run from then on")
 def _(root):
-    need(('podman', 'podman'), ('crun', 'crun'), ('busybox', 'busybox-static'), ('lxc-usernsexec', 'lxc'))
+    need(('podman', 'podman'), ('crun', 'crun'), ('busybox', 'busybox-static'), ('lxc-usernsexec', 'lxc'), ('rootlesskit', 'rootlesskit'))
     with Sandbox(root) as sandbox:
         mount('cgroup2', sandbox.path + '/sys/fs/cgroup', 'cgroup2')
         user = sandbox.add_user()
@@ -274,11 +283,13 @@ def _(root):
         run = ('/usr/bin/userns-run', '--', 'cat', '/proc/self/uid_map')
         assert package_of(sandbox, '/usr/bin/newuidmap') == 'uidmap'
         works(sandbox, user, *podman)
+        shadows = subid_answers(sandbox, user)
         said = sandbox.install(deb(out(), HELPERS), deb(out(), TOOLS))
         assert 'uidmap' in said.split('The following packages will be REMOVED:')[1].split('\n')[1], said
         assert package_of(sandbox, '/usr/bin/newuidmap') == HELPERS
         assert 'userns suite' in sandbox.must('/usr/bin/newuidmap', '--version')
         assert sandbox.must('getsubids', user) == f'0: {user} 300000 65536\n'
+        assert subid_answers(sandbox, user) == shadows
         for argv in (podman, run, *CALLERS):
             works(sandbox, user, *argv)
         assert sandbox.run('dpkg', '-s', 'podman')[1].count('install ok installed') == 1
