@@ -24,9 +24,9 @@ bool is_cgroup(const Fd& dir, CgroupVersion version);
 Result<Fd> open_cgroup(const Fd& dir, const std::string& name);
 // The same, made if absent.
 Result<Fd> make_cgroup(const Fd& dir, const std::string& name);
-// A user's node: root's, locked for as long as the Fd lives. Users can pass through it but neither
-// list nor lock it. Without `make` fails with ENOENT where it is absent. CG-BUSY where the lock
-// can't be had in 5 seconds.
+// A user's cgroup: root's, locked for as long as the Fd lives. Users can pass through it but
+// neither list nor lock it. Without `make` fails with ENOENT where it is absent. CG-BUSY where the
+// lock can't be had in 5 seconds.
 Result<Fd> lock_cgroup(const Fd& dir, const std::string& name, bool make);
 
 // Interface files. Writing "0" to cgroup.procs moves this process; no other pid is ever written.

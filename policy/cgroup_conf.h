@@ -56,7 +56,7 @@ struct CgroupConf {
 // `path` is for messages.
 Result<CgroupConf> parse_cgroup_conf(std::string_view text, std::string_view path);
 
-// Levels below a user's node that a line may allow: what is walked when a container is released.
+// Levels below a user's cgroup that a line may allow: what is walked when a container is released.
 inline constexpr int kDeepest = 64;
 
 }  // namespace userns

@@ -104,8 +104,8 @@ Objection leaves_limits(const CgroupFacts& f, const CgroupPlace& place) {
         "the cgroup of this process cannot be seen from here, so nobody knows whose limits "
         "it would leave; an administrator can set from=any in ",
         f.conf_path);
-  const auto node = concat(place.base == "/" ? "" : place.base, "/", place.node);
-  if (is_within(place.base, place.own) || is_within(place.own, node) ||
+  const auto user = concat(place.base == "/" ? "" : place.base, "/", place.user_cgroup);
+  if (is_within(place.base, place.own) || is_within(place.own, user) ||
       is_within(place.own, session))
     return {};
   while (!from.empty())
@@ -185,12 +185,12 @@ std::string path_below(std::string_view mount, std::string_view path) {
   return path.starts_with(concat(mount, "/")) ? std::string(path.substr(mount.size())) : "";
 }
 
-std::string v1_node(Uid uid) { return concat("userns-", uid.value()); }
+std::string v1_user_cgroup(Uid uid) { return concat("userns-", uid.value()); }
 
-std::string_view above_node(std::string_view path, std::string_view node) {
-  for (auto at = path.find(node); at != std::string_view::npos; at = path.find(node, at + 1))
+std::string_view above_user_cgroup(std::string_view path, std::string_view user) {
+  for (auto at = path.find(user); at != std::string_view::npos; at = path.find(user, at + 1))
     if (at > 0 && path[at - 1] == '/' &&
-        (at + node.size() == path.size() || path[at + node.size()] == '/'))
+        (at + user.size() == path.size() || path[at + user.size()] == '/'))
       return path.substr(0, at);
   return path;
 }

@@ -49,16 +49,16 @@ std::string_view cgroup_path(std::string_view text, std::string_view controller)
 std::string path_below(std::string_view mount, std::string_view path);
 
 // A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: who is below
-// his node already gets the same one again.
-std::string v1_node(Uid uid);
-std::string_view above_node(std::string_view path, std::string_view node);
+// his user cgroup already gets the same one again.
+std::string v1_user_cgroup(Uid uid);
+std::string_view above_user_cgroup(std::string_view path, std::string_view user);
 
 // Where a caller is in a hierarchy and where the base is, as paths within it. Entering leaves the
 // limits of every cgroup that the caller is below and the base is not.
 struct CgroupPlace {
-  std::string own;   // empty: not to be seen from here
-  std::string base;  // empty: not below the mount that `own` is below
-  std::string node;  // the user's cgroup in the base
+  std::string own;          // empty: not to be seen from here
+  std::string base;         // empty: not below the mount that `own` is below
+  std::string user_cgroup;  // the user's cgroup in the base
 };
 
 // Everything that is judged.

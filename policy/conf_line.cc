@@ -28,14 +28,11 @@ std::unexpected<Error> ConfLine::refuse(std::string_view rule, std::string_view 
 Result<void> each_conf_line(
     std::string_view path, std::string_view text, std::string_view rule,
     const std::function<Result<void>(std::string_view first, ConfLine& line)>& take) {
-  ConfLine line;
-  line.path_ = path;
-  while (!text.empty()) {
-    line.line_ = take_until(text, '\n');
-    line.at_ = 0;
-    ++line.number_;
-    const auto control = std::ranges::find_if(line.line_, is_control);
-    if (control != line.line_.end())
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    const auto whole = take_until(text, '\n');
+    ConfLine line(path, whole, number);
+    const auto control = std::ranges::find_if(whole, is_control);
+    if (control != whole.end())
       return line.refuse(rule, {&*control, 1},
                          "a control character: is this a text file with Unix line ends?");
     const auto first = line.next();

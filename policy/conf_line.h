@@ -19,6 +19,8 @@ namespace userns {
 
 class ConfLine {
  public:
+  ConfLine(std::string_view path, std::string_view line, std::size_t number)
+      : path_(path), line_(line), number_(number) {}
   // The next word; empty at the line's end, where it still has a place.
   std::string_view next();
   // `at` is a part of this line; nothing else says where an error is.
@@ -27,11 +29,8 @@ class ConfLine {
   [[nodiscard]] std::size_t number() const { return number_; }
 
  private:
-  friend Result<void> each_conf_line(
-      std::string_view path, std::string_view text, std::string_view rule,
-      const std::function<Result<void>(std::string_view first, ConfLine& line)>& take);
   std::string_view path_, line_;
-  std::size_t number_ = 0, at_ = 0;
+  std::size_t number_, at_ = 0;
 };
 
 // Calls `take` for each line that has a word, up to the first refusal: PATH:LINE:COLUMN: what is

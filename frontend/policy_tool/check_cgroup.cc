@@ -86,7 +86,7 @@ struct Checker : Reporter {
                                  .base_is_systemds = false,
                                  .hierarchy = base.hierarchy,
                                  .controllers = base.controllers,
-                                 .place = {.own = "/", .base = "/", .node = "0"}},
+                                 .place = {.own = "/", .base = "/", .user_cgroup = "0"}},
                                 *ContainerName::parse("x"));
       std::string why = grant ? "" : grant.error().text;
       if (grant)

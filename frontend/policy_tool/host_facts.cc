@@ -355,7 +355,7 @@ Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf,
     return fail("CG-CONTROLLER",
                 concat("this host has no ", controller, " controller that can be used here"));
   const auto mount = concat(kMount, "/", controller), home = concat(mount, own);
-  auto path = conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid)))
+  auto path = conf.v1_base.empty() ? std::string(above_user_cgroup(home, v1_user_cgroup(uid)))
                                    : concat(mount, conf.v1_base);
   for (const auto& directory : {home, path})
     if (auto trusted = check_base(directory, CGROUP_SUPER_MAGIC); !trusted)
@@ -394,9 +394,10 @@ Result<CgroupBase> cgroup_base(const CgroupConf& conf, Uid uid) {
 }
 
 CgroupPlace place_of(const CgroupBase& base, Uid uid) {
-  CgroupPlace place{.own = {},
-                    .base = path_below(base.mount, base.path),
-                    .node = base.hierarchy.empty() ? concat(uid.value()) : v1_node(uid)};
+  CgroupPlace place{
+      .own = {},
+      .base = path_below(base.mount, base.path),
+      .user_cgroup = base.hierarchy.empty() ? concat(uid.value()) : v1_user_cgroup(uid)};
   place.own = ::getuid() == uid.value()
                   ? std::string(cgroup_path(text_of("/proc/self/cgroup"), base.hierarchy))
                   : place.base;

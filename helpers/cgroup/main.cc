@@ -91,9 +91,9 @@ void audit_decision(Known& known, const Error* refusal) {
 }
 
 Result<void> enter_all(const CgroupGrant& grant, const CgroupFacts& facts, const CgroupConf& conf,
-                       const Caller& caller, Hierarchy ledger) {
+                       const Caller& caller, Hierarchy counted) {
   std::vector<Hierarchy> all;
-  all.push_back(std::move(ledger));
+  all.push_back(std::move(counted));
   for (const auto& part : grant.parts().subspan(1)) {
     auto v1 = open_v1(part.controller, conf, caller.uid);
     const auto may = v1 ? may_leave(facts, v1->place) : std::unexpected(v1.error());
@@ -117,17 +117,17 @@ Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
   return dropped ? lock_down(kCgroupFilter, trees) : dropped;
 }
 
-Result<void> list_all(Known& known, const Hierarchy& ledger) {
-  if (auto locked = lock_in(known, {&ledger, 1}); !locked) return locked;
-  const auto text = list(ledger, known.request->json);
+Result<void> list_all(Known& known, const Hierarchy& counted) {
+  if (auto locked = lock_in(known, {&counted, 1}); !locked) return locked;
+  const auto text = list(counted, known.request->json);
   if (!text) return std::unexpected(text.error());
   auto dropped = step_down_for_good(known.caller.uid);
   return dropped ? print(*text) : dropped;
 }
 
-Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy ledger) {
+Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy counted) {
   std::vector<Hierarchy> all;
-  all.push_back(std::move(ledger));
+  all.push_back(std::move(counted));
   // Whatever an older policy may have used.
   for (const std::string_view controller : kV1Controllers)
     if (auto v1 = open_v1(controller, conf, known.caller.uid);
@@ -139,27 +139,27 @@ Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy ledger)
 }
 
 Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupConf& conf,
-                              Hierarchy ledger) {
+                              Hierarchy counted) {
   auto asker = Asker::start(known.caller.uid);
   if (!asker) return std::unexpected(asker.error());
   const auto line = find_line(conf, known.caller.uid, groups, *asker);
   asker->end();
   const auto controllers =
-      ledger.controller.empty() ? read_cgroup_file(ledger.base, "cgroup.controllers") : "";
+      counted.controller.empty() ? read_cgroup_file(counted.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
   const CgroupFacts facts{
       .caller = known.caller.uid,
       .line = *line,
       .conf_path = conf_path(),
-      .base = ledger.path,
-      .base_is_systemds = is_systemds_own(ledger, conf),
-      .hierarchy = ledger.controller,
+      .base = counted.path,
+      .base_is_systemds = is_systemds_own(counted, conf),
+      .hierarchy = counted.controller,
       .controllers = std::string_view(*controllers).substr(0, controllers->find('\n')),
-      .place = ledger.place};
+      .place = counted.place};
   const auto grant = decide(facts, *known.request->name);  // 6
   if (!grant) return std::unexpected(grant.error());
-  audit_decision(known, nullptr);                                          // 7
-  return enter_all(*grant, facts, conf, known.caller, std::move(ledger));  // 8
+  audit_decision(known, nullptr);                                           // 7
+  return enter_all(*grant, facts, conf, known.caller, std::move(counted));  // 8
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main.
@@ -177,12 +177,12 @@ Result<void> serve(int argc, char** argv, Known& known) {
   known.request = std::move(*request);
   const auto conf = read_conf();  // 5
   if (!conf) return std::unexpected(conf.error());
-  auto ledger = open_ledger(*conf, known.caller.uid);
-  if (!ledger) return std::unexpected(ledger.error());
-  if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, *ledger);
+  auto counted = open_count_hierarchy(*conf, known.caller.uid);
+  if (!counted) return std::unexpected(counted.error());
+  if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, *counted);
   if (known.request->verb == CgroupRequest::Verb::kRelease)
-    return release_all(known, *conf, std::move(*ledger));
-  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*ledger)); !entered)
+    return release_all(known, *conf, std::move(*counted));
+  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*counted)); !entered)
     return entered;
   if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
   return std::unexpected(process->exec(argv + 4));  // 9

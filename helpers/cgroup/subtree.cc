@@ -41,12 +41,12 @@ Fd find_home(const std::string& mount, const std::string& own) {
   return is_here ? std::move(*home) : Fd();
 }
 
-bool is_populated(const Fd& node, const std::string& name) {
-  const auto box = open_cgroup(node, name);
-  if (!box) return true;
+bool is_populated(const Fd& user, const std::string& name) {
+  const auto container = open_cgroup(user, name);
+  if (!container) return true;
   // Nothing is handed over in v1, so there is no process further down.
-  const bool is_v2 = is_cgroup(*box, CgroupVersion::kV2);
-  const auto text = read_cgroup_file(*box, is_v2 ? "cgroup.events" : "cgroup.procs");
+  const bool is_v2 = is_cgroup(*container, CgroupVersion::kV2);
+  const auto text = read_cgroup_file(*container, is_v2 ? "cgroup.events" : "cgroup.procs");
   return !text || !(is_v2 ? text->starts_with("populated 0\n") : text->empty());
 }
 
@@ -60,9 +60,9 @@ Result<void> fill_cpuset(const Fd& parent, const Fd& dir) {
   return {};
 }
 
-Result<void> set_limits(const Fd& node, const CgroupPart& part) {
+Result<void> set_limits(const Fd& user, const CgroupPart& part) {
   for (const auto& [file, text, required] : part.writes)
-    if (const auto set = write_cgroup_file(node, file, text); !set && required)
+    if (const auto set = write_cgroup_file(user, file, text); !set && required)
       return fail(
           "CG-LIMIT",
           concat("cannot set ", file, " to ", text, " in the ", part.controller,
@@ -73,44 +73,44 @@ Result<void> set_limits(const Fd& node, const CgroupPart& part) {
 
 // Limits of devices and page sizes stay in the kernel until they are taken back one by one. What
 // fails leaves a limit.
-void take_back_unnamed(const Fd& node, const CgroupPart& part) {
+void take_back_unnamed(const Fd& user, const CgroupPart& part) {
   if (part.controller != "" && part.controller != "blkio" && part.controller != "hugetlb") return;
-  for (const auto& file : interface_files(node).value_or(std::vector<std::string>{})) {
+  for (const auto& file : interface_files(user).value_or(std::vector<std::string>{})) {
     const bool lists = file == "io.max" || file.starts_with("blkio.throttle.");
-    const auto text = lists ? read_cgroup_file(node, file).value_or("") : "";
+    const auto text = lists ? read_cgroup_file(user, file).value_or("") : "";
     for (const auto& write : taken_back(part, file, text))
-      (void)write_cgroup_file(node, write.file, write.text);
+      (void)write_cgroup_file(user, write.file, write.text);
   }
 }
 
 // What one hierarchy needs before this process can enter it.
 struct Prepared {
-  Fd node;
-  Fd box;
+  Fd user;
+  Fd container;
 };
 
-Result<void> prepare_node(Prepared& made, const Hierarchy& where, const CgroupPart& part,
-                          const CgroupGrant& grant) {
+Result<void> prepare_user_cgroup(Prepared& made, const Hierarchy& where, const CgroupPart& part,
+                                 const CgroupGrant& grant) {
   const bool enables = part.controller.empty() && !grant.enable().empty();
-  auto node = lock_cgroup(where.base, where.place.node, true);
-  if (!node) return std::unexpected(node.error());
-  made.node = std::move(*node);
+  auto user = lock_cgroup(where.base, where.place.user_cgroup, true);
+  if (!user) return std::unexpected(user.error());
+  made.user = std::move(*user);
   Result<void> done;
   if (enables) done = write_cgroup_file(where.base, kEnable, grant.enable());
-  if (part.controller == "cpuset") done = fill_cpuset(where.base, made.node);
-  if (done) done = set_limits(made.node, part);
-  if (done) take_back_unnamed(made.node, part);
-  if (done && enables) done = write_cgroup_file(made.node, kEnable, grant.enable());
+  if (part.controller == "cpuset") done = fill_cpuset(where.base, made.user);
+  if (done) done = set_limits(made.user, part);
+  if (done) take_back_unnamed(made.user, part);
+  if (done && enables) done = write_cgroup_file(made.user, kEnable, grant.enable());
   return done;
 }
 
-// Empty leftovers of the user's, of containers that ended or were never entered. The ledger's,
-// which tells of them, is the last to go.
+// Empty leftovers of the user's, of containers that ended or were never entered. The count
+// hierarchy's, which tells of them, is the last to go.
 void sweep(std::span<const Prepared> made) {
-  for (const auto& name : child_cgroups(made[0].node).value_or(std::vector<std::string>{}))
-    if (!is_populated(made[0].node, name))
+  for (const auto& name : child_cgroups(made[0].user).value_or(std::vector<std::string>{}))
+    if (!is_populated(made[0].user, name))
       for (std::size_t i = made.size(); i > 0; --i)
-        (void)remove_cgroups(made[i - 1].node, name, i == 1 ? kDeepest : 0);
+        (void)remove_cgroups(made[i - 1].user, name, i == 1 ? kDeepest : 0);
 }
 
 // The kernel refuses forks alone: who enters, and is already there, looks.
@@ -118,7 +118,7 @@ Result<void> look_for_room(const Prepared& made, const CgroupPart& part) {
   const auto limit = std::ranges::find(part.writes, "pids.max", &CgroupWrite::file);
   const auto most = limit == part.writes.end() ? std::nullopt : parse_decimal(limit->text);
   if (!most) return {};
-  auto text = read_cgroup_file(made.node, "pids.current");
+  auto text = read_cgroup_file(made.user, "pids.current");
   if (!text) return std::unexpected(text.error());
   std::string_view rest = *text;
   if (parse_decimal(take_until(rest, '\n')).value_or(UINT64_MAX) <= *most) return {};
@@ -127,26 +127,27 @@ Result<void> look_for_room(const Prepared& made, const CgroupPart& part) {
       concat("the ", *most, " processes and threads that policy allows are all in use: end some"));
 }
 
-// The tree of the ledger counts the containers.
-Result<void> make_box(std::span<Prepared> made, std::size_t at, const CgroupGrant& grant,
-                      const Caller& caller) {
-  const Fd& node = made[at].node;
+// The tree of the count hierarchy counts the containers.
+Result<void> make_container(std::span<Prepared> made, std::size_t at, const CgroupGrant& grant,
+                            const Caller& caller) {
+  const Fd& user = made[at].user;
   const auto controller = grant.parts()[at].controller;
-  auto box = make_cgroup(node, grant.name());
-  if (at == 0 && (!box || count_children(node) > grant.containers())) {
+  auto container = make_cgroup(user, grant.name());
+  if (at == 0 && (!container || count_children(user) > grant.containers())) {
     sweep(made);
-    box = make_cgroup(node, grant.name());
+    container = make_cgroup(user, grant.name());
   }
-  if (at == 0 && box && count_children(node) > grant.containers())
+  if (at == 0 && container && count_children(user) > grant.containers())
     return fail(
         "CG-COUNT",
         concat(
             "the ", grant.containers(),
             " containers that policy allows are all in use: release one, see userns-cgroup list"));
-  if (!box) return std::unexpected(box.error());
-  made[at].box = std::move(*box);
-  if (controller == "cpuset") return fill_cpuset(node, made[at].box);
-  return controller.empty() ? hand_over(made[at].box, caller.uid, caller.gid) : Result<void>{};
+  if (!container) return std::unexpected(container.error());
+  made[at].container = std::move(*container);
+  if (controller == "cpuset") return fill_cpuset(user, made[at].container);
+  return controller.empty() ? hand_over(made[at].container, caller.uid, caller.gid)
+                            : Result<void>{};
 }
 
 Result<void> join(const Fd& dir) { return write_cgroup_file(dir, "cgroup.procs", "0"); }
@@ -157,60 +158,61 @@ Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<con
   std::vector<Prepared> made(all.size());
   Result<void> done;
   for (std::size_t i = 0; i < all.size() && done; ++i)
-    done = prepare_node(made[i], all[i], grant.parts()[i], grant);
-  for (std::size_t i = 0; i < all.size() && done; ++i) done = make_box(made, i, grant, caller);
-  for (std::size_t i = all.size(); i > 0 && done; --i) done = join(made[i - 1].box);
+    done = prepare_user_cgroup(made[i], all[i], grant.parts()[i], grant);
+  for (std::size_t i = 0; i < all.size() && done; ++i)
+    done = make_container(made, i, grant, caller);
+  for (std::size_t i = all.size(); i > 0 && done; --i) done = join(made[i - 1].container);
   for (std::size_t i = 0; i < all.size() && done; ++i)
     done = look_for_room(made[i], grant.parts()[i]);
   if (done) return done;
   for (std::size_t i = 0; i < all.size(); ++i) {
     (void)join(all[i].home);
-    if (made[i].node.valid()) (void)remove_cgroups(made[i].node, grant.name(), 0);
+    if (made[i].user.valid()) (void)remove_cgroups(made[i].user, grant.name(), 0);
   }
   return done;
 }
 
 void take_back(const Hierarchy& where, const CgroupPart& part) {
-  const auto node = lock_cgroup(where.base, where.place.node, false);
-  if (!node) return;
-  if (part.controller == "cpuset") (void)fill_cpuset(where.base, *node);
-  (void)set_limits(*node, part);
-  take_back_unnamed(*node, part);
+  const auto user = lock_cgroup(where.base, where.place.user_cgroup, false);
+  if (!user) return;
+  if (part.controller == "cpuset") (void)fill_cpuset(where.base, *user);
+  (void)set_limits(*user, part);
+  take_back_unnamed(*user, part);
 }
 
 Result<void> release(const ContainerName& name, std::span<const Hierarchy> all) {
-  std::vector<Fd> nodes;
+  std::vector<Fd> users;
   for (const auto& where : all) {
-    auto node = lock_cgroup(where.base, where.place.node, false);
-    if (!node && node.error().code != ENOENT) return std::unexpected(node.error());
-    nodes.push_back(node ? std::move(*node) : Fd());
+    auto user = lock_cgroup(where.base, where.place.user_cgroup, false);
+    if (!user && user.error().code != ENOENT) return std::unexpected(user.error());
+    users.push_back(user ? std::move(*user) : Fd());
   }
-  const auto box =
-      nodes[0].valid() ? open_cgroup(nodes[0], name.text()) : Result<Fd>(fail({}, {}, ENOENT));
-  if (!box)
+  const auto container =
+      users[0].valid() ? open_cgroup(users[0], name.text()) : Result<Fd>(fail({}, {}, ENOENT));
+  if (!container)
     return fail("CG-GONE",
                 concat("there is no container ", name.text(), " of yours: see userns-cgroup list"));
-  if (is_populated(nodes[0], name.text()))
+  if (is_populated(users[0], name.text()))
     return fail("CG-BUSY",
                 concat("container ", name.text(), " still has processes: end them first"));
-  // The ledger is last: its lock is what keeps a new container of this name away.
+  // The count hierarchy is last: its lock is what keeps a new container of this name away.
   Result<void> done;
   for (std::size_t i = all.size(); i > 0 && done; --i)
-    if (nodes[i - 1].valid())
-      done = remove_cgroups(nodes[i - 1], name.text(), i == 1 ? kDeepest : 0);
+    if (users[i - 1].valid())
+      done = remove_cgroups(users[i - 1], name.text(), i == 1 ? kDeepest : 0);
   return done;
 }
 
-Result<std::string> list(const Hierarchy& ledger, bool json) {
+Result<std::string> list(const Hierarchy& counted, bool json) {
   std::string out;
-  const auto node = open_cgroup(ledger.base, ledger.place.node);
-  if (!node && node.error().code != ENOENT) return std::unexpected(node.error());
-  auto names = node ? child_cgroups(*node) : Result<std::vector<std::string>>{};
+  const auto user = open_cgroup(counted.base, counted.place.user_cgroup);
+  if (!user && user.error().code != ENOENT) return std::unexpected(user.error());
+  auto names = user ? child_cgroups(*user) : Result<std::vector<std::string>>{};
   if (!names) return std::unexpected(names.error());
   std::ranges::sort(*names);
   for (const auto& name : *names) {
-    const bool populated = is_populated(*node, name);
-    const std::string path = concat(ledger.path, "/", ledger.place.node, "/", name);
+    const bool populated = is_populated(*user, name);
+    const std::string path = concat(counted.path, "/", counted.place.user_cgroup, "/", name);
     out += json ? concat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)",
                          populated ? "true" : "false", R"(,"path":")", path, "\"}")
                 : concat(name, populated ? " running " : " empty ", path, "\n");
@@ -225,8 +227,9 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
     return fail("CG-CONTROLLER",
                 concat("this host has no ", controller, " controller that can be used here"));
   const auto mount = concat(kMount, "/", controller), home = concat(mount, *own);
-  const std::string path = conf.v1_base.empty() ? std::string(above_node(home, v1_node(uid)))
-                                                : concat(mount, conf.v1_base);
+  const std::string path = conf.v1_base.empty()
+                               ? std::string(above_user_cgroup(home, v1_user_cgroup(uid)))
+                               : concat(mount, conf.v1_base);
   auto at = open_base(home, CgroupVersion::kV1);
   if (!at) return std::unexpected(at.error());
   auto base = path == home ? open_cgroup(*at, ".") : open_base(path, CgroupVersion::kV1);
@@ -235,10 +238,10 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
                    std::move(*base),
                    path,
                    std::move(*at),
-                   {*own, path_below(mount, path), v1_node(uid)}};
+                   {*own, path_below(mount, path), v1_user_cgroup(uid)}};
 }
 
-Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid) {
+Result<Hierarchy> open_count_hierarchy(const CgroupConf& conf, Uid uid) {
   const auto top = open_at(AT_FDCWD, kMount, O_PATH | O_DIRECTORY);
   const std::string mount =
       top && is_cgroup(*top, CgroupVersion::kV2) ? kMount : concat(kMount, "/unified");

@@ -1,8 +1,9 @@
-// The privileged act: a user's node in each hierarchy, and his containers' directories below it.
+// The privileged act: a user's cgroup in each hierarchy, and his containers' directories below it.
 //
 //   BASE/            root's; v2: configured or found; v1: configured, or where the caller is
-//   BASE/UID/        root's, 0711, holds the limits; v1: userns-UID. Its lock serialises all work
-//   of one user BASE/UID/NAME/   the user's (v1: root's)
+//   BASE/UID/        root's, 0711, holds the limits and stays; v1: userns-UID. Its lock
+//                    serialises all work of one user
+//   BASE/UID/NAME/   the user's (v1: root's)
 //
 // The tree is the only record there is. A caller who is killed half-way (his own cgroup.kill or
 // cgroup.freeze reach even a setuid process) leaves empty directories below his own limits, which
@@ -29,13 +30,14 @@ struct Hierarchy {
   CgroupPlace place;  // the same as paths, and the user's cgroup in the base
 };
 
-// Those of v1 that limits can be in. Where a host has no v2 the first that it has is the ledger.
+// Those of v1 that limits can be in. Where a host has no v2 the first that it has is the count
+// hierarchy.
 inline constexpr std::string_view kV1Controllers[] = {"pids",   "memory", "cpu",
                                                       "cpuset", "blkio",  "hugetlb"};
 
 // The hierarchy in which containers are counted: v2, at its configured base or where the host keeps
 // it (CG-BASE); v1 on a host without v2.
-Result<Hierarchy> open_ledger(const CgroupConf& conf, Uid uid);
+Result<Hierarchy> open_count_hierarchy(const CgroupConf& conf, Uid uid);
 // The v1 hierarchy of a controller, a name of static storage (CG-CONTROLLER), at its configured
 // base or where this process is.
 Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, Uid uid);
@@ -43,16 +45,16 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
 // write there.
 bool is_systemds_own(const Hierarchy& v2, const CgroupConf& conf);
 
-// Makes node and container in all hierarchies (the first is the ledger), one for each part of the
-// grant, sets the limits, hands the container over and moves this process there. Unmade where it
-// fails. CG-LIMIT, CG-COUNT, CG-BUSY.
+// Makes user cgroup and container in all hierarchies (the first is the count hierarchy), one for
+// each part of the grant, sets the limits, hands the container over and moves this process there.
+// Unmade where it fails. CG-LIMIT, CG-COUNT, CG-BUSY.
 Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all);
-// Takes back what an older policy may have limited in the user's node of this hierarchy, where he
+// Takes back what an older policy may have limited in the user's cgroup of this hierarchy, where he
 // has one.
 void take_back(const Hierarchy& where, const CgroupPart& part);
 // Removes an empty container: CG-GONE, CG-BUSY.
 Result<void> release(const ContainerName& name, std::span<const Hierarchy> all);
 // One line per container, or one line of JSON.
-Result<std::string> list(const Hierarchy& ledger, bool json);
+Result<std::string> list(const Hierarchy& counted, bool json);
 
 }  // namespace userns::cgroup

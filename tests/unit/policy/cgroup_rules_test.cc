@@ -114,12 +114,12 @@ TEST(PathBelow, IsThePathWithinTheMount) {
 }
 
 TEST(AboveNode, CutsWhatLiesBelowTheUsersNode) {
-  EXPECT_EQ(v1_node(Uid{1000}), "userns-1000");
-  EXPECT_EQ(above_node("/m/a/userns-1000/web", "userns-1000"), "/m/a/");
-  EXPECT_EQ(above_node("/m/userns-1000", "userns-1000"), "/m/");
-  EXPECT_EQ(above_node("/m/userns-10001/web", "userns-1000"), "/m/userns-10001/web");
-  EXPECT_EQ(above_node("/m/xuserns-1000/userns-1000/y", "userns-1000"), "/m/xuserns-1000/");
-  EXPECT_EQ(above_node("/m", "userns-1000"), "/m");
+  EXPECT_EQ(v1_user_cgroup(Uid{1000}), "userns-1000");
+  EXPECT_EQ(above_user_cgroup("/m/a/userns-1000/web", "userns-1000"), "/m/a/");
+  EXPECT_EQ(above_user_cgroup("/m/userns-1000", "userns-1000"), "/m/");
+  EXPECT_EQ(above_user_cgroup("/m/userns-10001/web", "userns-1000"), "/m/userns-10001/web");
+  EXPECT_EQ(above_user_cgroup("/m/xuserns-1000/userns-1000/y", "userns-1000"), "/m/xuserns-1000/");
+  EXPECT_EQ(above_user_cgroup("/m", "userns-1000"), "/m");
 }
 
 TEST(Decide, RefusesWhomNoLineIsFor) {
