@@ -72,12 +72,12 @@ Answer subids_of(std::string_view question) {
   return lines;
 }
 
-Answer answer_to(Uid uid, std::string_view question) {
+Answer answer_to(const Answer& login, std::string_view question) {
   const char kind = question.empty() ? '?' : question.front();
   question.remove_prefix(question.empty() ? 0 : 1);
   switch (kind) {
     case 'l':
-      return login_of(uid);
+      return login;
     case 'g':
       return text_of(find_group(question));
     case 'u':
@@ -107,10 +107,12 @@ bool lose_everything(Uid uid, int socket, pid_t parent) {
   ::alarm(kSeconds);
   std::array<char, kLongestQuestion> question{};
   if (!lose_everything(uid, socket, parent)) ::_exit(1);
+  // Before it is asked for, since it nearly always is: the parent is busy meanwhile.
+  const auto login = login_of(uid);
   for (;;) {
     const auto length = ::recv(3, question.data(), question.size(), 0);
     if (length <= 0) ::_exit(0);
-    const auto found = answer_to(uid, {question.data(), static_cast<std::size_t>(length)});
+    const auto found = answer_to(login, {question.data(), static_cast<std::size_t>(length)});
     const std::string said = found ? concat("=", *found) : "!";
     if (::send(3, said.data(), said.size(), MSG_NOSIGNAL) < 0) ::_exit(1);
   }
