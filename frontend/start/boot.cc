@@ -1,5 +1,6 @@
 #include "frontend/start/boot.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include "frontend/start/destination.h"
 #include "frontend/start/environment.h"
 #include "frontend/start/mount_api.h"
+#include "policy/cgroup_rules.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -126,6 +128,24 @@ Result<Fd> notify_socket() {
 
 }  // namespace
 
+namespace {
+
+// Without one of its own it goes into the caller's, which root inside may write if that is the
+// caller, and the cgroup delegated.
+bool may_have_cgroups(const Plan& plan) {
+  constexpr std::string_view kMount = "/sys/fs/cgroup";
+  constexpr const char* kOnlyV2 = "/sys/fs/cgroup/cgroup.controllers";
+  constexpr std::size_t kLargestCgroupText = 64UL << 10U;
+  if (plan.spec.cgroup != CgroupMode::kNone || ::access(kOnlyV2, F_OK) != 0) return true;
+  const bool is_caller = plan.ids.uids.has(0) && plan.ids.uids.writer == MapWriter::kSelf;
+  const auto file = open_at(AT_FDCWD, "/proc/self/cgroup", O_RDONLY);
+  const auto text = file ? read_all(*file, kLargestCgroupText) : std::unexpected(file.error());
+  if (!text) return true;
+  return is_caller && ::access(concat(kMount, cgroup_path(*text, ""), "/.").c_str(), W_OK) == 0;
+}
+
+}  // namespace
+
 Result<void> plan_boot(Plan& plan) {
   auto& spec = plan.spec;
   if (!spec.boot) return {};
@@ -144,6 +164,12 @@ Result<void> plan_boot(Plan& plan) {
   if (spec.command.empty()) spec.command = {init->path};
   drop_for_an_init(spec);
   if (spec.cgroup_unsaid && init->kind == InitKind::kSystemd) spec.cgroup = CgroupMode::kAuto;
+  if (init->kind == InitKind::kSystemd && !may_have_cgroups(plan))
+    return fail(
+        {}, concat("--cgroup none: ", quoted(init->path), " in ", quoted(spec.rootfs),
+                   " is systemd, which needs a cgroup of its own where there is only cgroup v2, "
+                   "and would end at once; leave --cgroup out, or give auto, helper or "
+                   "systemd"));
   plan.boot = Boot{.init = std::move(*init), .uuid = uuid_of(*rootfs, spec.rootfs)};
   return {};
 }
