@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "frontend/container/handover.h"
+#include "frontend/container/registry.h"
 #include "frontend/container/starter.h"
 #include "frontend/container/state.h"
 #include "frontend/spec/shell_words.h"
@@ -195,6 +196,7 @@ Step<std::optional<Attached>> start_in_background(const Container& container,
                                                   const StartWish& wish) {
   const auto lock = own(container.lock());
   if (!lock) return std::unexpected(lock.error());
+  if (auto known = own(register_place(container)); !known) return std::unexpected(known.error());
   auto prepared = own(prepare(container, wish));
   if (!prepared) return std::unexpected(prepared.error());
   auto console = own(wish.console ? ask_for_console(container) : std::optional<Attached>{});

@@ -51,6 +51,12 @@ Result<Index> read_index(const Store& home) {
   return parse_index(*text);
 }
 
+bool is_known(const Index& index, const Holder& own) {
+  return std::ranges::any_of(index.holders, [&](const Holder& other) {
+    return other.path == own.path && other.uids == own.uids && other.gids == own.gids;
+  });
+}
+
 void add_once(std::vector<std::string>& all, const std::string& one) {
   if (std::ranges::find(all, one) == all.end()) all.push_back(one);
 }
@@ -102,6 +108,7 @@ Result<Registry> Registry::lock(const Store& store) {
   add_once(registry.stores_, registry.home_.path());
   add_once(registry.stores_, store.path());
   registry.look(index->holders);
+  registry.remembered_ = index->holders;
   return registry;
 }
 
@@ -142,6 +149,32 @@ Result<void> Registry::add(Holder holder) {
   std::erase_if(holders_, [&](const Holder& other) { return other.path == holder.path; });
   holders_.push_back(std::move(holder));
   return save();
+}
+
+bool Registry::knows(const Holder& holder) const {
+  return is_known({.stores = {}, .holders = remembered_}, holder);
+}
+
+Result<void> register_place(const Container& container) {
+  const auto text = read_file_at(container.dir().get(), "config", kLargestConfig);
+  const auto own = held_by(container.path(), text ? *text : std::string_view{});
+  if (const auto home = Store::open(std::nullopt))
+    if (const auto index = read_index(*home); index && is_known(*index, own)) return {};
+  const auto store =
+      Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
+  if (!store) return std::unexpected(store.error());
+  auto registry = Registry::lock(*store);
+  if (!registry) return std::unexpected(registry.error());
+  if (registry->knows(own)) return {};
+  for (const auto& other : registry->holders())
+    if (other.path != own.path && share_ids(other, own))
+      return fail({}, concat(container.name(), " was brought to ", container.path(),
+                             " by hand, and ", other.path,
+                             " has the same ids: neither would be safe from the other; move it "
+                             "back, or make a copy with ids of its own: userns-run create NEW "
+                             "--from ",
+                             container.name()));
+  return registry->add(own);
 }
 
 Result<void> Registry::save() const {

@@ -28,6 +28,8 @@ class Registry {
   [[nodiscard]] const std::vector<Holder>& holders() const { return holders_; }
   // From now on `holder` is one, too; on disk before this returns.
   Result<void> add(Holder holder);
+  // Whether it was one already when it was last written down, in that place.
+  [[nodiscard]] bool knows(const Holder& holder) const;
 
  private:
   Registry(Store home, Fd lock) : home_(std::move(home)), lock_(std::move(lock)) {}
@@ -39,7 +41,12 @@ class Registry {
   Fd lock_;
   std::vector<std::string> stores_;  // paths
   std::vector<Holder> holders_;
+  std::vector<Holder> remembered_;
 };
+
+// A container that was moved or copied to where it is by hand is known from its start on: its place
+// is written down. Fails if another one has some of its ids by now.
+Result<void> register_place(const Container& container);
 
 // The stores that have been used, the default one first; those that are out of reach, too.
 Result<std::vector<std::string>> known_stores();
