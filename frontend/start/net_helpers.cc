@@ -217,6 +217,8 @@ std::vector<UserNetTrial> try_user_net(pid_t target) {
   return trials;
 }
 
+UserNet::~UserNet() { end_watched(std::move(life_)); }
+
 Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
   if (!std::holds_alternative<NetUser>(plan.spec.net)) return UserNet{};
   std::string refusals;

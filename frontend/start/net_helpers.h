@@ -23,6 +23,11 @@ Result<std::vector<Helper>> begin_nics(const Plan& plan, pid_t target);
 class UserNet {
  public:
   UserNet() = default;
+  UserNet(UserNet&&) = default;
+  UserNet& operator=(UserNet&&) = delete;
+  UserNet(const UserNet&) = delete;
+  UserNet& operator=(const UserNet&) = delete;
+  ~UserNet();  // waits until it is gone
   // After the maps: the program enters the container's user namespace. Returns when it is ready;
   // nothing to do if the plan has no user networking. pasta is tried first, then slirp4netns. If
   // neither works and the network was chosen by --net auto, the container goes on without one, and

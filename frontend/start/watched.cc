@@ -1,6 +1,7 @@
 #include "frontend/start/watched.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,14 +46,15 @@ namespace {
   const int kept_life = ::dup2(life.get(), 0);
   const int process = ::dup2(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), 1);
   ::close_range(2, UINT_MAX, 0);
-  pollfd watched[] = {{.fd = kept_life, .events = 0, .revents = 0},
+  pollfd watched[] = {{.fd = kept_life, .events = POLLRDHUP, .revents = 0},
                       {.fd = process, .events = POLLIN, .revents = 0}};
   while (child > 0 && ::poll(watched, 2, -1) < 0 && errno == EINTR) continue;
   if (child > 0) {
     leave_apparmor_profile();  // ours may not signal the one of pasta
     ::kill(child, SIGKILL);    // not reaped, so the number is still its own
   }
-  ::_exit(0);
+  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  ::_exit(0);  // closes our end of `life`: end_watched() waits for that
 }
 
 // Waits for a byte on `ready`, or for the end of all that could write to `errors`.
@@ -75,11 +77,24 @@ Result<void> await(std::string_view name, const Fd& ready, const Fd& errors) {
                          said.empty() ? "it said nothing" : std::string_view(said)));
 }
 
+struct Line {
+  Fd ours;
+  Fd theirs;
+};
+
+// Either side sees the end of the other, and can ask for it first.
+Result<Line> make_line() {
+  int ends[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return fail_errno("cannot make a pair of sockets");
+  return Line{.ours = Fd(ends[0]), .theirs = Fd(ends[1])};
+}
+
 }  // namespace
 
 // Killed at any time, we take the command with us: the watcher is there first.
 Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& ready, Fd* theirs) {
-  auto life = make_pipe();
+  auto life = make_line();
   auto errors = make_pipe();
   if (!life) return std::unexpected(life.error());
   if (!errors) return std::unexpected(errors.error());
@@ -87,13 +102,13 @@ Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& 
   if (child < 0) return fail_errno(concat("cannot start ", name));
   if (child == 0) {
     if (::fork() != 0) ::_exit(0);
-    watch(command, life->read, errors->write);
+    watch(command, life->theirs, errors->write);
   }
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
   errors->write.reset();
   if (theirs != nullptr) theirs->reset();
   if (auto begun = await(name, ready, errors->read); !begun) return std::unexpected(begun.error());
-  return std::move(life->write);
+  return std::move(life->ours);
 }
 
 }  // namespace userns::frontend

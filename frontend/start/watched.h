@@ -22,4 +22,8 @@ struct Command {
 // comes about. `theirs` is the end of ours that goes to the command alone; it is closed.
 Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& ready, Fd* theirs);
 
+// Has the command end, and returns when it is gone and what it held (a port of the host's) is free;
+// at most five seconds later.
+void end_watched(Fd life);
+
 }  // namespace userns::frontend
