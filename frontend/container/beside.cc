@@ -14,7 +14,10 @@
 #include <optional>
 
 #include "frontend/container/connection.h"
+#include "frontend/container/facts.h"
+#include "frontend/container/inherited.h"
 #include "frontend/container/state.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/join.h"
 #include "frontend/start/process_ids.h"
 #include "frontend/start/raw_terminal.h"
@@ -28,11 +31,16 @@ namespace {
 
 // Set for the process that the monitor starts, which is in its cgroup.
 constexpr const char* kMark = "USERNS_RUN_BESIDE";
+constexpr const char* kInherited = "USERNS_RUN_INHERITED";
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 Result<State> running_state(const Container& container) {
   auto state = read_state(container.dir());
   if (!state) return std::unexpected(state.error());
+  if (*state && !(*state)->problem.empty())
+    return fail({}, concat(container.name(), " runs, but its record is ", (*state)->problem,
+                           ": so it is not known how a command is to be run in it; stop and start "
+                           "it first"));
   if (!*state || (*state)->init.pid == 0)
     return fail({}, concat(container.name(),
                            *state ? " is just being started or stopped"
@@ -91,21 +99,36 @@ int end_as_the_command_did(const Ended& ended, bool in_leaf) {
   return ended.status;
 }
 
+// Its record is there, and it is not.
+bool has_ended(pid_t pid, const Fd& pidfd) {
+  return is_dying(pid) ||
+         (::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH);
+}
+
+std::unexpected<Error> just_ended(const Container& container) {
+  return fail({}, concat(container.name(), " has just ended"));
+}
+
 Step<int> execute_here(const Container& container, const State& state, const ExecWish& wish) {
   auto init = own(find_way_in(container));
   if (!init) return std::unexpected(init.error());
   const auto ids = own(ids_of_process(init->pid));
+  if (!ids && has_ended(init->pid, init->pidfd)) return own(Result<int>(just_ended(container)));
   if (!ids) return std::unexpected(ids.error());
   if (auto safe = own(be_out_of_reach(*ids)); !safe) return std::unexpected(safe.error());
   auto leaf = handed_leaf();
+  if (const char* const state_of_caller = std::getenv(kInherited)) inherit(state_of_caller);
   forget_environment();
   const bool in_leaf = leaf.valid();
-  const auto ended = join(plan_for(state, wish), {.pid = init->pid,
-                                                  .pidfd = std::move(init->pidfd),
-                                                  .namespaces = state.namespaces,
-                                                  .leaf = std::move(leaf),
-                                                  .user = wish.user,
-                                                  .group = wish.group});
+  const JoinWish way{.pid = init->pid,
+                     .pidfd = std::move(init->pidfd),
+                     .namespaces = state.namespaces,
+                     .leaf = std::move(leaf),
+                     .user = wish.user,
+                     .group = wish.group};
+  const auto ended = join(plan_for(state, wish), way);
+  const bool no_command = !ended && ended.error().exit_status == kExitOwnFailure;
+  if (no_command && has_ended(way.pid, way.pidfd)) return own(Result<int>(just_ended(container)));
   if (!ended) return std::unexpected(ended.error());
   return end_as_the_command_did(*ended, in_leaf);
 }
@@ -127,6 +150,21 @@ std::vector<std::string> words_for(const Container& container, const ExecWish& w
   return words;
 }
 
+// Nothing in there hears a signal until it is thawed.
+int given_up(const Container& container, int number) {
+  tell("userns-run",
+       {.rule = {},
+        .code = 0,
+        .text = concat(container.name(),
+                       " is frozen: the command is ended when it is thawed; userns-run thaw ",
+                       container.name())});
+  return kExitSignalBase + number;
+}
+
+std::unexpected<Error> end_unsaid(const Container& container) {
+  return read_orderly_end(container.dir()) ? just_ended(container) : monitor_was_killed(container);
+}
+
 // Hands on signals, and waits for the end.
 Result<int> watch(const Container& container, const Connection& connection, const Fd& pidfd,
                   const Signals& signals) {
@@ -136,13 +174,16 @@ Result<int> watch(const Container& container, const Connection& connection, cons
                       pollfd{.fd = pidfd.get(), .events = POLLIN, .revents = 0}};
     if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
       return fail_errno("cannot wait");
-    while (const auto number = signals.next())
+    while (const auto number = signals.next()) {
       (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), *number, nullptr, 0);
+      const bool is_to_end = *number == SIGINT || *number == SIGTERM;
+      if (is_to_end && is_frozen(container)) return given_up(container, *number);
+    }
     if (polled[0].revents == 0 && polled[2].revents == 0) continue;
     const auto answer =
         connection.receive_soon(container);  // the command has ended, or the monitor
     if (!answer && answer.error().code == ETIMEDOUT) return std::unexpected(answer.error());
-    if (!answer) return monitor_was_killed(container);
+    if (!answer) return end_unsaid(container);
     if (answer->said == Said::kEnd) return end_in(*answer);
   }
 }
@@ -155,7 +196,8 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
   if (!signals) return std::unexpected(signals.error());
   Request request{.kind = Request::Kind::kExec,
                   .size = {},
-                  .environment = {concat(std::string_view(kMark), "=yes")}};
+                  .environment = {concat(std::string_view(kMark), "=yes"),
+                                  concat(std::string_view(kInherited), "=", inherited_state())}};
   for (const char* name : {"TERM", "HOME"})
     if (const char* const value = std::getenv(name))
       request.environment.push_back(concat(std::string_view(name), "=", std::string_view(value)));
@@ -164,7 +206,7 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
   if (wish.tty) terminal.enter(STDIN_FILENO);
   if (auto asked = connection->ask(request, {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}); !asked)
     return std::unexpected(asked.error());
-  const auto answer = connection->receive_soon(container);
+  const auto answer = connection->receive_soon(container, &*signals);
   if (!answer) return std::unexpected(answer.error());
   if (answer->said != Said::kOk)
     return fail({}, concat("the monitor of ", container.name(), " says: ", answer->text));
@@ -176,6 +218,12 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
 Step<int> execute_beside(const Container& container, const ExecWish& wish) {
   const auto state = own(running_state(container));
   if (!state) return std::unexpected(state.error());
+  if (is_frozen(container))
+    return own(
+        Result<int>(fail({}, concat(container.name(),
+                                    " is frozen, so nothing can be run in it; thaw it first: "
+                                    "userns-run thaw ",
+                                    container.name()))));
   if (state->cgroup.empty() || std::getenv(kMark) != nullptr)
     return execute_here(container, *state, wish);
   return own(execute_by_monitor(container, wish));

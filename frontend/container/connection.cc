@@ -55,6 +55,12 @@ void wait_at_most(const Fd& socket, std::chrono::milliseconds time) {
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
+bool is_asked_to_end(const Signals& signals) {
+  for (auto number = signals.next(); number; number = signals.next())
+    if (*number == SIGINT || *number == SIGTERM || *number == SIGHUP) return true;
+  return false;
+}
+
 ProcessId monitor_of(const Container& container) {
   const auto state = read_state(container.dir());
   return state && *state ? (*state)->monitor : ProcessId{};
@@ -172,9 +178,11 @@ bool Connection::has_answer(std::chrono::milliseconds within) const {
   return ::poll(&polled, 1, static_cast<int>(within.count())) > 0;
 }
 
-Result<Answer> Connection::receive_soon(const Container& container) const {
+Result<Answer> Connection::receive_soon(const Container& container, const Signals* heeded) const {
   for (auto waited = kLookEvery; !has_answer(kLookEvery); waited += kLookEvery)
-    if (waited >= kMonitorAnswers || monitor_of(container).is_stopped())
+    if (heeded != nullptr && is_asked_to_end(*heeded))
+      return fail({}, "given up before the command began", EINTR);
+    else if (waited >= kMonitorAnswers || monitor_of(container).is_stopped())
       return monitor_is_silent(container);
   auto answer = receive();
   return answer ? Result<Answer>(std::move(*answer)) : not_running(container);

@@ -10,6 +10,7 @@
 #include "common/fd.h"
 #include "frontend/container/control.h"
 #include "frontend/container/store.h"
+#include "frontend/start/signals.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -38,7 +39,9 @@ class Connection {
   [[nodiscard]] bool has_answer(std::chrono::milliseconds within) const;
   // What a request is answered with at once. Fails where it is not (ETIMEDOUT), and where the
   // container has ended.
-  [[nodiscard]] Result<Answer> receive_soon(const Container& container) const;
+  // With `heeded`: EINTR, if a signal comes that asks to end.
+  [[nodiscard]] Result<Answer> receive_soon(const Container& container,
+                                            const Signals* heeded = nullptr) const;
   [[nodiscard]] int raw() const { return socket_.get(); }
 
  private:

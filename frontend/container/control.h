@@ -13,7 +13,8 @@
 //   console  kOk, then kData until the end; the client sends kData and kSize. With a leash, the
 //   container is stopped when
 //            the client is gone.
-//   stop     asks init to stop, kills it after so many milliseconds; kEnd. To keep is a container
+//   stop     asks init to stop, kills it after so many milliseconds; kEnd, or kError where
+//            processes of it do not die. To keep is a container
 //   that would be
 //            destroyed at its end.
 //   exec     with three fds (SCM_RIGHTS), which become 0 to 2 of userns-run, started in the

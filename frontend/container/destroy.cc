@@ -5,6 +5,7 @@
 
 #include "frontend/container/facts.h"
 #include "frontend/container/registry.h"
+#include "frontend/container/state.h"
 #include "frontend/container/stop.h"
 #include "frontend/container/unfinished.h"
 #include "policy/text.h"
@@ -30,8 +31,15 @@ Result<void> check_snapshots(const Store& store, const std::string& name,
   return fail({}, concat(name, " has snapshots that show its files (", list, "): ", what_to_do));
 }
 
+// One whose monitor was killed may have left processes, which have its ids.
+Result<void> await_last_run(const Container& container) {
+  const auto run = lock_run(container.dir());
+  if (!run) return std::unexpected(run.error());
+  return *run ? clean_up_after_crash(container.dir()) : Result<void>{};
+}
+
 Result<void> check_stopped(const Container& container, bool force) {
-  if (!is_running(container)) return {};
+  if (!is_running(container)) return await_last_run(container);
   if (force) return stop_for_good(container);
   return fail({}, concat(container.name(), " is running: userns-run stop ", container.name(),
                          " first, or give --force"));

@@ -64,19 +64,26 @@ bool is_stopped_by_signals(const ProcessId& init) {
   return id && id->is_stopped();
 }
 
+bool is_frozen(const State& state) {
+  if (!state.cgroup.empty() &&
+      kernel_text(state.cgroup + "/payload/cgroup.events").contains("frozen 1\n"))
+    return true;
+  return is_stopped_by_signals(state.init);
+}
+
 RunningFacts running_facts(const State& state) {
   RunningFacts facts{.pid = state.init.pid,
                      .init = state.kind,
                      .started_at = state.started_at,
+                     .problem = state.problem,
                      .memory = {},
                      .addresses = {}};
   if (facts.pid == 0) return facts;
   if (!state.cgroup.empty()) {
-    facts.frozen = kernel_text(state.cgroup + "/payload/cgroup.events").contains("frozen 1\n");
     facts.memory = number_in(kernel_text(state.cgroup + "/memory.current"));
   }
   if (!facts.memory) facts.memory = resident(facts.pid);
-  facts.frozen = facts.frozen || is_stopped_by_signals(state.init);
+  facts.frozen = is_frozen(state);
   facts.addresses = ipv4_addresses(kernel_text(concat("/proc/", facts.pid, "/net/fib_trie")));
   for (auto& address : ipv6_addresses(kernel_text(concat("/proc/", facts.pid, "/net/if_inet6"))))
     facts.addresses.push_back(std::move(address));
@@ -114,6 +121,11 @@ Result<std::vector<std::string>> groups_of(const Container& container) {
   const auto state = read_state(container.dir());
   if (state && *state) return (*state)->groups;
   return std::unexpected(config.error());
+}
+
+bool is_frozen(const Container& container) {
+  const auto state = read_state(container.dir());
+  return state && *state && (*state)->init.pid != 0 && is_frozen(**state);
 }
 
 bool is_running(const Container& container) {

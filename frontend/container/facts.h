@@ -23,6 +23,7 @@ struct RunningFacts {
   std::string init;
   std::int64_t started_at = 0;  // seconds since 1970; 0: it is just being started
   bool frozen = false;
+  std::string problem;  // "written by version 2.0, ...": not all about it can be read
   std::optional<std::uint64_t> memory;  // bytes
   std::vector<std::string> addresses;   // not loopback, not link-local
 };
@@ -46,6 +47,7 @@ ContainerFacts facts_of(const Container& container);
 Result<std::vector<std::string>> groups_of(const Container& container);
 
 bool is_running(const Container& container);
+bool is_frozen(const Container& container);
 
 // The addresses in the text of /proc/PID/net/fib_trie and /proc/PID/net/if_inet6, loopback and
 // link-local ones left out. Pure.

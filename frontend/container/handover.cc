@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 
+#include "common/config.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -86,6 +87,23 @@ bool take_limit(std::string_view text, Handover& h) {
   return true;
 }
 
+Key ranges(std::string_view name, std::vector<IdRange> OwnIds::* member) {
+  return {name,
+          [member](const Handover& h) {
+            std::vector<std::string> words;
+            for (const auto& range : h.own_ids.*member)
+              words.push_back(concat(range.first(), ":", range.count()));
+            return words;
+          },
+          [member](std::string_view text, Handover& h) {
+            const auto first = parse_decimal(take_until(text, ':'));
+            const auto count = parse_decimal(text);
+            const auto range = first && count ? IdRange::make(*first, *count) : std::nullopt;
+            if (range) (h.own_ids.*member).push_back(*range);
+            return range.has_value();
+          }};
+}
+
 std::vector<std::string> put_clients(const Handover& h) {
   std::vector<std::string> words;
   words.reserve(h.clients.size());
@@ -103,7 +121,8 @@ bool take_client(std::string_view text, Handover& h) {
 }
 
 const std::vector<Key>& keys() {
-  static const std::vector<Key> kKeys{number("directory", &Handover::directory),
+  static const std::vector<Key> kKeys{word("version", &Handover::version),
+                                      number("directory", &Handover::directory),
                                       number("lock", &Handover::lock),
                                       number("control", &Handover::control),
                                       number("report", &Handover::report),
@@ -123,6 +142,8 @@ const std::vector<Key>& keys() {
                                       number("pidfd", &Handover::pidfd),
                                       number("pid", &Handover::pid),
                                       number("user-namespace", &Handover::user_namespace),
+                                      ranges("uids", &OwnIds::uids),
+                                      ranges("gids", &OwnIds::gids),
                                       number("terminal", &Handover::terminal),
                                       number("notify", &Handover::notify),
                                       number("life", &Handover::life),
@@ -142,8 +163,10 @@ const std::vector<Key>& keys() {
 
 std::vector<std::string> to_words(const Handover& handover) {
   std::vector<std::string> words;
+  auto ours = handover;
+  ours.version = kVersion;
   for (const auto& key : keys())
-    for (const auto& value : key.put(handover)) words.push_back(concat(key.name, "=", value));
+    for (const auto& value : key.put(ours)) words.push_back(concat(key.name, "=", value));
   words.insert(words.end(), handover.rest.begin(), handover.rest.end());
   return words;
 }
@@ -155,6 +178,8 @@ Result<Handover> handover_from(std::span<const std::string_view> words) {
     std::string_view value = words[taken];
     const auto name = take_until(value, '=');
     const auto key = std::ranges::find(keys(), name, &Key::name);
+    const bool is_others = !handover.version.empty() && handover.version != kVersion;
+    if (key == keys().end() && is_others) continue;
     if (key == keys().end() || !key->take(value, handover))
       return fail({}, concat("these are words of a container's start to itself, and ",
                              quoted(words[taken]), " is none of them: use userns-run start"));

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "frontend/container/remains.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -32,6 +33,7 @@ struct HandedClient {
 };
 
 struct Handover {
+  std::string version;  // of the suite that wrote it; empty: one that did not say so yet
   // From the one who asked for the start on.
   int directory = -1;  // of the container
   int lock = -1;       // lock_run()
@@ -55,10 +57,11 @@ struct Handover {
   int pidfd = -1;  // of the container's first process
   pid_t pid = 0;
   int user_namespace = -1;  // the container's own
-  int terminal = -1;        // master side of its console
-  int notify = -1;          // where a booted system says that it is up
-  int life = -1;            // of its user networking: ends with the monitor
-  std::string kind;         // of init
+  OwnIds own_ids;
+  int terminal = -1;  // master side of its console
+  int notify = -1;    // where a booted system says that it is up
+  int life = -1;      // of its user networking: ends with the monitor
+  std::string kind;   // of init
   int stop_signal = 0;
   bool boots = false;
   bool is_pid_1 = false;              // nothing has default actions there
@@ -72,6 +75,8 @@ struct Handover {
 };
 
 std::vector<std::string> to_words(const Handover& handover);
+// Words of another version that this one does not know are passed over: a container goes on across
+// an upgrade.
 Result<Handover> handover_from(std::span<const std::string_view> words);  // without NAME
 
 }  // namespace userns::frontend

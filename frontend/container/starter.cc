@@ -99,16 +99,34 @@ Result<Planned> make_plan_for(const Handover& handover) {
   return Planned{std::move(*plan), std::move(*config)};
 }
 
+std::vector<IdRange> all_but(const ChosenMap& map, std::uint32_t own) {
+  std::vector<IdRange> ranges;
+  for (const auto& extent : map.extents) {
+    const auto range = extent.outside();
+    const bool has_own = range.contains(IdRange::make(own, 1).value());
+    if (!has_own) ranges.push_back(range);
+    if (!has_own) continue;
+    if (const auto before = IdRange::make(range.first(), own - range.first()))
+      ranges.push_back(*before);
+    if (const auto after = IdRange::make(std::uint64_t{own} + 1, range.end() - own - 1))
+      ranges.push_back(*after);
+  }
+  return ranges;
+}
+
 State state_of(const Planned& planned, const Running& running, const Handover& handover) {
   const auto& plan = planned.plan;
   const auto& spec = plan.spec;
-  State state{.boot_id = boot_id(),
+  State state{.version = std::string(kVersion),
+              .boot_id = boot_id(),
               .monitor = ProcessId::of(::getpid()).value_or(ProcessId{}),
               .init = ProcessId::of(running.first.payload().pid).value_or(ProcessId{}),
               .started_at = now(),
               .kind = handover.kind,
               .restarts = handover.restarts,
               .namespaces = plan.namespaces,
+              .user_namespace = number_of(running.first.user_namespace()),
+              .ids = handover.own_ids,
               .cgroup = running.cgroup.directory(),
               .own_root = plan.own_root,
               .dress = {.cap_drop = spec.cap_drop,
@@ -131,6 +149,8 @@ void describe_run(Handover& handover, const Plan& plan, const Running& running) 
   handover.pid = payload.pid;
   handover.pidfd = payload.pidfd.get();
   handover.user_namespace = running.first.user_namespace().get();
+  handover.own_ids = {.uids = all_but(plan.ids.uids, ::getuid()),
+                      .gids = all_but(plan.ids.gids, ::getgid())};
   handover.terminal = running.relay.master().get();
   handover.life = running.user_net.life().get();
   handover.notify = payload.notify.get();

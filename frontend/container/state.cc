@@ -1,5 +1,6 @@
 #include "frontend/container/state.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -8,9 +9,13 @@
 
 #include <cerrno>
 #include <csignal>
+#include <memory>
 #include <nlohmann/json.hpp>
 
+#include "common/config.h"
 #include "frontend/container/files.h"
+#include "frontend/spec/printable.h"
+#include "frontend/start/helper.h"
 #include "frontend/start/process_ids.h"
 #include "policy/text.h"
 
@@ -21,6 +26,7 @@ using nlohmann::json;
 
 constexpr std::size_t kLargestState = 1UL << 20U;
 constexpr int kDeathTakes = 5000;  // ms at most
+constexpr int kLookEvery = 20;     // ms
 constexpr int kStartTime = 22;     // proc(5): which field of /proc/PID/stat
 
 json json_of(const Dress& dress) {
@@ -45,6 +51,19 @@ Dress dress_from(const json& object) {
   for (const auto& limit : object.at("rlimits"))
     dress.rlimits.push_back({.resource = limit.at(0), .soft = limit.at(1), .hard = limit.at(2)});
   return dress;
+}
+
+json json_of(const std::vector<IdRange>& ranges) {
+  auto list = json::array();
+  for (const auto& range : ranges) list.push_back({range.first(), range.count()});
+  return list;
+}
+
+std::vector<IdRange> ranges_from(const json& list) {
+  std::vector<IdRange> ranges;
+  for (const auto& pair : list)
+    if (const auto range = IdRange::make(pair.at(0), pair.at(1))) ranges.push_back(*range);
+  return ranges;
 }
 
 json json_of(const ProcessId& process) { return {{"pid", process.pid}, {"start", process.start}}; }
@@ -94,12 +113,66 @@ void kill_leftover(const ProcessId& process) {
   (void)::poll(&ended, 1, kDeathTakes);  // what it holds (a NIC, mounts) is free then
 }
 
+std::vector<pid_t> numbers_in(const std::string& path) {
+  std::vector<pid_t> numbers;
+  const std::unique_ptr<DIR, int (*)(DIR*)> list(::opendir(path.c_str()), ::closedir);
+  while (const dirent* const entry =
+             list ? ::readdir(list.get()) : nullptr)  // NOLINT(concurrency-mt-unsafe): one thread
+    if (const auto number = parse_decimal(entry->d_name))
+      numbers.push_back(static_cast<pid_t>(*number));
+  return numbers;
+}
+
+// It may be the caller's own text, but it is shown on terminals.
+std::string printable_version(const State& state) {
+  constexpr std::size_t kMost = 32;
+  return printable(std::string_view(state.version).substr(0, kMost));
+}
+
+// The namespace's number alone may be another one's by now. One that has a process with ids of the
+// container's own, as old as the container, is not.
+std::vector<Remainder> kill_rest(const State& state) {
+  std::vector<Remainder> rest;
+  if (state.user_namespace == 0) return rest;
+  const auto is_one = [&](const Seen& seen) {
+    return seen.start() >= state.init.start && seen.has_one_of(state.ids) &&
+           (seen.is_in(state.user_namespace) || seen.hides());
+  };
+  for (int left = kDeathTakes / kLookEvery; left > 0; --left) {
+    rest = remains(is_one, true);
+    if (rest.empty()) break;
+    (void)::poll(nullptr, 0, kLookEvery);
+  }
+  return rest;
+}
+
 void kill_cgroup(const std::string& path) {
   if (path.empty()) return;
   const auto directory = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!directory) return;
   if (const auto kill = open_at(directory->get(), "cgroup.kill", O_WRONLY))
     (void)write_once(*kill, "1");
+}
+
+// After its processes were killed: what root inside has made below is removed by the helper. A
+// scope of systemd's goes by itself.
+void remove_cgroup(const std::string& path) {
+  const auto name = path.substr(path.rfind('/') + 1);
+  const auto directory = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (path.empty() || !directory) return;
+  for (int left = kDeathTakes / kLookEvery; left > 0; --left) {
+    const auto file = open_at(directory->get(), "cgroup.events", O_RDONLY);
+    const auto events = file ? read_all(*file, kLargestState).value_or("") : std::string{};
+    if (!events.contains("populated 1")) break;
+    (void)::poll(nullptr, 0, kLookEvery);
+  }
+  (void)::unlinkat(directory->get(), "payload", AT_REMOVEDIR);
+  if (!name.starts_with("run-")) return;
+  const auto program = concat(std::string_view(kHelperDir), "/userns-cgroup");
+  const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
+  if (auto helper = nowhere ? Helper::start(program.c_str(), {"release", name}, &*nowhere)
+                            : std::unexpected(nowhere.error()))
+    (void)helper->finish();
 }
 
 }  // namespace
@@ -131,13 +204,17 @@ std::string boot_id() {
 }
 
 std::string to_json(const State& state) {
-  return json{{"boot_id", state.boot_id},
+  return json{{"version", state.version},
+              {"boot_id", state.boot_id},
               {"monitor", json_of(state.monitor)},
               {"init", json_of(state.init)},
               {"started_at", state.started_at},
               {"kind", state.kind},
               {"restarts", state.restarts},
               {"namespaces", state.namespaces},
+              {"user_namespace", state.user_namespace},
+              {"uids", json_of(state.ids.uids)},
+              {"gids", json_of(state.ids.gids)},
               {"cgroup", state.cgroup},
               {"own_root", state.own_root},
               {"dress", json_of(state.dress)},
@@ -148,26 +225,58 @@ std::string to_json(const State& state) {
          "\n";
 }
 
-Result<State> state_from_json(std::string_view text) {
-  try {
-    const auto object = json::parse(text);
-    return State{.boot_id = object.at("boot_id"),
-                 .monitor = process_from(object.at("monitor")),
-                 .init = process_from(object.at("init")),
-                 .started_at = object.at("started_at"),
-                 .kind = object.at("kind"),
-                 .restarts = object.at("restarts"),
-                 .namespaces = object.at("namespaces"),
-                 .cgroup = object.at("cgroup"),
-                 .own_root = object.at("own_root"),
-                 .dress = dress_from(object.at("dress")),
-                 .command = object.at("command"),
-                 .autostart = object.value("autostart", false),
-                 .groups = object.value("groups", std::vector<std::string>{})};
-  } catch (const json::exception& error) {
-    return fail({}, concat("the container's state.json is not what a start wrote: ",
-                           std::string_view(error.what())));
-  }
+State state_from_json(std::string_view text) {
+  State state;
+  const auto object = json::parse(text, nullptr, false);
+  std::string unread;  // the first of the keys that are not there, or not what they are here
+  const auto take = [&](const char* key, const auto& assign) {
+    try {
+      assign(object.at(key));
+    } catch (const json::exception&) {
+      if (unread.empty()) unread = key;
+    }
+  };
+  const auto take_if_there = [&](const char* key, const auto& assign) {
+    if (object.is_object() && object.contains(key)) take(key, assign);
+  };
+  take_if_there("version", [&](const json& value) { state.version = value; });
+  take("boot_id", [&](const json& value) { state.boot_id = value; });
+  take("monitor", [&](const json& value) { state.monitor = process_from(value); });
+  take("init", [&](const json& value) { state.init = process_from(value); });
+  take("started_at", [&](const json& value) { state.started_at = value; });
+  take("kind", [&](const json& value) { state.kind = value; });
+  take("restarts", [&](const json& value) { state.restarts = value; });
+  take("namespaces", [&](const json& value) { state.namespaces = value; });
+  take("cgroup", [&](const json& value) { state.cgroup = value; });
+  take("own_root", [&](const json& value) { state.own_root = value; });
+  take("dress", [&](const json& value) { state.dress = dress_from(value); });
+  take("command", [&](const json& value) { state.command = value; });
+  // Those that later versions have added.
+  take_if_there("autostart", [&](const json& value) { state.autostart = value; });
+  take_if_there("groups", [&](const json& value) { state.groups = value; });
+  take_if_there("user_namespace", [&](const json& value) { state.user_namespace = value; });
+  take_if_there("uids", [&](const json& value) { state.ids.uids = ranges_from(value); });
+  take_if_there("gids", [&](const json& value) { state.ids.gids = ranges_from(value); });
+  if (!unread.empty())
+    state.problem =
+        concat(state.version.empty() ? "written by another version"
+                                     : concat("written by version ", printable_version(state)),
+               ", which this one (", std::string_view(kVersion), ") does not read (", unread, ")");
+  return state;
+}
+
+std::optional<ProcessId> find_monitor(const Fd& directory) {
+  struct stat wanted{};
+  if (::fstatat(directory.get(), kRunningFile, &wanted, AT_SYMLINK_NOFOLLOW) != 0)
+    return std::nullopt;
+  for (const auto pid : numbers_in("/proc"))
+    for (const auto number : numbers_in(concat("/proc/", pid, "/fd"))) {
+      struct stat facts{};
+      if (::stat(concat("/proc/", pid, "/fd/", number).c_str(), &facts) != 0) continue;
+      if (facts.st_dev == wanted.st_dev && facts.st_ino == wanted.st_ino && pid != ::getpid())
+        return ProcessId::of(pid);
+    }
+  return std::nullopt;
 }
 
 Result<std::optional<State>> read_state(const Fd& directory) {
@@ -177,10 +286,12 @@ Result<std::optional<State>> read_state(const Fd& directory) {
   const auto text = read_file(directory, kStateFile);
   if (!text || text->empty()) return starting();
   auto state = state_from_json(*text);
-  if (!state) return std::unexpected(state.error());
+  if (!state.problem.empty() && state.monitor.pid == 0)
+    state.monitor = find_monitor(directory).value_or(ProcessId{});
   // Of an earlier run, until the one that holds the lock has got as far.
-  if (state->boot_id != boot_id() || !state->monitor.lives()) return starting();
-  return std::move(*state);
+  const bool is_of_this_boot = state.boot_id == boot_id() || state.boot_id.empty();
+  if (!is_of_this_boot || !state.monitor.lives()) return starting();
+  return state;
 }
 
 std::optional<LastEnd> read_last_end(const Fd& directory) {
@@ -234,9 +345,17 @@ Result<void> clean_up_after_crash(const Fd& directory) {
   const auto text = read_file(directory, kStateFile);
   if (!text) return {};
   const auto state = state_from_json(*text);
-  if (state && state->boot_id == boot_id()) {
-    kill_leftover(state->init);
-    kill_cgroup(state->cgroup);
+  if (state.boot_id == boot_id()) {
+    kill_leftover(state.init);
+    kill_cgroup(state.cgroup);
+    if (const auto rest = kill_rest(state); !rest.empty())
+      return fail({},
+                  concat("the container's last run is not over: ", to_text(rest),
+                         rest.size() > 1 ? " do" : " does",
+                         " not die, in a file system that does not answer, perhaps; its ids stay "
+                         "its own until then"),
+                  EBUSY);
+    remove_cgroup(state.cgroup);
   }
   if (::unlinkat(directory.get(), kStateFile, 0) != 0 && errno != ENOENT)
     return fail_errno("cannot remove the container's old state.json");

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "common/fd.h"
+#include "frontend/container/remains.h"
 #include "frontend/spec/spec.h"
 #include "policy/error.h"
 
@@ -61,16 +62,24 @@ struct Dress {
   std::vector<std::pair<std::string, std::string>> env;
 };
 
+// What one version writes, another may read: a monitor goes on as what it was started, whatever is
+// installed meanwhile.
 struct State {
+  std::string version;  // of the suite that wrote it; empty: one that did not say so yet
+  // Not empty: this version cannot read all of it, and what cannot be read is as below; the
+  // container runs all the same.
+  std::string problem = {};
   std::string boot_id;
   ProcessId monitor;
-  ProcessId init;                // as seen from the host
-  std::int64_t started_at = 0;   // seconds since 1970
-  std::string kind;              // of init: name_of(InitKind), or "command"
-  unsigned restarts = 0;         // since `start`
-  std::uint64_t namespaces = 0;  // CLONE_NEW* of its own
-  std::string cgroup;            // its directory; empty where it has none
-  bool own_root = false;         // not the host's own tree
+  ProcessId init;                    // as seen from the host
+  std::int64_t started_at = 0;       // seconds since 1970
+  std::string kind;                  // of init: name_of(InitKind), or "command"
+  unsigned restarts = 0;             // since `start`
+  std::uint64_t namespaces = 0;      // CLONE_NEW* of its own
+  std::uint64_t user_namespace = 0;  // its number (nsfs); 0: not known
+  OwnIds ids = {};
+  std::string cgroup;     // its directory; empty where it has none
+  bool own_root = false;  // not the host's own tree
   Dress dress;
   std::vector<std::string> command;
   // Of the config that it was started with, which may be broken by now; nothing where an older
@@ -105,14 +114,18 @@ Result<void> write_started(const Fd& directory, const std::vector<std::string>& 
 // container runs.
 Result<std::optional<Fd>> lock_run(const Fd& directory);
 
-// After lock_run(): what a run that did not end in order has left, processes included.
+// After lock_run(): what a run that did not end in order has left, processes included. Fails where
+// one of them does not die: then the container is not over, and its ids are in use.
 Result<void> clean_up_after_crash(const Fd& directory);
 
 std::string boot_id();
 std::int64_t now();  // seconds since 1970
 
-// The text of a state, and back. Pure; anything that is not a whole state is an error.
+// The text of a state, and back. Pure; never fails: see State::problem.
 std::string to_json(const State& state);
-Result<State> state_from_json(std::string_view text);
+State state_from_json(std::string_view text);
+
+// The process that holds the lock of a run, by the host's /proc; nothing where it is not found.
+std::optional<ProcessId> find_monitor(const Fd& directory);
 
 }  // namespace userns::frontend

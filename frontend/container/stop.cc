@@ -1,5 +1,6 @@
 #include "frontend/container/stop.h"
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,6 +62,7 @@ Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds ti
     }
     const auto answer = connection->receive();
     if (answer && answer->said == Said::kMet) say_what_was_met(container, answer->text);
+    if (answer && answer->said == Said::kError) return fail({}, answer->text, EBUSY);
     if (answer && answer->said == Said::kEnd) status = end_in(*answer);
     if (answer) continue;
     return status ? Result<int>(*status) : monitor_was_killed(container);
@@ -88,13 +90,26 @@ Result<int> end_without_monitor(const Container& container, const State& state) 
   return status;
 }
 
+// It runs, and its socket is gone. At its end the socket goes a little before the lock.
+bool is_out_of_reach(const Container& container) {
+  const auto is_there = [&] {
+    return ::faccessat(container.dir().get(), kControlFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+  };
+  for (int left = kTries; left > 0; --left) {
+    const auto state = read_state(container.dir());
+    if (is_there() || !state || !*state) return false;
+    std::this_thread::sleep_for(kPause);
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout,
                            AfterStop after) {
   wake_monitor(container);
   auto status = ask_to_stop(container, timeout, after);
-  if (status || status.error().code != ETIMEDOUT) return status;
+  if (status || (status.error().code != ETIMEDOUT && !is_out_of_reach(container))) return status;
   const auto state = read_state(container.dir());
   if (!state) return std::unexpected(state.error());
   if (*state && (*state)->monitor.pid != 0) return end_without_monitor(container, **state);
@@ -107,7 +122,7 @@ Result<int> stop_container(const Container& container, std::chrono::milliseconds
 
 Result<void> stop_for_good(const Container& container) {
   if (const auto stopped = stop_container(container, {});
-      !stopped && stopped.error().code == ETIMEDOUT)
+      !stopped && (stopped.error().code == ETIMEDOUT || stopped.error().code == EBUSY))
     return std::unexpected(stopped.error());
   return await_no_run(container, {});
 }

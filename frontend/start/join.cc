@@ -65,7 +65,8 @@ void collect(pid_t pid) {
 
 // The process inside, by what the one that went in says about it. A number of a child that was not
 // waited for is its own.
-Step<FirstProcess> meet(Channel channel) {
+Step<FirstProcess> meet(Channel channel, const Signals& signals) {
+  if (auto waited = await_word(channel, signals); !waited) return std::unexpected(waited.error());
   auto message = own(channel.receive());
   if (!message) return std::unexpected(message.error());
   if (!*message)
@@ -98,7 +99,8 @@ Step<FirstProcess> send_in(const Plan& plan, const JoinWish& wish, const Signals
     channel->outside.close();
     go_in(plan, wish, inheritance);
   }
-  auto inside = meet(std::move(channel->outside));
+  auto inside = meet(std::move(channel->outside), signals);
+  if (!inside && inside.error().error.code == EINTR) (void)::kill(visitor, SIGKILL);
   collect(visitor);
   return inside;
 }
@@ -134,8 +136,13 @@ Step<Ended> join(Plan plan, const JoinWish& wish) {
   if (!inside) return std::unexpected(inside.error());
   [[maybe_unused]] const auto sent =
       inside->channel().send({.kind = Message::Kind::kGo});  // if not, hear_exec() says why
-  if (auto started = hear_exec(plan, *inside, *relay, "as it entered"); !started)
-    return std::unexpected(started.error());
+  auto started = hear_exec(plan, *inside, *relay, "as it entered", &*signals);
+  // It may hang in a file system of the container's: it is killed, and not waited for.
+  if (!started && started.error().error.code == EINTR) {
+    (void)::kill(inside->payload().pid, SIGKILL);
+    inside->has_ended();
+  }
+  if (!started) return std::unexpected(started.error());
   auto status = own(supervise(plan, inside->payload(), *signals, *relay));
   if (status) inside->has_ended();
   return status;

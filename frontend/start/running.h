@@ -64,6 +64,11 @@ Step<Running> start(const Plan& plan, Cgroup cgroup);
 
 // What the process inside says on the way to its exec, up to that: `relay` gets its terminal. Where
 // it ends without a word, it was killed at that `stage` ("while its ids were mapped").
-Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage);
+// With `heeded`, a signal that asks to end gives it up: 128+N, and code EINTR.
+Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage,
+                     const Signals* heeded = nullptr);
+
+// Waits for something to hear on the channel; fails as above.
+Step<void> await_word(const Channel& channel, const Signals& heeded);
 
 }  // namespace userns::frontend

@@ -1,11 +1,13 @@
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -88,7 +90,11 @@ Failure killed(std::string_view stage) {
 }
 
 // What the other side says next. It may always say that it failed; its silence is an error.
-Step<Message> hear(const FirstProcess& container, std::string_view stage) {
+Step<Message> hear(const FirstProcess& container, std::string_view stage,
+                   const Signals* heeded = nullptr) {
+  if (heeded != nullptr)
+    if (auto waited = await_word(container.channel(), *heeded); !waited)
+      return std::unexpected(waited.error());
   auto message = own(container.channel().receive());
   if (!message) return std::unexpected(message.error());
   if (!*message) return std::unexpected(killed(stage));
@@ -178,10 +184,26 @@ FirstProcess::~FirstProcess() {
   while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
-Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage) {
+Step<void> await_word(const Channel& channel, const Signals& heeded) {
+  while (true) {
+    std::array polled{pollfd{.fd = channel.raw(), .events = POLLIN, .revents = 0},
+                      pollfd{.fd = heeded.fd().get(), .events = POLLIN, .revents = 0}};
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+      return own(Result<void>(fail_errno("cannot wait for the command")));
+    if (polled[0].revents != 0) return {};
+    const auto number = heeded.next();
+    if (number && (*number == SIGINT || *number == SIGTERM || *number == SIGHUP))
+      return std::unexpected(
+          Failure{{.rule = {}, .code = EINTR, .text = "given up before the command began"},
+                  kExitSignalBase + *number});
+  }
+}
+
+Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage,
+                     const Signals* heeded) {
   std::vector<Fd> left;
   for (bool at_exec = false; !at_exec;) {
-    auto message = hear(first, stage);
+    auto message = hear(first, stage, heeded);
     if (!message) return std::unexpected(message.error());
     at_exec = message->kind == Message::Kind::kExec;
     if (at_exec) first.mount_namespace = parse_decimal(message->text).value_or(0);
@@ -190,6 +212,8 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
     if (message->kind == Message::Kind::kNotify) first.hear_on(std::move(message->fd));
   }
   left.clear();
+  if (heeded != nullptr)
+    if (auto waited = await_word(first.channel(), *heeded); !waited) return waited;
   auto last = own(first.channel().receive());
   if (!last) return std::unexpected(last.error());
   if (*last) return std::unexpected(failure_of(std::move(**last)));

@@ -16,6 +16,7 @@
 #include "frontend/spec/tell.h"
 #include "frontend/start/boot.h"
 #include "frontend/start/default_action.h"
+#include "frontend/start/process_ids.h"
 #include "frontend/start/raw_terminal.h"
 #include "frontend/start/record.h"
 #include "frontend/start/run.h"
@@ -101,7 +102,19 @@ class Supervisor {
     }
   }
 
+  // A visitor that stands still (frozen by signals, or stopped) hears nothing but its end.
+  [[nodiscard]] bool stands_still(int number) const {
+    const bool is_to_end = number == SIGINT || number == SIGTERM;
+    if (!plan_.joins || !is_to_end) return false;
+    const auto state = stat_of_process(payload_.pid);
+    return state.starts_with('T') || state.starts_with('t');
+  }
+
   void deliver(int number) {
+    if (stands_still(number)) {
+      end_by(number);
+      return;
+    }
     if (plan_.boot) {
       deliver_to_system(number);
       return;

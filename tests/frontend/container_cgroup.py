@@ -129,6 +129,38 @@ def _(root):
     assert alive(state['init']['pid'])
 
 
+@case("exec's command has the caller's priority, CPUs and limits, as it has without a cgroup")
+def _(root):
+    store, _ = started(root)
+    store.make('plain', IDLE)
+    well(store.do('start', 'plain'))
+    script = 'nice -n 7 ionice -c 3 taskset -c 0 sh -c \'ulimit -S -t 777; ulimit -S -n 99; echo 300 > /proc/self/oom_score_adj; exec "$@"\' sh "$@"'
+    look = ['sh', '-c', 'cat /proc/self/stat; grep Cpus_allowed_list /proc/self/status; ulimit -t; ulimit -n; cat /proc/self/oom_score_adj']
+    seen = [well(root.run(['/bin/sh', '-c', script, 'sh', *store.words('exec', name, command=look)], root.alice)).out.splitlines()
+            for name in ('web', 'plain')]
+    seen = [[lines[0].split()[18], *lines[1].split(), *lines[2:]] for lines in seen]
+    assert seen[0] == seen[1] == ['7', 'Cpus_allowed_list:', '0', '777', '99', '300'], seen
+    for name in ('web', 'plain'):
+        well(store.do('stop', name))
+
+
+@case('frozen is not entered, and whoever is in there can be left at once')
+def _(root):
+    store, state = started(root)
+    child = store.begin('exec', 'web', command=['sleep', '1000'])
+    wait_for(lambda: len(pids_in(f'{state["cgroup"]}/payload')) == 3, 'the command')
+    well(store.do('freeze', 'web'))
+    fails(store.do('exec', 'web', command=['true']), 'web is frozen', 'userns-run thaw web')
+    child.kill(15)
+    done = child.wait(5)
+    assert done.code == 143 and 'is frozen: the command is ended when it is thawed' in done.err, done
+    well(store.do('thaw', 'web'))
+    wait_for(lambda: len(pids_in(f'{state["cgroup"]}/payload')) == 2, 'the command to end')
+    well(store.do('freeze', 'web'))
+    well(store.do('destroy', 'web', '--force'))
+    wait_for(lambda: not os.path.exists(state['cgroup'] + '/payload'), 'the leaf to go')
+
+
 @case('frozen and thawed by its cgroup, also before a stop; nothing is left in it')
 def _(root):
     store, state = started(root)

@@ -15,8 +15,16 @@ using Json = nlohmann::ordered_json;
 
 std::string state_of(const ContainerFacts& facts) {
   if (!facts.running) return "stopped";
-  if (facts.running->pid == 0) return "starting";
+  if (facts.running->pid == 0 && facts.running->problem.empty()) return "starting";
   return facts.running->frozen ? "frozen" : "running";
+}
+
+// For people.
+std::string state_in_words(const ContainerFacts& facts) {
+  const bool odd = facts.running && !facts.running->problem.empty();
+  if (!odd) return state_of(facts);
+  std::string_view problem = facts.running->problem;
+  return concat(state_of(facts), " (", take_until(problem, ','), ")");
 }
 
 std::string joined(std::span<const std::string> words, std::string_view between) {
@@ -51,8 +59,8 @@ Json json_of(const LastEnd& end) {
 }
 
 std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, bool with_path) {
-  std::vector<std::string> row{facts.name,
-                               facts.problem.empty() ? state_of(facts) : state_of(facts) + "!"};
+  std::vector<std::string> row{
+      facts.name, facts.problem.empty() ? state_in_words(facts) : state_of(facts) + "!"};
   const auto& running = facts.running;
   row.push_back(running && running->pid != 0 ? concat(running->pid) : "");
   row.push_back(running ? running->init : "");
@@ -80,7 +88,8 @@ Json to_json(const ContainerFacts& facts) {
   json["last_end"] = facts.last_end ? json_of(*facts.last_end) : Json(nullptr);
   json["groups"] = facts.config.groups;
   json["autostart"] = facts.config.autostart;
-  json["problem"] = facts.problem.empty() ? Json(nullptr) : Json(facts.problem);
+  const auto& problem = running && facts.problem.empty() ? running->problem : facts.problem;
+  json["problem"] = problem.empty() ? Json(nullptr) : Json(problem);
   return json;
 }
 
@@ -116,7 +125,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
   };
   add("Name", facts.name);
   add("Path", facts.path);
-  add("State", state_of(facts));
+  add("State", state_in_words(facts));
   add("Problem", facts.problem);
   if (facts.running) {
     const auto& running = *facts.running;

@@ -158,8 +158,10 @@ int stop_one(const Container& container, std::chrono::milliseconds timeout, Afte
   if (!state) return own_failure(state.error());
   if (!*state) {
     auto run = lock_run(container.dir());
-    if (run && *run) [[maybe_unused]]
-      const auto clean = clean_up_after_crash(container.dir());
+    if (run && *run)
+      if (auto clean = clean_up_after_crash(container.dir()); !clean)
+        return own_failure(
+            {.rule = {}, .code = 0, .text = concat(container.name(), ": ", clean.error().text)});
     return own_failure(
         {.rule = {}, .code = 0, .text = concat(container.name(), " is not running")});
   }

@@ -44,6 +44,7 @@ class Client {
   std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
   std::optional<std::chrono::steady_clock::time_point> behind_since;  // kWatches: far behind
   bool left_behind = false;  // it is not waited for any more
+  bool stops = false;        // kWaits: it has asked for the end
   bool leash = false;        // the container is not to outlive it
   Beside beside;             // kRuns
 

@@ -25,6 +25,7 @@
 #include "frontend/container/monitor/beside.h"
 #include "frontend/container/monitor/client.h"
 #include "frontend/container/monitor/console_log.h"
+#include "frontend/container/remains.h"
 #include "frontend/container/state.h"
 #include "frontend/start/argv.h"
 #include "frontend/start/boot.h"
@@ -33,6 +34,7 @@
 #include "frontend/start/default_action.h"
 #include "frontend/start/run.h"
 #include "frontend/start/signals.h"
+#include "frontend/start/watched.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -55,6 +57,9 @@ constexpr auto kOrphanMayTake = std::chrono::seconds(2);
 constexpr auto kRemoveAgain = Milliseconds(20);  // a cgroup in which all were killed
 constexpr int kRemovals = 50;
 constexpr int kLastWordsTake = 2000;  // ms
+constexpr auto kDeathTakes = std::chrono::seconds(5);
+constexpr auto kFirstLook = Milliseconds(2);  // whether all have ended
+constexpr auto kLastLook = Milliseconds(1000);
 constexpr auto kAskAgain = Milliseconds(500);
 constexpr auto kFirstDelay = Milliseconds(100);  // before a restart on failure; doubled each time
 constexpr unsigned kMostDoublings = 7;
@@ -111,6 +116,7 @@ class Monitor {
     meet_waiting();
     reap();
     while (!ended_) step();
+    await_empty();
     return end();
   }
 
@@ -173,6 +179,7 @@ class Monitor {
       if (time && (!next || *time < *next)) next = time;
     };
     consider(deadline_);
+    consider(dead_by_);
     consider(ready_by_);
     consider(wake_);
     for (const auto& orphan : orphans_) consider(orphan.until);
@@ -190,6 +197,7 @@ class Monitor {
   void look_at_clock() {
     const auto time = Clock::now();
     if (deadline_ && time >= *deadline_) kill_all();
+    if (dead_by_ && time >= *dead_by_) does_not_end();
     if (ready_by_ && time >= *ready_by_) was_not_ready();
     if (wake_ && time >= *wake_ && stopping_ && deadline_) ask_to_stop(SIGTERM);
     for (auto& client : clients_)
@@ -310,7 +318,9 @@ class Monitor {
     }
     switch (request->kind) {
       case Request::Kind::kInit:
-        if (pidfd_.valid())
+        if (ended_)
+          client.say(Said::kError, concat(h_.name, " has just ended"));
+        else if (pidfd_.valid())
           client.say(Said::kOk, concat(h_.pid), &pidfd_);
         else
           client.say(Said::kError, "its command has ended and is about to be started again");
@@ -332,6 +342,7 @@ class Monitor {
         return;
       case Request::Kind::kStop:
         client.mode = Mode::kWaits;
+        client.stops = true;
         if (request->keep) h_.remove = false;
         stop(Milliseconds(request->timeout), SIGTERM);
         return;
@@ -343,6 +354,11 @@ class Monitor {
   // --- exec ---------------------------------------------------------------------------------
   void begin_beside(Client& client, const Request& request, const std::vector<Fd>& fds) {
     client.mode = Mode::kRuns;
+    if (ended_ || !pidfd_.valid()) {
+      client.say(Said::kError, concat(h_.name, " has just ended"));
+      client.close();
+      return;
+    }
     auto beside = start_beside(h_.program, request, fds, cgroup_, user_namespace_, ++commands_);
     if (!beside) {
       client.say(Said::kError, to_text(beside.error()));
@@ -440,6 +456,10 @@ class Monitor {
   }
 
   void stop(Milliseconds timeout, int asked_by) {
+    if (hangs_) {
+      kill_all();
+      return;
+    }
     const auto until = Clock::now() + timeout;
     deadline_ = deadline_ ? std::min(*deadline_, until) : until;
     cgroup_.thaw();
@@ -468,6 +488,56 @@ class Monitor {
     deadline_.reset();
     send(SIGKILL);
     cgroup_.kill();
+    dead_by_ = Clock::now() + kDeathTakes;
+  }
+
+  // Who is in the container's user namespace, or below it, whatever other namespaces and whoever
+  // its parent is. One whose program is a file that its own user may not read does not show where
+  // it is; it is known by its ids, and as a descendant of ours (the reaper of all that is ours).
+  std::vector<Remainder> kill_rest() const {
+    const auto space = number_of(user_namespace_);
+    if (space == 0) return {};
+    return remains(
+        [&](const Seen& seen) {
+          return seen.is_in(space) ||
+                 (seen.hides() && seen.has_one_of(h_.own_ids) && is_below_us(seen.parent()));
+        },
+        true);
+  }
+
+  // It is over when nobody is left; until then it counts as running, and keeps its ids.
+  void await_empty() {
+    end_watched(std::move(life_));
+    end_all_beside();
+    auto pause = kFirstLook;
+    dead_by_ = Clock::now() + kDeathTakes;
+    while (!kill_rest().empty()) {
+      wake_ = Clock::now() + pause;
+      pause = std::min(pause * 2, kLastLook);
+      step();
+    }
+    wake_.reset();
+    dead_by_.reset();
+    hangs_ = false;
+  }
+
+  // Asked to end, killed, and not gone: a process that hangs in the kernel.
+  void does_not_end() {
+    dead_by_.reset();
+    hangs_ = true;
+    const auto rest = kill_rest();
+    const auto text =
+        concat(h_.name, " is not over: ", rest.empty() ? "its first process" : to_text(rest),
+               rest.size() > 1 ? " do" : " does", " not die and hang", rest.size() > 1 ? "" : "s",
+               " in the kernel, in a file system that does not answer, perhaps; its ids stay its "
+               "own until "
+               "then, and it stops when that ends; to ask again: userns-run stop ",
+               h_.name);
+    for (auto& client : clients_) {
+      if (client.mode != Mode::kWaits || !client.stops) continue;
+      client.say(Said::kError, text);
+      client.close();
+    }
   }
 
   [[nodiscard]] bool asks_for_reboot() const {
@@ -485,12 +555,10 @@ class Monitor {
   int end() {
     meet_waiting();
     while (terminal_.valid() && read_console()) continue;
-    end_all_beside();
     const int status = exit_status();
     met_ = cgroup_.what_was_met();
     cgroup_.sweep(user_namespace_);
     cgroup_ = Cgroup{};
-    life_.reset();
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
     say_farewell_to_console();
     [[maybe_unused]] const auto hooked =
@@ -646,11 +714,13 @@ class Monitor {
   std::optional<Clock::time_point> deadline_;
   std::optional<Clock::time_point> ready_by_;
   std::optional<Clock::time_point> wake_;
-  std::optional<int> ended_;  // waitpid(2)
+  std::optional<Clock::time_point> dead_by_;  // killed; else it hangs
+  std::optional<int> ended_;                  // waitpid(2)
   std::optional<int> ended_by_;
   std::string met_;  // which limits
   bool stopping_ = false;
   bool ready_ = false;
+  bool hangs_ = false;
 };
 
 }  // namespace
@@ -661,6 +731,7 @@ int monitor(Handover handover) {
   for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2, SIGXFSZ})
     (void)::signal(number, SIG_IGN);
   (void)::signal(SIGTERM, SIG_DFL);
+  (void)::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   auto signals = Signals::take({SIGTERM, SIGCHLD});
   if (!signals) return 1;
   return Monitor(std::move(handover), std::move(*signals)).live();

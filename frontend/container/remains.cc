@@ -1,0 +1,145 @@
+#include "frontend/container/remains.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <string_view>
+
+#include "policy/proc_status.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::size_t kLargestStatus = 64UL << 10U;
+constexpr int kDeepest = 33;  // user_namespaces(7)
+constexpr std::size_t kMostNamed = 3;
+
+std::string text_of(const Fd& process, const char* name) {
+  const auto file = open_at(process.get(), name, O_RDONLY);
+  std::string text(file ? kLargestStatus : 0, '\0');
+  if (file) text.resize(read_some(*file, text).value_or(0));
+  return text;
+}
+
+// proc(5): the fields of /proc/PID/stat from the third on, the name before them left out.
+std::string_view field(std::string_view stat, int number) {
+  constexpr int kFirst = 3;
+  stat.remove_prefix(std::min(stat.rfind(')') + 2, stat.size()));
+  for (int at = kFirst; at < number; ++at) take_until(stat, ' ');
+  return take_until(stat, ' ');
+}
+
+// A first thread that has ended shows as a zombie for as long as others go on.
+bool is_dead(std::string_view stat) {
+  constexpr int kState = 3;
+  constexpr int kThreads = 20;
+  const auto state = field(stat, kState);
+  return state.empty() ||
+         ((state == "Z" || state == "X") && parse_decimal(field(stat, kThreads)).value_or(0) <= 1);
+}
+
+bool any_in(std::string_view numbers, const std::vector<IdRange>& ranges) {
+  while (!numbers.empty()) {
+    const auto number = parse_decimal(take_until(numbers, '\t'));
+    const auto one = number ? IdRange::make(*number, 1) : std::nullopt;
+    if (one && std::ranges::any_of(ranges, [&](const IdRange& r) { return r.contains(*one); }))
+      return true;
+  }
+  return false;
+}
+
+std::vector<pid_t> all_pids() {
+  std::vector<pid_t> pids;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+  while (const dirent* const entry =
+             proc ? ::readdir(proc.get()) : nullptr)  // NOLINT(concurrency-mt-unsafe): one thread
+    if (const auto pid = parse_decimal(entry->d_name)) pids.push_back(static_cast<pid_t>(*pid));
+  return pids;
+}
+
+}  // namespace
+
+Seen::Seen(pid_t pid)
+    : directory_(::open(concat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  constexpr int kParent = 4;
+  constexpr int kStart = 22;
+  if (!directory_.valid()) return;
+  const auto stat = text_of(directory_, "stat");
+  if (is_dead(stat)) return;
+  alive_ = true;
+  parent_ = static_cast<pid_t>(parse_decimal(field(stat, kParent)).value_or(0));
+  start_ = parse_decimal(field(stat, kStart)).value_or(0);
+  status_ = text_of(directory_, "status");
+  if (auto space = open_at(directory_.get(), "ns/user", O_RDONLY)) space_ = std::move(*space);
+}
+
+bool Seen::has_one_of(const OwnIds& ids) const {
+  return any_in(proc_field(status_, "Uid").value_or(""), ids.uids) ||
+         any_in(proc_field(status_, "Gid").value_or(""), ids.gids);
+}
+
+bool Seen::is_in(ino_t user_namespace) const {
+  Fd parent;
+  const Fd* at = &space_;
+  for (int level = 0; level < kDeepest && at->valid(); ++level) {
+    if (number_of(*at) == user_namespace) return true;
+    Fd next(::ioctl(at->get(), NS_GET_PARENT));
+    parent = std::move(next);
+    at = &parent;
+  }
+  return false;
+}
+
+std::string Seen::name() const {
+  std::string name(proc_field(status_, "Name").value_or("?"));
+  for (char& c : name)
+    if (c < ' ' || c > '~') c = '?';
+  return name;
+}
+
+std::vector<Remainder> remains(const std::function<bool(const Seen&)>& is_one, bool kill) {
+  std::vector<Remainder> found;
+  for (const pid_t pid : all_pids()) {
+    if (pid == ::getpid()) continue;
+    const Fd pidfd(kill ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1);
+    const Seen seen(pid);
+    if (!seen.is_alive() || !is_one(seen)) continue;
+    found.push_back({.pid = pid, .name = seen.name()});
+    if (pidfd.valid()) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  }
+  return found;
+}
+
+std::string to_text(const std::vector<Remainder>& remains) {
+  if (remains.size() == 1)
+    return concat("process ", remains.front().pid, " (", remains.front().name, ")");
+  std::string list;
+  for (std::size_t at = 0; at < std::min(remains.size(), kMostNamed); ++at)
+    list += concat(at == 0 ? "" : ", ", remains[at].pid, " ", remains[at].name);
+  return concat(remains.size(), " processes (", list, remains.size() > kMostNamed ? ", ...)" : ")");
+}
+
+ino_t number_of(const Fd& user_namespace) {
+  struct stat facts{};
+  return user_namespace.valid() && ::fstat(user_namespace.get(), &facts) == 0 ? facts.st_ino : 0;
+}
+
+bool is_below_us(pid_t pid) {
+  constexpr int kMost = 10000;
+  for (int level = 0; level < kMost && pid > 1; ++level) {
+    if (pid == ::getpid()) return true;
+    pid = Seen(pid).parent();
+  }
+  return false;
+}
+
+}  // namespace userns::frontend

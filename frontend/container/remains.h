@@ -1,0 +1,64 @@
+// Who is left of a container that is to be over. Its end is when nobody is in its user namespace,
+// or below it: only then may its ids be somebody else's.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/fd.h"
+#include "policy/id_range.h"
+
+namespace userns::frontend {
+
+struct Remainder {
+  pid_t pid = 0;
+  std::string name;  // which it has given itself
+};
+
+// The ids outside that are the container's alone: without those of the caller.
+struct OwnIds {
+  std::vector<IdRange> uids;
+  std::vector<IdRange> gids;
+};
+
+// A process as the host's /proc shows it. Threads that outlive their first one count.
+class Seen {
+ public:
+  explicit Seen(pid_t pid);
+  [[nodiscard]] bool is_alive() const { return alive_; }
+  [[nodiscard]] bool has_one_of(const OwnIds& ids) const;
+  // Whether it is in the namespace with this number, or below it.
+  [[nodiscard]] bool is_in(ino_t user_namespace) const;
+  // The kernel does not say where it is: its program is a file that its own user may not read.
+  [[nodiscard]] bool hides() const { return alive_ && !space_.valid(); }
+  [[nodiscard]] pid_t parent() const { return parent_; }
+  [[nodiscard]] std::uint64_t start() const { return start_; }
+  [[nodiscard]] std::string name() const;
+
+ private:
+  Fd directory_;
+  Fd space_;
+  std::string status_;
+  pid_t parent_ = 0;
+  std::uint64_t start_ = 0;
+  bool alive_ = false;
+};
+
+// Those for which `is_one` holds; each is sent SIGKILL where `kill`, by a pidfd that was opened
+// before it was asked for.
+std::vector<Remainder> remains(const std::function<bool(const Seen&)>& is_one, bool kill);
+
+// "process 71 (sh)", "3 processes (71 sh, 72 fuse, ...)".
+std::string to_text(const std::vector<Remainder>& remains);
+
+// 0: none.
+ino_t number_of(const Fd& user_namespace);
+// Whether `pid` is below this process.
+bool is_below_us(pid_t pid);
+
+}  // namespace userns::frontend
