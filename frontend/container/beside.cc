@@ -13,9 +13,9 @@
 #include <limits>
 #include <optional>
 
+#include "frontend/container/callers_state.h"
 #include "frontend/container/connection.h"
 #include "frontend/container/facts.h"
-#include "frontend/container/inherited.h"
 #include "frontend/container/state.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/join.h"

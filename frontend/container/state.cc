@@ -129,6 +129,7 @@ std::string printable_version(const State& state) {
   return printable(std::string_view(state.version).substr(0, kMost));
 }
 
+// One that does not show its namespace may be another container's with which this one shares ids.
 // The namespace's number alone may be another one's by now. One that has a process with ids of the
 // container's own, as old as the container, is not.
 std::vector<Remainder> kill_rest(const State& state) {
@@ -136,7 +137,7 @@ std::vector<Remainder> kill_rest(const State& state) {
   if (state.user_namespace == 0) return rest;
   const auto is_one = [&](const Seen& seen) {
     return seen.start() >= state.init.start && seen.has_one_of(state.ids) &&
-           (seen.is_in(state.user_namespace) || seen.hides());
+           seen.is_in(state.user_namespace);
   };
   for (int left = kDeathTakes / kLookEvery; left > 0; --left) {
     rest = remains(is_one, true);

@@ -134,12 +134,12 @@ def _(root):
     store, _ = started(root)
     store.make('plain', IDLE)
     well(store.do('start', 'plain'))
-    script = 'nice -n 7 ionice -c 3 taskset -c 0 sh -c \'ulimit -S -t 777; ulimit -S -n 99; echo 300 > /proc/self/oom_score_adj; exec "$@"\' sh "$@"'
-    look = ['sh', '-c', 'cat /proc/self/stat; grep Cpus_allowed_list /proc/self/status; ulimit -t; ulimit -n; cat /proc/self/oom_score_adj']
+    script = 'nice -n 7 ionice -c 3 chrt -b 0 taskset -c 0 sh -c \'ulimit -S -t 777; ulimit -S -n 99; echo 300 > /proc/self/oom_score_adj; echo 0x7 > /proc/self/coredump_filter; exec "$@"\' sh "$@"'
+    look = ['sh', '-c', 'cat /proc/self/stat; grep Cpus_allowed_list /proc/self/status; ulimit -t; ulimit -n; cat /proc/self/oom_score_adj /proc/self/coredump_filter']
     seen = [well(root.run(['/bin/sh', '-c', script, 'sh', *store.words('exec', name, command=look)], root.alice)).out.splitlines()
             for name in ('web', 'plain')]
-    seen = [[lines[0].split()[18], *lines[1].split(), *lines[2:]] for lines in seen]
-    assert seen[0] == seen[1] == ['7', 'Cpus_allowed_list:', '0', '777', '99', '300'], seen
+    seen = [[lines[0].split()[18], lines[0].split()[40], *lines[1].split(), *lines[2:]] for lines in seen]
+    assert seen[0] == seen[1] == ['7', '3', 'Cpus_allowed_list:', '0', '777', '99', '300', '00000007'], seen
     for name in ('web', 'plain'):
         well(store.do('stop', name))
 

@@ -3,7 +3,11 @@
 // as without, where it is the caller's own child.
 //
 //   inherited = { key "=" value " " } ; value = number [ ":" number ] | number { "," number } ;
-//   key       = "nice" | "ioprio" | "oom" | "cpus" | "limit" number ;
+//   key       = "nice" | "ioprio" | "policy" | "oom" | "coredump" | "slack" | "thp" | "nnp" |
+//               "personality" | "cpus" | "limit" number ;
+//
+// The table is that of userns-run(1), "What the command inherits". Filters of system calls,
+// Landlock, memory policy and ignored signals cannot be handed on: they are those of the start.
 #pragma once
 
 #include <string>

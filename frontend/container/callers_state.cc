@@ -1,7 +1,9 @@
-#include "frontend/container/inherited.h"
+#include "frontend/container/callers_state.h"
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +20,8 @@ namespace userns::frontend {
 namespace {
 
 constexpr const char* kOom = "/proc/self/oom_score_adj";
+constexpr const char* kCoredump = "/proc/self/coredump_filter";
+constexpr unsigned long kAskPersonality = 0xffffffff;
 constexpr int kWhoProcess = 1;  // ioprio_get(2): IOPRIO_WHO_PROCESS
 constexpr unsigned kLimits = RLIM_NLIMITS;
 
@@ -52,12 +56,22 @@ void set_cpus(std::string_view text) {
   (void)::sched_setaffinity(0, sizeof set, &set);
 }
 
-std::string oom_text() {
+std::string number_in(const char* path) {
   constexpr std::size_t kMost = 16;
-  const auto file = open_at(AT_FDCWD, kOom, O_RDONLY);
+  const auto file = open_at(AT_FDCWD, path, O_RDONLY);
   auto text = file ? read_all(*file, kMost).value_or("") : std::string{};
   while (text.ends_with('\n')) text.pop_back();
   return text;
+}
+
+void put_number(const char* path, std::string_view text) {
+  if (const auto file = open_at(AT_FDCWD, path, O_WRONLY)) (void)write_once(*file, text);
+}
+
+void set_policy(int policy) {
+  const sched_param none{};  // those that need a priority need a privilege
+  if (policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE)
+    (void)::sched_setscheduler(0, policy, &none);
 }
 
 void set_limit(unsigned resource, std::string_view text) {
@@ -76,8 +90,13 @@ void take(std::string_view key, std::string_view value) {
   if (key == "cpus") set_cpus(value);
   if (key == "nice" && number) (void)::setpriority(PRIO_PROCESS, 0, *number);
   if (key == "ioprio" && number) (void)::syscall(SYS_ioprio_set, kWhoProcess, 0, *number);
-  if (key == "oom" && number)
-    if (const auto file = open_at(AT_FDCWD, kOom, O_WRONLY)) (void)write_once(*file, value);
+  if (key == "policy" && number) set_policy(*number);
+  if (key == "oom") put_number(kOom, value);
+  if (key == "coredump") put_number(kCoredump, concat("0x", value));
+  if (key == "slack" && number) (void)::prctl(PR_SET_TIMERSLACK, *number, 0, 0, 0);
+  if (key == "thp" && value == "1") (void)::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  if (key == "nnp" && value == "1") (void)::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (key == "personality" && number) (void)::personality(static_cast<unsigned long>(*number));
   constexpr std::string_view kLimit = "limit";
   if (!key.starts_with(kLimit)) return;
   const auto resource = parse_decimal(key.substr(kLimit.size()));
@@ -90,7 +109,14 @@ std::string inherited_state() {
   std::string text = concat("nice=", ::getpriority(PRIO_PROCESS, 0), " cpus=", cpus());
   if (const long priority = ::syscall(SYS_ioprio_get, kWhoProcess, 0); priority >= 0)
     text += concat(" ioprio=", priority);
-  if (const auto oom = oom_text(); !oom.empty()) text += concat(" oom=", oom);
+  text +=
+      concat(" policy=", ::sched_getscheduler(0), " slack=", ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0),
+             " thp=", ::prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0),
+             " nnp=", ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
+             " personality=", ::personality(kAskPersonality));
+  if (const auto oom = number_in(kOom); !oom.empty()) text += concat(" oom=", oom);
+  if (const auto filter = number_in(kCoredump); !filter.empty())
+    text += concat(" coredump=", filter);
   for (unsigned resource = 0; resource < kLimits; ++resource) {
     rlimit limit{};
     if (::getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) == 0)
