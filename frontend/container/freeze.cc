@@ -13,6 +13,7 @@
 #include "frontend/container/connection.h"
 #include "frontend/container/processes.h"
 #include "frontend/container/state.h"
+#include "frontend/start/process_ids.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -20,7 +21,8 @@ namespace {
 
 constexpr int kLookEvery = 5;  // ms
 constexpr int kLooks = 2000;   // until a cgroup that does not freeze is an error
-constexpr int kRounds = 50;    // of signals: who is stopped makes no new processes
+constexpr int kLooksForStop = 200;
+constexpr int kRounds = 50;  // of signals: who is stopped makes no new processes
 constexpr std::size_t kLargest = 4096;
 
 Result<bool> is_frozen(const Fd& cgroup) {
@@ -59,6 +61,18 @@ Sent signal_process(const ProcessFacts& process, int number) {
                                                                                 : Sent::kNo;
 }
 
+bool runs(pid_t pid) {
+  const auto stat = stat_of_process(pid);
+  return stat.starts_with('R') || stat.starts_with('S') || stat.starts_with('D');
+}
+
+// A signal is taken when the process runs next, which on a busy machine is later.
+void await_stop(const std::set<pid_t>& pids) {
+  int looks = kLooksForStop;
+  for (const auto pid : pids)
+    while (looks-- > 0 && runs(pid)) (void)::poll(nullptr, 0, kLookEvery);
+}
+
 Result<std::string> by_signals(const InitProcess& init, int number) {
   std::set<pid_t> done;
   for (int round = 0; round < kRounds; ++round) {
@@ -71,6 +85,7 @@ Result<std::string> by_signals(const InitProcess& init, int number) {
       if (sent == Sent::kYes) done.insert(process.pid);
       fresh = fresh || sent != Sent::kNo;
     }
+    if (!fresh && number == SIGSTOP) await_stop(done);
     if (!fresh)
       return concat(number == SIGSTOP ? "SIGSTOP to " : "SIGCONT to ", done.size(), " processes");
   }
