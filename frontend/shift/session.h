@@ -59,9 +59,9 @@ struct ShiftHooks {
   std::function<bool()> interrupted;               // asked about ten times a second
 };
 
-// Does it to all of these trees, whose paths hold no symbolic links: all are surveyed before the first is changed. Returns what was
-// done, a line for each. An error: nothing was changed, or its text says how far it came and how to
-// go on.
+// Does it to all of these trees, whose paths hold no symbolic links: all are surveyed before the
+// first is changed. Returns what was done, a line for each. An error: nothing was changed, or its
+// text says how far it came and how to go on.
 Result<std::string> shift_trees(const std::vector<std::string>& directories,
                                 const ShiftWishes& wishes, const ShiftHooks& hooks);
 

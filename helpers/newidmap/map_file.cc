@@ -32,11 +32,12 @@ Result<MapFile> MapFile::open(const Traits& traits, const Process& process, bool
   auto file = with_capability(needs(traits, by_root),
                               [&] { return process.open_file(traits.map_file, O_RDWR); });
   if (!file && file.error().code == EACCES)
-    return fail("IM-HIDDEN",
-                concat("cannot open the target's ", traits.map_file,
-                       ": it has ended or is not dumpable, so its /proc files are root's; map it before it "
-                       "changes its ids or execs a setuid or unreadable program"),
-                EACCES);
+    return fail(
+        "IM-HIDDEN",
+        concat("cannot open the target's ", traits.map_file,
+               ": it has ended or is not dumpable, so its /proc files are root's; map it before it "
+               "changes its ids or execs a setuid or unreadable program"),
+        EACCES);
   if (!file)
     return fail("IM-OPEN", concat("cannot open the target's ", traits.map_file), file.error().code);
   return MapFile(std::move(*file),
