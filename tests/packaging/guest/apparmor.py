@@ -51,9 +51,8 @@ def admin(*argv, code=0, **how):
 
 
 def user(*argv, code=0, profile=None):
-    under = ('aa-exec', '-p', profile, '--', 'setpriv', '--reuid=1000', '--regid=1000', '--init-groups') if profile else ()
-    words = [*under, *argv]
-    done = spawn([shutil.which(words[0]), *words[1:]], None if profile else ALICE, env=ENV, cwd='/').wait(SLOW)
+    words = [*(('aa-exec', '-p', profile, '--') if profile else ()), *argv]
+    done = spawn([shutil.which(words[0]), *words[1:]], ALICE, env=ENV, cwd='/').wait(SLOW)
     assert code is None or done.code == code, done
     return done
 
@@ -179,7 +178,7 @@ def _(_root):
         near, far = socket.socketpair()
         tree = os.open(FOREIGN, os.O_PATH | os.O_DIRECTORY)
         under = ['aa-exec', '-p', profile, '--'] if profile else []
-        done = subprocess.run([*under, 'setpriv', '--reuid=1000', '--regid=1000', '--clear-groups', LIBEXEC + '/userns-idmap', '--source',
+        done = subprocess.run(['setpriv', '--reuid=1000', '--regid=1000', '--clear-groups', *under, LIBEXEC + '/userns-idmap', '--source',
                                f'fd:{tree}', '--userns', str(target.pid), '--to', f'fd:{far.fileno()}'],
                               pass_fds=(tree, far.fileno()), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert done.returncode == 0, (profile, done.stdout, denials('userns-idmap'))
@@ -248,8 +247,7 @@ def _(_root):
     needs_restriction()
     with open('/etc/apparmor.d/unprivileged_userns') as file:
         load(file.read().replace('flags=(complain)', ''))
-    done = user(RUN, '--', 'true', profile='unprivileged_userns', code=125)
-    assert 'apparmor-userns' in done.err, done
+    user(RUN, '--', 'true', profile='unprivileged_userns', code=125)
     found = doctor(profile='unprivileged_userns')['apparmor-userns']
     assert found['status'] == 'fail' and "'unprivileged_userns'" in found['text'], found
     assert 'apparmor_parser -r /etc/apparmor.d/userns-run' in found['fix'], found
