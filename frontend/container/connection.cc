@@ -51,7 +51,8 @@ std::unexpected<Error> not_running(const Container& container) {
 
 // For connecting and sending; 0: for ever.
 void wait_at_most(const Fd& socket, std::chrono::milliseconds time) {
-  const timeval limit{.tv_sec = time.count() / 1000, .tv_usec = time.count() % 1000 * 1000};
+  const timeval limit{.tv_sec = static_cast<time_t>(time.count() / 1000),
+                      .tv_usec = static_cast<suseconds_t>(time.count() % 1000 * 1000)};
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 

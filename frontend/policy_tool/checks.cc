@@ -66,7 +66,7 @@ Finding from_parser(std::string_view path, const TextLine& line, const Error& er
   (void)take_until(text, ':');
   const auto column = std::clamp<std::uint64_t>(parse_decimal(take_until(text, ':')).value_or(1), 1,
                                                 line.text.size() + 1);
-  const auto rest = line.text.substr(column - 1);
+  const auto rest = line.text.substr(static_cast<std::size_t>(column - 1));
   const bool is_crlf = line.text.ends_with('\r') && rest == "\r";
   auto finding = finding_at(
       Severity::kError, is_crlf ? "crlf" : "malformed", path, line,

@@ -116,7 +116,7 @@ struct Answer {
 
 // Malformed lines, in check's words, but for one that was named already.
 void name_malformed(Answer& answer, std::string_view how, std::vector<Finding> findings,
-                    std::size_t named) {
+                    std::uint64_t named) {
   constexpr std::size_t kMost = 5;
   std::erase_if(findings, [&](const Finding& f) { return f.line == named; });
   for (const auto& finding : std::span(findings).first(std::min(findings.size(), kMost)))

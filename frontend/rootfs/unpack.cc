@@ -112,7 +112,7 @@ bool is_nothing(const Error& error) { return error.code == ENOENT || error.code 
 UnpackLimits default_limits(const Fd& directory) {
   struct statvfs facts{};
   if (::fstatvfs(directory.get(), &facts) != 0)
-    return {.bytes = 1UL << 33U, .entries = kFewestEntries};
+    return {.bytes = std::uint64_t{1} << 33U, .entries = kFewestEntries};
   return {.bytes = facts.f_bavail * facts.f_frsize / 2,
           .entries = facts.f_files == 0 ? kFewestEntries : facts.f_favail / 2};
 }

@@ -34,7 +34,7 @@ constexpr std::size_t kMostShown = 10;  // failures that get a line of their own
 
 struct KeyHash {
   std::size_t operator()(const InodeKey& key) const {
-    return key.ino * 0x9e3779b97f4a7c15U ^ key.dev;
+    return static_cast<std::size_t>(key.ino * 0x9e3779b97f4a7c15U ^ key.dev);
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,7 +16,7 @@
 namespace userns::shift {
 namespace {
 
-constexpr std::size_t kLargestLog = std::size_t{1} << 32;
+constexpr std::size_t kLargestLog = sizeof(std::size_t) > 4 ? ~std::uint32_t{0} : SIZE_MAX / 2;
 
 Result<std::string> state_directory(std::uint32_t uid) {
   const char* const set =

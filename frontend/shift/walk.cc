@@ -127,7 +127,7 @@ class Walk {
 std::size_t Walk::fd_budget() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 64;
-  return std::clamp<std::size_t>(limit.rlim_cur / 2, 8, 512);
+  return static_cast<std::size_t>(std::clamp<rlim_t>(limit.rlim_cur / 2, 8, 512));
 }
 
 void Walk::failed(const Branch* parent, std::string_view name, const Error& error) const {

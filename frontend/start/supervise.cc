@@ -82,7 +82,7 @@ class Supervisor {
         {deadline_.value_or(kNever), ready_by_.value_or(kNever), ask_again_.value_or(kNever)});
     if (next == kNever) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
-    return left < 0 ? 0 : static_cast<int>(std::min<long>(left, 60'000));
+    return left < 0 ? 0 : static_cast<int>(std::min<long long>(left, 60'000));
   }
 
   void take(int number) {

@@ -35,8 +35,8 @@ void ConsoleLog::append(std::string_view text) {
   while (size_ > 0 && !text.empty()) {
     if (used_ >= size_) rotate();
     if (!file_.valid()) return;
-    const auto part =
-        text.substr(0, std::min<std::uint64_t>(text.size(), size_ - std::min(size_, used_)));
+    const auto room = std::min<std::uint64_t>(text.size(), size_ - std::min(size_, used_));
+    const auto part = text.substr(0, static_cast<std::size_t>(room));
     const auto put = ::write(file_.get(), part.data(), part.size());
     if (put <= 0) return;
     used_ += static_cast<std::uint64_t>(put);
