@@ -89,8 +89,9 @@ inline constexpr Allowed kCgroupMay[] = {
 // own; the hand-over. move_mount(2), open_tree(2) and mount_setattr(2) take paths, which no filter
 // can read: after the decision the program is asked for nothing any more.
 inline constexpr Allowed kIdmapMay[] = {
-    {"open_tree", {}}, {"mount_setattr", {}}, {"move_mount", {}}, {"pipe2", {}},   {"clone3", {}},
-    {"unshare", {}},   {"wait4", {}},         {"getsockopt", {}}, {"sendmsg", {}},
+    {"open_tree", {}}, {"mount_setattr", {}}, {"move_mount", {}}, {"pipe2", {}},
+    {"clone3", {}},    {"unshare", {}},       {"wait4", {}},      {"getsockopt", {}},
+    {"sendmsg", {}},   {"lseek", {}},         {"newfstatat", {}}, {"fstat", {}},
 };
 
 }  // namespace userns

@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,30 +37,38 @@ constexpr std::size_t kLongestMap = 340UL * 40;  // 340 lines of three columns
 constexpr Needs kNeeds{
     .names = "CAP_SYS_ADMIN", .required = {CAP_SYS_ADMIN}, .wanted = {CAP_AUDIT_WRITE}};
 
-// Before the parsing proper: which fds are not to be closed.
+// The word behind --source, --userns or --to, which stand in one order.
+Result<Target> word_at(int argc, char** argv, int place) {
+  return parse_target(raw_arg(argc, argv, place));
+}
+constexpr int kSource = 2, kUserns = 4, kTo = 6;
+
+std::optional<int> fd_in(const Result<Target>& word) {
+  const auto* const by_fd = word ? std::get_if<ByFd>(&*word) : nullptr;
+  return by_fd == nullptr ? std::nullopt : std::optional(by_fd->fd);
+}
+
+// 1: the numbers of fds are all that is parsed before the lock.
 std::vector<int> named_fds(int argc, char** argv) {
   std::vector<int> found;
-  for (int i = 2; i < argc && i < 7; i += 2)
-    if (const auto target = parse_target(argv[i]); target && std::holds_alternative<ByFd>(*target))
-      found.push_back(std::get<ByFd>(*target).fd);
+  for (const int place : {kSource, kUserns, kTo})
+    if (const auto fd = fd_in(word_at(argc, argv, place))) found.push_back(*fd);
   return found;
 }
 
-// What was gathered stays open until the act, so that what is judged is what is acted on.
-struct Gathered {
-  Fd directory, userns, socket;
-  SubidRanges uids, gids;
-  TreeFacts facts;
+// The user namespace, and its maps, which are read after the lock.
+struct Maps {
+  UserNamespace userns;
+  Fd uid_map, gid_map;
 };
 
-Result<std::vector<Extent>> read_map(const Process& process, const char* name) {
-  const auto file = process.open_file(name, O_RDONLY);
-  const auto text = file ? read_all(*file, kLongestMap) : std::unexpected(file.error());
-  if (!text)
-    return fail("ID-MAPS", concat("cannot read ", name, " of the process given with --userns"),
-                text.error().code);
-  return parse_kernel_map(*text);
-}
+// What is opened before the lock. What could not be opened speaks once it is needed.
+struct Opened {
+  Fd directory, socket;
+  Result<Asker> asker;
+  Result<Maps> maps;
+  std::array<SubidSource, 2> subids;
+};
 
 bool is_same(const Fd& one, const Fd& other) {
   struct stat a{}, b{};
@@ -65,73 +76,88 @@ bool is_same(const Fd& one, const Fd& other) {
          a.st_dev == b.st_dev;
 }
 
-// Both maps of one user namespace: a process that leaves one can never come back to it, so it was
-// there all the time if it is there before and after.
-Result<void> gather_userns(Gathered& all, const Target& target) {
-  const auto process = Process::open(target);
+// A map file is of the user namespace that its process is in when it is opened. A process that
+// leaves one can never come back to it, so it was there all the time if it is there before and
+// after.
+Result<Maps> open_maps(const Result<Target>& target) {
+  const auto process = target ? Process::open(*target) : std::unexpected(target.error());
   if (!process) return std::unexpected(process.error());
   auto userns = user_namespace_of(*process);
   if (!userns) return std::unexpected(userns.error());
-  auto uids = read_map(*process, "uid_map");
-  auto gids = read_map(*process, "gid_map");
+  auto uid_map = process->open_file("uid_map", O_RDONLY);
+  auto gid_map = process->open_file("gid_map", O_RDONLY);
   const auto after = user_namespace_of(*process);
   if (!after) return std::unexpected(after.error());
   if (!is_same(userns->fd, after->fd))
     return fail("ID-MAPS", "the process given with --userns has changed its user namespace");
-  if (!uids || !gids) return std::unexpected(uids ? gids.error() : uids.error());
-  all.facts.userns_owner = userns->owner;
-  all.facts.userns_is_child = userns->is_child;
-  all.facts.ids[0].map = std::move(*uids);
-  all.facts.ids[1].map = std::move(*gids);
-  all.userns = std::move(userns->fd);
+  if (!uid_map || !gid_map)
+    return fail("ID-MAPS", "cannot open the maps of the process given with --userns",
+                (uid_map ? gid_map : uid_map).error().code);
+  return Maps{std::move(*userns), std::move(*uid_map), std::move(*gid_map)};
+}
+
+Fd copy_of(const std::optional<int>& fd) { return Fd(fd ? ::fcntl(*fd, F_DUPFD_CLOEXEC, 0) : -1); }
+
+Opened open_all(int argc, char** argv, const Caller& caller) {
+  auto target = word_at(argc, argv, kUserns);
+  // Before anything is opened, so that no number means a file of our own.
+  if (const auto fd = fd_in(target); fd && ::fcntl(*fd, F_GETFD) < 0)
+    target = fail("ID-ARGS", concat("fd:", *fd, " (--userns) is not open"));
+  Fd directory = copy_of(fd_in(word_at(argc, argv, kSource)));
+  Fd socket = copy_of(fd_in(word_at(argc, argv, kTo)));
+  // Before the files that the child must not have even for a moment.
+  auto asker = Asker::start(caller.uid);
+  return {std::move(directory),
+          std::move(socket),
+          std::move(asker),
+          open_maps(target),
+          {SubidSource::open(IdKind::kUid), SubidSource::open(IdKind::kGid)}};
+}
+
+// --- after the lock -------------------------------------------------------------------------
+
+struct Gathered {
+  std::array<SubidRanges, 2> ranges;
+  TreeFacts facts;
+};
+
+Result<std::vector<Extent>> read_map(const Fd& file) {
+  const auto text = read_all(file, kLongestMap);
+  if (!text) return fail("ID-MAPS", "cannot read a map of the user namespace", text.error().code);
+  return parse_kernel_map(*text);
+}
+
+// One kind of ids: the map, and what policy delegates.
+Result<void> gather_ids(Gathered& all, IdKind kind, std::uint64_t own, const Fd& map,
+                        const std::string& name, const Caller& caller, const Opened& opened) {
+  const std::size_t at = kind == IdKind::kUid ? 0 : 1;
+  auto extents = read_map(map);
+  if (!extents) return std::unexpected(extents.error());
+  auto ranges = opened.subids.at(at).read(name, caller.uid, *opened.asker, *extents);
+  if (!ranges) return std::unexpected(ranges.error());
+  all.ranges.at(at) = std::move(*ranges);
+  all.facts.ids.at(at) = {kind, own, std::move(*extents), &all.ranges.at(at).owned,
+                          all.ranges.at(at).source};
   return {};
 }
 
-// Before anything is opened, so that no number means a file of our own.
-Result<void> take_fds(Gathered& all, const TreeRequest& request) {
-  const auto* const by_fd = std::get_if<ByFd>(&request.userns);
-  if (by_fd != nullptr && ::fcntl(by_fd->fd, F_GETFD) < 0)
-    return fail("ID-ARGS", concat("fd:", by_fd->fd, " (--userns) is not open"));
-  all.directory = Fd(::fcntl(request.source, F_DUPFD_CLOEXEC, 0));
-  all.socket = Fd(::fcntl(request.to, F_DUPFD_CLOEXEC, 0));
-  struct stat facts{};
-  if (!all.directory.valid() || ::fstat(all.directory.get(), &facts) != 0 ||
-      !S_ISDIR(facts.st_mode))
-    return fail("ID-SOURCE", concat("fd:", request.source, " is not an open directory"));
-  all.facts.tree_owner = Uid{facts.st_uid};
-  return {};
-}
-
-Result<void> gather_ranges(Gathered& all, const Caller& caller) {
-  const auto asker = Asker::start(caller.uid);
-  if (!asker) return std::unexpected(asker.error());
-  const auto login = asker->login();
+Result<void> gather(Gathered& all, const Caller& caller, const Opened& opened) {
+  struct stat directory{};
+  if (::fstat(opened.directory.get(), &directory) != 0 || !S_ISDIR(directory.st_mode))
+    return fail("ID-SOURCE", "the fd given with --source is not an open directory");
+  if (!opened.maps) return std::unexpected(opened.maps.error());
+  const auto& [userns, uid_map, gid_map] = *opened.maps;
+  if (!opened.asker) return std::unexpected(opened.asker.error());
+  const auto login = opened.asker->login();
   if (!login) return std::unexpected(login.error());
-  const auto read = [&](IdKind kind, const std::vector<Extent>& wanted) {
-    return SubidSource::open(kind).read(login->name, caller.uid, *asker, wanted);
-  };
-  auto uids = read(IdKind::kUid, all.facts.ids[0].map);
-  auto gids = read(IdKind::kGid, all.facts.ids[1].map);
-  if (!uids || !gids) return std::unexpected(uids ? gids.error() : uids.error());
-  all.uids = std::move(*uids);
-  all.gids = std::move(*gids);
-  return {};
-}
-
-Result<void> gather(Gathered& all, const TreeRequest& request, const Caller& caller) {
-  if (auto taken = take_fds(all, request); !taken) return taken;
-  if (auto userns = gather_userns(all, request.userns); !userns) return userns;
-  if (auto ranges = gather_ranges(all, caller); !ranges) return ranges;
   all.facts.caller = caller.uid;
-  const auto set = [](TreeIds& ids, IdKind kind, std::uint64_t own, const SubidRanges& ranges) {
-    ids.kind = kind;
-    ids.own = own;
-    ids.owned = &ranges.owned;
-    ids.source = ranges.source;
-  };
-  set(all.facts.ids[0], IdKind::kUid, caller.uid.value(), all.uids);
-  set(all.facts.ids[1], IdKind::kGid, caller.gid.value(), all.gids);
-  return {};
+  all.facts.userns_owner = userns.owner;
+  all.facts.userns_is_child = userns.is_child;
+  all.facts.tree_owner = Uid{directory.st_uid};
+  auto done =
+      gather_ids(all, IdKind::kUid, caller.uid.value(), uid_map, login->name, caller, opened);
+  if (!done) return done;
+  return gather_ids(all, IdKind::kGid, caller.gid.value(), gid_map, login->name, caller, opened);
 }
 
 std::string map_of(const TreeIds& ids) {
@@ -143,11 +169,10 @@ std::string map_of(const TreeIds& ids) {
 }
 
 // Numbers and fixed words only.
-std::string summary_of(const Caller& caller, const Gathered& all, const TreeRequest& request) {
+std::string summary_of(const Gathered& all, const Fd& directory, const TreeRequest& request) {
   struct stat facts{};
-  (void)::fstat(all.directory.get(), &facts);
-  return concat("uid=", caller.uid.value(), " gid=", caller.gid.value(), " dev=", facts.st_dev,
-                " ino=", facts.st_ino, " uids=", map_of(all.facts.ids[0]),
+  (void)::fstat(directory.get(), &facts);
+  return concat(" dev=", facts.st_dev, " ino=", facts.st_ino, " uids=", map_of(all.facts.ids[0]),
                 " gids=", map_of(all.facts.ids[1]), " ro=", request.read_only ? 1 : 0);
 }
 
@@ -157,20 +182,21 @@ Result<void> give_clone(int argc, char** argv, AuditLog& log, std::string& summa
   const Caller caller = Caller::identify();                                // 2
   summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
   if (auto dropped = drop_all_but(kNeeds, caller.uid); !dropped) return dropped;  // 3
+  const auto opened = open_all(argc, argv, caller);
+  log.open();
+  if (auto locked = lock_down(kIdmapFilter, {}, Files::kAsTheyAre); !locked) return locked;
   if (!args) return std::unexpected(args.error());
   const auto request = parse_tree_request(*args);  // 4
   if (!request) return std::unexpected(request.error());
   Gathered all;
-  if (auto gathered = gather(all, *request, caller); !gathered) return gathered;  // 5
-  summary = summary_of(caller, all, *request);
+  if (auto gathered = gather(all, caller, opened); !gathered) return gathered;  // 5
+  summary += summary_of(all, opened.directory, *request);
   const auto grant = decide(all.facts, *request);  // 6
   if (!grant) return std::unexpected(grant.error());
-  log.open();
-  if (auto locked = lock_down(kIdmapFilter, {}, Files::kAsTheyAre); !locked) return locked;
-  log.granted(summary);                                                // 7
-  const auto clone = locked_clone(*grant, all.directory, all.userns);  // 8
+  log.granted(summary);                                                               // 7
+  const auto clone = locked_clone(*grant, opened.directory, opened.maps->userns.fd);  // 8
   if (!clone) return std::unexpected(clone.error());
-  return send_mount(all.socket, *clone);
+  return send_mount(opened.socket, *clone);
 }
 
 }  // namespace
@@ -188,9 +214,9 @@ int main(int argc, char** argv) {
   AuditLog log(idmap::kProgram);
   std::string summary;
   const auto done = idmap::give_clone(argc, argv, log, summary);
-  if (done) return 0;
+  if (done) ::_exit(0);
   log.not_done(summary, done.error());
   (void)keep_only({});
   report(idmap::kProgram, done.error());
-  return 1;
+  ::_exit(1);
 }
