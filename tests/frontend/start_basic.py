@@ -36,7 +36,7 @@ def _(root):
 
 @case('auto without delegated ids says what to do and falls back to nothing')
 def _(root):
-    fails(run(root, user=root.carol), 'carol has no subordinate ids in /etc/subuid', 'carol:100000:65536', '--map-self')
+    fails(run(root, user=root.carol), 'carol has no subordinate ids in /etc/subuid', 'userns-policy grant carol --ids 65536', '--map-self')
 
 
 @case('auto with uids but no gids names /etc/subgid')

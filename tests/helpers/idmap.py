@@ -681,4 +681,5 @@ def failing_runs(root, tree, target):
     return struck
 
 
-main()
+if __name__ == '__main__':
+    main()

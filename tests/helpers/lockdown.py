@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -151,13 +152,16 @@ def traced(root, argv, **how):
     """(calls before the lock, calls after it) of a run by alice and its children; before main() counts too."""
     log = f'{root.tmp}/calls'
     done = root.run(['/usr/bin/strace', '-f', '-qq', '-o', log, '-u', 'alice', *argv], ROOT, **how)
-    before, after, locked = set(), set(), set()
     with open(log) as file:
-        for line in file:
-            if call := re.match(r'(\d+) +(\w+)\(', line):
-                (after if call[1] in locked else before).add(call[2])
-                if 'PR_SET_SECCOMP' in line:
-                    locked.add(call[1])
+        lines = file.readlines()
+    before, after = set(), set()
+    # A child of a locked process is locked; only userns-idmap makes one, by a call that nothing else makes.
+    locked = {child[1] for line in lines if (child := re.search(r'clone3.*= (\d+)$', line))}
+    for line in lines:
+        if call := re.match(r'(\d+) +(\w+)\(', line):
+            (after if call[1] in locked else before).add(call[2])
+            if 'PR_SET_SECCOMP' in line:
+                locked.add(call[1])
     return done, before, after
 
 
@@ -261,6 +265,24 @@ def _(root):
         watcher and watcher.join()
     os.close(node)
     return compare(root, 'userns-cgroup', runs, 'kAllMay', 'kCgroupMay')
+
+
+@case('userns-idmap: its runs make the system calls that SECURITY.md lists, and no others')
+def _(root):
+    import idmap
+    idmap.two_blocks(root)
+    tree, runs = idmap.make_tree(root, 'locked'), []
+    with idmap.Namespace(root, root.alice, [(idmap.DISK, idmap.SHOWN, idmap.BLOCK)]) as target:
+        for words in (['--source', 'fd:3', '--userns', 'fd:4', '--to', 'fd:5'], ['--source', 'fd:3', '--userns', target.pid, '--to', 'fd:5', '--read-only'],
+                      ['--source', 'fd:3', '--userns', 'fd:6', '--to', 'fd:5'], ['--source', 'fd:4', '--userns', 'fd:4', '--to', 'fd:5'],
+                      ['--source', 'fd:3', '--userns', 'fd:4', '--to', 'fd:3'], ['--version'], ['x']):
+            ours, theirs = socket.socketpair()
+            directory = os.open(tree, os.O_PATH)
+            runs.append(traced(root, [root.program('userns-idmap'), *words], fds={3: directory, 4: target.dirfd, 5: theirs.fileno(), 6: target.pidfd}))
+            for end in ours, theirs:
+                end.close()
+            os.close(directory)
+    return compare(root, 'userns-idmap', runs, 'kAllMay', 'kIdmapMay')
 
 
 @case('userns-net: its runs make the system calls that SECURITY.md lists, and no others')
