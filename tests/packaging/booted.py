@@ -2,8 +2,10 @@
 """Runs guest/NAME.py in a booted Debian in which nothing of ours is but the .debs: booted.py BUILD_DIR SUITE NAME SECONDS [-k PATTERN]."""
 
 import os
+import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -11,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, HERE + '/../system')
 from packages import TOP, build, deb  # noqa: E402
+import debian  # noqa: E402
 from harness import Skip  # noqa: E402
 from skipped import skip_all  # noqa: E402
 from vm import Image, copy_launcher  # noqa: E402
@@ -23,6 +26,21 @@ def add_profile(payload):
     os.mkdir(payload + '/profiles')
     with open(payload + '/profiles/userns-run', 'w') as file:
         file.write(text)
+
+
+def copy_deb(deb_path, where, suite):
+    """The packages are built where this runs, and another Debian has another libsubid, which only getsubids needs."""
+    tree = where + '.tree'
+    subprocess.run(['dpkg-deb', '-R', deb_path, tree], check=True)
+    with open(tree + '/DEBIAN/control') as file:
+        control = file.read()
+    if suite != debian.BOOKWORM:
+        control = re.sub(r', libsubid\d+ \([^)]*\)', '', control)
+    with open(tree + '/DEBIAN/control', 'w') as file:
+        file.write(control)
+    subprocess.run(['dpkg-deb', '--root-owner-group', '-b', tree, os.path.join(where, os.path.basename(deb_path))], check=True,
+                   stdout=subprocess.DEVNULL)
+    shutil.rmtree(tree)
 
 
 def main():
@@ -43,7 +61,7 @@ def main():
         copy_launcher(build_dir, payload)
         os.mkdir(payload + '/debs')
         for package in ('userns-helpers', 'userns-tools'):
-            shutil.copy(deb(out, package), payload + '/debs')
+            copy_deb(deb(out, package), payload + '/debs', suite)
         add_profile(payload)
         with open(payload + '/run', 'w') as file:
             file.write(f'#!/bin/sh\necho 0 >/sys/fs/cgroup/cgroup.procs\nexec python3 guest/{name}.py . {shlex.join(sys.argv[5:])}\n')
