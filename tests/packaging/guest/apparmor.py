@@ -51,7 +51,8 @@ def admin(*argv, code=0, **how):
 
 
 def user(*argv, code=0, profile=None):
-    words = [*(('aa-exec', '-p', profile, '--') if profile else ()), *argv]
+    # env: a profile says what it executes next, and aa-exec is not under it yet.
+    words = [*(('aa-exec', '-p', profile, '--', 'env') if profile else ()), *argv]
     done = spawn([shutil.which(words[0]), *words[1:]], ALICE, env=ENV, cwd='/').wait(SLOW)
     assert code is None or done.code == code, done
     return done
@@ -177,13 +178,13 @@ def _(_root):
             load(SESSION)
         near, far = socket.socketpair()
         tree = os.open(FOREIGN, os.O_PATH | os.O_DIRECTORY)
-        under = ['aa-exec', '-p', profile, '--'] if profile else []
+        under = ['aa-exec', '-p', profile, '--', 'env'] if profile else []
         done = subprocess.run(['setpriv', '--reuid=1000', '--regid=1000', '--clear-groups', *under, LIBEXEC + '/userns-idmap', '--source',
                                f'fd:{tree}', '--userns', str(target.pid), '--to', f'fd:{far.fileno()}'],
                               pass_fds=(tree, far.fileno()), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert done.returncode == 0, (profile, done.stdout, denials('userns-idmap'))
         received, = socket.recv_fds(near, 1, 1)[1]
-        assert set(os.listdir(received)) == set(os.listdir(FOREIGN))
+        assert set(os.listdir(f'/proc/self/fd/{received}')) == set(os.listdir(FOREIGN))
         for fd in (received, tree):
             os.close(fd)
     target.kill(signal.SIGKILL)
