@@ -84,6 +84,8 @@ Result<Fd> locked_clone(const TreeGrant& grant, const Fd& directory, const Fd& u
                 "program runs in",
                 errno);
   mount_attr wanted{};
+  // What is mounted in the tree later would come along with flags and ids of its own.
+  wanted.propagation = MS_PRIVATE;
   wanted.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV;
   if (grant.read_only()) wanted.attr_set |= MOUNT_ATTR_RDONLY;
   wanted.userns_fd = static_cast<unsigned>(userns.get());

@@ -21,6 +21,7 @@ AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC, ATTR_IDMAP = 1, 2, 4, 8, 0x100000
 DISK, SHOWN, BLOCK = 100000, 165536, 65536  # alice's two blocks
 ROOM = '/mnt/place'
+MS_SHARED = 1 << 20
 
 
 def syscall(number, *arguments):
@@ -242,6 +243,30 @@ def _(root):
     with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
         inside(root, given(ask(root, tree, target)), look)
     umount(f'{tree}/secret')
+
+
+@case('what the host mounts in the tree later does not come into the mount, with devices and its own ids')
+def _(root):
+    two_blocks(root)
+    tree = make_tree(root, 'shared')
+    mount('tmpfs', tree, 'tmpfs', 0, f'uid={DISK},gid={DISK},mode=755')
+    mount(None, tree, None, MS_SHARED)  # as systemd has every mount
+    os.mkdir(f'{tree}/later')
+    os.makedirs(ROOM, exist_ok=True)
+    with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
+        fd = given(ask(root, tree, target))
+    syscall(MOVE_MOUNT, fd, ctypes.c_char_p(b''), AT_FDCWD, ctypes.c_char_p(ROOM.encode()), 4)
+    try:
+        mount('tmpfs', f'{tree}/later', 'tmpfs')
+        os.mknod(f'{tree}/later/zero', stat.S_IFCHR | 0o666, os.makedev(1, 5))
+        assert os.listdir(f'{ROOM}/later') == [], os.listdir(f'{ROOM}/later')
+        with open('/proc/self/mountinfo') as file:
+            lines = [line for line in file if f' {ROOM} ' in line]
+        assert len(lines) == 1 and 'master:' not in lines[0] and 'shared:' not in lines[0], lines
+    finally:
+        for where in f'{ROOM}/later', ROOM, f'{tree}/later', tree:
+            if os.path.ismount(where):
+                umount(where)
 
 
 # --- flags ----------------------------------------------------------------------------------
