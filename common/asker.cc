@@ -142,7 +142,9 @@ Result<std::string> Asker::ask(const std::string& question, std::string_view abo
                      ::send(socket_.get(), question.data(), question.size(), MSG_NOSIGNAL) > 0;
   const auto length =
       asked ? ::recv(socket_.get(), answer.data(), answer.size(), MSG_TRUNC) : ssize_t{-1};
-  if (length < 1 || length > ssize_t{kLongestAnswer} || answer.front() != '=')
+  const bool answered = length >= 1 && length <= ssize_t{kLongestAnswer};
+  if (!answered) socket_.reset();
+  if (!answered || answer.front() != '=')
     return fail("SU-NAME", concat("cannot look up ", about,
                                   ": the user database (NSS) gave no usable answer in time"));
   return std::string(answer.data() + 1, static_cast<std::size_t>(length) - 1);
@@ -189,10 +191,18 @@ Result<std::string> Asker::subids(IdKind kind, std::string_view module,
                      " failed, or it does not know the user: check its module and service"));
 }
 
-void Asker::end() {
-  socket_.reset();
+Result<void> Asker::end() {
+  char more = 0;
+  ssize_t got = 0;
+  // The child ends when it can be asked no more, and closes its end of the socket by that.
+  (void)::shutdown(socket_.get(), SHUT_WR);
+  do got = ::recv(socket_.get(), &more, 1, 0);
+  while (got > 0 || (got < 0 && errno == EINTR));
+  if (got < 0 && errno != ECONNRESET)
+    return fail("SU-NAME", "the child that asks for names does not end: has somebody stopped it?");
   while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
   }
+  return {};
 }
 
 }  // namespace userns

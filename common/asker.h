@@ -40,8 +40,9 @@ class Asker {
   // Lines of subuid(5) for `owner` from libsubid, whose module must be `module` (SU-NSS).
   [[nodiscard]] Result<std::string> subids(IdKind kind, std::string_view module,
                                            std::string_view owner) const;
-  // Ends the child and leaves no zombie: where this process becomes the caller's command.
-  void end();
+  // Ends the child and leaves no zombie: where this process becomes the caller's command. SU-NAME
+  // where it does not end: its user may have stopped it, and could have us wait for ever.
+  Result<void> end();
 
  private:
   Asker(Fd socket, pid_t child) : socket_(std::move(socket)), child_(child) {}
@@ -49,7 +50,9 @@ class Asker {
   [[nodiscard]] Result<std::string> ask(const std::string& question, std::string_view about) const;
   [[nodiscard]] Result<std::optional<std::uint32_t>> number(const std::string& question,
                                                             std::string_view about) const;
-  Fd socket_;
+  // None once an answer did not come: it could come yet, and be taken for that to the next
+  // question.
+  mutable Fd socket_;
   pid_t child_;
 };
 

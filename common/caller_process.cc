@@ -1,7 +1,9 @@
 #include "common/caller_process.h"
 
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,6 +33,10 @@ Result<CallerProcess> CallerProcess::begin() {
   if (::sigprocmask(SIG_SETMASK, &all, &process.mask_) != 0)
     return fail("ST-STATE", "cannot block signals", errno);
   if (::clearenv() != 0) return fail("ST-STATE", "cannot empty the environment", errno);
+  // The kernel's default, as in common/startup.cc. prctl(3) would cut what it returns.
+  process.slack_ = static_cast<unsigned long>(::syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0));
+  if (::prctl(PR_SET_TIMERSLACK, 50'000UL, 0, 0, 0) != 0)
+    return fail("ST-STATE", "cannot set the slack of timers", errno);
   process.umask_ = ::umask(022);
   return process;
 }
@@ -48,6 +54,7 @@ Error CallerProcess::exec(char** argv) const {
   environment.push_back(nullptr);
   environ = environment.data();
   ::umask(umask_);
+  (void)::prctl(PR_SET_TIMERSLACK, slack_, 0, 0, 0);
   ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
   ::execvp(*argv, argv);
   return {kExecFailed, errno, concat("cannot execute ", quoted(*argv))};

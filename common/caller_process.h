@@ -20,18 +20,20 @@ inline constexpr std::string_view kExecFailed = "ST-EXEC";
 
 class CallerProcess {
  public:
-  // Blocks all signals, sets umask 022 and empties the environment (ST-STATE). Of the fds 0-2 none
-  // is closed: the C library opens them on /dev/null before main() in a setuid program.
+  // Blocks all signals, sets umask 022 and the slack of timers, empties the environment (ST-STATE).
+  // Of the fds 0-2 none is closed: the C library opens them on /dev/null before main() in a setuid
+  // program.
   static Result<CallerProcess> begin();
 
-  // After the last privilege is gone: gives signal mask, umask and the whole environment back (that
-  // the dynamic loader cut, too) and becomes the command. `argv` is main's, from the command's
-  // first word on. Returns only where the command can't be executed.
+  // After the last privilege is gone: gives signal mask, umask, slack and the whole environment
+  // back (that the dynamic loader cut, too) and becomes the command. `argv` is main's, from the
+  // command's first word on. Returns only where the command can't be executed.
   Error exec(char** argv) const;
 
  private:
   sigset_t mask_{};
   mode_t umask_ = 0;
+  unsigned long slack_ = 0;
 };
 
 // All three uids become `uid`, no capability stays; read back (PR-DROP). Needs CAP_SETUID

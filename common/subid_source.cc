@@ -91,7 +91,7 @@ Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
   auto asker = Asker::start(Uid{::getuid()});
   if (!asker) return std::unexpected(asker.error());
   auto found = ranges_in_module(kind, *module, name, uid, *asker);
-  asker->end();
+  (void)asker->end();
   return found;
 }
 

@@ -143,10 +143,11 @@ Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupCo
   auto asker = Asker::start(known.caller.uid);
   if (!asker) return std::unexpected(asker.error());
   const auto line = find_line(conf, known.caller.uid, groups, *asker);
-  asker->end();
+  const auto ended = asker->end();
   const auto controllers =
       counted.controller.empty() ? read_cgroup_file(counted.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
+  if (!ended) return ended;
   const CgroupFacts facts{
       .caller = known.caller.uid,
       .line = *line,

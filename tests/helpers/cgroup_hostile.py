@@ -2,15 +2,20 @@
 """Users who fight userns-cgroup: races in the delegated tree, huge trees, many at once, and every system call failing."""
 
 import collections
+import fcntl
 import os
 import re
 import resource
+import shutil
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups, below, pids_in  # noqa: E402
-from harness import case, ends_when_killed_by, full_pipe, main, spawn, wait_for  # noqa: E402
+from harness import case, ends_when_killed_by, full_pipe, main, prctl, spawn, status_of, wait_for  # noqa: E402
+
+LIBRARIES = '/usr/lib/x86_64-linux-gnu'
+PR_SET_TIMERSLACK = 29
 
 cgroups = Cgroups.become_tenant()
 
@@ -281,6 +286,46 @@ def _(root):
         # And the next one finishes the work.
         assert release(root, 'web').code == 0 or not os.path.exists(box(root)), done
     return strike(root, ['release', 'web'], prepare, check)
+
+
+@case('SU-NAME: a caller who stops the child that asks for names is refused, and nothing of root\'s is left waiting')
+def _(root):
+    setup(root, '* containers=3')
+    root.overlay(LIBRARIES)
+    # A source that does not answer, so that there is time.
+    shutil.copyfile(os.path.join(root.build, 'tests', 'helpers', 'libsubid_x.so'), f'{LIBRARIES}/libnss_x.so.2')
+    root.write('/etc/subid-plugin', 'pause')
+    root.write('/etc/nsswitch.conf', 'passwd: x files\ngroup: files\n')
+    helper = spawn([root.program('userns-cgroup'), 'enter', 'web', '--', '/bin/true'], root.alice)
+
+    def asked():
+        with open(f'/proc/{helper.pid}/task/{helper.pid}/children') as file:
+            pids = [int(word) for word in file.read().split()]
+        return pids and status_of(pids[0])['Uid'].split() == [str(root.alice.uid)] * 4 and pids[0]
+    asker = wait_for(asked, 'the child that asks')
+    assert root.run(['/bin/kill', '-STOP', asker], root.alice).code == 0
+    done = helper.wait()
+    assert done.code == 125 and '[SU-NAME]' in done.err, done
+    wait_for(lambda: not os.path.exists(f'/proc/{asker}') or status_of(asker)['State'].startswith('Z'), 'the end of the child')
+
+
+@case('CG-BUSY: a caller whose timers may be late for ever waits five seconds, and the command has them as they were')
+def _(root):
+    setup(root, 'alice containers=3')
+    late = lambda: prctl(PR_SET_TIMERSLACK, 12345678901234)  # noqa: one line
+    with open('/proc/self/timerslack_ns') as file:
+        before = file.read()
+    done = enter(root, 'web', ['/bin/cat', '/proc/self/timerslack_ns'], before=late)
+    assert done.out == '12345678901234\n' != before, done
+    held = os.open(f'{cgroups.v2}/{root.alice.uid}', os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        for words in ['enter', 'web', '--', '/bin/true'], ['release', 'web']:
+            done = root.run([root.program('userns-cgroup'), *words], root.alice, before=late)
+            assert done.code == 125 and '[CG-BUSY]' in done.err, done
+    finally:
+        os.close(held)
+    assert release(root, 'web').code == 0
 
 
 @case('whoever does not read what it says can end it: it is a process of his by then, in his limits')

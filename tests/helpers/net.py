@@ -14,9 +14,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from harness import (CAP, CLONE_NEWNET, CLONE_NEWUSER, ROOT, SYSCALL, Result, case, cases, ends_when_killed_by, fork_with_pid,
-                     full_pipe, in_pid_namespace, main, mount, setns, skip, spawn, status_of, trace, unshare, wait_for)
+                     full_pipe, in_pid_namespace, main, mount, prctl, setns, skip, spawn, status_of, trace, unshare, wait_for)
 from net_host import CONF, Container, Dhcp, Host, refused, sh
 
+PR_SET_TIMERSLACK = 29
 _host = None
 
 
@@ -134,6 +135,15 @@ def _(root):
         first.kill()
         h.added(third)
         refused(h.add(third), 'NR-QUOTA')
+
+
+@case('NR-QUOTA: a caller whose timers may be late for ever is refused as soon as others')
+def _(root):
+    h = host(root, 'alice veth br0 1\n')
+    with Container(root.alice) as first, Container(root.alice) as second:
+        h.added(first)
+        late = lambda: prctl(PR_SET_TIMERSLACK, 2**63 - 1)  # noqa: one line
+        refused(h.add(second, before=late, timeout=10), 'NR-QUOTA')
 
 
 @case('NR-QUOTA: the quota is per bridge and per user')
