@@ -142,9 +142,8 @@ Result<std::string> Asker::ask(const std::string& question, std::string_view abo
                      ::send(socket_.get(), question.data(), question.size(), MSG_NOSIGNAL) > 0;
   const auto length =
       asked ? ::recv(socket_.get(), answer.data(), answer.size(), MSG_TRUNC) : ssize_t{-1};
-  const bool answered = length >= 1 && length <= ssize_t{kLongestAnswer};
-  if (!answered) socket_.reset();
-  if (!answered || answer.front() != '=')
+  if (length < 1 || length > ssize_t{kLongestAnswer}) socket_.reset();
+  if (!socket_.valid() || answer.front() != '=')
     return fail("SU-NAME", concat("cannot look up ", about,
                                   ": the user database (NSS) gave no usable answer in time"));
   return std::string(answer.data() + 1, static_cast<std::size_t>(length) - 1);

@@ -309,7 +309,7 @@ def _(root):
     wait_for(lambda: not os.path.exists(f'/proc/{asker}') or status_of(asker)['State'].startswith('Z'), 'the end of the child')
 
 
-@case('CG-BUSY: a caller whose timers may be late for ever waits five seconds, and the command has them as they were')
+@case('CG-BUSY, ST-STATE: a caller whose timers may be late for ever waits five seconds, and the command has them as they were')
 def _(root):
     setup(root, 'alice containers=3')
     late = lambda: prctl(PR_SET_TIMERSLACK, 12345678901234)  # noqa: one line

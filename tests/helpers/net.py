@@ -137,7 +137,7 @@ def _(root):
         refused(h.add(third), 'NR-QUOTA')
 
 
-@case('NR-QUOTA: a caller whose timers may be late for ever is refused as soon as others')
+@case('NR-QUOTA, ST-STATE: a caller whose timers may be late for ever is refused as soon as others')
 def _(root):
     h = host(root, 'alice veth br0 1\n')
     with Container(root.alice) as first, Container(root.alice) as second:
