@@ -167,10 +167,9 @@ PlaceKind kind_of(const Fd& tree) {
 
 // A device by its own name, or what the host has in its /dev: the caller asks for devices. In any
 // other directory there may be nodes that belong to an id of the container's.
-bool is_of_devices(const Fd& tree, const std::optional<dev_t>& host_dev) {
+bool is_of_devices(const MountStep& step, const Fd& tree, const std::optional<dev_t>& host_dev) {
   struct stat facts{};
-  if (::fstat(tree.get(), &facts) != 0) return false;
-  return S_ISCHR(facts.st_mode) || S_ISBLK(facts.st_mode) || facts.st_dev == host_dev;
+  return step.device || (::fstat(tree.get(), &facts) == 0 && facts.st_dev == host_dev);
 }
 
 // Whether its root may take it away again: nothing is protected by it or mounted in it.
@@ -197,7 +196,7 @@ Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const F
   if (!place && step.optional) tree.reset();
   if (!place) return step.optional ? Result<void>{} : std::unexpected(place.error());
   std::uint64_t attributes = step.read_only ? MOUNT_ATTR_RDONLY : 0;
-  if (step.kind == Kind::kBind && !is_of_devices(tree, sources.host_dev))
+  if (step.kind == Kind::kBind && !is_of_devices(step, tree, sources.host_dev))
     attributes |= MOUNT_ATTR_NODEV;
   if (attributes != 0)
     if (auto set = set_attributes(tree, attributes); !set) return set;

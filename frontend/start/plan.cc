@@ -77,6 +77,9 @@ Result<void> make_binds_plain(Plan& plan) {
   for (auto& step : plan.mounts) {
     if (step.kind != MountStep::Kind::kBind) continue;
     if (auto done = make_plain(step.source, plan.ids); !done && !step.optional) return done;
+    const auto device = is_device_of_callers(step.source, plan.ids);
+    if (!device) return std::unexpected(device.error());
+    step.device = *device;
   }
   return {};
 }

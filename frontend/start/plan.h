@@ -34,6 +34,7 @@ struct MountStep {
   std::string data;         // kTmpfs: "mode=1777"
   bool read_only = false;
   bool optional = false;  // left out where the kernel or a read-only root does not allow it
+  bool device = false;    // kBind: the source is a device, where no container can have put it
   bool shielded = false;  // /proc, /sys: parts that are the kernel's own are covered or read-only
 };
 

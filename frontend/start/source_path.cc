@@ -64,12 +64,15 @@ bool acl_lets_write(const Fd& dir, const ContainerIds& ids) {
   return false;
 }
 
-// Whether a container's id can put a link of another owner's there, by moving it.
-bool is_writable_by(const Fd& dir, const ContainerIds& ids) {
+enum class Sticky : std::uint8_t { kHolds, kIsNothing };
+
+// Whether a container's id can put a link or a device of another owner's there, by moving it.
+// Where the directory is sticky, only its own take the place of what is there already.
+bool is_writable_by(const Fd& dir, const ContainerIds& ids, Sticky sticky = Sticky::kHolds) {
   struct stat facts{};
   if (::fstat(dir.get(), &facts) != 0) return true;
   if (ids.has_uid(facts.st_uid)) return true;
-  if ((facts.st_mode & S_ISVTX) != 0) return false;  // only its owner moves what is in there
+  if ((facts.st_mode & S_ISVTX) != 0 && sticky == Sticky::kHolds) return false;
   if ((facts.st_mode & S_IWOTH) != 0) return true;
   if ((facts.st_mode & S_IWGRP) == 0) return false;  // this is an ACL's mask, too
   return ids.has_gid(facts.st_gid) || acl_lets_write(dir, ids);
@@ -80,6 +83,9 @@ bool is_writable_by(const Fd& dir, const ContainerIds& ids) {
 class SourceWalk {
  public:
   SourceWalk(const std::string& path, const ContainerIds& ids) : path_(path), ids_(ids) {}
+
+  // After run(): whether a container can have put there what `path` names now.
+  [[nodiscard]] bool is_in_reach() const { return doubtful_ || last_is_open_; }
 
   Result<std::string> run() {
     add_names(path_);
@@ -116,6 +122,7 @@ class SourceWalk {
 
   Result<void> take(const std::string& name) {
     doubtful_ = doubtful_ || is_writable_by(dir_, ids_);
+    last_is_open_ = is_writable_by(dir_, ids_, Sticky::kIsNothing);
     auto next = open_at(dir_.get(), name.c_str(), O_PATH | O_NOFOLLOW);
     struct stat facts{};
     if (!next || ::fstat(next->get(), &facts) != 0)
@@ -156,7 +163,8 @@ class SourceWalk {
   std::deque<std::string> names_;  // still to take
   Fd dir_;
   std::string plain_;
-  bool doubtful_ = false;  // a container can move what is below
+  bool doubtful_ = false;      // a container can move what is below
+  bool last_is_open_ = false;  // a container can put something into the last directory
   int links_ = 0;
 };
 
@@ -192,6 +200,20 @@ Result<std::string> plain_source(const std::string& path, const ChosenIds& chose
   auto plain = SourceWalk(path, ContainerIds::find(chosen)).run();
   if (plain || plain.error().code == 0) return plain;
   return fail({}, concat("cannot use ", quoted(path), why_unreachable(path)), plain.error().code);
+}
+
+Result<bool> is_device_of_callers(const std::string& path, const ChosenIds& chosen) {
+  struct stat facts{};
+  const auto place = open_plain_source(path);
+  if (!place || ::fstat(place->get(), &facts) != 0) return false;  // what is wrong is said later
+  if (!S_ISCHR(facts.st_mode) && !S_ISBLK(facts.st_mode)) return false;
+  const auto ids = ContainerIds::find(chosen);
+  SourceWalk walk(path, ids);
+  if (walk.run() && !walk.is_in_reach() && !ids.has_uid(facts.st_uid)) return true;
+  return fail({}, concat("cannot use ", quoted(path),
+                         ": it is a device, and a container can have put it there, because it can "
+                         "write to a directory that it is in, or owns it: bind the device by its "
+                         "name in /dev, if that is meant"));
 }
 
 Result<Fd> open_plain_source(const std::string& path) {

@@ -36,6 +36,11 @@ class ContainerIds {
 // container can have made. Relative stays relative.
 Result<std::string> plain_source(const std::string& path, const ChosenIds& chosen);
 
+// Whether a result of plain_source() is a device node that the caller may have meant. Refuses one
+// that a container can have moved there: in a directory of its own it can move nodes that the
+// host's root has made.
+Result<bool> is_device_of_callers(const std::string& path, const ChosenIds& chosen);
+
 // Opens a result of plain_source() (O_PATH): a link that has come to be there since is not
 // followed.
 Result<Fd> open_plain_source(const std::string& path);

@@ -7,7 +7,7 @@ import stat
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import FIRST, PYTHON, rootfs, run, shell, well  # noqa: E402
+from container import FIRST, PYTHON, fails, rootfs, run, shell, well  # noqa: E402
 from harness import case, cases, main, skip  # noqa: E402
 
 ATTACK = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'attack_mounts.py')
@@ -119,6 +119,20 @@ def _(root):
     done = run(root, '--bind', f'{path}:/b', command=('head', '-c', '9', '/b/node'), where=where)
     assert done.code != 0 and done.out == '', done
     assert not (found := attack(root, 'device', '/b/node', *LOOSE, '--bind', f'{path}:/b', where=where)), found
+
+
+@cases([('nor one that it has moved to where a file is bound from', FIRST, 0o755),
+        ('nor one of the host\'s root, moved into a directory that all may write to', 0, 0o1777)])
+def _(root, owner, mode):
+    path = open_directory(root)
+    os.chown(path, owner, owner)
+    os.chmod(path, mode)
+    root.write(f'{path}/data', 'meant', 0o644, (FIRST, FIRST))
+    words = ('--bind', f'{path}/data:/data')
+    where = rootfs(root)
+    assert well(run(root, *words, command=('cat', '/data'), where=where)).out == 'meant'
+    node(root, f'{path}/data', owner)  # as mv(1) inside does it with one that lies in its tree
+    fails(run(root, *words, command=('head', '-c', '9', '/data'), where=where), f'{path}/data', 'is a device')
 
 
 @case('nor one in the host\'s own tree')
