@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <csignal>
 #include <memory>
 #include <string_view>
@@ -104,6 +106,29 @@ std::string Seen::name() const {
   for (char& c : name)
     if (c < ' ' || c > '~') c = '?';
   return name;
+}
+
+// It may have been replaced since, or be a copy in memory (frontend/start/seal.cc).
+bool Seen::is_userns_run() const {
+  std::array<char, PATH_MAX> target{};
+  const auto size = ::readlinkat(directory_.get(), "exe", target.data(), target.size());
+  std::string_view file(target.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  file.remove_prefix(file.rfind('/') + 1);
+  for (const std::string_view ours : {"userns-run", "userns-monitor", "memfd:userns-run"})
+    if (file == ours || file == concat(ours, " (deleted)")) return true;
+  return false;
+}
+
+bool is_of_a_living_run(const Seen& seen, ino_t user_namespace) {
+  constexpr int kMost = 10000;
+  pid_t pid = seen.parent();
+  for (int level = 0; level < kMost && pid > 1; ++level) {
+    const Seen above(pid);
+    if (!above.is_alive()) return false;
+    if (!above.hides() && !above.is_in(user_namespace)) return above.is_userns_run();
+    pid = above.parent();
+  }
+  return false;
 }
 
 std::vector<Remainder> remains(const std::function<bool(const Seen&)>& is_one, bool kill) {

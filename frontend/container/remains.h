@@ -39,6 +39,8 @@ class Seen {
   [[nodiscard]] pid_t parent() const { return parent_; }
   [[nodiscard]] std::uint64_t start() const { return start_; }
   [[nodiscard]] std::string name() const;
+  // Whether it is one of ours, by the name of its program's file.
+  [[nodiscard]] bool is_userns_run() const;
 
  private:
   Fd directory_;
@@ -48,6 +50,11 @@ class Seen {
   std::uint64_t start_ = 0;
   bool alive_ = false;
 };
+
+// Whether one of ours that lives has started it there: the nearest process above it that is outside
+// of that namespace. The number of a namespace that is gone is given again, to the next one that is
+// made as a rule.
+bool is_of_a_living_run(const Seen& seen, ino_t user_namespace);
 
 // Those for which `is_one` holds; each is sent SIGKILL where `kill`, by a pidfd that was opened
 // before it was asked for.

@@ -137,7 +137,7 @@ std::vector<Remainder> kill_rest(const State& state) {
   if (state.user_namespace == 0) return rest;
   const auto is_one = [&](const Seen& seen) {
     return seen.start() >= state.init.start && seen.has_one_of(state.ids) &&
-           seen.is_in(state.user_namespace);
+           seen.is_in(state.user_namespace) && !is_of_a_living_run(seen, state.user_namespace);
   };
   for (int left = kDeathTakes / kLookEvery; left > 0; --left) {
     rest = remains(is_one, true);

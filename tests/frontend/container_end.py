@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from container import FIRST, PYTHON, fails, rootfs, well  # noqa: E402
+from container import FIRST, PYTHON, fails, rootfs, start, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from container_end_lib import everyones_device, holders_of, is_free  # noqa: E402
 from harness import MS_BIND, case, cases, main, mount, skip, umount, wait_for  # noqa: E402
@@ -31,6 +31,14 @@ threading.Thread(target=lambda: time.sleep(10000)).start()
 print("left", os.getpid(), flush=True)
 ctypes.CDLL(None).syscall(60, 0)
 '''
+
+
+def comm(pid):
+    try:
+        with open(f'/proc/{pid}/comm', 'rb') as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return b''
 
 
 def with_python(root, name='web'):
@@ -68,6 +76,28 @@ def _(root, verb, options):
     if verb == 'kill':
         wait_for(lambda: store.state('web') is None, 'its end')
     assert not holders_of(FIRST), holders_of(FIRST)
+
+
+@case('whoever has the number of its namespace by then, and shares its ids, is not taken for one of it')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE, f'map = b:0:{FIRST}:65536')
+    well(store.do('start', 'web'))
+    state = store.state('web')
+    os.kill(state['monitor']['pid'], signal.SIGKILL)
+    wait_for(lambda: not alive(state['init']['pid']), 'its end')
+    other = start(root, '--map', f'b:0:{FIRST}:65536', command=('sh', '-c', 'echo up; exec sleep 1000'),
+                  where=rootfs(root, 'other'))
+    wait_for(lambda: any(b'sleep' == comm(pid) for pid in holders_of(FIRST)), 'the other one')
+    [first] = [pid for pid in holders_of(FIRST) if comm(pid) == b'sleep']
+    # The kernel gives the lowest free number; here it is written where it would be read.
+    state['user_namespace'] = os.stat(f'/proc/{first}/ns/user').st_ino
+    with open(f'{store.path}/web/state.json', 'w') as file:
+        json.dump(state, file)
+    well(store.do('start', 'web'))
+    assert alive(first)
+    other.kill()
+    well(store.do('stop', 'web'))
 
 
 @cases([('the same if its monitor is killed: the next start ends it', ('start', 'web', '--', 'true')),
