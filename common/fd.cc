@@ -23,8 +23,9 @@ Result<Fd> open_at(int dir, const char* path, int flags, unsigned long long reso
   how.resolve = resolve;
   long raw = -1;
   errno = EAGAIN;
-  // Where a ".." is on the way, a rename anywhere on the machine makes the kernel unsure.
-  for (int left = 100; raw < 0 && errno == EAGAIN && left > 0; --left)
+  // Where a ".." is on the way, a rename anywhere on the machine makes the kernel unsure: a busy
+  // machine does that many times in a row.
+  for (int left = 10'000; raw < 0 && errno == EAGAIN && left > 0; --left)
     raw = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
   if (raw < 0) return fail_errno(concat("cannot open ", path));
   return Fd(static_cast<int>(raw));

@@ -62,7 +62,7 @@ def _(root):
 
 @cases([('a user database that hangs is given up after ten seconds, and said: login names', 'passwd: x\ngroup: files\n', 'asked for the login name of uid 70001'),
         ('a user database that hangs is given up after ten seconds, and said: subordinate ids',
-         'passwd: files\ngroup: files\nsubid: x\n', 'asked for the subuid ranges of uid 70001')])
+         'passwd: files\ngroup: files\nsubid: x\n', 'ranges of uid 70001')])
 def _(root, nsswitch, says):
     libraries = '/usr/lib/x86_64-linux-gnu'
     root.overlay(libraries)

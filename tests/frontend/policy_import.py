@@ -220,6 +220,9 @@ def _(root):
             continue
         env = {'HOME': '/root' if is_root else home, 'PATH': f"{os.path.dirname(root.program('userns-policy'))}:/usr/bin:/bin"}
         done = root.run(['/bin/bash', '-c', command], None if is_root else root.alice, cwd='/' if is_root else home, env=env)
+        if command.startswith('userns-policy log'):  # newidmap_audit.py has an auditd; here there need be none
+            assert done.code == 0 or 'no auditd and no journal' in done.err, done
+            continue
         ran.append((command, done))
         assert done.code == (1 if '65537' in command else 0) and 'userns-policy:' not in done.err, done
     said = ' '.join(done.out for _, done in ran)

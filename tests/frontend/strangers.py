@@ -1,6 +1,7 @@
 """What a hostile image, archive or container says: it never means what only the caller may mean."""
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -176,7 +177,8 @@ def _(root):
         is_safe(well(store.do('ps', *args)), 'ps')
     is_safe(root.run([root.program('userns-run'), 'ps', '--host']), 'ps --host')
     is_safe(root.run([root.program('userns-run'), 'ps', '--host', '--json']), 'ps --host --json')
-    child.kill()
+    child.kill(signal.SIGTERM)  # it takes its command with it
+    child.wait()
     well(store.do('destroy', 'web', '--force'))
 
 

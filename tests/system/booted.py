@@ -29,7 +29,6 @@ def install(build, payload):
                    stdout=subprocess.DEVNULL)
     shutil.copytree(HERE + '/../lib', payload + '/lib')
     shutil.copytree(HERE + '/guest', payload + '/guest')
-    shutil.copytree(HERE + '/../../packaging/apparmor', payload + '/apparmor')
     copy_launcher(build, payload)
 
 

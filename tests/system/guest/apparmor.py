@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(HERE, '..', 'lib'))
 from harness import case, main, skip, spawn  # noqa: E402
 from users import ALICE, RUN, SLOW, env_of  # noqa: E402
 
-PROFILES = os.path.join(HERE, '..', 'apparmor')
+PROFILES = '/usr/local/share/userns/apparmor'  # as `meson install` puts them there
 SESSION = '''abi <abi/4.0>,
 profile test-session {
   / r,
@@ -41,9 +41,9 @@ def parser(*words, text=None):
 
 
 def at_local(name):
-    """The profile as for this installation below /usr/local."""
-    with open(f'{PROFILES}/{name}') as file:
-        return re.sub(r'/usr/(bin|libexec)/', r'/usr/local/\1/', file.read())
+    """The profile of this installation."""
+    with open(f'{PROFILES}/{name}.usr.local') as file:
+        return file.read()
 
 
 def loaded():
@@ -73,8 +73,8 @@ def denials():
 @case('our profiles are loaded and enforced, and a container starts by helpers that they confine')
 def _(_root):
     parser('-r', text=at_local('userns-helpers'))
-    for name in ('userns-newuidmap', 'userns-newgidmap', 'userns-net', 'userns-cgroup'):
-        assert loaded().get(name) == 'enforce', loaded()
+    for name in ('userns-newuidmap', 'userns-newgidmap', 'userns-net', 'userns-cgroup', 'userns-idmap'):
+        assert loaded().get(f'{name}.usr.local') == 'enforce', loaded()
     done = spawn([RUN, '--', '/bin/sh', '-c', 'cat /proc/self/uid_map'], ALICE, env=env_of(ALICE)).wait(SLOW)
     assert done.code == 0 and done.out.split()[2] == '65536', done
     assert not [line for line in denials() if 'userns-' in line], denials()
