@@ -6,6 +6,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
 
 #include "common/capability.h"
@@ -29,11 +30,13 @@ void capng_restore_state(void** /*state*/) {}
 
 namespace userns {
 
-void AuditLog::open() {
+Result<void> AuditLog::open() {
   is_open_ = true;
   ::set_aumessage_mode(MSG_QUIET, DBG_NO);
   kernel_ = Fd(with_capability({CAP_AUDIT_WRITE}, [] { return ::audit_open(); }));
   syslog_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!syslog_.valid()) return fail("ST-STATE", "cannot open the logs", errno);
+  return {};
 }
 
 void AuditLog::granted(std::string_view words) {
@@ -46,7 +49,7 @@ void AuditLog::not_done(std::string_view words, const Error& why) {
 }
 
 void AuditLog::record(std::string_view words, std::string_view rule, std::string_view end) {
-  if (!is_open_) open();
+  if (!is_open_) (void)open();
   const bool granted = rule == "none";
   const std::string text = concat("op=", program_, " ", words, " rule=", rule, " end=", end);
   // Host, address and terminal are given, as "none": libaudit would look for them.

@@ -18,8 +18,9 @@ class AuditLog {
  public:
   explicit AuditLog(std::string_view program) : program_(program) {}  // "newuidmap"; static storage
   // Opens both logs: before a lock-down, after which there are no new sockets. Otherwise the first
-  // record does it.
-  void open();
+  // record does it. ST-STATE where the caller's limit of open files leaves no room: nothing is
+  // done that nobody would hear of.
+  Result<void> open();
   // `words`: key=value; numbers and fixed words only, nothing of the caller's. Needs
   // CAP_AUDIT_WRITE permitted for the kernel's record, here and in open(); syslog otherwise.
   // syslog's copy says where the audit system did not take it.

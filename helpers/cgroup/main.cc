@@ -110,7 +110,7 @@ Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FIL
 // For the verbs that no command of the caller's follows, which would have to live with it: no way
 // out but the tree's.
 Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
-  known.log.open();
+  if (auto logs = known.log.open(); !logs) return logs;
   std::vector<const Fd*> trees;
   for (const auto& where : all) trees.push_back(&where.base);
   const auto dropped = drop_all_but(kLockedNeeds, Uid{0});

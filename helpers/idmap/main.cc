@@ -183,7 +183,7 @@ Result<void> give_clone(int argc, char** argv, AuditLog& log, std::string& summa
   summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
   if (auto dropped = drop_all_but(kNeeds, caller.uid); !dropped) return dropped;  // 3
   const auto opened = open_all(argc, argv, caller);
-  log.open();
+  if (auto logs = log.open(); !logs) return logs;
   if (auto locked = lock_down(kIdmapFilter, {}, Files::kAsTheyAre); !locked) return locked;
   if (!args) return std::unexpected(args.error());
   const auto request = parse_tree_request(*args);  // 4

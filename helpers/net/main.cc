@@ -168,7 +168,7 @@ Result<void> serve(int argc, char** argv, AuditLog& log, std::string& summary) {
   summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
   if (auto dropped = become_unstoppable_and_drop(caller); !dropped) return dropped;  // 3
   const auto opened = target ? std::optional(open_all(caller, *target)) : std::nullopt;
-  log.open();
+  if (auto logs = log.open(); !logs) return logs;
   // The kernel judges its requests as ours with CAP_NET_ADMIN.
   auto netlink = with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(); });
   if (auto locked = lock_down(kNetFilter); !locked) return locked;

@@ -135,7 +135,7 @@ Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
   if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped)
     return dropped;  // 3
   const auto opened = open_all(traits, caller, target);
-  log.open();
+  if (auto logs = log.open(); !logs) return logs;
   if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
   if (!args) return std::unexpected(args.error());  // 4
   if (args->size() < 2)

@@ -4,17 +4,20 @@
 Switches the machine's audit system on for a moment, where it is off: not to be run beside another user of it.
 """
 
+import errno
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import time
 
 from newidmap import KINDS, both, granted, refused
-from harness import ROOT, CLONE_NEWNS, MS_BIND, SYSCALL, cases, main, mount, skip, spawn, trace, unshare, wait_for
+from harness import ROOT, CLONE_NEWNS, MS_BIND, SYSCALL, Result, cases, main, mount, skip, spawn, trace, unshare, wait_for
 
 NETLINK_AUDIT, READLOG = 9, 1
+LANDLOCK_CREATE_RULESET = 444
 
 
 class AuditLog:
@@ -121,6 +124,33 @@ def _(root, kind):
             line = listener.recv(4096).decode()
             assert re.match(r'<8[56]>', line) and f'{kind.name}[' in line and f'{word} ' in line, line
             assert f'uid={root.alice.uid} ' in line and f'map=0:{outside}:1' in line, line
+
+
+@both('ST-STATE: no limit of open files gives a map without a record, on a kernel without Landlock either')
+def _(root, kind):
+    path = f'{root.tmp}/log-few-{kind.which}'
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(path)
+    os.chmod(path, 0o666)
+    listener.setblocking(False)
+    seen = set()
+
+    def without_landlock(stop):
+        return Result(-errno.EOPNOTSUPP) if stop.number == LANDLOCK_CREATE_RULESET else None
+    for most in range(4, 16):
+        with root.target(root.alice) as target:
+            words = [kind.program(root), target.pid, 0, 100000, 10]
+            done = trace(spawn(words, before=lambda: with_log_at(root, path), traced=True,
+                               rlimits={resource.RLIMIT_NOFILE: most}), without_landlock)
+            mapped = bool(kind.map(target))
+            assert mapped == (done.code == 0), done
+        try:
+            line = listener.recv(4096).decode()
+        except BlockingIOError:
+            line = ''
+        assert not mapped or ' granted ' in line, (most, done, line)
+        seen.add(mapped)
+    assert seen == {True, False}, seen
 
 
 @both('an act that fails after the grant is recorded as failed, with its rule')
