@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <utility>
@@ -80,9 +81,12 @@ Result<NetNamespace> open_net_namespace(const NetnsTarget& target) {
             : target.kind == kPidfd ? open_of_pidfd(target.number)
                                     : open_path(concat("/proc/", target.number, "/ns/net"));
   if (!fd) return std::unexpected(fd.error());
+  // A file system of the caller's need never say what a file is; what its name is the kernel knows.
+  std::array<char, 5> name{};
   struct statfs fs{};
-  if (::fstatfs(fd->get(), &fs) != 0 || fs.f_type != NSFS_MAGIC ||
-      ::ioctl(fd->get(), NS_GET_NSTYPE) != CLONE_NEWNET)
+  if (::readlink(concat("/proc/self/fd/", fd->get()).c_str(), name.data(), name.size()) != 5 ||
+      std::string_view(name.data(), name.size()) != "net:[" || ::fstatfs(fd->get(), &fs) != 0 ||
+      fs.f_type != NSFS_MAGIC || ::ioctl(fd->get(), NS_GET_NSTYPE) != CLONE_NEWNET)
     return fail("NR-NETNS", "the file descriptor given is not one of a network namespace");
   const auto ours = is_own(*fd, "net");
   if (!ours) return std::unexpected(ours.error());

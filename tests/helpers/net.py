@@ -146,6 +146,23 @@ def _(root):
         refused(h.add(second, before=late, timeout=10), 'NR-QUOTA')
 
 
+@case('NR-NETNS: a file system that never answers does not leave a process of root\'s waiting')
+def _(root):
+    h = host(root)
+    os.makedirs(f'{root.tmp}/silent', exist_ok=True)
+    server = os.open('/dev/fuse', os.O_RDWR)
+    mount('silent', f'{root.tmp}/silent', 'fuse', 0,
+          f'fd={server},rootmode=40000,user_id={root.alice.uid},group_id={root.alice.gid},allow_other')
+    with Container(root.alice) as c:
+        file = os.open(f'{root.tmp}/silent', os.O_PATH)
+        try:
+            refused(h.run(['add', '--netns', 'fd:5', '--bridge', 'br0'], root.alice, fds={5: file}, timeout=10), 'NR-NETNS')
+            assert 'eth0' not in c.interfaces()
+        finally:
+            os.close(server)  # ends all waiting
+            os.close(file)
+
+
 @case('NR-QUOTA: the quota is per bridge and per user')
 def _(root):
     h = host(root, 'alice veth br0 1\nalice veth br1 1\nbob veth br0 1\n')
