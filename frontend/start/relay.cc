@@ -5,8 +5,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <utility>
 
 namespace userns::frontend {
@@ -21,6 +23,14 @@ void never_block(int fd) { (void)::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_N
 bool in_background(int fd) {
   const pid_t foreground = ::tcgetpgrp(fd);
   return foreground >= 0 && foreground != ::getpgrp();
+}
+
+// At most. A terminal does not say what its buffers hold.
+std::size_t waiting_in(int fd, bool is_terminal) {
+  constexpr std::size_t kTerminalHolds = 1UL << 20U;
+  int bytes = 0;
+  if (is_terminal || ::ioctl(fd, FIONREAD, &bytes) != 0) return kTerminalHolds;
+  return static_cast<std::size_t>(bytes);
 }
 
 void end(Flow& flow) {
@@ -112,13 +122,18 @@ void Relay::write_out(Flow& flow) {
   if (put < 0 && errno != EAGAIN && errno != EINTR) end(flow);
 }
 
+// What is there now is all that the command can have written: others that it has left behind (exec)
+// may go on without end.
 void Relay::drain() {
   for (auto& flow : flows_) {
     if (flow.inward) continue;
-    while (flow.open) {
+    auto left = waiting_in(flow.from, flow.from == master_.get());
+    while (flow.open && (left > 0 || !flow.pending.empty())) {
       if (!flow.pending.empty())
         write_out(flow);
-      else if (read_into(flow).empty())
+      else if (const auto got = read_into(flow).size(); got > 0)
+        left -= std::min(left, got);
+      else
         break;
     }
   }

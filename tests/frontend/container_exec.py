@@ -386,4 +386,24 @@ def _(root):
     fails(store.do('exec', 'web', '--tty=yes', command=['true']), 'terminal')
 
 
+@case('what a command leaves behind, and what that writes without end to a slow terminal, do not hold the client up')
+def _(root):
+    store = started(root)
+    master, slave = os.openpty()
+    child = store.begin('exec', 'web', '--tty=no', fds={1: slave},
+                        command=['sh', '-c', 'for n in 1 2; do setsid busybox yes & done; sleep 1; exit 3'])
+    os.close(slave)
+    until, ended = time.monotonic() + 20, False
+    while not ended:
+        assert time.monotonic() < until, 'the client still waits for others than its command'
+        try:
+            os.read(master, 2048)
+        except OSError:  # nobody has the terminal any more
+            ended = True
+        time.sleep(0.02)
+    os.close(master)
+    assert child.wait().code == 3
+    well(store.do('stop', 'web'))
+
+
 main()
