@@ -113,6 +113,18 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
   return {};
 }
 
+// An open directory of the host's leads out of any root file system.
+Result<void> refuse_directories() {
+  for (int number = 0; number < 3; ++number) {
+    struct stat facts{};
+    if (::fstat(number, &facts) == 0 && S_ISDIR(facts.st_mode))
+      return fail({}, concat("file descriptor ", number,
+                             " is a directory, by which the command could leave the container: "
+                             "give a file, a pipe, a terminal or /dev/null instead"));
+  }
+  return {};
+}
+
 // A session of its own: the caller's terminal is not this process's to control, whatever fd leads
 // to it.
 Result<void> take_stdio(const Plan& plan, const Inheritance& inheritance) {
@@ -123,7 +135,7 @@ Result<void> take_stdio(const Plan& plan, const Inheritance& inheritance) {
     if (fd.valid() && ::dup2(fd.get(), number) < 0)
       return fail_errno("cannot set up standard input and output");
   }
-  return {};
+  return refuse_directories();
 }
 
 Result<void> enter_directory(const Plan& plan) {

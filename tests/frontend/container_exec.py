@@ -12,7 +12,7 @@ import termios
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import FIRST, fails, rootfs, well  # noqa: E402
+from container import FIRST, fails, rootfs, run, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, cases, main, skip, spawn, wait_for  # noqa: E402
 
@@ -403,6 +403,21 @@ def _(root):
         time.sleep(0.02)
     os.close(master)
     assert child.wait().code == 3
+    well(store.do('stop', 'web'))
+
+
+@case('an open directory of the caller\'s as fd 0, 1 or 2 is no way out: it is refused, by a start, too')
+def _(root):
+    store = started(root)
+    directory = os.open(root.tmp, os.O_RDONLY)
+    out = ['ls', '/proc/self/fd/0/', '/proc/self/fd/1/', '/proc/self/fd/2/']
+    for number in range(3):
+        for done in (store.do('exec', 'web', command=out, fds={number: directory}),
+                     run(root, command=out, where=f'{root.tmp}/trees/web', fds={number: directory}),
+                     run(root, '--read-only', command=out, fds={number: directory})):
+            assert done.code == 125 and done.out == '', done
+            assert number == 2 or f'file descriptor {number} is a directory' in done.err, done
+    os.close(directory)
     well(store.do('stop', 'web'))
 
 
