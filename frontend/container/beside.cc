@@ -150,7 +150,14 @@ std::vector<std::string> words_for(const Container& container, const ExecWish& w
   return words;
 }
 
-// Nothing in there hears a signal until it is thawed.
+// A signal that the command does not catch ends it although it is frozen (cgroups(7)); one that it
+// catches waits until it is thawed.
+bool ends_soon(const Connection& connection) {
+  constexpr int kMilliseconds = 300;
+  pollfd polled{.fd = connection.raw(), .events = POLLIN, .revents = 0};
+  return ::poll(&polled, 1, kMilliseconds) > 0;
+}
+
 int given_up(const Container& container, int number) {
   tell("userns-run",
        {.rule = {},
@@ -177,7 +184,8 @@ Result<int> watch(const Container& container, const Connection& connection, cons
     while (const auto number = signals.next()) {
       (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), *number, nullptr, 0);
       const bool is_to_end = *number == SIGINT || *number == SIGTERM;
-      if (is_to_end && is_frozen(container)) return given_up(container, *number);
+      if (is_to_end && is_frozen(container) && !ends_soon(connection))
+        return given_up(container, *number);
     }
     if (polled[0].revents == 0 && polled[2].revents == 0) continue;
     const auto answer =

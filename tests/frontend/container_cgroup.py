@@ -147,12 +147,21 @@ def _(root):
 @case('frozen is not entered, and whoever is in there can be left at once')
 def _(root):
     store, state = started(root)
+    # One that dies of SIGTERM does so although it is frozen; one that catches it hears it when it is thawed.
     child = store.begin('exec', 'web', command=['sleep', '1000'])
     wait_for(lambda: len(pids_in(f'{state["cgroup"]}/payload')) == 3, 'the command')
     well(store.do('freeze', 'web'))
     fails(store.do('exec', 'web', command=['true']), 'web is frozen', 'userns-run thaw web')
     child.kill(15)
-    done = child.wait(5)
+    done = child.wait(20)
+    assert (done.code, done.err) == (143, ''), done
+    well(store.do('thaw', 'web'))
+    wait_for(lambda: len(pids_in(f'{state["cgroup"]}/payload')) == 2, 'the command to end')
+    child = store.begin('exec', 'web', command=['sh', '-c', 'trap "kill %1; exit 143" TERM; sleep 1000 & echo; wait'])
+    wait_for(lambda: len(pids_in(f'{state["cgroup"]}/payload')) == 4, 'the command')
+    well(store.do('freeze', 'web'))
+    child.kill(15)
+    done = child.wait(20)
     assert done.code == 143 and 'is frozen: the command is ended when it is thawed' in done.err, done
     well(store.do('thaw', 'web'))
     wait_for(lambda: len(pids_in(f'{state["cgroup"]}/payload')) == 2, 'the command to end')

@@ -56,7 +56,8 @@ constexpr auto kFarewellTakes =
 constexpr auto kOrphanMayTake = std::chrono::seconds(2);
 constexpr auto kRemoveAgain = Milliseconds(20);  // a cgroup in which all were killed
 constexpr int kRemovals = 50;
-constexpr int kLastWordsTake = 2000;  // ms
+constexpr auto kRemoveLater = Milliseconds(1000);  // one that somebody is still in
+constexpr int kLastWordsTake = 2000;               // ms
 constexpr auto kDeathTakes = std::chrono::seconds(5);
 constexpr auto kFirstLook = Milliseconds(2);  // whether all have ended
 constexpr auto kLastLook = Milliseconds(1000);
@@ -394,7 +395,8 @@ class Monitor {
   void remove_leaves() {
     leaves_.remove_empty(cgroup_.payload(), user_namespace_);
     remove_again_.reset();
-    if (--removals_left_ > 0 && !leaves_.none()) remove_again_ = Clock::now() + kRemoveAgain;
+    const auto pause = --removals_left_ > 0 ? kRemoveAgain : kRemoveLater;
+    if (!leaves_.none()) remove_again_ = Clock::now() + pause;
   }
 
   // --- readiness ----------------------------------------------------------------------------
