@@ -4,18 +4,20 @@
 USERNS_TEST_ROUNDS=N has a container with a published port started, restarted and stopped N times instead of 5.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from container import FIRST, PYTHON, fails, rootfs, start, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from container_end_lib import everyones_device, holders_of, is_free  # noqa: E402
-from harness import MS_BIND, case, cases, main, mount, skip, umount, wait_for  # noqa: E402
+from harness import MS_BIND, case, cases, main, mount, skip, spawn, umount, wait_for  # noqa: E402
 from net_host import Host  # noqa: E402
 
 made = {}
@@ -31,6 +33,15 @@ threading.Thread(target=lambda: time.sleep(10000)).start()
 print("left", os.getpid(), flush=True)
 ctypes.CDLL(None).syscall(60, 0)
 '''
+
+
+@contextlib.contextmanager
+def pipe_of_nothing():
+    """Standard input on which nothing comes and that does not end."""
+    read_end, write_end = os.pipe()
+    yield read_end
+    os.close(read_end)
+    os.close(write_end)
 
 
 def comm(pid):
@@ -307,7 +318,8 @@ def _(root):
         await_log(store, 'web', 'up')
         state = store.state('web')
         assert 'running' in well(store.do('list', 'web')).out
-        assert well(store.do('exec', 'web', command=['echo', 'in'])).out == 'in\n'
+        # Without a cgroup that is what a freeze is.
+        fails(store.do('exec', 'web', command=['true']), 'web is frozen', 'userns-run thaw web')
         well(store.do(verb, 'web'))
         wait_for(lambda: not alive(state['init']['pid']), 'its end')
         if verb == 'restart':
@@ -373,6 +385,45 @@ def _(root):
             return [line for line in file if line.startswith('map')]
     assert ids(store, 'd') != ids(other, 'a')
     well(other.do('stop', 'a'))
+
+
+@case('a container whose init is stopped: each client ends at once by a signal, ps and list answer, stop and destroy end it')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE, 'stop-timeout = 1000')
+    for number in (signal.SIGINT, signal.SIGTERM):
+        well(store.do('start', 'web'))
+        await_log(store, 'web', 'up')
+        os.kill(store.state('web')['init']['pid'], signal.SIGSTOP)
+        assert 'web' in well(store.do('list')).out and 'web' in well(store.do('ps', 'web')).out
+        # Without a cgroup that is what a freeze is.
+        fails(store.do('exec', 'web', command=['true']), 'web is frozen', 'userns-run thaw web')
+        with pipe_of_nothing() as stdin:
+            for verb in ('console', 'wait'):
+                client = store.begin(verb, 'web', stdin=stdin)
+                wait_for(lambda: b'userns-run' in comm(client.pid) or b'3' in comm(client.pid), f'{verb} to run')
+                time.sleep(0.3)
+                client.kill(number)
+                assert client.wait(10).code in (128 + number, -number), verb
+        well(store.do('destroy' if number == signal.SIGTERM else 'stop', 'web', *(['--force'] if number == signal.SIGTERM else [])))
+
+
+@case('a container that floods its terminal: its console can be left at once, and stop and destroy end it')
+def _(root):
+    store = Store(root)
+    store.make('web', 'command = busybox yes ' + 'x' * 200, 'stop-timeout = 1000')
+    for number in (signal.SIGINT, signal.SIGTERM):
+        well(store.do('start', 'web'))
+        read_end, write_end = os.pipe()  # nobody reads what the client writes
+        with pipe_of_nothing() as stdin:
+            client = spawn(['/bin/sh', '-c', f'exec "$@" >&{write_end}', 'sh', *store.words('console', 'web')], root.alice, stdin=stdin,
+                           fds={write_end: write_end})
+            time.sleep(1)
+            client.kill(number)
+            assert client.wait(10).code in (128 + number, -number)
+        os.close(read_end)
+        os.close(write_end)
+        well(store.do('destroy' if number == signal.SIGTERM else 'stop', 'web', *(['--force'] if number == signal.SIGTERM else [])))
 
 
 main()
