@@ -67,7 +67,8 @@ Result<void> remove(const Words& words) {
   const auto nics = all_nics();
   if (!nics) return std::unexpected(nics.error());
   const auto uid = Caller::identify().uid;
-  const NicWanted wanted{words[2], words[5], words.size() == 7 ? words[6] : ""};
+  const auto name = words.size() == 7 ? std::string_view(words[6]) : std::string_view{};
+  const NicWanted wanted{words[2], words[5], name};
   std::vector<const HostEnd*> own;
   const HostEnd* other = nullptr;
   for (const auto& nic : *nics) {

@@ -91,7 +91,7 @@ def helpers():
     found = {}
     libraries = {}
     for target in build_info('targets'):
-        files = [os.path.relpath(s, TOP) for group in target['target_sources'] for s in group['sources']]
+        files = [os.path.relpath(s, TOP) for group in target['target_sources'] for s in group.get('sources', [])]
         where = os.path.relpath(target['defined_in'], TOP)
         if where.startswith('helpers/') and target['type'] == 'executable':
             found[os.path.basename(target['filename'][0])] = (target['filename'][0], files)

@@ -1,6 +1,9 @@
 // The JSON of images: digests that are names of blobs and nothing else, or an error.
 #include "frontend/rootfs/image_json.h"
 
+#include <string>
+#include <string_view>
+
 #include "frontend/rootfs/digest.h"
 #include "tests/fuzz/property.h"
 
@@ -22,7 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto docker = parse_docker_manifest(text);
   must(!docker || is_docker_manifest(text), "what is read as one is one");
   if (const auto config = parse_image_config(text))
-    for (const auto& word : config->env)
-      must(word.find('\0') == std::string::npos, "a word has no NUL");
+    for (const auto& [name, value] : config->env)
+      must(name.find_first_of(std::string_view("\0=", 2)) == std::string::npos &&
+               value.find('\0') == std::string::npos,
+           "a variable has a name, and no NUL");
   return 0;
 }
