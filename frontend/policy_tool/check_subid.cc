@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t kDistro = 65536;  // ids that a distribution's own root file system needs
 constexpr std::uint64_t kSignedEnd = 1ULL << 31U;  // from here on an id is negative to some
 constexpr std::size_t kLongestLine = 1023;         // of shadow's reader and ours
+constexpr std::size_t kMostAsked = 2000;           // lines that a directory is asked about
 
 // Where in a line the parser's error is, and of which kind.
 struct Fault {
@@ -68,10 +69,21 @@ struct Checker : Reporter {
   const IdFacts& ids = kind == IdKind::kUid ? facts.uids : facts.gids;
   std::string_view id_word = kind == IdKind::kUid ? "uid" : "gid";
   mutable std::map<std::string, std::string, std::less<>> keys = {};  // owner: who that is
+  mutable std::size_t asked = 0;
   std::string_view account_word = kind == IdKind::kUid ? "user" : "group";
 
   static std::string_view numbers(const SubidEntry& entry) {
     return entry.line.text.substr(entry.parsed.owner.size() + 1);
+  }
+
+  // By a directory that does not list it: its name where it is asked for the ends of a range. Not
+  // of more than kMostAsked lines, since each question may go over a network.
+  [[nodiscard]] std::optional<Account> unlisted_in(IdRange range) const {
+    if (facts.quiet.empty() || asked > kMostAsked) return std::nullopt;
+    ++asked;
+    for (const auto id : {range.first(), range.end() - 1})
+      if (auto account = facts.ask_id(kind, static_cast<std::uint32_t>(id))) return account;
+    return std::nullopt;
   }
 
   // One finding for the first account that is in the range.
@@ -79,12 +91,25 @@ struct Checker : Reporter {
     const auto range = entry.parsed.range;
     const auto first = std::ranges::lower_bound(
         ids.taken, range.first(), {}, [](const Account& a) { return std::uint64_t{a.id}; });
-    if (first == ids.taken.end() || first->id >= range.end()) return;
-    const auto many =
-        std::count_if(first, ids.taken.end(), [&](const Account& a) { return a.id < range.end(); });
+    const auto end = std::ranges::lower_bound(ids.taken, range.end(), {},
+                                              [](const Account& a) { return std::uint64_t{a.id}; });
+    if (first != end)
+      say_real(entry, *first, static_cast<std::size_t>(end - first));
+    else if (const auto account = unlisted_in(range))
+      say_real(entry, *account, 1);
+  }
+
+  // Who has the id: an account, or who owns a home, if nobody has a name for them.
+  [[nodiscard]] std::string account_text(const Account& account) const {
+    return account.name.starts_with('/') ? concat("whose home is ", quoted(account.name))
+                                         : concat("the ", account_word, " ", quoted(account.name));
+  }
+
+  void say_real(const SubidEntry& entry, const Account& first, std::size_t many) const {
+    const auto range = entry.parsed.range;
     say(Severity::kError, kind == IdKind::kUid ? "real-user" : "real-group", entry, numbers(entry),
-        concat(to_text(range), " holds ", id_word, " ", first->id, ", the ", account_word, " ",
-               quoted(first->name), many > 1 ? concat(" and ", many - 1, " more") : ""),
+        concat(to_text(range), " holds ", id_word, " ", first.id, ", ", account_text(first),
+               many > 1 ? concat(" and ", many - 1, " more") : ""),
         concat("root in a container of ", quoted(entry.parsed.owner), " can become that ",
                account_word, ", and read and write its files"),
         "move the range to where no account is: userns-policy grant finds one");
@@ -116,6 +141,24 @@ struct Checker : Reporter {
                  ids.delegable_name, " of login.defs"),
           "useradd and others do not look there when they choose ids",
           "take ids from that range, or widen it");
+  }
+
+  // The ids are in the blocks that login.defs has for other uids.
+  void check_deterministic(const SubidEntry& entry) const {
+    const auto& rule = ids.deterministic;
+    const auto uid = rule ? parse_decimal(owner_key(entry.parsed.owner)) : std::nullopt;
+    const auto range = entry.parsed.range;
+    if (!uid || range.end() <= rule->defs.sub_least || range.first() > rule->defs.sub_most) return;
+    const auto own = rule->block_of(*uid);
+    if (own && own->contains(range)) return;
+    const auto from = std::max(range.first(), rule->defs.sub_least) - rule->defs.sub_least;
+    auto whose = rule->uid_least + from / std::max<std::uint64_t>(rule->defs.count, 1);
+    if (whose == *uid) ++whose;
+    say(Severity::kWarning, "deterministic", entry, numbers(entry),
+        concat(to_text(range), " has ids that ", rule->key, " of login.defs gives uid ", whose,
+               ", when useradd makes it"),
+        "two users will have the same ids",
+        own ? concat("give uid ", *uid, " its own: ", to_text(*own)) : "move the range");
   }
 
   void say_overlap(const SubidEntry& a, const SubidEntry& b) const {
@@ -242,6 +285,7 @@ void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyTex
   for (const auto& entry : entries) {
     checker.check_real(entry);
     checker.check_reserved(entry);
+    checker.check_deterministic(entry);
     lines.push_back(entry.line);
     all.push_back(&entry);
   }

@@ -14,6 +14,7 @@
 #include "common/subid_source.h"
 #include "common/trusted_file.h"
 #include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/login_defs.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/cgroup_rules.h"
 #include "policy/idmap_rules.h"
@@ -181,6 +182,19 @@ std::vector<Finding> malformed_of(const User& user, IdKind kind, const std::stri
   return findings;
 }
 
+// The ids that login.defs has for the user and they have not.
+std::string deterministic_text(const User& user, IdKind kind, const OwnedRanges& owned) {
+  std::vector<Finding> ignored;
+  const auto text = text_of("/etc/login.defs");
+  const auto of_uids = read_login_defs({}, text, "U", ignored);
+  const auto defs = kind == IdKind::kUid ? of_uids : read_login_defs({}, text, "G", ignored);
+  const auto block = defs.deterministic ? deterministic_block(defs, of_uids.least, user.uid.value())
+                                        : std::nullopt;
+  if (!block || owned.covers(*block)) return {};
+  return concat("  userns-policy grant and useradd would give ", to_text(*block), ", by SUB_",
+                kind == IdKind::kUid ? "UID" : "GID", "_DETERMINISTIC of /etc/login.defs\n");
+}
+
 void explain_kind(Answer& answer, const User& user, IdKind kind,
                   std::span<const std::string> numbers, bool asked) {
   const bool is_uid = kind == IdKind::kUid;
@@ -195,6 +209,7 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
     answer.text +=
         concat(program, ": ", ranges.empty() ? concat("nothing in ", subids->source) : ranges,
                "; and one's own ", is_uid ? "uid " : "gid ", own, " alone\n");
+    answer.text += deterministic_text(user, kind, subids->owned);
     name_malformed(answer, kGivesNothing, malformed_of(user, kind, subids->source), 0);
     return show_sources(answer, *subids, user, kind, nullptr);
   }

@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "frontend/policy_tool/finding.h"
+#include "frontend/policy_tool/login_defs.h"
 #include "policy/cgroup_conf.h"
 #include "policy/error.h"
 #include "policy/id_range.h"
+#include "policy/ids.h"
 
 namespace userns::frontend {
 
@@ -38,12 +40,24 @@ struct Reserved {
   std::string whose;    // "ids of system accounts (below UID_MIN 1000 of /etc/login.defs)"
 };
 
+// SUB_UID_DETERMINISTIC, or that of gids: a block for each uid.
+struct Deterministic {
+  LoginDefs defs;
+  std::uint64_t uid_least = 1000;  // UID_MIN, for gids, too
+  std::string_view key;            // "SUB_UID_DETERMINISTIC"
+
+  [[nodiscard]] std::optional<IdRange> block_of(std::uint64_t uid) const {
+    return deterministic_block(defs, uid_least, uid);
+  }
+};
+
 // The ids of one kind.
 struct IdFacts {
   std::vector<Account> taken;  // users, or groups: sorted by id
   std::vector<Reserved> reserved;
   IdRange delegable = *IdRange::make(100000, 600000001);  // SUB_UID_MIN to SUB_UID_MAX
   std::string_view delegable_name;                        // "SUB_UID_MIN to SUB_UID_MAX"
+  std::optional<Deterministic> deterministic;             // login.defs says so
 };
 
 struct GroupFacts {
@@ -79,7 +93,12 @@ struct MachineFacts {
 
 struct HostFacts {
   IdFacts uids, gids;
-  std::vector<Finding> login_defs;  // what is wrong with it
+  std::vector<Finding> login_defs;  // what is wrong with it, and with ids.conf
+  // Sources of accounts that they need not list; empty: `taken` has all. Whether somebody said
+  // which ranges these use (sssd.conf, smb.conf, ids.conf).
+  std::vector<std::string> quiet;
+  bool quiet_ranges_known = false;
+  std::function<std::optional<Account>(IdKind kind, std::uint32_t id)> ask_id;
   // By name; a directory's users need not be among those that it lists.
   std::function<std::optional<Account>(std::string_view name)> user_by_name;
   std::function<std::optional<Account>(std::uint32_t uid)> user_by_uid;

@@ -20,6 +20,7 @@
 #include "frontend/policy_tool/replace.h"
 #include "frontend/policy_tool/subid_change.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/policy_tool/vetted_ids.h"
 #include "policy/idmap.h"
 #include "policy/subid.h"
 #include "policy/text.h"
@@ -141,6 +142,18 @@ Result<void> check_login_defs(const HostFacts& facts) {
                          "; ids are not granted from a range that may not be the one meant"));
 }
 
+// Which accounts a grant could not see.
+std::string what_is_not_known(const HostFacts& facts) {
+  if (facts.quiet.empty() || facts.quiet_ranges_known) return {};
+  std::string sources;
+  for (const auto& source : facts.quiet) sources += concat(sources.empty() ? "" : ", ", source);
+  return concat("note: ", sources,
+                " (nsswitch.conf) may have accounts that it does not list: it was asked for some "
+                "of these ids, for names in policy files and for owners of homes; write the ranges "
+                "that it uses into ",
+                ids_conf_path(), " to be sure\n");
+}
+
 struct Living {
   std::vector<LivingIds> uids = living_ids(IdKind::kUid), gids = living_ids(IdKind::kGid);
 };
@@ -153,12 +166,17 @@ std::vector<SubidSide> sides_of(std::span<const Proposal> all, const HostFacts& 
 }
 
 Result<void> grant_ids(std::vector<Proposal>& all, const Owner& owner, const Request& request,
-                       const HostFacts& facts, Report& report) {
+                       HostFacts facts, Report& report) {
   if (auto well = check_login_defs(facts); !well) return well;
+  // A directory need not list them; their own ids are theirs all the same.
+  facts.uids.taken.push_back(*owner.account);
+  facts.gids.taken.push_back({owner.account->name, owner.account->group, 0});
   const Living living;
   const auto sides = sides_of(all, facts, living);
-  const auto ranges = plan_ids(sides, {owner.forms, *request.ids, request.from});
+  const auto ranges =
+      plan_vetted_ids(sides, {owner.forms, *request.ids, request.from, owner.account->id}, facts);
   if (!ranges) return std::unexpected(ranges.error());
+  if (!ranges->empty()) report.notes += what_is_not_known(facts);
   for (const auto& [kind, range] : *ranges) {
     auto& file = all[kind == IdKind::kUid ? 0 : 1];
     file.after = with_range(file.before.text, owner.forms.front(), range);

@@ -22,6 +22,7 @@
 #include "common/caller.h"
 #include "common/fd.h"
 #include "common/trusted_file.h"
+#include "frontend/policy_tool/directory.h"
 #include "frontend/policy_tool/login_defs.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/cgroup_rules.h"
@@ -38,15 +39,6 @@ std::string_view trimmed(std::string_view text) {
 }
 
 // --- accounts -------------------------------------------------------------------------------
-
-struct Accounts {
-  std::vector<Account> users;
-  struct Group {
-    Account account;
-    bool has_listed = false;
-  };
-  std::vector<Group> groups;
-};
 
 Accounts from_nss() {
   Accounts all;
@@ -186,8 +178,9 @@ void add_systemds(IdFacts& ids, bool has_nspawn) {
           "what some programs take for nobody");
 }
 
-void add_directory(HostFacts& facts, const std::string& root) {
+void add_directory(HostFacts& facts, const std::string& root, const IdsConf& conf) {
   const auto add = [&](const std::vector<IdRange>& ranges, std::string_view whose) {
+    facts.quiet_ranges_known = facts.quiet_ranges_known || !ranges.empty();
     for (const auto range : ranges)
       for (auto* const list : {&facts.uids.reserved, &facts.gids.reserved})
         list->push_back({range, Severity::kError, "directory-range", std::string(whose)});
@@ -196,6 +189,7 @@ void add_directory(HostFacts& facts, const std::string& root) {
       "ids of a directory's accounts (sssd.conf)");
   add(winbind_ranges(text_of("/etc/samba/smb.conf", root)),
       "ids of a domain's accounts (idmap config in smb.conf)");
+  add(conf.ranges, "ids of a directory's accounts (ids.conf)");
 }
 
 // --- the machine ----------------------------------------------------------------------------
@@ -406,14 +400,27 @@ CgroupPlace place_of(const CgroupBase& base, Uid uid) {
 
 HostFacts host_facts(const std::string& root) {
   HostFacts facts;
-  add_accounts(facts, root.empty() ? from_nss() : from_files(root), root.empty());
+  const auto ids_conf = read_ids_conf(concat(root, ids_conf_path()), text_of(ids_conf_path(), root),
+                                      facts.login_defs);
+  facts.quiet = quiet_sources(text_of("/etc/nsswitch.conf", root));
+  facts.ask_id = ask_id;
+  if (!root.empty()) facts.quiet.clear();  // this system's name service does not speak for another
+  auto accounts = root.empty() ? from_nss() : from_files(root);
+  add_unlisted(accounts, root, ids_conf, !facts.quiet.empty());
+  add_accounts(facts, accounts, root.empty());
   const auto login_defs = text_of("/etc/login.defs", root);
   const auto path = concat(root, "/etc/login.defs");
-  add_login_defs(facts.uids, read_login_defs(path, login_defs, "U", facts.login_defs), "U");
-  add_login_defs(facts.gids, read_login_defs(path, login_defs, "G", facts.login_defs), "G");
+  const auto of_uids = read_login_defs(path, login_defs, "U", facts.login_defs);
+  const auto of_gids = read_login_defs(path, login_defs, "G", facts.login_defs);
+  add_login_defs(facts.uids, of_uids, "U");
+  add_login_defs(facts.gids, of_gids, "G");
+  if (of_uids.deterministic)
+    facts.uids.deterministic = {of_uids, of_uids.least, "SUB_UID_DETERMINISTIC"};
+  if (of_gids.deterministic)
+    facts.gids.deterministic = {of_gids, of_uids.least, "SUB_GID_DETERMINISTIC"};
   const bool has_nspawn = ::access(concat(root, "/usr/bin/systemd-nspawn").c_str(), F_OK) == 0;
   for (auto* const ids : {&facts.uids, &facts.gids}) add_systemds(*ids, has_nspawn);
-  add_directory(facts, root);
+  add_directory(facts, root, ids_conf);
   if (root.empty()) facts.machine = machine_facts();
   return facts;
 }

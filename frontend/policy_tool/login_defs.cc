@@ -38,6 +38,12 @@ struct Reader {
     return std::nullopt;
   }
 
+  [[nodiscard]] bool says_yes(std::string_view key) const {
+    const auto entry = last(key);
+    const auto same = [](char a, char b) { return (a | 0x20) == b; };
+    return entry && std::ranges::equal(entry->value, std::string_view("yes"), same);
+  }
+
   void say(Severity severity, const Entry& entry, std::string what, std::string why,
            std::string fix) {
     auto& f = found.emplace_back(finding_at(severity, "login-defs", path, entry.line, entry.value));
@@ -87,29 +93,40 @@ constexpr std::string_view kUseradd =
 
 LoginDefs read_login_defs(std::string_view path, std::string_view text, std::string_view letter,
                           std::vector<Finding>& found) {
-  const LoginDefs standard;
+  LoginDefs standard;
   LoginDefs defs;
-  std::uint64_t count = 65536;
   Reader reader{path, lines_of(text), found};
   const auto key = [&](std::string_view prefix, std::string_view suffix) {
     return concat(prefix, letter, suffix);
   };
+  defs.deterministic = reader.says_yes(key("SUB_", "ID_DETERMINISTIC"));
+  defs.wraps = reader.says_yes(key("UNSAFE_SUB_", "ID_DETERMINISTIC_WRAP"));
+  if (defs.deterministic) standard.sub_least = 65536, standard.sub_most = kLargestId;
+  defs.sub_least = standard.sub_least, defs.sub_most = standard.sub_most;
   reader.take(key("", "ID_MIN"), defs.least, Severity::kError, kGrant);
   reader.take(key("", "ID_MAX"), defs.most, Severity::kError, kGrant);
   reader.take(key("SUB_", "ID_MIN"), defs.sub_least, Severity::kError, kGrant);
   reader.take(key("SUB_", "ID_MAX"), defs.sub_most, Severity::kError, kGrant);
-  reader.take(key("SUB_", "ID_COUNT"), count, Severity::kWarning, kUseradd);
+  reader.take(key("SUB_", "ID_COUNT"), defs.count, Severity::kWarning, kUseradd);
   reader.must_be_a_range(key("", "ID_MIN"), defs.least, key("", "ID_MAX"), defs.most, standard,
                          false);
   reader.must_be_a_range(key("SUB_", "ID_MIN"), defs.sub_least, key("SUB_", "ID_MAX"),
                          defs.sub_most, standard, true);
   if (const auto entry = reader.last(key("SUB_", "ID_COUNT"));
-      entry && count > defs.sub_most - defs.sub_least + 1)
+      entry && defs.count > defs.sub_most - defs.sub_least + 1)
     reader.say(Severity::kWarning, *entry,
-               concat(key("SUB_", "ID_COUNT"), " ", count, " is more than there are from ",
+               concat(key("SUB_", "ID_COUNT"), " ", defs.count, " is more than there are from ",
                       defs.sub_least, " to ", defs.sub_most),
                "useradd gives new users none", "make it smaller, or the range larger");
   return defs;
+}
+
+std::optional<IdRange> deterministic_block(const LoginDefs& defs, std::uint64_t uid_least,
+                                           std::uint64_t uid) {
+  if (uid < uid_least || defs.count == 0) return std::nullopt;
+  const auto blocks = (defs.sub_most - defs.sub_least + 1) / defs.count;
+  if (uid - uid_least >= blocks) return std::nullopt;
+  return IdRange::make(defs.sub_least + (uid - uid_least) * defs.count, defs.count);
 }
 
 }  // namespace userns::frontend

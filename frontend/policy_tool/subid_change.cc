@@ -133,6 +133,28 @@ Result<IdRange> range_from(std::span<const SubidSide> missing, const IdWish& wis
   return *range;
 }
 
+// The user's own block, or the first ids of it.
+Result<IdRange> deterministic_range(const SubidSide& side, const IdWish& wish) {
+  const auto& rule = *side.facts->deterministic;
+  const auto block = rule.block_of(wish.uid);
+  if (!block)
+    return fail({}, concat(rule.key, " of /etc/login.defs has no ids for uid ", wish.uid,
+                           ": they would be outside of ", to_text(side.facts->delegable),
+                           rule.defs.wraps ? ", and the ids that wrapping round gives are another "
+                                             "user's"
+                                           : "",
+                           "; widen that range, or write ", rule.key, " no"));
+  const auto range = IdRange::make(block->first(), std::min(wish.count, block->count()));
+  if (wish.count > block->count() || (wish.first && *wish.first != block->first()))
+    return fail({}, concat(rule.key, " of /etc/login.defs gives uid ", wish.uid, " the ids ",
+                           to_text(*block), " and no others, as useradd does"));
+  for (const auto taken : all_taken(side, Reservations::kFirm))
+    if (taken.overlaps(*range))
+      return fail({}, concat("the ids ", to_text(*range), ", which ", rule.key, " gives uid ",
+                             wish.uid, ", are not free: ", owner_of(side, *range)));
+  return *range;
+}
+
 // `start`: where the other file has them already.
 Result<IdRange> free_range(std::span<const SubidSide> missing, const IdWish& wish,
                            std::optional<std::uint64_t> start) {
@@ -170,6 +192,15 @@ Result<std::vector<NewRange>> plan_ids(std::span<const SubidSide> sides, const I
       start = enough->first();
   }
   std::vector<NewRange> ranges;
+  for (const auto& side : missing) {
+    if (!side.facts->deterministic) continue;
+    const auto range = deterministic_range(side, wish);
+    if (!range) return std::unexpected(range.error());
+    ranges.push_back({side.kind, *range});
+    if (!start) start = range->first();
+  }
+  std::erase_if(missing,
+                [](const SubidSide& side) { return side.facts->deterministic.has_value(); });
   if (missing.empty()) return ranges;
   const auto range = free_range(missing, wish, start);
   if (!range) return std::unexpected(range.error());

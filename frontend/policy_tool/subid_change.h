@@ -29,6 +29,7 @@ struct IdWish {
   std::span<const std::string> forms;  // of the owner, as lines have it; the first for new lines
   std::uint64_t count = 0;
   std::optional<std::uint64_t> first;  // --from
+  std::uint32_t uid = 0;               // of the user: decides if login.defs says so
 };
 
 // A line for one of the files.
@@ -39,7 +40,8 @@ struct NewRange {
 
 // What is missing until the owner has `count` ids in a row in both files: the same numbers in both,
 // as useradd gives, where nobody has them. Ids that were given before come last, since files and
-// processes may still have them. Nothing where nothing is missing.
+// processes may still have them. Nothing where nothing is missing. Where login.defs is
+// deterministic, the ids are the user's own block, or there are none.
 Result<std::vector<NewRange>> plan_ids(std::span<const SubidSide> sides, const IdWish& wish);
 
 // `text` with a line more.

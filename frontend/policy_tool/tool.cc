@@ -52,6 +52,8 @@ std::string installed_path(PolicyFile kind) {
   return {};
 }
 
+std::string ids_conf_path() { return concat(std::string_view(kPolicyDir), "/ids.conf"); }
+
 Result<std::optional<Gid>> group_id(std::string_view name) {
   errno = 0;
   const auto* const entry = ::getgrnam(std::string(name).c_str());

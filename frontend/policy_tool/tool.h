@@ -35,6 +35,8 @@ bool wants_colour(int fd);
 
 // Where a policy file is installed: "/etc/subuid", POLICYDIR/net.conf.
 std::string installed_path(PolicyFile kind);
+// Of ids.conf (userns-policy(8)).
+std::string ids_conf_path();
 
 // Says what to do where the directory of a policy file is missing.
 Result<void> check_directory(const std::string& path);

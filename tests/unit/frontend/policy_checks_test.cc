@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "frontend/policy_tool/directory.h"
 #include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/ids_conf.h"
 #include "frontend/policy_tool/login_defs.h"
+#include "frontend/policy_tool/vetted_ids.h"
 #include "policy/cgroup_conf.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
@@ -364,6 +367,56 @@ TEST(HostFacts, SayWhatInLoginDefsIsNoNumberAndWhatStandsInForIt) {
   std::vector<Finding> none;
   (void)read_login_defs("/etc/login.defs", "SUB_UID_COUNT 0\nSUB_UID_MIN 0\n", "U", none);
   EXPECT_TRUE(none.empty());
+}
+
+TEST(HostFacts, KnowTheBlocksOfADeterministicLoginDefs) {
+  std::vector<Finding> found;
+  auto defs = read_login_defs("x", "SUB_UID_DETERMINISTIC Yes\n", "U", found);
+  EXPECT_TRUE(defs.deterministic && found.empty());
+  EXPECT_EQ(deterministic_block(defs, 1000, 1000), IdRange::make(65536, 65536));
+  EXPECT_EQ(deterministic_block(defs, 1000, 1003), IdRange::make(262144, 65536));
+  EXPECT_FALSE(deterministic_block(defs, 1000, 999));
+  // The last block that is whole: 65534 of them fit between 65536 and the last id.
+  EXPECT_TRUE(deterministic_block(defs, 1000, 1000 + 65533));
+  EXPECT_FALSE(deterministic_block(defs, 1000, 1000 + 65534));
+  EXPECT_FALSE(deterministic_block(defs, 1000, ~0ULL));
+  defs = read_login_defs("x", "SUB_GID_DETERMINISTIC yes\nSUB_GID_MIN 5\nSUB_GID_COUNT 0\n", "G",
+                         found);
+  EXPECT_FALSE(deterministic_block(defs, 1000, 1000));
+  EXPECT_FALSE(read_login_defs("x", "SUB_UID_DETERMINISTIC no\n", "U", found).deterministic);
+}
+
+TEST(HostFacts, ReadIdsConf) {
+  std::vector<Finding> found;
+  const auto conf = read_ids_conf(
+      "ids.conf", "# x\nranges = 5-5 7-9 # y\nuser_names = a b\nuser_names = c\n", found);
+  EXPECT_EQ(conf.ranges, (std::vector{*IdRange::make(5, 1), *IdRange::make(7, 3)}));
+  EXPECT_EQ(conf.user_names, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_TRUE(found.empty());
+  for (const std::string_view bad :
+       {"ranges = 5", "ranges = 7-5", "ranges 5-6", "range = 5-6", "ranges = 5-4294967295",
+        "ranges = -", "ranges = 5-6-7", "ranges = 5-6\r"}) {
+    found.clear();
+    (void)read_ids_conf("ids.conf", concat("\n", bad, "\n"), found);
+    ASSERT_EQ(found.size(), 1U) << bad;
+    EXPECT_EQ(found[0].line, 2U) << bad;
+  }
+}
+
+TEST(HostFacts, KnowWhichSourcesMayNotListTheirAccounts) {
+  EXPECT_EQ(quiet_sources("passwd: files systemd\ngroup: compat\nhosts: dns\n"),
+            std::vector<std::string>{});
+  EXPECT_EQ(quiet_sources("passwd: files sss\ngroup: files [SUCCESS=merge] sss ldap # winbind\n"),
+            (std::vector<std::string>{"sss", "ldap"}));
+}
+
+TEST(VettedIds, AskForTheEndsOfARangeAndForSomeBetween) {
+  EXPECT_EQ(points_of(*IdRange::make(7, 1)), std::vector<std::uint32_t>{7});
+  EXPECT_EQ(points_of(*IdRange::make(7, 2)), (std::vector<std::uint32_t>{7, 8}));
+  const auto points = points_of(*IdRange::make(100000, 65536));
+  EXPECT_EQ(points.size(), 65U);
+  EXPECT_EQ(points.front(), 100000U);
+  EXPECT_EQ(points.back(), 165535U);
 }
 
 TEST(HostFacts, ReadADirectorysRanges) {
