@@ -15,6 +15,7 @@
 
 #include "frontend/container/facts.h"
 #include "frontend/container/id_blocks.h"
+#include "frontend/container/living.h"
 #include "frontend/container/registry.h"
 #include "frontend/container/unfinished.h"
 #include "frontend/start/callers_ids.h"
@@ -107,6 +108,22 @@ Result<void> check_unheld(const ChosenIds& ids, const Registry& registry) {
 // The caller's own id is no other container's, however often it is used.
 bool is_own_alone(const Spec& spec) { return std::holds_alternative<MapSelf>(spec.mapping); }
 
+// Rather those that no process has; never those of a process that is left of something.
+Result<Blocks> choose_quiet_blocks(const IdFacts& facts, const Registry& registry,
+                                   const BlockWish& wish) {
+  const auto choose = [&](Living which) {
+    auto holders = registry.holders();
+    for (auto& holder : held_by_processes(facts, which)) holders.push_back(std::move(holder));
+    return choose_blocks(facts, holders, wish);
+  };
+  if (auto quiet = choose(Living::kAny)) return quiet;
+  for (int left = kTries;; --left) {
+    auto chosen = choose(Living::kLeft);
+    if (chosen || left == 0 || !choose_blocks(facts, registry.holders(), wish)) return chosen;
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
 Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry,
                            const std::optional<RootOwner>& root) {
   const auto callers = CallersIds::find();
@@ -114,7 +131,7 @@ Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry,
   BlockWish block{.count = wish.id_count, .root_uid = {}, .root_gid = {}};
   if (root) block.root_uid = root->uid;
   if (root) block.root_gid = root->gid;
-  auto chosen = choose_blocks(callers->facts(), registry.holders(), block);
+  auto chosen = choose_quiet_blocks(callers->facts(), registry, block);
   if (chosen || !root) return chosen;
   return fail({}, concat(root->path, ": ", chosen.error().text,
                          "; userns-run shift changes whom it belongs to"));

@@ -24,6 +24,7 @@ namespace {
 constexpr std::size_t kLargestStatus = 64UL << 10U;
 constexpr int kDeepest = 33;  // user_namespaces(7)
 constexpr std::size_t kMostNamed = 3;
+constexpr unsigned long kNamespaceId = _IOR(NSIO, 13, std::uint64_t);  // NS_GET_ID, Linux 6.18
 
 std::string text_of(const Fd& process, const char* name) {
   const auto file = open_at(process.get(), name, O_RDONLY);
@@ -49,23 +50,63 @@ bool is_dead(std::string_view stat) {
          ((state == "Z" || state == "X") && parse_decimal(field(stat, kThreads)).value_or(0) <= 1);
 }
 
-bool any_in(std::string_view numbers, const std::vector<IdRange>& ranges) {
-  while (!numbers.empty()) {
-    const auto number = parse_decimal(take_until(numbers, '\t'));
-    const auto one = number ? IdRange::make(*number, 1) : std::nullopt;
-    if (one && std::ranges::any_of(ranges, [&](const IdRange& r) { return r.contains(*one); }))
-      return true;
+std::vector<std::uint32_t> numbers_in(std::string_view text) {
+  std::vector<std::uint32_t> numbers;
+  while (!text.empty())
+    if (const auto number = parse_decimal(take_until(text, '\t')))
+      numbers.push_back(static_cast<std::uint32_t>(*number));
+  return numbers;
+}
+
+bool any_in(const std::vector<std::uint32_t>& numbers, const std::vector<IdRange>& ranges) {
+  return std::ranges::any_of(numbers, [&](std::uint32_t number) {
+    const auto one = IdRange::make(number, 1);
+    return one && std::ranges::any_of(ranges, [&](const IdRange& r) { return r.contains(*one); });
+  });
+}
+
+// user_namespaces(7): inside, outside, length.
+std::vector<IdRange> outside_of(std::string_view map) {
+  std::vector<IdRange> ranges;
+  while (!map.empty()) {
+    std::uint64_t fields[3] = {};
+    auto line = take_until(map, '\n');
+    for (auto& field : fields) {
+      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+      field = parse_decimal(take_until(line, ' ')).value_or(0);
+    }
+    if (const auto range = IdRange::make(fields[1], fields[2])) ranges.push_back(*range);
+  }
+  return ranges;
+}
+
+// The namespace and those above it, as far as they can be seen, up to the one that fits.
+bool any_above(const Fd& space, const std::function<bool(const Fd&)>& fits) {
+  Fd parent;
+  const Fd* at = &space;
+  for (int level = 0; level < kDeepest && at->valid(); ++level) {
+    if (fits(*at)) return true;
+    Fd next(::ioctl(at->get(), NS_GET_PARENT));
+    parent = std::move(next);
+    at = &parent;
   }
   return false;
 }
 
-std::vector<pid_t> all_pids() {
+// The entries of a directory of proc(5) that are numbers of processes.
+std::vector<pid_t> numbers_at(const Fd& directory) {
   std::vector<pid_t> pids;
-  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> list(
+      ::fdopendir(::fcntl(directory.get(), F_DUPFD_CLOEXEC, 0)), ::closedir);
   while (const dirent* const entry =
-             proc ? ::readdir(proc.get()) : nullptr)  // NOLINT(concurrency-mt-unsafe): one thread
+             list ? ::readdir(list.get()) : nullptr)  // NOLINT(concurrency-mt-unsafe): one thread
     if (const auto pid = parse_decimal(entry->d_name)) pids.push_back(static_cast<pid_t>(*pid));
   return pids;
+}
+
+std::vector<pid_t> all_pids() {
+  const Fd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return proc.valid() ? numbers_at(proc) : std::vector<pid_t>{};
 }
 
 }  // namespace
@@ -85,20 +126,42 @@ Seen::Seen(pid_t pid)
 }
 
 bool Seen::has_one_of(const OwnIds& ids) const {
-  return any_in(proc_field(status_, "Uid").value_or(""), ids.uids) ||
-         any_in(proc_field(status_, "Gid").value_or(""), ids.gids);
+  return any_in(uids(), ids.uids) || any_in(gids(), ids.gids);
+}
+
+std::vector<std::uint32_t> Seen::uids() const {
+  return numbers_in(proc_field(status_, "Uid").value_or(""));
+}
+
+std::vector<std::uint32_t> Seen::gids() const {
+  return numbers_in(proc_field(status_, "Gid").value_or(""));
 }
 
 bool Seen::is_in(ino_t user_namespace) const {
-  Fd parent;
-  const Fd* at = &space_;
-  for (int level = 0; level < kDeepest && at->valid(); ++level) {
-    if (number_of(*at) == user_namespace) return true;
-    Fd next(::ioctl(at->get(), NS_GET_PARENT));
-    parent = std::move(next);
-    at = &parent;
-  }
-  return false;
+  return any_above(space_, [&](const Fd& space) { return number_of(space) == user_namespace; });
+}
+
+std::optional<bool> Seen::is_in_id(std::uint64_t user_namespace) const {
+  if (user_namespace == 0 || (space_.valid() && id_of(space_) == 0)) return std::nullopt;
+  return any_above(space_, [&](const Fd& space) { return id_of(space) == user_namespace; });
+}
+
+// Of any of its threads: the first one may have ended.
+bool Seen::has_root(const FileId& root) const {
+  const auto tasks = open_at(directory_.get(), "task", O_RDONLY | O_DIRECTORY);
+  if (!tasks || root == FileId{}) return false;
+  return std::ranges::any_of(numbers_at(*tasks), [&](pid_t thread) {
+    struct stat facts{};
+    return ::fstatat(tasks->get(), concat(thread, "/root").c_str(), &facts, 0) == 0 &&
+           FileId{.device = facts.st_dev, .inode = facts.st_ino} == root;
+  });
+}
+
+OwnIds Seen::mapped() const {
+  const Fd ours(::open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC));
+  if (!space_.valid() || number_of(space_) == number_of(ours)) return {};
+  return {.uids = outside_of(text_of(directory_, "uid_map")),
+          .gids = outside_of(text_of(directory_, "gid_map"))};
 }
 
 std::string Seen::name() const {
@@ -156,6 +219,28 @@ std::string to_text(const std::vector<Remainder>& remains) {
 ino_t number_of(const Fd& user_namespace) {
   struct stat facts{};
   return user_namespace.valid() && ::fstat(user_namespace.get(), &facts) == 0 ? facts.st_ino : 0;
+}
+
+std::uint64_t id_of(const Fd& user_namespace) {
+  std::uint64_t id = 0;
+  return user_namespace.valid() && ::ioctl(user_namespace.get(), kNamespaceId, &id) == 0 ? id : 0;
+}
+
+FileId root_of(pid_t pid) {
+  struct stat facts{};
+  if (::stat(concat("/proc/", pid, "/root").c_str(), &facts) != 0) return {};
+  return {.device = facts.st_dev, .inode = facts.st_ino};
+}
+
+bool is_below_a_run(const Seen& seen) {
+  constexpr int kMost = 10000;
+  pid_t pid = seen.parent();
+  for (int level = 0; level < kMost && pid > 1; ++level) {
+    const Seen above(pid);
+    if (above.is_userns_run()) return true;
+    pid = above.parent();
+  }
+  return false;
 }
 
 bool is_below_us(pid_t pid) {

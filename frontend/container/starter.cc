@@ -126,6 +126,8 @@ State state_of(const Planned& planned, const Running& running, const Handover& h
               .restarts = handover.restarts,
               .namespaces = plan.namespaces,
               .user_namespace = number_of(running.first.user_namespace()),
+              .user_namespace_id = id_of(running.first.user_namespace()),
+              .root = plan.own_root ? root_of(running.first.payload().pid) : FileId{},
               .ids = handover.own_ids,
               .cgroup = running.cgroup.directory(),
               .own_root = plan.own_root,

@@ -8,14 +8,19 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "common/config.h"
 #include "frontend/container/files.h"
+#include "frontend/container/id_blocks.h"
+#include "frontend/container/unfinished.h"
 #include "frontend/spec/printable.h"
+#include "frontend/start/cgroup_files.h"
 #include "frontend/start/helper.h"
+#include "frontend/start/in_map.h"
 #include "frontend/start/process_ids.h"
 #include "policy/text.h"
 
@@ -23,6 +28,7 @@ namespace userns::frontend {
 namespace {
 
 using nlohmann::json;
+using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kLargestState = 1UL << 20U;
 constexpr int kDeathTakes = 5000;  // ms at most
@@ -129,21 +135,29 @@ std::string printable_version(const State& state) {
   return printable(std::string_view(state.version).substr(0, kMost));
 }
 
-// One that does not show its namespace may be another container's with which this one shares ids.
-// The namespace's number alone may be another one's by now. One that has a process with ids of the
-// container's own, as old as the container, is not.
+// A namespace's id says it, where the kernel has such ids. Its number alone may be another one's by
+// now: that of a process as old as the container, with its root directory or ids of its own, is
+// not. One that does not show its namespace may be another container's with which this one shares
+// ids.
+bool was_of(const State& state, const Seen& seen) {
+  if (seen.start() < state.init.start) return false;
+  if (const auto is_in = seen.is_in_id(state.user_namespace_id)) return *is_in;
+  return seen.is_in(state.user_namespace) &&
+         (seen.has_one_of(state.ids) || seen.has_root(state.root)) &&
+         !is_of_a_living_run(seen, state.user_namespace);
+}
+
 std::vector<Remainder> kill_rest(const State& state) {
   std::vector<Remainder> rest;
   if (state.user_namespace == 0) return rest;
-  const auto is_one = [&](const Seen& seen) {
-    return seen.start() >= state.init.start && seen.has_one_of(state.ids) &&
-           seen.is_in(state.user_namespace) && !is_of_a_living_run(seen, state.user_namespace);
-  };
-  for (int left = kDeathTakes / kLookEvery; left > 0; --left) {
+  const auto is_one = [&](const Seen& seen) { return was_of(state, seen); };
+  // A look at all processes takes a while itself where there are many.
+  const auto until = Clock::now() + std::chrono::milliseconds(kDeathTakes);
+  do {
     rest = remains(is_one, true);
     if (rest.empty()) break;
     (void)::poll(nullptr, 0, kLookEvery);
-  }
+  } while (Clock::now() < until);
   return rest;
 }
 
@@ -155,9 +169,22 @@ void kill_cgroup(const std::string& path) {
     (void)write_once(*kill, "1");
 }
 
-// After its processes were killed: what root inside has made below is removed by the helper. A
-// scope of systemd's goes by itself.
-void remove_cgroup(const std::string& path) {
+// What root inside has made below is removed with the container's ids, the caller being root.
+void remove_scope(const Fd& directory, const std::string& path, const OwnIds& ids) {
+  remove_cgroups_below(directory);
+  const auto all = ids_to_delete_with(Holder{.path = path, .uids = ids.uids, .gids = ids.gids});
+  if (::faccessat(directory.get(), "payload", F_OK, 0) == 0 && all)
+    (void)in_map(*all, [&](const Outside&) -> Result<std::string> {
+      (void)remove_cgroups_below(directory);
+      return "";
+    });
+  (void)::rmdir(path.c_str());
+}
+
+// After its processes were killed. A scope without any would be removed by systemd, which cannot
+// remove what is not its user's; what is below userns-cgroup is the helper's to remove.
+void remove_cgroup(const State& state) {
+  const auto& path = state.cgroup;
   const auto name = path.substr(path.rfind('/') + 1);
   const auto directory = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (path.empty() || !directory) return;
@@ -168,6 +195,7 @@ void remove_cgroup(const std::string& path) {
     (void)::poll(nullptr, 0, kLookEvery);
   }
   (void)::unlinkat(directory->get(), "payload", AT_REMOVEDIR);
+  if (name.ends_with(".scope")) return remove_scope(*directory, path, state.ids);
   if (!name.starts_with("run-")) return;
   const auto program = concat(std::string_view(kHelperDir), "/userns-cgroup");
   const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
@@ -214,6 +242,8 @@ std::string to_json(const State& state) {
               {"restarts", state.restarts},
               {"namespaces", state.namespaces},
               {"user_namespace", state.user_namespace},
+              {"user_namespace_id", state.user_namespace_id},
+              {"root", {state.root.device, state.root.inode}},
               {"uids", json_of(state.ids.uids)},
               {"gids", json_of(state.ids.gids)},
               {"cgroup", state.cgroup},
@@ -256,6 +286,10 @@ State state_from_json(std::string_view text) {
   take_if_there("autostart", [&](const json& value) { state.autostart = value; });
   take_if_there("groups", [&](const json& value) { state.groups = value; });
   take_if_there("user_namespace", [&](const json& value) { state.user_namespace = value; });
+  take_if_there("user_namespace_id", [&](const json& value) { state.user_namespace_id = value; });
+  take_if_there("root", [&](const json& value) {
+    state.root = {.device = value.at(0), .inode = value.at(1)};
+  });
   take_if_there("uids", [&](const json& value) { state.ids.uids = ranges_from(value); });
   take_if_there("gids", [&](const json& value) { state.ids.gids = ranges_from(value); });
   if (!unread.empty())
@@ -356,7 +390,7 @@ Result<void> clean_up_after_crash(const Fd& directory) {
                          " not die, in a file system that does not answer, perhaps; its ids stay "
                          "its own until then"),
                   EBUSY);
-    remove_cgroup(state.cgroup);
+    remove_cgroup(state);
   }
   if (::unlinkat(directory.get(), kStateFile, 0) != 0 && errno != ENOENT)
     return fail_errno("cannot remove the container's old state.json");

@@ -71,12 +71,14 @@ struct State {
   std::string problem = {};
   std::string boot_id;
   ProcessId monitor;
-  ProcessId init;                    // as seen from the host
-  std::int64_t started_at = 0;       // seconds since 1970
-  std::string kind;                  // of init: name_of(InitKind), or "command"
-  unsigned restarts = 0;             // since `start`
-  std::uint64_t namespaces = 0;      // CLONE_NEW* of its own
-  std::uint64_t user_namespace = 0;  // its number (nsfs); 0: not known
+  ProcessId init;                       // as seen from the host
+  std::int64_t started_at = 0;          // seconds since 1970
+  std::string kind;                     // of init: name_of(InitKind), or "command"
+  unsigned restarts = 0;                // since `start`
+  std::uint64_t namespaces = 0;         // CLONE_NEW* of its own
+  std::uint64_t user_namespace = 0;     // its number (nsfs); 0: not known
+  std::uint64_t user_namespace_id = 0;  // id_of(); 0: not known
+  FileId root = {};                     // of the container's own tree; {}: it has none
   OwnIds ids = {};
   std::string cgroup;     // its directory; empty where it has none
   bool own_root = false;  // not the host's own tree

@@ -14,10 +14,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from container import FIRST, PYTHON, fails, rootfs, start, well  # noqa: E402
+from container import FIRST, PYTHON, fails, give, rootfs, start, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from container_end_lib import everyones_device, holders_of, is_free  # noqa: E402
-from harness import MS_BIND, case, cases, main, mount, skip, spawn, umount, wait_for  # noqa: E402
+from harness import MS_BIND, case, cases, main, mount, own_children, skip, spawn, umount, wait_for  # noqa: E402
 from net_host import Host  # noqa: E402
 
 made = {}
@@ -89,8 +89,9 @@ def _(root, verb, options):
     assert not holders_of(FIRST), holders_of(FIRST)
 
 
-@case('whoever has the number of its namespace by then, and shares its ids, is not taken for one of it')
-def _(root):
+@cases([('whoever has the number of its namespace by then, and shares its ids, is not taken for one of it', True),
+        ('the same where the kernel has no ids of namespaces', False)])
+def _(root, has_ids):
     store = Store(root)
     store.make('web', IDLE, f'map = b:0:{FIRST}:65536')
     well(store.do('start', 'web'))
@@ -103,6 +104,8 @@ def _(root):
     [first] = [pid for pid in holders_of(FIRST) if comm(pid) == b'sleep']
     # The kernel gives the lowest free number; here it is written where it would be read.
     state['user_namespace'] = os.stat(f'/proc/{first}/ns/user').st_ino
+    if not has_ids:
+        state['user_namespace_id'] = 0
     with open(f'{store.path}/web/state.json', 'w') as file:
         json.dump(state, file)
     well(store.do('start', 'web'))
@@ -125,6 +128,106 @@ def _(root, words):
     done = store.do(*words[:2], command=command)
     assert done.code == (125 if words[0] == 'stop' else 0), done
     assert left not in holders_of(FIRST)
+
+
+def forget(store, *keys):
+    """The record as it is where the kernel does not say so much, or an older version wrote it."""
+    state = store.state('web')
+    for key in keys:
+        assert state.pop(key), (key, state)
+    with open(f'{store.path}/web/state.json', 'w') as file:
+        json.dump(state, file)
+
+
+def left_of(store):
+    """Those that were left when the monitor and the first process were killed: their numbers on the host."""
+    state = store.state('web')
+    space = os.stat(f'/proc/{state["init"]["pid"]}/ns/user').st_ino
+    os.kill(state['monitor']['pid'], signal.SIGKILL)
+    wait_for(lambda: not alive(state['init']['pid']), 'its first process to end')
+    return [pid for pid in own_children() if is_in(pid, space) and runs(pid)]
+
+
+def is_in(pid, space):
+    try:
+        return os.stat(f'/proc/{pid}/ns/user').st_ino == space
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def runs(pid):
+    """Its first thread may have ended."""
+    try:
+        with open(f'/proc/{pid}/status') as file:
+            fields = dict(line.split(':', 1) for line in file if ':' in line)
+        return fields['State'].split()[0] not in 'ZX' or int(fields['Threads']) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@cases([(f'with the caller\'s own id alone, a process that a killed monitor left is found: {how}', keys, verb)
+        for how, keys in (("by the namespace's id", ()), ("by its root directory, where the kernel has no ids of namespaces", ('user_namespace_id',)))
+        for verb in ('start', 'destroy')])
+def _(root, keys, verb):
+    store = Store(root)
+    tree, binds = with_python(root)
+    give(tree, root.alice.uid)
+    with open(f'{tree}/left.py', 'w') as file:
+        file.write(LEFT)
+    command = f'sh -c "{PYTHON} /left.py; trap \'exit 0\' TERM; echo up; while :; do sleep 1000 & wait; done"'
+    store.make('web', 'map-self = yes', 'share = pid', f'command = {command}', *binds, tree=tree)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    await_log(store, 'web', 'left ')
+    try:
+        forget(store, *keys)
+    except AssertionError:
+        skip('this kernel has no ids of namespaces')
+    left = left_of(store)
+    assert left
+    well(store.do(verb, 'web', command=['true'] if verb == 'start' else None))
+    assert not any(map(runs, left))
+
+
+@case('ids that a living process has are nobody else\'s, though its container is gone: others are chosen, or it is named')
+def _(root):
+    store = started(root, 'share = pid')
+    left = int(store.log('web').decode().split('left ')[1].split()[0])
+    state = store.state('web')
+    os.kill(state['monitor']['pid'], signal.SIGKILL)
+    wait_for(lambda: not alive(state['init']['pid']), 'its first process to end')
+    shutil.rmtree(f'{store.path}/web')  # by hand: nobody looked who is left
+    index = f'{store.user_home()}/.local/share/userns/.index'
+    if os.path.exists(index):
+        os.unlink(index)
+    for file in ('/etc/subuid', '/etc/subgid'):
+        root.write(file, f'alice:{FIRST}:65536\n')
+    fails(store.do('create', 'one', '--template=busybox', timeout=60), f'process {left} (', 'which still runs')
+    for file in ('/etc/subuid', '/etc/subgid'):
+        root.write(file, f'alice:{FIRST}:{2 * 65536}\n')
+    well(store.do('create', 'one', '--template=busybox', timeout=60))
+    with open(f'{store.path}/one/config') as file:
+        assert f'u:0:{FIRST + 65536}:65536' in file.read()
+    os.kill(left, signal.SIGKILL)
+    wait_for(lambda: left not in holders_of(FIRST), 'the process to end')
+    well(store.do('create', 'two', '--template=busybox', timeout=60))
+    with open(f'{store.path}/two/config') as file:
+        assert f'u:0:{FIRST}:65536' in file.read()
+
+
+@case('a throw-away container that runs has ids that are free for a container: another block is taken if there is one')
+def _(root):
+    store = Store(root)
+    running = start(root, command=('sh', '-c', 'exec sleep 1000'), where=rootfs(root, 'other'))
+    wait_for(lambda: any(comm(pid) == b'sleep' for pid in holders_of(FIRST)), 'it')
+    for count, first in ((2, FIRST + 65536), (1, FIRST)):
+        for file in ('/etc/subuid', '/etc/subgid'):
+            root.write(file, f'alice:{FIRST}:{count * 65536}\n')
+        well(store.do('create', 'one', '--template=busybox', timeout=60))
+        with open(f'{store.path}/one/config') as file:
+            assert f'u:0:{first}:65536' in file.read()
+        well(store.do('destroy', 'one', timeout=60))
+    running.kill()
 
 
 # A file system that answers until it is asked to flush. Its server has a file of it open, below the number of the

@@ -5,6 +5,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -135,6 +136,23 @@ def _(_root, rules):
     manage(ALICE, 'stop', 'deb', '--timeout=300s', seconds=400)
     wait_for(lambda: not os.path.exists(payload), 'the cgroup to go, with all that was made below', SLOW)
     manage(ALICE, 'destroy', 'deb', seconds=600)
+
+
+@case("a scope whose monitor was killed is gone after the next word, with the cgroups that root inside has made")
+def _(_root):
+    linger(ALICE)
+    policy('bob pids.max=200')
+    manage(ALICE, 'create', 'box', '--template', 'busybox', seconds=600)
+    script = 'mkdir -p /sys/fs/cgroup/of-root/inside && echo made; exec sleep 100000'
+    manage(ALICE, 'start', 'box', '--cgroup=systemd', '--', 'sh', '-c', script, seconds=600)
+    state = json.loads(read('/home/alice/.local/share/userns/box/state.json'))
+    inner = state['cgroup'] + '/payload/of-root/inside'
+    assert state['cgroup'].endswith('.scope'), state
+    wait_for(lambda: os.path.isdir(inner), 'its cgroups', SLOW)
+    os.kill(state['monitor']['pid'], signal.SIGKILL)
+    wait_for(lambda: not pids_in(state['cgroup'] + '/payload'), 'its end', SLOW)
+    manage(ALICE, 'destroy', 'box', seconds=600)
+    wait_for(lambda: not os.path.exists(state['cgroup']), 'the scope to go', SLOW)
 
 
 main(need_root=False)

@@ -38,6 +38,8 @@ State some_state() {
           .restarts = 1,
           .namespaces = 0x7e020080,
           .user_namespace = 4026532000,
+          .user_namespace_id = 4711,
+          .root = {.device = 5, .inode = 6},
           .ids = {.uids = {*IdRange::make(100000, 65536)}, .gids = {}},
           .cgroup = "/sys/fs/cgroup/x",
           .own_root = true,
@@ -69,13 +71,16 @@ TEST(State, is_read_back_as_it_was_written) {
   EXPECT_TRUE(state.autostart);
   EXPECT_EQ(state.groups, (std::vector<std::string>{"web", "all"}));
   EXPECT_EQ(state.ids.uids.at(0), IdRange::make(100000, 65536));
+  EXPECT_EQ(state.user_namespace_id, 4711U);
+  EXPECT_EQ(state.root, (FileId{.device = 5, .inode = 6}));
 }
 
 TEST(State, of_an_older_version_is_read_and_knows_nothing_of_what_came_later) {
   auto text = to_json(some_state());
   for (const std::string_view part :
        {R"("autostart":true,)", R"("groups":["web","all"],)", R"(,"version":"0.9")",
-        R"(,"user_namespace":4026532000)", R"(,"uids":[[100000,65536]])"})
+        R"(,"user_namespace":4026532000)", R"(,"user_namespace_id":4711)", R"("root":[5,6],)",
+        R"(,"uids":[[100000,65536]])"})
     text = without(text, part);
   const auto state = state_from_json(text);
   EXPECT_EQ(state.problem, "");
