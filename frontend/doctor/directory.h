@@ -17,6 +17,7 @@ class Directory {
  public:
   // For all questions together.
   static constexpr std::chrono::seconds kPatience{10};
+  explicit Directory(std::chrono::seconds patience = kPatience) : left_(patience) {}
 
   // What `answer` returns. `what` it is asked for, for the message: "the login name of uid 1000".
   // After a question that was not answered in time no other is asked (ETIMEDOUT).
@@ -27,7 +28,7 @@ class Directory {
   [[nodiscard]] const std::string& unanswered() const { return unanswered_; }
 
  private:
-  std::chrono::milliseconds left_ = kPatience;
+  std::chrono::milliseconds left_;
   std::string unanswered_;
   Groups groups_ = Groups::of_caller().value_or(Groups{});
   std::map<std::string, bool, std::less<>> known_;

@@ -36,7 +36,10 @@ struct Program {
   bool is_setuid = false;
   bool has_file_caps = false;
   bool on_nosuid = false;
-  std::string version;  // first line of --version; empty: it said none
+  bool others_write = false;      // its group or others
+  bool owner_is_unknown = false;  // its owner has no uid in this user namespace
+  bool hangs = false;             // it did not answer in time
+  std::string version;            // first line of --version; empty: it said none
 };
 
 struct Subids {
@@ -51,8 +54,9 @@ struct Subids {
 struct PolicyFile {
   std::string path;
   bool is_there = false;
-  bool is_safe = false;  // root's, and not writable by others
-  std::string error;     // of reading or parsing; empty: none
+  bool is_safe = true;     // by the helpers' own look at it (TF-PATH, TF-FILE)
+  bool is_unseen = false;  // root alone can read it, as its helper does
+  std::string error;       // of reading or parsing, in the helpers' words; empty: none
 };
 
 struct Bridge {
@@ -90,7 +94,9 @@ struct Facts {
   std::string profile;          // file for userns-run in /etc/apparmor.d, where it belongs
   bool profile_is_there = false;
   std::string profile_source;  // what it can be copied from; empty: nothing
-  bool is_container = false;   // our user namespace is not the host's
+  bool is_nested = false;      // root of the host has no uid in our user namespace
+  bool has_proc = true;
+  int openat2_code = 0;  // errno of openat2(2), by which all parts open files; 0: it works
 
   std::vector<Program> programs;  // newuidmap, newgidmap, userns-net, userns-cgroup, in this order
   std::string unanswered;  // what the user database was asked for when patience ended (Directory);
@@ -121,6 +127,8 @@ struct Facts {
   bool noexec = false, nosuid = false;
   std::string remote;  // "NFS"; empty: a local file system
   std::uint64_t free_mib = 0;
+  bool no_inodes = false;
+  std::string store_error;  // of the look that each verb takes at it; empty: none, or not there yet
 
   std::string busybox;  // path; empty: not there
   bool busybox_is_static = false;

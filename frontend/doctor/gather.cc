@@ -23,6 +23,7 @@
 #include "common/fd.h"
 #include "common/report.h"
 #include "common/subid_source.h"
+#include "common/trusted_file.h"
 #include "frontend/container/store.h"
 #include "frontend/doctor/directory.h"
 #include "frontend/doctor/probe.h"
@@ -59,6 +60,11 @@ bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0;
 std::string env(const char* name) {
   const char* const value = std::getenv(name);
   return value == nullptr ? "" : value;
+}
+
+// What the owner of a file is said to be who has no uid in this user namespace.
+std::uint64_t overflow_uid() {
+  return parse_decimal(line_of("/proc/sys/kernel/overflowuid")).value_or(65534);
 }
 
 // --- the kernel and the caller --------------------------------------------------------------
@@ -124,6 +130,12 @@ void look_at_keys(Facts& facts) {
 
 void look_at_caller(Facts& facts, Directory& directory) {
   facts.uid = ::getuid();
+  struct stat root{};
+  if (const auto root_dir = open_at(AT_FDCWD, "/", O_PATH); !root_dir)
+    facts.openat2_code = root_dir.error().code;
+  facts.has_proc = exists("/proc/self/status");
+  facts.is_nested = facts.has_proc && ::stat("/", &root) == 0 && root.st_uid != 0 &&
+                    root.st_uid == overflow_uid();
   const auto login = [&] { return login_name(Uid{facts.uid}).value_or(""); };
   facts.login = directory.ask(concat("the login name of uid ", facts.uid), login).value_or("");
   const auto status = read_file("/proc/self/status").value_or("");
@@ -148,7 +160,7 @@ void look_at_caller(Facts& facts, Directory& directory) {
 
 // --- helpers --------------------------------------------------------------------------------
 
-// Into memory, not a pipe: whoever has much to say must not wait for us while we wait for him.
+// Into memory, not a pipe: a program that has much to say must not wait for us meanwhile.
 std::string version_of(const std::string& path) {
   const Fd output(::memfd_create("version", MFD_CLOEXEC));
   if (!output.valid()) return {};
@@ -159,6 +171,8 @@ std::string version_of(const std::string& path) {
   said.resize(std::min(said.find('\n'), said.size()));
   return said;
 }
+
+constexpr std::chrono::seconds kProgramPatience{3};
 
 Program look_at_program(std::string_view name, const std::string& installed) {
   Program program{
@@ -171,7 +185,12 @@ Program look_at_program(std::string_view name, const std::string& installed) {
   program.has_file_caps = ::getxattr(program.path.c_str(), "security.capability", nullptr, 0) > 0;
   program.on_nosuid =
       ::statvfs(program.path.c_str(), &system) == 0 && (system.f_flag & ST_NOSUID) != 0;
-  program.version = version_of(program.path);
+  program.others_write = (found.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+  program.owner_is_unknown = found.st_uid != 0 && found.st_uid == overflow_uid();
+  Directory child(kProgramPatience);
+  const auto said = child.ask("its version", [&] { return version_of(program.path); });
+  program.version = said.value_or("");
+  program.hangs = !said && said.error().code == ETIMEDOUT;
   return program;
 }
 
@@ -242,15 +261,19 @@ Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
   return subids;
 }
 
-PolicyFile look_at_policy(std::string_view name, std::string& text) {
+// By the helpers' own look at the file, which waits for nothing that is not a file.
+PolicyFile look_at_policy(std::string_view name, std::string_view rule, std::string& text) {
   PolicyFile file{.path = concat(std::string_view(kPolicyDir), "/", name), .error = {}};
-  struct stat found{};
-  file.is_there = ::stat(file.path.c_str(), &found) == 0;
-  if (!file.is_there) return file;
-  file.is_safe = found.st_uid == 0 && (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-  auto read = read_file(file.path);
-  if (!read) file.error = concat("cannot read ", file.path, ": ", to_text(read.error()));
-  text = std::move(read).value_or("");
+  const auto opened = open_trusted_file(file.path);
+  file.is_there = !opened || opened->has_value();
+  auto read = read_opened(opened, file.path, rule);
+  if (read) {
+    text = std::move(*read);
+    return file;
+  }
+  file.is_unseen = read.error().code == EACCES;
+  file.is_safe = file.is_unseen || !read.error().rule.starts_with("TF-");
+  file.error = to_text(read.error());
   return file;
 }
 
@@ -273,10 +296,11 @@ Bridge look_at_bridge(std::string_view name) {
 
 void look_at_net_conf(Facts& facts, Directory& directory) {
   std::string text;
-  facts.net_conf = look_at_policy("net.conf", text);
+  facts.net_conf = look_at_policy("net.conf", "NC-READ", text);
+  if (!facts.net_conf.error.empty()) return;
   const auto lines = parse_net_conf(facts.net_conf.path, text);
   if (!lines) facts.net_conf.error = to_text(lines.error());
-  if (!lines || !facts.net_conf.error.empty()) return;
+  if (!lines) return;
   const auto in_group = [&](std::string_view group) { return directory.is_in(group); };
   std::vector<std::string_view> banned;
   for (const auto& line : *lines) {
@@ -298,10 +322,11 @@ void look_at_net_conf(Facts& facts, Directory& directory) {
 
 void look_at_cgroup_conf(Facts& facts, Directory& directory) {
   std::string text;
-  facts.cgroup_conf = look_at_policy("cgroup.conf", text);
+  facts.cgroup_conf = look_at_policy("cgroup.conf", "CC-READ", text);
+  if (!facts.cgroup_conf.error.empty()) return;
   const auto conf = parse_cgroup_conf(text, facts.cgroup_conf.path);
   if (!conf) facts.cgroup_conf.error = to_text(conf.error());
-  if (!conf || !facts.cgroup_conf.error.empty()) return;
+  if (!conf) return;
   facts.has_own_base = !conf->base.empty();
   if (facts.has_own_base && !exists(concat(conf->base, "/cgroup.procs")))
     facts.lost_base = conf->base;
@@ -351,6 +376,9 @@ void look_at_containers(Facts& facts, Directory& directory) {
   facts.noexec = (system.f_flag & ST_NOEXEC) != 0;
   facts.nosuid = (system.f_flag & ST_NOSUID) != 0;
   facts.free_mib = system.f_bavail * (system.f_frsize / 1024) / 1024;
+  facts.no_inodes = system.f_files > 0 && system.f_favail == 0;
+  if (there == facts.containers)
+    if (const auto store = Store::open({}); !store) facts.store_error = to_text(store.error());
   struct statfs kind{};
   if (::statfs(there.c_str(), &kind) == 0)
     facts.remote = remote_file_system(static_cast<std::uint64_t>(kind.f_type));
@@ -388,7 +416,8 @@ void try_bridges(Facts& facts) {
 void try_cgroup(Facts& facts) {
   const auto helper = concat(std::string_view(kHelperDir), "/userns-cgroup");
   const auto name = concat("doctor-", ::getpid());
-  if (facts.cgroup_limits.empty() || !exists(helper)) return;
+  const bool may_have = !facts.cgroup_limits.empty() || facts.cgroup_conf.is_unseen;
+  if (!may_have || !exists(helper)) return;
   facts.cgroup_error = refusal_of(helper.c_str(), {"enter", name, "--", "/bin/true"});
   if (facts.cgroup_error.empty())
     facts.cgroup_error = refusal_of(helper.c_str(), {"release", name});
@@ -414,7 +443,10 @@ Facts gather() {
   look_at_cgroups(facts);
   look_at_containers(facts, directory);
   facts.unanswered = directory.unanswered();
-  if (!facts.unanswered.empty()) return facts;  // acts ask the same, and wait as long as it takes
+  // Acts ask the same, and wait as long as it takes.
+  if (!facts.unanswered.empty() || std::ranges::any_of(facts.programs, &Program::hangs) ||
+      !facts.has_proc || facts.openat2_code != 0)
+    return facts;
   facts.start_error = start_with("none");
   if (facts.start_error.empty()) try_bridges(facts);
   try_cgroup(facts);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "frontend/doctor/directory.h"
@@ -58,6 +60,22 @@ std::optional<std::uint64_t> sysctl(const Facts& facts, std::string_view name) {
 
 bool is(const Facts& facts, std::string_view name, std::uint64_t value) {
   return sysctl(facts, name) == value;
+}
+
+// Why files cannot be looked at as the helpers do; a check of its own says so, and others say that
+// they do not know.
+struct Blind {
+  std::string why, fix;
+};
+std::optional<Blind> blindness(const Facts& facts) {
+  if (facts.openat2_code != 0)
+    return Blind{concat("openat2(2) is refused here: ", text_of(facts.openat2_code)),
+                 "loosen the system call filter outside, or boot Linux 5.11 or newer"};
+  if (!facts.has_proc) return Blind{"no /proc is mounted", "mount -t proc proc /proc"};
+  if (facts.is_nested)
+    return Blind{"root has no uid in this user namespace",
+                 "run it outside of this user namespace; --map-self works without helpers"};
+  return std::nullopt;
 }
 
 // --- the kernel -----------------------------------------------------------------------------
@@ -194,6 +212,11 @@ void fresh_mount(const Facts& facts, Findings& all, std::string_view id,
                  const std::optional<Trial>& trial) {
   if (!trial) return;
   Check check(all, kKernel, id);
+  if (trial->code != 0 && !facts.has_proc && id == "proc")
+    return check.fail(
+        "no /proc is mounted here, and the kernel gives a container one only if this "
+        "one has one",
+        "mount -t proc proc /proc");
   if (trial->code == 0) return check.pass(concat("a container can have a /", id, " of its own"));
   std::string over;
   for (const auto& path : facts.over_proc) over += concat(over.empty() ? "" : " ", path);
@@ -259,6 +282,8 @@ void bounding(const Facts& facts, Findings& all) {
                              {"CAP_CHOWN", CAP_CHOWN},
                              {"CAP_DAC_OVERRIDE", CAP_DAC_OVERRIDE}};
   Check check(all, kCaller, "bounding-set");
+  if (const auto blind = blindness(facts); blind && !facts.is_nested)
+    return check.note(concat("cannot be seen: ", blind->why), blind->fix);
   std::string missing;
   for (const auto& need : kNeeds)
     if ((facts.bounding >> need.bit & 1U) == 0)
@@ -272,6 +297,10 @@ void bounding(const Facts& facts, Findings& all) {
 
 void seccomp(const Facts& facts, Findings& all) {
   Check check(all, kCaller, "seccomp");
+  if (facts.openat2_code != 0)
+    return check.fail(concat("openat2(2), by which all parts of the suite open files, is refused: ",
+                             text_of(facts.openat2_code)),
+                      "loosen the system call filter outside, or boot Linux 5.11 or newer");
   if (!facts.filtered) return check.pass("no system call filter is on this session");
   check.warn(
       "a seccomp filter is on this session: a surrounding container engine or service may refuse "
@@ -323,6 +352,19 @@ void program(const Facts& facts, const Program& program, Findings& all) {
     return check.fail(concat(program.path, " is on a file system mounted nosuid"),
                       concat("mount -o remount,suid $(findmnt -no TARGET -T ", program.path,
                              "), or install elsewhere"));
+  if (program.hangs)
+    return check.fail(concat(program.path, " did not answer to --version within 3 s"),
+                      "install userns-helpers anew, and see whether its file system answers");
+  if (program.owner_is_unknown)
+    return check.note(concat(program.path,
+                             " is of an owner without a uid in this user namespace: "
+                             "setuid has no effect here"),
+                      "start from outside of this user namespace, or use --map-self");
+  if (program.others_write)
+    return check.fail(concat(program.path,
+                             " can be written by its group or by others, who can "
+                             "become root by it"),
+                      concat("install it anew, and chmod go-w ", program.path));
   if (!program.is_roots)
     return check.fail(concat(program.path, " is not root's"),
                       concat("install it anew: chown root:root ", program.path));
@@ -366,6 +408,8 @@ void user_database(const Facts& facts, Findings& all) {
 void subids(const Facts& facts, const Subids& subids, Findings& all) {
   Check check(all, kIds, subids.id);
   const std::string_view option = subids.id == "subuid" ? "--add-subuids" : "--add-subgids";
+  if (const auto blind = blindness(facts); blind && !subids.error.empty())
+    return check.note(concat("cannot be seen from here: ", blind->why), blind->fix);
   if (!subids.error.empty())
     return check.fail(concat("cannot be read: ", subids.error),
                       "ask the administrator: userns-policy check");
@@ -388,21 +432,33 @@ void subids(const Facts& facts, const Subids& subids, Findings& all) {
 constexpr std::string_view kPolicy = "Policy";
 
 // False where the file itself is what is wrong; that has been said.
-bool is_readable(const PolicyFile& file, Findings& all, std::string_view id) {
+bool is_readable(const Facts& facts, const PolicyFile& file, Findings& all, std::string_view id) {
   Check check(all, kPolicy, id);
-  if (file.is_there && !file.is_safe) {
-    check.fail(concat(file.path, " is not root's alone, so it is refused as a whole"),
-               concat("chown root:root ", file.path, " && chmod 644 ", file.path));
+  if (file.error.empty()) return true;
+  if (file.is_unseen) {
+    check.note(concat("as this user I cannot see ", file.path, ", which root alone can read"),
+               "ask the administrator: userns-policy explain USER");
     return false;
   }
-  if (file.error.empty()) return true;
+  if (const auto blind = blindness(facts); blind && !file.is_safe) {
+    check.note(
+        concat("as this user I cannot see whether ", file.path, " can be trusted: ", blind->why),
+        blind->fix);
+    return false;
+  }
+  if (!file.is_safe) {
+    check.fail(concat("it is refused as a whole: ", file.error),
+               concat("let root alone write there, as userns-policy check shows: chown root:root ",
+                      file.path, " && chmod 644 ", file.path));
+    return false;
+  }
   check.fail(concat("it is refused as a whole: ", file.error),
              "correct the line; userns-policy check shows it");
   return false;
 }
 
 void net_conf(const Facts& facts, Findings& all) {
-  if (!is_readable(facts.net_conf, all, "net-conf")) return;
+  if (!is_readable(facts, facts.net_conf, all, "net-conf")) return;
   Check check(all, kPolicy, "net-conf");
   if (facts.bridges.empty())
     return check.note(
@@ -453,9 +509,16 @@ void bridge(const Facts& facts, const Bridge& bridge, Findings& all) {
 }
 
 void cgroup_conf(const Facts& facts, Findings& all) {
-  if (!is_readable(facts.cgroup_conf, all, "cgroup-conf")) return;
+  const bool is_tried = facts.cgroup_conf.is_unseen && facts.unanswered.empty();
+  if (!is_tried && !is_readable(facts, facts.cgroup_conf, all, "cgroup-conf")) return;
   Check check(all, kPolicy, "cgroup-conf");
-  if (facts.cgroup_limits.empty())
+  // Root alone can read the file: what the helper did is the answer.
+  if (is_tried && facts.cgroup_error.empty())
+    return check.pass("a cgroup for trial was made (as this user I cannot see the limits)");
+  if (is_tried && facts.cgroup_error.contains("[CG-POLICY]"))
+    return check.note(concat("userns-cgroup has no line for ", who(facts)),
+                      "ask the administrator: userns-policy grant USER --cgroup memory.max=4G");
+  if (facts.cgroup_limits.empty() && !is_tried)
     return check.note(concat(facts.cgroup_conf.path, " has no line for ", who(facts)),
                       concat("for limits by userns-cgroup: userns-policy grant ", who(facts),
                              " --cgroup memory.max=4G"));
@@ -530,6 +593,12 @@ void containers(const Facts& facts, Findings& all) {
   if (facts.containers.empty())
     return check.fail("there is no home directory to keep containers in",
                       "set HOME or XDG_DATA_HOME");
+  if (!facts.store_error.empty())
+    return check.fail(facts.store_error, "do that, or set XDG_DATA_HOME to another directory");
+  if (facts.no_inodes || facts.free_mib == 0)
+    return check.fail(concat(facts.containers_there, " is on a full file system: no ",
+                             facts.no_inodes ? "inodes" : "blocks", " are free"),
+                      "make room, or set XDG_DATA_HOME to a directory elsewhere");
   if (!facts.can_write)
     return check.fail(
         concat(facts.containers_there, " is not the caller's to write; containers live in ",
@@ -595,9 +664,12 @@ void busybox(const Facts& facts, Findings& all) {
 
 void start(const Facts& facts, Findings& all) {
   Check check(all, "Start", "start");
-  if (!facts.unanswered.empty())
-    return check.warn("not tried: it would wait for the user database",
-                      "mend that first, and run this again");
+  if (!facts.unanswered.empty() || std::ranges::any_of(facts.programs, &Program::hangs))
+    return check.warn(concat("not tried: it would wait for ",
+                             facts.unanswered.empty() ? "a helper" : "the user database"),
+                      "correct that first, and run this again");
+  if (const auto blind = blindness(facts); blind && !facts.is_nested)
+    return check.warn(concat("not tried: ", blind->why), blind->fix);
   if (facts.start_error.empty()) return check.pass("a container was started and ended");
   check.fail(facts.start_error,
              "see the failures above; with --map-self the helpers are not needed");

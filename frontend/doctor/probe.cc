@@ -8,11 +8,13 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <string>
 #include <utility>
 
 #include "common/fd.h"
 #include "frontend/start/apparmor.h"
+#include "frontend/start/mount_api.h"
 #include "frontend/start/net_helpers.h"
 #include "policy/text.h"
 
@@ -42,18 +44,22 @@ struct Codes {
 
 int code_of(int result) { return result == 0 ? 0 : errno; }
 
+int code_of(const Result<Fd>& result) { return result ? 0 : result.error().code; }
+
+// By the calls that a start makes: a filter may know others only.
+constexpr std::uint64_t kAttributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
 // /proc can only be mounted by a process in the new pid namespace.
 void try_mounts(Codes& codes) {
   const pid_t child = ::fork();
   if (child < 0) return;
   if (child == 0) {
-    const int code =
-        code_of(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
+    const int code = code_of(new_filesystem("proc", {}, kAttributes));
     ::_exit(code & 0xff);  // all that matter are below 134
   }
   int status = 0;
   if (::waitpid(child, &status, 0) == child && WIFEXITED(status)) codes.proc = WEXITSTATUS(status);
-  codes.sys = code_of(::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
+  codes.sys = code_of(new_filesystem("sysfs", {}, kAttributes));
 }
 
 Codes try_all() {

@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 from container import run, spawn  # noqa: E402
 from cgroups import Cgroups  # noqa: E402
+from filtered import filtered  # noqa: E402
 from harness import (CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_NOSUID, MS_REMOUNT, case, cases, main, mount, skip,  # noqa: E402
                      status_of, umount, unshare)
 
@@ -180,7 +181,7 @@ def _(root):
     root.write('/etc/userns/net.conf', 'alice veth\n')
     found(root, 'net-conf', 'fail', '/etc/userns/net.conf:1:', code=1)
     root.write('/etc/userns/net.conf', '* veth br-none 1\n', mode=0o666)
-    found(root, 'net-conf', 'fail', "not root's alone", code=1)
+    found(root, 'net-conf', 'fail', 'TF-FILE', code=1)
     root.write('/etc/userns/net.conf', '')
 
 
@@ -230,6 +231,135 @@ def _(root):
         mount('tmpfs', place, 'tmpfs', flag, 'mode=1777')
         found(root, 'containers', status, word, env={'PATH': '/usr/bin:/bin', 'XDG_DATA_HOME': place})
         umount(place)
+
+
+# --- what the helpers say, doctor says (issue 15, E10) ------------------------------------------
+
+@case('a directory of policy that its group can write to is refused, as the helpers refuse it')
+def _(root):
+    root.write('/etc/userns/net.conf', 'alice veth br-none 1\n')
+    os.chmod('/etc/userns', 0o775)
+    try:
+        found(root, 'net-conf', 'fail', 'TF-PATH', code=1)
+        found(root, 'cgroup-conf', 'fail', 'TF-PATH', code=1)
+    finally:
+        os.chmod('/etc/userns', 0o755)
+        root.write('/etc/userns/net.conf', '')
+
+
+@case('a FIFO, a directory and a device as net.conf are refused, and nothing waits')
+def _(root):
+    path = '/etc/userns/net.conf'
+    for make in (os.mkfifo, os.mkdir, lambda p: os.mknod(p, 0o20644, os.makedev(1, 5))):
+        os.unlink(path)
+        make(path)
+        found(root, 'net-conf', 'fail', 'TF-FILE', code=1)
+        (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        root.write(path, '')
+
+
+@case('a base that is a user\'s is what the trial shows, also if root alone can read cgroup.conf')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.clear()
+    base = f'{cgroups.v2}/of-a-user'
+    os.mkdir(base)
+    try:
+        for mode in (0o644, 0o600):
+            os.chown(base, root.bob.uid, 0)
+            root.write('/etc/userns/cgroup.conf', f'base = {base}\nalice pids.max=7\n', mode=mode)
+            found(root, 'cgroup-conf', 'fail', 'TF-PATH', code=1)
+            os.chown(base, 0, 0)
+            found(root, 'cgroup-conf', 'pass', 'pids.max=7' if mode == 0o644 else 'I cannot see')
+            for uid in os.listdir(base):
+                if os.path.isdir(f'{base}/{uid}'):
+                    os.rmdir(f'{base}/{uid}')
+        root.write('/etc/userns/cgroup.conf', f'base = {base}\nbob pids.max=7\n', mode=0o600)
+        found(root, 'cgroup-conf', 'note', 'no line for alice')
+    finally:
+        os.rmdir(base)
+        root.write('/etc/userns/cgroup.conf', '')
+
+
+@case('a store in which others can write, and a full disk, are what create would say')
+def _(root):
+    place = f'{root.tmp}/place'
+    env = {'PATH': '/usr/bin:/bin', 'XDG_DATA_HOME': place}
+    os.makedirs(place, exist_ok=True)
+    mount('tmpfs', place, 'tmpfs', 0, 'mode=1777')
+    try:
+        os.makedirs(f'{place}/userns')
+        os.chown(f'{place}/userns', root.alice.uid, root.alice.gid)
+        os.chmod(f'{place}/userns', 0o777)
+        refusal = root.run([root.program('userns-run'), 'list'], root.alice, env=env).err
+        found(root, 'containers', 'fail', 'others can write', code=1, env=env)
+        assert 'others can write' in refusal, refusal
+    finally:
+        umount(place)
+    for options, word in (('size=4k', 'no blocks'), ('nr_inodes=2', 'no inodes')):
+        mount('tmpfs', place, 'tmpfs', 0, 'mode=1777,' + options)
+        try:
+            with open(f'{place}/full', 'w') as file:
+                file.write('x' * 4096 if 'size' in options else '')
+            found(root, 'containers', 'fail', word, code=1, env=env)
+        finally:
+            umount(place)
+
+
+@case('a helper that others can write is a failure')
+def _(root):
+    if root.privilege != 'setuid':
+        skip('with file capabilities a change of mode is another matter')
+    os.chmod(root.newuidmap, 0o4777)
+    try:
+        found(root, 'newuidmap', 'fail', 'chmod go-w', code=1)
+    finally:
+        os.chmod(root.newuidmap, 0o4755)
+
+
+# --- what cannot be seen is not a value (E11) ---------------------------------------------------
+
+@case('in a user namespace where root has no uid nothing fails that works')
+def _(root):
+    checks = json.loads(root.run(['/usr/bin/unshare', '-Ur', root.program('userns-run'), 'doctor', '--json'], root.alice, timeout=60,
+                                 env={'PATH': '/usr/bin:/bin', 'HOME': f'{root.tmp}/home/alice'}).out)['checks']
+    assert not [c for c in checks if c['status'] == 'fail'], checks
+    assert {c['id']: c['status'] for c in checks}['start'] == 'pass', checks
+
+
+@cases([(f'under a filter that lacks {name}, doctor agrees with a start', number, code)
+        for name, number, code in (('mount(2)', 165, 1), ('mount(2), as an old filter', 165, 38), ('openat2(2)', 437, 38), ('openat2(2), refused', 437, 1))])
+def _(root, number, code):
+    act = spawn([root.program('userns-run'), '--net=none', '--', '/bin/true'], **filtered(root, number, code=code)).wait(60)
+    done = spawn([root.program('userns-run'), 'doctor', '--json'], **filtered(root, number, code=code)).wait(60)
+    checks = json.loads(done.out)['checks']
+    failed = [c for c in checks if c['status'] == 'fail']
+    assert bool(failed) == (act.code != 0), (act, failed)
+    assert {c['id']: c['status'] for c in checks}['start'] == ('pass' if act.code == 0 else 'warn'), (act, failed)
+    assert all('openat2(2)' in c['text'] for c in failed), failed
+
+
+@case('without /proc, doctor says that /proc is missing, and of nothing else that it fails')
+def _(root):
+    done = root.run(['/bin/sh', '-c', f'umount -l /proc; exec setpriv --reuid {root.alice.uid} --regid {root.alice.gid} --clear-groups '
+                     f'{root.program("userns-run")} doctor --json'], timeout=60, before=lambda: unshare(CLONE_NEWNS))
+    failed = [c for c in json.loads(done.out)['checks'] if c['status'] == 'fail']
+    assert failed and all('/proc' in c['text'] for c in failed), failed
+
+
+# --- nothing waits for ever (E12) ---------------------------------------------------------------
+
+@case('a helper that hangs on --version is given up, named, and no start waits for it')
+def _(root):
+    root.write(f'{root.tmp}/hangs', '#!/bin/sh\nexec sleep 1000\n', mode=0o755)
+    helper = root.program('userns-net')
+    with Mounted(f'{root.tmp}/hangs', helper):
+        os.chmod(helper, 0o4755)
+        checks = examine(root, code=1)
+        assert checks[os.path.basename(helper)]['status'] == 'fail', checks
+        assert '--version within' in checks[os.path.basename(helper)]['text'], checks
+        assert checks['start']['status'] == 'warn' and 'not tried' in checks['start']['text'], checks['start']
 
 
 @case('what is not there and not needed is no failure')

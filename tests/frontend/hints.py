@@ -17,6 +17,7 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 from container import spawn  # noqa: E402
 from cgroups import Cgroups  # noqa: E402
+from filtered import filtered  # noqa: E402
 from harness import (CLONE_NEWUSER, MS_BIND, MS_REC, Result, cases, libc, main, mount, skip, trace, umount)  # noqa: E402
 from net_host import Host, sh  # noqa: E402
 
@@ -28,20 +29,6 @@ _host = None
 
 
 # --- what goes wrong --------------------------------------------------------------------------
-
-def filtered(root, *numbers, code=errno.EPERM, but_users=False):
-    """As alice under a filter that refuses these calls, as container engines have one; for spawn(), as root."""
-    def before():
-        # unshare(2) of all but a user namespace: its first argument decides.
-        rest = [(0x15, 0, 3, UNSHARE), (0x20, 0, 0, 16), (0x45, 1, 0, CLONE_NEWUSER), (6, 0, 0, 0x50000 | code)] * but_users
-        rows = [(0x20, 0, 0, 0)] + [row for n in numbers for row in ((0x15, 0, 1, n), (6, 0, 0, 0x50000 | code))] + rest + [(6, 0, 0, 0x7fff0000)]
-        program = b''.join(struct.pack('HBBI', *row) for row in rows)
-        text = ctypes.create_string_buffer(program)
-        head = struct.pack('HxxxxxxQ', len(rows), ctypes.addressof(text))
-        assert libc.prctl(22, 2, ctypes.create_string_buffer(head), 0, 0) == 0, 'no filter'
-        root.alice.become()
-    return {'before': before, 'user': None}
-
 
 @contextlib.contextmanager
 def over(source, where, flags=MS_BIND, kind=None, data=None):

@@ -247,8 +247,49 @@ const Case kCases[] = {
      [](Facts& f) {
        f.net_conf.error = concat(std::string_view("/etc/userns/net.conf:1:1: what is this"));
      }},
-    {"net-conf", Level::kFail, "not root's alone", "chown",
-     [](Facts& f) { f.net_conf.is_safe = false; }},
+    {"net-conf", Level::kFail, "TF-PATH", "chown",
+     [](Facts& f) {
+       f.net_conf.is_safe = false;
+       f.net_conf.error = concat(std::string_view("cannot be trusted [TF-PATH]"));
+     }},
+    {"net-conf", Level::kNote, "I cannot see whether", "outside of this user namespace",
+     [](Facts& f) {
+       f.net_conf.is_safe = false;
+       f.is_nested = true;
+       f.net_conf.error = concat(std::string_view("cannot be trusted [TF-PATH]"));
+     }},
+    {"cgroup-conf", Level::kFail, "for trial: no [CG-BASE]", "userns-policy check",
+     [](Facts& f) {
+       f.cgroup_conf.is_unseen = true;
+       f.cgroup_conf.error = concat(std::string_view("Permission denied"));
+       f.cgroup_error = concat(std::string_view("no [CG-BASE]"));
+     }},
+    {"cgroup-conf", Level::kNote, "no line for alice", "ask the administrator",
+     [](Facts& f) {
+       f.cgroup_conf.is_unseen = true;
+       f.cgroup_conf.error = concat(std::string_view("Permission denied"));
+       f.cgroup_error = concat(std::string_view("no [CG-POLICY]"));
+     }},
+    {"newuidmap", Level::kFail, "can be written by", "chmod go-w",
+     [](Facts& f) { f.programs[0].others_write = true; }},
+    {"newuidmap", Level::kNote, "no effect here", "outside of this user namespace",
+     [](Facts& f) { f.programs[0].owner_is_unknown = true; }},
+    {"userns-net", Level::kFail, "within 3 s", "anew",
+     [](Facts& f) { f.programs[2].hangs = true; }},
+    {"containers", Level::kFail, "no inodes are free", "make room",
+     [](Facts& f) { f.no_inodes = true; }},
+    {"containers", Level::kFail, "no blocks are free", "make room",
+     [](Facts& f) { f.free_mib = 0; }},
+    {"containers", Level::kFail, "others can write", "XDG_DATA_HOME",
+     [](Facts& f) { f.store_error = concat(std::string_view("others can write")); }},
+    {"subuid", Level::kNote, "root has no uid", "outside of this user namespace",
+     [](Facts& f) {
+       f.is_nested = true;
+       f.subids[0].error = concat(std::string_view("x [TF-PATH]"));
+     }},
+    {"seccomp", Level::kFail, "openat2(2)", "loosen", [](Facts& f) { f.openat2_code = ENOSYS; }},
+    {"bounding-set", Level::kNote, "no /proc", "mount -t proc",
+     [](Facts& f) { f.has_proc = false; }},
     {"bridge", Level::kFail, "does not exist", "ip link add br0",
      [](Facts& f) { f.bridges[0].is_there = false; }},
     {"bridge", Level::kFail, "no bridge", "name a bridge",
@@ -326,7 +367,7 @@ const Case kCases[] = {
      [](Facts& f) { f.busybox_is_static = false; }},
     {"user-database", Level::kWarn, "within 10 s, asked for the group 'lab'", "getent passwd 1000",
      [](Facts& f) { f.unanswered = concat("the group 'lab'"); }},
-    {"start", Level::kWarn, "not tried", "mend that first",
+    {"start", Level::kWarn, "not tried", "correct that first",
      [](Facts& f) { f.unanswered = concat("the group 'lab'"); }},
     {"start", Level::kFail, "boom", "failures above",
      [](Facts& f) { f.start_error = concat("boom"); }},
