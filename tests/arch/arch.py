@@ -173,7 +173,7 @@ def _(_root):
     for path in sources('frontend'):
         for kind, name in includes(path):
             if name.startswith('common/'):
-                may = POLICY_TOOL_MAY if path.startswith('frontend/policy_tool/') else FRONTEND_MAY
+                may = POLICY_TOOL_MAY if path.startswith(('frontend/policy_tool/', 'frontend/doctor/')) else FRONTEND_MAY
                 assert name[len('common/'):-2] in may, f'{path} includes {name}'
             assert not name.startswith(('helpers/', 'tests/')), f'{path} includes {name}'
             assert name != 'sys/capability.h', f'{path} includes {name}'
