@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "common/config.h"
+#include "frontend/cli/run_command.h"
 #include "frontend/cli/terminal.h"
-#include "frontend/cli/verbs/run_command.h"
-#include "frontend/cli/verbs/verb.h"
-#include "frontend/container/handover.h"
 #include "frontend/container/starter.h"
+#include "frontend/monitor/handover.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/options.h"
+#include "frontend/spec/verb.h"
 #include "policy/text.h"
 
 namespace {

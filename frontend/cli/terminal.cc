@@ -4,9 +4,9 @@
 
 #include <cerrno>
 
+#include "frontend/run/exit_status.h"
 #include "frontend/spec/printable.h"
 #include "frontend/start/hint.h"
-#include "frontend/start/run.h"
 
 namespace userns::frontend {
 

@@ -5,7 +5,7 @@
 #include <array>
 #include <charconv>
 
-#include "frontend/container/facts.h"
+#include "frontend/container/addresses.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

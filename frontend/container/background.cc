@@ -13,13 +13,13 @@
 #include <ctime>
 #include <limits>
 
-#include "frontend/container/handover.h"
-#include "frontend/container/registry.h"
 #include "frontend/container/starter.h"
-#include "frontend/container/state.h"
+#include "frontend/monitor/handover.h"
+#include "frontend/run/channel.h"
+#include "frontend/run/own_words.h"
 #include "frontend/spec/shell_words.h"
-#include "frontend/start/channel.h"
-#include "frontend/start/own_words.h"
+#include "frontend/store/registry.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "frontend/container/console.h"
-#include "frontend/container/store.h"
-#include "frontend/start/failure.h"
+#include "frontend/run/failure.h"
+#include "frontend/store/store.h"
 
 namespace userns::frontend {
 

@@ -16,14 +16,14 @@
 #include "frontend/container/callers_state.h"
 #include "frontend/container/connection.h"
 #include "frontend/container/facts.h"
-#include "frontend/container/state.h"
+#include "frontend/run/exit_status.h"
+#include "frontend/run/signals.h"
 #include "frontend/spec/tell.h"
+#include "frontend/start/ids/process_ids.h"
 #include "frontend/start/join.h"
-#include "frontend/start/process_ids.h"
 #include "frontend/start/raw_terminal.h"
-#include "frontend/start/run.h"
 #include "frontend/start/seal.h"
-#include "frontend/start/signals.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

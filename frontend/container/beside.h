@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "frontend/container/store.h"
-#include "frontend/start/failure.h"
+#include "frontend/run/failure.h"
+#include "frontend/store/store.h"
 
 namespace userns::frontend {
 

@@ -14,10 +14,10 @@
 #include <csignal>
 #include <cstring>
 
-#include "frontend/container/processes.h"
-#include "frontend/container/state.h"
+#include "frontend/run/exit_status.h"
 #include "frontend/spec/tell.h"
-#include "frontend/start/run.h"
+#include "frontend/store/processes.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -1,4 +1,4 @@
-// A client's end of the monitor's socket (frontend/container/control.h).
+// A client's end of the monitor's socket (frontend/monitor/control.h).
 #pragma once
 
 #include <chrono>
@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "common/fd.h"
-#include "frontend/container/control.h"
-#include "frontend/container/store.h"
-#include "frontend/start/signals.h"
+#include "frontend/monitor/control.h"
+#include "frontend/run/signals.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

@@ -12,11 +12,11 @@
 #include <utility>
 
 #include "frontend/container/connection.h"
-#include "frontend/container/state.h"
+#include "frontend/run/exit_status.h"
+#include "frontend/run/signals.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/raw_terminal.h"
-#include "frontend/start/run.h"
-#include "frontend/start/signals.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "frontend/container/connection.h"
-#include "frontend/container/store.h"
-#include "frontend/start/signals.h"
+#include "frontend/run/signals.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

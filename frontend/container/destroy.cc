@@ -4,10 +4,10 @@
 #include <cerrno>
 
 #include "frontend/container/facts.h"
-#include "frontend/container/registry.h"
-#include "frontend/container/state.h"
 #include "frontend/container/stop.h"
-#include "frontend/container/unfinished.h"
+#include "frontend/store/registry.h"
+#include "frontend/store/state.h"
+#include "frontend/store/unfinished.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "frontend/container/store.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

@@ -1,13 +1,14 @@
 #include "frontend/container/facts.h"
+#include "frontend/container/addresses.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <set>
 
-#include "frontend/container/files.h"
-#include "frontend/container/processes.h"
-#include "frontend/container/state.h"
+#include "frontend/store/files.h"
+#include "frontend/store/processes.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

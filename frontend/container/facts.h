@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "frontend/container/state.h"
-#include "frontend/container/store.h"
+#include "frontend/store/state.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -48,10 +48,5 @@ Result<std::vector<std::string>> groups_of(const Container& container);
 
 bool is_running(const Container& container);
 bool is_frozen(const Container& container);
-
-// The addresses in the text of /proc/PID/net/fib_trie and /proc/PID/net/if_inet6, loopback and
-// link-local ones left out. Pure.
-std::vector<std::string> ipv4_addresses(std::string_view fib_trie);
-std::vector<std::string> ipv6_addresses(std::string_view if_inet6);
 
 }  // namespace userns::frontend

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "frontend/container/store.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

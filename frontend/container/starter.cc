@@ -1,4 +1,6 @@
 #include "frontend/container/starter.h"
+#include "frontend/start/cgroup_entry.h"
+#include "frontend/start/make_plan.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -15,22 +17,22 @@
 #include <vector>
 
 #include "common/config.h"
-#include "frontend/container/control.h"
 #include "frontend/container/destroy.h"
-#include "frontend/container/handover.h"
-#include "frontend/container/hooks.h"
-#include "frontend/container/monitor/console_log.h"
-#include "frontend/container/state.h"
-#include "frontend/container/store.h"
+#include "frontend/monitor/console_log.h"
+#include "frontend/monitor/control.h"
+#include "frontend/monitor/handover.h"
+#include "frontend/monitor/hooks.h"
+#include "frontend/run/argv.h"
+#include "frontend/run/own_words.h"
 #include "frontend/spec/tell.h"
-#include "frontend/start/argv.h"
-#include "frontend/start/child.h"
-#include "frontend/start/init_kind.h"
-#include "frontend/start/own_words.h"
-#include "frontend/start/plan.h"
+#include "frontend/start/inside/child.h"
+#include "frontend/start/plan/init_kind.h"
+#include "frontend/start/plan/plan.h"
 #include "frontend/start/record.h"
 #include "frontend/start/running.h"
 #include "frontend/start/seal.h"
+#include "frontend/store/state.h"
+#include "frontend/store/store.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -189,7 +191,7 @@ std::vector<std::string> words_for(const Handover& told) {
 // starts us by our name.
 Result<Cgroup> settle(const Handover& told, const Plan& plan) {
   keep_across_exec(told, true);
-  auto cgroup = Cgroup::enter(plan, words_for(told));
+  auto cgroup = enter_cgroup(plan, words_for(told));
   if (cgroup)
     if (auto safe = be_out_of_reach(plan.ids, words_for(told)); !safe)
       cgroup = std::unexpected(safe.error());

@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "frontend/container/handover.h"
+#include "frontend/monitor/handover.h"
 
 namespace userns::frontend {
 

@@ -9,9 +9,9 @@
 #include <optional>
 #include <thread>
 
-#include "frontend/container/state.h"
+#include "frontend/run/exit_status.h"
 #include "frontend/spec/tell.h"
-#include "frontend/start/run.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

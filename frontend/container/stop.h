@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "frontend/container/connection.h"
-#include "frontend/container/store.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "frontend/doctor/directory.h"
-#include "frontend/start/apparmor.h"
+#include "frontend/run/apparmor.h"
 #include "policy/text.h"
 
 namespace userns::frontend::doctor {

@@ -13,9 +13,9 @@
 #include <utility>
 
 #include "common/fd.h"
-#include "frontend/start/apparmor.h"
-#include "frontend/start/mount_api.h"
-#include "frontend/start/net_helpers.h"
+#include "frontend/run/apparmor.h"
+#include "frontend/run/mount_api.h"
+#include "frontend/start/net/net_helpers.h"
 #include "policy/text.h"
 
 namespace userns::frontend::doctor {

@@ -13,9 +13,9 @@
 #include "common/config.h"
 #include "common/fd.h"
 #include "frontend/lxc_user_nic/nics.h"
+#include "frontend/run/helper.h"
 #include "frontend/spec/printable.h"
 #include "frontend/spec/tell.h"
-#include "frontend/start/helper.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "frontend/policy_tool/checks.h"
+#include "frontend/policy_tool/check/checks.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

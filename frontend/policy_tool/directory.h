@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "frontend/policy_tool/facts.h"
-#include "frontend/policy_tool/ids_conf.h"
+#include "frontend/policy_tool/check/facts.h"
+#include "frontend/policy_tool/check/ids_conf.h"
 #include "policy/ids.h"
 
 namespace userns::frontend {

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "frontend/policy_tool/facts.h"
+#include "frontend/policy_tool/check/facts.h"
 #include "policy/cgroup_rules.h"
 
 namespace userns::frontend {

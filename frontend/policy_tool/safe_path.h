@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "frontend/policy_tool/checks.h"
-#include "frontend/policy_tool/finding.h"
+#include "frontend/policy_tool/check/checks.h"
+#include "frontend/policy_tool/check/finding.h"
 
 namespace userns::frontend {
 

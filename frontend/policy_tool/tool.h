@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "common/fd.h"
-#include "frontend/cli/verbs/verb.h"
-#include "frontend/policy_tool/checks.h"
+#include "frontend/policy_tool/check/checks.h"
+#include "frontend/spec/verb.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

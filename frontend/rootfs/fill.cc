@@ -15,14 +15,14 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "frontend/rootfs/blobs.h"
+#include "frontend/rootfs/archive/blobs.h"
 #include "frontend/rootfs/copy.h"
 #include "frontend/rootfs/image.h"
 #include "frontend/rootfs/root_place.h"
 #include "frontend/rootfs/template_busybox.h"
-#include "frontend/start/in_map.h"
-#include "frontend/start/inside_names.h"
-#include "frontend/start/mount_api.h"
+#include "frontend/run/mount_api.h"
+#include "frontend/start/ids/in_map.h"
+#include "frontend/start/ids/inside_names.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

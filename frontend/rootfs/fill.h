@@ -13,10 +13,10 @@
 #include <string>
 
 #include "common/fd.h"
-#include "frontend/rootfs/image_config.h"
+#include "frontend/rootfs/archive/image_config.h"
 #include "frontend/rootfs/template_debian.h"
 #include "frontend/rootfs/unpack.h"
-#include "frontend/start/choose_ids.h"
+#include "frontend/start/ids/choose_ids.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -56,7 +56,7 @@ Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const De
                                 const FillHow& how);
 
 // A copy of the tree of another container, whose ids are `from_ids`. Of a snapshot, `from` are its
-// layers: the changes first, then what they are on (frontend/start/overlay.h).
+// layers: the changes first, then what they are on (frontend/start/mounts/overlay.h).
 Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
                               std::span<const Fd> from, const FillHow& how);
 

@@ -8,9 +8,9 @@
 #include <memory>
 #include <utility>
 
-#include "frontend/rootfs/digest.h"
-#include "frontend/rootfs/image_json.h"
-#include "frontend/rootfs/path_names.h"
+#include "frontend/rootfs/archive/digest.h"
+#include "frontend/rootfs/archive/image_json.h"
+#include "frontend/rootfs/archive/path_names.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "common/fd.h"
-#include "frontend/rootfs/blobs.h"
-#include "frontend/rootfs/image_config.h"
+#include "frontend/rootfs/archive/blobs.h"
+#include "frontend/rootfs/archive/image_config.h"
 #include "frontend/rootfs/unpack.h"
 #include "policy/error.h"
 

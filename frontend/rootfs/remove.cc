@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "frontend/start/in_map.h"
+#include "frontend/start/ids/in_map.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

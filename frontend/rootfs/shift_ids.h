@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "frontend/start/choose_ids.h"
+#include "frontend/start/ids/choose_ids.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

@@ -11,9 +11,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "frontend/rootfs/path_names.h"
-#include "frontend/rootfs/walk.h"
-#include "frontend/start/helper.h"
+#include "frontend/rootfs/archive/path_names.h"
+#include "frontend/rootfs/archive/walk.h"
+#include "frontend/run/helper.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

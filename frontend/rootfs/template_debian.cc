@@ -13,8 +13,8 @@
 #include <csignal>
 #include <cstring>
 
-#include "frontend/start/helper.h"
-#include "frontend/start/signals.h"
+#include "frontend/run/helper.h"
+#include "frontend/run/signals.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

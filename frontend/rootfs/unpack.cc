@@ -11,7 +11,7 @@
 #include <memory>
 #include <utility>
 
-#include "frontend/rootfs/path_names.h"
+#include "frontend/rootfs/archive/path_names.h"
 #include "frontend/rootfs/remove.h"
 #include "policy/text.h"
 

@@ -23,11 +23,11 @@
 #include <vector>
 
 #include "common/fd.h"
+#include "frontend/rootfs/archive/cpu_budget.h"
+#include "frontend/rootfs/archive/source.h"
+#include "frontend/rootfs/archive/tar_reader.h"
+#include "frontend/rootfs/archive/walk.h"
 #include "frontend/rootfs/attributes.h"
-#include "frontend/rootfs/cpu_budget.h"
-#include "frontend/rootfs/source.h"
-#include "frontend/rootfs/tar_reader.h"
-#include "frontend/rootfs/walk.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

@@ -5,8 +5,8 @@
 #include <array>
 
 #include "common/fd.h"
+#include "frontend/run/apparmor.h"
 #include "frontend/spec/tell.h"
-#include "frontend/start/apparmor.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
 

@@ -12,9 +12,9 @@
 #include <cstdint>
 #include <utility>
 
-#include "frontend/start/channel.h"
-#include "frontend/start/child.h"
-#include "frontend/start/process_ids.h"
+#include "frontend/run/channel.h"
+#include "frontend/start/ids/process_ids.h"
+#include "frontend/start/inside/child.h"
 #include "frontend/start/running.h"
 #include "frontend/start/supervise.h"
 #include "policy/text.h"

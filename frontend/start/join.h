@@ -4,8 +4,8 @@
 #include <string>
 
 #include "common/fd.h"
-#include "frontend/start/failure.h"
-#include "frontend/start/plan.h"
+#include "frontend/run/failure.h"
+#include "frontend/start/plan/plan.h"
 #include "frontend/start/supervise.h"
 
 namespace userns::frontend {

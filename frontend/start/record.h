@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "frontend/start/plan.h"
+#include "frontend/start/plan/plan.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

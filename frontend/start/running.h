@@ -3,13 +3,13 @@
 
 #include <cstdint>
 
-#include "frontend/start/cgroup.h"
-#include "frontend/start/channel.h"
-#include "frontend/start/failure.h"
-#include "frontend/start/net_helpers.h"
-#include "frontend/start/plan.h"
+#include "frontend/run/cgroup/cgroup.h"
+#include "frontend/run/channel.h"
+#include "frontend/run/failure.h"
+#include "frontend/run/signals.h"
+#include "frontend/start/net/net_helpers.h"
+#include "frontend/start/plan/plan.h"
 #include "frontend/start/relay.h"
-#include "frontend/start/signals.h"
 #include "frontend/start/supervise.h"
 
 namespace userns::frontend {
@@ -70,5 +70,11 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
 
 // Waits for something to hear on the channel; fails as above.
 Step<void> await_word(const Channel& channel, const Signals& heeded);
+
+// The command's exit status, 128+N where signal N ended it; 126 and 127 where it could not be
+// executed or found; 125 where anything before it failed. Failures are reported on stderr in one
+// sentence, and nothing is left behind. Uses fds 0-2 and spec.info_fd; call it once, with one
+// thread.
+int run(const Plan& plan);
 
 }  // namespace userns::frontend

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "frontend/start/choose_ids.h"
+#include "frontend/start/ids/choose_ids.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

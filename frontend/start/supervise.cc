@@ -1,4 +1,5 @@
 #include "frontend/start/supervise.h"
+#include "frontend/run/boot_news.h"
 
 #include <sched.h>
 #include <sys/syscall.h>
@@ -13,13 +14,13 @@
 #include <optional>
 #include <vector>
 
+#include "frontend/run/default_action.h"
+#include "frontend/run/exit_status.h"
 #include "frontend/spec/tell.h"
-#include "frontend/start/boot.h"
-#include "frontend/start/default_action.h"
-#include "frontend/start/process_ids.h"
+#include "frontend/start/boot/boot.h"
+#include "frontend/start/ids/process_ids.h"
 #include "frontend/start/raw_terminal.h"
 #include "frontend/start/record.h"
-#include "frontend/start/run.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

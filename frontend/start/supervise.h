@@ -4,9 +4,9 @@
 #include <sys/types.h>
 
 #include "common/fd.h"
-#include "frontend/start/plan.h"
+#include "frontend/run/signals.h"
+#include "frontend/start/plan/plan.h"
 #include "frontend/start/relay.h"
-#include "frontend/start/signals.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

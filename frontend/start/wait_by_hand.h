@@ -3,7 +3,7 @@
 
 #include <sys/types.h>
 
-#include "frontend/start/signals.h"
+#include "frontend/run/signals.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

@@ -187,10 +187,50 @@ def _(_root):
                                          or name.endswith('_blob.h')), f'{path} includes "{name}"'
 
 
+# The front-end's rooms, ground floor first: a room includes itself and what stands before it.
+ROOMS = ['spec', 'run', 'run/cgroup', 'start/ids', 'start/plan', 'start/mounts', 'start/net', 'start/boot', 'start/inside', 'start',
+         'rootfs/archive', 'rootfs', 'store', 'monitor', 'container', 'container/make', 'doctor', 'shift', 'cli', 'cli/shift', 'cli/verbs', 'cli/completions',
+         'policy_tool/check', 'policy_tool', 'policy_tool/verbs', 'lxc_user_nic']
+MOST_IN_A_ROOM = 25
+
+
+@case('no arrow between the rooms of frontend/ runs back up')
+def _(_root):
+    floor = {f'frontend/{room}': number for number, room in enumerate(ROOMS)}
+    for path in sources('frontend'):
+        for kind, name in includes(path):
+            if name.startswith('frontend/'):
+                assert floor[os.path.dirname(name)] <= floor[os.path.dirname(path)], f'{path} includes {name}'
+
+
+@case('no room has more than 25 files')
+def _(_root):
+    for directory, _, names in os.walk(os.path.join(TOP, 'frontend')):
+        room = os.path.relpath(directory, TOP)
+        assert len(names) <= MOST_IN_A_ROOM, f'{room} has {len(names)} files: make a room of those that belong together'
+
+
+@case('a header of frontend/ has the name of what implements it')
+def _(_root):
+    for path in sources('frontend'):
+        if path.endswith('.cc') and os.path.exists(os.path.join(TOP, path[:-3] + '.h')):
+            first = next((name for kind, name in includes(path) if kind == '"'), '')
+            assert first == path[:-3] + '.h', f'{path} does not include its own header first'
+
+
+@case('meson.build names one source file a line')
+def _(_root):
+    for directory, _, names in os.walk(os.path.join(TOP, 'frontend')):
+        if 'meson.build' in names:
+            path = os.path.relpath(os.path.join(directory, 'meson.build'), TOP)
+            for line in text_of(path).splitlines():
+                assert len(re.findall(r"'[\w./]+\.cc'", line)) <= 1, f'{path}: {line.strip()}'
+
+
 # What writes to a terminal by itself: a container's own output, a line of ours that is written over, and the printers.
-WRITES = {'frontend/lxc_user_nic/main.cc', 'frontend/cli/terminal.cc', 'frontend/cli/getsubids.cc', 'frontend/cli/verbs/create.cc', 'frontend/cli/verbs/shift_run.cc',
-          'frontend/container/console.cc', 'frontend/container/monitor/main.cc', 'frontend/start/wait_by_hand.cc',
-          'frontend/policy_tool/tool.cc', 'frontend/policy_tool/edit_verb.cc', 'frontend/policy_tool/grant_verb.cc', 'frontend/policy_tool/main.cc'}
+WRITES = {'frontend/lxc_user_nic/main.cc', 'frontend/cli/terminal.cc', 'frontend/cli/getsubids.cc', 'frontend/cli/verbs/create.cc', 'frontend/cli/shift/shift_run.cc',
+          'frontend/container/console.cc', 'frontend/monitor/main.cc', 'frontend/start/wait_by_hand.cc',
+          'frontend/policy_tool/tool.cc', 'frontend/policy_tool/verbs/edit_verb.cc', 'frontend/policy_tool/verbs/grant_verb.cc', 'frontend/policy_tool/main.cc'}
 
 
 @case('the front-end speaks by its printers: what comes from elsewhere is made safe for a terminal in one place')
@@ -199,9 +239,9 @@ def _(_root):
         code = re.sub(r'//.*', '', text_of(path))
         if path not in WRITES:
             assert not re.search(r'\b(write|dup)\(STD(OUT|ERR)_FILENO', code), f'{path} writes by itself: print(), tell(), put()'
-        if path not in {'frontend/spec/tell.h', 'frontend/cli/getsubids.cc', 'frontend/container/monitor/main.cc'}:
+        if path not in {'frontend/spec/tell.h', 'frontend/cli/getsubids.cc', 'frontend/monitor/main.cc'}:
             assert not re.search(r'\breport\("', code), f'{path}: tell() in place of report()'
-        assert not re.search(r'\.dump\([^)]*, false', code) or path == 'frontend/container/state.cc', f'{path}: JSON that is not ASCII'
+        assert not re.search(r'\.dump\([^)]*, false', code) or path == 'frontend/store/state.cc', f'{path}: JSON that is not ASCII'
 
 
 @case('trusted code neither throws nor catches, and keeps no locale')
@@ -537,7 +577,7 @@ def _(_root):
 
 @case("the kernel's paths that containers do not see stand in SECURITY.md, as they are in the code")
 def _(_root):
-    text = text_of('frontend/start/kernel_paths.cc')
+    text = text_of('frontend/start/mounts/kernel_paths.cc')
     code = {'/sys': 'read-only'}  # by plan_mounts.cc
     for where, top, how in (('CoveredInProc', 'proc', 'covered'), ('ReadOnlyInProc', 'proc', 'read-only'),
                             ('ReadOnlyInSysctl', 'proc', 'read-only'), ('AllSysctls', 'proc', 'read-only to the host\'s root'),

@@ -16,7 +16,7 @@ from harness import build_dir, case, cases, main
 from libc_calls import AFTER_THE_LOCK
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
-LOCKDOWN, DEFAULT = 'common/lockdown-generate', 'frontend/start/seccomp-generate'
+LOCKDOWN, DEFAULT = 'common/lockdown-generate', 'frontend/start/inside/seccomp-generate'
 FILTER_OF = {'newuidmap': 'kNewidmapFilter', 'newgidmap': 'kNewidmapFilter', 'userns-net': 'kNetFilter',
              'userns-cgroup': 'kCgroupFilter'}
 PROT_READ, PROT_EXEC, CODE_ARGUMENT = 1, 4, 2

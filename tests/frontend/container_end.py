@@ -408,8 +408,9 @@ def _(root):
     old = os.environ.get('USERNS_TEST_OLD_BUILD')
     if not old:
         skip('USERNS_TEST_OLD_BUILD names no older build')
+    monitor = next(path for path in (f'{old}/frontend/monitor/userns-monitor', f'{old}/frontend/container/userns-monitor') if os.path.exists(path))
     programs = {root.program('userns-run'): f'{old}/frontend/cli/userns-run',
-                os.path.join(os.path.dirname(root.program('userns-net')), 'userns-monitor'): f'{old}/frontend/container/userns-monitor'}
+                os.path.join(os.path.dirname(root.program('userns-net')), 'userns-monitor'): monitor}
     for verb in ('stop', 'kill', 'restart'):
         store = Store(root)
         store.make('web', IDLE)

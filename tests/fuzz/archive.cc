@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "frontend/rootfs/archive/path_names.h"
+#include "frontend/rootfs/archive/tar_reader.h"
 #include "frontend/rootfs/attributes.h"
-#include "frontend/rootfs/path_names.h"
-#include "frontend/rootfs/tar_reader.h"
 #include "tests/fuzz/property.h"
 
 using namespace userns;

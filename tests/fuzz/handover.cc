@@ -1,5 +1,5 @@
 // The words by which a container's start and its monitor hand over to each other.
-#include "frontend/container/handover.h"
+#include "frontend/monitor/handover.h"
 
 #include "tests/fuzz/property.h"
 

@@ -1,10 +1,10 @@
 // The JSON of images: digests that are names of blobs and nothing else, or an error.
-#include "frontend/rootfs/image_json.h"
+#include "frontend/rootfs/archive/image_json.h"
 
 #include <string>
 #include <string_view>
 
-#include "frontend/rootfs/digest.h"
+#include "frontend/rootfs/archive/digest.h"
 #include "tests/fuzz/property.h"
 
 using namespace userns;

@@ -7,9 +7,9 @@
 #include <array>
 #include <cstring>
 
-#include "frontend/container/control.h"
-#include "frontend/container/monitor/client.h"
-#include "frontend/start/boot.h"
+#include "frontend/monitor/client.h"
+#include "frontend/monitor/control.h"
+#include "frontend/start/boot/boot.h"
 #include "tests/fuzz/property.h"
 
 using namespace userns;

@@ -3,8 +3,8 @@
 // terminal as it is.
 #include <algorithm>
 
-#include "frontend/policy_tool/change.h"
-#include "frontend/policy_tool/checks.h"
+#include "frontend/policy_tool/check/change.h"
+#include "frontend/policy_tool/check/checks.h"
 #include "policy/cgroup_conf.h"
 #include "policy/net_conf.h"
 #include "tests/fuzz/property.h"

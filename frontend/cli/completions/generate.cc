@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "frontend/cli/terminal.h"
-#include "frontend/cli/verbs/verb.h"
 #include "frontend/spec/config_file.h"
 #include "frontend/spec/options.h"
+#include "frontend/spec/verb.h"
 #include "policy/text.h"
 
 namespace {

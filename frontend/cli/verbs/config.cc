@@ -1,4 +1,5 @@
 #include "frontend/cli/verbs/config.h"
+#include "frontend/start/cgroup_entry.h"
 
 #include <algorithm>
 #include <array>
@@ -7,10 +8,10 @@
 
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/settings.h"
-#include "frontend/container/id_blocks.h"
-#include "frontend/container/registry.h"
-#include "frontend/start/callers_ids.h"
-#include "frontend/start/cgroup.h"
+#include "frontend/run/cgroup/cgroup.h"
+#include "frontend/start/ids/callers_ids.h"
+#include "frontend/store/id_blocks.h"
+#include "frontend/store/registry.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "frontend/cli/verbs/select.h"
-#include "frontend/cli/verbs/verb.h"
+#include "frontend/spec/verb.h"
 
 namespace userns::frontend {
 

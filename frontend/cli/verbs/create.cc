@@ -9,7 +9,7 @@
 #include "frontend/cli/table.h"
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/settings.h"
-#include "frontend/container/create.h"
+#include "frontend/container/make/create.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/printable.h"
 #include "frontend/spec/shell_words.h"

@@ -14,10 +14,10 @@
 #include "frontend/cli/verbs/select.h"
 #include "frontend/container/beside.h"
 #include "frontend/container/console.h"
-#include "frontend/container/files.h"
-#include "frontend/container/state.h"
+#include "frontend/run/exit_status.h"
 #include "frontend/spec/values.h"
-#include "frontend/start/run.h"
+#include "frontend/store/files.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -1,7 +1,7 @@
 // The verbs that look into a container or reach into it: exec, console, logs.
 #pragma once
 
-#include "frontend/cli/verbs/verb.h"
+#include "frontend/spec/verb.h"
 
 namespace userns::frontend {
 

@@ -16,10 +16,10 @@
 #include "frontend/container/connection.h"
 #include "frontend/container/console.h"
 #include "frontend/container/freeze.h"
-#include "frontend/container/state.h"
 #include "frontend/container/stop.h"
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/values.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

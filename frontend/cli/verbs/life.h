@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "frontend/cli/verbs/verb.h"
+#include "frontend/spec/verb.h"
 
 namespace userns::frontend {
 

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <ctime>
 
+#include "frontend/cli/facts_text.h"
 #include "frontend/cli/terminal.h"
-#include "frontend/cli/verbs/facts_text.h"
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
-#include "frontend/container/registry.h"
+#include "frontend/store/registry.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -15,10 +15,10 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/select.h"
 #include "frontend/container/connection.h"
-#include "frontend/container/processes.h"
-#include "frontend/container/state.h"
 #include "frontend/spec/printable.h"
-#include "frontend/start/process_ids.h"
+#include "frontend/start/ids/process_ids.h"
+#include "frontend/store/processes.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -1,7 +1,7 @@
 // ps: processes of containers, seen from both sides; and every user namespace of the machine.
 #pragma once
 
-#include "frontend/cli/verbs/verb.h"
+#include "frontend/spec/verb.h"
 
 namespace userns::frontend {
 

@@ -9,7 +9,7 @@
 
 #include "frontend/cli/terminal.h"
 #include "frontend/container/facts.h"
-#include "frontend/start/run.h"
+#include "frontend/run/exit_status.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

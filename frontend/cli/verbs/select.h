@@ -4,8 +4,8 @@
 #include <functional>
 #include <vector>
 
-#include "frontend/cli/verbs/verb.h"
-#include "frontend/container/store.h"
+#include "frontend/spec/verb.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

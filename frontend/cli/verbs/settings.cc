@@ -1,6 +1,6 @@
 #include "frontend/cli/verbs/settings.h"
 
-#include "frontend/container/user_dirs.h"
+#include "frontend/store/user_dirs.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

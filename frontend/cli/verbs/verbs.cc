@@ -1,5 +1,6 @@
 #include <array>
 
+#include "frontend/cli/shift/shift.h"
 #include "frontend/cli/verbs/config.h"
 #include "frontend/cli/verbs/create.h"
 #include "frontend/cli/verbs/destroy.h"
@@ -8,8 +9,7 @@
 #include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/list.h"
 #include "frontend/cli/verbs/ps.h"
-#include "frontend/cli/verbs/shift.h"
-#include "frontend/cli/verbs/verb.h"
+#include "frontend/spec/verb.h"
 
 namespace userns::frontend {
 namespace {

@@ -1,10 +1,10 @@
-#include "frontend/start/apparmor.h"
+#include "frontend/run/apparmor.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "frontend/start/map_helpers.h"
+#include "frontend/start/ids/map_helpers.h"
 
 namespace userns::frontend {
 namespace {

@@ -1,4 +1,5 @@
-#include "frontend/start/boot.h"
+#include "frontend/start/boot/boot.h"
+#include "frontend/run/boot_news.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -9,7 +10,7 @@
 #include <csignal>
 #include <string_view>
 
-#include "frontend/start/environment.h"
+#include "frontend/start/plan/environment.h"
 
 namespace userns::frontend {
 namespace {

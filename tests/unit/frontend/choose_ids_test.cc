@@ -1,4 +1,4 @@
-#include "frontend/start/choose_ids.h"
+#include "frontend/start/ids/choose_ids.h"
 
 #include <gtest/gtest.h>
 

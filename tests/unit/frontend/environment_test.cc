@@ -1,4 +1,4 @@
-#include "frontend/start/environment.h"
+#include "frontend/start/plan/environment.h"
 
 #include <gtest/gtest.h>
 

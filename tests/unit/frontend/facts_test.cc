@@ -1,4 +1,4 @@
-#include "frontend/container/facts.h"
+#include "frontend/container/addresses.h"
 
 #include <gtest/gtest.h>
 

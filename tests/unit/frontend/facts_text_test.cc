@@ -1,4 +1,4 @@
-#include "frontend/cli/verbs/facts_text.h"
+#include "frontend/cli/facts_text.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "frontend/container/handover.h"
+#include "frontend/monitor/handover.h"
 
 #include "tests/unit/expect.h"
 

@@ -1,4 +1,4 @@
-#include "frontend/container/id_blocks.h"
+#include "frontend/store/id_blocks.h"
 
 #include "tests/unit/expect.h"
 

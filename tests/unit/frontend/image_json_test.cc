@@ -1,4 +1,4 @@
-#include "frontend/rootfs/image_json.h"
+#include "frontend/rootfs/archive/image_json.h"
 
 #include "policy/text.h"
 #include "tests/unit/expect.h"

@@ -1,4 +1,4 @@
-#include "frontend/container/create.h"
+#include "frontend/container/make/image_settings.h"
 #include "tests/unit/expect.h"
 
 namespace userns::frontend {

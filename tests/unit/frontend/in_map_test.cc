@@ -1,4 +1,4 @@
-#include "frontend/start/in_map.h"
+#include "frontend/start/ids/in_map.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

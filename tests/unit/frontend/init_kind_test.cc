@@ -1,4 +1,4 @@
-#include "frontend/start/init_kind.h"
+#include "frontend/start/plan/init_kind.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "frontend/start/plan.h"
+#include "frontend/start/plan/plan_mounts.h"
 
 namespace userns::frontend {
 namespace {

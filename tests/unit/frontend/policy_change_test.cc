@@ -1,10 +1,10 @@
-#include "frontend/policy_tool/change.h"
+#include "frontend/policy_tool/check/change.h"
 
 #include <gtest/gtest.h>
 
-#include "frontend/policy_tool/free_range.h"
+#include "frontend/policy_tool/check/free_range.h"
+#include "frontend/policy_tool/check/subid_change.h"
 #include "frontend/policy_tool/replace.h"
-#include "frontend/policy_tool/subid_change.h"
 #include "policy/text.h"
 #include "tests/unit/expect.h"
 

@@ -1,15 +1,15 @@
-#include "frontend/policy_tool/checks.h"
+#include "frontend/policy_tool/check/checks.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "frontend/policy_tool/check/ids_conf.h"
+#include "frontend/policy_tool/check/login_defs.h"
+#include "frontend/policy_tool/check/vetted_ids.h"
 #include "frontend/policy_tool/directory.h"
 #include "frontend/policy_tool/host_facts.h"
-#include "frontend/policy_tool/ids_conf.h"
-#include "frontend/policy_tool/login_defs.h"
-#include "frontend/policy_tool/vetted_ids.h"
 #include "policy/cgroup_conf.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"

@@ -1,4 +1,4 @@
-#include "frontend/container/registry.h"
+#include "frontend/store/registry.h"
 
 #include "tests/unit/expect.h"
 

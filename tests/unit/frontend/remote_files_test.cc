@@ -1,4 +1,4 @@
-#include "frontend/start/remote_files.h"
+#include "frontend/start/mounts/remote_files.h"
 
 #include <gtest/gtest.h>
 

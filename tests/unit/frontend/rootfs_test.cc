@@ -5,10 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "frontend/rootfs/archive/blobs.h"
+#include "frontend/rootfs/archive/digest.h"
+#include "frontend/rootfs/archive/path_names.h"
 #include "frontend/rootfs/attributes.h"
-#include "frontend/rootfs/blobs.h"
-#include "frontend/rootfs/digest.h"
-#include "frontend/rootfs/path_names.h"
 #include "frontend/rootfs/shift_ids.h"
 #include "frontend/rootfs/template_debian.h"
 #include "policy/text.h"

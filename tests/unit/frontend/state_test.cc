@@ -1,4 +1,4 @@
-#include "frontend/container/state.h"
+#include "frontend/store/state.h"
 
 #include <sys/stat.h>
 

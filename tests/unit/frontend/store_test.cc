@@ -1,4 +1,4 @@
-#include "frontend/container/store.h"
+#include "frontend/store/store.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,7 +10,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "frontend/container/files.h"
+#include "frontend/store/files.h"
 #include "tests/unit/expect.h"
 
 namespace userns::frontend {

@@ -1,0 +1,447 @@
+#include "frontend/container/make/create.h"
+#include "frontend/container/make/image_settings.h"
+#include "frontend/start/cgroup_entry.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <thread>
+
+#include "frontend/container/facts.h"
+#include "frontend/run/cgroup/cgroup.h"
+#include "frontend/run/signals.h"
+#include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/mounts/changes.h"
+#include "frontend/start/mounts/remote_files.h"
+#include "frontend/start/mounts/source_path.h"
+#include "frontend/store/id_blocks.h"
+#include "frontend/store/living.h"
+#include "frontend/store/registry.h"
+#include "frontend/store/unfinished.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// A killed process may hold its lock for some moments longer.
+constexpr int kTries = 50;
+constexpr std::chrono::milliseconds kPause{20};
+
+Result<void> check_free(const Store& store, const std::string& name) {
+  if (::faccessat(store.dir().get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
+  return fail({}, concat("there is a container ", name, " in ", store.path(),
+                         " already: userns-run info ", name, " shows it"));
+}
+
+// --- ids ----------------------------------------------------------------------------------------
+
+// What the files of a directory that is there already belong to.
+struct RootOwner {
+  std::string path;
+  std::uint32_t uid;
+  std::uint32_t gid;
+};
+Result<RootOwner> owner_of(const std::string& path) {
+  const auto plain = plain_source(path, {});
+  if (!plain) return std::unexpected(plain.error());
+  const auto dir = open_at(AT_FDCWD, plain->c_str(), O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  if (!dir) return fail({}, concat("cannot open the root file system ", path), dir.error().code);
+  struct stat facts{};
+  if (::fstat(dir->get(), &facts) != 0) return fail_errno(concat("cannot look at ", path));
+  return RootOwner{path, facts.st_uid, facts.st_gid};
+}
+
+bool has_outside(const ChosenMap& map, std::uint32_t id) {
+  const auto one = IdRange::make(id, 1);
+  return one && std::ranges::any_of(map.extents, [&](const Extent& extent) {
+           return extent.outside().contains(*one);
+         });
+}
+
+Result<void> check_fits(const RootOwner& root, const ChosenIds& ids) {
+  if (has_outside(ids.uids, root.uid) && has_outside(ids.gids, root.gid)) return {};
+  return fail({},
+              concat(root.path, " belongs to ", root.uid, ":", root.gid,
+                     ", which is none of the container's ids: userns-run shift gives it to them, "
+                     "or --map-self makes it "
+                     "its root's where it is yours"));
+}
+
+std::vector<MapWish> wishes_of(const Blocks& blocks) {
+  std::vector<MapWish> wishes;
+  for (const auto& extent : blocks.uids) wishes.push_back({MapWish::Which::kUid, extent});
+  for (const auto& extent : blocks.gids) wishes.push_back({MapWish::Which::kGid, extent});
+  return wishes;
+}
+
+Result<Blocks> shared_with(const Store& store, const std::string& name) {
+  const auto other = store.find(name);
+  if (!other) return std::unexpected(other.error());
+  const auto spec = other->spec();
+  if (!spec) return std::unexpected(spec.error());
+  const auto ids = find_ids(*spec);
+  if (!ids) return std::unexpected(ids.error());
+  return Blocks{ids->uids.extents, ids->gids.extents};
+}
+
+std::uint64_t count_of(const ChosenMap& map) {
+  std::uint64_t count = 0;
+  for (const auto& extent : map.extents) count += extent.count();
+  return count;
+}
+
+Result<void> check_unheld(const ChosenIds& ids, const Registry& registry) {
+  const auto* const holder = holder_of(ids.uids.extents, ids.gids.extents, registry.holders());
+  if (holder == nullptr) return {};
+  return fail(
+      {},
+      concat("some of these ids are held by ", holder->path,
+             ": leave out --map to get others, or say --share-ids if the two are to share them"));
+}
+
+// The caller's own id is no other container's, however often it is used.
+bool is_own_alone(const Spec& spec) { return std::holds_alternative<MapSelf>(spec.mapping); }
+
+// Rather those that no process has; never those of a process that is left of something.
+Result<Blocks> choose_quiet_blocks(const IdFacts& facts, const Registry& registry,
+                                   const BlockWish& wish) {
+  const auto choose = [&](Living which) {
+    auto holders = registry.holders();
+    for (auto& holder : held_by_processes(facts, which)) holders.push_back(std::move(holder));
+    return choose_blocks(facts, holders, wish);
+  };
+  if (auto quiet = choose(Living::kAny)) return quiet;
+  for (int left = kTries;; --left) {
+    auto chosen = choose(Living::kLeft);
+    if (chosen || left == 0 || !choose_blocks(facts, registry.holders(), wish)) return chosen;
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry,
+                           const std::optional<RootOwner>& root) {
+  const auto callers = CallersIds::find();
+  if (!callers) return std::unexpected(callers.error());
+  BlockWish block{.count = wish.id_count, .root_uid = {}, .root_gid = {}};
+  if (root) block.root_uid = root->uid;
+  if (root) block.root_gid = root->gid;
+  auto chosen = choose_quiet_blocks(callers->facts(), registry, block);
+  if (chosen || !root) return chosen;
+  return fail({}, concat(root->path, ": ", chosen.error().text,
+                         "; userns-run shift changes whom it belongs to"));
+}
+
+// Maps by hand are the caller's affair, as long as no other container has one of these ids.
+Result<Blocks> blocks_by_hand(const CreateWish& wish, const Spec& spec, const Registry& registry) {
+  if (wish.share_ids || wish.id_count)
+    return fail(
+        {},
+        "--map and --map-self say which ids, and so do --ids and --share-ids: give one of them");
+  if (is_own_alone(spec)) return Blocks{};
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  if (auto unheld = check_unheld(*ids, registry); !unheld) return std::unexpected(unheld.error());
+  return Blocks{ids->uids.extents, ids->gids.extents};
+}
+
+Result<std::optional<RootOwner>> adopted_root(const CreateWish& wish, const Spec& spec) {
+  if (!std::holds_alternative<FromDirectory>(wish.source)) return std::nullopt;
+  auto owner = owner_of(spec.rootfs);
+  if (!owner) return std::unexpected(owner.error());
+  return std::move(*owner);
+}
+
+// The container's maps, and `spec` with them. Empty where the caller's own id is the only one.
+Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spec& spec,
+                                 const Registry& registry) {
+  const auto root = adopted_root(wish, spec);
+  if (!root) return std::unexpected(root.error());
+  const bool by_hand = !std::holds_alternative<MapAuto>(spec.mapping);
+  auto blocks = by_hand          ? blocks_by_hand(wish, spec, registry)
+                : wish.share_ids ? shared_with(store, *wish.share_ids)
+                                 : free_blocks(wish, registry, *root);
+  if (!blocks) return blocks;
+  if (!is_own_alone(spec)) spec.mapping = wishes_of(*blocks);
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  if (*root)
+    if (auto fits = check_fits(**root, *ids); !fits) return std::unexpected(fits.error());
+  return blocks;
+}
+
+// --- another container to begin with ------------------------------------------------------------
+
+// Held, so that it neither runs nor goes away meanwhile.
+struct Other {
+  Container container;
+  Lock lock;
+  Spec spec;
+  ChosenIds ids;
+};
+
+Result<void> check_depth(const Container& container) {
+  const auto config = container.config();
+  const auto bases = config ? container.bases(*config) : std::unexpected(config.error());
+  if (!bases) return std::unexpected(bases.error());
+  if (bases->size() < kMostBases) return {};
+  return fail(
+      {}, concat(container.name(), " is a snapshot and stands on ", kMostBases,
+                 " others, one on the other, which is the most: leave out --snapshot for a copy"));
+}
+
+Result<Other> open_other(const Store& store, const FromContainer& from) {
+  auto container = store.find(from.name);
+  if (!container) return std::unexpected(container.error());
+  auto lock = container->lock();
+  if (!lock) return std::unexpected(lock.error());
+  if (is_running(*container))
+    return fail(
+        {}, concat(from.name, " is running, and its files change under a copy: userns-run stop ",
+                   from.name, " first"));
+  auto spec = container->spec();
+  if (!spec) return std::unexpected(spec.error());
+  if (from.snapshot)
+    if (auto fits = check_depth(*container); !fits) return std::unexpected(fits.error());
+  auto ids = find_ids(*spec);
+  if (!ids) return std::unexpected(ids.error());
+  return Other{std::move(*container), std::move(*lock), std::move(*spec), std::move(*ids)};
+}
+
+// The other's settings, then those that were asked for: of a key that takes one value, these.
+Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
+  auto config = other.container.config();
+  if (!config) return config;
+  for (const auto* const key : {"map", "map-self", "base", "rootfs"}) config->unset(key);
+  for (const auto& setting : wish.config.settings()) {
+    if (!may_repeat(setting.key)) config->unset(setting.key);
+    if (auto added = config->add(setting.key, setting.value); !added)
+      return std::unexpected(added.error());
+  }
+  const bool snapshot = std::get<FromContainer>(wish.source).snapshot;
+  if (snapshot)
+    if (auto set = config->set("base", std::vector{other.container.name()}); !set)
+      return std::unexpected(set.error());
+  if (std::holds_alternative<MapSelf>(other.spec.mapping))
+    if (auto set = config->set("map-self", std::vector<std::string>{"yes"}); !set)
+      return std::unexpected(set.error());
+  return config;
+}
+
+// The layers of its tree: the changes first.
+Result<std::vector<Fd>> layers_of(const Other& other) {
+  std::vector<std::string> paths;
+  if (!other.spec.changes.empty()) paths.push_back(other.spec.changes + "/upper");
+  paths.insert(paths.end(), other.spec.layers.begin(), other.spec.layers.end());
+  paths.push_back(other.spec.rootfs);
+  std::vector<Fd> layers;
+  for (const auto& path : paths) {
+    auto layer =
+        open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
+    if (!layer && layer.error().code == ENOENT && layers.empty() && paths.size() > 1)
+      continue;  // never started
+    if (!layer) return std::unexpected(layer.error());
+    layers.push_back(std::move(*layer));
+  }
+  return layers;
+}
+
+// --- the act ------------------------------------------------------------------------------------
+
+// The registry, once nobody makes a container of that name any more and what others have left is
+// deleted, so that its ids are free again. What cannot be deleted keeps them, and the next creation
+// tries again.
+Result<Registry> await_turn(const Store& store, const std::string& name) {
+  bool swept = false;
+  for (int left = kTries;; --left) {
+    auto registry = Registry::lock(store);
+    if (!registry) return registry;
+    if (auto free = check_free(store, name); !free) return std::unexpected(free.error());
+    auto others = look_around(store, *registry, name);
+    if (!others) return std::unexpected(others.error());
+    const bool has_litter = !others->litter.empty() && !swept;
+    if (!others->being_made && !has_litter) return registry;
+    if (left == 0)
+      return fail({},
+                  concat("the container ", name, " is being created by another process right now"));
+    registry = fail({}, "");  // the others' turn
+    if (has_litter)
+      for (const auto& litter : others->litter) (void)remove_unfinished(store, litter);
+    else
+      std::this_thread::sleep_for(kPause);
+    swept = swept || has_litter;
+  }
+}
+
+// An adopted tree is where it is; all else is unpacked into the store.
+Result<void> check_file_system(const Store& store) {
+  struct statfs facts{};
+  if (::fstatfs(store.dir().get(), &facts) != 0)
+    return fail_errno(concat("cannot use ", store.path()));
+  const auto remote = remote_file_system(static_cast<std::uint64_t>(facts.f_type));
+  if (remote.empty()) return {};
+  return fail(
+      {},
+      concat(
+          "no container can live in ", store.path(), ": it is on ", remote,
+          ", and the server there does not let a user give files to his subordinate ids; choose a "
+          "directory on a local disk with --path DIR or XDG_DATA_HOME"));
+}
+
+// Under the registry's lock: from here on the ids are taken.
+Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile& config, Spec& spec,
+                         Registry& registry) {
+  if (auto local = check_file_system(store); !local) return std::unexpected(local.error());
+  const auto blocks = choose_blocks_for(store, wish, spec, registry);
+  if (!blocks) return std::unexpected(blocks.error());
+  if (!is_own_alone(spec))
+    if (auto set = config.set("map", map_values(*blocks)); !set)
+      return std::unexpected(set.error());
+  auto unfinished = begin_container(store, registry, wish.name);
+  if (!unfinished) return unfinished;
+  Result<void> done = unfinished->container.write_config(unfinished->lock, config);
+  if (done) done = registry.add(held_by(unfinished->container.path(), config.text()));
+  // The name that it will have: so its first start finds it known, also if it shares ids.
+  if (done) done = registry.add(held_by(concat(store.path(), "/", wish.name), config.text()));
+  if (done) return unfinished;
+  (void)remove_unfinished(store, *unfinished);
+  return std::unexpected(done.error());
+}
+
+Result<Fd> make_rootfs(const Container& container) {
+  if (::mkdirat(container.dir().get(), "rootfs", 0700) != 0)
+    return fail_errno(concat("cannot make ", container.path(), "/rootfs"));
+  return open_at(container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY,
+                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& container,
+                    const std::optional<Other>& other) {
+  const auto* const from = std::get_if<FromContainer>(&wish.source);
+  if (std::holds_alternative<FromDirectory>(wish.source) || (from != nullptr && from->snapshot))
+    return Filled{};
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  const auto target = make_rootfs(container);
+  if (!target) return std::unexpected(target.error());
+  if (const auto* const archive = std::get_if<FromArchive>(&wish.source)) {
+    auto how = wish.how;
+    how.looks_for_root = true;
+    how.wants_root = spec.command.empty();
+    return fill_from_archive(*ids, *target, archive->path, how);
+  }
+  if (const auto* const debian = std::get_if<FromDebian>(&wish.source))
+    return fill_from_debian(*ids, *target, debian->wish, wish.how);
+  if (!other) return fill_from_busybox(*ids, *target);
+  const auto layers = layers_of(*other);
+  if (!layers) return std::unexpected(layers.error());
+  return fill_from_copy(*ids, *target, other->ids, *layers, wish.how);
+}
+
+// A snapshot is an overlay at each start; whether the kernel makes one here is known only by
+// trying.
+Result<void> check_snapshot(const CreateWish& wish, const ConfigFile& config,
+                            const Container& container) {
+  const auto* const from = std::get_if<FromContainer>(&wish.source);
+  if (from == nullptr || !from->snapshot) return {};
+  const auto spec = container.spec(config);
+  const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
+  if (!ids) return std::unexpected(ids.error());
+  const auto works = try_changes(*spec, *ids);
+  if (works) return {};
+  return fail({},
+              concat("no snapshot can live in this place, whose file system the kernel puts no "
+                     "overlay on: leave out --snapshot for a copy, or choose another --path (",
+                     works.error().text, ")"),
+              works.error().code);
+}
+
+Result<void> check_uninterrupted(const Signals& signals) {
+  const auto number = signals.next();
+  if (!number) return {};
+  return fail({}, concat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
+}
+
+Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config,
+                         const Spec& spec, const Unfinished& unfinished,
+                         const std::optional<Other>& other, const Signals& signals) {
+  Created created{.container = unfinished.container, .counts = {}, .notes = {}};
+  if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
+  const auto filled = fill(wish, spec, unfinished.container, other);
+  if (!filled) return std::unexpected(filled.error());
+  created.counts = filled->counts;
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  if (auto fits = check_user_fits(config, filled->image, *ids); !fits)
+    return std::unexpected(fits.error());
+  if (!filled->root_place.empty())
+    created.notes.push_back(concat("the root file system is ", quoted(filled->root_place),
+                                   " in the archive; what lies beside it is left out"));
+  if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
+    return std::unexpected(taken.error());
+  if (auto works = check_snapshot(wish, config, unfinished.container); !works)
+    return std::unexpected(works.error());
+  if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)
+    return fail({}, concat("what the image asks for is not possible: ", good.error().text));
+  if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
+    return std::unexpected(written.error());
+  if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
+  if (auto finished = finish_container(store, unfinished); !finished)
+    return std::unexpected(finished.error());
+  auto container = store.find(wish.name);
+  if (!container) return std::unexpected(container.error());
+  created.container = std::move(*container);
+  return created;
+}
+
+// Where that is not possible, somebody's own files are concerned: the message says which.
+std::string what_is_left(const Store& store, const Unfinished& unfinished) {
+  const auto removed = remove_unfinished(store, unfinished);
+  if (removed) return {};
+  return concat("; what was made of it could not be deleted and is left in ",
+                unfinished.container.path(), " (", removed.error().text, ")");
+}
+
+}  // namespace
+
+Result<Created> create_container(const Store& store, const CreateWish& told) {
+  auto wish = told;
+  std::optional<Other> other;
+  if (const auto* const from = std::get_if<FromContainer>(&wish.source)) {
+    auto opened = open_other(store, *from);
+    if (!opened) return std::unexpected(opened.error());
+    other = std::move(*opened);
+    auto config = begin_with(*other, wish);
+    if (!config) return std::unexpected(config.error());
+    wish.config = std::move(*config);
+    if (from->snapshot) wish.share_ids = from->name;
+    if (!from->snapshot && !wish.id_count && !wish.share_ids)
+      wish.id_count = count_of(other->ids.uids);
+  }
+  auto& config = wish.config;
+  auto spec = spec_of(config, concat(store.path(), "/", wish.name, "/config"));
+  if (!spec) return std::unexpected(spec.error());
+  if (auto way = check_way_to_cgroup(*spec); !way) return std::unexpected(way.error());
+  if (is_own_alone(*spec)) wish.share_ids.reset(), wish.id_count.reset();
+  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
+  if (!signals) return std::unexpected(signals.error());
+  const SignalsAgain again(*signals);
+  auto registry = await_turn(store, wish.name);
+  if (!registry) return std::unexpected(registry.error());
+  auto unfinished = begin(store, wish, config, *spec, *registry);
+  registry = fail({}, "");  // the others' turn
+  if (!unfinished) return std::unexpected(unfinished.error());
+  auto created = complete(store, wish, config, *spec, *unfinished, other, *signals);
+  if (created) return created;
+  return fail(created.error().rule, created.error().text + what_is_left(store, *unfinished),
+              created.error().code);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,514 @@
+// userns-policy grant and revoke. All texts are worked out and judged first, by pure functions
+// under the locks of all files that they are for; then each is written, or none.
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/caller.h"
+#include "common/fd.h"
+#include "frontend/policy_tool/check/change.h"
+#include "frontend/policy_tool/check/living_ids.h"
+#include "frontend/policy_tool/check/subid_change.h"
+#include "frontend/policy_tool/check/vetted_ids.h"
+#include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/lock.h"
+#include "frontend/policy_tool/replace.h"
+#include "frontend/policy_tool/tool.h"
+#include "policy/idmap.h"
+#include "policy/subid.h"
+#include "policy/text.h"
+#include "policy/who.h"
+
+namespace userns::frontend {
+namespace {
+
+// Who is given something.
+struct Owner {
+  std::vector<std::string> forms;  // as lines name them; the first is how a new one does
+  bool is_user = true;             // not a group or everyone
+  bool is_gone = false;            // no such user or group, or no more
+  std::optional<Account> account;  // of a user
+};
+
+// Who is no more may still have lines, which can be taken away.
+Result<Owner> find_gone(const std::string& word, std::string_view what, std::string_view name,
+                        bool grants) {
+  if (!grants) return Owner{{word}, !word.starts_with('@'), true};
+  return fail({}, concat("there is no ", what, " ", quoted(name),
+                         ": nothing is granted to a name that somebody may get later"));
+}
+
+Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
+  if (word == "*" || word.starts_with('@')) {
+    if (for_ids)
+      return fail({}, concat(quoted(word), ": ids are given to users, one by one: name a user"));
+    if (word.find_first_of(" \t#=\n") != std::string::npos || word == "@")
+      return fail({}, concat(quoted(word), " is no group that a line can name"));
+    const auto group =
+        word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
+    if (!group) return find_gone(word, "group", word.substr(1), grants);
+    return Owner{{word}, false};
+  }
+  const auto number = parse_decimal(word);
+  const auto* const entry = number && *number <= kLargestId
+                                ? ::getpwuid(static_cast<uid_t>(*number))
+                                : ::getpwnam(word.c_str());
+  if (entry == nullptr) return find_gone(word, "user", word, grants);
+  const Uid uid{entry->pw_uid};
+  const auto name = login_name(uid);
+  if (!name) return std::unexpected(name.error());
+  // A name that lines would take for something else is left out.
+  Owner owner{{concat(uid.value())}, true, false, Account{*name, uid.value(), entry->pw_gid}};
+  if (!name->empty() && name->find_first_of(" \t#=\n") == std::string::npos)
+    owner.forms.insert(owner.forms.begin(), *name);
+  return owner;
+}
+
+// --- what changes ---------------------------------------------------------------------------
+
+// What the command line asks for.
+struct Request {
+  bool grants = true;
+  bool about_ids = false;
+  std::optional<std::uint64_t> ids;   // how many; revoke: nothing means all
+  std::optional<std::uint64_t> from;  // the first of them
+  std::vector<std::string_view> nets;
+  std::vector<std::string> cgroups;
+  bool dry = false, force = false;
+
+  [[nodiscard]] std::vector<PolicyFile> files() const {
+    std::vector<PolicyFile> kinds;
+    if (about_ids) kinds = {PolicyFile::kSubuid, PolicyFile::kSubgid};
+    if (!nets.empty()) kinds.push_back(PolicyFile::kNet);
+    if (!cgroups.empty()) kinds.push_back(PolicyFile::kCgroup);
+    return kinds;
+  }
+};
+
+// A policy file as it is, and as it shall be.
+struct Proposal {
+  PolicyFile kind;
+  Snapshot before;
+  std::string after;
+};
+
+// What is said when all is done.
+struct Report {
+  std::string out;    // standard output
+  std::string notes;  // standard error
+};
+
+bool is_subid(PolicyFile kind) {
+  return kind == PolicyFile::kSubuid || kind == PolicyFile::kSubgid;
+}
+std::string_view file_word(PolicyFile kind) {
+  return kind == PolicyFile::kSubuid ? "subuid" : "subgid";
+}
+
+Result<std::vector<Proposal>> read_files(std::span<const PolicyFile> kinds) {
+  std::vector<Proposal> all;
+  for (const auto kind : kinds) {
+    auto before = snapshot(installed_path(kind));
+    if (!before) return std::unexpected(before.error());
+    auto same = before->text;
+    all.push_back({kind, std::move(*before), std::move(same)});
+  }
+  return all;
+}
+
+// --- ids ------------------------------------------------------------------------------------
+
+Result<void> check_source() {
+  const auto nsswitch = text_of("/etc/nsswitch.conf");
+  if (const auto source = nss_subid_source(nsswitch); source != "files")
+    return fail(
+        {},
+        concat("subordinate ids come from ", quoted(source),
+               " here (subid: in nsswitch.conf), and the files are not read: grant them there"));
+  return {};
+}
+
+Result<void> check_login_defs(const HostFacts& facts) {
+  const auto bad = std::ranges::find(facts.login_defs, Severity::kError, &Finding::severity);
+  if (bad == facts.login_defs.end()) return {};
+  return fail({}, concat(bad->file, ":", bad->line, ": ", bad->what, ": ", bad->fix,
+                         "; ids are not granted from a range that may not be the one meant"));
+}
+
+// Which accounts a grant could not see.
+std::string what_is_not_known(const HostFacts& facts) {
+  if (facts.quiet.empty() || facts.quiet_ranges_known) return {};
+  std::string sources;
+  for (const auto& source : facts.quiet) sources += concat(sources.empty() ? "" : ", ", source);
+  return concat("note: ", sources,
+                " (nsswitch.conf) may have accounts that it does not list: it was asked for some "
+                "of these ids, for names in policy files and for owners of homes; write the ranges "
+                "that it uses into ",
+                ids_conf_path(), " to be sure\n");
+}
+
+struct Living {
+  std::vector<LivingIds> uids = living_ids(IdKind::kUid), gids = living_ids(IdKind::kGid);
+};
+
+// The two subid files of `all`, which come first.
+std::vector<SubidSide> sides_of(std::span<const Proposal> all, const HostFacts& facts,
+                                const Living& living) {
+  return {{IdKind::kUid, all[0].before.text, &facts.uids, living.uids},
+          {IdKind::kGid, all[1].before.text, &facts.gids, living.gids}};
+}
+
+Result<void> grant_ids(std::vector<Proposal>& all, const Owner& owner, const Request& request,
+                       HostFacts facts, Report& report) {
+  if (auto well = check_login_defs(facts); !well) return well;
+  // A directory need not list them; their own ids are theirs all the same.
+  facts.uids.taken.push_back(*owner.account);
+  facts.gids.taken.push_back({owner.account->name, owner.account->group, 0});
+  const Living living;
+  const auto sides = sides_of(all, facts, living);
+  const auto ranges =
+      plan_vetted_ids(sides, {owner.forms, *request.ids, request.from, owner.account->id}, facts);
+  if (!ranges) return std::unexpected(ranges.error());
+  if (!ranges->empty()) report.notes += what_is_not_known(facts);
+  for (const auto& [kind, range] : *ranges) {
+    auto& file = all[kind == IdKind::kUid ? 0 : 1];
+    file.after = with_range(file.before.text, owner.forms.front(), range);
+    if (!request.dry)
+      report.out +=
+          concat(owner.forms.front(), ": ", file_word(file.kind), " ", to_text(range), "\n");
+  }
+  return {};
+}
+
+// Ids that a process still has must not come to somebody else.
+Result<void> check_unused(const SubidSide& side, std::span<const IdRange> ranges,
+                          const Owner& owner) {
+  for (const auto range : ranges) {
+    const auto user = std::ranges::find_if(
+        side.living, [&](const LivingIds& l) { return l.range.overlaps(range); });
+    if (user == side.living.end()) continue;
+    return fail({},
+                concat("process ", user->pid, " (", quoted(user->command), ") still has ids of ",
+                       to_text(range), ", which are ", quoted(owner.forms.front()),
+                       "'s: end it first (as that user: userns-run list --running, userns-run "
+                       "stop NAME), or say --force: whoever gets these ids later can then read "
+                       "its files and end its processes"));
+  }
+  return {};
+}
+
+Result<void> revoke_ids(std::vector<Proposal>& all, const Owner& owner, const Request& request,
+                        const HostFacts& facts, Report& report) {
+  const Living living;
+  const auto sides = sides_of(all, facts, living);
+  for (std::size_t i = 0; i < sides.size(); ++i) {
+    auto without = without_ranges(sides[i], owner.forms, request.ids);
+    if (!request.force)
+      if (auto unused = check_unused(sides[i], without.taken_away, owner); !unused) return unused;
+    all[i].after = std::move(without.text);
+    if (!request.dry && !without.taken_away.empty())
+      report.out += concat(owner.forms.front(), ": ", file_word(all[i].kind),
+                           " taken away: files that these ids own stay theirs\n");
+  }
+  return {};
+}
+
+// --- net.conf and cgroup.conf ---------------------------------------------------------------
+
+std::vector<Gid> groups_of(const Account& account) {
+  int count = 64;
+  std::vector<gid_t> raw(static_cast<std::size_t>(count));
+  while (::getgrouplist(account.name.c_str(), account.group, raw.data(), &count) < 0)
+    raw.resize(static_cast<std::size_t>(count));
+  raw.resize(static_cast<std::size_t>(count));
+  std::vector<Gid> groups;
+  for (const auto gid : raw) groups.emplace_back(gid);
+  return groups;
+}
+
+// Whether a line that says `who` is for the owner, as the helpers see it.
+class Membership {
+ public:
+  explicit Membership(const Owner& owner) : owner_(owner) {
+    if (owner.account) groups_ = groups_of(*owner.account);
+  }
+  [[nodiscard]] bool is_for_owner(std::string_view who) const {
+    if (!owner_.account) return contains(owner_.forms, who);
+    const auto in_group = [&](std::string_view name) {
+      const auto gid = group_id(name).value_or(std::nullopt);
+      return gid && contains(groups_, *gid);
+    };
+    return is_for(who, Uid{owner_.account->id}, owner_.account->name, in_group);
+  }
+
+ private:
+  const Owner& owner_;
+  std::vector<Gid> groups_;
+};
+
+// The line of net.conf that gives the owner NICs on a bridge after all.
+std::optional<NetEntry> net_line_left(const std::string& text, std::string_view bridge,
+                                      const Membership& membership) {
+  for (auto& entry : net_entries({}, text, nullptr))
+    if (entry.parsed.bridge == bridge && entry.parsed.count > 0 &&
+        membership.is_for_owner(entry.parsed.who))
+      return entry;
+  return std::nullopt;
+}
+
+std::string place_of_line(const Proposal& file, const TextLine& line) {
+  return concat(file.before.path, ":", line.number, " (", quoted(line.text), ")");
+}
+
+// What other lines still give, where lines of one's own were taken away; a refusal where there were
+// none, since nothing would change.
+Result<void> tell_net_left(const Proposal& file, const Owner& owner, const Request& request,
+                           Report& report) {
+  const Membership membership(owner);
+  for (const auto net : request.nets) {
+    const auto bridge = net.substr(0, net.find(':'));
+    const auto left = net_line_left(file.after, bridge, membership);
+    if (!left) continue;
+    const auto text = concat(quoted(owner.forms.front()), " may have NICs on ", bridge, " through ",
+                             place_of_line(file, left->line), "; to ban them: userns-policy grant ",
+                             owner.forms.front(), " --net ", bridge, ":0");
+    if (file.after == file.before.text) return fail({}, text);
+    report.notes += concat("note: ", text, "\n");
+  }
+  return {};
+}
+
+Result<void> tell_cgroup_left(const Proposal& file, const Owner& owner, Report& report) {
+  const Membership membership(owner);
+  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
+    if (!membership.is_for_owner(entry.parsed.who)) continue;
+    if (contains(owner.forms, entry.parsed.who)) return {};
+    const auto text = concat("for ", quoted(owner.forms.front()), " ",
+                             place_of_line(file, entry.line), " decides");
+    if (file.after == file.before.text)
+      return fail({}, concat(text,
+                             ", and no line of their own: nothing was changed; to refuse "
+                             "them: userns-policy grant ",
+                             owner.forms.front(), " --cgroup containers=0"));
+    report.notes += concat("note: from now on ", text, "\n");
+    return {};
+  }
+  return {};
+}
+
+// After a grant the line of one's own is the one that decides.
+Result<void> check_cgroup_decides(const Proposal& file, const Owner& owner) {
+  const Membership membership(owner);
+  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
+    if (contains(owner.forms, entry.parsed.who)) return {};
+    if (membership.is_for_owner(entry.parsed.who))
+      return fail({},
+                  concat("for ", quoted(owner.forms.front()), " ", place_of_line(file, entry.line),
+                         " would still decide: userns-policy edit cgroup.conf"));
+  }
+  return {};
+}
+
+Result<void> change_nets(Proposal& file, const Owner& owner, const Request& request,
+                         Report& report) {
+  for (const auto net : request.nets) {
+    auto text = request.grants ? grant_net(file.after, owner.forms, net)
+                               : revoke_net(file.after, owner.forms, net);
+    if (!text) return std::unexpected(text.error());
+    file.after = std::move(*text);
+  }
+  return request.grants ? Result<void>{} : tell_net_left(file, owner, request, report);
+}
+
+Result<void> change_cgroups(Proposal& file, const Owner& owner, const Request& request,
+                            Report& report) {
+  auto text = request.grants ? grant_cgroup(file.after, owner.forms, request.cgroups)
+                             : revoke_cgroup(file.after, owner.forms, request.cgroups);
+  if (!text) return std::unexpected(text.error());
+  file.after = std::move(*text);
+  return request.grants ? check_cgroup_decides(file, owner) : tell_cgroup_left(file, owner, report);
+}
+
+// What check has to say about lines that were not there before.
+std::string findings_of(const Proposal& file, const HostFacts& facts) {
+  std::string text;
+  const auto old = lines_of(file.before.text);
+  if (file.before.text == file.after) return text;
+  for (const auto& finding :
+       check({file.kind, installed_path(file.kind), file.after}, facts, nullptr))
+    if (finding.line > 0 && !contains(old, finding.source, &TextLine::text))
+      text += to_text(finding, wants_colour(STDERR_FILENO));
+  return text;
+}
+
+// --- the verbs ------------------------------------------------------------------------------
+
+// Works out every text; nothing is written yet.
+Result<void> propose(std::vector<Proposal>& all, const Owner& owner, const Request& request,
+                     Report& report) {
+  const auto facts = host_facts({});
+  if (request.about_ids) {
+    auto done = request.grants ? grant_ids(all, owner, request, facts, report)
+                               : revoke_ids(all, owner, request, facts, report);
+    if (!done) return done;
+  }
+  for (auto& file : all) {
+    if (is_subid(file.kind)) continue;
+    auto done = file.kind == PolicyFile::kNet ? change_nets(file, owner, request, report)
+                                              : change_cgroups(file, owner, request, report);
+    if (!done) return done;
+    if (request.grants) report.notes += findings_of(file, facts);
+  }
+  for (const auto& file : all)
+    if (request.dry || !is_subid(file.kind))
+      report.out += diff(file.before.path, file.before.text, file.after);
+  return {};
+}
+
+// Puts back what was written before a file that could not be. False where that failed, too.
+bool take_back(std::span<const Proposal> written) {
+  bool all = true;
+  for (const auto& file : written) {
+    const auto now = snapshot(file.before.path);
+    if (file.before.exists)
+      all = all && now && replace(*now, file.before.text);
+    else
+      all = all && ::unlink(file.before.path.c_str()) == 0;
+  }
+  return all;
+}
+
+Result<void> write_files(std::span<const Proposal> all) {
+  std::vector<Proposal> changed(all.begin(), all.end());
+  std::erase_if(changed, [](const Proposal& file) { return file.after == file.before.text; });
+  for (std::size_t i = 0; i < changed.size(); ++i) {
+    const auto done = replace(changed[i].before, changed[i].after);
+    if (done) continue;
+    const bool undone = take_back(std::span(changed).first(i));
+    return fail({},
+                concat(done.error().text,
+                       undone ? "; nothing was changed"
+                              : "; files before it are changed already: say the same again when "
+                                "this is mended"),
+                done.error().code);
+  }
+  return {};
+}
+
+// What stands without the option that it is of.
+std::string likely_meant(std::string_view word) {
+  const std::string_view option = word.contains('=')                     ? "--cgroup "
+                                  : word.contains(':')                   ? "--net "
+                                  : parse_decimal(word) || word == "all" ? "--ids "
+                                                                         : "";
+  return option.empty() ? "" : concat("; did you mean ", option, word, "?");
+}
+
+Result<void> take_id_words(Request& request, const Words& words) {
+  const auto ids = words.all("ids");
+  const auto from = words.one("from");
+  if (from && ids.empty()) return fail({}, "--from says where --ids begin: give --ids, too");
+  request.about_ids = !ids.empty();
+  for (const auto number : ids) {
+    const auto count = parse_decimal(number);
+    if (request.grants && (!count || *count == 0 || *count > kLargestId))
+      return fail({}, concat("--ids ", quoted(number), " ",
+                             count ? "is no number of ids" : why_not_decimal(number),
+                             ": write how many, from 1 to 4294967294, as in --ids 65536"));
+    if (!request.grants && number != "all" && (!count || *count == 0))
+      return fail(
+          {}, concat("--ids ", quoted(number), " is neither all nor the number of ids of a line"));
+    request.ids = count;
+  }
+  if (from) request.from = parse_decimal(*from);
+  if (from && !request.from)
+    return fail({}, concat("--from ", quoted(*from), " ", why_not_decimal(*from),
+                           ": write the first id, as in --from 200000"));
+  return {};
+}
+
+Result<Request> request_of(const Words& words, bool grants) {
+  const std::string_view verb = grants ? "grant" : "revoke";
+  Request request{.grants = grants, .ids = {}, .from = {}, .nets = words.all("net"), .cgroups = {}};
+  request.dry = words.has("dry-run");
+  request.force = words.has("force");
+  for (const auto word : words.all("cgroup")) request.cgroups.emplace_back(word);
+  if (words.names.empty())
+    return fail({}, concat(verb, " needs a user: userns-policy ", verb, " --help"));
+  for (std::size_t i = 1; i < words.names.size(); ++i) {
+    if (request.cgroups.empty())
+      return fail({}, concat(quoted(words.names[i]), " is a word too many",
+                             likely_meant(words.names[i]), " (userns-policy ", verb, " --help)"));
+    request.cgroups.push_back(words.names[i]);
+  }
+  if (auto taken = take_id_words(request, words); !taken) return std::unexpected(taken.error());
+  if (request.files().empty())
+    return fail({}, concat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb,
+                           " --help)"));
+  if (!request.dry && ::geteuid() != 0)
+    return fail({}, concat(verb, " writes policy files, which only root may: sudo userns-policy ",
+                           verb, " ..., or --dry-run to see what it would do"));
+  return request;
+}
+
+// Under the locks of all files at once.
+Result<Report> work_out_and_write(const Owner& owner, const Request& request) {
+  if (request.about_ids)
+    if (auto source = check_source(); !source) return std::unexpected(source.error());
+  std::vector<std::string> paths;
+  for (const auto kind : request.files()) {
+    paths.push_back(installed_path(kind));
+    if (auto there = check_directory(paths.back()); !there) return std::unexpected(there.error());
+  }
+  const auto lock = request.dry ? Result<PolicyLock>(PolicyLock::none())
+                                : PolicyLock::take(paths, Hold::kAccounts);
+  if (!lock) return std::unexpected(lock.error());
+  auto all = read_files(request.files());
+  if (!all) return std::unexpected(all.error());
+  Report report;
+  if (auto proposed = propose(*all, owner, request, report); !proposed)
+    return std::unexpected(proposed.error());
+  if (!request.dry)
+    if (auto written = write_files(*all); !written) return std::unexpected(written.error());
+  return report;
+}
+
+std::string nothing_said(const Owner& owner, const Request& request) {
+  return concat(owner.forms.front(),
+                request.grants ? " has that already: nothing " : " does not have that: nothing ",
+                request.dry ? "would be changed\n" : "was changed\n");
+}
+
+int carry_out(const Words& words, bool grants) {
+  const auto request = request_of(words, grants);
+  if (!request) return tool_failure(request.error());
+  const auto owner = find_owner(words.names[0], request->about_ids, grants);
+  if (!owner) return tool_failure(owner.error());
+  auto report = work_out_and_write(*owner, *request);
+  if (!report) return tool_failure(report.error());
+  if (report->out.empty() && owner->is_gone)
+    return tool_failure(
+        {.rule = {},
+         .code = 0,
+         .text = concat(
+             "there is no ", owner->is_user ? "user " : "group ", quoted(words.names[0]),
+             ", and no such line names one: userns-policy check shows whose lines there are")});
+  if (report->out.empty()) report->out = nothing_said(*owner, *request);
+  const int written = put(report->out);
+  (void)write_all(Fd(::dup(STDERR_FILENO)), report->notes);
+  return written;
+}
+
+}  // namespace
+
+int grant_verb(const Words& words) { return carry_out(words, true); }
+int revoke_verb(const Words& words) { return carry_out(words, false); }
+
+}  // namespace userns::frontend

@@ -1,0 +1,109 @@
+#include "frontend/run/cgroup/cgroup.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "frontend/run/as_root_of.h"
+#include "frontend/run/cgroup/files.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+std::uint64_t count_of(const Fd& dir, const char* file, std::string_view key) {
+  const auto text = read_path(dir.get(), file).value_or("");
+  for (std::string_view rest = text; !rest.empty();) {
+    auto value = take_until(rest, '\n');
+    if (take_until(value, ' ') == key) return parse_decimal(value).value_or(0);
+  }
+  return 0;
+}
+
+int remove_one(const char* path, const struct stat* /*facts*/, int kind, FTW* place) {
+  if (kind == FTW_DP && place->level > 0) (void)::rmdir(path);
+  return 0;
+}
+
+}  // namespace
+
+bool remove_cgroups_below(const Fd& cgroup) {
+  constexpr int kOpenAtOnce = 16;
+  const Fd here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const bool looked = ::fchdir(cgroup.get()) == 0 &&
+                      ::nftw(".", remove_one, kOpenAtOnce, FTW_DEPTH | FTW_PHYS) == 0;
+  return ::fchdir(here.get()) == 0 && looked;
+}
+
+std::string Cgroup::what_was_met() const {
+  const auto limit = [&](std::string_view file) {
+    const auto found = std::ranges::find(parts_.limits, file, &LimitWish::file);
+    return found == parts_.limits.end() ? std::string_view{} : std::string_view(found->option);
+  };
+  std::string met;
+  const auto add = [&](std::string_view text) { met += concat(met.empty() ? "" : "; ", text); };
+  if (!parts_.payload.valid()) return met;
+  if (count_of(parts_.payload, "memory.events", "oom_kill") > 0)
+    add(count_of(parts_.payload, "memory.events", "oom") > 0 && !limit("memory.max").empty()
+            ? concat("the memory limit (", limit("memory.max"),
+                     ") was reached, and processes were killed")
+            : "a memory limit of the administrator's was reached, and processes were killed");
+  if (const auto refused = count_of(parts_.payload, "pids.events", "max"); refused > 0)
+    add(concat("the limit of processes (",
+               limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
+               ") was reached: ", refused, " could not be started"));
+  if (const auto throttled = count_of(parts_.payload, "cpu.stat", "nr_throttled"); throttled > 0)
+    add(concat("the CPU limit (", limit("cpu.max"), ") held it back in ", throttled, " of ",
+               count_of(parts_.payload, "cpu.stat", "nr_periods"), " periods"));
+  return met;
+}
+
+Cgroup Cgroup::adopt(const std::string& path,
+                     std::span<const std::pair<std::string, std::string>> limits) {
+  auto own = path.empty() ? Fd{} : Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  auto payload =
+      own.valid() ? open_at(own.get(), "payload", O_RDONLY | O_DIRECTORY) : Result<Fd>(Fd{});
+  if (!payload) return {};
+  Parts parts{.path = path, .own = std::move(own), .payload = std::move(*payload), .limits = {}};
+  for (const auto& [file, option] : limits)
+    parts.limits.push_back({.option = option, .file = file, .text = {}});
+  return Cgroup(std::move(parts));
+}
+
+void Cgroup::kill() const {
+  if (parts_.payload.valid()) (void)write_file(parts_.payload.get(), "cgroup.kill", "1");
+}
+
+void Cgroup::thaw() const {
+  if (parts_.payload.valid()) (void)write_file(parts_.payload.get(), "cgroup.freeze", "0");
+}
+
+void Cgroup::sweep(const Fd& user_namespace) const {
+  if (!parts_.payload.valid() || ::unlinkat(parts_.own.get(), "payload", AT_REMOVEDIR) == 0) return;
+  if (user_namespace.valid())
+    (void)as_root_of(user_namespace, [this] { return remove_cgroups_below(parts_.payload); });
+  else
+    (void)remove_cgroups_below(parts_.payload);
+}
+
+Cgroup& Cgroup::operator=(Cgroup&& other) noexcept {
+  end();
+  parts_ = std::move(other.parts_);
+  return *this;
+}
+
+Cgroup::~Cgroup() { end(); }
+
+void Cgroup::end() {
+  if (!parts_.payload.valid()) return;
+  kill();
+  // What root inside made below is his; userns-cgroup removes it with the rest.
+  (void)::unlinkat(parts_.own.get(), "payload", AT_REMOVEDIR);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,234 @@
+#include "frontend/start/cgroup_entry.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "common/config.h"
+#include "frontend/run/argv.h"
+#include "frontend/run/cgroup/files.h"
+#include "frontend/run/helper.h"
+#include "frontend/run/own_words.h"
+#include "frontend/spec/tell.h"
+#include "frontend/start/ids/in_map.h"
+#include "policy/cgroup_rules.h"
+#include "policy/proc_status.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// Set to our pid on the way to the second life, so that a first one is never tried twice.
+constexpr const char* kMark = "USERNS_RUN_IN_CGROUP_OF";
+constexpr const char* kEnable = "cgroup.subtree_control";
+
+// --- the first life: becoming somebody who can make a cgroup --------------------------------
+
+std::string helper_path() { return concat(std::string_view(kHelperDir), "/userns-cgroup"); }
+std::string name_for_helper() { return concat("run-", ::getpid()); }
+std::string name_for_systemd() { return concat("userns-run-", ::getpid(), ".scope"); }
+
+// Own program and words, which stay the same through both lives.
+Result<std::vector<std::string>> same_again(std::vector<std::string> words) {
+  auto ours = words.empty() ? own_words() : std::move(words);
+  auto program = own_program();
+  if (!ours || !program) return std::unexpected(ours ? program.error() : ours.error());
+  if (ours->empty()) ours->emplace_back();
+  ours->front() = std::move(*program);
+  return ours;
+}
+
+Error become(std::vector<std::string> words, const std::vector<std::string>& ours) {
+  words.insert(words.end(), ours.begin(), ours.end());
+  ::execvp(words.front().c_str(), argv_of(words).data());
+  return {.rule = {}, .code = errno, .text = concat("cannot start ", words.front())};
+}
+
+bool has_user_manager() {
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  return runtime != nullptr &&
+         ::access(concat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
+}
+
+// Says yes by having made the container that will be entered.
+Result<void> try_helper() {
+  auto tried =
+      Helper::start(helper_path().c_str(), {"enter", name_for_helper(), "--", "/bin/true"});
+  return tried ? tried->finish() : std::unexpected(tried.error());
+}
+
+Result<CgroupMode> choose_mode(CgroupMode wish) {
+  if (wish == CgroupMode::kSystemd && !has_user_manager())
+    return fail({},
+                "--cgroup systemd: there is no systemd user manager here: log in through PAM, or "
+                "loginctl enable-linger");
+  if (wish != CgroupMode::kAuto) return wish;
+  const auto by_helper = try_helper();
+  if (by_helper) return CgroupMode::kHelper;
+  if (has_user_manager()) return CgroupMode::kSystemd;
+  return fail({}, concat("no way to a cgroup, so no limit would hold: ", by_helper.error().text,
+                         "; and there is no systemd user manager (XDG_RUNTIME_DIR)"));
+}
+
+Error begin_second_life(CgroupMode wish, std::vector<std::string> words) {
+  const auto mode = choose_mode(wish);
+  if (!mode) return mode.error();
+  const auto ours = same_again(std::move(words));
+  if (!ours) return ours.error();
+  if (::setenv(kMark, concat(::getpid()).c_str(), 1) != 0)
+    return {.rule = {}, .code = errno, .text = "cannot set a variable"};
+  if (*mode == CgroupMode::kHelper)
+    return become({helper_path(), "enter", name_for_helper(), "--"}, *ours);
+  return become({"systemd-run", "--user", "--scope", "--quiet", "--collect",
+                 "--property=Delegate=yes", concat("--unit=", name_for_systemd()), "--"},
+                *ours);
+}
+
+// --- the second life ------------------------------------------------------------------------
+
+// The directory of this process's own cgroup; empty where it was not made for this run.
+Result<std::string> own_directory() {
+  const auto text = read_path(AT_FDCWD, "/proc/self/cgroup");
+  if (!text) return fail({}, "cannot read one's own cgroup", text.error().code);
+  std::string path(cgroup_path(*text, ""));
+  // A container that is started again: there already, in the leaf that is for us.
+  if (const auto leaf = path.rfind("/monitor");
+      leaf != std::string::npos && path.ends_with("/monitor"))
+    path.resize(leaf);
+  if (!path.ends_with(concat("/", name_for_helper())) &&
+      !path.ends_with(concat("/", name_for_systemd())))
+    return std::string{};
+  constexpr std::string_view kMount = "/sys/fs/cgroup";
+  const bool is_pure = ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+  return concat(kMount, is_pure ? "" : "/unified", path);
+}
+
+// The caller, by his group, may still start processes in it (exec). Others of that group may not:
+// whoever moves a process needs the right to what both places have in common, which is root's or
+// the caller's.
+Result<std::string> give(const Fd& leaf, gid_t callers) {
+  for (const char* const name : {".", "cgroup.threads", "cgroup.subtree_control"})
+    if (::fchownat(leaf.get(), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0)
+      return fail_errno(concat("cannot give away ", name));
+  if (::fchownat(leaf.get(), "cgroup.procs", 0, callers, AT_SYMLINK_NOFOLLOW) != 0 ||
+      ::fchmodat(leaf.get(), "cgroup.procs", 0664, 0) != 0)
+    return fail_errno("cannot give away cgroup.procs");
+  return "";
+}
+
+// Root inside is nobody to the kernel who could take what is the caller's; in a user namespace of
+// both it is one chown. Nothing to do where root inside is the caller, or nobody.
+Result<void> as_root_inside(const ChosenIds& ids,
+                            const std::function<Result<std::string>(gid_t callers)>& act) {
+  if (!ids.uids.has(0) || !ids.gids.has(0) || ids.uids.writer != MapWriter::kHelper ||
+      ids.gids.writer != MapWriter::kHelper)
+    return {};
+  const auto all = ids_with_self(ids, ::getuid(), ::getgid());
+  if (!all) return std::unexpected(all.error());
+  const auto done =
+      in_map(all->ids, [&](const Outside&) { return act(all->gid); }, {.heeds_signals = false});
+  if (!done)
+    return fail({}, concat("the container's own cgroup: ", done.error().text), done.error().code);
+  return {};
+}
+
+Result<void> set_limits(const Plan& plan, const Cgroup::Parts& parts) {
+  auto controllers = read_path(parts.own.get(), "cgroup.controllers");
+  if (!controllers) return std::unexpected(controllers.error());
+  std::string_view rest = *controllers;
+  for (rest = rest.substr(0, rest.find('\n')); !rest.empty();)
+    if (auto enabled = write_file(parts.own.get(), kEnable, concat("+", take_until(rest, ' ')));
+        !enabled)
+      return fail({}, "cannot enable the controllers of one's own cgroup", enabled.error().code);
+  for (const auto& limit : plan.spec.limits) {
+    const auto set = write_file(parts.payload.get(), limit.file, limit.text);
+    if (!set && set.error().code == ENOENT)
+      return fail({}, concat(limit.option, " can't be set: this host offers no ", limit.file,
+                             parts.path.ends_with(".scope")
+                                 ? ": its controller is not delegated to the user's service manager"
+                                 : " in the cgroup v2 hierarchy; an administrator may limit it in "
+                                   "cgroup.conf(5)"));
+    if (!set) return fail({}, concat("cannot set ", limit.option), set.error().code);
+  }
+  return {};
+}
+
+Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
+  auto own = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!own) return fail({}, concat("cannot open one's own cgroup ", path), own.error().code);
+  // A leftover of an earlier process of the same number, or of an earlier life of this one, may
+  // have other limits.
+  if (::unlinkat(own->get(), "payload", AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    const auto leaf = open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY);
+    if (!leaf) return std::unexpected(leaf.error());
+    const auto remove = [&](gid_t) -> Result<std::string> {
+      if (!remove_cgroups_below(*leaf)) return fail_errno("cannot look through it");
+      return "";
+    };
+    remove_cgroups_below(*leaf);
+    if (auto swept = as_root_inside(plan.ids, remove); !swept)
+      return std::unexpected(swept.error());
+    (void)::unlinkat(own->get(), "payload", AT_REMOVEDIR);
+  }
+  if ((::mkdirat(own->get(), "monitor", 0755) != 0 && errno != EEXIST) ||
+      ::mkdirat(own->get(), "payload", 0755) != 0)
+    return fail_errno(concat("cannot make cgroups in ", path));
+  if (auto moved = write_file(own->get(), "monitor/cgroup.procs", "0"); !moved)
+    return std::unexpected(moved.error());
+  auto payload = open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY);
+  if (!payload) return std::unexpected(payload.error());
+  Cgroup::Parts parts{.path = path,
+                      .own = std::move(*own),
+                      .payload = std::move(*payload),
+                      .limits = plan.spec.limits};
+  if (auto limited = set_limits(plan, parts); !limited) return std::unexpected(limited.error());
+  return Cgroup(std::move(parts));
+}
+
+}  // namespace
+
+Result<void> check_way_to_cgroup(const Spec& spec) {
+  if (spec.cgroup == CgroupMode::kNone) return {};
+  const auto mode = choose_mode(spec.cgroup);
+  if (!mode) return std::unexpected(mode.error());
+  if (*mode != CgroupMode::kHelper) return {};
+  if (spec.cgroup == CgroupMode::kHelper)
+    if (auto tried = try_helper(); !tried) return tried;
+  if (auto released = Helper::start(helper_path().c_str(), {"release", name_for_helper()}))
+    (void)released->finish();
+  return {};
+}
+
+Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words) {
+  if (plan.spec.cgroup == CgroupMode::kNone) return Cgroup{};
+  const auto path = own_directory();
+  if (!path) return std::unexpected(path.error());
+  const char* const mark = std::getenv(kMark);
+  const bool is_second = !path->empty() || (mark != nullptr && mark == concat(::getpid()));
+  if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup, std::move(words)));
+  ::unsetenv(kMark);
+  if (path->empty())
+    return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
+  if (plan.spec.cgroup == CgroupMode::kAuto)
+    tell("userns-run", {.rule = {},
+                        .code = 0,
+                        .text = path->ends_with(".scope")
+                                    ? "--cgroup auto: systemd, a scope of the user manager's"
+                                    : "--cgroup auto: helper, userns-cgroup"});
+  return make_leaves(plan, *path);
+}
+
+Result<void> give_to_root_inside(const Cgroup& cgroup, const Plan& plan) {
+  if (!cgroup.payload().valid() || (plan.namespaces & CLONE_NEWCGROUP) == 0) return {};
+  return as_root_inside(plan.ids, [&](gid_t callers) { return give(cgroup.payload(), callers); });
+}
+
+}  // namespace userns::frontend

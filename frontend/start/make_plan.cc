@@ -1,0 +1,111 @@
+#include "frontend/start/make_plan.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "frontend/start/boot/boot.h"
+#include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/mounts/source_path.h"
+#include "frontend/start/net/net_choice.h"
+#include "frontend/start/plan/plan_mounts.h"
+
+namespace userns::frontend {
+namespace {
+
+std::uint64_t namespaces_of(const Spec& spec) {
+  const std::uint64_t all = spec.namespaces | CLONE_NEWUSER;
+  return std::holds_alternative<NetHost>(spec.net) ? all & ~std::uint64_t{CLONE_NEWNET} : all;
+}
+
+bool wants_tty(const Spec& spec) {
+  if (spec.boot) return true;
+  if (spec.tty != TtyMode::kAuto) return spec.tty == TtyMode::kYes;
+  return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+}
+
+bool is_mapped(const ChosenMap& map, std::uint64_t outside) {
+  const auto one = IdRange::make(outside, 1);
+  return one && std::ranges::any_of(map.extents,
+                                    [&](const Extent& e) { return e.outside().contains(*one); });
+}
+
+// The kernel's own files are the host's root's. In a user namespace that does not have him they are
+// nobody's, and so shows the number of no id that anybody has.
+bool has_host_root(const ChosenIds& ids) {
+  constexpr uid_t kNobody = 65534;
+  struct stat facts{};
+  if (::stat("/proc", &facts) != 0) return true;
+  return (facts.st_uid != kNobody && is_mapped(ids.uids, facts.st_uid)) ||
+         (facts.st_gid != kNobody && is_mapped(ids.gids, facts.st_gid));
+}
+
+Result<void> check_namespaces(const Plan& plan) {
+  const auto lacks = [&](std::uint64_t flag) { return (plan.namespaces & flag) == 0; };
+  const bool mounts = plan.own_root || !plan.spec.mounts.empty() || plan.spec.read_only;
+  if (mounts && lacks(CLONE_NEWNS))
+    return fail({},
+                "--rootfs, --overlay, --read-only, --bind and --tmpfs need a mount namespace: "
+                "leave mount out of --share");
+  if (plan.spec.hostname && lacks(CLONE_NEWUTS))
+    return fail({}, "--hostname needs a uts namespace: leave uts out of --share");
+  return {};
+}
+
+Result<void> make_plain(std::string& path, const ChosenIds& ids) {
+  if (path.empty()) return {};
+  auto plain = plain_source(path, ids);
+  if (!plain) return std::unexpected(plain.error());
+  path = std::move(*plain);
+  return {};
+}
+
+// Of the root file system: before anything is looked for in it.
+Result<void> make_root_plain(Plan& plan) {
+  if (auto done = make_plain(plan.spec.rootfs, plan.ids); !done) return done;
+  if (auto done = make_plain(plan.spec.changes, plan.ids); !done) return done;
+  for (auto& layer : plan.spec.layers)
+    if (auto done = make_plain(layer, plan.ids); !done) return done;
+  return {};
+}
+
+Result<void> make_binds_plain(Plan& plan) {
+  for (auto& step : plan.mounts) {
+    if (step.kind != MountStep::Kind::kBind) continue;
+    if (auto done = make_plain(step.source, plan.ids); !done && !step.optional) return done;
+    const auto device = is_device_of_callers(step.source, plan.ids);
+    if (!device) return std::unexpected(device.error());
+    step.device = *device;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Plan> make_plan(const Spec& spec) {
+  auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  Plan plan{.spec = spec, .ids = std::move(*ids)};
+  if (auto plain = make_root_plain(plan); !plain) return std::unexpected(plain.error());
+  auto net = choose_net(spec);
+  plan.spec.net = std::move(net.wish);
+  plan.net_why = std::move(net.why);
+  if (auto planned = plan_boot(plan); !planned) return std::unexpected(planned.error());
+  plan.namespaces = namespaces_of(spec);
+  plan.own_root = !spec.rootfs.empty() || spec.overlay;
+  plan.host_root = has_host_root(plan.ids);
+  plan.tty = wants_tty(spec);
+  if (auto possible = check_namespaces(plan); !possible) return std::unexpected(possible.error());
+  plan.setup_uid = plan.ids.uids.extents.empty() || plan.ids.uids.has(0) ? 0 : spec.uid;
+  plan.setup_gid = plan.ids.gids.extents.empty() || plan.ids.gids.has(0) ? 0 : spec.gid;
+  if ((plan.namespaces & CLONE_NEWNS) != 0)
+    plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
+  if (auto plain = make_binds_plain(plan); !plain) return std::unexpected(plain.error());
+  return plan;
+}
+
+}  // namespace userns::frontend

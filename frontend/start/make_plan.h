@@ -1,0 +1,11 @@
+#pragma once
+
+#include "frontend/start/plan/plan.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// Finds the caller's ids (subid files or NSS: the helpers' own code) and decides. Changes nothing.
+Result<Plan> make_plan(const Spec& spec);
+
+}  // namespace userns::frontend

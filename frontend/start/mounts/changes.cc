@@ -1,0 +1,102 @@
+#include "frontend/start/mounts/changes.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/fd.h"
+#include "frontend/run/mount_api.h"
+#include "frontend/start/ids/in_map.h"
+#include "frontend/start/mounts/overlay.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// Made and given away, or not there. False: it was there already.
+Result<bool> make_for_root(const ChosenIds& ids, const Fd& parent, const char* name, mode_t mode) {
+  if (::mkdirat(parent.get(), name, 0700) != 0) {
+    if (errno == EEXIST) return false;
+    return fail_errno("cannot make a directory in it");
+  }
+  const auto made = open_at(parent.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  auto given = made ? Result<void>{} : std::unexpected(made.error());
+  if (given && ::fchmod(made->get(), mode) != 0)
+    given = fail_errno("cannot set the mode of a directory in it");
+  if (given) given = give_away(ids, *made);
+  if (given) return true;
+  (void)::unlinkat(parent.get(), name, AT_REMOVEDIR);
+  return std::unexpected(given.error());
+}
+
+}  // namespace
+
+Result<void> prepare_changes(const Plan& plan) {
+  if (plan.spec.changes.empty()) return {};
+  const auto about = [&](const Error& error) {
+    return fail({}, concat("cannot keep changes in ", quoted(plan.spec.changes), ": ", error.text),
+                error.code);
+  };
+  const auto parent = open_at(AT_FDCWD, plan.spec.changes.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!parent)
+    return fail({}, concat("cannot keep changes in ", quoted(plan.spec.changes)),
+                parent.error().code);
+  // The merged root shows the upper layer's mode.
+  struct stat lower{};
+  const auto& top = plan.spec.layers.empty() ? plan.spec.rootfs : plan.spec.layers.front();
+  if (::stat(top.c_str(), &lower) != 0)
+    return fail_errno(concat("cannot use ", quoted(top), " as a root file system"));
+  const auto work = make_for_root(plan.ids, *parent, "work", 0700);
+  if (!work) return about(work.error());
+  const auto upper = make_for_root(plan.ids, *parent, "upper", lower.st_mode & 07777U);
+  if (upper) return {};
+  if (*work) (void)::unlinkat(parent->get(), "work", AT_REMOVEDIR);
+  return about(upper.error());
+}
+
+namespace {
+
+Result<Layers> open_layers(const Spec& spec) {
+  Layers layers;
+  std::vector<std::string> paths = spec.layers;
+  paths.push_back(spec.rootfs);
+  for (const auto& path : paths) {
+    auto layer = clone_tree(AT_FDCWD, path.c_str());
+    if (!layer) return std::unexpected(layer.error());
+    layers.push_back(std::move(*layer));
+  }
+  return layers;
+}
+
+}  // namespace
+
+Result<void> try_changes(const Spec& spec, const ChosenIds& ids) {
+  if (spec.changes.empty()) return {};
+  if (auto prepared = prepare_changes({.spec = spec, .ids = ids}); !prepared) return prepared;
+  Layers layers;
+  Changes changes;
+  InMap in{.on_progress = {}, .on_open = {}, .mount_namespace = true, .prepare = {}};
+  in.prepare = [&]() -> Result<void> {
+    auto lower = open_layers(spec);
+    auto upper = lower ? open_changes(spec.changes) : std::unexpected(lower.error());
+    if (!upper) return std::unexpected(upper.error());
+    layers = std::move(*lower);
+    changes = std::move(*upper);
+    return {};
+  };
+  const auto tried = in_map(
+      ids,
+      [&](const Outside&) -> Result<std::string> {
+        const auto tree = overlay_kept(layers, changes);
+        return tree ? Result<std::string>("") : std::unexpected(tree.error());
+      },
+      in);
+  return tried ? Result<void>{} : std::unexpected(tried.error());
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,17 @@
+// --changes DIR: where what differs from --rootfs is kept: DIR/upper, and DIR/work for the kernel.
+#pragma once
+
+#include "frontend/start/plan/plan.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// Before the start, as the caller: makes DIR/upper and DIR/work where they are missing and gives
+// them to the container's root. All or nothing. Without --changes there is nothing to do.
+Result<void> prepare_changes(const Plan& plan);
+
+// Whether the kernel makes the overlay that a start of this Spec would have; upper/ and work/ are
+// made for it and stay.
+Result<void> try_changes(const Spec& spec, const ChosenIds& ids);
+
+}  // namespace userns::frontend

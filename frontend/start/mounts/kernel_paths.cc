@@ -1,0 +1,114 @@
+#include "frontend/start/mounts/kernel_paths.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "frontend/run/mount_api.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::array kCoveredInProc{"kcore",       "keys",        "latency_stats", "timer_list",
+                                    "timer_stats", "sched_debug", "acpi",          "scsi"};
+constexpr std::array kReadOnlyInProc{"bus", "fs", "irq", "sysrq-trigger"};
+// Of those in /proc/sys: what runs programs as the host's root, and directories that hold nothing
+// of a namespace's.
+constexpr std::array kReadOnlyInSysctl{"sys/abi",
+                                       "sys/debug",
+                                       "sys/dev",
+                                       "sys/vm",
+                                       "sys/kernel/core_pattern",
+                                       "sys/kernel/hotplug",
+                                       "sys/kernel/modprobe",
+                                       "sys/kernel/poweroff_cmd",
+                                       "sys/kernel/sysrq",
+                                       "sys/kernel/usermodehelper"};
+constexpr std::array kAllSysctls{"sys"};
+// Of namespaces that the container has of its own; where it has not, the kernel refuses.
+constexpr std::array kWritableInProc{
+    "sys/net",           "sys/user",          "sys/fs/mqueue",
+    "sys/kernel/shmmax", "sys/kernel/shmall", "sys/kernel/shmmni",
+    "sys/kernel/msgmax", "sys/kernel/sem",    "sys/kernel/shm_rmid_forced",
+    "sys/kernel/msgmnb", "sys/kernel/msgmni"};
+constexpr std::array kCoveredInSys{"firmware", "devices/virtual/powercap"};
+
+bool is_directory(const Fd& place) {
+  struct stat facts{};
+  return ::fstat(place.get(), &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+// An empty directory that nothing can be put into.
+Result<Fd> nothing() {
+  constexpr auto kClosed =
+      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  return new_filesystem("tmpfs", "mode=0555,nr_inodes=1", kClosed);
+}
+
+// No value: it is not there, or may not be looked at, and so needs no cover.
+Fd place_of(const Fd& top, const char* name) {
+  auto place = open_at(top.get(), name, O_PATH | O_NOFOLLOW);
+  return place ? std::move(*place) : Fd{};
+}
+
+Result<void> cover(const Fd& top, const Fd& null, std::span<const char* const> names) {
+  for (const char* name : names) {
+    const auto place = place_of(top, name);
+    if (!place.valid()) continue;
+    const auto tree = is_directory(place) ? nothing() : clone_tree(null);
+    if (!tree) return std::unexpected(tree.error());
+    if (auto put = attach(*tree, place); !put) return put;
+  }
+  return {};
+}
+
+Result<void> make_read_only(const Fd& top, std::span<const char* const> names) {
+  for (const char* name : names) {
+    const auto place = place_of(top, name);
+    if (!place.valid()) continue;
+    const auto tree = clone_tree(place);
+    if (!tree) return std::unexpected(tree.error());
+    if (auto set = set_attributes(*tree, MOUNT_ATTR_RDONLY); !set) return set;
+    if (auto put = attach(*tree, place); !put) return put;
+  }
+  return {};
+}
+
+}  // namespace
+
+namespace {
+
+// All of /proc/sys but what is the container's own.
+Result<void> shield_sysctls(const Fd& proc) {
+  std::vector<std::pair<const char*, Fd>> writable;
+  writable.reserve(kWritableInProc.size());
+  for (const char* name : kWritableInProc) {
+    const auto place = place_of(proc, name);
+    if (!place.valid()) continue;
+    auto tree = clone_tree(place);
+    if (!tree) return std::unexpected(tree.error());
+    writable.emplace_back(name, std::move(*tree));
+  }
+  if (auto made = make_read_only(proc, kAllSysctls); !made) return made;
+  for (const auto& [name, tree] : writable)
+    if (auto put = attach_at(tree, proc.get(), name); !put) return put;
+  return {};
+}
+
+}  // namespace
+
+Result<void> shield_proc(const Fd& proc, const Fd& null, bool host_root) {
+  if (auto covered = cover(proc, null, kCoveredInProc); !covered) return covered;
+  if (auto made = make_read_only(proc, kReadOnlyInProc); !made) return made;
+  return host_root ? shield_sysctls(proc) : make_read_only(proc, kReadOnlyInSysctl);
+}
+
+Result<void> shield_sys(const Fd& sys, const Fd& null) { return cover(sys, null, kCoveredInSys); }
+
+}  // namespace userns::frontend

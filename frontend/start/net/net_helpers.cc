@@ -1,0 +1,240 @@
+#include "frontend/start/net/net_helpers.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "common/config.h"
+#include "frontend/run/watched.h"
+#include "frontend/spec/tell.h"
+#include "frontend/start/net/net_choice.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+using PublishWishes = std::vector<PublishWish>;
+// What is published, and whether services on the container's own 127.0.0.1 are, too.
+struct Ports {
+  PublishWishes wishes;
+  bool loopback = false;
+};
+
+std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t target) {
+  std::vector<std::string> words{
+      "add", "--netns", concat("pid:", target), "--bridge", nic.bridge, "--name", nic.name};
+  if (!nic.mac.empty()) words.insert(words.end(), {"--mac", nic.mac});
+  // The same host name is the same address, and so the same DHCP lease.
+  if (plan.spec.hostname) words.insert(words.end(), {"--container", *plan.spec.hostname});
+  return words;
+}
+
+void add_forwards(std::vector<std::string>& words, const PublishWishes& ports, bool udp) {
+  bool any = false;
+  for (const auto& publish : ports) {
+    if (publish.udp != udp) continue;
+    words.insert(words.end(), {udp ? "-u" : "-t", concat(publish.host, ":", publish.container)});
+    any = true;
+  }
+  if (!any) words.insert(words.end(), {udp ? "-u" : "-t", "none"});
+}
+
+// A directory of the caller's own with room for one name, gone again with this object.
+class Scratch {
+ public:
+  Scratch() { made_ = ::mkdtemp(directory_.data()) != nullptr; }
+  ~Scratch() {
+    ::unlink(path().c_str());
+    ::rmdir(directory_.c_str());
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  [[nodiscard]] bool made() const { return made_; }
+  [[nodiscard]] std::string path() const { return directory_ + "/it"; }
+
+ private:
+  std::string directory_ = "/tmp/userns-run-XXXXXX";
+  bool made_ = false;
+};
+
+// A named pipe in it.
+Fd open_pipe(const Scratch& scratch) {
+  if (!scratch.made() || ::mkfifo(scratch.path().c_str(), 0600) != 0) return {};
+  return Fd(::open(scratch.path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+}
+
+constexpr std::string_view kToLoopback = "--host-lo-to-ns-lo";
+
+// What a program says of its own options; empty if it says nothing.
+std::string help_of(const std::string& path) {
+  constexpr std::size_t kLongest = 1UL << 16U;
+  auto said = make_pipe();
+  if (!said) return {};
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(said->write.get(), STDOUT_FILENO);
+    ::dup2(said->write.get(), STDERR_FILENO);
+    ::execl(path.c_str(), path.c_str(), "--help", nullptr);
+    ::_exit(127);
+  }
+  said->write.reset();
+  auto text = read_all(said->read, kLongest);
+  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  return text ? std::move(*text) : std::string{};
+}
+
+// A pasta from before 2024-10-30 hands whoever connects to a published port on the host's 127.0.0.1
+// to the container's own 127.0.0.1, as if it came from there. Services there trust that. Later ones
+// do so only if they are told.
+Result<void> add_loopback(std::vector<std::string>& words, const std::string& path,
+                          const Ports& ports) {
+  if (ports.wishes.empty()) return {};
+  const bool can_be_told = help_of(path).contains(kToLoopback);
+  if (ports.loopback && can_be_told) words.emplace_back(kToLoopback);
+  if (ports.loopback || can_be_told) return {};
+  return fail({},
+              "--publish: this pasta lets everybody on the host reach services that listen only on "
+              "the container's own 127.0.0.1: install slirp4netns or a pasta of 2024-10-30 or "
+              "later, or say --publish-loopback if that is meant");
+}
+
+// Writes its pid when it is ready.
+Result<Fd> start_pasta(const std::string& path, const Ports& ports, pid_t target) {
+  const Scratch scratch;
+  const Fd ready = open_pipe(scratch);
+  if (!ready.valid()) return fail_errno("cannot make a pipe in /tmp for pasta");
+  // Nothing of the host's loopback is for the container, and the other way round.
+  Command pasta{.path = path,
+                .words = {"pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw", "-T",
+                          "none", "-U", "none", "--pid", scratch.path()}};
+  if (auto added = add_loopback(pasta.words, path, ports); !added)
+    return std::unexpected(added.error());
+  add_forwards(pasta.words, ports.wishes, false);
+  add_forwards(pasta.words, ports.wishes, true);
+  pasta.words.push_back(concat(target));
+  return run_watched("pasta", pasta, ready, nullptr);
+}
+
+// One request and one answer a connection, as slirp4netns(1), "API SOCKET", has it.
+Result<std::string> ask_slirp(const std::string& socket_path, std::string_view request) {
+  constexpr std::size_t kLongestAnswer = 4096;
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const Fd end(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!end.valid() ||
+      ::connect(end.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return fail_errno("cannot reach slirp4netns for --publish");
+  if (::send(end.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size()))
+    return fail_errno("cannot ask slirp4netns");
+  ::shutdown(end.get(), SHUT_WR);
+  return read_all(end, kLongestAnswer);
+}
+
+Result<void> forward(const std::string& socket_path, const PublishWish& publish) {
+  const std::string_view protocol = publish.udp ? "udp" : "tcp";
+  const auto answer = ask_slirp(
+      socket_path, concat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
+                          R"(","host_addr":"0.0.0.0","host_port":)", publish.host,
+                          R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
+  if (!answer) return std::unexpected(answer.error());
+  if (answer->find("\"return\"") != std::string::npos) return {};
+  return fail(
+      {},
+      concat("--publish ", publish.host, ":", publish.container, "/", protocol,
+             ": slirp4netns could not open that port of the host; is it in use, or below 1024? (",
+             std::string_view(*answer), ")"));
+}
+
+// Writes "1" to its fd 3 when it is ready; then its socket takes the ports. They lead to the
+// address of its interface, never to the container's loopback.
+Result<Fd> start_slirp(const std::string& path, const Ports& ports, pid_t target) {
+  auto ready = make_pipe();
+  if (!ready) return std::unexpected(ready.error());
+  const Scratch scratch;
+  if (!scratch.made()) return fail_errno("cannot make a directory in /tmp for slirp4netns");
+  const Command slirp{.path = path,
+                      .words = {"slirp4netns", "--configure", "--mtu=65520",
+                                "--disable-host-loopback", "--enable-ipv6", "--api-socket",
+                                scratch.path(), "--ready-fd=3", concat(target), "tap0"},
+                      .third = ready->write.get()};
+  auto life = run_watched("slirp4netns", slirp, ready->read, &ready->write);
+  for (const auto& publish : ports.wishes)
+    if (auto open = life ? forward(scratch.path(), publish) : Result<void>{}; !open)
+      return std::unexpected(open.error());
+  return life;
+}
+
+// The order is that of preference. That a program is there does not mean that it works: on Debian
+// 12 the AppArmor profile of pasta lets it open no user namespace of a process outside that
+// profile.
+struct Way {
+  std::string_view program, package;
+  Result<Fd> (*start)(const std::string& path, const Ports& ports, pid_t target);
+};
+constexpr Way kWays[] = {{"pasta", "passt", start_pasta},
+                         {"slirp4netns", "slirp4netns", start_slirp}};
+
+Result<Fd> start_by(const Way& way, const Ports& ports, pid_t target) {
+  const auto path = find_program(way.program);
+  if (path.empty())
+    return fail({}, concat(way.program, " is not installed (package ", way.package, ")"));
+  return way.start(path, ports, target);
+}
+
+}  // namespace
+
+Result<std::vector<Helper>> begin_nics(const Plan& plan, pid_t target) {
+  std::vector<Helper> helpers;
+  const auto* const bridges = std::get_if<NetBridges>(&plan.spec.net);
+  if (bridges == nullptr) return helpers;
+  const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
+  if (!nowhere) return std::unexpected(nowhere.error());
+  const auto path = concat(std::string_view(kHelperDir), "/userns-net");
+  for (const auto& nic : bridges->nics) {
+    auto helper = Helper::start(path.c_str(), words_of(plan, nic, target), &*nowhere);
+    if (!helper) return std::unexpected(helper.error());
+    helpers.push_back(std::move(*helper));
+  }
+  return helpers;
+}
+
+std::vector<UserNetTrial> try_user_net(pid_t target) {
+  std::vector<UserNetTrial> trials;
+  for (const auto& way : kWays) {
+    if (find_program(way.program).empty()) continue;
+    const auto life = start_by(way, {}, target);
+    trials.push_back({.program = std::string(way.program),
+                      .refusal = life ? std::string{} : to_text(life.error())});
+  }
+  return trials;
+}
+
+UserNet::~UserNet() { end_watched(std::move(life_)); }
+
+Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
+  if (!std::holds_alternative<NetUser>(plan.spec.net)) return UserNet{};
+  std::string refusals;
+  const Ports ports{.wishes = plan.spec.publish, .loopback = plan.spec.publish_loopback};
+  for (const auto& way : kWays) {
+    auto life = start_by(way, ports, target);
+    if (life) return UserNet(std::move(*life));
+    refusals += concat(refusals.empty() ? "" : "; ", to_text(life.error()));
+  }
+  const bool must_have = plan.net_why.empty() || !plan.spec.publish.empty();
+  if (must_have) return fail({}, concat("cannot set up user networking: ", refusals));
+  tell("userns-run",
+       {.rule = {},
+        .code = 0,
+        .text = concat("network: none (", refusals, "; see user-network in userns-run doctor)")});
+  return UserNet{};
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,136 @@
+#include "frontend/start/net/net_inside.h"
+
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "common/fd.h"
+#include "frontend/spec/net.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// A request to the kernel: header, family header, attributes. What is put is a handful of
+// addresses.
+class Request {
+ public:
+  template <class Header>
+  Request(std::uint16_t type, int flags, const Header& header) {
+    append({reinterpret_cast<const char*>(&header), sizeof header});
+    head_.nlmsg_type = type;
+    head_.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
+  }
+  Request& put(std::uint16_t type, std::string_view value) {
+    const nlattr attribute{.nla_len = static_cast<std::uint16_t>(sizeof(nlattr) + value.size()),
+                           .nla_type = type};
+    append({reinterpret_cast<const char*>(&attribute), sizeof attribute});
+    append(value);
+    return *this;
+  }
+  template <class Number>
+  Request& put_number(std::uint16_t type, Number value) {
+    return put(type, {reinterpret_cast<const char*>(&value), sizeof value});
+  }
+  // The kernel's errno; 0 where it did as asked.
+  [[nodiscard]] int send(const Fd& socket) {
+    head_.nlmsg_len = static_cast<std::uint32_t>(sizeof head_ + body_.size());
+    const auto text = std::string(reinterpret_cast<const char*>(&head_), sizeof head_) + body_;
+    struct {
+      nlmsghdr head;
+      nlmsgerr error;
+      std::array<char, 512> rest;
+    } answer{};
+    if (::send(socket.get(), text.data(), text.size(), 0) < 0 ||
+        ::recv(socket.get(), &answer, sizeof answer, 0) < 0)
+      return errno;
+    return answer.head.nlmsg_type == NLMSG_ERROR ? -answer.error.error : EBADMSG;
+  }
+
+ private:
+  void append(std::string_view bytes) {
+    body_ += bytes;
+    body_.resize(NLMSG_ALIGN(body_.size()));
+  }
+  nlmsghdr head_{};
+  std::string body_;
+};
+
+std::string_view bytes_of(const IpAddress& address) {
+  return {reinterpret_cast<const char*>(address.bytes.data()),
+          address.family == AF_INET ? std::size_t{4} : std::size_t{16}};
+}
+
+int add_address(const Fd& socket, unsigned index, const IpSubnet& subnet) {
+  ifaddrmsg header{};
+  header.ifa_family = static_cast<std::uint8_t>(subnet.address.family);
+  header.ifa_prefixlen = subnet.prefix;
+  header.ifa_index = index;
+  // The address was given by hand: a second of waiting for somebody to object is not what was asked
+  // for.
+  header.ifa_flags = subnet.address.family == AF_INET6 ? IFA_F_NODAD : 0;
+  Request request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, header);
+  return request.put(IFA_LOCAL, bytes_of(subnet.address))
+      .put(IFA_ADDRESS, bytes_of(subnet.address))
+      .send(socket);
+}
+
+int set_up(const Fd& socket, unsigned index, std::uint32_t mtu) {
+  ifinfomsg header{};
+  header.ifi_index = static_cast<int>(index);
+  header.ifi_flags = header.ifi_change = IFF_UP;
+  Request request(RTM_NEWLINK, 0, header);
+  if (mtu != 0) request.put_number(IFLA_MTU, mtu);
+  return request.send(socket);
+}
+
+int add_default_route(const Fd& socket, unsigned index, const IpAddress& gateway) {
+  rtmsg header{};
+  header.rtm_family = static_cast<std::uint8_t>(gateway.family);
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = RTPROT_STATIC;
+  header.rtm_type = RTN_UNICAST;
+  Request request(RTM_NEWROUTE, NLM_F_CREATE, header);
+  return request.put(RTA_GATEWAY, bytes_of(gateway)).put_number(RTA_OIF, index).send(socket);
+}
+
+Result<void> configure(const Fd& socket, const NicWish& nic) {
+  const unsigned index = ::if_nametoindex(nic.name.c_str());
+  if (index == 0) return fail_errno(concat("cannot find the NIC ", nic.name));
+  if (const int error = set_up(socket, index, nic.mtu); error != 0)
+    return fail(
+        {}, concat("cannot bring up ", nic.name, nic.mtu != 0 ? concat(" with mtu=", nic.mtu) : ""),
+        error);
+  for (const auto& subnet : nic.addresses)
+    if (const int error = add_address(socket, index, subnet); error != 0)
+      return fail({}, concat("cannot give ", nic.name, " the address ", to_text(subnet.address)),
+                  error);
+  for (const auto& gateway : nic.gateways)
+    if (const int error = add_default_route(socket, index, gateway); error != 0)
+      return fail({},
+                  concat("cannot route through gateway ", to_text(gateway), " on ", nic.name,
+                         ": is it within the network of an address=?"),
+                  error);
+  return {};
+}
+
+}  // namespace
+
+Result<void> configure_nics(const NetWish& net) {
+  const auto* const bridges = std::get_if<NetBridges>(&net);
+  if (bridges == nullptr) return {};
+  const Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (!socket.valid()) return fail_errno("cannot open a netlink socket");
+  for (const auto& nic : bridges->nics)
+    if (auto done = configure(socket, nic); !done) return done;
+  return {};
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,65 @@
+// What will be done, decided before anything is: the ids, the namespaces, the mounts.
+//
+// A Plan is data. make_plan() makes it from a Spec and the system's facts, to_text() shows it
+// (--dry-run), run() carries it out.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "frontend/spec/spec.h"
+#include "frontend/start/ids/choose_ids.h"
+#include "frontend/start/plan/init_kind.h"
+
+namespace userns::frontend {
+
+// One step of what is mounted inside, in order. Destinations are resolved within the root file
+// system (openat2(2), RESOLVE_IN_ROOT) and made where they are missing.
+struct MountStep {
+  enum class Kind : std::uint8_t {
+    kBind,    // source, opened with the caller's rights, with everything mounted below it
+    kTmpfs,   // data: mount options
+    kProc,    // a fresh one, of the container's pid namespace
+    kSys,     // a fresh one, of its network namespace
+    kDev,     // a private /dev with the harmless nodes of the host's
+    kDevpts,  // a fresh instance
+    kMqueue,  // of its ipc namespace
+    kCgroup,  // of its cgroup namespace
+  } kind;
+  std::string source;       // kBind
+  std::string destination;  // absolute, inside
+  std::string data;         // kTmpfs: "mode=1777"
+  bool read_only = false;
+  bool optional = false;  // left out where the kernel or a read-only root does not allow it
+  bool device = false;    // kBind: the source is a device, where no container can have put it
+  bool shielded = false;  // /proc, /sys: parts that are the kernel's own are covered or read-only
+};
+
+// A system that is booted (spec.boot).
+struct Boot {
+  FoundInit init;
+  std::string uuid;  // 32 hexadecimal digits, the same for the same root file system and caller
+};
+
+struct Plan {
+  Spec spec;
+  ChosenIds ids;
+  std::uint64_t namespaces = 0;  // CLONE_NEW*, CLONE_NEWUSER included
+  std::uint32_t setup_uid = 0;   // inside; who the container is set up as: 0 where that is mapped
+  std::uint32_t setup_gid = 0;
+  std::optional<Boot> boot;
+  std::string net_why;     // how spec.net was chosen, where it was "auto"; then it is no longer
+  bool own_root = false;   // a rootfs or an overlay: pivot_root
+  bool host_root = false;  // what belongs to the host's root belongs to an id inside
+  bool kept = false;       // by a monitor: its terminal is a console, and not the caller's
+  bool joins = false;      // a container that runs already
+  bool tty = false;        // the command gets a terminal of its own
+  std::vector<MountStep> mounts;  // below the root, in order
+};
+
+// What asks the container to stop. Pure.
+int stop_signal(const Plan& plan);
+
+}  // namespace userns::frontend

@@ -1,0 +1,300 @@
+#include "frontend/start/running.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <utility>
+#include <vector>
+
+#include "frontend/run/apparmor.h"
+#include "frontend/run/channel.h"
+#include "frontend/run/exit_status.h"
+#include "frontend/run/signals.h"
+#include "frontend/spec/tell.h"
+#include "frontend/start/cgroup_entry.h"
+#include "frontend/start/hint.h"
+#include "frontend/start/ids/map_helpers.h"
+#include "frontend/start/ids/process_ids.h"
+#include "frontend/start/inside/child.h"
+#include "frontend/start/mounts/changes.h"
+#include "frontend/start/net/net_helpers.h"
+#include "frontend/start/record.h"
+#include "frontend/start/relay.h"
+#include "frontend/start/seal.h"
+#include "frontend/start/supervise.h"
+#include "frontend/start/wait_by_hand.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// Only these must exist from the first instruction on. The others are made by the child itself
+// while the helpers run: a network namespace takes the kernel as long as a helper takes to map.
+constexpr std::uint64_t kAtClone = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME;
+
+Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, Relay& relay,
+                                     const Cgroup& cgroup) {
+  auto channel = make_channel();
+  if (!channel) return std::unexpected(channel.error());
+  const Inheritance inheritance{.channel = std::move(channel->inside),
+                                .stdio = relay.take_far_ends(),
+                                .signal_mask = signals.original(),
+                                .starter = ::getpid(),
+                                .left_to_unshare = plan.namespaces & ~kAtClone};
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = (plan.namespaces & kAtClone) | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  if (cgroup.payload().valid()) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<decltype(args.cgroup)>(cgroup.payload().get());
+  }
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  const int code = errno;
+  if (pid < 0)
+    return fail({}, concat("cannot make a user namespace", why_no_clone(code, apparmor_label())),
+                code);
+  if (pid == 0) {
+    channel->outside.close();
+    run_inside(plan, inheritance);
+  }
+  FirstProcess first({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)},
+                     std::move(channel->outside));
+  if ((plan.namespaces & CLONE_NEWUSER) == 0) return first;
+  auto space = open_at(AT_FDCWD, concat("/proc/", pid, "/ns/user").c_str(), O_RDONLY);
+  if (!space) return fail({}, "cannot look at the new user namespace", space.error().code);
+  first.keep(std::move(*space));
+  return first;
+}
+
+Failure failure_of(Message message) {
+  return {.error = {.rule = {}, .code = message.code, .text = std::move(message.text)},
+          .exit_status = message.exit_status};
+}
+
+Failure killed(std::string_view stage) {
+  return {{.rule = {},
+           .code = 0,
+           .text = concat(
+               "the container's first process was killed ", stage,
+               ", before its command could start; the kernel's log may say why (out of memory?)")}};
+}
+
+// What the other side says next. It may always say that it failed; its silence is an error.
+Step<Message> hear(const FirstProcess& container, std::string_view stage,
+                   const Signals* heeded = nullptr) {
+  if (heeded != nullptr)
+    if (auto waited = await_word(container.channel(), *heeded); !waited)
+      return std::unexpected(waited.error());
+  auto message = own(container.channel().receive());
+  if (!message) return std::unexpected(message.error());
+  if (!*message) return std::unexpected(killed(stage));
+  if ((*message)->kind == Message::Kind::kFailure)
+    return std::unexpected(failure_of(std::move(**message)));
+  return std::move(**message);
+}
+
+// Up to kGo the other side has one thing to say.
+Step<void> hear_of_namespaces(FirstProcess& container) {
+  const auto message = hear(container, container.has_namespaces ? "while its ids were mapped"
+                                                                : "while its namespaces were made");
+  if (!message) return std::unexpected(message.error());
+  container.has_namespaces = message->kind == Message::Kind::kNamespaces;
+  return {};
+}
+
+Step<void> await_namespaces(FirstProcess& container) {
+  return container.has_namespaces ? Step<void>{} : hear_of_namespaces(container);
+}
+
+Step<void> let_a_person_look(const Plan& plan, FirstProcess& container, const Signals& signals) {
+  if (!plan.spec.wait) return {};
+  if (auto ready = await_namespaces(container); !ready) return ready;
+  return own(wait_by_hand(container.payload().pid, signals));
+}
+
+// Where the process inside failed meanwhile, its own words say why, not those of a helper that lost
+// it.
+Step<void> map(const Plan& plan, FirstProcess& container) {
+  std::optional<Failure> inside;
+  const auto connect = [&]() -> Result<void> {
+    if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
+    if (auto ready = await_namespaces(container); !ready) {
+      inside = std::move(ready.error());
+      return std::unexpected(inside->error);
+    }
+    auto helpers = begin_nics(plan, container.payload().pid);
+    if (!helpers) return std::unexpected(helpers.error());
+    for (auto& helper : *helpers)
+      if (auto done = helper.finish(); !done) return done;
+    return {};
+  };
+  const auto mapped = own(map_ids(plan.ids, container.payload().pid,
+                                  {.meanwhile = connect, .keep_written = plan.spec.wait}));
+  if (inside) return std::unexpected(std::move(*inside));
+  while (!mapped && (container.channel().has_message() || is_dying(container.payload().pid)))
+    if (auto heard = hear_of_namespaces(container); !heard) return heard;
+  return mapped;
+}
+
+Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
+  if (auto ready = await_namespaces(container); !ready) return std::unexpected(ready.error());
+  return plan.spec.info_fd ? own(describe(plan, container.payload().pid)) : std::string{};
+}
+
+Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay) {
+  [[maybe_unused]] const auto sent =
+      container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
+  return hear_exec(plan, container, relay, "while its file system and terminal were made");
+}
+
+Result<void> follow_into_death(const Plan& plan) {
+  if (!plan.spec.die_with_parent) return {};
+  const pid_t parent = ::getppid();
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+    return fail_errno("cannot set up --die-with-parent");
+  if (::getppid() != parent || parent == 1)
+    return fail({}, "--die-with-parent: the parent is gone already");
+  return {};
+}
+
+// A caller that closed one of 0-2 must not have a pipe of ours land there and be handed in.
+Result<void> open_standard_fds() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(number, F_GETFD) < 0 &&
+        ::open("/dev/null", O_RDWR | O_NOCTTY) != number)  // NOLINT(*-cloexec)
+      return fail_errno("cannot open standard input, output or error");
+  return {};
+}
+
+}  // namespace
+
+FirstProcess::~FirstProcess() {
+  if (payload_.pid == 0) return;
+  ::kill(payload_.pid, SIGKILL);  // not reaped yet, so the number is still its own
+  while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
+Step<void> await_word(const Channel& channel, const Signals& heeded) {
+  while (true) {
+    std::array polled{pollfd{.fd = channel.raw(), .events = POLLIN, .revents = 0},
+                      pollfd{.fd = heeded.fd().get(), .events = POLLIN, .revents = 0}};
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+      return own(Result<void>(fail_errno("cannot wait for the command")));
+    if (polled[0].revents != 0) return {};
+    const auto number = heeded.next();
+    if (number && (*number == SIGINT || *number == SIGTERM || *number == SIGHUP))
+      return std::unexpected(
+          Failure{{.rule = {}, .code = EINTR, .text = "given up before the command began"},
+                  kExitSignalBase + *number});
+  }
+}
+
+Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::string_view stage,
+                     const Signals* heeded) {
+  std::vector<Fd> left;
+  for (bool at_exec = false; !at_exec;) {
+    auto message = hear(first, stage, heeded);
+    if (!message) return std::unexpected(message.error());
+    at_exec = message->kind == Message::Kind::kExec;
+    if (at_exec) first.mount_namespace = parse_decimal(message->text).value_or(0);
+    if (message->kind == Message::Kind::kLeft) left.push_back(std::move(message->fd));
+    if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
+    if (message->kind == Message::Kind::kNotify) first.hear_on(std::move(message->fd));
+  }
+  left.clear();
+  if (heeded != nullptr)
+    if (auto waited = await_word(first.channel(), *heeded); !waited) return waited;
+  auto last = own(first.channel().receive());
+  if (!last) return std::unexpected(last.error());
+  if (*last) return std::unexpected(failure_of(std::move(**last)));
+  // An init never does, and its own end says how that of the command was.
+  if (!plan.spec.init && has_not_execed(first.payload().pid))
+    return std::unexpected(killed("at its exec"));
+  return {};
+}
+
+// The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be
+// there).
+Step<Running> start(const Plan& plan, Cgroup cgroup) {
+  if (auto prepared = own(prepare_changes(plan)); !prepared)
+    return std::unexpected(prepared.error());
+  auto signals = own(Signals::take());
+  if (!signals) return std::unexpected(signals.error());
+  auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
+  if (!relay) return std::unexpected(relay.error());
+  auto container = own(clone_container(plan, *signals, *relay, cgroup));
+  if (!container) return std::unexpected(container.error());
+  if (auto looked = let_a_person_look(plan, *container, *signals); !looked)
+    return std::unexpected(looked.error());
+  if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
+  if (auto given = own(give_to_root_inside(cgroup, plan)); !given)
+    return std::unexpected(given.error());
+  auto info = look_for_info(
+      plan, *container);  // waits for the namespaces, too: until then the network is the caller's
+  if (!info) return std::unexpected(info.error());
+  auto user_net = own(UserNet::start(plan, container->payload().pid));
+  if (!user_net) return std::unexpected(user_net.error());
+  if (auto started = go(plan, *container, *relay); !started)
+    return std::unexpected(started.error());
+  auto told =
+      info->empty() ? std::string{} : with_mount_namespace(*info, container->mount_namespace);
+  return Running{.cgroup = std::move(cgroup),
+                 .signals = std::move(*signals),
+                 .relay = std::move(*relay),
+                 .first = std::move(*container),
+                 .user_net = std::move(*user_net),
+                 .info = std::move(told)};
+}
+
+namespace {
+
+// A cgroup is entered first: its helper execs us anew.
+Step<int> start_and_watch(const Plan& plan) {
+  if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
+  auto cgroup = own(enter_cgroup(plan));
+  if (!cgroup) return std::unexpected(cgroup.error());
+  // The container may outlive us, and this program's file is then free to be written to.
+  if (auto safe = own(be_out_of_reach(plan.ids)); !safe) return std::unexpected(safe.error());
+  if (!plan.net_why.empty()) tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
+  if (auto followed = own(follow_into_death(plan)); !followed)
+    return std::unexpected(followed.error());
+  auto running = start(plan, std::move(*cgroup));
+  if (!running) return std::unexpected(running.error());
+  PidFile pid_file;
+  if (!plan.spec.pid_file.empty())
+    if (auto written = own(pid_file.write(plan.spec.pid_file, running->first.payload().pid));
+        !written)
+      return std::unexpected(written.error());
+  if (plan.spec.info_fd)
+    if (auto written = own(write_info(plan, running->info)); !written)
+      return std::unexpected(written.error());
+  auto status = own(supervise(plan, running->first.payload(), running->signals, running->relay));
+  if (status) running->first.has_ended();
+  running->cgroup.sweep(running->first.user_namespace());
+  if (const auto met = running->cgroup.what_was_met(); !met.empty())
+    tell("userns-run", {.rule = {}, .code = 0, .text = met});
+  if (!status) return std::unexpected(status.error());
+  return status->status;
+}
+
+}  // namespace
+
+int run(const Plan& plan) {
+  const auto status = start_and_watch(plan);
+  if (status) return *status;
+  report_failure(status.error().error);
+  return status.error().exit_status;
+}
+
+}  // namespace userns::frontend

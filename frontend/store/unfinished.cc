@@ -1,0 +1,190 @@
+#include "frontend/store/unfinished.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+
+#include "frontend/rootfs/remove.h"
+#include "frontend/start/ids/callers_ids.h"
+#include "frontend/store/files.h"
+#include "policy/cgroup_rules.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::string_view kNew = "new";
+constexpr std::string_view kGone = "gone";
+
+std::string fresh_name(std::string_view name, std::string_view what) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
+  std::array<unsigned char, 6> random{};
+  while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+    continue;
+  auto text = concat(".", name, ".", what, "-");
+  for (const auto byte : random) text += kLetters[byte % kLetters.size()];
+  return text;
+}
+
+struct Named {
+  std::string_view name;
+  std::string_view what;
+};
+
+// ".web.new-abcdef"
+std::optional<Named> take_apart(std::string_view directory) {
+  if (!directory.starts_with('.')) return std::nullopt;
+  directory.remove_prefix(1);
+  Named named;
+  named.name = take_until(directory, '.');
+  named.what = take_until(directory, '-');
+  const bool good = ContainerName::parse(named.name) &&
+                    (named.what == kNew || named.what == kGone) && directory.size() == 6;
+  return good ? std::optional(named) : std::nullopt;
+}
+
+// What is left of ids after one was taken out.
+void add_without(std::vector<MapWish>& wishes, MapWish::Which which, const IdRange& range,
+                 std::uint64_t own, std::uint64_t& inside) {
+  const auto add = [&](std::uint64_t first, std::uint64_t end) {
+    const auto extent = first < end ? Extent::make(inside, first, end - first) : std::nullopt;
+    if (!extent) return;
+    wishes.push_back({.which = which, .extent = *extent});
+    inside += end - first;
+  };
+  const bool has_own = own >= range.first() && own < range.end();
+  add(range.first(), has_own ? own : range.end());
+  if (has_own) add(own + 1, range.end());
+}
+
+void add_all(std::vector<MapWish>& wishes, MapWish::Which which, const std::vector<IdRange>& ranges,
+             std::uint64_t own) {
+  if (const auto self = Extent::make(0, own, 1))
+    wishes.push_back({.which = which, .extent = *self});
+  std::uint64_t inside = 1;
+  for (const auto& range : ranges) add_without(wishes, which, range, own, inside);
+}
+
+Result<ChosenIds> ids_of(const Unfinished& unfinished) {
+  const auto text = read_file_at(unfinished.container.dir().get(), "config", kLargestConfig);
+  return ids_to_delete_with(
+      held_by(unfinished.container.path(), text ? *text : std::string_view{}));
+}
+
+Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
+                          std::optional<ChosenIds>& ids) {
+  const Fd& dir = unfinished.container.dir();
+  if (::unlinkat(dir.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR && errno != EPERM)
+    return fail_errno(concat("cannot delete ", unfinished.container.path(), "/", name));
+  if (!ids) {
+    auto found = ids_of(unfinished);
+    if (!found) return std::unexpected(found.error());
+    ids = std::move(*found);
+  }
+  return remove_tree(*ids, dir, name);
+}
+
+// Asked with its lock held: from then on its name stays. Before, who made it may have finished it.
+bool has_still_the_name(const Store& store, const Container& container,
+                        const std::string& directory) {
+  struct stat ours{};
+  struct stat named{};
+  return ::fstat(container.dir().get(), &ours) == 0 &&
+         ::fstatat(store.dir().get(), directory.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+}  // namespace
+
+Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/,
+                                   std::string_view name) {
+  const auto directory = fresh_name(name, kNew);
+  if (::mkdirat(store.dir().get(), directory.c_str(), 0700) != 0)
+    return fail_errno(concat("cannot make a directory in ", store.path()));
+  auto container = store.open_unfinished(name, directory);
+  if (!container) return std::unexpected(container.error());
+  auto lock = container->lock();
+  if (!lock) {
+    ::unlinkat(store.dir().get(), directory.c_str(), AT_REMOVEDIR);
+    return std::unexpected(lock.error());
+  }
+  return Unfinished{std::move(*container), directory, std::move(*lock)};
+}
+
+Result<void> finish_container(const Store& store, const Unfinished& unfinished) {
+  const auto& name = unfinished.container.name();
+  ::fsync(unfinished.container.dir().get());
+  if (::renameat2(store.dir().get(), unfinished.directory.c_str(), store.dir().get(), name.c_str(),
+                  RENAME_NOREPLACE) == 0) {
+    ::fsync(store.dir().get());
+    return {};
+  }
+  if (errno == EEXIST)
+    return fail({}, concat("there is a container ", name, " in ", store.path(), " by now"));
+  return fail_errno(concat("cannot give ", store.path(), "/", unfinished.directory, " its name"));
+}
+
+Result<Unfinished> end_container(const Store& store, const Container& container, Lock lock) {
+  const auto directory = fresh_name(container.name(), kGone);
+  if (::renameat2(store.dir().get(), container.name().c_str(), store.dir().get(), directory.c_str(),
+                  RENAME_NOREPLACE) != 0)
+    return fail_errno(concat("cannot take ", container.path(), " out of the way"));
+  auto moved = store.open_unfinished(container.name(), directory);
+  if (!moved) return std::unexpected(moved.error());
+  return Unfinished{std::move(*moved), directory, std::move(lock)};
+}
+
+Result<Others> look_around(const Store& store, const Registry& /*held*/, std::string_view name) {
+  const auto directories = store.directories();
+  if (!directories) return std::unexpected(directories.error());
+  Others others;
+  for (const auto& directory : *directories) {
+    const auto named = take_apart(directory);
+    auto container =
+        named ? store.open_unfinished(named->name, directory) : std::unexpected(Error{});
+    auto lock = container ? container->try_lock() : std::unexpected(Error{});
+    if (!lock) continue;  // no such thing, swept by another, or not ours to sweep
+    if (*lock) {
+      if (has_still_the_name(store, *container, directory))
+        others.litter.push_back({std::move(*container), directory, std::move(**lock)});
+    } else if (named->name == name && named->what == kNew) {
+      others.being_made = true;
+    }
+  }
+  return others;
+}
+
+Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished) {
+  const auto entries = list_directory(unfinished.container.dir());
+  if (!entries) return std::unexpected(entries.error());
+  // The config is the last but the lock: it says with whose rights the rest can be deleted.
+  std::optional<ChosenIds> ids;
+  for (const auto& name : *entries)
+    if (name != "config" && name != "lock")
+      if (auto removed = remove_entry(unfinished, name, ids); !removed) return removed;
+  for (const char* const name : {"config", "lock"})
+    ::unlinkat(unfinished.container.dir().get(), name, 0);
+  if (::unlinkat(store.dir().get(), unfinished.directory.c_str(), AT_REMOVEDIR) == 0 ||
+      errno == ENOENT)
+    return {};
+  return fail_errno(concat("cannot delete ", unfinished.container.path()));
+}
+
+Result<ChosenIds> ids_to_delete_with(const Holder& holder) {
+  std::vector<MapWish> wishes;
+  add_all(wishes, MapWish::Which::kUid, holder.uids, ::geteuid());
+  add_all(wishes, MapWish::Which::kGid, holder.gids, ::getegid());
+  Spec spec;
+  spec.mapping = std::move(wishes);
+  return find_ids(spec);
+}
+
+}  // namespace userns::frontend

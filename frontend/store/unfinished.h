@@ -1,0 +1,48 @@
+// Containers that are being made or deleted. What a killed process left of one is known by its free
+// lock, and is swept.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/start/ids/choose_ids.h"
+#include "frontend/store/registry.h"
+#include "frontend/store/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// A directory of a store with a name that no verb takes for a container's, held by this process.
+struct Unfinished {
+  Container container;
+  std::string directory;  // in the store
+  Lock lock;
+};
+
+// An empty one for the container `name`. The holder of the registry may.
+Result<Unfinished> begin_container(const Store& store, const Registry& held, std::string_view name);
+// It becomes the container. Fails where another one got the name meanwhile.
+Result<void> finish_container(const Store& store, const Unfinished& unfinished);
+
+// The container is one no longer.
+Result<Unfinished> end_container(const Store& store, const Container& container, Lock lock);
+
+// What others have begun. The holder of the registry may look: else one that is just begun seems to
+// be left over.
+struct Others {
+  std::vector<Unfinished> litter;  // left over by processes that are gone
+  bool being_made = false;         // a process makes a container `name` right now
+};
+Result<Others> look_around(const Store& store, const Registry& held, std::string_view name);
+
+// Deletes it, with the rights of the ids that its config says. Can be done again where it was
+// interrupted.
+Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished);
+
+// A map in which all of a container's files can be deleted, whatever it has inside: the caller is
+// 0.
+Result<ChosenIds> ids_to_delete_with(const Holder& holder);
+
+}  // namespace userns::frontend
