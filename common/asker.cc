@@ -1,6 +1,8 @@
 #include "common/asker.h"
 
 #include <dlfcn.h>
+#include <grp.h>
+#include <pwd.h>
 #include <shadow/subid.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -11,11 +13,12 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <utility>
 
-#include "common/caller.h"
 #include "common/capability.h"
 #include "common/config.h"
 #include "common/trusted_file.h"
+#include "policy/names.h"
 #include "policy/subid.h"
 #include "policy/text.h"
 
@@ -29,22 +32,18 @@ constexpr std::size_t kLongestQuestion = 2048, kLongestAnswer = 192UL << 10U;
 
 using Answer = std::optional<std::string>;
 
-template <class T>
-Answer text_of(const Result<std::optional<T>>& found) {
-  if (!found) return std::nullopt;
-  return *found ? concat((*found)->value()) : "";
+// "No such entry" is spelled in all of these ways (getpwnam(3)); any other errno is a failure.
+Answer none() {
+  return errno == 0 || errno == ENOENT || errno == ESRCH ? Answer("") : std::nullopt;
 }
 
-Answer login_of(Uid uid) {
-  const auto login = find_login(uid);
-  if (!login) return std::nullopt;
-  return *login ? concat((*login)->group.value(), ":", (*login)->name) : "";
+Answer line_of(const passwd* entry) {
+  if (entry == nullptr) return none();
+  return concat(entry->pw_name, ":x:", entry->pw_uid, ":", entry->pw_gid, ":::");
 }
 
-Answer aux_groups() {
-  const auto text = read_trusted_file("/etc/login.defs", "SU-NAME");
-  if (!text) return std::nullopt;
-  return login_defs_says_yes(*text, "GRANT_AUX_GROUP_SUBIDS") ? "yes" : "";
+Answer line_of(const group* entry) {
+  return entry == nullptr ? none() : concat(entry->gr_name, ":x:", entry->gr_gid, ":");
 }
 
 // libsubid answers from the file where it cannot load the module; so that has to be there.
@@ -72,68 +71,86 @@ Answer subids_of(std::string_view question) {
   return lines;
 }
 
-Answer answer_to(const Answer& login, std::string_view question) {
+Answer answer_to(std::string_view question) {
   const char kind = question.empty() ? '?' : question.front();
-  question.remove_prefix(question.empty() ? 0 : 1);
-  switch (kind) {
-    case 'l':
-      return login;
-    case 'g':
-      return text_of(find_group(question));
-    case 'u':
-      return text_of(find_user(question));
-    case 'a':
-      return aux_groups();
-    case 's':
-      return subids_of(question);
-    default:
-      return std::nullopt;
-  }
+  const std::string key(question.substr(question.empty() ? 0 : 1));
+  errno = 0;
+  if (kind == 'u') return line_of(::getpwuid(static_cast<uid_t>(*parse_decimal(key))));
+  if (kind == 'n') return line_of(::getpwnam(key.c_str()));
+  if (kind == 'g') return line_of(::getgrnam(key.c_str()));
+  return kind == 's' ? subids_of(key) : std::nullopt;
 }
 
-bool lose_everything(Uid uid, int socket, pid_t parent) {
+// Its end of the socket is fd 3.
+bool lose_everything(Uid uid, pid_t parent) {
   ::signal(SIGALRM, SIG_DFL);
+  ::alarm(kSeconds);
   sigset_t none;
   const int null = ::open("/dev/null", O_RDWR);
   const auto become = [&] { return ::setresuid(uid.value(), uid.value(), uid.value()); };
   return ::sigemptyset(&none) == 0 && ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 &&
          null >= 0 && ::dup2(null, 0) == 0 && ::dup2(null, 1) == 1 && ::dup2(null, 2) == 2 &&
-         ::dup2(socket, 3) == 3 && ::close_range(4, UINT_MAX, 0) == 0 && ::chdir("/") == 0 &&
+         ::close_range(4, UINT_MAX, 0) == 0 && ::chdir("/") == 0 &&
          with_capability({CAP_SETUID}, become) == 0 && drop_all_but({}, uid) &&
          ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && ::getppid() == parent;
 }
 
 [[noreturn]] void serve(Uid uid, int socket, pid_t parent) {
-  ::alarm(kSeconds);
   std::array<char, kLongestQuestion> question{};
-  if (!lose_everything(uid, socket, parent)) ::_exit(1);
-  // Before it is asked for, since it nearly always is: the parent is busy meanwhile.
-  const auto login = login_of(uid);
+  // Until it is asked it is as its parent is, runs nothing of anybody's, and costs next to nothing.
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::dup2(socket, 3) != 3 ||
+      ::close_range(4, UINT_MAX, 0) != 0 ||
+      ::recv(3, question.data(), question.size(), MSG_PEEK) <= 0)
+    ::_exit(0);
+  if (!lose_everything(uid, parent)) ::_exit(1);
   for (;;) {
     const auto length = ::recv(3, question.data(), question.size(), 0);
     if (length <= 0) ::_exit(0);
-    const auto found = answer_to(login, {question.data(), static_cast<std::size_t>(length)});
+    const auto found = answer_to({question.data(), static_cast<std::size_t>(length)});
     const std::string said = found ? concat("=", *found) : "!";
     if (::send(3, said.data(), said.size(), MSG_NOSIGNAL) < 0) ::_exit(1);
   }
 }
 
+// --- in the parent ---------------------------------------------------------------------------
+
+Result<std::optional<std::uint32_t>> id_of(const Result<std::optional<NameEntry>>& found) {
+  if (!found) return std::unexpected(found.error());
+  return *found ? std::optional((*found)->id) : std::nullopt;
+}
+
+// The entry that a question means: "u1000", "nalice", "gstudents".
 }  // namespace
 
+Asker::Database Asker::read(const char* path, std::string_view nsswitch, std::string_view key) {
+  const auto source = name_source(nsswitch, key);
+  if (source == NameSource::kOthers) return {};
+  auto text = read_trusted_file(path, "SU-NAME");
+  if (!text) return {};
+  return {std::move(*text), source == NameSource::kFilesAlone};
+}
+
 Result<Asker> Asker::start(Uid uid) {
+  Asker asker;
+  asker.nsswitch_ = read_trusted_file("/etc/nsswitch.conf", "SU-READ");
+  const auto nsswitch = asker.nsswitch_.value_or("");
+  asker.passwd_ = read("/etc/passwd", nsswitch, "passwd:");
+  asker.group_ = read("/etc/group", nsswitch, "group:");
+  if (asker.passwd_.is_alone && asker.group_.is_alone && nss_subid_source(nsswitch) == "files")
+    return asker;
   int ends[2] = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return fail("SU-NAME", "cannot make a socket to ask for names", errno);
-  Fd ours(ends[0]);
+  asker.socket_ = Fd(ends[0]);
   const Fd childs(ends[1]);
   const timeval patience{.tv_sec = kSeconds, .tv_usec = 0};
   const pid_t parent = ::getpid();
-  if (::setsockopt(ours.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+  if (::setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
     return fail("SU-NAME", "cannot bound the wait for names", errno);
-  const pid_t child = ::fork();
-  if (child < 0) return fail("SU-NAME", "cannot fork to ask for names", errno);
-  if (child == 0) serve(uid, childs.get(), parent);
-  return Asker(std::move(ours), child);
+  asker.child_ = ::fork();
+  if (asker.child_ < 0) return fail("SU-NAME", "cannot fork to ask for names", errno);
+  if (asker.child_ == 0) serve(uid, childs.get(), parent);
+  return asker;
 }
 
 Result<std::string> Asker::ask(const std::string& question, std::string_view about) const {
@@ -149,35 +166,39 @@ Result<std::string> Asker::ask(const std::string& question, std::string_view abo
   return std::string(answer.data() + 1, static_cast<std::size_t>(length) - 1);
 }
 
-Result<std::optional<std::uint32_t>> Asker::number(const std::string& question,
-                                                   std::string_view about) const {
-  const auto text = ask(question, about);
-  if (!text) return std::unexpected(text.error());
-  const auto value = parse_decimal(*text);
-  if (!value || *value > kLargestId) return std::nullopt;
-  return static_cast<std::uint32_t>(*value);
+Result<std::optional<NameEntry>> Asker::entry(const Database& file, std::size_t fields, char kind,
+                                              std::string_view key, std::string_view about) const {
+  const auto is_wanted = [&](const NameEntry& entry) {
+    return kind == 'u' ? concat(entry.id) == key : entry.name == key;
+  };
+  const auto found = file.text ? find_entry(*file.text, fields, is_wanted) : std::nullopt;
+  if (found || file.is_alone) return found;
+  answer_ = ask(concat(kind, key), about);
+  if (!answer_) return std::unexpected(answer_.error());
+  return find_entry(*answer_, fields, [](const NameEntry&) { return true; });
 }
 
-Result<Asker::Login> Asker::login() const {
-  const auto text = ask("l", "the caller's login name");
-  if (!text) return std::unexpected(text.error());
-  std::string_view name = *text;
-  const auto group = parse_decimal(take_until(name, ':'));
-  if (!group || *group > kLargestId) return Login{};
+Result<Asker::Login> Asker::login(Uid uid) const {
+  const auto key = concat(uid.value());
+  const auto found = entry(passwd_, kPasswdFields, 'u', key, "the caller's login name");
+  if (!found) return std::unexpected(found.error());
+  if (!*found) return Login{};
+  const auto name = (*found)->name;
   const bool is_number = name.find_first_not_of("0123456789") == std::string_view::npos;
-  return Login{is_number ? "" : std::string(name), Gid{static_cast<std::uint32_t>(*group)}};
+  return Login{std::string(is_number ? "" : name), Gid{(*found)->group}};
 }
 
 Result<std::optional<std::uint32_t>> Asker::group(std::string_view name) const {
-  return number(concat("g", name), concat("group ", quoted(name)));
-}
-Result<std::optional<std::uint32_t>> Asker::user(std::string_view name) const {
-  return number(concat("u", name), concat("user ", quoted(name)));
+  return id_of(entry(group_, kGroupFields, 'g', name, concat("group ", quoted(name))));
 }
 
-Result<bool> Asker::grants_to_other_groups() const {
-  const auto text = ask("a", "GRANT_AUX_GROUP_SUBIDS");
-  return text ? Result<bool>(*text == "yes") : std::unexpected(text.error());
+Result<std::optional<std::uint32_t>> Asker::user(std::string_view name) const {
+  return id_of(entry(passwd_, kPasswdFields, 'n', name, concat("user ", quoted(name))));
+}
+
+Result<std::string> Asker::subid_source() const {
+  if (!nsswitch_) return nsswitch_;
+  return std::string(nss_subid_source(*nsswitch_));
 }
 
 Result<std::string> Asker::subids(IdKind kind, std::string_view module,
@@ -191,6 +212,7 @@ Result<std::string> Asker::subids(IdKind kind, std::string_view module,
 }
 
 Result<void> Asker::end() {
+  if (child_ < 0) return {};
   char more = 0;
   ssize_t got = 0;
   // The child ends when it can be asked no more, and closes its end of the socket by that.

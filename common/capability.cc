@@ -2,8 +2,6 @@
 
 #include <grp.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -42,27 +40,10 @@ bool is_now(const State& wanted) {
   return now && ::cap_compare(now.get(), wanted.get()) == 0;
 }
 
-// Makes it so, and reads it back.
-bool become(const State& wanted) {
-  return wanted && ::cap_set_proc(wanted.get()) == 0 && is_now(wanted);
-}
-
-// Why a privilege that the file should have given is not there. Only for the message.
-std::string_view why_missing() {
-  struct stat self{};
-  struct statvfs mount{};
-  if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
-    return "the caller runs under no_new_privs, which disarms setuid programs: start it outside of "
-           "the sandbox or "
-           "service that sets it";
-  if (::statvfs("/proc/self/exe", &mount) == 0 && (mount.f_flag & ST_NOSUID) != 0)
-    return "the file system that this program is on is mounted nosuid: install it elsewhere or "
-           "remount with suid";
-  if (::stat("/proc/self/exe", &self) == 0 && self.st_uid == 0 && (self.st_mode & S_ISUID) != 0)
-    return "the caller's bounding set or user namespace withholds it: run this from outside of the "
-           "container";
-  return "this program has lost its setuid bit or file capabilities: reinstall it, or chown root "
-         "and chmod 4755";
+// As it was last set: a bracket changes what of it is effective, and asks the kernel for no more.
+State& held_state() {
+  static State state = state_now();
+  return state;
 }
 
 bool uids_are(Uid held, Uid uid) {
@@ -83,7 +64,7 @@ bool can_undo(std::uint64_t kept, Uid held) {
 void empty_where_allowed(bool for_exec) {
   for (cap_value_t cap = 0; !for_exec && ::cap_drop_bound(cap) == 0; ++cap) {
   }
-  (void)::cap_reset_ambient();
+  (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   if (!for_exec) (void)::setgroups(0, nullptr);
 }
 
@@ -91,11 +72,15 @@ void empty_where_allowed(bool for_exec) {
 
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved) {
   const Uid held = real_and_saved.value_or(uid);
-  const auto state = state_now();
+  State& state = held_state();
+  state = state_now();
   const auto had = bits_of(state, CAP_PERMITTED);
   if ((needs.required.bits & ~had) != 0)
     return fail("PR-MISSING",
-                concat("needs ", needs.names, " and does not have it: ", why_missing()));
+                concat("needs ", needs.names,
+                       " and does not have it: the program has lost its setuid bit or file "
+                       "capabilities, or a nosuid mount, no_new_privs or the caller's bounding set "
+                       "withholds it; \"userns-run doctor\" says which"));
   const auto kept = had & (needs.required.bits | needs.wanted.bits);
   empty_where_allowed(needs.for_exec);
   if (!put(state, CAP_PERMITTED, kept) || !put(state, CAP_EFFECTIVE, 0) ||
@@ -119,9 +104,10 @@ void step_down(Uid uid) {
 }
 
 Result<void> keep_only(CapSet caps) {
-  const auto state = state_now();
+  State& state = held_state();
+  state = state_now();
   if (!put(state, CAP_PERMITTED, bits_of(state, CAP_PERMITTED) & caps.bits) ||
-      !put(state, CAP_EFFECTIVE, 0) || !become(state))
+      !put(state, CAP_EFFECTIVE, 0) || ::cap_set_proc(state.get()) != 0 || !is_now(state))
     return fail("PR-DROP", "cannot drop a capability", errno);
   return {};
 }
@@ -129,8 +115,14 @@ Result<void> keep_only(CapSet caps) {
 namespace detail {
 
 bool set_effective(CapSet caps) {
-  const auto state = state_now();
-  return put(state, CAP_EFFECTIVE, caps.bits & bits_of(state, CAP_PERMITTED)) && become(state);
+  State& state = held_state();
+  const auto set = [&] {
+    return put(state, CAP_EFFECTIVE, caps.bits & bits_of(state, CAP_PERMITTED)) &&
+           ::cap_set_proc(state.get()) == 0;
+  };
+  if (set()) return true;
+  state = state_now();  // an act may have changed what is permitted: another uid does
+  return set();
 }
 
 void abort_still_privileged() {

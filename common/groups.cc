@@ -1,12 +1,9 @@
 #include "common/groups.h"
 
-#include <grp.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-
-#include "common/caller.h"
 
 namespace userns {
 
@@ -23,12 +20,6 @@ Result<Groups> Groups::of_caller() {
 
 bool Groups::have(std::uint32_t gid) const {
   return std::ranges::find(gids_, Gid{gid}) != gids_.end();
-}
-
-bool Groups::contain(std::string_view name) {
-  const auto gid = find_group(name);
-  if (!gid) failed_ = gid.error();
-  return gid && *gid && have((*gid)->value());
 }
 
 }  // namespace userns

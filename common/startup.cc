@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -60,34 +59,22 @@ bool close_others(std::span<const int> keep) {
   }
 }
 
-bool reset_signals() {
-  struct sigaction standard{};
-  standard.sa_handler = SIG_DFL;
-  for (int number = 1; number < SIGRTMAX; ++number) (void)::sigaction(number, &standard, nullptr);
-  // How late a timer may be, in ns: the kernel's default. The caller's own could be for ever.
-  if (::prctl(PR_SET_TIMERSLACK, 50'000UL, 0, 0, 0) != 0) return false;
-  const itimerval off{};
-  for (const auto timer : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF})
-    if (::setitimer(timer, &off, nullptr) != 0) return false;
-  sigset_t none;
-  return ::sigemptyset(&none) == 0 && ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
+// How late a timer may be, in ns: the kernel's default. The caller's own could be for ever. And
+// children are waited for. Nothing else depends on signals and timers that the caller has set: they
+// end the process, and every act is all or nothing.
+bool reset_waits() {
+  return ::prctl(PR_SET_TIMERSLACK, 50'000UL, 0, 0, 0) == 0 &&
+         ::signal(SIGCHLD, SIG_DFL) != SIG_ERR;
 }
 
-// A hard limit cannot be raised without CAP_SYS_RESOURCE; every act is all or nothing under any
-// limit, so what can't be raised may only make us refuse.
-void raise_limits() {
-  for (const auto which : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_NOFILE,
-                           RLIMIT_NPROC, RLIMIT_RTTIME}) {
-    rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
-    // The kernel has no "unlimited" for open files; what the hard limit allows is plenty.
-    if ((which != RLIMIT_NOFILE && ::setrlimit(which, &limit) == 0) ||
-        ::getrlimit(which, &limit) != 0)
-      continue;
+// Too low, these would only make us refuse.
+void raise_soft_limits() {
+  for (const auto which : {RLIMIT_NOFILE, RLIMIT_NPROC}) {
+    rlimit limit{};
+    if (::getrlimit(which, &limit) != 0 || limit.rlim_cur == limit.rlim_max) continue;
     limit.rlim_cur = limit.rlim_max;
     (void)::setrlimit(which, &limit);
   }
-  const rlimit no_core{0, 0};
-  (void)::setrlimit(RLIMIT_CORE, &no_core);
 }
 
 }  // namespace
@@ -101,11 +88,11 @@ Result<std::vector<std::string_view>> sanitise(int argc, char** argv, const Star
   if (!open_standard_fds()) return fail("ST-STATE", "cannot open standard file descriptors", errno);
   if (!close_others(keep))
     return fail("ST-STATE", "cannot close inherited file descriptors", errno);
-  if (!reset_signals()) return fail("ST-STATE", "cannot reset signals", errno);
+  if (!reset_waits()) return fail("ST-STATE", "cannot reset timers", errno);
   if (::clearenv() != 0) return fail("ST-STATE", "cannot empty the environment", errno);
   if (::chdir("/") != 0) return fail("ST-STATE", "cannot change to /", errno);
   ::umask(077);
-  raise_limits();
+  raise_soft_limits();
   return bounded_args(argc, argv, limits);
 }
 

@@ -16,10 +16,10 @@ struct StartupLimits {
 };
 
 // Bounds argv (ST-ARGS), opens fds 0-2 where they are closed (on /dev/null), closes every other fd
-// but those of `keep` (-1: none), empties the environment, sets umask 077 and cwd /, resets signal
-// dispositions, mask, timers and their slack, and raises the rlimits that could stop us half-way
-// (where allowed). Fails with ST-STATE where a step that must succeed does not. Returns argv[1..].
-// The views live as long as the process.
+// but those of `keep` (-1: none), empties the environment, sets umask 077 and cwd /, resets the
+// slack of timers and SIGCHLD, raises soft limits of open files and processes. Fails with ST-STATE
+// where a step that must succeed does not. Returns argv[1..]. The views live as long as the
+// process.
 Result<std::vector<std::string_view>> sanitise(int argc, char** argv, const StartupLimits& limits,
                                                std::span<const int> keep);
 

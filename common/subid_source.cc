@@ -28,15 +28,6 @@ Result<void> scan(SubidScanner& scanner, const std::optional<Fd>& file, std::str
   return scanner.finish();
 }
 
-// The module that nsswitch.conf names, or "files".
-Result<std::string> module_in(const Result<std::optional<Fd>>& nsswitch) {
-  constexpr std::size_t kLargest = 1UL << 20U;
-  if (!nsswitch) return std::unexpected(nsswitch.error());
-  const auto text = *nsswitch ? read_all(**nsswitch, kLargest) : Result<std::string>{};
-  if (!text) return fail("SU-READ", "cannot read /etc/nsswitch.conf", text.error().code);
-  return std::string(nss_subid_source(*text));
-}
-
 Result<SubidRanges> ranges_in_module(IdKind kind, std::string_view module, std::string_view name,
                                      Uid uid, const Asker& asker) {
   SubidScanner scanner(name, uid);
@@ -61,14 +52,13 @@ Result<SubidRanges> ranges_in_file(IdKind kind, const Result<std::optional<Fd>>&
 SubidSource SubidSource::open(IdKind kind) {
   SubidSource source;
   source.kind_ = kind;
-  source.nsswitch_ = open_trusted_file("/etc/nsswitch.conf");
   source.file_ = open_trusted_file(path_of(kind));
   return source;
 }
 
 Result<SubidRanges> SubidSource::read(std::string_view name, Uid uid, const Asker& asker,
                                       std::span<const Extent> wanted) const {
-  const auto module = module_in(nsswitch_);
+  const auto module = asker.subid_source();
   if (!module) return std::unexpected(module.error());
   if (*module != "files") return ranges_in_module(kind_, *module, name, uid, asker);
   auto found = ranges_in_file(kind_, file_, SubidScanner(name, uid));
@@ -84,13 +74,14 @@ Result<SubidRanges> SubidSource::read(std::string_view name, Uid uid, const Aske
 }
 
 Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
-  const auto module = module_in(open_trusted_file("/etc/nsswitch.conf"));
-  if (!module) return std::unexpected(module.error());
-  if (*module == "files")
+  const auto nsswitch = read_trusted_file("/etc/nsswitch.conf", "SU-READ");
+  if (!nsswitch) return std::unexpected(nsswitch.error());
+  const std::string module(nss_subid_source(*nsswitch));
+  if (module == "files")
     return ranges_in_file(kind, open_trusted_file(path_of(kind)), SubidScanner(name, uid));
   auto asker = Asker::start(Uid{::getuid()});
   if (!asker) return std::unexpected(asker.error());
-  auto found = ranges_in_module(kind, *module, name, uid, *asker);
+  auto found = ranges_in_module(kind, module, name, uid, *asker);
   (void)asker->end();
   return found;
 }

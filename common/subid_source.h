@@ -27,8 +27,8 @@ struct SubidRanges {
 
 class SubidSource {
  public:
-  // Opens the files: before a lock-down. What cannot be opened is an error of read(), since a
-  // caller who asks for nothing but an own id needs no policy.
+  // Opens the file: before a lock-down. What cannot be opened is an error of read(), since a caller
+  // who asks for nothing but an own id needs no policy.
   static SubidSource open(IdKind kind);
   // The ranges of the user `name` (may be empty) with `uid`; an absent file means no ranges. One
   // pass with constant memory. Lines of another name of the same uid are looked at only if `wanted`
@@ -38,7 +38,7 @@ class SubidSource {
 
  private:
   IdKind kind_ = IdKind::kUid;
-  Result<std::optional<Fd>> nsswitch_, file_;
+  Result<std::optional<Fd>> file_;
 };
 
 // The same at once, for programs without privilege; a child is asked only if it must be.

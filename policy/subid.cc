@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "policy/names.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -119,18 +120,8 @@ bool login_defs_says_yes(std::string_view text, std::string_view key) {
 }
 
 std::string_view nss_subid_source(std::string_view nsswitch_conf) {
-  constexpr std::string_view kKey = "subid:";
-  constexpr std::string_view kSpace = " \t\r\f\v";
-  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
-  while (!nsswitch_conf.empty()) {
-    auto line = take_until(nsswitch_conf, '\n');
-    line = line.substr(0, line.find('#'));
-    if (!std::ranges::equal(line.substr(0, kKey.size()), kKey, same)) continue;
-    line.remove_prefix(kKey.size());
-    line.remove_prefix(std::min(line.find_first_not_of(kSpace), line.size()));
-    if (!line.empty()) return line.substr(0, line.find_first_of(kSpace));
-  }
-  return "files";
+  const auto words = nss_words(nsswitch_conf, "subid:");
+  return words.empty() ? "files" : words.substr(0, words.find_first_of(" \t\r\f\v"));
 }
 
 }  // namespace userns

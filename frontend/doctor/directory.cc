@@ -84,7 +84,7 @@ bool Directory::is_in(std::string_view group) {
   const auto known = known_.find(group);
   if (known != known_.end()) return known->second;
   const auto said = ask(concat("the group ", quoted(group)),
-                        [&] { return groups_.contain(group) ? "yes" : "no"; });
+                        [&] { return contain(groups_, group) ? "yes" : "no"; });
   return known_.emplace(group, said.value_or("no") == "yes").first->second;
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "common/groups.h"
+#include "frontend/spec/user_database.h"
 #include "policy/error.h"
 
 namespace userns::frontend::doctor {

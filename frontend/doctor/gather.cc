@@ -18,7 +18,6 @@
 #include <memory>
 #include <utility>
 
-#include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
 #include "common/report.h"
@@ -28,6 +27,7 @@
 #include "frontend/doctor/probe.h"
 #include "frontend/run/apparmor.h"
 #include "frontend/run/helper.h"
+#include "frontend/spec/user_database.h"
 #include "frontend/start/mounts/remote_files.h"
 #include "frontend/start/net/net_choice.h"
 #include "frontend/store/store.h"

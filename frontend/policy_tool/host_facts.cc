@@ -19,12 +19,12 @@
 #include <system_error>
 #include <tuple>
 
-#include "common/caller.h"
 #include "common/fd.h"
 #include "common/trusted_file.h"
 #include "frontend/policy_tool/check/login_defs.h"
 #include "frontend/policy_tool/directory.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/spec/user_database.h"
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"

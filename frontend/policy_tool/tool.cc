@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
 #include "frontend/spec/printable.h"
 #include "frontend/spec/tell.h"
+#include "frontend/spec/user_database.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -58,7 +58,7 @@ Result<CgroupConf> read_conf() {
 // The line of the policy that is for the caller.
 Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, const Groups& groups,
                                     const Asker& asker) {
-  const auto login = asker.login();
+  const auto login = asker.login(caller);
   if (!login) return std::unexpected(login.error());
   if (const auto odd = why_not_a_who(login->name); !odd.empty())
     return fail("SU-NAME",

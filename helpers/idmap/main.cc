@@ -148,7 +148,7 @@ Result<void> gather(Gathered& all, const Caller& caller, const Opened& opened) {
   if (!opened.maps) return std::unexpected(opened.maps.error());
   const auto& [userns, uid_map, gid_map] = *opened.maps;
   if (!opened.asker) return std::unexpected(opened.asker.error());
-  const auto login = opened.asker->login();
+  const auto login = opened.asker->login(caller.uid);
   if (!login) return std::unexpected(login.error());
   all.facts.caller = caller.uid;
   all.facts.userns_owner = userns.owner;

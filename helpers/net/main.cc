@@ -114,7 +114,8 @@ Result<void> add(Netlink& netlink, Who& who, const Opened& opened, const NetRequ
   if (!bridge) return std::unexpected(bridge.error());
   const auto policy = read_opened(opened.policy, conf_path(), "NC-READ");
   if (!policy) return std::unexpected(policy.error());
-  const auto login = opened.asker ? opened.asker->login() : std::unexpected(opened.asker.error());
+  const auto login =
+      opened.asker ? opened.asker->login(who.caller.uid) : std::unexpected(opened.asker.error());
   if (!login) return std::unexpected(login.error());
   auto lines = find_lines(who, *opened.asker, login->name, *policy, request.bridge);
   if (!lines) return std::unexpected(lines.error());

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "common/report.h"
 #include "common/startup.h"
 #include "common/subid_source.h"
+#include "common/trusted_file.h"
 #include "helpers/newidmap/map_file.h"
 #include "lockdown_blob.h"
 #include "policy/idmap.h"
@@ -50,6 +52,7 @@ struct Opened {
   Result<Asker> asker;
   Result<MapFile> map_file;
   SubidSource subids;
+  Result<std::string> login_defs;
 };
 
 // Nothing but a process of the caller's is opened with a capability.
@@ -68,8 +71,8 @@ Opened open_all(const Traits& traits, const Caller& caller, const Result<Target>
   // Before the map file, which the child must not have even for a moment.
   auto asker = Asker::start(caller.uid);
   auto map_file = open_map(traits, caller, process);
-  return {std::move(process), std::move(asker), std::move(map_file),
-          SubidSource::open(traits.kind)};
+  return {std::move(process), std::move(asker), std::move(map_file), SubidSource::open(traits.kind),
+          read_trusted_file("/etc/login.defs", "SU-NAME")};
 }
 
 // What policy says, where more is asked for than an own id.
@@ -79,16 +82,18 @@ struct Policy {
   bool group_may_delegate = true;
 };
 
-Result<Policy> read_policy(const Caller& caller, const Opened& opened, const IdMap& request) {
+Result<Policy> read_policy(const Caller& caller, const Opened& opened,
+                           std::span<const Extent> wanted) {
   if (!opened.asker) return std::unexpected(opened.asker.error());
-  const auto login = opened.asker->login();
+  const auto login = opened.asker->login(caller.uid);
   if (!login) return std::unexpected(login.error());
-  auto subids = opened.subids.read(login->name, caller.uid, *opened.asker, request.extents());
+  auto subids = opened.subids.read(login->name, caller.uid, *opened.asker, wanted);
   if (!subids) return std::unexpected(subids.error());
-  const bool same = !login->group || *login->group == caller.gid;
-  const auto may = same ? Result<bool>(true) : opened.asker->grants_to_other_groups();
-  if (!may) return std::unexpected(may.error());
-  return Policy{login->name, std::move(*subids), *may};
+  if (!login->group || *login->group == caller.gid) return Policy{login->name, std::move(*subids)};
+  // As shadow has it.
+  if (!opened.login_defs) return std::unexpected(opened.login_defs.error());
+  const bool may = login_defs_says_yes(*opened.login_defs, "GRANT_AUX_GROUP_SUBIDS");
+  return Policy{login->name, std::move(*subids), may};
 }
 
 Result<MapGrant> judge(const Traits& traits, const Caller& caller, const Opened& opened,
@@ -97,9 +102,11 @@ Result<MapGrant> judge(const Traits& traits, const Caller& caller, const Opened&
     return is_own_id(traits.kind, caller.uid, caller.gid, extent);
   };
   // An own id needs no policy; but where the own gid is delegated, setgroups(2) stays allowed.
-  const bool needs_none = std::ranges::all_of(request.extents(), is_own);
+  std::vector<Extent> wanted;
+  std::ranges::remove_copy_if(request.extents(), std::back_inserter(wanted), is_own);
+  const bool needs_none = wanted.empty();
   auto policy =
-      needs_none && traits.kind == IdKind::kUid ? Policy{} : read_policy(caller, opened, request);
+      needs_none && traits.kind == IdKind::kUid ? Policy{} : read_policy(caller, opened, wanted);
   if (!policy && needs_none) policy = Policy{};
   if (!policy) return std::unexpected(policy.error());
   return decide({.kind = traits.kind,

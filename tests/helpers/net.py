@@ -178,13 +178,16 @@ def _(root):
     h = host(root, '@crowd veth br0 1\nalice veth br0 2\n')
     with open('/etc/group') as file:
         before = file.read()
-    # Longer than any entry is taken for: the look-up fails, which is not the same as "no such group".
-    root.write('/etc/group', f"{before}crowd:x:72900:{'alice,' * 200000}alice\n")
+    # What cannot be read: the look-up fails, which is not the same as "no such group".
+    root.write('/etc/nsswitch.conf', 'passwd: files\ngroup: files\n')
+    os.unlink('/etc/group')
+    os.mkdir('/etc/group')
     try:
         with Container(root.alice) as c:
             refused(h.add(c), 'SU-NAME', "cannot look up group 'crowd'")
             assert h.ports() == []
     finally:
+        os.rmdir('/etc/group')
         root.write('/etc/group', before)
 
 

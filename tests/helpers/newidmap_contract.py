@@ -2,6 +2,7 @@
 """newuidmap and newgidmap: what they promise, told by real runs of scratch users."""
 
 import os
+import resource
 
 from newidmap import both, granted, refused, unmapped
 from harness import (CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, PR_SET_DUMPABLE, ROOT, User, case, cases, main, mount,
@@ -620,16 +621,56 @@ def _(root, kind):
         granted(kind.run(root, target, 0, kind.own(root.alice), 1))
 
 
-@both('SU-NAME: a login name that cannot be looked up is a refusal')
+@both('a login whose line is longer than a file may be that we read ourselves is asked for')
 def _(root, kind):
     whole = open('/etc/passwd').read()
     try:
         root.write('/etc/passwd', whole.replace('alice:x:', 'alice:' + 'x' * (3 << 20) + ':'))
         with root.target(root.alice) as target:
+            granted(kind.run(root, target, 0, 100000, 1))
+    finally:
+        root.write('/etc/passwd', whole)
+
+
+@both('SU-NAME: a login name that cannot be looked up is a refusal')
+def _(root, kind):
+    with open('/etc/passwd') as file:
+        before = file.read()
+    root.write('/etc/nsswitch.conf', 'passwd: files\ngroup: files\n')
+    os.unlink('/etc/passwd')
+    os.mkdir('/etc/passwd')
+    try:
+        with root.target(root.alice) as target:
             refused(kind.run(root, target, 0, 100000, 1), 'SU-NAME')
             unmapped(target)
     finally:
-        root.write('/etc/passwd', whole)
+        os.rmdir('/etc/passwd')
+        root.write('/etc/passwd', before)
+
+
+@both('/etc/passwd alone answers where nsswitch.conf names nobody else: no process is forked')
+def _(root, kind):
+    root.write('/etc/nsswitch.conf', 'passwd: files\ngroup: files\n')
+    with root.target(root.alice) as target:
+        granted(kind.run(root, target, 0, 100000, 1, rlimits={resource.RLIMIT_NPROC: 0}))
+    # Whoever might be asked: then somebody must be there to ask.
+    for line in ('passwd: files systemd\ngroup: files', 'passwd: files\ngroup: files\nsubid: x', 'passwd: x files\ngroup: files', 'passwd: files'):
+        root.write('/etc/nsswitch.conf', line + '\n')
+        with root.target(root.alice) as target:
+            refused(kind.run(root, target, 0, 100000, 1, rlimits={resource.RLIMIT_NPROC: 0}), 'SU-NAME', 'fork')
+            unmapped(target)
+
+
+@both('SU-NAME: an /etc/passwd that others can write names nobody by itself: its user is asked for')
+def _(root, kind):
+    root.write('/etc/nsswitch.conf', 'passwd: files\ngroup: files\n')
+    os.chmod('/etc/passwd', 0o666)
+    try:
+        with root.target(root.alice) as target:
+            refused(kind.run(root, target, 0, 100000, 1, rlimits={resource.RLIMIT_NPROC: 0}), 'SU-NAME', 'fork')
+            granted(kind.run(root, target, 0, 100000, 1))
+    finally:
+        os.chmod('/etc/passwd', 0o644)
 
 
 @both('SU-READ: an nsswitch.conf too large to read is a refusal')

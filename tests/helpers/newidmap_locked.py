@@ -16,10 +16,12 @@ from harness import case, cases, main, skip
 
 # Every function that interprets bytes: of the caller's argv, of files, of NSS and of the kernel.
 PARSERS = ['userns::IdMap::parse(', 'userns::IdMap::from_extents(', 'userns::SubidScanner::feed(', 'userns::parse_subid_line(',
-           'userns::nss_subid_source(', 'userns::OwnedRanges::add(', 'userns::Asker::login(', 'userns::IdMap::kernel_text[', 'userns::decide(']
+           'userns::find_entry(', 'userns::OwnedRanges::add(', 'userns::Asker::login(', 'userns::IdMap::kernel_text[', 'userns::decide(']
 ATTEMPTS = ('open', 'write-file', 'exec', 'socket', 'fork', 'setuid', 'kill', 'mount')
-# What may run before: the caller's word for the target, and one line of the kernel's where that is an fd.
-BEFORE = {'userns::parse_target(', 'userns::parse_decimal(', 'userns::take_until(', 'userns::proc_field('}
+# What may run before: the caller's word for the target, one line of the kernel's where that is an fd, and the sources that
+# root's nsswitch.conf names.
+BEFORE = {'userns::parse_target(', 'userns::parse_decimal(', 'userns::take_until(', 'userns::proc_field(', 'userns::nss_subid_source(',
+          'userns::name_source(', 'userns::nss_words(', 'userns::(anonymous namespace)::trimmed('}
 
 
 def program(root):

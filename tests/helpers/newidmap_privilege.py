@@ -67,7 +67,6 @@ def _(root, kind):
     assert at.inheritable == at.ambient == 0
     assert at.status['NoNewPrivs'] == '1' and at.proc_owner == 0, 'not dumpable: its files are root\'s'
     assert at.status['Umask'] == '0077' and at.cwd == '/'
-    assert int(at.status['SigBlk'], 16) == 0 and int(at.status['SigIgn'], 16) == 0, at.status
     if root.privilege == 'setuid':
         # With file capabilities there is no CAP_SETPCAP and no CAP_SETGID to do this with.
         assert at.bounding == 0, hex(at.bounding)

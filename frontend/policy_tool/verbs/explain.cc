@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <optional>
 
-#include "common/caller.h"
 #include "common/fd.h"
 #include "common/report.h"
 #include "common/subid_source.h"
@@ -16,6 +15,7 @@
 #include "frontend/policy_tool/check/login_defs.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/spec/user_database.h"
 #include "policy/cgroup_rules.h"
 #include "policy/idmap_rules.h"
 #include "policy/net_rules.h"

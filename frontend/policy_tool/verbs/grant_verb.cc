@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "common/caller.h"
 #include "common/fd.h"
 #include "frontend/policy_tool/check/change.h"
 #include "frontend/policy_tool/check/living_ids.h"
@@ -21,6 +20,7 @@
 #include "frontend/policy_tool/lock.h"
 #include "frontend/policy_tool/replace.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/spec/user_database.h"
 #include "policy/idmap.h"
 #include "policy/subid.h"
 #include "policy/text.h"

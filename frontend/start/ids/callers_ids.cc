@@ -9,8 +9,8 @@
 #include <array>
 #include <utility>
 
-#include "common/caller.h"
 #include "common/fd.h"
+#include "frontend/spec/user_database.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
 #include "common/groups.h"
+#include "frontend/spec/user_database.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
 #include "policy/who.h"
@@ -49,8 +49,8 @@ std::string granted_bridge(std::string& why_not) {
     return {};
   }
   const auto name = login_name(Uid{::getuid()}).value_or("");
-  auto groups = Groups::of_caller().value_or(Groups{});
-  const auto in_group = [&](std::string_view group) { return groups.contain(group); };
+  const auto groups = Groups::of_caller().value_or(Groups{});
+  const auto in_group = [&](std::string_view group) { return contain(groups, group); };
   std::erase_if(*lines, [&](const NetLine& line) {
     return !is_for(line.who, Uid{::getuid()}, name, in_group);
   });

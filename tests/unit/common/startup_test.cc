@@ -1,9 +1,9 @@
 #include "common/startup.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 
 #include <array>
 #include <csignal>
@@ -103,49 +103,29 @@ TEST(Sanitise, EmptiesWhatTheCallerArranged) {
   });
 }
 
-TEST(Sanitise, ResetsSignalsAndTimers) {
+// Of all else that a caller may have set nothing depends.
+TEST(Sanitise, ResetsWhatAWaitDependsOn) {
   in_child([] {
-    for (const int number : {SIGHUP, SIGCHLD, SIGPIPE, SIGALRM, SIGRTMIN + 1})
-      ::signal(number, SIG_IGN);
-    sigset_t all;
-    ::sigfillset(&all);
-    ::sigprocmask(SIG_SETMASK, &all, nullptr);
-    const itimerval soon{{1000, 0}, {1000, 0}};
-    ::setitimer(ITIMER_REAL, &soon, nullptr);
+    ::signal(SIGCHLD, SIG_IGN);
+    ::prctl(PR_SET_TIMERSLACK, 1'000'000'000UL, 0, 0, 0);
     ASSERT_TRUE(with({"prog"}));
-    for (const int number : {SIGHUP, SIGCHLD, SIGPIPE, SIGALRM, SIGRTMIN + 1}) {
-      struct sigaction now{};
-      ::sigaction(number, nullptr, &now);
-      EXPECT_EQ(now.sa_handler, SIG_DFL) << number;
-    }
-    sigset_t mask;
-    ::sigprocmask(SIG_SETMASK, nullptr, &mask);
-    for (int number = 1; number < 32; ++number)
-      EXPECT_EQ(::sigismember(&mask, number), 0) << number;
-    itimerval left{};
-    ::getitimer(ITIMER_REAL, &left);
-    EXPECT_EQ(left.it_value.tv_sec, 0);
+    struct sigaction now{};
+    ::sigaction(SIGCHLD, nullptr, &now);
+    EXPECT_EQ(now.sa_handler, SIG_DFL);
+    EXPECT_EQ(::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 50'000);
   });
 }
 
-TEST(Sanitise, RaisesSoftLimitsAndLeavesNoCore) {
+TEST(Sanitise, RaisesTheSoftLimitsThatWouldMakeItRefuse) {
   in_child([] {
     rlimit files{};
     ::getrlimit(RLIMIT_NOFILE, &files);
     const rlimit few{20, files.rlim_max};
     ::setrlimit(RLIMIT_NOFILE, &few);
-    const rlimit small{0, RLIM_INFINITY};
-    ::setrlimit(RLIMIT_FSIZE, &small);
-    const rlimit core{RLIM_INFINITY, RLIM_INFINITY};
-    ::setrlimit(RLIMIT_CORE, &core);
     ASSERT_TRUE(with({"prog"}));
     rlimit now{};
     ::getrlimit(RLIMIT_NOFILE, &now);
     EXPECT_EQ(now.rlim_cur, files.rlim_max);
-    ::getrlimit(RLIMIT_FSIZE, &now);
-    EXPECT_EQ(now.rlim_cur, RLIM_INFINITY);
-    ::getrlimit(RLIMIT_CORE, &now);
-    EXPECT_EQ(now.rlim_cur, 0U);
   });
 }
 

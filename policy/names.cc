@@ -1,0 +1,61 @@
+#include "policy/names.h"
+
+#include <algorithm>
+
+#include "policy/ids.h"
+#include "policy/text.h"
+
+namespace userns {
+namespace {
+
+constexpr std::string_view kSpace = " \t\r\f\v";
+
+std::string_view trimmed(std::string_view text) {
+  return text.substr(std::min(text.find_first_not_of(kSpace), text.size()));
+}
+
+std::optional<NameEntry> parse_entry(std::string_view line, std::size_t fields) {
+  constexpr std::string_view kNoNames = "+-# \t";
+  if (static_cast<std::size_t>(std::ranges::count(line, ':')) + 1 != fields) return std::nullopt;
+  const auto name = take_until(line, ':');
+  take_until(line, ':');
+  const auto id = parse_decimal(take_until(line, ':'));
+  const auto group = fields == kPasswdFields ? parse_decimal(take_until(line, ':')) : 0;
+  if (name.empty() || kNoNames.contains(name.front()) || id > kLargestId || group > kLargestId ||
+      !id || !group)
+    return std::nullopt;
+  return NameEntry{name, static_cast<std::uint32_t>(*id), static_cast<std::uint32_t>(*group)};
+}
+
+}  // namespace
+
+std::string_view nss_words(std::string_view nsswitch_conf, std::string_view key) {
+  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
+  while (!nsswitch_conf.empty()) {
+    auto line = take_until(nsswitch_conf, '\n');
+    line = line.substr(0, line.find('#'));
+    if (!std::ranges::equal(line.substr(0, key.size()), key, same)) continue;
+    line = trimmed(line.substr(key.size()));
+    if (!line.empty()) return line;
+  }
+  return {};
+}
+
+NameSource name_source(std::string_view nsswitch_conf, std::string_view database) {
+  const auto words = nss_words(nsswitch_conf, database);
+  const auto first = words.substr(0, words.find_first_of(kSpace));
+  const auto rest = trimmed(words.substr(first.size()));
+  // "[SUCCESS=continue]" would ask on.
+  if (first != "files" || rest.starts_with('[')) return NameSource::kOthers;
+  return rest.empty() ? NameSource::kFilesAlone : NameSource::kFilesFirst;
+}
+
+std::optional<NameEntry> find_entry(std::string_view text, std::size_t fields,
+                                    const std::function<bool(const NameEntry&)>& wanted) {
+  while (!text.empty())
+    if (const auto entry = parse_entry(take_until(text, '\n'), fields); entry && wanted(*entry))
+      return entry;
+  return std::nullopt;
+}
+
+}  // namespace userns
