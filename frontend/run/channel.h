@@ -26,11 +26,12 @@ struct Message {
     kOpen,        // of in_map()'s work: `text` is a name that the starter may open
     kOpened,      // outside -> inside: the answer, `fd` or why not
     kDone,        // that was all of it
+    kTree,        // outside -> inside: the next of Plan::idmapped, in order, before kGo
   } kind = Kind::kFailure;
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno
   std::string text;     // kFailure, kProgress, kPart, kExec; at most kLongestText bytes
-  Fd fd;                // kTerminal, kNotify, kLeft, kOpened
+  Fd fd;                // kTree, kTerminal, kNotify, kLeft, kOpened
 };
 inline constexpr std::size_t kLongestText = 4000;
 

@@ -1,5 +1,6 @@
 #include "frontend/run/helper.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,13 +17,16 @@ constexpr std::size_t kLongestComplaint = 2000;
 
 // In the child of a vfork(2): shares all memory with us, so nothing but system calls. Returns
 // errno.
-int become(const char* path, const char* name, char* const* words, int errors, int output) {
+int become(const char* path, const char* name, char* const* words, int errors, int output,
+           std::span<const int> handed) {
   char* const no_environment[] = {nullptr};
   sigset_t none;
   ::sigemptyset(&none);
   if (::dup2(errors, STDERR_FILENO) < 0 || (output >= 0 && ::dup2(output, STDOUT_FILENO) < 0) ||
       ::sigprocmask(SIG_SETMASK, &none, nullptr) != 0)
     return errno;
+  for (const int fd : handed)
+    if (::fcntl(fd, F_SETFD, 0) != 0) return errno;
   ::execve(path, words, no_environment);
   if (errno == ENOENT) ::execvpe(name, words, no_environment);
   return errno;
@@ -30,12 +34,12 @@ int become(const char* path, const char* name, char* const* words, int errors, i
 
 // posix_spawn(3) does the same, with 130 system calls more: it resets every signal.
 Result<pid_t> spawn(const char* path, const std::string& name, char* const* words, const Fd& errors,
-                    const Fd* output) {
+                    const Fd* output, std::span<const int> handed) {
   volatile int error = 0;
   const pid_t pid = ::vfork();  // NOLINT(clang-analyzer-*): the child makes system calls only
   if (pid == 0) {
     error = become(path, name.c_str(), words, errors.get(),  // NOLINT(clang-analyzer-*)
-                   output == nullptr ? -1 : output->get());
+                   output == nullptr ? -1 : output->get(), handed);
     ::_exit(127);
   }
   if (pid < 0) return fail_errno(concat("cannot start ", name));
@@ -43,7 +47,7 @@ Result<pid_t> spawn(const char* path, const std::string& name, char* const* word
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
   if (error == ENOENT)
     return fail({}, concat("cannot find ", name,
-                           name.ends_with("idmap")
+                           name == "newuidmap" || name == "newgidmap"
                                ? ": install it (package uidmap, or this suite), or use --map-self"
                                : ": install it"));
   return fail({}, concat("cannot start ", name), error);
@@ -59,7 +63,7 @@ std::string one_line(std::string_view text) {
 }  // namespace
 
 Result<Helper> Helper::start(const char* path, const std::vector<std::string>& arguments,
-                             const Fd* output) {
+                             const Fd* output, std::span<const int> handed) {
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
   std::string name(std::string_view(path).substr(std::string_view(path).rfind('/') + 1));
@@ -69,7 +73,7 @@ Result<Helper> Helper::start(const char* path, const std::vector<std::string>& a
     words.push_back(
         const_cast<char*>(argument.c_str()));  // NOLINT(*-const-cast): as execve(2) takes it
   words.push_back(nullptr);
-  const auto pid = spawn(path, name, words.data(), pipe->write, output);
+  const auto pid = spawn(path, name, words.data(), pipe->write, output, handed);
   if (!pid) return std::unexpected(pid.error());
   return Helper(std::move(name), std::move(pipe->read), *pid);
 }

@@ -16,9 +16,10 @@ class Helper {
  public:
   // Starts `path`, or the program of the same name on PATH where `path` is not there. Its
   // environment is empty, its signal mask and dispositions are the default, its stderr is a pipe to
-  // us, its stdout is ours or `output`.
+  // us, its stdout is ours or `output`. It keeps the fds `handed`
+  // under their numbers.
   static Result<Helper> start(const char* path, const std::vector<std::string>& arguments,
-                              const Fd* output = nullptr);
+                              const Fd* output = nullptr, std::span<const int> handed = {});
   // Waits for its end; anything but exit status 0 is an error with what it said.
   Result<void> finish();
 

@@ -36,6 +36,8 @@ struct BindWish {
   std::string source;       // on the host; relative to the caller's cwd or absolute
   std::string destination;  // absolute, inside
   bool read_only = false;
+  // The caller's files are this uid's and gid's inside, whoever is root there.
+  std::optional<std::uint32_t> own_as;
 };
 struct TmpfsWish {
   std::string destination;  // absolute, inside

@@ -260,20 +260,45 @@ Result<std::string> parse_path(std::string_view text) {
   return std::string(text);
 }
 
+namespace {
+
+std::unexpected<Error> no_bind() {
+  return fail({},
+              "write SOURCE:DESTINATION, with :ro at the end for read-only, :idmap to have the "
+              "caller's files be root's inside, or :ro,idmap=1000; a path with a colon cannot be "
+              "given");
+}
+
+Result<void> take_how(BindWish& wish, std::string_view how) {
+  if (how == "ro" || how == "rw") {
+    wish.read_only = how == "ro";
+    return {};
+  }
+  const bool has_id = how.starts_with("idmap=");
+  if (!has_id && how != "idmap") return no_bind();
+  const auto id = has_id ? parse_id(how.substr(6)) : Result<std::uint32_t>(0);
+  if (!id) return std::unexpected(id.error());
+  wish.own_as = *id;
+  return {};
+}
+
+}  // namespace
+
 Result<BindWish> parse_bind(std::string_view text) {
   auto rest = text;
   const auto source = take_until(rest, ':');
   const auto destination = take_until(rest, ':');
-  if (source.empty() || destination.empty() || text.ends_with(':') ||
-      (!rest.empty() && rest != "ro" && rest != "rw"))
-    return fail({},
-                "write SOURCE:DESTINATION, with :ro at the end for read-only; a path with a colon "
-                "cannot be given");
+  if (source.empty() || destination.empty() || text.ends_with(':') || text.ends_with(','))
+    return no_bind();
   const auto path = parse_path(destination);
   if (!path) return std::unexpected(path.error());
   if (path->find_first_not_of('/') == std::string::npos)
     return fail({}, "the destination is the root directory itself: use --rootfs for that");
-  return BindWish{std::string(source), *path, rest == "ro"};
+  BindWish wish{.source = std::string(source), .destination = *path};
+  while (!rest.empty())
+    if (auto taken = take_how(wish, take_until(rest, ',')); !taken)
+      return std::unexpected(taken.error());
+  return wish;
 }
 
 Result<EnvWish> parse_env(std::string_view text) {

@@ -3,7 +3,8 @@
 //   map     = "auto" | [ "b:" | "u:" | "g:" ] inside ":" outside ":" count | first ":" count ;
 //             (the prefix may be missing only in the last form: inside 0 on, uids and gids)
 //   names   = name { "," name } ;                       (* namespaces, capabilities *)
-//   bind    = source ":" path [ ":" ( "ro" | "rw" ) ] ; (* neither part holds a colon *)
+//   bind    = source ":" path [ ":" how { "," how } ] ; (* neither part holds a colon *)
+//   how     = "ro" | "rw" | "idmap" [ "=" id ] ;        (* id: of the caller's files, inside; 0 *)
 //   path    = "/" ... ;                                 (* absolute, no ".." *)
 //   env     = name [ "=" value ] ;
 //   rlimit  = name "=" limit [ ":" limit ] ;  limit = decimal | "unlimited" ;

@@ -13,6 +13,7 @@
 #include "frontend/start/mounts/source_path.h"
 #include "frontend/start/net/net_choice.h"
 #include "frontend/start/plan/plan_mounts.h"
+#include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
@@ -84,6 +85,20 @@ Result<void> make_binds_plain(Plan& plan) {
   return {};
 }
 
+// Which binds are shown with other ids. A bind whose files have the right ids already is a plain
+// one.
+Result<void> plan_idmapped_binds(Plan& plan) {
+  for (auto& step : plan.mounts) {
+    if (!step.own_as) continue;
+    auto ids = own_files_as(plan.ids, ::geteuid(), ::getegid(), *step.own_as);
+    if (!ids) return fail({}, concat("cannot bind ", quoted(step.source), ": ", ids.error().text));
+    if (!*ids) continue;
+    step.idmapped = plan.idmapped.size();
+    plan.idmapped.push_back({step.source, std::move(**ids), step.read_only});
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Plan> make_plan(const Spec& spec) {
@@ -105,6 +120,7 @@ Result<Plan> make_plan(const Spec& spec) {
   if ((plan.namespaces & CLONE_NEWNS) != 0)
     plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
   if (auto plain = make_binds_plain(plan); !plain) return std::unexpected(plain.error());
+  if (auto planned = plan_idmapped_binds(plan); !planned) return std::unexpected(planned.error());
   return plan;
 }
 

@@ -26,6 +26,7 @@
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/start/inside/child.h"
 #include "frontend/start/mounts/changes.h"
+#include "frontend/start/mounts/idmapped.h"
 #include "frontend/start/net/net_helpers.h"
 #include "frontend/start/record.h"
 #include "frontend/start/relay.h"
@@ -152,6 +153,19 @@ Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
   return plan.spec.info_fd ? own(describe(plan, container.payload().pid)) : std::string{};
 }
 
+// Trees with other ids are made out here, where setuid programs are worth something.
+Step<void> send_trees(const Plan& plan, const FirstProcess& container) {
+  for (const auto& tree : plan.idmapped) {
+    Message message{.kind = Message::Kind::kTree};
+    auto mount = own(idmapped_mount(tree.source, tree.ids, tree.read_only));
+    if (!mount) return std::unexpected(mount.error());
+    message.fd = std::move(*mount);
+    [[maybe_unused]] const auto sent =
+        container.channel().send(message);  // if not, hear() says why
+  }
+  return {};
+}
+
 Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay) {
   [[maybe_unused]] const auto sent =
       container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
@@ -245,6 +259,7 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   if (!info) return std::unexpected(info.error());
   auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
+  if (auto sent = send_trees(plan, *container); !sent) return std::unexpected(sent.error());
   if (auto started = go(plan, *container, *relay); !started)
     return std::unexpected(started.error());
   auto told =

@@ -75,10 +75,17 @@ Result<Sources> prepare(const Plan& plan, const Inheritance& inheritance) {
   return has(plan, CLONE_NEWNS) ? open_sources(plan) : Sources{};
 }
 
-// The starting process is gone: nobody is left to tell.
-void wait_for_go(const Channel& channel) {
-  const auto message = channel.receive();
-  if (!message || !*message || (*message)->kind != Message::Kind::kGo) ::_exit(kExitOwnFailure);
+// The starting process is gone: nobody is left to tell. Returns what it handed in before.
+std::vector<Fd> wait_for_go(const Channel& channel) {
+  std::vector<Fd> trees;
+  while (true) {
+    auto message = channel.receive();
+    if (!message || !*message) ::_exit(kExitOwnFailure);
+    if ((*message)->kind == Message::Kind::kGo) return trees;
+    if ((*message)->kind != Message::Kind::kTree || !(*message)->fd.valid())
+      ::_exit(kExitOwnFailure);
+    trees.push_back(std::move((*message)->fd));
+  }
 }
 
 Result<void> follow_into_death(const Plan& plan, const Inheritance& inheritance) {
@@ -269,7 +276,7 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
 Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
   auto sources = prepare(plan, inheritance);
   if (!sources) return {sources.error()};
-  wait_for_go(inheritance.channel);
+  sources->idmapped = wait_for_go(inheritance.channel);
   if (auto furnished = furnish(plan, inheritance, std::move(*sources)); !furnished)
     return {furnished.error()};
   if (auto left = leave_what_is_the_callers(); !left) return {left.error()};
@@ -293,7 +300,7 @@ namespace {
 
 Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::string& user,
                      const std::string& group) {
-  wait_for_go(inheritance.channel);
+  (void)wait_for_go(inheritance.channel);
   ::umask(022);
   if (!user.empty() || !group.empty()) {
     const auto ids = inside_ids(read_inside("etc/passwd"), read_inside("etc/group"),

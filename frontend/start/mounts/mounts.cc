@@ -46,7 +46,7 @@ Result<Fd> open_source(const std::string& path) {
 Result<Fd> open_step(const MountStep& step) {
   switch (step.kind) {
     case Kind::kBind:
-      return open_source(step.source);
+      return step.idmapped ? Fd{} : open_source(step.source);
     case Kind::kProc:
       return new_filesystem("proc", "", kPlain);
     case Kind::kSys:
@@ -353,6 +353,8 @@ Result<void> build_mounts(const Plan& plan, Sources& sources) {
   Fd base;
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     if (is_loose(plan, i)) continue;
+    if (const auto which = plan.mounts[i].idmapped)
+      sources.steps[i] = std::move(sources.idmapped.at(*which));
     if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put)
       return put;
     if (plan.mounts[i].kind != Kind::kDev) continue;

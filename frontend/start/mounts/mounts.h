@@ -17,9 +17,10 @@ namespace userns::frontend {
 
 // Trees that are attached nowhere yet.
 struct Sources {
-  Layers layers;          // of the root, the rootfs last; none where there is no rootfs
-  Changes changes;        // of --changes
-  std::vector<Fd> steps;  // one per plan.mounts; none where it can only be made after the maps
+  Layers layers;             // of the root, the rootfs last; none where there is no rootfs
+  Changes changes;           // of --changes
+  std::vector<Fd> idmapped;  // one per plan.idmapped, once the starter has sent them
+  std::vector<Fd> steps;     // one per plan.mounts; none where it can only be made after the maps
   std::optional<dev_t> host_dev;                  // the file system of the host's /dev
   std::vector<std::pair<const char*, Fd>> nodes;  // the host's harmless devices, for a private /dev
 };

@@ -11,6 +11,7 @@
 
 #include "frontend/spec/spec.h"
 #include "frontend/start/ids/choose_ids.h"
+#include "frontend/start/ids/tree_ids.h"
 #include "frontend/start/plan/init_kind.h"
 
 namespace userns::frontend {
@@ -34,7 +35,16 @@ struct MountStep {
   bool read_only = false;
   bool optional = false;  // left out where the kernel or a read-only root does not allow it
   bool device = false;    // kBind: the source is a device, where no container can have put it
+  std::optional<std::uint32_t> own_as;  // kBind: the caller's files are this id's inside
+  std::optional<std::size_t> idmapped;  // kBind: instead of the source, this one of Plan::idmapped
   bool shielded = false;  // /proc, /sys: parts that are the kernel's own are covered or read-only
+};
+
+// A tree that the starter has mounted with other ids than it has on disk.
+struct IdmappedTree {
+  std::string source;
+  TreeIds ids;
+  bool read_only = false;
 };
 
 // A system that is booted (spec.boot).
@@ -57,6 +67,7 @@ struct Plan {
   bool joins = false;      // a container that runs already
   bool tty = false;        // the command gets a terminal of its own
   std::vector<MountStep> mounts;  // below the root, in order
+  std::vector<IdmappedTree> idmapped;
 };
 
 // What asks the container to stop. Pure.

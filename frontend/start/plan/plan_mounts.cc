@@ -51,7 +51,8 @@ MountStep step_of(const MountWish& wish) {
     return {.kind = Kind::kBind,
             .source = bind->source,
             .destination = bind->destination,
-            .read_only = bind->read_only};
+            .read_only = bind->read_only,
+            .own_as = bind->own_as};
   return {.kind = Kind::kTmpfs,
           .destination = std::get<TmpfsWish>(wish).destination,
           .data = "mode=0755"};

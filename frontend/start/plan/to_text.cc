@@ -51,7 +51,8 @@ std::string namespaces_line(std::uint64_t namespaces) {
 std::string what_is_mounted(const MountStep& step) {
   switch (step.kind) {
     case Kind::kBind:
-      return concat("bind ", quoted(step.source));
+      return concat("bind ", quoted(step.source),
+                    step.own_as ? concat(", the caller's files as ", *step.own_as, "'s") : "");
     case Kind::kTmpfs:
       return concat("tmpfs ", step.data);
     case Kind::kProc:

@@ -124,11 +124,18 @@ TEST(Bind, SourceDestinationAndMode) {
   EXPECT_FALSE(plain->read_only);
   EXPECT_TRUE(parse_bind("/a:/b:ro").value_or(BindWish{}).read_only);
   EXPECT_TRUE(parse_bind("/a:/b:rw") && !parse_bind("/a:/b:rw")->read_only);
+  EXPECT_FALSE(plain->own_as);
+  EXPECT_EQ(parse_bind("/a:/b:idmap").value_or(BindWish{}).own_as, 0U);
+  const auto both = parse_bind("/a:/b:ro,idmap=1000").value_or(BindWish{});
+  EXPECT_TRUE(both.read_only);
+  EXPECT_EQ(both.own_as, 1000U);
 }
 
 TEST(Bind, BadOnesAreRefused) {
-  for (const std::string_view text : {"", ":", "/a", "/a:", ":/b", "/a:b", "/a:/b:", "/a:/b:RO",
-                                      "/a:/b:ro:", "/a:/b:ro:x", "/a:/b/../c"})
+  for (const std::string_view text :
+       {"", ":", "/a", "/a:", ":/b", "/a:b", "/a:/b:", "/a:/b:RO", "/a:/b:ro:", "/a:/b:ro:x",
+        "/a:/b:ro,", "/a:/b:ro,,idmap", "/a:/b:idmap=", "/a:/b:idmap=x", "/a:/b:idmap=4294967295",
+        "/a:/b/../c"})
     EXPECT_FALSE(parse_bind(text)) << text;
   EXPECT_TRUE(contains(text_of(parse_bind("/a:/")), "--rootfs"));
   EXPECT_TRUE(contains(text_of(parse_bind("/a://")), "--rootfs"));

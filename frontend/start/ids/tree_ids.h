@@ -1,0 +1,33 @@
+// Ids on disk and the ids that a mount shows for them: the two columns of an idmapped mount. Pure.
+//
+// Source: userns-idmap(8). In an extent here, inside() are ids on disk, outside() ids of the mount.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "frontend/start/ids/choose_ids.h"
+#include "policy/error.h"
+#include "policy/id_range.h"
+
+namespace userns::frontend {
+
+struct TreeIds {
+  std::vector<Extent> uids;
+  std::vector<Extent> gids;
+  friend bool operator==(const TreeIds&, const TreeIds&) = default;
+};
+
+// What belongs to `uid` and `gid` (the caller's own) on disk is `inside`'s in the container; the
+// container's other ids are themselves. Nothing if that is so without a mapping. Fails if `inside`
+// is not one of the container's ids.
+Result<std::optional<TreeIds>> own_files_as(const ChosenIds& ids, std::uint32_t uid,
+                                            std::uint32_t gid, std::uint32_t inside);
+
+// The ids of a container in a tree whose files belong to a block: `block` has the block's maps
+// (inside() the id inside, outside() the id on disk). Nothing if the two are the same. Fails if the
+// container has an id that the block lacks and none in common.
+Result<std::optional<TreeIds>> block_as(const TreeIds& block, const ChosenIds& ids);
+
+}  // namespace userns::frontend
