@@ -158,6 +158,7 @@ void add_login_defs(IdFacts& ids, const LoginDefs& defs, std::string_view letter
   reserve(
       ids.reserved, defs.least, defs.most, Severity::kWarning, "account-range",
       concat("ids for coming accounts (", letter, "ID_MIN to ", letter, "ID_MAX of login.defs)"));
+  ids.block = defs.count;
   ids.delegable = *IdRange::make(defs.sub_least, defs.sub_most - defs.sub_least + 1);
   ids.delegable_name = letter == "U" ? "SUB_UID_MIN to SUB_UID_MAX" : "SUB_GID_MIN to SUB_GID_MAX";
 }

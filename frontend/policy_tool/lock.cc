@@ -1,5 +1,6 @@
 #include "frontend/policy_tool/lock.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <shadow.h>
 #include <sys/stat.h>
@@ -8,7 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <ctime>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -139,12 +142,30 @@ Result<void> lock_accounts(Notice& notice) {
               code);
 }
 
+// FILE.PID of processes that were killed between making it and taking the lock; shadow's, too.
+void remove_halves(const std::string& file) {
+  const auto directory = file.substr(0, file.rfind('/'));
+  const auto name = concat(file.substr(directory.size() + 1), ".");
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), &::closedir);
+  while (const dirent* const entry = entries ? ::readdir(entries.get()) : nullptr) {
+    const std::string_view other(static_cast<const char*>(entry->d_name));
+    const auto number = other.starts_with(name) ? other.substr(name.size()) : std::string_view{};
+    const auto pid = parse_decimal(number).value_or(0);
+    if (pid == 0 || pid > 1U << 22U || !is_gone(static_cast<int>(pid))) continue;
+    // An empty one: the process was killed before it wrote its number.
+    const auto path = concat(directory, "/", other);
+    const auto owner = owner_of(path);
+    if (owner && (*owner == 0 || static_cast<std::uint64_t>(*owner) == pid)) ::unlink(path.c_str());
+  }
+}
+
 // Under lckpwdf, so that of two who find a dead owner's lock only one takes it over.
 Result<std::vector<std::string>> try_all(std::span<const std::string> files,
                                          std::optional<Holder>& holder) {
   std::vector<std::string> locks;
   holder.reset();
   for (const auto& file : files) {
+    remove_halves(file);
     const std::string own = concat(file, ".", ::getpid()), lock = concat(file, ".lock");
     int pid = 0;
     Result<bool> taken = false;
@@ -192,6 +213,11 @@ bool PolicyLock::is_free(std::span<const std::string> files) {
   return !holder_of_accounts() && std::ranges::none_of(files, [](const std::string& file) {
     return ::access(concat(file, ".lock").c_str(), F_OK) == 0;
   });
+}
+
+bool PolicyLock::is_stale(const std::string& lock) {
+  const auto owner = owner_of(lock);
+  return owner && is_gone(*owner);
 }
 
 PolicyLock::PolicyLock(PolicyLock&& other) noexcept

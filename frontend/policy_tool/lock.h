@@ -23,6 +23,8 @@ class PolicyLock {
   static Result<PolicyLock> take(std::span<const std::string> files, Hold hold);
   // Nobody has one of them now.
   static bool is_free(std::span<const std::string> files);
+  // Whether the process is gone that the lock file `lock` names.
+  static bool is_stale(const std::string& lock);
   // Of nothing: for who only looks.
   static PolicyLock none() { return {}; }
   PolicyLock(PolicyLock&& other) noexcept;

@@ -24,6 +24,7 @@ constexpr std::string_view kProgram = "userns-policy";
 constexpr std::array kCheckOptions{
     VerbOption{"json", "", "one JSON document instead of text"},
     VerbOption{"root", "DIR", "the files below DIR, which holds another system"},
+    VerbOption{"errors-only", "", "no warnings: for validators, before bridges are there"},
     VerbOption{"as", "KIND", "what the named files are: subuid, subgid, net.conf, cgroup.conf"},
 };
 constexpr std::array kGrantOptions{
@@ -59,7 +60,7 @@ constexpr std::array kLogOptions{
 };
 
 constexpr std::array<Verb, 7> kVerbs{
-    Verb{"check", "[--json] [--root DIR | [--as KIND] FILE...]",
+    Verb{"check", "[--json] [--errors-only] [--root DIR | [--as KIND] FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions,
          false, check_verb, kProgram},
     Verb{"explain",

@@ -1,5 +1,8 @@
 #include "frontend/policy_tool/replace.h"
 
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -21,6 +24,13 @@ bool is_same(const struct stat& a, const struct stat& b) {
   return a.st_ino == b.st_ino && a.st_dev == b.st_dev && a.st_size == b.st_size &&
          a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec &&
          a.st_ctim.tv_sec == b.st_ctim.tv_sec && a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
+// A name that something is mounted on cannot be renamed over.
+bool is_mount_point(const Fd& file) {
+  struct statx facts{};
+  return ::statx(file.get(), "", AT_EMPTY_PATH, 0, &facts) == 0 &&
+         (facts.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 Result<void> check_unchanged(const Snapshot& old) {
@@ -91,6 +101,11 @@ Result<Snapshot> snapshot(const std::string& path) {
   if (!all.exists) return all;
   if (::fstat((*trusted)->get(), &all.facts) != 0)
     return fail_errno(concat("cannot examine ", path));
+  if (is_mount_point(**trusted))
+    return fail({}, concat(all.path,
+                           " is a mount point (a file is bind-mounted there), so it cannot "
+                           "be replaced in one step: umount ",
+                           all.path, ", or change the file that is mounted; nothing was changed"));
   auto text = read_all(**trusted, kLargestPolicy);
   if (!text) return fail({}, concat("cannot read ", path), text.error().code);
   all.text = std::move(*text);

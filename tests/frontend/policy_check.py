@@ -234,7 +234,7 @@ def _(root):
 def _(root):
     setup(root)
     root.write('/etc/nsswitch.conf', 'passwd: files\nsubid: sss\n')
-    assert findings(root) == [('not-read', '/etc/nsswitch.conf', 2)]
+    assert findings(root) == [('not-read', '/etc/nsswitch.conf', 2), ('source', '/etc/nsswitch.conf', None)]
 
 
 @case('a real user in a range, found by NSS')
@@ -349,5 +349,80 @@ def _(root):
     assert done.code == 125 and 'standard output' in done.err, done
 
 
-if __name__ == '__main__':
-    main()
+# --- what is around the files (issue 15, E9) ----------------------------------------------------
+
+def around(root, *words):
+    return [(i, f) for i, f, _ in findings(root, *words)]
+
+
+@case('subgid that is not there while subuid is, and the other way round')
+def _(root):
+    setup(root)
+    for missing, other in (('/etc/subgid', '/etc/subuid'), ('/etc/subuid', '/etc/subgid')):
+        root.write(other, 'alice:100000:65536\n')
+        root.write(missing, '')
+        os.unlink(missing)
+        assert ('missing', missing) in around(root)
+        os.unlink(other)
+        assert not [i for i, _ in around(root) if i == 'missing']
+
+
+@cases([(f'login.defs with {text!r}', text, says) for text, says in [
+    ('SUB_UID_COUNT 0\n', 'login-defs'), ('SUB_GID_COUNT 0\n', 'login-defs'),
+    ('SUB_UID_MIN 1000\n', 'login-defs'), ('SUB_GID_MIN 60000\n', 'login-defs'),
+    ('SUB_UID_MIN 300000\nSUB_UID_MAX 365534\n', 'exhausted'),
+    ('SUB_UID_MIN 300000\nSUB_UID_MAX 370000\n', 'exhausted'), ('SUB_GID_MIN 300000\nSUB_GID_MAX 431070\n', 'exhausted'),
+    ('SUB_UID_MIN 300000\nSUB_UID_MAX 440000\n', None), ('SUB_UID_MIN 60001\n', None)]])
+def _(root, text, says):
+    setup(root)
+    defs = read('/etc/login.defs')
+    for path in ('/etc/subuid', '/etc/subgid'):
+        root.write(path, 'alice:300000:65536\n')
+    try:
+        root.write('/etc/login.defs', text)
+        ids = [i for i, _ in around(root) if i in ('login-defs', 'exhausted')]
+        assert says in ids if says else ids == [], ids
+    finally:
+        root.write('/etc/login.defs', defs)
+
+
+@case('a source of ids that cannot be asked is found, in the helpers\' words')
+def _(root):
+    setup(root)
+    root.write('/etc/nsswitch.conf', 'passwd: files\nsubid: sss\n')
+    with root.target(root.alice) as target:
+        real = root.run([root.newuidmap, target.pid, 0, 100000, 1], root.alice)
+    done = check(root)
+    assert done.code == 2 and '[source]' in done.out and 'SU-NSS' in done.out and 'SU-NSS' in real.err, (done, real)
+
+
+@case('files that packages, editors and killed programs left beside policy are named')
+def _(root):
+    setup(root, net='')
+    names = ['/etc/subuid.dpkg-dist', '/etc/subgid.rpmnew', f'{NET}.bak', f'{NET}~', f'{CGROUP}.dpkg-old', '/etc/subuid.4194303',
+             f'{NET}.userns-policy', '/etc/subgid.lock']
+    for name in names:
+        root.write(name, '4194303' if name.endswith('.lock') else '')
+    quiet = ['/etc/subuid-', '/etc/subuidx', f'{NET}.lock', '/etc/subuid.d', '/etc/sub']
+    for name in quiet:
+        root.write(name, str(os.getpid()))
+    try:
+        found = sorted(f for i, f in around(root) if i == 'leftover')
+        assert found == sorted(names), (found, sorted(names))
+    finally:
+        for name in names + quiet:
+            os.unlink(name)
+
+
+@case('--errors-only leaves warnings out, of the status, too')
+def _(root):
+    setup(root, net='alice veth br-none 1\n')
+    for words in ((), (NET,)):
+        assert check(root, *words).code == 1 and check(root, '--errors-only', *words).code == 0
+    assert check(root, '--errors-only').out.startswith('no errors in ')
+    setup(root, net='alice veth\n')
+    done = check(root, '--errors-only')
+    assert done.code == 2 and 'error' in done.out and 'warning:' not in done.out, done
+
+
+main()

@@ -664,6 +664,56 @@ def _(root):
     nothing_left()
 
 
+# --- E15 ----------------------------------------------------------------------------------------
+
+@cases([(f'{name} that is bind-mounted cannot be replaced: that is said first, and truly nothing is changed', name) for name in ('subuid', 'subgid')])
+def _(root, name):
+    path = f'/etc/{name}'
+    before = {p: read(p) for p in ('/etc/subuid', '/etc/subgid')}
+    mount(path, path, None, 4096)
+    try:
+        seen = set()
+
+        def watch(_stop):
+            seen.add((read('/etc/subuid'), read('/etc/subgid')))
+        done = trace(spawn([root.program('userns-policy'), 'grant', 'carol', '--ids', '65536'], None, traced=True), watch)
+        assert done.code == 125 and f'{path} is a mount point' in done.err and 'half' not in done.err and done.out == '', done
+        assert len(seen) == 1 and {p: read(p) for p in before} == before, seen
+    finally:
+        umount(path)
+    nothing_left()
+
+
+@case('a file behind a link of root\'s is changed where it is, and the link stays')
+def _(root):
+    text = read('/etc/subuid')
+    root.write('/etc/subuid.real', text)
+    os.unlink('/etc/subuid')
+    os.symlink('/etc/subuid.real', '/etc/subuid')
+    try:
+        well(root, 'grant', 'carol', '--ids', '65536')
+        assert os.path.islink('/etc/subuid') and read('/etc/subuid.real').startswith(text) and 'carol:' in read('/etc/subuid.real')
+    finally:
+        os.unlink('/etc/subuid')
+        os.unlink('/etc/subuid.real')
+        root.write('/etc/subuid', text)
+
+
+@case('what programs left that were killed before they had a lock is removed, and nothing else')
+def _(root):
+    dead = '4194303'
+    for name, text in ((dead, dead), ('4194302', ''), ('4194301', 'notes'), (str(os.getpid()), str(os.getpid()))):
+        root.write(f'/etc/subuid.{name}', text)
+    try:
+        well(root, 'grant', 'carol', '--ids', '65536')
+        left = {n for n in os.listdir('/etc') if re.match(r'subuid\.\d+$', n)}
+        assert left == {'subuid.4194301', f'subuid.{os.getpid()}'} or left == {f'subuid.{os.getpid()}'}, left
+    finally:
+        for name in os.listdir('/etc'):
+            if re.match(r'subuid\.\d+$', name):
+                os.unlink(f'/etc/{name}')
+
+
 if __name__ == '__main__':
     with_own_pids()
     main()

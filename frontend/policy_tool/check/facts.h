@@ -56,6 +56,7 @@ struct IdFacts {
   std::vector<Account> taken;  // users, or groups: sorted by id
   std::vector<Reserved> reserved;
   IdRange delegable = *IdRange::make(100000, 600000001);  // SUB_UID_MIN to SUB_UID_MAX
+  std::uint64_t block = 65536;                            // SUB_UID_COUNT; 0: useradd gives none
   std::string_view delegable_name;                        // "SUB_UID_MIN to SUB_UID_MAX"
   std::optional<Deterministic> deterministic;             // login.defs says so
 };

@@ -38,6 +38,17 @@ struct Reader {
     return std::nullopt;
   }
 
+  // Ids to delegate that begin among those of accounts: useradd looks at subuid alone.
+  void must_leave_accounts(const std::string& least, const std::string& most,
+                           const LoginDefs& defs) {
+    const auto entry = last(least);
+    if (!entry || defs.sub_least > defs.most) return;
+    say(Severity::kWarning, *entry,
+        concat(least, " ", defs.sub_least, " is not above ", most, " ", defs.most),
+        "useradd then delegates ids of accounts, and root in a container becomes these users",
+        concat("write ", least, " ", std::max<std::uint64_t>(100000, defs.most + 1)));
+  }
+
   [[nodiscard]] bool says_yes(std::string_view key) const {
     const auto entry = last(key);
     const auto same = [](char a, char b) { return (a | 0x20) == b; };
@@ -112,6 +123,11 @@ LoginDefs read_login_defs(std::string_view path, std::string_view text, std::str
                          false);
   reader.must_be_a_range(key("SUB_", "ID_MIN"), defs.sub_least, key("SUB_", "ID_MAX"),
                          defs.sub_most, standard, true);
+  reader.must_leave_accounts(key("SUB_", "ID_MIN"), key("", "ID_MAX"), defs);
+  if (const auto entry = reader.last(key("SUB_", "ID_COUNT")); entry && defs.count == 0)
+    reader.say(Severity::kWarning, *entry, concat(key("SUB_", "ID_COUNT"), " is 0"),
+               "useradd gives new users no ids",
+               "write 65536, if new users are to have containers");
   if (const auto entry = reader.last(key("SUB_", "ID_COUNT"));
       entry && defs.count > defs.sub_most - defs.sub_least + 1)
     reader.say(Severity::kWarning, *entry,

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 
+#include "frontend/policy_tool/check_around.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/safe_path.h"
 #include "frontend/policy_tool/tool.h"
@@ -118,7 +119,9 @@ void check_size(const Subject& subject, Report& report) {
   f.fix = "make it shorter: groups stand for many users";
 }
 
-void check_all(const std::vector<Subject>& subjects, const std::string& root, Report& report) {
+// `is_whole`: the installed files are meant, not some that were named.
+void check_all(const std::vector<Subject>& subjects, const std::string& root, bool is_whole,
+               Report& report) {
   const auto facts = host_facts(root);
   // It is asked about when the installed files are; a named file is judged by its own lines alone.
   if (std::ranges::any_of(subjects, [](const Subject& s) {
@@ -126,6 +129,7 @@ void check_all(const std::vector<Subject>& subjects, const std::string& root, Re
                (s.text.kind == PolicyFile::kSubuid || s.text.kind == PolicyFile::kSubgid);
       }))
     report.findings.insert(report.findings.end(), facts.login_defs.begin(), facts.login_defs.end());
+  if (is_whole) report.add_path(check_around(root, facts));
   for (const auto& subject : subjects) {
     const auto add = [&](std::vector<Finding> found) {
       report.findings.insert(report.findings.end(), std::make_move_iterator(found.begin()),
@@ -138,14 +142,15 @@ void check_all(const std::vector<Subject>& subjects, const std::string& root, Re
   }
 }
 
-std::string to_text(const Report& report) {
+std::string to_text(const Report& report, bool errors_only) {
   const bool colour = wants_colour(STDOUT_FILENO);
   std::string text;
   for (const auto& finding : report.findings) text += to_text(finding, colour);
   std::string names;
   for (const auto& file : report.files) names += concat(names.empty() ? "" : ", ", file);
   return concat(text,
-                report.findings.empty() ? "no errors, no warnings" : count_text(report.findings),
+                report.findings.empty() ? (errors_only ? "no errors" : "no errors, no warnings")
+                                        : count_text(report.findings),
                 " in ", names.empty() ? "no file: none of them exists" : names, "\n");
 }
 
@@ -191,8 +196,11 @@ int check_verb(const Words& words) {
     subjects = installed(root, report);
     check_nsswitch(root, report);
   }
-  check_all(subjects, root, report);
-  const auto text = words.has("json") ? to_json(report.findings, report.files) : to_text(report);
+  check_all(subjects, root, words.names.empty(), report);
+  if (words.has("errors-only"))
+    std::erase_if(report.findings, [](const Finding& f) { return f.severity != Severity::kError; });
+  const auto text = words.has("json") ? to_json(report.findings, report.files)
+                                      : to_text(report, words.has("errors-only"));
   return put_as_it_is(text, exit_status(report.findings));
 }
 

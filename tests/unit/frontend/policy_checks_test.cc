@@ -8,6 +8,7 @@
 #include "frontend/policy_tool/check/ids_conf.h"
 #include "frontend/policy_tool/check/login_defs.h"
 #include "frontend/policy_tool/check/vetted_ids.h"
+#include "frontend/policy_tool/check_around.h"
 #include "frontend/policy_tool/directory.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "policy/cgroup_conf.h"
@@ -364,9 +365,22 @@ TEST(HostFacts, SayWhatInLoginDefsIsNoNumberAndWhatStandsInForIt) {
     (void)read_login_defs("/etc/login.defs", row.text, "G", others);
     EXPECT_TRUE(others.empty()) << row.text;
   }
-  std::vector<Finding> none;
-  (void)read_login_defs("/etc/login.defs", "SUB_UID_COUNT 0\nSUB_UID_MIN 0\n", "U", none);
-  EXPECT_TRUE(none.empty());
+  // Well-formed, and not what can be meant.
+  std::vector<Finding> odd;
+  (void)read_login_defs("/etc/login.defs", "SUB_UID_COUNT 0\nSUB_UID_MIN 0\n", "U", odd);
+  ASSERT_EQ(odd.size(), 2U);
+  EXPECT_TRUE(contains(odd[0].what, "SUB_UID_MIN 0 is not above UID_MAX 60000"));
+  EXPECT_TRUE(contains(odd[1].what, "SUB_UID_COUNT is 0"));
+  for (const auto& finding : odd) EXPECT_EQ(finding.severity, Severity::kWarning);
+}
+
+TEST(CheckAround, KnowsWhatIsLeftBesideAFile) {
+  for (const std::string_view left :
+       {"subuid.dpkg-dist", "subuid.rpmnew", "subuid.bak", "subuid~", "subuid.lock", "subuid.1"})
+    EXPECT_NE(leftover_kind("subuid", left), "") << left;
+  for (const std::string_view other :
+       {"subuid", "subuid-", "subuid.d", "subuidx", "subuid.", "subuid.1x", "subgid.bak", "sub"})
+    EXPECT_EQ(leftover_kind("subuid", other), "") << other;
 }
 
 TEST(HostFacts, KnowTheBlocksOfADeterministicLoginDefs) {

@@ -1,0 +1,156 @@
+#include "frontend/policy_tool/check_around.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "common/subid_source.h"
+#include "frontend/policy_tool/check/checks.h"
+#include "frontend/policy_tool/check/free_range.h"
+#include "frontend/policy_tool/check/subid_change.h"
+#include "frontend/policy_tool/host_facts.h"
+#include "frontend/policy_tool/lock.h"
+#include "frontend/policy_tool/tool.h"
+#include "frontend/spec/user_database.h"
+#include "policy/idmap.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+struct Around {
+  const std::string& root;
+  const HostFacts& facts;
+  std::vector<Finding> found;
+
+  void say(Severity severity, std::string_view id, std::string file, std::string what,
+           std::string why, std::string fix) {
+    auto& f = found.emplace_back();
+    f.severity = severity;
+    f.id = id;
+    f.file = std::move(file);
+    f.what = std::move(what);
+    f.why = std::move(why);
+    f.fix = std::move(fix);
+  }
+
+  [[nodiscard]] bool is_there(PolicyFile kind) const {
+    const auto file = open_below(root, installed_path(kind));
+    return file || file.error().code != ENOENT;
+  }
+
+  void check_pair() {
+    const bool has_uids = is_there(PolicyFile::kSubuid), has_gids = is_there(PolicyFile::kSubgid);
+    if (has_uids == has_gids) return;
+    const auto missing =
+        concat(root, installed_path(has_uids ? PolicyFile::kSubgid : PolicyFile::kSubuid));
+    say(Severity::kWarning, "missing", missing, "is not there, and the other of the two is",
+        concat("nobody has ", has_uids ? "gids" : "uids", ", and a container needs both"),
+        concat("touch ", missing, " && chmod 644 ", missing, ", then userns-policy grant"));
+  }
+
+  // The helpers' own question, for whoever runs check.
+  void check_source() {
+    if (!root.empty() || nss_subid_source(text_of("/etc/nsswitch.conf")) == "files") return;
+    const Uid uid{::getuid()};
+    const auto asked = find_subids(IdKind::kUid, login_name(uid).value_or(""), uid);
+    if (!asked)
+      say(Severity::kError, "source", "/etc/nsswitch.conf", asked.error().text,
+          concat("newuidmap and newgidmap refuse everybody (", asked.error().rule, ")"),
+          "install the module, or write subid: files");
+  }
+
+  // Of the size that useradd gives.
+  void check_room(const IdFacts& ids, IdKind kind) {
+    if (ids.deterministic || ids.block == 0) return;
+    const auto path =
+        installed_path(kind == IdKind::kUid ? PolicyFile::kSubuid : PolicyFile::kSubgid);
+    const auto text = text_of(path, root);
+    auto taken = taken_ids(ids, text, kind);
+    std::ranges::move(ranges_by_shadow(text), std::back_inserter(taken));
+    if (find_free(ids.block, ids.delegable, std::move(taken))) return;
+    say(Severity::kWarning, "exhausted", concat(root, path),
+        concat("no ", ids.block, " ids in a row are free in ", to_text(ids.delegable), ", ",
+               ids.delegable_name),
+        "the next user gets none from userns-policy grant, and may get another's from useradd",
+        concat("widen ", ids.delegable_name,
+               " in login.defs, or revoke ids of users who are gone"));
+  }
+
+  void check_leftovers(PolicyFile kind) {
+    const auto path = installed_path(kind);
+    const auto directory = path.substr(0, path.rfind('/')), name = path.substr(path.rfind('/') + 1);
+    const auto at = open_below(root, directory);
+    const std::unique_ptr<DIR, int (*)(DIR*)> entries(
+        at ? ::fdopendir(::fcntl(at->get(), F_DUPFD_CLOEXEC, 3)) : nullptr, &::closedir);
+    while (const dirent* const entry = entries ? ::readdir(entries.get()) : nullptr) {
+      const std::string_view other(static_cast<const char*>(entry->d_name));
+      const auto what = leftover_kind(name, other);
+      const auto there = concat(root, directory, "/", other);
+      if (what == "a lock")
+        check_lock(there, path);
+      else if (!what.empty())
+        say(Severity::kWarning, "leftover", there, concat("is ", what, ", which nobody reads"),
+            concat("who looks for a line there believes that it counts; ", path, " alone does"),
+            concat("compare them (diff ", root, path, " ", there, "), and remove it"));
+    }
+  }
+
+  void check_lock(const std::string& lock, const std::string& path) {
+    if (!root.empty() || !PolicyLock::is_stale(lock)) return;
+    say(Severity::kWarning, "leftover", lock, "is the lock of a process that is gone",
+        "a program of another kind may wait for it; userns-policy and shadow's take it over",
+        concat("rm ", lock, " (or let userns-policy change ", path, ")"));
+  }
+};
+
+bool is_number(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+}  // namespace
+
+std::string_view leftover_kind(std::string_view name, std::string_view other) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kEnds{
+      {{".lock", "a lock"},
+       {".dpkg-dist", "a package's version"},
+       {".dpkg-new", "a package's version"},
+       {".dpkg-old", "an older version"},
+       {".ucf-dist", "a package's version"},
+       {".rpmnew", "a package's version"},
+       {".rpmsave", "an older version"},
+       {".rpmorig", "an older version"},
+       {".bak", "a copy"},
+       {".orig", "a copy"},
+       {".old", "a copy"},
+       {"~", "an editor's copy"},
+       {".userns-policy", "a text that a killed userns-policy left"}}};
+  if (!other.starts_with(name)) return {};
+  other.remove_prefix(name.size());
+  for (const auto& [end, kind] : kEnds)
+    if (other == end) return kind;
+  return other.starts_with('.') && is_number(other.substr(1)) ? "a killed program's half of a lock"
+                                                              : "";
+}
+
+std::vector<Finding> check_around(const std::string& root, const HostFacts& facts) {
+  Around around{root, facts, {}};
+  around.check_pair();
+  around.check_source();
+  around.check_room(facts.uids, IdKind::kUid);
+  around.check_room(facts.gids, IdKind::kGid);
+  for (const auto kind :
+       {PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::kNet, PolicyFile::kCgroup})
+    around.check_leftovers(kind);
+  return std::move(around.found);
+}
+
+}  // namespace userns::frontend
