@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kChunk = 16384;
 constexpr char kEndOfInput = 4;  // ^D, as a terminal spells it
+constexpr char kKillLine = 21;   // ^U
 
 void never_block(int fd) { (void)::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
@@ -31,6 +32,14 @@ std::size_t waiting_in(int fd, bool is_terminal) {
   int bytes = 0;
   if (is_terminal || ::ioctl(fd, FIONREAD, &bytes) != 0) return kTerminalHolds;
   return static_cast<std::size_t>(bytes);
+}
+
+// Whether the command has read all that was typed. Only the other side of a terminal tells, an end
+// of input included.
+bool has_read_all(const Fd& master) {
+  const Fd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  pollfd look{.fd = slave.get(), .events = POLLIN};
+  return !slave.valid() || ::poll(&look, 1, 0) == 0;
 }
 
 void end(Flow& flow) {
@@ -139,9 +148,16 @@ void Relay::drain() {
   }
 }
 
-void Relay::repeat_end_of_input() const {
-  if (input_ended_) [[maybe_unused]]
-    const auto put = ::write(master_.get(), &kEndOfInput, 1);
+// A mark that the reader by lines has not read is a NUL to an editor of lines that comes next, and
+// its line is not empty then: the NUL is taken back first.
+void Relay::repeat_end_of_input() {
+  termios modes{};
+  if (!input_ended_ || !has_read_all(master_) || ::tcgetattr(master_.get(), &modes) != 0) return;
+  const bool by_lines = (modes.c_lflag & ICANON) != 0;
+  const char typed[] = {kKillLine, kEndOfInput};
+  const std::size_t skipped = marked_end_ && !by_lines ? 0 : 1;
+  marked_end_ = marked_end_ || by_lines;
+  [[maybe_unused]] const auto put = ::write(master_.get(), typed + skipped, sizeof typed - skipped);
 }
 
 void Relay::resume() {

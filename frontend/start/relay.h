@@ -50,10 +50,10 @@ class Relay {
   std::string move(std::span<const pollfd> polled, const std::function<void(std::string&)>& filter);
   // After the command's end: what it has written so far is still handed out.
   void drain();
-  // Input has ended, and the command's terminal is to be told so again and again: a reader that
-  // comes later or changes the terminal's mode would miss it.
+  // Input has ended, and the command's terminal is told so again each time that all of its input
+  // was read: a reader that comes later or changes the terminal's mode would miss it.
   [[nodiscard]] bool repeats_end_of_input() const { return input_ended_; }
-  void repeat_end_of_input() const;
+  void repeat_end_of_input();
   void resume();  // the caller's terminal is ours again
   void copy_window_size() const;
 
@@ -67,6 +67,7 @@ class Relay {
   Fd master_;
   Fd held_;                   // the other side
   bool input_ended_ = false;  // into a terminal
+  bool marked_end_ = false;   // to a reader by lines, who may not have read it
 };
 
 }  // namespace userns::frontend

@@ -192,12 +192,17 @@ def _(root):
     assert done.out.split('\n')[-2] == 'plain', done
 
 
-@case('--tty yes works without a terminal outside, and ends at the end of input')
-def _(root):
+@cases([(f'--tty yes works without a terminal outside, and ends at the end of input{how}', text, command) for how, text, command in (
+    ('', b'echo it is $(tty)\n', ('sh',)),
+    (', when the shell is late', b'echo it is $(tty)\n', ('sh', '-c', 'sleep 0.3; exec sh')),
+    (', when there is none', b'', ('sh', '-c', 'echo it is $(tty); sleep 0.3; exec sh')),
+    (' by lines', b'echo it is $(tty)\n', ('sh', '-c', 'read line; eval $line; sleep 0.1; cat')))])
+def _(root, text, command):
+    """An editor of lines (busybox's) sets the terminal raw: a mark that was typed before is a NUL to it."""
     read, write = os.pipe()
-    os.write(write, b'echo it is $(tty)\n')
+    os.write(write, text)
     os.close(write)
-    done = well(run(root, '--tty', 'yes', command=('sh',), where=rootfs(root), stdin=read))
+    done = well(run(root, '--tty', 'yes', command=command, where=rootfs(root), stdin=read))
     assert 'it is /dev/pts/0' in done.out, done
 
 
