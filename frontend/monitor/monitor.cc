@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <list>
 #include <optional>
@@ -193,7 +194,7 @@ class Monitor {
         consider(*client.behind_since + kWatcherMayTake);
     if (!next) return -1;
     const auto left = std::chrono::ceil<Milliseconds>(*next - Clock::now()).count();
-    return static_cast<int>(std::clamp<long>(left, 0, 60'000));
+    return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
   }
 
   void look_at_clock() {

@@ -179,11 +179,11 @@ TEST(Decide, NeverGrantsAnIdOutsideTheUnionOfTheCallersLines) {
       const bool odd = random() % 8 == 0;
       file += concat(kOwners[owner], ":", base + first, ":", count, odd ? " \n" : "\n");
       if (owner < 2 && !odd)
-        for (auto i = first; i < first + count; ++i) mine.set(i);
+        for (auto i = first; i < first + count; ++i) mine.set(static_cast<std::size_t>(i));
     }
     SubidScanner scanner("alice", Uid{1000});
     for (std::string_view rest = file; !rest.empty();) {
-      const auto size = std::min<std::size_t>(rest.size(), 1 + random() % 20);
+      const auto size = std::min(rest.size(), static_cast<std::size_t>(1 + random() % 20));
       scanner.feed(rest.substr(0, size));
       rest.remove_prefix(size);
     }

@@ -60,7 +60,7 @@ TEST(OwnedRanges, IsTheUnionOfItsRangesWhateverTheOrder) {
       const auto first = random() % kUniverse;
       const auto count = 1 + random() % std::min<std::uint64_t>(24, kUniverse - first);
       ASSERT_TRUE(owned.add(*IdRange::make(base + first, count), n));
-      for (auto i = first; i < first + count; ++i) oracle.set(i);
+      for (auto i = first; i < first + count; ++i) oracle.set(static_cast<std::size_t>(i));
     }
     for (std::size_t i = 1; i < owned.ranges().size(); ++i)
       ASSERT_LT(owned.ranges()[i - 1].end(), owned.ranges()[i].first()) << "sorted and apart";
@@ -68,7 +68,8 @@ TEST(OwnedRanges, IsTheUnionOfItsRangesWhateverTheOrder) {
       const auto first = random() % kUniverse;
       const auto count = 1 + random() % (kUniverse - first);
       bool all = true;
-      for (auto i = first; i < first + count; ++i) all = all && oracle.test(i);
+      for (auto i = first; i < first + count; ++i)
+        all = all && oracle.test(static_cast<std::size_t>(i));
       ASSERT_EQ(owned.covers(*IdRange::make(base + first, count)), all)
           << show(owned) << base + first << "+" << count;
     }
