@@ -1,5 +1,6 @@
 #include "policy/idmap_rules.h"
 
+#include <algorithm>
 #include <bitset>
 #include <random>
 
