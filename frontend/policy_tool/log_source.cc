@@ -16,8 +16,8 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::array<std::string_view, 5> kPrograms{"newuidmap", "newgidmap", "userns-net",
-                                                    "userns-cgroup", "userns-idmap"};
+constexpr std::array<std::string_view, 6> kPrograms{
+    "newuidmap", "newgidmap", "userns-net", "userns-cgroup", "userns-idmap", "userns-policy"};
 constexpr const char* kAuditLog = "/var/log/audit/audit.log";
 
 bool is_helper(std::string_view program) {
@@ -59,7 +59,8 @@ Result<FoundRecords> from_audit(std::int64_t since, const std::string& file) {
     for (int on = ::auparse_first_record(log.get()); on > 0 && time >= since;
          on = ::auparse_next_record(log.get())) {
       const char* const text = ::auparse_get_record_text(log.get());
-      auto record = ::auparse_get_type(log.get()) == AUDIT_VIRT_RESOURCE && text != nullptr
+      const int type = ::auparse_get_type(log.get());
+      auto record = (type == AUDIT_VIRT_RESOURCE || type == AUDIT_USYS_CONFIG) && text != nullptr
                         ? record_in_audit_text(text)
                         : std::nullopt;
       if (!record) continue;

@@ -11,6 +11,7 @@
 
 #include "common/config.h"
 #include "common/fd.h"
+#include "frontend/policy_tool/record.h"
 #include "frontend/policy_tool/tool.h"
 #include "frontend/spec/nearest.h"
 #include "policy/text.h"
@@ -168,5 +169,6 @@ int main(int argc, char** argv) {
   const auto taken = parse_words(*verb, rest, {}, false);
   if (!taken) return tool_failure(taken.error());
   const auto misspelt = misspelt_option(*verb, *taken);
+  set_command(words);
   return misspelt ? tool_failure(*misspelt) : verb->run(*taken);
 }

@@ -14,6 +14,7 @@
 
 #include "common/fd.h"
 #include "common/trusted_file.h"
+#include "frontend/policy_tool/record.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/text.h"
 
@@ -124,9 +125,12 @@ Result<void> replace(const Snapshot& old, std::string_view text) {
         concat("cannot write the new ", old.path, "; it was left as it is: ", done.error().text),
         done.error().code);
   if (done) done = check_unchanged(old);
+  const bool is_recorded = done.has_value();
+  if (is_recorded) record_change(old.path, old.text, text, ChangeEnd::kGranted);
   if (done && ::rename(copy_path.c_str(), old.path.c_str()) != 0)
     done = fail_errno(concat("cannot replace ", old.path));
   if (!done) {
+    if (is_recorded) record_change(old.path, old.text, text, ChangeEnd::kFailed);
     ::unlink(copy_path.c_str());
     return done;
   }

@@ -24,8 +24,8 @@ Result<Snapshot> snapshot(const std::string& path);
 
 // Puts `text` there with the owner, mode and extended attributes of the old file (root's and 0644
 // for a new one). Fails and leaves everything as it was where the file is no longer as in the
-// snapshot, or the disk is full. Call it under the lock: what a killed process left of it is
-// cleaned up then.
+// snapshot, or the disk is full. The change is recorded before it is made (record.h). Call it under
+// the lock: what a killed process left of it is cleaned up then.
 Result<void> replace(const Snapshot& old, std::string_view text);
 
 // What would be changed, as diff -u has it, in one hunk; empty where nothing is.

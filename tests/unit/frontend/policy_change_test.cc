@@ -1,4 +1,5 @@
 #include "frontend/policy_tool/check/change.h"
+#include "frontend/policy_tool/record.h"
 
 #include <gtest/gtest.h>
 
@@ -180,6 +181,21 @@ TEST(ChangeCgroup, TakesKeysAndThenTheLine) {
   EXPECT_EQ(revoke_cgroup(before, kAlice, all).value_or("?"), "* pids.max=9\n");
   EXPECT_EQ(revoke_cgroup(before, kAlice, other).value_or("?"), before);
   EXPECT_FALSE(revoke_cgroup(before, kAlice, bad));
+}
+
+TEST(Record, SaysWhatWasThereBeforeAndIsThereAfter) {
+  EXPECT_EQ(change_words("grant a", "/etc/subuid", "b:1:2\n# x\n", "# x\nb:1:2\na:5:6\n"),
+            "file=/etc/subuid command=grant%20a before= after=a:5:6");
+  EXPECT_EQ(change_words("edit", "/e", "a b\na b\n", "a b\nc|d%'\n"),
+            "file=/e command=edit before=a%20b after=c%7Cd%25%27");
+  // A text cannot end the record, or begin another.
+  const auto words =
+      change_words("x rule=none\n", "/e", "", "y rule=none end=granted\nz\x01\x80\n");
+  EXPECT_EQ(words.find("rule=none end"), std::string::npos);
+  EXPECT_NE(words.find("z%01%80"), std::string::npos);
+  const auto many = change_words("x", "/e", "", std::string(5000, 'q') + "\n");
+  EXPECT_LT(many.size(), 1200U);
+  EXPECT_NE(many.find("...1%20lines"), std::string::npos);
 }
 
 }  // namespace
