@@ -33,7 +33,7 @@ Result<CallerProcess> CallerProcess::begin() {
   if (::sigprocmask(SIG_SETMASK, &all, &process.mask_) != 0)
     return fail("ST-STATE", "cannot block signals", errno);
   if (::clearenv() != 0) return fail("ST-STATE", "cannot empty the environment", errno);
-  // The kernel's default, as in common/startup.cc. prctl(3) would cut what it returns.
+  // The kernel's default, as in common/helper.cc. prctl(3) would cut what it returns.
   process.slack_ = static_cast<unsigned long>(::syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0));
   if (::prctl(PR_SET_TIMERSLACK, 50'000UL, 0, 0, 0) != 0)
     return fail("ST-STATE", "cannot set the slack of timers", errno);

@@ -76,11 +76,8 @@ Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_a
   state = state_now();
   const auto had = bits_of(state, CAP_PERMITTED);
   if ((needs.required.bits & ~had) != 0)
-    return fail("PR-MISSING",
-                concat("needs ", needs.names,
-                       " and does not have it: the program has lost its setuid bit or file "
-                       "capabilities, or a nosuid mount, no_new_privs or the caller's bounding set "
-                       "withholds it; \"userns-run doctor\" says which"));
+    return fail("PR-MISSING", concat("needs ", needs.names,
+                                     " and does not have it: \"userns-run doctor\" says why"));
   const auto kept = had & (needs.required.bits | needs.wanted.bits);
   empty_where_allowed(needs.for_exec);
   if (!put(state, CAP_PERMITTED, kept) || !put(state, CAP_EFFECTIVE, 0) ||

@@ -2,7 +2,6 @@
 
 #include <linux/magic.h>
 #include <linux/nsfs.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -11,9 +10,9 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdint>
 #include <utility>
 
+#include "common/pidfd.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -30,25 +29,11 @@ Result<Fd> open_path(const std::string& path) {
   return fd;
 }
 
-// The pid behind a pidfd; 0 where it is none, or its process is gone or not to be seen from here.
-std::uint64_t pid_of(int pidfd) {
-  const auto info = open_at(AT_FDCWD, concat("/proc/self/fdinfo/", pidfd).c_str(), O_RDONLY);
-  const auto text = info ? read_all(*info, 4096) : Result<std::string>{};
-  const auto at = text ? text->find("\nPid:\t") : std::string::npos;
-  if (at == std::string::npos) return 0;
-  std::string_view line = *text;
-  line.remove_prefix(at + 6);
-  return parse_decimal(take_until(line, '\n')).value_or(0);
-}
-
 // The number that the caller gave is borrowed: it may be that of an fd which this process opened
 // itself.
 Result<Fd> open_of_pidfd(int raw) {
-  auto fd = open_path(concat("/proc/", pid_of(raw), "/ns/net"));
-  // Alive after the opening: so the number was still that process's when it was opened.
-  pollfd ended{.fd = raw, .events = POLLIN, .revents = 0};
-  if (fd && ::poll(&ended, 1, 0) != 0)
-    return fail("NR-TARGET", "the process of the pidfd has ended");
+  auto fd = open_path(concat("/proc/", pid_of_pidfd(raw).value_or(0), "/ns/net"));
+  if (fd && has_ended(raw)) return fail("NR-TARGET", "the process of the pidfd has ended");
   return fd;
 }
 
@@ -75,8 +60,8 @@ Result<Uid> owner_of(const Fd& netns) {
 
 }  // namespace
 
-Result<NetNamespace> open_net_namespace(const NetnsTarget& target) {
-  using enum NetnsTarget::Kind;
+Result<NetNamespace> open_net_namespace(const Target& target) {
+  using enum Target::Kind;
   auto fd = target.kind == kFd      ? Result<Fd>(Fd(::dup(target.number)))
             : target.kind == kPidfd ? open_of_pidfd(target.number)
                                     : open_path(concat("/proc/", target.number, "/ns/net"));

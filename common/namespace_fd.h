@@ -6,7 +6,7 @@
 #include "common/fd.h"
 #include "policy/error.h"
 #include "policy/ids.h"
-#include "policy/net_rules.h"
+#include "policy/target.h"
 
 namespace userns {
 
@@ -23,6 +23,6 @@ struct NetNamespace {
 // right to look at it (ptrace(2), PTRACE_MODE_READ_FSCREDS): the process's effective uid must be
 // the caller's at this time, and no capability is effective. NR-TARGET where there is no such thing
 // or no such right, in the same words; NR-NETNS where it is something else.
-Result<NetNamespace> open_net_namespace(const NetnsTarget& target);
+Result<NetNamespace> open_net_namespace(const Target& target);
 
 }  // namespace userns

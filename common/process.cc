@@ -2,14 +2,14 @@
 
 #include <linux/magic.h>
 #include <linux/openat2.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
-#include "policy/proc_status.h"
+#include "common/pidfd.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -35,48 +35,31 @@ Result<Fd> open_directory(std::uint64_t pid) {
   return dir;
 }
 
-// The pid that a pidfd names; a refusal where the fd is something else or the process is not to be
-// seen from here.
-Result<std::uint64_t> pid_of_pidfd(const Fd& fd) {
-  const auto info = open_at(AT_FDCWD, concat("/proc/self/fdinfo/", fd.get()).c_str(), O_RDONLY);
-  const auto text = info ? read_all(*info, kLargestProcFile) : std::unexpected(info.error());
-  if (!text) return fail("IM-PIDFD", "cannot read what the file descriptor is", text.error().code);
-  const auto pid = proc_field(*text, "Pid");
+// The pid of `given`, unless that is a directory of procfs: then 0.
+Result<std::uint64_t> pid_of(const Fd& given) {
+  struct statfs fs{};
+  struct stat facts{};
+  const bool is_open = ::fstatfs(given.get(), &fs) == 0 && ::fstat(given.get(), &facts) == 0;
+  if (is_open && fs.f_type == PROC_SUPER_MAGIC && S_ISDIR(facts.st_mode)) return 0;
+  const auto pid = is_open ? pid_of_pidfd(given.get()) : std::nullopt;
   if (!pid)
     return fail("IM-PROC",
-                concat("fd:", fd.get(), " is neither a /proc/PID directory nor a pidfd"));
-  if (*pid == "-1") return gone();
-  const auto number = parse_decimal(*pid);
-  if (!number || *number == 0)
-    return fail("IM-PIDFD",
-                concat("the process of fd:", fd.get(), " is not in this pid namespace"));
-  return *number;
+                concat("fd:", given.get(), " is neither a /proc/PID directory nor a pidfd"));
+  if (*pid != 0) return *pid;
+  if (has_ended(given.get())) return gone();
+  return fail("IM-PIDFD",
+              concat("the process of fd:", given.get(), " is not in this pid namespace"));
 }
 
 }  // namespace
 
 Result<Process> Process::open(const Target& target) {
-  Fd given;
-  std::uint64_t pid = 0;
-  if (const auto* by_pid = std::get_if<ByPid>(&target)) {
-    pid = static_cast<std::uint64_t>(by_pid->pid);
-  } else {
-    given = Fd(std::get<ByFd>(target).fd);
-    struct statfs fs{};
-    struct stat facts{};
-    if (::fstatfs(given.get(), &fs) != 0 || ::fstat(given.get(), &facts) != 0)
-      return fail("IM-PROC",
-                  concat("fd:", given.get(), " is not an open file descriptor of the caller's"),
-                  errno);
-    if (fs.f_type != PROC_SUPER_MAGIC || !S_ISDIR(facts.st_mode)) {
-      const auto found = pid_of_pidfd(given);
-      if (!found) return std::unexpected(found.error());
-      pid = *found;
-    }
-  }
-  auto directory = pid == 0 ? Result<Fd>(Fd(given.release())) : open_directory(pid);
+  Fd given(target.kind == Target::Kind::kPid ? -1 : target.number);
+  const auto pid = given.valid() ? pid_of(given) : static_cast<std::uint64_t>(target.number);
+  if (!pid) return std::unexpected(pid.error());
+  auto directory = *pid == 0 ? Result<Fd>(std::move(given)) : open_directory(*pid);
   if (!directory) return std::unexpected(directory.error());
-  Process process(std::move(*directory), std::move(given), pid);
+  Process process(std::move(*directory), std::move(given), *pid);
   if (auto gathered = process.gather(); !gathered) return std::unexpected(gathered.error());
   return process;
 }
@@ -107,10 +90,8 @@ Result<Fd> Process::open_file(const char* name, int flags) const {
 }
 
 Result<void> Process::still_alive() const {
-  // A directory fd is bound to its process: once that is gone, so are its files. A pidfd becomes
-  // readable.
-  pollfd ended{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
-  return pidfd_.valid() && ::poll(&ended, 1, 0) != 0 ? gone() : Result<void>{};
+  // A directory fd is bound to its process: once that is gone, so are its files.
+  return pidfd_.valid() && has_ended(pidfd_.get()) ? gone() : Result<void>{};
 }
 
 }  // namespace userns

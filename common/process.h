@@ -15,7 +15,7 @@ namespace userns {
 
 class Process {
  public:
-  // ByPid opens /proc/PID. ByFd takes an inherited fd of a /proc/PID directory (IM-PROC: of procfs)
+  // A pid opens /proc/PID. An fd is an inherited one of a /proc/PID directory (IM-PROC: of procfs)
   // or a pidfd, recognised by its fdinfo (IM-PIDFD). A process that is gone: IM-GONE.
   static Result<Process> open(const Target& target);
 

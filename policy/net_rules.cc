@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <concepts>
-#include <limits>
 #include <ranges>
 #include <system_error>
 #include <utility>
@@ -174,20 +173,6 @@ std::string Mac::text() const {
     out += {"0123456789abcdef"[byte >> 4U], "0123456789abcdef"[byte & 15U], ':'};
   out.pop_back();
   return out;
-}
-
-Result<NetnsTarget> parse_netns(std::string_view text) {
-  auto digits = text;
-  const auto word = take_until(digits, ':');
-  using enum NetnsTarget::Kind;
-  const auto kind = word == "fd" ? kFd : word == "pidfd" ? kPidfd : kPid;
-  const auto number = parse_decimal(digits);
-  if ((kind == kPid && word != "pid") || !number ||
-      *number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()) ||
-      (kind == kPid && *number == 0))
-    return fail("NR-TARGET", concat("network namespace ", quoted(text),
-                                    " is not given as fd:N, pidfd:N or pid:N"));
-  return NetnsTarget{kind, static_cast<int>(*number)};
 }
 
 Result<NetRequest> parse_net_request(std::span<const std::string_view> words) {

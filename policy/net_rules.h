@@ -15,6 +15,7 @@
 #include "policy/error.h"
 #include "policy/ids.h"
 #include "policy/net_conf.h"
+#include "policy/target.h"
 
 namespace userns {
 
@@ -26,17 +27,9 @@ struct Mac {
   friend bool operator==(const Mac&, const Mac&) = default;
 };
 
-// How a caller names a network namespace: by an inherited fd of it, or by a process in it.
-struct NetnsTarget {
-  enum class Kind : std::uint8_t { kFd, kPidfd, kPid } kind = Kind::kPid;
-  int number = 0;  // fd >= 0, or pid > 0
-};
-// "fd:N", "pidfd:N", "pid:N" (NR-TARGET).
-Result<NetnsTarget> parse_netns(std::string_view text);
-
 struct NetRequest {
   enum class Verb : std::uint8_t { kAdd, kDelete } verb = Verb::kAdd;
-  NetnsTarget netns;
+  Target netns;
   std::string_view bridge;
   std::string_view name;  // inside (add; empty: the first free of eth0, eth1 ...), or of the host
                           // end (delete)

@@ -1,22 +1,21 @@
-// How a caller names a process: "1234", "fd:5" (a /proc/PID directory or a pidfd).
+// How a caller names a process, or what belongs to one.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
-#include <variant>
 
 #include "policy/error.h"
 
 namespace userns {
 
-struct ByPid {
-  int pid;  // > 0
+struct Target {
+  enum class Kind : std::uint8_t { kPid, kFd, kPidfd } kind = Kind::kPid;
+  int number = 0;  // a pid > 0, or an fd >= 0 that the caller has left open
 };
-struct ByFd {
-  int fd;  // >= 0, inherited from the caller
-};
-using Target = std::variant<ByPid, ByFd>;
 
-// Rule IM-TARGET: a strict decimal pid, or "fd:" and a strict decimal.
+// "1234", or "fd:5": a /proc/PID directory or a pidfd (IM-TARGET).
 Result<Target> parse_target(std::string_view text);
+// A network namespace: "fd:5", or of a process: "pidfd:5", "pid:1234" (NR-TARGET).
+Result<Target> parse_netns(std::string_view text);
 
 }  // namespace userns

@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include "policy/idmap.h"
+#include "policy/rules.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -17,10 +17,8 @@ constexpr std::string_view kUsage =
 
 Result<int> parse_fd(std::string_view text) {
   const auto target = parse_target(text);
-  const auto* const by_fd = target ? std::get_if<ByFd>(&*target) : nullptr;
-  if (by_fd == nullptr)
-    return fail("ID-ARGS", concat(quoted(text), " is not the number of an open fd, such as fd:3"));
-  return by_fd->fd;
+  if (target && target->kind == Target::Kind::kFd) return target->number;
+  return fail("ID-ARGS", concat(quoted(text), " is not the number of an open fd, such as fd:3"));
 }
 
 bool is_callers(const TreeIds& ids, IdRange range) {
@@ -35,9 +33,6 @@ std::string not_the_callers(const TreeIds& ids, IdRange range, std::string_view 
                 ") nor within what ", ids.source,
                 " delegates to the caller; see \"userns-policy explain\"");
 }
-
-// What a rule has against the request; nothing if the rule holds.
-using Objection = std::optional<std::string>;
 
 Objection not_ones_own(const TreeFacts& facts) {
   if (facts.userns_owner == facts.caller) return {};
@@ -82,14 +77,9 @@ Objection not_ones_tree(const TreeFacts& facts) {
                 ", which is not one of the uids on disk that the user namespace maps");
 }
 
-// The first violated rule is reported; rules on the caller come before rules on ids.
-struct Rule {
-  std::string_view id;
-  Objection (*objection)(const TreeFacts&);
-};
-constexpr Rule kRules[] = {{"ID-OWNER", not_ones_own},      {"ID-CHILD", not_a_child},
-                           {"ID-ROOT", maps_root},          {"ID-DISK", not_ones_on_disk},
-                           {"ID-MOUNT", not_ones_in_mount}, {"ID-TREE", not_ones_tree}};
+constexpr Rule<TreeFacts> kRules[] = {
+    {"ID-OWNER", not_ones_own},    {"ID-CHILD", not_a_child},       {"ID-ROOT", maps_root},
+    {"ID-DISK", not_ones_on_disk}, {"ID-MOUNT", not_ones_in_mount}, {"ID-TREE", not_ones_tree}};
 
 }  // namespace
 
@@ -135,8 +125,8 @@ Result<std::vector<Extent>> parse_kernel_map(std::string_view text) {
 }
 
 Result<TreeGrant> decide(const TreeFacts& facts, const TreeRequest& request) {
-  for (const auto& rule : kRules)
-    if (auto objection = rule.objection(facts)) return fail(rule.id, std::move(*objection));
+  const auto judged = judge(kRules, facts);
+  if (!judged) return std::unexpected(judged.error());
   return TreeGrant(request.read_only);
 }
 

@@ -20,9 +20,9 @@
 namespace userns {
 
 struct TreeRequest {
-  int source = -1;         // an inherited fd of the directory
-  Target userns = ByFd{};  // a process in the user namespace whose maps are meant
-  int to = -1;             // an inherited fd of the socket that the mount is sent over
+  int source = -1;  // an inherited fd of the directory
+  Target userns;    // a process in the user namespace whose maps are meant
+  int to = -1;      // an inherited fd of the socket that the mount is sent over
   bool read_only = false;
 };
 // The words of userns-idmap(8): ID-ARGS, IM-TARGET.

@@ -1,8 +1,12 @@
 #include "frontend/start/hint.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 
 #include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
 
 #include "common/fd.h"
 #include "frontend/run/apparmor.h"
@@ -23,8 +27,6 @@ constexpr std::string_view kSaid = " in userns-run doctor)";  // userns-cgroup s
 
 // The first that is in the text decides. Rule ids: SECURITY.md.
 constexpr std::array kClues{
-    Clue{"no_new_privs", "no-new-privs"},
-    Clue{"the caller's bounding set", "bounding-set"},
     Clue{"[PR-MISSING]", "newgidmap", "newgidmap: "},
     Clue{"[PR-MISSING]", "userns-net", "userns-net: "},
     Clue{"[PR-MISSING]", "userns-cgroup", "userns-cgroup: "},
@@ -89,6 +91,8 @@ constexpr std::array kClues{
 std::string_view behind(std::string_view check, std::string_view text, const Session& session) {
   const bool refused =
       text.contains("Operation not permitted") || text.contains("Permission denied");
+  if (text.contains("[PR-MISSING]") && session.no_new_privs) return "no-new-privs";
+  if (text.contains("[PR-MISSING]") && session.bounded) return "bounding-set";
   if (text.contains("Function not implemented")) return session.filtered ? "seccomp" : "kernel";
   if (refused && session.restricted && (check == "userns" || check == "namespaces"))
     return "apparmor-userns";
@@ -103,7 +107,12 @@ std::string text_of(const char* path) {
 }
 
 Session this_session() {
-  return {.filtered = proc_number(text_of("/proc/self/status"), "Seccomp").value_or(0) != 0,
+  constexpr std::uint64_t kNeeded = 1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_NET_ADMIN;
+  const auto status = text_of("/proc/self/status");
+  const std::string bounding(proc_field(status, "CapBnd").value_or("ffffffffffffffff"));
+  return {.filtered = proc_number(status, "Seccomp").value_or(0) != 0,
+          .no_new_privs = proc_number(status, "NoNewPrivs") == 1,
+          .bounded = (std::strtoull(bounding.c_str(), nullptr, 16) & kNeeded) != kNeeded,
           .restricted =
               is_enforced(apparmor_label()) ||
               text_of("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").starts_with('1')};

@@ -8,7 +8,9 @@
 namespace userns::frontend {
 
 struct Session {
-  bool filtered = false;    // a seccomp filter is on this process
+  bool filtered = false;      // a seccomp filter is on this process
+  bool no_new_privs = false;  // it disarms setuid programs
+  bool bounded = false;       // the bounding set lacks what a helper needs
   bool restricted = false;  // AppArmor takes the rights in user namespaces from programs without a
                             // profile, or this process is under a profile that can refuse
 };

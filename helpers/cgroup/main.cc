@@ -118,14 +118,16 @@ Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
 }
 
 Result<void> list_all(Known& known, const Hierarchy& counted) {
-  if (auto locked = lock_in(known, {&counted, 1}); !locked) return locked;
   const auto text = list(counted, known.request->json);
   if (!text) return std::unexpected(text.error());
   auto dropped = step_down_for_good(known.caller.uid);
   return dropped ? print(*text) : dropped;
 }
 
-Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy counted) {
+// `list` and `release`: locked before argv is parsed, but for the verb. Before that, root's
+// cgroup.conf says what is to be opened.
+Result<void> serve_locked(Known& known, std::span<const std::string_view> words,
+                          const CgroupConf& conf, Hierarchy counted) {
   std::vector<Hierarchy> all;
   all.push_back(std::move(counted));
   // Whatever an older policy may have used.
@@ -134,6 +136,10 @@ Result<void> release_all(Known& known, const CgroupConf& conf, Hierarchy counted
         v1 && controller != all[0].controller)
       all.push_back(std::move(*v1));
   if (auto locked = lock_in(known, all); !locked) return locked;
+  auto request = parse_cgroup_request(words);  // 4
+  if (!request) return std::unexpected(request.error());
+  known.request = std::move(*request);
+  if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, all[0]);
   audit_decision(known, nullptr);
   return release(*known.request->name, all);
 }
@@ -173,16 +179,15 @@ Result<void> serve(int argc, char** argv, Known& known) {
   if (!process || !groups) return std::unexpected(process ? groups.error() : process.error());
   // What comes after the command's first word is the command's alone.
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + std::min(argc, 5));
-  auto request = parse_cgroup_request(words);  // 4
+  const bool enters = !words.empty() && words[0] == "enter";
+  auto request = enters ? parse_cgroup_request(words) : Result<CgroupRequest>{};  // 4
   if (!request) return std::unexpected(request.error());
-  known.request = std::move(*request);
+  if (enters) known.request = std::move(*request);
   const auto conf = read_conf();  // 5
   if (!conf) return std::unexpected(conf.error());
   auto counted = open_count_hierarchy(*conf, known.caller.uid);
   if (!counted) return std::unexpected(counted.error());
-  if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, *counted);
-  if (known.request->verb == CgroupRequest::Verb::kRelease)
-    return release_all(known, *conf, std::move(*counted));
+  if (!enters) return serve_locked(known, words, *conf, std::move(*counted));
   if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*counted)); !entered)
     return entered;
   if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;

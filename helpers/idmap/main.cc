@@ -1,7 +1,6 @@
 // userns-idmap, from argv to the exit status. Contract: userns-idmap(8).
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstdint>
@@ -9,18 +8,11 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "common/asker.h"
-#include "common/audit.h"
-#include "common/caller.h"
-#include "common/capability.h"
-#include "common/config.h"
-#include "common/lockdown.h"
+#include "common/helper.h"
 #include "common/process.h"
-#include "common/report.h"
-#include "common/startup.h"
 #include "common/subid_source.h"
 #include "helpers/idmap/clone.h"
 #include "helpers/idmap/user_namespace.h"
@@ -31,29 +23,14 @@
 namespace userns::idmap {
 namespace {
 
-constexpr const char* kProgram = "userns-idmap";
-constexpr StartupLimits kLimits{.most_args = 8, .longest_arg = 32};
 constexpr std::size_t kLongestMap = 340UL * 40;  // 340 lines of three columns
-constexpr Needs kNeeds{
-    .names = "CAP_SYS_ADMIN", .required = {CAP_SYS_ADMIN}, .wanted = {CAP_AUDIT_WRITE}};
 
-// The word behind --source, --userns or --to, which stand in one order.
-Result<Target> word_at(int argc, char** argv, int place) {
-  return parse_target(raw_arg(argc, argv, place));
-}
+// The words behind --source, --userns and --to, which stand in one order.
 constexpr int kSource = 2, kUserns = 4, kTo = 6;
 
-std::optional<int> fd_in(const Result<Target>& word) {
-  const auto* const by_fd = word ? std::get_if<ByFd>(&*word) : nullptr;
-  return by_fd == nullptr ? std::nullopt : std::optional(by_fd->fd);
-}
-
-// 1: the numbers of fds are all that is parsed before the lock.
-std::vector<int> named_fds(int argc, char** argv) {
-  std::vector<int> found;
-  for (const int place : {kSource, kUserns, kTo})
-    if (const auto fd = fd_in(word_at(argc, argv, place))) found.push_back(*fd);
-  return found;
+// A number of an fd, or -1.
+int fd_in(const Result<Target>& word) {
+  return word && word->kind == Target::Kind::kFd ? word->number : -1;
 }
 
 // The user namespace, and its maps, which are read after the lock.
@@ -96,15 +73,15 @@ Result<Maps> open_maps(const Result<Target>& target) {
   return Maps{std::move(*userns), std::move(*uid_map), std::move(*gid_map)};
 }
 
-Fd copy_of(const std::optional<int>& fd) { return Fd(fd ? ::fcntl(*fd, F_DUPFD_CLOEXEC, 0) : -1); }
+Fd copy_of(const Result<Target>& word) { return Fd(::fcntl(fd_in(word), F_DUPFD_CLOEXEC, 0)); }
 
-Opened open_all(int argc, char** argv, const Caller& caller) {
-  auto target = word_at(argc, argv, kUserns);
+Opened open_all(const Result<Target>& source, Result<Target> target, const Result<Target>& to,
+                const Caller& caller) {
   // Before anything is opened, so that no number means a file of our own.
-  if (const auto fd = fd_in(target); fd && ::fcntl(*fd, F_GETFD) < 0)
-    target = fail("ID-ARGS", concat("fd:", *fd, " (--userns) is not open"));
-  Fd directory = copy_of(fd_in(word_at(argc, argv, kSource)));
-  Fd socket = copy_of(fd_in(word_at(argc, argv, kTo)));
+  if (const int fd = fd_in(target); fd >= 0 && ::fcntl(fd, F_GETFD) < 0)
+    target = fail("ID-ARGS", concat("fd:", fd, " (--userns) is not open"));
+  Fd directory = copy_of(source);
+  Fd socket = copy_of(to);
   // Before the files that the child must not have even for a moment.
   auto asker = Asker::start(caller.uid);
   return {std::move(directory),
@@ -176,47 +153,46 @@ std::string summary_of(const Gathered& all, const Fd& directory, const TreeReque
                 " gids=", map_of(all.facts.ids[1]), " ro=", request.read_only ? 1 : 0);
 }
 
-// The nine steps (SECURITY.md, "The life of a helper"); reporting is main's.
-Result<void> give_clone(int argc, char** argv, AuditLog& log, std::string& summary) {
-  const auto args = sanitise(argc, argv, kLimits, named_fds(argc, argv));  // 1
-  const Caller caller = Caller::identify();                                // 2
-  summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
-  if (auto dropped = drop_all_but(kNeeds, caller.uid); !dropped) return dropped;  // 3
-  const auto opened = open_all(argc, argv, caller);
-  if (auto logs = log.open(); !logs) return logs;
-  if (auto locked = lock_down(kIdmapFilter, {}, Files::kAsTheyAre); !locked) return locked;
-  if (!args) return std::unexpected(args.error());
-  const auto request = parse_tree_request(*args);  // 4
+class IdmapHelper final : public Helper {
+ public:
+  IdmapHelper()
+      : Helper({.name = "userns-idmap",
+                .limits = {.most_args = 8, .longest_arg = 32},
+                .filter = kIdmapFilter,
+                .files = Files::kAsTheyAre}) {}
+
+ private:
+  std::vector<int> named_fds(int argc, char** argv) override {
+    source_ = parse_target(raw_arg(argc, argv, kSource));
+    userns_ = parse_target(raw_arg(argc, argv, kUserns));
+    to_ = parse_target(raw_arg(argc, argv, kTo));
+    return {fd_in(source_), fd_in(userns_), fd_in(to_)};
+  }
+  [[nodiscard]] Needs needs() const override {
+    return {.names = "CAP_SYS_ADMIN", .required = {CAP_SYS_ADMIN}, .wanted = {CAP_AUDIT_WRITE}};
+  }
+  void open() override { opened_.emplace(open_all(source_, userns_, to_, caller_)); }
+  Result<void> serve(std::span<const std::string_view> args) override;
+
+  Result<Target> source_, userns_, to_;
+  std::optional<Opened> opened_;
+};
+
+Result<void> IdmapHelper::serve(std::span<const std::string_view> args) {
+  const auto request = parse_tree_request(args);  // 4
   if (!request) return std::unexpected(request.error());
   Gathered all;
-  if (auto gathered = gather(all, caller, opened); !gathered) return gathered;  // 5
-  summary += summary_of(all, opened.directory, *request);
+  if (auto gathered = gather(all, caller_, *opened_); !gathered) return gathered;  // 5
+  summary_ += summary_of(all, opened_->directory, *request);
   const auto grant = decide(all.facts, *request);  // 6
   if (!grant) return std::unexpected(grant.error());
-  log.granted(summary);                                                               // 7
-  const auto clone = locked_clone(*grant, opened.directory, opened.maps->userns.fd);  // 8
+  record_grant();                                                                         // 7
+  const auto clone = locked_clone(*grant, opened_->directory, opened_->maps->userns.fd);  // 8
   if (!clone) return std::unexpected(clone.error());
-  return send_mount(opened.socket, *clone);
+  return send_mount(opened_->socket, *clone);
 }
 
 }  // namespace
 }  // namespace userns::idmap
 
-int main(int argc, char** argv) {
-  using namespace userns;
-  exit_when_out_of_memory(idmap::kProgram);
-  if (argc == 2 && raw_arg(argc, argv, 1) == "--version") {
-    const auto line = concat("userns-idmap (userns suite) ", std::string_view(kVersion), "\n");
-    const bool said = drop_all_but({}, Caller::identify().uid) &&
-                      ::write(STDOUT_FILENO, line.data(), line.size()) > 0;
-    return said ? 0 : 1;
-  }
-  AuditLog log(idmap::kProgram);
-  std::string summary;
-  const auto done = idmap::give_clone(argc, argv, log, summary);
-  if (done) ::_exit(0);
-  log.not_done(summary, done.error());
-  (void)keep_only({});
-  report(idmap::kProgram, done.error());
-  ::_exit(1);
-}
+int main(int argc, char** argv) { userns::idmap::IdmapHelper().run(argc, argv); }

@@ -8,16 +8,12 @@
 #include <utility>
 
 #include "common/asker.h"
-#include "common/audit.h"
-#include "common/caller.h"
 #include "common/capability.h"
 #include "common/config.h"
 #include "common/groups.h"
-#include "common/lockdown.h"
+#include "common/helper.h"
 #include "common/namespace_fd.h"
 #include "common/netlink.h"
-#include "common/report.h"
-#include "common/startup.h"
 #include "common/trusted_file.h"
 #include "helpers/net/nic.h"
 #include "lockdown_blob.h"
@@ -28,29 +24,6 @@
 
 namespace userns::net {
 namespace {
-
-constexpr const char* kProgram = "userns-net";
-constexpr StartupLimits kLimits{.most_args = 12, .longest_arg = 4096};
-
-// All that is parsed before the lock: which namespace is to be opened.
-std::optional<NetnsTarget> named_netns(int argc, char** argv) {
-  for (int i = 1; i + 1 < argc; ++i)
-    if (raw_arg(argc, argv, i) == "--netns")
-      if (const auto netns = parse_netns(argv[i + 1])) return *netns;
-  return {};
-}
-
-// Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do
-// nothing: nobody stops us half-way. With file capabilities, in a cgroup of the caller's, or by the
-// kernel's memory killer it can happen all the same: helpers/net/nic.h says what then is left.
-Result<void> become_unstoppable_and_drop(const Caller& caller) {
-  const bool is_root = ::geteuid() == 0;
-  sigset_t all;
-  (void)(::sigfillset(&all) == 0 && ::sigprocmask(SIG_BLOCK, &all, nullptr) == 0);
-  return drop_all_but(
-      {.names = "CAP_NET_ADMIN", .required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}},
-      caller.uid, is_root ? std::optional(Uid{0}) : std::nullopt);
-}
 
 const std::string& conf_path() {
   static const std::string path = concat(std::string_view(kPolicyDir), "/net.conf");
@@ -65,7 +38,7 @@ struct Opened {
   Result<std::optional<Fd>> policy, machine_id;
 };
 
-Opened open_all(const Caller& caller, const NetnsTarget& netns) {
+Opened open_all(const Caller& caller, const Target& netns) {
   return {Asker::start(caller.uid), open_net_namespace(netns), open_trusted_file(conf_path()),
           open_trusted_file("/etc/machine-id")};
 }
@@ -73,8 +46,6 @@ Opened open_all(const Caller& caller, const NetnsTarget& netns) {
 struct Who {
   Caller caller;
   Groups groups;
-  AuditLog& log;
-  std::string& summary;
 };
 
 // The lines of the policy that are for the caller and the bridge; they view `policy`.
@@ -108,7 +79,56 @@ std::string line_of(const Nic& nic, std::string_view bridge) {
                 nic.mtu, R"(,"bridge":")", bridge, "\"}\n");
 }
 
-Result<void> add(Netlink& netlink, Who& who, const Opened& opened, const NetRequest& request) {
+std::string summary_of(const NetRequest& request) {
+  if (request.verb == NetRequest::Verb::kDelete) return concat(" del name=", request.name);
+  constexpr std::string_view kKinds[] = {"pid:", "fd:", "pidfd:"};
+  return concat(
+      " add bridge=", request.bridge, " name=", request.name, " container=", request.container,
+      " netns=", kKinds[static_cast<std::size_t>(request.netns.kind)], request.netns.number,
+      request.mac ? " mac=" : "", request.mac ? request.mac->text() : "");
+}
+
+// Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do
+// nothing: nobody stops us half-way. With file capabilities, in a cgroup of the caller's, or by the
+// kernel's memory killer it can happen all the same: helpers/net/nic.h says what then is left.
+class NetHelper final : public Helper {
+ public:
+  NetHelper()
+      : Helper({.name = "userns-net",
+                .limits = {.most_args = 12, .longest_arg = 4096},
+                .filter = kNetFilter,
+                .held = ::geteuid() == 0 ? std::optional(Uid{0}) : std::nullopt}) {}
+
+ private:
+  std::vector<int> named_fds(int argc, char** argv) override {
+    sigset_t all;
+    (void)(::sigfillset(&all) == 0 && ::sigprocmask(SIG_BLOCK, &all, nullptr) == 0);
+    for (int i = 1; i + 1 < argc && !target_; ++i)
+      if (raw_arg(argc, argv, i) == "--netns") target_ = parse_netns(argv[i + 1]);
+    const bool by_fd = target_ && target_->kind != Target::Kind::kPid;
+    return by_fd ? std::vector{target_->number} : std::vector<int>{};
+  }
+  [[nodiscard]] Needs needs() const override {
+    return {.names = "CAP_NET_ADMIN", .required = {CAP_NET_ADMIN}, .wanted = {CAP_AUDIT_WRITE}};
+  }
+  void open() override {
+    if (target_) opened_.emplace(open_all(caller_, *target_));
+    // The kernel judges its requests as ours with CAP_NET_ADMIN.
+    netlink_ = with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(); });
+  }
+  Result<void> serve(std::span<const std::string_view> args) override;
+  Result<void> add(Netlink& netlink, const NetRequest& request);
+  Result<void> remove(Netlink& netlink, const NetRequest& request);
+
+  Result<Groups> groups_ = Groups::of_caller();  // before the drop, which empties them
+  Result<Target> target_ = fail({}, {});
+  std::optional<Opened> opened_;
+  Result<Netlink> netlink_ = fail({}, {});
+};
+
+Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
+  const auto& opened = opened_.value();
+  const Who who{caller_, *groups_};
   if (!opened.netns) return std::unexpected(opened.netns.error());  // 5
   const auto bridge = find_link(netlink, request.bridge);
   if (!bridge) return std::unexpected(bridge.error());
@@ -129,7 +149,7 @@ Result<void> add(Netlink& netlink, Who& who, const Opened& opened, const NetRequ
                     (b->flags & IFF_UP) != 0, b->filters_vlans, b->mtu};
   const auto grant = decide(facts, request);  // 6
   if (!grant) return std::unexpected(grant.error());
-  who.log.granted(who.summary);  // 7
+  record_grant();  // 7
   const auto user = is_interface_name(login->name) ? login->name : std::string{};
   const auto host = read_opened(opened.machine_id, "/etc/machine-id", "NC-READ").value_or("");
   const auto nic = make_nic(netlink, *grant, **bridge, *opened.netns, user, host);  // 8
@@ -139,70 +159,26 @@ Result<void> add(Netlink& netlink, Who& who, const Opened& opened, const NetRequ
   return said;
 }
 
-Result<void> remove(Netlink& netlink, Who& who, const NetRequest& request) {
+Result<void> NetHelper::remove(Netlink& netlink, const NetRequest& request) {
   const auto link = find_link(netlink, request.name);
   if (!link) return std::unexpected(link.error());
-  const auto may = may_delete(request.name, *link ? (*link)->kind : "", who.caller.uid);
+  const auto may = may_delete(request.name, *link ? (*link)->kind : "", caller_.uid);
   if (!may) return may;
-  who.log.granted(who.summary);
+  record_grant();
   return unmake_nic(netlink, request.name);
 }
 
-std::string summary_of(const NetRequest& request) {
-  if (request.verb == NetRequest::Verb::kDelete) return concat(" del name=", request.name);
-  constexpr std::string_view kKinds[] = {"fd:", "pidfd:", "pid:"};
-  return concat(
-      " add bridge=", request.bridge, " name=", request.name, " container=", request.container,
-      " netns=", kKinds[static_cast<std::size_t>(request.netns.kind)], request.netns.number,
-      request.mac ? " mac=" : "", request.mac ? request.mac->text() : "");
-}
-
-// The nine steps (SECURITY.md, "The life of a helper"); reporting is main's. `summary` is what is
-// known so far, for the audit record: numbers and checked words only.
-Result<void> serve(int argc, char** argv, AuditLog& log, std::string& summary) {
-  const auto target = named_netns(argc, argv);  // 1: all that is parsed before the lock
-  std::vector<int> keep;
-  if (target && target->kind != NetnsTarget::Kind::kPid) keep = {target->number};
-  const auto args = sanitise(argc, argv, kLimits, keep);
-  const auto caller = Caller::identify();  // 2
-  auto groups = Groups::of_caller();
-  summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
-  if (auto dropped = become_unstoppable_and_drop(caller); !dropped) return dropped;  // 3
-  const auto opened = target ? std::optional(open_all(caller, *target)) : std::nullopt;
-  if (auto logs = log.open(); !logs) return logs;
-  // The kernel judges its requests as ours with CAP_NET_ADMIN.
-  auto netlink = with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(); });
-  if (auto locked = lock_down(kNetFilter); !locked) return locked;
-  if (!args) return std::unexpected(args.error());  // 4
-  if (!groups) return std::unexpected(groups.error());
-  const auto request = parse_net_request(*args);
+Result<void> NetHelper::serve(std::span<const std::string_view> args) {
+  if (!groups_) return std::unexpected(groups_.error());
+  const auto request = parse_net_request(args);  // 4
   if (!request) return std::unexpected(request.error());
-  summary += summary_of(*request);
-  if (!netlink) return std::unexpected(netlink.error());
-  Who who{caller, std::move(*groups), log, summary};
-  if (request->verb == NetRequest::Verb::kDelete) return remove(*netlink, who, *request);
-  return add(*netlink, who, opened.value(), *request);
+  summary_ += summary_of(*request);
+  if (!netlink_) return std::unexpected(netlink_.error());
+  if (request->verb == NetRequest::Verb::kDelete) return remove(*netlink_, *request);
+  return add(*netlink_, *request);
 }
 
 }  // namespace
 }  // namespace userns::net
 
-int main(int argc, char** argv) {
-  using namespace userns;
-  exit_when_out_of_memory(net::kProgram);
-  const Uid uid = Caller::identify().uid;
-  if (raw_arg(argc, argv, 1) == "--version" && argc == 2)
-    return drop_all_but({}, uid) && net::put_out(uid, concat("userns-net (userns suite) ",
-                                                             std::string_view(kVersion), "\n"))
-               ? 0
-               : 1;
-  AuditLog log(net::kProgram);
-  std::string summary;
-  const auto done = net::serve(argc, argv, log, summary);
-  if (done) ::_exit(0);
-  log.not_done(summary, done.error());
-  step_down(uid);
-  (void)keep_only({});
-  report(net::kProgram, done.error());
-  ::_exit(1);
-}
+int main(int argc, char** argv) { userns::net::NetHelper().run(argc, argv); }

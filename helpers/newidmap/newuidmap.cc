@@ -1,5 +1,3 @@
 #include "helpers/newidmap/run.h"
 
-int main(int argc, char** argv) {
-  return userns::newidmap::run(userns::newidmap::kUid, argc, argv);
-}
+int main(int argc, char** argv) { userns::newidmap::run(userns::newidmap::kUid, argc, argv); }

@@ -1,26 +1,19 @@
-#include "helpers/newidmap/run.h"
-
-#include <unistd.h>
-
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/asker.h"
-#include "common/audit.h"
-#include "common/caller.h"
 #include "common/capability.h"
-#include "common/config.h"
-#include "common/lockdown.h"
+#include "common/helper.h"
 #include "common/process.h"
-#include "common/report.h"
-#include "common/startup.h"
 #include "common/subid_source.h"
 #include "common/trusted_file.h"
-#include "helpers/newidmap/map_file.h"
+#include "helpers/newidmap/run.h"
 #include "lockdown_blob.h"
 #include "policy/idmap.h"
 #include "policy/idmap_rules.h"
@@ -33,17 +26,64 @@ namespace {
 // Twice what a map can take: a little too much is told by IM-EXTENTS, in words of triples.
 constexpr StartupLimits kLimits{.most_args = 2 + 6 * kMaxExtents, .longest_arg = 32};
 
-std::vector<int> named_fd(const Result<Target>& target) {
-  const auto* by_fd = target ? std::get_if<ByFd>(&*target) : nullptr;
-  return by_fd == nullptr ? std::vector<int>{} : std::vector{by_fd->fd};
+Result<void> deny_setgroups(const Result<Fd>& file) {
+  if (!file)
+    return fail("IM-SETGROUPS", "cannot open the target's setgroups file", file.error().code);
+  const auto now = read_all(*file, 16);
+  if (!now)
+    return fail("IM-SETGROUPS", "cannot read the target's setgroups file", now.error().code);
+  if (now->starts_with("deny")) return {};
+  if (const auto denied = write_once(*file, "deny"); !denied)
+    return fail("IM-SETGROUPS",
+                "cannot deny setgroups(2) in the target, and no gid of the map was delegated",
+                denied.error().code);
+  return {};
 }
 
-Needs needs_of(const Traits& traits, const Caller& caller) {
-  Needs needs{.names = traits.capability_name,
-              .required = {traits.capability},
-              .wanted = {CAP_AUDIT_WRITE}};
-  if (caller.uid == Uid{0}) needs.wanted |= {CAP_SETFCAP};
-  return needs;
+// The kernel judges a write by the capabilities of whoever opened the file *and* of whoever writes
+// it, and pins the user namespace at open. CAP_SETFCAP: for outside id 0, which only root maps.
+CapSet needs_of(const Traits& traits, bool outside_root) {
+  return outside_root ? CapSet{traits.capability, CAP_SETFCAP} : CapSet{traits.capability};
+}
+
+// The open map of one process.
+struct MapFile {
+  Fd file;
+  Result<Fd> setgroups;  // of gid maps: no file can be opened any more when it is written
+};
+
+// As the caller's uid: so the kernel itself checks that the caller owns the namespace.
+Result<MapFile> open_map_file(const Traits& traits, const Process& process, bool by_root) {
+  auto file = with_capability(needs_of(traits, by_root),
+                              [&] { return process.open_file(traits.map_file, O_RDWR); });
+  if (!file && file.error().code == EACCES)
+    return fail(
+        "IM-HIDDEN",
+        concat("cannot open the target's ", traits.map_file,
+               ": it has ended or is not dumpable, so its /proc files are root's; map it before it "
+               "changes its ids or execs a setuid or unreadable program"),
+        EACCES);
+  if (!file)
+    return fail("IM-OPEN", concat("cannot open the target's ", traits.map_file), file.error().code);
+  return MapFile{std::move(*file),
+                 traits.kind == IdKind::kGid ? process.open_file("setgroups", O_RDWR) : Fd()};
+}
+
+// Writes the granted map, all of it or nothing; for gids that were not delegated denies
+// setgroups(2) first (IM-SETGROUPS), which cannot be taken back.
+Result<void> write_map(const Traits& traits, const MapFile& map, const MapGrant& grant) {
+  if (grant.deny_setgroups())
+    if (const auto denied = deny_setgroups(map.setgroups); !denied) return denied;
+  const std::string text = grant.map().kernel_text();
+  const auto written = with_capability(needs_of(traits, grant.needs_setfcap()),
+                                       [&] { return write_once(map.file, text); });
+  if (!written)
+    return fail("IM-WRITE",
+                concat("the kernel refused the ", traits.map_file,
+                       " of the target: it takes one map, and only for a user namespace that was "
+                       "made in the one that this program runs in"),
+                written.error().code);
+  return {};
 }
 
 // What is opened before the lock. What could not be opened speaks once it is needed.
@@ -61,7 +101,7 @@ Result<MapFile> open_map(const Traits& traits, const Caller& caller,
   if (!process) return std::unexpected(process.error());
   if (process->owner() != caller.uid || process->group() != caller.gid)
     return fail("IM-OWNER", "the target process is not the caller's");
-  auto file = MapFile::open(traits, *process, caller.uid == Uid{0});
+  auto file = open_map_file(traits, *process, caller.uid == Uid{0});
   const auto alive = process->still_alive();
   return alive ? std::move(file) : std::unexpected(alive.error());
 }
@@ -130,57 +170,53 @@ std::string summary_of(const IdMap& request) {
   return map;
 }
 
-// The nine steps (SECURITY.md, "The life of a helper"); reporting is run()'s. `summary` is what is
-// known so far, for the audit record: numbers and fixed words only.
-Result<void> map_ids(const Traits& traits, int argc, char** argv, AuditLog& log,
-                     std::string& summary) {
-  const auto target =
-      parse_target(raw_arg(argc, argv, 1));  // 1: all that is parsed before the lock
-  const auto args = sanitise(argc, argv, kLimits, named_fd(target));
-  const Caller caller = Caller::identify();  // 2
-  summary = concat("uid=", caller.uid.value(), " gid=", caller.gid.value());
-  if (auto dropped = drop_all_but(needs_of(traits, caller), caller.uid); !dropped)
-    return dropped;  // 3
-  const auto opened = open_all(traits, caller, target);
-  if (auto logs = log.open(); !logs) return logs;
-  if (auto locked = lock_down(kNewidmapFilter); !locked) return locked;
-  if (!args) return std::unexpected(args.error());  // 4
-  if (args->size() < 2)
-    return fail("IM-ARGS", concat("usage: ", traits.program,
+class MapHelper final : public Helper {
+ public:
+  explicit MapHelper(const Traits& traits)
+      : Helper({.name = traits.program, .limits = kLimits, .filter = kNewidmapFilter}),
+        traits_(traits) {}
+
+ private:
+  std::vector<int> named_fds(int argc, char** argv) override {
+    target_ = parse_target(raw_arg(argc, argv, 1));
+    return target_ && target_->kind == Target::Kind::kFd ? std::vector{target_->number}
+                                                         : std::vector<int>{};
+  }
+  [[nodiscard]] Needs needs() const override {
+    Needs needs{.names = traits_.capability_name,
+                .required = {traits_.capability},
+                .wanted = {CAP_AUDIT_WRITE}};
+    if (Caller::identify().uid == Uid{0}) needs.wanted |= {CAP_SETFCAP};
+    return needs;
+  }
+  void open() override { opened_.emplace(open_all(traits_, caller_, target_)); }
+  Result<void> serve(std::span<const std::string_view> args) override;
+
+  const Traits& traits_;
+  Result<Target> target_;
+  std::optional<Opened> opened_;
+};
+
+Result<void> MapHelper::serve(std::span<const std::string_view> args) {
+  if (args.size() < 2)
+    return fail("IM-ARGS", concat("usage: ", traits_.program,
                                   " PID|fd:N INSIDE OUTSIDE COUNT [INSIDE OUTSIDE COUNT ...]"));
-  const auto request = IdMap::parse(std::span(*args).subspan(1));
-  if (opened.process) summary += concat(" target=", opened.process->pid());
-  if (request) summary += concat(" map=", summary_of(*request));
-  if (!target) return std::unexpected(target.error());
+  const auto request = IdMap::parse(args.subspan(1));  // 4
+  const auto& [process, asker, map_file, subids, login_defs] = *opened_;
+  if (process) summary_ += concat(" target=", process->pid());
+  if (request) summary_ += concat(" map=", summary_of(*request));
+  if (!target_) return std::unexpected(target_.error());
   if (!request) return std::unexpected(request.error());
-  if (!opened.process) return std::unexpected(opened.process.error());
-  const auto grant = judge(traits, caller, opened, *request);  // 5, 6
+  if (!process) return std::unexpected(process.error());
+  const auto grant = judge(traits_, caller_, *opened_, *request);  // 5, 6
   if (!grant) return std::unexpected(grant.error());
-  if (!opened.map_file) return std::unexpected(opened.map_file.error());
-  log.granted(summary);                           // 7
-  return opened.map_file->write(traits, *grant);  // 8
+  if (!map_file) return std::unexpected(map_file.error());
+  record_grant();                                // 7
+  return write_map(traits_, *map_file, *grant);  // 8
 }
 
 }  // namespace
 
-int run(const Traits& traits, int argc, char** argv) {
-  exit_when_out_of_memory(traits.program);
-  if (raw_arg(argc, argv, 1) == "--version" && argc == 2) {
-    const std::string line =
-        concat(traits.program, " (userns suite) ", std::string_view(kVersion), "\n");
-    return drop_all_but({}, Caller::identify().uid) &&
-                   ::write(STDOUT_FILENO, line.data(), line.size()) > 0
-               ? 0
-               : 1;
-  }
-  AuditLog log(traits.program);
-  std::string summary;
-  const auto done = map_ids(traits, argc, argv, log, summary);
-  if (done) ::_exit(0);
-  log.not_done(summary, done.error());
-  (void)keep_only({});
-  report(traits.program, done.error());
-  ::_exit(1);
-}
+void run(const Traits& traits, int argc, char** argv) { MapHelper(traits).run(argc, argv); }
 
 }  // namespace userns::newidmap

@@ -1,11 +1,24 @@
-// The whole of newuidmap and newgidmap, from argv to the exit status.
+// What tells newuidmap and newgidmap apart. The code is one.
 #pragma once
 
-#include "helpers/newidmap/traits.h"
+#include <sys/capability.h>
+
+#include "policy/ids.h"
 
 namespace userns::newidmap {
 
-// Exit status: 0 the map is written, 1 it is not (stderr says why). Contract: newuidmap(1).
-int run(const Traits& traits, int argc, char** argv);
+struct Traits {
+  const char* program;
+  IdKind kind;
+  const char* capability_name;
+  cap_value_t capability;  // that the kernel wants of whoever opens and writes the map
+  const char* map_file;    // in /proc/PID
+};
+
+inline constexpr Traits kUid{"newuidmap", IdKind::kUid, "CAP_SETUID", CAP_SETUID, "uid_map"};
+inline constexpr Traits kGid{"newgidmap", IdKind::kGid, "CAP_SETGID", CAP_SETGID, "gid_map"};
+
+// The whole of both, from argv to the exit status. Contract: newuidmap(1).
+[[noreturn]] void run(const Traits& traits, int argc, char** argv);
 
 }  // namespace userns::newidmap

@@ -15,8 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const char c : shown) must(c >= 0x20 && c < 0x7f, "quoted text is printable ASCII");
   must(shown.size() <= 64 * 4 + 5, "quoted text is short");
   const auto target = parse_target(text);
-  if (target && std::holds_alternative<ByPid>(*target))
-    must(std::get<ByPid>(*target).pid > 0, "a pid is positive");
+  if (target && target->kind == Target::Kind::kPid) must(target->number > 0, "a pid is positive");
   (void)proc_field(text, "Uid");
   (void)proc_number(text, "Tgid");
   return 0;

@@ -898,8 +898,8 @@ def _(root):
 def _(root):
     setup(root, 'alice containers=2')
     plain = root.copy_program(root.program('userns-cgroup'), f'{root.tmp}/userns-cgroup', None)
-    refused(root.run([plain, 'enter', 'web', '--', '/bin/true'], root.alice), 'PR-MISSING', 'setuid bit')
-    refused(enter(root, 'web', ['/bin/true'], no_new_privs=True), 'PR-MISSING', 'no_new_privs')
+    refused(root.run([plain, 'enter', 'web', '--', '/bin/true'], root.alice), 'PR-MISSING', 'userns-run doctor')
+    refused(enter(root, 'web', ['/bin/true'], no_new_privs=True), 'PR-MISSING', 'userns-run doctor')
 
 
 @case('root may use it, too')

@@ -622,7 +622,7 @@ def _(root):
     two_blocks(root)
     tree = make_tree(root, 'bit')
     with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
-        refused(ask(root, tree, target, no_new_privs=True), 'PR-MISSING', 'no_new_privs')
+        refused(ask(root, tree, target, no_new_privs=True), 'PR-MISSING', 'userns-run doctor')
 
 
 @case('ID-LOCK: where no process or no user namespace can be made, nothing is given')

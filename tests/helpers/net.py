@@ -793,8 +793,8 @@ def _(root):
     h = host(root)
     plain = root.copy_program(h.helper, f'{root.tmp}/plain', None)
     with Container(root.alice) as c:
-        refused(root.run([plain, 'add', '--netns', f'pid:{c.pid}', '--bridge', 'br0'], root.alice), 'PR-MISSING', 'lost its setuid bit')
-        refused(h.add(c, no_new_privs=True), 'PR-MISSING', 'no_new_privs')
+        refused(root.run([plain, 'add', '--netns', f'pid:{c.pid}', '--bridge', 'br0'], root.alice), 'PR-MISSING', 'userns-run doctor')
+        refused(h.add(c, no_new_privs=True), 'PR-MISSING', 'userns-run doctor')
         assert h.ports() == []
 
 

@@ -20,7 +20,7 @@ PARSERS = ['userns::IdMap::parse(', 'userns::IdMap::from_extents(', 'userns::Sub
 ATTEMPTS = ('open', 'write-file', 'exec', 'socket', 'fork', 'setuid', 'kill', 'mount')
 # What may run before: the caller's word for the target, one line of the kernel's where that is an fd, and the sources that
 # root's nsswitch.conf names.
-BEFORE = {'userns::parse_target(', 'userns::parse_decimal(', 'userns::take_until(', 'userns::proc_field(', 'userns::nss_subid_source(',
+BEFORE = {'userns::parse_target(', 'userns::parse_decimal(', 'userns::take_until(', 'userns::nss_subid_source(',
           'userns::name_source(', 'userns::nss_words(', 'userns::(anonymous namespace)::trimmed('}
 
 
@@ -81,7 +81,7 @@ def _(root, how):
         done = run(root, 'userns::lock_down(', 'list', word, 0, 100000, 10, fds=fds)
         assert done.code == 0, done
     entered = {names.get(int(line, 16), '?') for line in done.err.split()}
-    assert 'userns::Process::open(std::variant<userns::ByPid, userns::ByFd> const&)' in entered, entered
+    assert 'userns::Process::open(userns::Target const&)' in entered, entered
     parsed = {name for name in entered & ours if not name.startswith(('userns::concat', 'userns::append_piece'))}
     odd = {name for name in parsed if not name.startswith(tuple(BEFORE))}
     assert not odd, odd

@@ -196,7 +196,7 @@ def _(root, kind):
             granted(done)
 
 
-@both('PR-MISSING: a bounding set without its capability is named')
+@both('PR-MISSING: a bounding set without its capability')
 def _(root, kind):
     with root.target(root.alice) as target:
         done = root.run([kind.program(root), target.pid, 0, 100000, 1], root.alice,
@@ -204,34 +204,34 @@ def _(root, kind):
         if root.privilege == 'filecaps':
             assert done.code == 121, done
         else:
-            refused(done, 'PR-MISSING', 'CAP_SET' + kind.which.upper(), 'bounding set')
+            refused(done, 'PR-MISSING', 'CAP_SET' + kind.which.upper(), 'userns-run doctor')
         unmapped(target)
 
 
-@both('PR-MISSING: a lost setuid bit, or lost file capabilities, is named')
+@both('PR-MISSING: a lost setuid bit, or lost file capabilities')
 def _(root, kind):
     bare = root.copy_program(kind.program(root), f'{root.tmp}/{kind.name}', None)
     with root.target(root.alice) as target:
-        refused(root.run([bare, target.pid, 0, 100000, 1], root.alice), 'PR-MISSING', 'lost its setuid bit')
+        refused(root.run([bare, target.pid, 0, 100000, 1], root.alice), 'PR-MISSING', 'userns-run doctor')
         unmapped(target)
 
 
-@both('PR-MISSING: a nosuid mount is named')
+@both('PR-MISSING: a nosuid mount')
 def _(root, kind):
     where = f'{root.tmp}/nosuid-{kind.name}'
     os.mkdir(where)
     mount('tmpfs', where, 'tmpfs', MS_NOSUID, 'mode=0755')
     there = root.copy_program(kind.program(root), f'{where}/{kind.name}', root.privilege)
     with root.target(root.alice) as target:
-        refused(root.run([there, target.pid, 0, 100000, 1], root.alice), 'PR-MISSING', 'nosuid')
+        refused(root.run([there, target.pid, 0, 100000, 1], root.alice), 'PR-MISSING', 'userns-run doctor')
         unmapped(target)
 
 
-@both('PR-MISSING: no_new_privs is named')
+@both('PR-MISSING: no_new_privs')
 def _(root, kind):
     with root.target(root.alice) as target:
         refused(root.run([kind.program(root), target.pid, 0, 100000, 1], root.alice, no_new_privs=True), 'PR-MISSING',
-                'no_new_privs')
+                'userns-run doctor')
         unmapped(target)
 
 

@@ -13,16 +13,16 @@ namespace {
 
 using test::in_child;
 using test::rule_of;
-using enum NetnsTarget::Kind;
+using enum Target::Kind;
 
 int open_of(pid_t pid, const char* kind) {
   return ::open(concat("/proc/", pid, "/ns/", kind).c_str(), O_RDONLY | O_CLOEXEC);
 }
 
 TEST(NetNamespace, OfThisProcessIsOursAndRoots) {
-  for (const NetnsTarget target :
-       {NetnsTarget{kPid, ::getpid()}, NetnsTarget{kFd, open_of(::getpid(), "net")},
-        NetnsTarget{kPidfd, static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))}}) {
+  for (const Target target :
+       {Target{kPid, ::getpid()}, Target{kFd, open_of(::getpid(), "net")},
+        Target{kPidfd, static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))}}) {
     const auto found = open_net_namespace(target);
     ASSERT_TRUE(found) << test::text_of(found);
     EXPECT_TRUE(found->ours);
@@ -96,9 +96,8 @@ TEST(NetNamespace, OfWhatIsNotThereIsRefused) {
   if (child == 0) ::_exit(0);
   const auto pidfd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
   ::waitpid(child, nullptr, 0);
-  for (const NetnsTarget target :
-       {NetnsTarget{kPid, child}, NetnsTarget{kPidfd, pidfd},
-        NetnsTarget{kPidfd, ::open("/dev/null", O_RDONLY)}, NetnsTarget{kPidfd, 999}})
+  for (const Target target : {Target{kPid, child}, Target{kPidfd, pidfd},
+                              Target{kPidfd, ::open("/dev/null", O_RDONLY)}, Target{kPidfd, 999}})
     EXPECT_EQ(rule_of(open_net_namespace(target)), "NR-TARGET");
 }
 

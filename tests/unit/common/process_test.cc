@@ -46,12 +46,13 @@ class Sleeper {
     ::waitpid(pid_, nullptr, 0);
     pid_ = -1;
   }
-  [[nodiscard]] Target by_pid() const { return ByPid{pid_}; }
+  [[nodiscard]] Target by_pid() const { return {Target::Kind::kPid, pid_}; }
   [[nodiscard]] Target by_directory() const {
-    return ByFd{::open(concat("/proc/", pid_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    return {Target::Kind::kFd,
+            ::open(concat("/proc/", pid_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   }
   [[nodiscard]] Target by_pidfd() const {
-    return ByFd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
+    return {Target::Kind::kFd, static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
   }
 
  private:
@@ -74,8 +75,10 @@ TEST(Process, IsFoundByPidDirectoryAndPidfd) {
 // Rule IM-PROC.
 TEST(Process, IsNoOtherDirectoryOrFile) {
   for (const char* path : {"/tmp", "/proc", "/proc/self/ns", "/etc/passwd", "/proc/version"})
-    EXPECT_EQ(rule_of(Process::open(ByFd{::open(path, O_RDONLY | O_CLOEXEC)})), "IM-PROC") << path;
-  EXPECT_EQ(rule_of(Process::open(ByFd{999})), "IM-PROC");
+    EXPECT_EQ(rule_of(Process::open({Target::Kind::kFd, ::open(path, O_RDONLY | O_CLOEXEC)})),
+              "IM-PROC")
+        << path;
+  EXPECT_EQ(rule_of(Process::open({Target::Kind::kFd, 999})), "IM-PROC");
 }
 
 // Rule IM-PIDFD.

@@ -36,6 +36,9 @@ TEST(Hint, TheCauseMayBeTheSessions) {
   EXPECT_EQ(check_for(kNoUserns, {.restricted = true}), "apparmor-userns");
   EXPECT_EQ(check_for(kNoNamespaces, {.restricted = true}), "apparmor-userns");
   EXPECT_EQ(check_for(kNoUserns, {.filtered = true}), "userns");
+  constexpr std::string_view kMissing = "newuidmap: needs CAP_SETUID [PR-MISSING]";
+  EXPECT_EQ(check_for(kMissing, {.no_new_privs = true}), "no-new-privs");
+  EXPECT_EQ(check_for(kMissing, {.bounded = true}), "bounding-set");
   EXPECT_EQ(
       check_for("cannot make a user namespace: No space left on device", {.restricted = true}),
       "userns");

@@ -35,7 +35,7 @@ TEST(NetRequest, TakesTheWordsOfTheManual) {
   const auto add = request({"add", "--name", "eth5", "--netns", "pidfd:9", "--bridge", "br0",
                             "--mac", "02:00:5e:10:00:FF", "--container", "web.1"});
   ASSERT_TRUE(add) << text_of(add);
-  EXPECT_TRUE(add->netns.kind == NetnsTarget::Kind::kPidfd && add->netns.number == 9 &&
+  EXPECT_TRUE(add->netns.kind == Target::Kind::kPidfd && add->netns.number == 9 &&
               add->name == "eth5" && add->container == "web.1");
   EXPECT_EQ(add->mac->text(), "02:00:5e:10:00:ff");
   const auto gone = request({"del", "u0000G900000200"});

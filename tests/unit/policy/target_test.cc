@@ -11,15 +11,15 @@ TEST(Target, IsADecimalPidOrAnInheritedFd) {
   for (const auto& [text, pid] : {std::pair{"1", 1}, {"4711", 4711}, {"2147483647", 2147483647}}) {
     const auto target = parse_target(text);
     ASSERT_TRUE(target) << text;
-    ASSERT_TRUE(std::holds_alternative<ByPid>(*target)) << text;
-    EXPECT_EQ(std::get<ByPid>(*target).pid, pid);
+    ASSERT_TRUE(target->kind == Target::Kind::kPid) << text;
+    EXPECT_EQ(target->number, pid);
   }
   for (const auto& [text, fd] :
        {std::pair{"fd:0", 0}, {"fd:3", 3}, {"fd:2147483647", 2147483647}}) {
     const auto target = parse_target(text);
     ASSERT_TRUE(target) << text;
-    ASSERT_TRUE(std::holds_alternative<ByFd>(*target)) << text;
-    EXPECT_EQ(std::get<ByFd>(*target).fd, fd);
+    ASSERT_TRUE(target->kind == Target::Kind::kFd) << text;
+    EXPECT_EQ(target->number, fd);
   }
 }
 

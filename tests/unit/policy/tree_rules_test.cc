@@ -108,7 +108,7 @@ TEST(ParseTreeRequest, TakesItsWordsInOneOrder) {
   const auto request = parse({"--source", "fd:3", "--userns", "fd:4", "--to", "fd:0"});
   ASSERT_TRUE(request) << text_of(request);
   EXPECT_EQ(request->source, 3);
-  EXPECT_EQ(std::get<ByFd>(request->userns).fd, 4);
+  EXPECT_EQ(request->userns.number, 4);
   EXPECT_EQ(request->to, 0);
   EXPECT_FALSE(request->read_only);
   EXPECT_TRUE(

@@ -1,4 +1,4 @@
-#include "common/startup.h"
+#include "common/helper.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>

@@ -1,4 +1,4 @@
-#include "common/startup.h"
+#include "common/helper.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -14,7 +14,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "common/config.h"
 #include "common/fd.h"
+#include "common/report.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -77,6 +79,13 @@ void raise_soft_limits() {
   }
 }
 
+int say_version(std::string_view name) {
+  const auto line = concat(name, " (userns suite) ", std::string_view(kVersion), "\n");
+  const bool said = drop_all_but({}, Caller::identify().uid) &&
+                    ::write(STDOUT_FILENO, line.data(), line.size()) > 0;
+  return said ? 0 : 1;
+}
+
 }  // namespace
 
 std::string_view raw_arg(int argc, char** argv, int index) {
@@ -94,6 +103,31 @@ Result<std::vector<std::string_view>> sanitise(int argc, char** argv, const Star
   ::umask(077);
   raise_soft_limits();
   return bounded_args(argc, argv, limits);
+}
+
+Result<void> Helper::live(int argc, char** argv) {
+  const auto args = sanitise(argc, argv, terms_.limits, named_fds(argc, argv));  // 1
+  caller_ = Caller::identify();                                                  // 2
+  summary_ = concat("uid=", caller_.uid.value(), " gid=", caller_.gid.value());
+  if (auto dropped = drop_all_but(needs(), caller_.uid, terms_.held); !dropped)
+    return dropped;  // 3
+  open();
+  if (auto logs = log_.open(); !logs) return logs;
+  if (auto locked = lock_down(terms_.filter, {}, terms_.files); !locked) return locked;
+  if (!args) return std::unexpected(args.error());
+  return serve(*args);  // 4 to 8
+}
+
+void Helper::run(int argc, char** argv) {
+  exit_when_out_of_memory(terms_.name);
+  if (argc == 2 && raw_arg(argc, argv, 1) == "--version") ::_exit(say_version(terms_.name));
+  const auto done = live(argc, argv);
+  if (done) ::_exit(0);
+  log_.not_done(summary_, done.error());
+  if (terms_.held) step_down(caller_.uid);
+  (void)keep_only({});
+  report(terms_.name, done.error());  // 9
+  ::_exit(1);
 }
 
 }  // namespace userns
