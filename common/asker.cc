@@ -130,14 +130,14 @@ Asker::Database Asker::read(const char* path, std::string_view nsswitch, std::st
   return {std::move(*text), source == NameSource::kFilesAlone};
 }
 
-Result<Asker> Asker::start(Uid uid) {
+Result<Asker> Asker::start(Uid uid, Asks asks) {
   Asker asker;
   asker.nsswitch_ = read_trusted_file("/etc/nsswitch.conf", "SU-READ");
   const auto nsswitch = asker.nsswitch_.value_or("");
   asker.passwd_ = read("/etc/passwd", nsswitch, "passwd:");
-  asker.group_ = read("/etc/group", nsswitch, "group:");
-  if (asker.passwd_.is_alone && asker.group_.is_alone && nss_subid_source(nsswitch) == "files")
-    return asker;
+  if (asks == Asks::kUsersAndGroups) asker.group_ = read("/etc/group", nsswitch, "group:");
+  const bool no_groups = asks == Asks::kUsers || asker.group_.is_alone;
+  if (asker.passwd_.is_alone && no_groups && nss_subid_source(nsswitch) == "files") return asker;
   int ends[2] = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return fail("SU-NAME", "cannot make a socket to ask for names", errno);

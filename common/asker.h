@@ -28,7 +28,8 @@ class Asker {
   // Reads the files, and forks the child, which will become `uid` for good, unless the files alone
   // answer all. Before a lock-down, and before anything is opened that the child shall not have
   // even for a moment. Of what is read only nsswitch.conf is interpreted before the lock.
-  static Result<Asker> start(Uid uid);
+  enum class Asks : bool { kUsers, kUsersAndGroups };
+  static Result<Asker> start(Uid uid, Asks asks);
 
   struct Login {
     // Empty: the uid has none, or one of digits alone, which policy takes for uids.

@@ -60,9 +60,11 @@ bool can_undo(std::uint64_t kept, Uid held) {
 }
 
 // Without CAP_SETPCAP and CAP_SETGID (file capabilities, a trimmed bounding set) the kernel refuses
-// these three: what is permitted is then the only limit, and it is enough.
-void empty_where_allowed(bool for_exec) {
-  for (cap_value_t cap = 0; !for_exec && ::cap_drop_bound(cap) == 0; ++cap) {
+// these three: what is permitted is then the only limit, and it is enough. The bounding set matters
+// to a process that is root in one of its uids: another gains nothing by an exec, which
+// no_new_privs sees to.
+void empty_where_allowed(bool for_exec, Uid held) {
+  for (cap_value_t cap = 0; !for_exec && held == Uid{0} && ::cap_drop_bound(cap) == 0; ++cap) {
   }
   (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   if (!for_exec) (void)::setgroups(0, nullptr);
@@ -79,7 +81,7 @@ Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_a
     return fail("PR-MISSING", concat("needs ", needs.names,
                                      " and does not have it: \"userns-run doctor\" says why"));
   const auto kept = had & (needs.required.bits | needs.wanted.bits);
-  empty_where_allowed(needs.for_exec);
+  empty_where_allowed(needs.for_exec, held);
   if (!put(state, CAP_PERMITTED, kept) || !put(state, CAP_EFFECTIVE, 0) ||
       (!needs.for_exec && !put(state, CAP_INHERITABLE, 0)) ||
       ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 ||

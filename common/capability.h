@@ -39,13 +39,13 @@ struct Needs {
 };
 
 // Gives up, for good, every privilege but `needs`, which stay permitted and are not effective:
-// bounding and ambient sets and supplementary groups emptied where the caller's privilege allows,
-// all three uids become `uid`, no_new_privs, not dumpable. Verified by reading back and by trying
-// to undo it (PR-DROP). Where a required capability is not there to be kept: PR-MISSING, with the
-// likeliest reason (lost setuid bit, nosuid, no_new_privs, bounding set).
-// `real_and_saved`: where these two shall not be `uid` too. Root's there keep the caller from
-// stopping, killing and tracing the process (kill(2)), and give nothing that is not permitted; only
-// the effective uid meets files and namespaces.
+// ambient set and supplementary groups emptied where the caller's privilege allows, and the
+// bounding set where a uid stays root's; all three uids become `uid`, no_new_privs, not dumpable.
+// Verified by reading back and by trying to undo it (PR-DROP). Where a required capability is not
+// there to be kept: PR-MISSING, with the likeliest reason (lost setuid bit, nosuid, no_new_privs,
+// bounding set). `real_and_saved`: where these two shall not be `uid` too. Root's there keep the
+// caller from stopping, killing and tracing the process (kill(2)), and give nothing that is not
+// permitted; only the effective uid meets files and namespaces.
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved = {});
 
 // All three uids become `uid`, permitted capabilities stay: the caller may stop and kill the

@@ -79,7 +79,7 @@ Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
   const std::string module(nss_subid_source(*nsswitch));
   if (module == "files")
     return ranges_in_file(kind, open_trusted_file(path_of(kind)), SubidScanner(name, uid));
-  auto asker = Asker::start(Uid{::getuid()});
+  auto asker = Asker::start(Uid{::getuid()}, Asker::Asks::kUsers);
   if (!asker) return std::unexpected(asker.error());
   auto found = ranges_in_module(kind, module, name, uid, *asker);
   (void)asker->end();

@@ -146,7 +146,7 @@ Result<void> serve_locked(Known& known, std::span<const std::string_view> words,
 
 Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupConf& conf,
                               Hierarchy counted) {
-  auto asker = Asker::start(known.caller.uid);
+  auto asker = Asker::start(known.caller.uid, Asker::Asks::kUsersAndGroups);
   if (!asker) return std::unexpected(asker.error());
   const auto line = find_line(conf, known.caller.uid, groups, *asker);
   const auto ended = asker->end();

@@ -83,7 +83,7 @@ Opened open_all(const Result<Target>& source, Result<Target> target, const Resul
   Fd directory = copy_of(source);
   Fd socket = copy_of(to);
   // Before the files that the child must not have even for a moment.
-  auto asker = Asker::start(caller.uid);
+  auto asker = Asker::start(caller.uid, Asker::Asks::kUsers);
   return {std::move(directory),
           std::move(socket),
           std::move(asker),

@@ -39,8 +39,8 @@ struct Opened {
 };
 
 Opened open_all(const Caller& caller, const Target& netns) {
-  return {Asker::start(caller.uid), open_net_namespace(netns), open_trusted_file(conf_path()),
-          open_trusted_file("/etc/machine-id")};
+  return {Asker::start(caller.uid, Asker::Asks::kUsersAndGroups), open_net_namespace(netns),
+          open_trusted_file(conf_path()), open_trusted_file("/etc/machine-id")};
 }
 
 struct Who {

@@ -109,7 +109,7 @@ Result<MapFile> open_map(const Traits& traits, const Caller& caller,
 Opened open_all(const Traits& traits, const Caller& caller, const Result<Target>& target) {
   auto process = target ? Process::open(*target) : std::unexpected(target.error());
   // Before the map file, which the child must not have even for a moment.
-  auto asker = Asker::start(caller.uid);
+  auto asker = Asker::start(caller.uid, Asker::Asks::kUsers);
   auto map_file = open_map(traits, caller, process);
   return {std::move(process), std::move(asker), std::move(map_file), SubidSource::open(traits.kind),
           read_trusted_file("/etc/login.defs", "SU-NAME")};

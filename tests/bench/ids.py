@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Figures of the map helpers and of userns-run beside those of other programs, in one run, as ratios.
 
-usage: ids.py BUILD_DIR [helpers|files|start|rootfs]...        (root; not a test: nothing here judges)
+usage: ids.py BUILD_DIR [helpers|stages|files|start|rootfs]...        (root; not a test: nothing here judges)
 """
 
 import json
@@ -54,7 +54,9 @@ def maps(root, program):
 
 def bench_helpers(root):
     programs = {'newuidmap (ours)': maps(root, root.newuidmap), 'newuidmap (shadow)': maps(root, REFERENCE)}
-    timed(root, 'newuidmap, 2 triples, small files', programs, target=True)
+    for sources in ('files systemd', 'files'):
+        root.write('/etc/nsswitch.conf', f'passwd: {sources}\ngroup: {sources}\n')
+        timed(root, f'newuidmap, 2 triples, small files, "passwd: {sources}"', programs, target=True)
     # Without the setuid bit and as root: a tracer may follow it then.
     root.subuid('root:100000:65536\n')
     rows = []
@@ -62,6 +64,33 @@ def bench_helpers(root):
         copy = root.copy_program(source, f'{root.tmp}/plain', None)
         rows.append((name, measure(root, None, 'instructions', '--target', copy, '{pid}', 0, 100000, 65535, 65536, 0, 1)[0][0]))
     show('newuidmap, 2 triples, small files, instructions', rows, '')
+
+
+# What newuidmap does, each from its first function to that of the next (common/helper.h).
+STAGES = [('start of main, sanitise', 'userns::newidmap::run('), ('drop', 'userns::drop_all_but('), ('open the process', 'userns::Process::open('),
+          ('names: read, fork', 'userns::Asker::start('), ('open the map and subuid', 'userns::Process::open_file('), ('open the logs', 'userns::AuditLog::open('),
+          ('lock', 'userns::lock_down('), ('parse, gather, decide', 'userns::IdMap::parse('), ('record', 'userns::AuditLog::granted('),
+          ('(the write)', 'userns::write_once(')]
+
+
+def bench_stages(root, runs=60):
+    """By a build whose every function notes when it is entered, which takes time itself."""
+    program = root.copy_program(f'{root.build}/tests/helpers/newuidmap-injected', f'{root.tmp}/injected', 'setuid')
+    listing = subprocess.check_output(['nm', '-C', program], text=True)
+    names = {line.split(' ', 2)[2]: line.split(' ', 2)[0] for line in listing.splitlines() if line[17:19] in ('T ', 't ')}
+    at = [next(address for name, address in names.items() if name.startswith(start) and '[clone' not in name) for _, start in STAGES]
+    taken = []
+    for _ in range(runs):
+        with root.target(root.alice) as target:
+            done = root.run([program, target.pid, 0, 100000, 65536], root.alice, env={'USERNS_INJECT': f'{at[-1]} list'})
+        entered = {}
+        for line in done.err.splitlines():
+            entered.setdefault(line.split()[0], int(line.split()[1], 16))
+        taken.append([entered[address] for address in at])
+    print('newuidmap by stage, median of a run whose functions are all counted:')
+    for i, (name, _) in enumerate(STAGES[:-1]):
+        spent = sorted(run[i + 1] - run[i] for run in taken)
+        print(f'  {name:44} {spent[len(spent) // 2] / 1000:12.0f} us')
 
 
 def bench_files(root):
@@ -131,12 +160,12 @@ def bench_rootfs(root):
 
 
 def main():
-    build, chosen = sys.argv[1], sys.argv[2:] or ['helpers', 'files', 'start', 'rootfs']
+    build, chosen = sys.argv[1], sys.argv[2:] or ['helpers', 'stages', 'files', 'start', 'rootfs']
     root = Root(build)
     try:
         for name in chosen:
             root.reset()
-            {'helpers': bench_helpers, 'files': bench_files, 'start': bench_start, 'rootfs': bench_rootfs}[name](root)
+            {'helpers': bench_helpers, 'stages': bench_stages, 'files': bench_files, 'start': bench_start, 'rootfs': bench_rootfs}[name](root)
     finally:
         end_all_children()
 

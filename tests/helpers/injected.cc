@@ -3,7 +3,8 @@
 //
 // USERNS_INJECT="ADDRESS CALL" makes the first entry of the function at ADDRESS (as nm prints it)
 // try one system call, by number alone, and end the process with 77 where it was made.
-// USERNS_INJECT="ADDRESS list" prints, at that entry, the address of each function entered so far.
+// USERNS_INJECT="ADDRESS list" prints, at that entry, the address of each function entered so far
+// and when that was, in ns (for tests/bench).
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 extern const char __executable_start;  // the linker's
 
@@ -23,7 +25,11 @@ namespace {
 
 std::uintptr_t g_wanted = 0;
 char g_what[32];
-std::array<std::uintptr_t, 4096> g_entered;
+struct Entry {
+  std::uintptr_t function;
+  std::uint64_t when;
+};
+std::array<Entry, 4096> g_entered;
 std::size_t g_count = 0;
 
 UNTOUCHED __attribute__((constructor)) void read_wish() {
@@ -36,12 +42,22 @@ UNTOUCHED __attribute__((constructor)) void read_wish() {
 
 UNTOUCHED bool is(const char* word) { return std::strcmp(g_what, word) == 0; }
 
+UNTOUCHED std::uint64_t now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(time.tv_nsec);
+}
+
 UNTOUCHED void list() {
   for (std::size_t i = 0; i < g_count; ++i) {
-    char line[17];
-    for (int digit = 0; digit < 16; ++digit)
-      line[digit] = "0123456789abcdef"[g_entered[i] >> (60 - 4 * digit) & 15U];
-    line[16] = '\n';
+    char line[34];
+    for (int digit = 0; digit < 16; ++digit) {
+      line[digit] = "0123456789abcdef"[g_entered[i].function >> (60 - 4 * digit) & 15U];
+      line[17 + digit] = "0123456789abcdef"[g_entered[i].when >> (60 - 4 * digit) & 15U];
+    }
+    line[16] = ' ';
+    line[33] = '\n';
     if (::write(STDERR_FILENO, line, sizeof line) < 0) return;
   }
 }
@@ -68,7 +84,7 @@ UNTOUCHED void __cyg_profile_func_enter(void* function, void* /*caller*/) {
   const auto at = reinterpret_cast<std::uintptr_t>(function) -
                   reinterpret_cast<std::uintptr_t>(&__executable_start);
   if (g_wanted == 0) return;
-  if (g_count < g_entered.size()) g_entered[g_count++] = at;
+  if (g_count < g_entered.size()) g_entered[g_count++] = {at, now()};
   if (at != g_wanted) return;
   if (is("list")) return list();
   ::syscall(SYS_exit_group, attempt() >= 0 ? 77 : 78);

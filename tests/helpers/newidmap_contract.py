@@ -654,7 +654,7 @@ def _(root, kind):
     with root.target(root.alice) as target:
         granted(kind.run(root, target, 0, 100000, 1, rlimits={resource.RLIMIT_NPROC: 0}))
     # Whoever might be asked: then somebody must be there to ask.
-    for line in ('passwd: files systemd\ngroup: files', 'passwd: files\ngroup: files\nsubid: x', 'passwd: x files\ngroup: files', 'passwd: files'):
+    for line in ('passwd: files systemd\ngroup: files', 'passwd: files\ngroup: files\nsubid: x', 'passwd: x files\ngroup: files', 'group: files'):
         root.write('/etc/nsswitch.conf', line + '\n')
         with root.target(root.alice) as target:
             refused(kind.run(root, target, 0, 100000, 1, rlimits={resource.RLIMIT_NPROC: 0}), 'SU-NAME', 'fork')

@@ -80,7 +80,7 @@ def _(root, how):
         word, fds = (target.pid, None) if how == 'pid' else ('fd:9', {9: getattr(target, how)})
         done = run(root, 'userns::lock_down(', 'list', word, 0, 100000, 10, fds=fds)
         assert done.code == 0, done
-    entered = {names.get(int(line, 16), '?') for line in done.err.split()}
+    entered = {names.get(int(line.split()[0], 16), '?') for line in done.err.splitlines()}
     assert 'userns::Process::open(userns::Target const&)' in entered, entered
     parsed = {name for name in entered & ours if not name.startswith(('userns::concat', 'userns::append_piece'))}
     odd = {name for name in parsed if not name.startswith(tuple(BEFORE))}
