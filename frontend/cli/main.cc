@@ -34,6 +34,7 @@ constexpr std::string_view kMostUsed =
     "\n"
     "Options (all of them: userns-run --help all):\n"
     "  --rootfs DIR             the root file system (the host's own tree)\n"
+    "  --image REF              an image's: docker://HOST/NAME:TAG, or one that was pulled\n"
     "  --bind SRC:DST[:ro]      SRC of the host appears as DST inside\n"
     "  --net NET                none (default) | host | user | auto | "
     "bridge=BR[,address=CIDR,...]\n"

@@ -13,9 +13,11 @@
 #include <climits>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
 #include "frontend/rootfs/archive/blobs.h"
+#include "frontend/rootfs/archive/image_text.h"
 #include "frontend/rootfs/copy.h"
 #include "frontend/rootfs/image.h"
 #include "frontend/rootfs/root_place.h"
@@ -47,32 +49,17 @@ UnpackCounts to_counts(std::string_view text) {
 }
 
 std::string to_text(const Filled& filled) {
-  const auto& image = filled.image;
-  auto variables = nlohmann::json::array();
-  for (const auto& variable : image.env)
-    variables.push_back(nlohmann::json::array({variable.name, variable.value}));
-  nlohmann::json json{variables, image.names_only, image.entrypoint, image.cmd,
-                      image.cwd, image.user,       image.stop_signal};
-  json.push_back(filled.root_place);
-  if (image.ids) json.push_back({image.ids->uid, image.ids->gid, image.ids->groups});
+  nlohmann::json json{filled.root_place, to_text(filled.image)};
   return to_text(filled.counts) +
          json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
-Filled parse_filled(const std::string& text) {
+Result<Filled> parse_filled(const std::string& text) {
   Filled filled{.counts = to_counts(text)};
   const auto json = nlohmann::json::parse(text.substr(std::min(text.size(), sizeof(UnpackCounts))));
-  auto& image = filled.image;
-  for (const auto& variable : json.at(0))
-    image.env.push_back({.name = variable.at(0), .value = variable.at(1)});
-  json.at(1).get_to(image.names_only);
-  json.at(2).get_to(image.entrypoint);
-  json.at(3).get_to(image.cmd);
-  json.at(4).get_to(image.cwd);
-  json.at(5).get_to(image.user);
-  json.at(6).get_to(image.stop_signal);
-  json.at(7).get_to(filled.root_place);
-  if (json.size() > 8)
-    image.ids = {.uid = json[8].at(0), .gid = json[8].at(1), .groups = json[8].at(2)};
+  json.at(0).get_to(filled.root_place);
+  auto image = image_from_text(json.at(1).get<std::string>());
+  if (!image) return std::unexpected(image.error());
+  filled.image = std::move(*image);
   return filled;
 }
 
@@ -180,13 +167,7 @@ Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd
     return fail({},
                 "it is a directory, and no OCI layout (oci-layout, index.json); to use a root file "
                 "system as it is: --rootfs");
-  return fill(
-      ids, target, how,
-      [](const Fd&, UnpackLimits, Unpacker& unpacker, const Outside& outside) {
-        DirectoryBlobs blobs([&](const std::string& name) { return outside.open(name); });
-        return unpack_image(blobs, unpacker);
-      },
-      opener);
+  return fill_from_parts(ids, target, opener, how);
 }
 
 // A mount belongs to the namespace that it was opened in, so what is to be a layer is opened again
@@ -196,6 +177,10 @@ Result<Fd> again_here(const Fd& directory) {
   if (::readlink(concat("/proc/self/fd/", directory.get()).c_str(), path.data(), path.size() - 1) <
       0)
     return fail_errno("cannot find the layers of the snapshot");
+  if (std::string_view(path.data()) == "/") {  // attached nowhere: it is here already
+    Fd same(::fcntl(directory.get(), F_DUPFD_CLOEXEC, 3));
+    return same.valid() ? Result<Fd>(std::move(same)) : fail_errno("cannot use a layer");
+  }
   auto tree = clone_tree(AT_FDCWD, path.data());
   struct stat was{};
   struct stat is{};
@@ -256,6 +241,18 @@ Result<Fd> open_archive(const std::string& path) {
 }
 
 }  // namespace
+
+Result<Filled> fill_from_parts(const ChosenIds& ids, const Fd& target,
+                               const std::function<Result<Fd>(const std::string&)>& opener,
+                               const FillHow& how) {
+  return fill(
+      ids, target, how,
+      [](const Fd&, UnpackLimits, Unpacker& unpacker, const Outside& outside) {
+        DirectoryBlobs blobs([&](const std::string& name) { return outside.open(name); });
+        return unpack_image(blobs, unpacker);
+      },
+      opener);
+}
 
 Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& tar,
                              const FillHow& how) {

@@ -44,6 +44,12 @@ struct Filled {
 Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const std::string& path,
                                  const FillHow& how);
 
+// The parts of an OCI layout, opened with the caller's rights by `opener` ("oci-layout",
+// "index.json", "blobs/sha256/...", no name is to be trusted).
+Result<Filled> fill_from_parts(const ChosenIds& ids, const Fd& target,
+                               const std::function<Result<Fd>(const std::string&)>& opener,
+                               const FillHow& how);
+
 // A tar of a root file system from an open file or pipe: never taken for an image.
 Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& tar,
                              const FillHow& how);

@@ -62,6 +62,8 @@ constexpr std::array kKeys{
     ContainerKey{"autostart", "YES|NO",
                  "start with the user's session (userns-run start --autostart)", false,
                  [](std::string_view t) { return only_whether(parse_yes_no(t)); }},
+    ContainerKey{"base-tree", "ID", "the files that this one's are changes to; create writes it",
+                 false, check_base},
     ContainerKey{"base", "NAME", "the container that this one is a snapshot of", false, check_base},
     ContainerKey{"command", "WORDS", "what is started instead of the init of the root file system",
                  false, check_command},

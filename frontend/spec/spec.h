@@ -31,6 +31,12 @@ struct MapAuto {};
 struct MapSelf {};
 using Mapping = std::variant<MapAuto, MapSelf, std::vector<MapWish>>;
 
+// Whom the files of a tree belong to: inside() the id inside, outside() the id on disk.
+struct BlockIds {
+  std::vector<Extent> uids;
+  std::vector<Extent> gids;
+};
+
 // --- mounts ---------------------------------------------------------------------------------
 struct BindWish {
   std::string source;       // on the host; relative to the caller's cwd or absolute
@@ -117,7 +123,10 @@ struct Spec {
   std::vector<PublishWish> publish;
   bool publish_loopback = false;  // they may lead to the container's own 127.0.0.1, too
 
-  std::string rootfs;               // empty: the host's own tree
+  std::string rootfs;  // empty: the host's own tree
+  // Of layers, then of rootfs: whose files they are, if not the container's own ids' (an empty one,
+  // or none at all). They are shown with the container's ids, and cannot be written to.
+  std::vector<BlockIds> layer_blocks;
   std::vector<std::string> layers;  // directories that are shown over rootfs, the topmost first
   bool read_only = false;           // of the root file system
   bool overlay = false;             // writes go to a throw-away upper layer

@@ -99,6 +99,23 @@ Result<void> plan_idmapped_binds(Plan& plan) {
   return {};
 }
 
+// Trees that belong to other ids than the container's are shown with the container's.
+Result<void> plan_idmapped_layers(Plan& plan) {
+  const auto& spec = plan.spec;
+  for (std::size_t i = 0; i < spec.layer_blocks.size(); ++i) {
+    plan.idmapped_layers.emplace_back();
+    const auto& block = spec.layer_blocks[i];
+    if (block.uids.empty()) continue;
+    const auto& source = i < spec.layers.size() ? spec.layers[i] : spec.rootfs;
+    auto ids = block_as(block, plan.ids);
+    if (!ids) return fail({}, concat("cannot use ", quoted(source), ": ", ids.error().text));
+    if (!*ids) continue;
+    plan.idmapped_layers.back() = plan.idmapped.size();
+    plan.idmapped.push_back({source, std::move(**ids), true});
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Plan> make_plan(const Spec& spec) {
@@ -121,6 +138,7 @@ Result<Plan> make_plan(const Spec& spec) {
     plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
   if (auto plain = make_binds_plain(plan); !plain) return std::unexpected(plain.error());
   if (auto planned = plan_idmapped_binds(plan); !planned) return std::unexpected(planned.error());
+  if (auto planned = plan_idmapped_layers(plan); !planned) return std::unexpected(planned.error());
   return plan;
 }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <iterator>
 
+#include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
 
@@ -134,6 +135,7 @@ void Registry::look_at(const std::string& path, const std::vector<Holder>& remem
     return;
   }
   for (const auto& name : *directories) {
+    if (base_id(name)) continue;
     auto container = concat(path, "/", name);
     const auto text =
         read_file_at(store->dir().get(), concat(name, "/config").c_str(), kLargestConfig);

@@ -14,6 +14,7 @@
 
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/options.h"
+#include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
 #include "frontend/store/user_dirs.h"
 #include "policy/cgroup_rules.h"
@@ -134,9 +135,47 @@ void add_changes(Spec& spec, const Container& container) {
     spec.layers.push_back(concat(container.path(), "/upper"));
 }
 
+// An overlay over the trees that it stands on, which have ids of their own.
+Result<void> place_on_trees(Spec& spec, const Container& container, const ConfigFile& own) {
+  const auto store =
+      Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
+  const auto trees = store ? trees_of(*store, own) : std::unexpected(store.error());
+  if (!trees)
+    return fail({}, concat("container ", container.name(), ": ", trees.error().text),
+                trees.error().code);
+  if (trees->empty()) {
+    spec.rootfs = concat(container.path(), "/rootfs");
+    return {};
+  }
+  if (spec.read_only || spec.overlay)
+    add_changes(spec, container);
+  else
+    spec.changes = container.path();
+  spec.layer_blocks.resize(spec.layers.size());
+  for (const auto& tree : *trees) {
+    spec.layers.push_back(tree.path);
+    spec.layer_blocks.push_back(tree.block);
+  }
+  spec.rootfs = spec.layers.back();
+  spec.layers.pop_back();
+  return {};
+}
+
+// What a snapshot's ground is made of itself.
+void add_ground(Spec& spec, const Container& container, const Spec& ground) {
+  spec.rootfs = ground.rootfs;
+  if (!ground.changes.empty()) add_changes(spec, container);
+  if (ground.layer_blocks.empty()) return;
+  spec.layer_blocks.resize(spec.layers.size());
+  spec.layers.insert(spec.layers.end(), ground.layers.begin(), ground.layers.end());
+  spec.layer_blocks.insert(spec.layer_blocks.end(), ground.layer_blocks.begin(),
+                           ground.layer_blocks.end());
+}
+
 // Where the root file system is that a container does not name itself.
 Result<void> place_root(Spec& spec, const Container& container, const ConfigFile& own) {
   if (!spec.rootfs.empty()) return {};
+  if (base_tree_of(own)) return place_on_trees(spec, container, own);
   const auto bases = container.bases(own);
   if (!bases) return std::unexpected(bases.error());
   if (bases->empty()) {
@@ -147,12 +186,12 @@ Result<void> place_root(Spec& spec, const Container& container, const ConfigFile
   if (!ground)
     return fail({}, concat("container ", container.name(), " is a snapshot: ", ground.error().text),
                 ground.error().code);
-  spec.rootfs = ground->rootfs;
   if (spec.read_only || spec.overlay)
     add_changes(spec, container);
   else
     spec.changes = container.path();
   for (auto base = bases->begin(); base + 1 != bases->end(); ++base) add_changes(spec, *base);
+  add_ground(spec, bases->back(), *ground);
   return {};
 }
 

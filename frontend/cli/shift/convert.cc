@@ -10,6 +10,8 @@
 #include "frontend/cli/shift/shift.h"
 #include "frontend/cli/shift/shift_run.h"
 #include "frontend/cli/terminal.h"
+#include "frontend/container/destroy.h"
+#include "frontend/store/base_trees.h"
 #include "frontend/store/state.h"
 #include "frontend/store/store.h"
 #include "policy/idmap.h"
@@ -25,6 +27,9 @@ constexpr std::array kOptions{
                .many = true},
     VerbOption{
         .name = "for", .value = "USER", .help = "of a DIR: whose subordinate ids (root only)"},
+    VerbOption{.name = "instant",
+               .value = "",
+               .help = "a container's files become a base tree, which others can stand on"},
     VerbOption{.name = "path", .value = "DIR", .help = "where containers are kept"},
     VerbOption{.name = "cross-mounts", .value = "", .help = "what is mounted below, too"},
     VerbOption{.name = "strict",
@@ -98,6 +103,22 @@ Result<Subject> subject_of(const Words& words) {
       .container = std::move(*container), .directory = spec->rootfs, .ids = std::move(*ids)};
 }
 
+// Nothing is shifted: the files are shown with the container's ids from now on.
+Result<std::string> make_instant(const Subject& subject, const Lock& lock) {
+  const auto& container = *subject.container;
+  const auto store =
+      Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
+  const auto config = store ? container.config() : std::unexpected(store.error());
+  if (!config) return std::unexpected(config.error());
+  if (const auto snapshots = snapshots_of(*store, container.name());
+      snapshots && !snapshots->empty())
+    return fail({}, concat(container.name(), " has snapshots, which show its files: destroy them"));
+  const auto id = seal_tree(*store, container, lock, *config);
+  if (!id) return id;
+  return concat(container.name(), ": its files are the base tree ", *id,
+                "; userns-run create NEW --from ", container.name(), " copies nothing\n");
+}
+
 // An ordinary user's files are his own: those become the root's of the container.
 Result<shift::Shift> own_to_root(const ChosenIds& ids) {
   const auto piece = [](const ChosenMap& map, std::uint32_t own) {
@@ -159,6 +180,9 @@ Result<std::string> convert(const Words& words) {
       return fail(
           {}, concat("the container ", subject->container->name(), " is running: stop it first"));
   }
+  if (words.has("instant") && !subject->container)
+    return fail({}, "--instant is for a container of the store");
+  if (words.has("instant")) return make_instant(*subject, *lock);
   auto shift = ::geteuid() == 0 ? into_container(subject->ids) : own_to_root(subject->ids);
   if (!shift) return std::unexpected(shift.error());
   wishes->shift = std::move(*shift);

@@ -8,8 +8,10 @@
 
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/settings.h"
+#include "frontend/container/facts.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/start/ids/callers_ids.h"
+#include "frontend/store/base_trees.h"
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/registry.h"
 #include "policy/text.h"
@@ -105,6 +107,18 @@ Result<void> check_ids(const Container& container, const ConfigFile& before,
                            : fail({}, concat("some of these ids are held by ", holder->path));
 }
 
+// One that stands on a base tree takes other ids at once: what it has changed so far becomes a
+// base tree, too, and all of them are shown with the new ids.
+Result<void> write_ids(const Store& store, const Container& container, const Lock& lock,
+                       const ConfigFile& before, const ConfigFile& after) {
+  if (!base_tree_of(before)) return container.write_config(lock, after);
+  if (is_running(container))
+    return fail(
+        {}, concat(container.name(), " is running: userns-run stop ", container.name(), " first"));
+  const auto sealed = seal_tree(store, container, lock, after);
+  return sealed ? Result<void>{} : std::unexpected(sealed.error());
+}
+
 Result<void> edit(const Container& container, const std::vector<Edit>& edits, const Words& words) {
   const auto lock = container.lock();
   if (!lock) return std::unexpected(lock.error());
@@ -121,7 +135,7 @@ Result<void> edit(const Container& container, const std::vector<Edit>& edits, co
   auto registry = store ? Registry::lock(*store) : std::unexpected(store.error());
   if (!registry) return std::unexpected(registry.error());
   if (auto free = check_ids(container, *before, after, *registry); !free) return free;
-  if (auto written = container.write_config(*lock, after); !written) return written;
+  if (auto written = write_ids(*store, container, *lock, *before, after); !written) return written;
   return registry->add(held_by(container.path(), after.text()));
 }
 

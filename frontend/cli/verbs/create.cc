@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "frontend/cli/table.h"
 #include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/images.h"
 #include "frontend/cli/verbs/settings.h"
 #include "frontend/container/make/create.h"
 #include "frontend/spec/nearest.h"
@@ -108,7 +111,10 @@ Result<void> check_modifiers(const Words& words, const CreateSource& source) {
   const bool debian = std::holds_alternative<FromDebian>(source);
   if (auto good = only("suite", "--template debian", debian); !good) return good;
   if (auto good = only("package", "--template debian", debian); !good) return good;
-  return only("snapshot", "--from", std::holds_alternative<FromContainer>(source));
+  const bool from = std::holds_alternative<FromContainer>(source);
+  if (auto good = only("snapshot", "--from", from); !good) return good;
+  if (auto good = only("instant", "--from", from); !good) return good;
+  return only("copy", "--from or --image", from || std::holds_alternative<FromImage>(source));
 }
 
 Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
@@ -117,14 +123,17 @@ Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
   const auto tar = words.one("tar");
   const auto made = words.one("template");
   const auto from = words.one("from");
-  if ((tar ? 1 : 0) + (made ? 1 : 0) + (from ? 1 : 0) + (adopts ? 1 : 0) != 1)
-    return fail(
-        {}, "from what? give one of --tar FILE, --template busybox, --from NAME and --rootfs DIR");
-  auto source = adopts ? Result<CreateSource>(FromDirectory{})
-                : tar  ? FromArchive{std::string(*tar)}
-                : from
-                    ? Result<CreateSource>(FromContainer{std::string(*from), words.has("snapshot")})
-                    : template_of(words, *made);
+  const auto image = words.one("image");
+  if ((tar ? 1 : 0) + (made ? 1 : 0) + (from ? 1 : 0) + (image ? 1 : 0) + (adopts ? 1 : 0) != 1)
+    return fail({},
+                "from what? give one of --tar FILE, --image REF, --template busybox, --from "
+                "NAME and --rootfs DIR");
+  auto source = adopts  ? Result<CreateSource>(FromDirectory{})
+                : tar   ? FromArchive{std::string(*tar)}
+                : image ? Result<CreateSource>(FromImage{})
+                : from  ? Result<CreateSource>(FromContainer{
+                             std::string(*from), words.has("instant"), words.has("snapshot")})
+                        : template_of(words, *made);
   if (source)
     if (auto good = check_modifiers(words, *source); !good) return std::unexpected(good.error());
   return source;
@@ -144,7 +153,9 @@ Result<CreateWish> wish_of(const Words& words) {
                   .config = std::move(*config),
                   .id_count = {},
                   .share_ids = {},
+                  .copy = false,
                   .how = {}};
+  wish.copy = words.has("copy");
   if (const auto text = words.one("ids")) {
     const auto count = parse_count(*text);
     if (!count) return std::unexpected(count.error());
@@ -181,6 +192,12 @@ int run_create(const Words& words) {
   if (!wish) return own_failure(wish.error());
   const auto store = Store::open_or_make(words.one("path"));
   if (!store) return own_failure(store.error());
+  std::optional<ImageStore> images;
+  if (const auto reference = words.one("image")) {
+    auto parts = image_parts(images, *reference, words);
+    if (!parts) return own_failure(parts.error());
+    wish->source = FromImage{std::move(*parts)};
+  }
   Progress progress;
   wish->how.on_progress = [&](const UnpackCounts& counts) { progress.show(to_text(counts)); };
   wish->how.on_stage = [&](std::string_view text) { progress.show(text); };

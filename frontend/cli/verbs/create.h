@@ -14,8 +14,13 @@ inline constexpr std::array kCreateOptions{
     VerbOption{"template", "NAME", "busybox: made of the host's own | debian: by mmdebstrap"},
     VerbOption{"suite", "NAME", "of the template debian (the host's own, or stable)"},
     VerbOption{"package", "NAME", "of the template debian: one more package", true},
+    VerbOption{"image", "REF",
+               "from an image: docker://HOST/NAME:TAG, oci:DIR:TAG, docker-archive:FILE, dir:DIR, "
+               "or NAME"},
     VerbOption{"from", "NAME", "a copy of another container, which is stopped"},
     VerbOption{"snapshot", "", "with --from: shows the other's files and keeps only what differs"},
+    VerbOption{"instant", "", "with --from: copies nothing; both stand on the other's files"},
+    VerbOption{"copy", "", "with --from, --image: a tree of its own, not changes to a shared one"},
     VerbOption{"max-size", "SIZE", "the most that it may become (half of what is free)"},
     VerbOption{"max-cpu", "TIME", "of a CPU, for unpacking (2 minutes and a second for each MiB)"},
     VerbOption{"ids", "N", "how many ids it gets (65536)"},

@@ -5,6 +5,7 @@
 #include "frontend/cli/verbs/create.h"
 #include "frontend/cli/verbs/destroy.h"
 #include "frontend/cli/verbs/doctor.h"
+#include "frontend/cli/verbs/images.h"
 #include "frontend/cli/verbs/inside.h"
 #include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/list.h"
@@ -17,7 +18,8 @@ namespace {
 // A row each; the functions are in the verb's own file.
 const std::array kVerbs{
     Verb{.name = "create",
-         .arguments = "NAME --tar FILE | --template NAME | --from NAME | --rootfs DIR [OPTIONS] "
+         .arguments = "NAME --tar FILE | --image REF | --template NAME | --from NAME | --rootfs "
+                      "DIR [OPTIONS] "
                       "[-- COMMAND...]",
          .summary = "Makes a container with a name",
          .options = kCreateOptions,
@@ -70,6 +72,11 @@ const std::array kVerbs{
          .options = convert_options(),
          .run = convert_verb},
     kPsVerb,
+    kPullVerb,
+    kPushVerb,
+    kImagesVerb,
+    kRmiVerb,
+    kPruneVerb,
 };
 
 }  // namespace

@@ -1,6 +1,4 @@
 #include "frontend/container/make/create.h"
-#include "frontend/container/make/image_settings.h"
-#include "frontend/start/cgroup_entry.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -14,14 +12,20 @@
 #include <csignal>
 #include <cstring>
 #include <thread>
+#include <utility>
 
+#include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/container/make/image_settings.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/run/signals.h"
+#include "frontend/start/cgroup_entry.h"
 #include "frontend/start/ids/callers_ids.h"
 #include "frontend/start/mounts/changes.h"
+#include "frontend/start/mounts/idmapped.h"
 #include "frontend/start/mounts/remote_files.h"
 #include "frontend/start/mounts/source_path.h"
+#include "frontend/store/base_trees.h"
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/living.h"
 #include "frontend/store/registry.h"
@@ -219,7 +223,8 @@ Result<Other> open_other(const Store& store, const FromContainer& from) {
 Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
   auto config = other.container.config();
   if (!config) return config;
-  for (const auto* const key : {"map", "map-self", "base", "rootfs"}) config->unset(key);
+  for (const auto* const key : {"map", "map-self", "base", "base-tree", "rootfs"})
+    config->unset(key);
   for (const auto& setting : wish.config.settings()) {
     if (!may_repeat(setting.key)) config->unset(setting.key);
     if (auto added = config->add(setting.key, setting.value); !added)
@@ -235,6 +240,20 @@ Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
   return config;
 }
 
+// A tree that other ids own is shown with the container's.
+Result<Fd> open_layer(const Other& other, const std::string& path) {
+  const auto& spec = other.spec;
+  const auto found = std::ranges::find(spec.layers, path);
+  const auto at = static_cast<std::size_t>(found - spec.layers.begin());
+  if (at < spec.layer_blocks.size() && !spec.layer_blocks[at].uids.empty() &&
+      (found != spec.layers.end() || path == spec.rootfs)) {
+    const auto shown = block_as(spec.layer_blocks[at], other.ids);
+    if (!shown) return std::unexpected(shown.error());
+    if (*shown) return idmapped_mount(path, **shown, true);
+  }
+  return open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
+}
+
 // The layers of its tree: the changes first.
 Result<std::vector<Fd>> layers_of(const Other& other) {
   std::vector<std::string> paths;
@@ -243,8 +262,7 @@ Result<std::vector<Fd>> layers_of(const Other& other) {
   paths.push_back(other.spec.rootfs);
   std::vector<Fd> layers;
   for (const auto& path : paths) {
-    auto layer =
-        open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
+    auto layer = open_layer(other, path);
     if (!layer && layer.error().code == ENOENT && layers.empty() && paths.size() > 1)
       continue;  // never started
     if (!layer) return std::unexpected(layer.error());
@@ -331,6 +349,8 @@ Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& c
   if (!ids) return std::unexpected(ids.error());
   const auto target = make_rootfs(container);
   if (!target) return std::unexpected(target.error());
+  if (const auto* const image = std::get_if<FromImage>(&wish.source))
+    return fill_from_parts(*ids, *target, image->parts.open, wish.how);
   if (const auto* const archive = std::get_if<FromArchive>(&wish.source)) {
     auto how = wish.how;
     how.looks_for_root = true;
@@ -343,6 +363,88 @@ Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& c
   const auto layers = layers_of(*other);
   if (!layers) return std::unexpected(layers.error());
   return fill_from_copy(*ids, *target, other->ids, *layers, wish.how);
+}
+
+// --- instead of a copy --------------------------------------------------------------------------
+
+// What stands in the way of sharing the other's files.
+std::string why_not_shared(const Store& store, const Other& other) {
+  const auto config = other.container.config();
+  if (!config) return config.error().text;
+  for (const auto& setting : config->settings()) {
+    if (setting.key == "rootfs") return "its root file system is a directory of the user's";
+    if (setting.key == "base") return "it is a snapshot";
+    if (setting.key == "map-self") return "it has no ids of its own";
+  }
+  const auto snapshots = snapshots_of(store, other.container.name());
+  if (!snapshots) return snapshots.error().text;
+  return snapshots->empty() ? "" : "it has snapshots";
+}
+
+Result<std::string> share_tree(const Store& store, const Other& other) {
+  const auto config = other.container.config();
+  return config ? seal_tree(store, other.container, other.lock, *config)
+                : Result<std::string>(std::unexpected(config.error()));
+}
+
+// The base tree for it; an empty ID, and a note, where there is to be a copy.
+Result<std::string> find_tree(const Store& store, const CreateWish& wish, const Spec& spec,
+                              const Container& container, const std::optional<Other>& other,
+                              std::vector<std::string>& notes) {
+  const auto* const image = std::get_if<FromImage>(&wish.source);
+  const auto* const from = std::get_if<FromContainer>(&wish.source);
+  if (wish.copy || (image == nullptr && (from == nullptr || !from->instant))) return "";
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  auto why = from != nullptr ? why_not_shared(store, *other) : std::string{};
+  if (why.empty())
+    if (const auto can = try_idmap(container.dir(), *ids); !can) why = can.error().text;
+  if (!why.empty()) {
+    notes.push_back(concat("the files are copied: ", why));
+    return "";
+  }
+  if (from != nullptr) return share_tree(store, *other);
+  const auto base = base_of_image(store, image->parts, wish.how);
+  return base ? image->parts.id : Result<std::string>(std::unexpected(base.error()));
+}
+
+Result<Filled> facts_of_tree(const Store& store, const std::string& id) {
+  const auto base = find_base(store, id);
+  auto image = base ? read_image_file(*base) : std::unexpected(base.error());
+  if (!image) return std::unexpected(image.error());
+  Filled filled;
+  if (*image) filled.image = std::move(**image);
+  return filled;
+}
+
+Result<void> try_tree(const Container& container, const ConfigFile& config) {
+  const auto spec = container.spec(config);
+  const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
+  return ids ? try_changes(*spec, *ids) : std::unexpected(ids.error());
+}
+
+// Nothing where there is to be a copy. From the first moment on the config holds the base.
+Result<std::optional<Filled>> stand_on_tree(const Store& store, const CreateWish& wish,
+                                            ConfigFile& config, const Spec& spec,
+                                            const Unfinished& unfinished,
+                                            const std::optional<Other>& other,
+                                            std::vector<std::string>& notes) {
+  const auto& container = unfinished.container;
+  const auto id = find_tree(store, wish, spec, container, other, notes);
+  if (!id) return std::unexpected(id.error());
+  if (id->empty()) return std::nullopt;
+  auto done = config.set("base-tree", std::vector{*id});
+  if (done) done = container.write_config(unfinished.lock, config);
+  if (!done) return std::unexpected(done.error());
+  if (const auto works = try_tree(container, config); !works) {
+    if (works.error().code == EINTR) return std::unexpected(works.error());
+    notes.push_back(concat("the files are copied: ", works.error().text));
+    config.unset("base-tree");
+    return std::nullopt;
+  }
+  auto filled = facts_of_tree(store, *id);
+  if (!filled) return std::unexpected(filled.error());
+  return std::move(*filled);
 }
 
 // A snapshot is an overlay at each start; whether the kernel makes one here is known only by
@@ -374,7 +476,10 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
                          const std::optional<Other>& other, const Signals& signals) {
   Created created{.container = unfinished.container, .counts = {}, .notes = {}};
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
-  const auto filled = fill(wish, spec, unfinished.container, other);
+  auto stands = stand_on_tree(store, wish, config, spec, unfinished, other, created.notes);
+  if (!stands) return std::unexpected(stands.error());
+  const auto filled =
+      *stands ? Result<Filled>(std::move(**stands)) : fill(wish, spec, unfinished.container, other);
   if (!filled) return std::unexpected(filled.error());
   created.counts = filled->counts;
   const auto ids = find_ids(spec);
@@ -418,9 +523,14 @@ Result<Created> create_container(const Store& store, const CreateWish& told) {
     auto opened = open_other(store, *from);
     if (!opened) return std::unexpected(opened.error());
     other = std::move(*opened);
+    const auto opened_config = other->container.config();
+    if (!opened_config) return std::unexpected(opened_config.error());
     auto config = begin_with(*other, wish);
     if (!config) return std::unexpected(config.error());
     wish.config = std::move(*config);
+    // One that stands on a base tree has nothing that would have to be copied.
+    if (!from->snapshot && base_tree_of(*opened_config))
+      std::get<FromContainer>(wish.source).instant = true;
     if (from->snapshot) wish.share_ids = from->name;
     if (!from->snapshot && !wish.id_count && !wish.share_ids)
       wish.id_count = count_of(other->ids.uids);

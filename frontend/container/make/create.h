@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "frontend/container/make/instant.h"
 #include "frontend/rootfs/fill.h"
 #include "frontend/store/store.h"
 #include "policy/error.h"
@@ -31,11 +32,17 @@ struct FromDebian {
 // Another one of the same store, which does not run. Its settings come first, but for its ids.
 struct FromContainer {
   std::string name;
+  // Both stand on its files then, which are not copied. Its own become a base tree.
+  bool instant = false;
   bool snapshot =
       false;  // shows the other's files, and keeps only what differs; then they have the same ids
 };
+// An image of a store of images.
+struct FromImage {
+  ImageParts parts;
+};
 using CreateSource =
-    std::variant<FromArchive, FromDirectory, FromBusybox, FromDebian, FromContainer>;
+    std::variant<FromArchive, FromDirectory, FromBusybox, FromDebian, FromContainer, FromImage>;
 
 struct CreateWish {
   std::string name;
@@ -43,6 +50,7 @@ struct CreateWish {
   ConfigFile config;                      // what was asked for; paths in it are absolute
   std::optional<std::uint64_t> id_count;  // --ids
   std::optional<std::string> share_ids;   // --share-ids: a container of the same store
+  bool copy = false;                      // never on a base tree
   FillHow how;
 };
 

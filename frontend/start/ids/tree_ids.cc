@@ -84,7 +84,7 @@ Result<std::optional<TreeIds>> own_files_as(const ChosenIds& ids, std::uint32_t 
   return unless_same({std::move(*uids), std::move(*gids)});
 }
 
-Result<std::optional<TreeIds>> block_as(const TreeIds& block, const ChosenIds& ids) {
+Result<std::optional<TreeIds>> block_as(const BlockIds& block, const ChosenIds& ids) {
   TreeIds both{joined(block.uids, ids.uids.extents), joined(block.gids, ids.gids.extents)};
   if (both.uids.empty() || both.gids.empty())
     return fail({}, "the container has none of the ids that the tree's files belong to");

@@ -25,9 +25,8 @@ struct TreeIds {
 Result<std::optional<TreeIds>> own_files_as(const ChosenIds& ids, std::uint32_t uid,
                                             std::uint32_t gid, std::uint32_t inside);
 
-// The ids of a container in a tree whose files belong to a block: `block` has the block's maps
-// (inside() the id inside, outside() the id on disk). Nothing if the two are the same. Fails if the
-// container has an id that the block lacks and none in common.
-Result<std::optional<TreeIds>> block_as(const TreeIds& block, const ChosenIds& ids);
+// The ids of a container in a tree whose files belong to `block`. Nothing if the two are the same.
+// Fails if the two have no id inside in common.
+Result<std::optional<TreeIds>> block_as(const BlockIds& block, const ChosenIds& ids);
 
 }  // namespace userns::frontend

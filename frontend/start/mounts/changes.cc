@@ -12,6 +12,7 @@
 #include "common/fd.h"
 #include "frontend/run/mount_api.h"
 #include "frontend/start/ids/in_map.h"
+#include "frontend/start/mounts/idmapped.h"
 #include "frontend/start/mounts/overlay.h"
 #include "policy/text.h"
 
@@ -61,12 +62,34 @@ Result<void> prepare_changes(const Plan& plan) {
 
 namespace {
 
-Result<Layers> open_layers(const Spec& spec) {
-  Layers layers;
-  std::vector<std::string> paths = spec.layers;
+std::vector<std::string> paths_of(const Spec& spec) {
+  auto paths = spec.layers;
   paths.push_back(spec.rootfs);
-  for (const auto& path : paths) {
-    auto layer = clone_tree(AT_FDCWD, path.c_str());
+  return paths;
+}
+
+// Those that have other ids, made as the start makes them; not valid for the others.
+Result<std::vector<Fd>> idmapped_layers(const Spec& spec, const ChosenIds& ids) {
+  const auto paths = paths_of(spec);
+  std::vector<Fd> trees(paths.size());
+  for (std::size_t i = 0; i < spec.layer_blocks.size(); ++i) {
+    if (spec.layer_blocks[i].uids.empty()) continue;
+    const auto shown = block_as(spec.layer_blocks[i], ids);
+    if (!shown) return std::unexpected(shown.error());
+    if (!*shown) continue;
+    auto tree = idmapped_mount(paths.at(i), **shown, true);
+    if (!tree) return std::unexpected(tree.error());
+    trees.at(i) = std::move(*tree);
+  }
+  return trees;
+}
+
+Result<Layers> open_layers(const Spec& spec, std::vector<Fd>& idmapped) {
+  Layers layers;
+  const auto paths = paths_of(spec);
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    auto layer =
+        idmapped[i].valid() ? std::move(idmapped[i]) : clone_tree(AT_FDCWD, paths[i].c_str());
     if (!layer) return std::unexpected(layer.error());
     layers.push_back(std::move(*layer));
   }
@@ -78,11 +101,13 @@ Result<Layers> open_layers(const Spec& spec) {
 Result<void> try_changes(const Spec& spec, const ChosenIds& ids) {
   if (spec.changes.empty()) return {};
   if (auto prepared = prepare_changes({.spec = spec, .ids = ids}); !prepared) return prepared;
+  auto idmapped = idmapped_layers(spec, ids);
+  if (!idmapped) return std::unexpected(idmapped.error());
   Layers layers;
   Changes changes;
   InMap in{.on_progress = {}, .on_open = {}, .mount_namespace = true, .prepare = {}};
   in.prepare = [&]() -> Result<void> {
-    auto lower = open_layers(spec);
+    auto lower = open_layers(spec, *idmapped);
     auto upper = lower ? open_changes(spec.changes) : std::unexpected(lower.error());
     if (!upper) return std::unexpected(upper.error());
     layers = std::move(*lower);

@@ -300,15 +300,31 @@ Result<Fd> host_root(const Plan& plan) {
   return set ? std::move(root) : Result<Fd>(std::unexpected(set.error()));
 }
 
+std::optional<std::size_t> idmapped_layer(const Plan& plan, std::size_t index) {
+  return index < plan.idmapped_layers.size() ? plan.idmapped_layers[index] : std::nullopt;
+}
+
+// Of the layers, then of the root file system. One that has other ids comes from the starter.
+Result<Fd> open_layer(const Plan& plan, std::size_t index) {
+  if (idmapped_layer(plan, index)) return Fd{};
+  return open_source(index < plan.spec.layers.size() ? plan.spec.layers[index] : plan.spec.rootfs);
+}
+
+void take_idmapped_layers(const Plan& plan, Sources& sources) {
+  for (std::size_t i = 0; i < sources.layers.size(); ++i)
+    if (const auto which = idmapped_layer(plan, i))
+      sources.layers[i] = std::move(sources.idmapped.at(*which));
+}
+
 Result<void> open_root(const Plan& plan, Sources& sources) {
   if (plan.spec.rootfs.empty()) return {};  // an overlay of the host's own tree
-  auto root = open_source(plan.spec.rootfs);
+  auto root = open_layer(plan, plan.spec.layers.size());
   if (!root) return std::unexpected(root.error());
-  if (kind_of(*root) != PlaceKind::kDirectory)
+  if (root->valid() && kind_of(*root) != PlaceKind::kDirectory)
     return fail({}, concat("cannot use ", quoted(plan.spec.rootfs),
                            " as a root file system: it is not a directory"));
-  for (const auto& path : plan.spec.layers) {
-    auto layer = open_source(path);
+  for (std::size_t i = 0; i < plan.spec.layers.size(); ++i) {
+    auto layer = open_layer(plan, i);
     if (!layer) return std::unexpected(layer.error());
     sources.layers.push_back(std::move(*layer));
   }
@@ -347,6 +363,7 @@ Result<Sources> open_sources(const Plan& plan) {
 }
 
 Result<void> build_mounts(const Plan& plan, Sources& sources) {
+  take_idmapped_layers(plan, sources);
   auto root =
       plan.own_root ? put_root(plan, std::move(sources.layers), sources.changes) : host_root(plan);
   if (!root) return std::unexpected(root.error());

@@ -68,6 +68,8 @@ struct Plan {
   bool tty = false;        // the command gets a terminal of its own
   std::vector<MountStep> mounts;  // below the root, in order
   std::vector<IdmappedTree> idmapped;
+  // Of spec.layers, then of spec.rootfs: in `idmapped`. Empty: none of them is.
+  std::vector<std::optional<std::size_t>> idmapped_layers;
 };
 
 // What asks the container to stop. Pure.

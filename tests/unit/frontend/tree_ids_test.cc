@@ -29,12 +29,12 @@ std::string own(const ChosenIds& ids, std::uint32_t caller, std::uint32_t inside
   if (!shown) return shown.error().text;
   return *shown ? text((*shown)->uids) : "as it is";
 }
-std::string block(const TreeIds& disk, const ChosenIds& ids) {
+std::string block(const BlockIds& disk, const ChosenIds& ids) {
   const auto shown = block_as(disk, ids);
   if (!shown) return shown.error().text;
   return *shown ? text((*shown)->uids) : "as it is";
 }
-TreeIds tree(std::initializer_list<Extent> extents) { return {extents, extents}; }
+BlockIds tree(std::initializer_list<Extent> extents) { return {extents, extents}; }
 
 TEST(OwnFilesAs, AnIdInsideTakesItsPlaceOnDisk) {
   EXPECT_EQ(own(with({extent(0, 100000, 65536)}), 1000, 0), "1000:100000:1 100001:100001:65535");

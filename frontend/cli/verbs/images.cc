@@ -1,0 +1,190 @@
+#include "frontend/cli/verbs/images.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "frontend/cli/table.h"
+#include "frontend/cli/terminal.h"
+#include "frontend/cli/verbs/select.h"
+#include "frontend/store/base_trees.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr VerbOption kAuthOption{"authfile", "FILE", "passwords of registries, as skopeo has them"};
+constexpr VerbOption kCertOption{"cert-dir", "DIR", "certificates of the registry"};
+constexpr VerbOption kPlainOption{"no-tls-verify", "", "plain HTTP, and any certificate"};
+constexpr VerbOption kTransferOptions[]{kAuthOption, kCertOption, kPlainOption};
+constexpr VerbOption kListOptions[]{{"json", "", "for programs"}, {"names", "", "names only"}};
+constexpr VerbOption kPruneOptions[]{
+    {"all", "", "trees of images that are still there, too, if no container stands on them"},
+    kPathOption};
+
+// skopeo's words; `side`: "src" or "dest".
+PullHow transfer_of(const Words& words, std::string_view side) {
+  PullHow how;
+  if (const auto file = words.one("authfile")) how.words.push_back(concat("--authfile=", *file));
+  if (const auto dir = words.one("cert-dir"))
+    how.words.push_back(concat("--", side, "-cert-dir=", *dir));
+  if (words.has("no-tls-verify")) how.words.push_back(concat("--", side, "-tls-verify=false"));
+  return how;
+}
+
+Result<StoredImage> one_image(const ImageStore& store, std::string_view name) {
+  auto found = store.find(name);
+  if (!found) return std::unexpected(found.error());
+  if (*found) return std::move(**found);
+  return fail({}, concat("there is no image ", quoted(name), ": userns-run images lists them"));
+}
+
+int pull_verb(const Words& words) {
+  if (words.names.empty())
+    return own_failure(
+        {.rule = {}, .code = 0, .text = "which image? userns-run pull docker://HOST/NAME:TAG"});
+  auto store = ImageStore::open();
+  if (!store) return own_failure(store.error());
+  for (const auto& reference : words.names) {
+    const auto image = store->pull(reference, transfer_of(words, "src"));
+    if (!image) return own_failure(image.error());
+    if (const int status = print(concat(image->name, " ", image->digest, "\n")); status != 0)
+      return status;
+  }
+  return 0;
+}
+
+int push_verb(const Words& words) {
+  if (words.names.size() != 2)
+    return own_failure({.rule = {},
+                        .code = 0,
+                        .text = "push takes an image and where to: userns-run push NAME "
+                                "docker://HOST/NAME:TAG"});
+  const auto store = ImageStore::open();
+  const auto image =
+      store ? one_image(*store, words.names.front()) : std::unexpected(store.error());
+  if (!image) return own_failure(image.error());
+  const auto pushed = store->push(*image, words.names.back(), transfer_of(words, "dest"));
+  return pushed ? 0 : own_failure(pushed.error());
+}
+
+std::string to_json(const ImageStore& store, const std::vector<StoredImage>& images) {
+  auto list = nlohmann::json::array();
+  for (const auto& image : images)
+    list.push_back(
+        {{"name", image.name}, {"digest", image.digest}, {"bytes", store.size_of(image)}});
+  return list.dump(1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+std::string to_text(const ImageStore& store, const std::vector<StoredImage>& images) {
+  std::vector<std::vector<std::string>> rows{{"NAME", "DIGEST", "SIZE"}};
+  for (const auto& image : images)
+    rows.push_back({image.name, image.digest.substr(7, 12), size_for_people(store.size_of(image))});
+  return to_table(std::move(rows));
+}
+
+int images_verb(const Words& words) {
+  const auto store = ImageStore::open();
+  const auto images = store ? store->images() : std::unexpected(store.error());
+  if (!images) return own_failure(images.error());
+  if (words.has("json")) return print(to_json(*store, *images));
+  if (!words.has("names")) return print(to_text(*store, *images));
+  std::string names;
+  for (const auto& image : *images) names += concat(image.name, "\n");
+  return print(names);
+}
+
+// One that a run of now shows is left alone.
+Result<std::uint64_t> remove_bases(const Store& store, const std::vector<std::string>& kept) {
+  std::uint64_t count = 0;
+  if (!store.dir().valid()) return count;
+  while (true) {
+    const auto unused = unused_bases(store);
+    if (!unused) return std::unexpected(unused.error());
+    const auto before = count;
+    for (const auto& id : *unused) {
+      if (std::ranges::find(kept, id) != kept.end()) continue;
+      const auto removed = remove_unused_base(store, id);
+      if (!removed) return std::unexpected(removed.error());
+      count += *removed ? 1U : 0U;
+    }
+    if (count == before) return count;
+  }
+}
+
+std::vector<std::string> bases_of(const std::vector<StoredImage>& images) {
+  std::vector<std::string> ids;
+  for (const auto& image : images) ids.push_back(base_id_of(image));
+  return ids;
+}
+
+int rmi_verb(const Words& words) {
+  if (words.names.empty())
+    return own_failure(
+        {.rule = {}, .code = 0, .text = "which image? userns-run images lists them"});
+  auto store = ImageStore::open();
+  if (!store) return own_failure(store.error());
+  for (const auto& name : words.names) {
+    const auto image = one_image(*store, name);
+    const auto removed = image ? store->remove(*image) : std::unexpected(image.error());
+    if (!removed) return own_failure(removed.error());
+  }
+  const auto collected = store->collect();
+  return collected ? 0 : own_failure(collected.error());
+}
+
+int prune_verb(const Words& words) {
+  auto images = ImageStore::open();
+  const auto store = store_of(words);
+  const auto all = images ? images->images() : std::unexpected(images.error());
+  if (!all || !store) return own_failure(all ? store.error() : all.error());
+  const auto collected = images->collect();
+  if (!collected) return own_failure(collected.error());
+  const auto bases =
+      remove_bases(*store, words.has("all") ? std::vector<std::string>{} : bases_of(*all));
+  if (!bases) return own_failure(bases.error());
+  return print(concat("deleted ", collected->blobs, " blobs (", size_for_people(collected->bytes),
+                      ") and ", *bases, " base trees\n"));
+}
+
+}  // namespace
+
+constinit const Verb kPullVerb{.name = "pull",
+                               .arguments = "REF... [OPTIONS]",
+                               .summary = "Fetches images (docker://, oci:, docker-archive:, dir:)",
+                               .options = kTransferOptions,
+                               .run = pull_verb};
+constinit const Verb kPushVerb{.name = "push",
+                               .arguments = "NAME REF [OPTIONS]",
+                               .summary = "Sends an image to a registry",
+                               .options = kTransferOptions,
+                               .run = push_verb};
+constinit const Verb kImagesVerb{.name = "images",
+                                 .arguments = "[OPTIONS]",
+                                 .summary = "Lists the images that were fetched",
+                                 .options = kListOptions,
+                                 .run = images_verb};
+constinit const Verb kRmiVerb{.name = "rmi",
+                              .arguments = "NAME...",
+                              .summary = "Deletes images; containers made of them stay",
+                              .options = {},
+                              .run = rmi_verb};
+constinit const Verb kPruneVerb{.name = "prune",
+                                .arguments = "[OPTIONS]",
+                                .summary = "Deletes what no image and no container has any more",
+                                .options = kPruneOptions,
+                                .run = prune_verb};
+
+Result<ImageParts> image_parts(std::optional<ImageStore>& store, std::string_view reference,
+                               const Words& words) {
+  auto opened = ImageStore::open();
+  if (!opened) return std::unexpected(opened.error());
+  store.emplace(std::move(*opened));
+  const auto image = store->have(reference, transfer_of(words, "src"));
+  if (!image) return std::unexpected(image.error());
+  return store->parts(*image);
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,114 @@
+#include "frontend/container/make/instant.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "frontend/rootfs/archive/image_text.h"
+#include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/mounts/idmapped.h"
+#include "frontend/store/files.h"
+#include "frontend/store/id_blocks.h"
+#include "frontend/store/registry.h"
+#include "frontend/store/unfinished.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// The last of what is delegated, so that containers, which get the first that is free, seldom have
+// the same. One block for all bases of the caller's.
+std::optional<Extent> last_block(const AutoSource& source) {
+  if (source.ranges.empty()) return std::nullopt;
+  const auto& range = source.ranges.back();
+  const auto count = std::min<std::uint64_t>(range.count(), kAutoBlock);
+  const auto first = range.end() - count;
+  if (first != 0) return Extent::make(0, first, count);
+  return Extent::make(0, 1, count - 1);
+}
+
+Result<Blocks> block_for_bases() {
+  const auto callers = CallersIds::find();
+  if (!callers) return std::unexpected(callers.error());
+  const auto facts = callers->facts();
+  const auto uids = last_block(facts.uids);
+  const auto gids = last_block(facts.gids);
+  if (!uids || !gids) return fail({}, "no ids are delegated to the caller");
+  return Blocks{{*uids}, {*gids}};
+}
+
+Result<ChosenIds> ids_of(const Blocks& block) {
+  Spec spec;
+  std::vector<MapWish> wishes;
+  for (const auto& extent : block.uids) wishes.push_back({MapWish::Which::kUid, extent});
+  for (const auto& extent : block.gids) wishes.push_back({MapWish::Which::kGid, extent});
+  spec.mapping = std::move(wishes);
+  return find_ids(spec);
+}
+
+// Of a base that is being made: what it will be called is taken only once it is whole.
+Result<void> give_name(const Store& store, const Unfinished& base, const std::string& id) {
+  ::fsync(base.container.dir().get());
+  if (::renameat2(store.dir().get(), base.directory.c_str(), store.dir().get(),
+                  base_directory(id).c_str(), RENAME_NOREPLACE) == 0) {
+    ::fsync(store.dir().get());
+    return {};
+  }
+  // Another process was as fast: the two are the same.
+  if (errno == EEXIST) return remove_unfinished(store, base);
+  return fail_errno(concat("cannot give ", store.path(), "/", base.directory, " its name"));
+}
+
+Result<void> unpack(const Unfinished& base, const Blocks& block, const ImageParts& image,
+                    const FillHow& how) {
+  ConfigFile config;
+  if (auto set = config.set("map", map_values(block)); !set) return set;
+  if (auto written = base.container.write_config(base.lock, config); !written) return written;
+  const auto ids = ids_of(block);
+  if (!ids) return std::unexpected(ids.error());
+  if (::mkdirat(base.container.dir().get(), "rootfs", 0700) != 0)
+    return fail_errno(concat("cannot make ", base.container.path(), "/rootfs"));
+  const auto target = open_at(base.container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY,
+                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  if (!target) return std::unexpected(target.error());
+  const auto filled = fill_from_parts(*ids, *target, image.open, how);
+  if (!filled) return std::unexpected(filled.error());
+  return replace_file(base.container.dir(), "image", to_text(filled->image));
+}
+
+Result<Unfinished> begin_base(const Store& store, const std::string& id) {
+  const auto registry = Registry::lock(store);
+  return registry ? begin_container(store, *registry, id) : std::unexpected(registry.error());
+}
+
+}  // namespace
+
+Result<void> try_idmap(const Fd& dir, const ChosenIds& ids) {
+  const auto shown = own_files_as(ids, ::geteuid(), ::getegid(), 0);
+  if (!shown) return std::unexpected(shown.error());
+  if (!*shown) return {};
+  const auto mount = idmapped_mount(dir, **shown, true);
+  return mount ? Result<void>{} : std::unexpected(mount.error());
+}
+
+Result<Container> base_of_image(const Store& store, const ImageParts& image, const FillHow& how) {
+  if (auto base = find_base(store, image.id)) return base;
+  const auto block = block_for_bases();
+  if (!block) return std::unexpected(block.error());
+  const auto base = begin_base(store, image.id);
+  if (!base) return std::unexpected(base.error());
+  auto done = unpack(*base, *block, image, how);
+  if (done) done = give_name(store, *base, image.id);
+  if (done) return find_base(store, image.id);
+  (void)remove_unfinished(store, *base);
+  return std::unexpected(done.error());
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,28 @@
+// Containers without a copy: on a base tree that is shown with the container's ids.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "frontend/rootfs/fill.h"
+#include "frontend/start/ids/choose_ids.h"
+#include "frontend/store/base_trees.h"
+#include "frontend/store/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// An image in a store of images.
+struct ImageParts {
+  std::string id;                                      // of the base tree that it becomes
+  std::function<Result<Fd>(const std::string&)> open;  // "index.json", "blobs/sha256/..."
+};
+
+// Whether a tree here can be shown with other ids; else the reason, as an error. `dir`: one of the
+// caller's, in the store.
+Result<void> try_idmap(const Fd& dir, const ChosenIds& ids);
+
+// The base tree of an image, unpacked if it is not there yet. A signal: EINTR.
+Result<Container> base_of_image(const Store& store, const ImageParts& image, const FillHow& how);
+
+}  // namespace userns::frontend

@@ -1,0 +1,304 @@
+#include "frontend/images/image_store.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "frontend/images/skopeo.h"
+#include "frontend/rootfs/archive/digest.h"
+#include "frontend/rootfs/archive/image_json.h"
+#include "frontend/rootfs/remove.h"
+#include "frontend/store/files.h"
+#include "frontend/store/store.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr unsigned long long kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+constexpr std::string_view kPulled = ".pull-";
+constexpr const char* kLayout = "{\"imageLayoutVersion\": \"1.0.0\"}\n";
+constexpr const char* kBlobs = "blobs/sha256";
+
+Result<Fd> file_of(std::string_view text) {
+  Fd file(::memfd_create("index", MFD_CLOEXEC));
+  if (!file.valid()) return fail_errno("cannot make a file in memory");
+  if (auto written = write_all(file, text); !written) return std::unexpected(written.error());
+  if (::lseek(file.get(), 0, SEEK_SET) < 0) return fail_errno("cannot read a file in memory");
+  return file;
+}
+
+// Of this directory of ours: files, and directories of files.
+void remove_all(const Fd& dir, const std::string& name) {
+  if (::unlinkat(dir.get(), name.c_str(), 0) == 0 || (errno != EISDIR && errno != EPERM)) return;
+  const auto inner = open_at(dir.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const auto names = inner ? list_directory(*inner) : std::unexpected(inner.error());
+  if (names)
+    for (const auto& one : *names) remove_all(*inner, one);
+  ::unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR);
+}
+
+// A layout that skopeo writes to or reads from, gone at the end of the scope. Whoever has one holds
+// ".pulls", so that nobody takes it for litter.
+class Pull {
+ public:
+  static Result<Pull> begin(const Fd& store, const std::string& path) {
+    auto name = concat(path, "/", kPulled, "XXXXXX");
+    if (::mkdtemp(name.data()) == nullptr)
+      return fail_errno(concat("cannot make a directory in ", path));
+    auto dir = open_at(store.get(), name.substr(path.size() + 1).c_str(), O_RDONLY | O_DIRECTORY);
+    if (!dir) return std::unexpected(dir.error());
+    return Pull(store, std::move(name), std::move(*dir));
+  }
+  Pull(Pull&& other) noexcept
+      : store_(other.store_), path_(std::exchange(other.path_, {})), dir_(std::move(other.dir_)) {}
+  Pull(const Pull&) = delete;
+  Pull& operator=(const Pull&) = delete;
+  Pull& operator=(Pull&&) = delete;
+  ~Pull() {
+    if (!path_.empty()) remove_all(store_, path_.substr(path_.rfind('/') + 1));
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] Result<void> lead_to(const StoredImage& image) const {
+    auto made = replace_file(dir_, "index.json", index_text(image));
+    return made ? replace_file(dir_, "oci-layout", kLayout) : made;
+  }
+  [[nodiscard]] Result<std::string> index() const {
+    return read_file_at(dir_.get(), "index.json", kLargestJson);
+  }
+
+ private:
+  Pull(const Fd& store, std::string path, Fd dir)
+      : store_(store), path_(std::move(path)), dir_(std::move(dir)) {}
+  const Fd& store_;
+  std::string path_;
+  Fd dir_;
+};
+
+std::vector<std::string> digests_in(const OciNode& node) {
+  auto digests = node.next;
+  if (!node.config.empty()) digests.push_back(node.config);
+  digests.insert(digests.end(), node.layers.begin(), node.layers.end());
+  return digests;
+}
+
+std::string about(std::string_view reference, const Error& error) {
+  return concat("cannot pull ", quoted(reference), ": ", error.text);
+}
+
+}  // namespace
+
+Result<ImageStore> ImageStore::open() {
+  const auto home = Store::open_or_make(std::nullopt);
+  if (!home) return std::unexpected(home.error());
+  auto path = concat(home->path(), "/.images");
+  for (const auto& part : {path, concat(path, "/blobs"), concat(path, "/", kBlobs)})
+    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST)
+      return fail_errno(concat("cannot make ", part, ", where images are kept"));
+  auto dir = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir) return fail({}, concat("cannot open ", path), dir.error().code);
+  struct stat facts{};
+  if (::fstat(dir->get(), &facts) != 0 || facts.st_uid != ::geteuid())
+    return fail({}, concat(path, " is not the caller's"));
+  ImageStore store(std::move(path), std::move(*dir));
+  const auto lock = store.lock(".lock", LOCK_EX);
+  if (!lock) return std::unexpected(lock.error());
+  if (::faccessat(store.dir_.get(), "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0) return store;
+  auto made = replace_file(store.dir_, "index.json", index_text(std::vector<StoredImage>{}));
+  if (made) made = replace_file(store.dir_, "oci-layout", kLayout);
+  return made ? Result<ImageStore>(std::move(store)) : std::unexpected(made.error());
+}
+
+Result<Fd> ImageStore::lock(const char* name, int how) const {
+  auto file = open_at(dir_.get(), name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, kBelow, 0600);
+  if (!file) return fail({}, concat("cannot lock ", path_, "/", name), file.error().code);
+  while (::flock(file->get(), how) != 0)
+    if (errno != EINTR) return fail_errno(concat("cannot lock ", path_, "/", name));
+  return file;
+}
+
+Result<std::vector<StoredImage>> ImageStore::images() const {
+  const auto text = read_file_at(dir_.get(), "index.json", kLargestJson);
+  auto all = text ? parse_image_index(*text) : std::unexpected(text.error());
+  if (!all) return fail({}, concat(path_, "/index.json: ", all.error().text), all.error().code);
+  std::erase_if(*all, [](const StoredImage& image) { return image.name.empty(); });
+  std::ranges::sort(*all, {}, &StoredImage::name);
+  return all;
+}
+
+Result<std::optional<StoredImage>> ImageStore::find(std::string_view reference) const {
+  const auto name = name_of_image(reference);
+  const auto all = name ? images() : std::unexpected(name.error());
+  if (!all) return std::unexpected(all.error());
+  const auto found = std::ranges::find(*all, *name, &StoredImage::name);
+  return found == all->end() ? std::nullopt : std::optional(*found);
+}
+
+Result<std::vector<std::string>> ImageStore::blobs_of(const StoredImage& image) const {
+  std::vector<std::string> all{image.digest};
+  for (std::size_t at = 0; at < all.size() && all.size() < 10'000; ++at) {
+    if (at > 8) break;  // a manifest comes first; what follows are its parts
+    const auto path = blob_path(all[at]);
+    const auto text = path ? read_file_at(dir_.get(), path->c_str(), kLargestJson)
+                           : std::unexpected(path.error());
+    const auto node = text ? parse_oci_node(*text, "") : std::unexpected(text.error());
+    if (!node) {
+      if (at == 0) return std::unexpected(node.error());
+      break;
+    }
+    for (auto& digest : digests_in(*node))
+      if (std::ranges::find(all, digest) == all.end()) all.push_back(std::move(digest));
+    if (!node->config.empty()) break;
+  }
+  return all;
+}
+
+std::uint64_t ImageStore::size_of(const StoredImage& image) const {
+  std::uint64_t size = 0;
+  const auto blobs = blobs_of(image);
+  if (!blobs) return 0;
+  for (const auto& digest : *blobs) {
+    struct stat facts{};
+    const auto path = blob_path(digest);
+    if (path && ::fstatat(dir_.get(), path->c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0)
+      size += static_cast<std::uint64_t>(facts.st_size);
+  }
+  return size;
+}
+
+// What killed pulls have left, if none goes on.
+Result<void> ImageStore::sweep() {
+  const auto alone = lock(".pulls", LOCK_EX | LOCK_NB);
+  if (!alone) return {};
+  const auto names = list_directory(dir_);
+  if (!names) return std::unexpected(names.error());
+  for (const auto& name : *names)
+    if (name.starts_with(kPulled)) remove_all(dir_, name);
+  return {};
+}
+
+Result<StoredImage> ImageStore::add(const std::string& pulled, const std::string& name) {
+  auto entries = parse_image_index(pulled);
+  if (!entries) return std::unexpected(entries.error());
+  if (entries->size() != 1)
+    return fail({}, concat("skopeo has written ", entries->size(), " images instead of one"));
+  auto image = std::move(entries->front());
+  image.name = name;
+  const auto held = lock(".lock", LOCK_EX);
+  auto all = held ? images() : std::unexpected(held.error());
+  if (!all) return std::unexpected(all.error());
+  std::erase_if(*all, [&](const StoredImage& other) { return other.name == name; });
+  all->push_back(image);
+  if (auto written = replace_file(dir_, "index.json", index_text(*all)); !written)
+    return std::unexpected(written.error());
+  return image;
+}
+
+Result<StoredImage> ImageStore::pull(std::string_view reference, const PullHow& how) {
+  const auto name = name_of_image(reference);
+  if (!name) return std::unexpected(name.error());
+  if (!has_transport(reference))
+    return fail({}, concat("from where? userns-run pull docker://", *name));
+  if (auto swept = sweep(); !swept) return std::unexpected(swept.error());
+  const auto shared = lock(".pulls", LOCK_SH);
+  const auto pull = shared ? Pull::begin(dir_, path_) : std::unexpected(shared.error());
+  if (!pull) return std::unexpected(pull.error());
+  auto words = how.words;
+  words.insert(words.end(), {"--quiet", "--dest-shared-blob-dir", concat(path_, "/blobs"), "--",
+                             std::string(reference), concat("oci:", pull->path(), ":image")});
+  if (::isatty(STDERR_FILENO) == 1) std::erase(words, "--quiet");
+  const auto fetched = skopeo_copy(words);
+  if (!fetched) return fail({}, about(reference, fetched.error()), fetched.error().code);
+  const auto index = pull->index();
+  auto image = index ? add(*index, *name) : std::unexpected(index.error());
+  if (image) return image;
+  return fail({}, about(reference, image.error()), image.error().code);
+}
+
+Result<StoredImage> ImageStore::have(std::string_view reference, const PullHow& how) {
+  const bool is_local = has_transport(reference) && !reference.starts_with("docker://");
+  if (is_local) return pull(reference, how);
+  auto found = find(reference);
+  if (!found) return std::unexpected(found.error());
+  if (*found) return std::move(**found);
+  if (has_transport(reference)) return pull(reference, how);
+  return fail({}, concat("there is no image ", quoted(reference),
+                         " (userns-run images lists them): userns-run pull docker://", reference,
+                         " fetches it"));
+}
+
+Result<void> ImageStore::push(const StoredImage& image, const std::string& to,
+                              const PullHow& how) const {
+  // A layout that leads to this image alone: skopeo does not take every name.
+  const auto shared = lock(".pulls", LOCK_SH);
+  const auto alone = shared ? Pull::begin(dir_, path_) : std::unexpected(shared.error());
+  auto made = alone ? alone->lead_to(image) : std::unexpected(alone.error());
+  if (!made) return made;
+  auto words = how.words;
+  words.insert(words.end(), {"--quiet", "--src-shared-blob-dir", concat(path_, "/blobs"), "--",
+                             concat("oci:", alone->path()), to});
+  if (::isatty(STDERR_FILENO) == 1) std::erase(words, "--quiet");
+  const auto sent = skopeo_copy(words);
+  if (sent) return {};
+  return fail({}, concat("cannot push ", image.name, " to ", quoted(to), ": ", sent.error().text),
+              sent.error().code);
+}
+
+Result<void> ImageStore::remove(const StoredImage& image) {
+  const auto held = lock(".lock", LOCK_EX);
+  auto all = held ? images() : std::unexpected(held.error());
+  if (!all) return std::unexpected(all.error());
+  std::erase_if(*all, [&](const StoredImage& other) { return other.name == image.name; });
+  return replace_file(dir_, "index.json", index_text(*all));
+}
+
+Result<ImageStore::Collected> ImageStore::collect() {
+  if (auto swept = sweep(); !swept) return std::unexpected(swept.error());
+  Collected collected;
+  const auto alone = lock(".pulls", LOCK_EX | LOCK_NB);
+  if (!alone) return collected;
+  const auto all = images();
+  if (!all) return std::unexpected(all.error());
+  std::set<std::string> used;
+  for (const auto& image : *all) {
+    const auto blobs = blobs_of(image);
+    if (!blobs)
+      return fail({}, concat("cannot tell which blobs ", image.name, " has (", blobs.error().text,
+                             "): userns-run rmi ", image.name));
+    used.insert(blobs->begin(), blobs->end());
+  }
+  const auto dir = open_at(dir_.get(), kBlobs, O_RDONLY | O_DIRECTORY, kBelow);
+  const auto names = dir ? list_directory(*dir) : std::unexpected(dir.error());
+  if (!names) return std::unexpected(names.error());
+  for (const auto& name : *names) {
+    struct stat facts{};
+    if (used.contains(concat("sha256:", name)) ||
+        ::fstatat(dir->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
+        ::unlinkat(dir->get(), name.c_str(), 0) != 0)
+      continue;
+    ++collected.blobs;
+    collected.bytes += static_cast<std::uint64_t>(facts.st_size);
+  }
+  return collected;
+}
+
+ImageParts ImageStore::parts(const StoredImage& image) const {
+  return {.id = base_id_of(image), .open = [this, image](const std::string& name) -> Result<Fd> {
+            if (name == "index.json") return file_of(index_text(image));
+            return open_at(dir_.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY,
+                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+          }};
+}
+
+}  // namespace userns::frontend

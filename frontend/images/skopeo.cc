@@ -1,0 +1,119 @@
+#include "frontend/images/skopeo.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string_view>
+
+#include "common/fd.h"
+#include "frontend/run/argv.h"
+#include "frontend/run/signals.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr const char* kProgram = "skopeo";
+constexpr std::size_t kLongestComplaint = 8192;
+
+[[noreturn]] void become(const std::vector<std::string>& words, const Fd& said, pid_t starter) {
+  auto pointers = argv_of(words);
+  const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const int progress = ::isatty(STDERR_FILENO) == 1 ? STDERR_FILENO : nothing.get();
+  if (::dup2(nothing.get(), STDIN_FILENO) < 0 || ::dup2(progress, STDOUT_FILENO) < 0 ||
+      ::dup2(said.get(), STDERR_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0 ||
+      ::getppid() != starter)
+    ::_exit(126);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execvp(kProgram, pointers.data());
+  ::_exit(errno == ENOENT ? 127 : 126);
+}
+
+// The end of what it says, until it has closed the pipe. A signal of ours ends it.
+Result<std::string> listen(pid_t child, const Fd& said, const Signals& signals) {
+  std::string text;
+  std::array<char, 4096> piece{};
+  int number = 0;
+  while (true) {
+    std::array polled{pollfd{.fd = said.get(), .events = POLLIN, .revents = 0},
+                      pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0}};
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+      return fail_errno("cannot wait for skopeo");
+    if (const auto next = signals.next()) {
+      number = *next;
+      ::kill(child, SIGTERM);  // not reaped yet, so the number is still its own
+    }
+    if (polled[0].revents == 0) continue;
+    const auto got = read_some(said, piece);
+    if (!got) return std::unexpected(got.error());
+    if (*got == 0) break;
+    text.append(piece.data(), *got);
+    if (text.size() > kLongestComplaint) text.erase(0, text.size() - kLongestComplaint);
+  }
+  if (number == 0) return text;
+  return fail({}, concat("interrupted by SIG", std::string_view(::sigabbrev_np(number))), EINTR);
+}
+
+// "time=... level=fatal msg=\"...\"": the message of the last such line, else the last line.
+std::string complaint_in(std::string_view said) {
+  constexpr std::string_view kMessage = "msg=\"";
+  std::string last;
+  while (!said.empty()) {
+    const auto line = take_until(said, '\n');
+    if (line.find_first_not_of(" \r") != std::string_view::npos) last = line;
+  }
+  const auto at = last.find(kMessage);
+  if (at == std::string::npos) return last;
+  std::string text;
+  for (std::size_t i = at + kMessage.size(); i < last.size() && last[i] != '"'; ++i) {
+    if (last[i] == '\\' && i + 1 < last.size()) ++i;
+    text += last[i];
+  }
+  return text;
+}
+
+int wait_for(pid_t child) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  return status;
+}
+
+}  // namespace
+
+Result<void> skopeo_copy(const std::vector<std::string>& given) {
+  std::vector<std::string> words{kProgram, "copy"};
+  words.insert(words.end(), given.begin(), given.end());
+  auto pipe = make_pipe();
+  if (!pipe) return std::unexpected(pipe.error());
+  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
+  if (!signals) return std::unexpected(signals.error());
+  const SignalsAgain again(*signals);
+  const pid_t starter = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno("cannot start skopeo");
+  if (child == 0) become(words, pipe->write, starter);
+  pipe->write.reset();
+  const auto said = listen(child, pipe->read, *signals);
+  const int status = wait_for(child);
+  if (!said) return std::unexpected(said.error());
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    return fail({},
+                "cannot find skopeo, which fetches images: install the package skopeo, or unpack "
+                "an archive with create --tar FILE");
+  const auto complaint = complaint_in(*said);
+  if (!complaint.empty()) return fail({}, concat("skopeo: ", complaint));
+  return fail({}, WIFSIGNALED(status) ? concat("skopeo was ended by signal ", WTERMSIG(status))
+                                      : concat("skopeo failed with status ", WEXITSTATUS(status)));
+}
+
+}  // namespace userns::frontend

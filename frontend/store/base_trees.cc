@@ -1,0 +1,250 @@
+#include "frontend/store/base_trees.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+#include "frontend/rootfs/archive/image_text.h"
+#include "frontend/rootfs/remove.h"
+#include "frontend/spec/values.h"
+#include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/ids/in_map.h"
+#include "frontend/start/mounts/changes.h"
+#include "frontend/store/files.h"
+#include "frontend/store/id_blocks.h"
+#include "frontend/store/unfinished.h"
+#include "policy/cgroup_rules.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+constexpr std::string_view kEnd = ".base";
+constexpr const char* kFiles = "rootfs";
+constexpr std::size_t kLargestImageFile = 1UL << 20U;
+
+std::string fresh_id() {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::array<unsigned char, 8> random{};
+  while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+    continue;
+  std::string id = "t";
+  for (const auto byte : random) {
+    id += kHex[byte >> 4U];
+    id += kHex[byte & 15U];
+  }
+  return id;
+}
+
+bool is_there(const Fd& dir, const char* name) {
+  return ::faccessat(dir.get(), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+BlockIds block_of(const ConfigFile& config) {
+  BlockIds block;
+  for (const auto& setting : config.settings()) {
+    if (setting.key != "map") continue;
+    const auto map = parse_map(setting.value);
+    const auto* const wish = map ? std::get_if<MapWish>(&*map) : nullptr;
+    if (wish == nullptr) continue;
+    if (wish->which != MapWish::Which::kGid) block.uids.push_back(wish->extent);
+    if (wish->which != MapWish::Which::kUid) block.gids.push_back(wish->extent);
+  }
+  return block;
+}
+
+std::vector<std::string> values_of(const ConfigFile& config, std::string_view key) {
+  std::vector<std::string> values;
+  for (const auto& setting : config.settings())
+    if (setting.key == key) values.push_back(setting.value);
+  return values;
+}
+
+// Empty, under the name that it will keep.
+Result<Container> make_base(const Store& store, const std::string& id, const ConfigFile& config) {
+  const auto directory = base_directory(id);
+  if (::mkdirat(store.dir().get(), directory.c_str(), 0700) != 0)
+    return fail_errno(concat("cannot make ", store.path(), "/", directory));
+  auto base = store.open_unfinished(id, directory);
+  auto lock = base ? base->lock() : std::unexpected(base.error());
+  if (!lock) return std::unexpected(lock.error());
+  if (auto written = base->write_config(*lock, config); !written)
+    return std::unexpected(written.error());
+  return base;
+}
+
+// The directory belongs to the container's root, so it moves with the rights of its ids.
+Result<void> move_files(const Container& from, const char* name, const Container& to,
+                        const ChosenIds& ids) {
+  const auto all = ids_with_self(ids, ::geteuid(), ::getegid());
+  if (!all) return std::unexpected(all.error());
+  const auto moved = in_map(all->ids, [&](const Outside&) -> Result<std::string> {
+    if (::renameat2(from.dir().get(), name, to.dir().get(), kFiles, RENAME_NOREPLACE) == 0)
+      return "";
+    return fail_errno(concat("cannot move the files of ", from.path(), "/", name));
+  });
+  return moved ? Result<void>{} : std::unexpected(moved.error());
+}
+
+Result<ConfigFile> config_of_base(const Container& container, const ConfigFile& before) {
+  ConfigFile config;
+  if (auto set = config.set("map", values_of(before, "map")); !set)
+    return std::unexpected(set.error());
+  if (const auto below = base_tree_of(before))
+    if (auto set = config.set("base-tree", std::vector{*below}); !set)
+      return std::unexpected(set.error());
+  if (values_of(before, "map").empty())
+    return fail({}, concat(container.name(), " has no ids of its own: its config has no map"));
+  return config;
+}
+
+}  // namespace
+
+std::string base_directory(std::string_view id) { return concat(".", id, kEnd); }
+
+std::optional<std::string> base_id(std::string_view directory) {
+  if (!directory.starts_with('.') || !directory.ends_with(kEnd)) return std::nullopt;
+  const auto id = directory.substr(1, directory.size() - 1 - kEnd.size());
+  return ContainerName::parse(id) ? std::optional(std::string(id)) : std::nullopt;
+}
+
+std::optional<std::string> base_tree_of(const ConfigFile& config) {
+  auto values = values_of(config, "base-tree");
+  return values.empty() ? std::nullopt : std::optional(std::move(values.front()));
+}
+
+Result<Container> find_base(const Store& store, const std::string& id) {
+  if (!ContainerName::parse(id)) return fail({}, concat(quoted(id), " is not a valid base tree"));
+  auto base = store.open_unfinished(id, base_directory(id));
+  if (base) return base;
+  return fail({}, concat("the base tree ", id, " is not in ", store.path(), " any more"),
+              base.error().code);
+}
+
+Result<std::vector<BaseTree>> trees_of(const Store& store, const ConfigFile& config) {
+  std::vector<BaseTree> trees;
+  std::size_t seen = 0;
+  for (auto id = base_tree_of(config); id; ++seen) {
+    if (seen > kMostTrees)
+      return fail({}, concat("more than ", kMostTrees, " base trees stand one on the other"));
+    const auto base = find_base(store, *id);
+    const auto own = base ? base->config() : std::unexpected(base.error());
+    if (!own) return std::unexpected(own.error());
+    if (is_there(base->dir(), kFiles))
+      trees.push_back({*id, concat(base->path(), "/", kFiles), block_of(*own)});
+    id = base_tree_of(*own);
+  }
+  return trees;
+}
+
+Result<std::vector<std::string>> all_bases(const Store& store) {
+  const auto directories = store.directories();
+  if (!directories) return std::unexpected(directories.error());
+  std::vector<std::string> ids;
+  for (const auto& directory : *directories)
+    if (auto id = base_id(directory)) ids.push_back(std::move(*id));
+  return ids;
+}
+
+Result<std::vector<std::string>> unused_bases(const Store& store) {
+  auto ids = all_bases(store);
+  const auto directories = ids ? store.directories() : std::unexpected(ids.error());
+  if (!directories) return std::unexpected(directories.error());
+  for (const auto& directory : *directories) {
+    const auto text =
+        read_file_at(store.dir().get(), concat(directory, "/config").c_str(), kLargestConfig);
+    if (!text && (text.error().code == ENOENT || text.error().code == ENOTDIR)) continue;
+    const auto config = text ? ConfigFile::parse(*text, directory) : std::unexpected(text.error());
+    if (!config)
+      return fail({}, concat("cannot tell which base trees are in use: ", config.error().text));
+    if (const auto used = base_tree_of(*config))
+      std::erase_if(*ids, [&](const std::string& id) { return id == *used; });
+  }
+  return ids;
+}
+
+Result<void> remove_base(const Store& store, const std::string& id) {
+  const auto base = find_base(store, id);
+  auto lock = base ? base->lock() : std::unexpected(base.error());
+  if (!lock) return std::unexpected(lock.error());
+  return remove_unfinished(store, {*base, base_directory(id), std::move(*lock)});
+}
+
+Result<bool> remove_unused_base(const Store& store, const std::string& id) {
+  const auto base = find_base(store, id);
+  auto lock = base ? base->try_lock() : std::unexpected(base.error());
+  if (!lock) return std::unexpected(lock.error());
+  if (!*lock) return false;
+  auto removed = remove_unfinished(store, {*base, base_directory(id), std::move(**lock)});
+  return removed ? Result<bool>(true) : std::unexpected(removed.error());
+}
+
+Result<std::string> seal_tree(const Store& store, const Container& container, const Lock& lock,
+                              const ConfigFile& fresh) {
+  const auto before = container.config();
+  if (!before) return std::unexpected(before.error());
+  const auto trees = trees_of(store, *before);
+  if (!trees) return std::unexpected(trees.error());
+  if (trees->size() >= kMostTrees)
+    return fail({}, concat(container.name(), " stands on ", kMostTrees,
+                           " base trees, one on the other, which is the most: begin again with a "
+                           "copy (userns-run create NEW --from ",
+                           container.name(), " --copy)"));
+  const char* const own = trees->empty() ? "rootfs" : "upper";
+  auto after = fresh;
+  if (!trees->empty() && !is_there(container.dir(), own)) {
+    if (auto set = after.set("base-tree", std::vector{trees->front().id}); !set)
+      return std::unexpected(set.error());
+    if (auto written = container.write_config(lock, after); !written)
+      return std::unexpected(written.error());
+    return trees->front().id;
+  }
+  auto spec = container.spec(*before);
+  const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
+  if (!ids) return std::unexpected(ids.error());
+  if (trees->empty()) {
+    if (!spec->rootfs.starts_with(concat(container.path(), "/")))
+      return fail({}, concat(container.name(), " has no files of its own to share"));
+    spec->changes = container.path();
+    spec->layers.clear();
+    if (const auto works = try_changes(*spec, *ids); !works)
+      return fail({},
+                  concat("no overlay can be put on the files of ", container.name(), ": ",
+                         works.error().text),
+                  works.error().code);
+  }
+  auto config = config_of_base(container, *before);
+  if (!config) return std::unexpected(config.error());
+  const auto id = fresh_id();
+  const auto base = make_base(store, id, *config);
+  if (!base) return std::unexpected(base.error());
+  if (auto set = after.set("base-tree", std::vector{id}); !set) return std::unexpected(set.error());
+  auto done = container.write_config(lock, after);
+  // The overlay's own directory belongs to the ids of before.
+  if (done) done = remove_tree(*ids, container.dir(), "work");
+  if (done) done = move_files(container, own, *base, *ids);
+  // Whoever was killed after the move has done it.
+  if (done || is_there(base->dir(), kFiles)) return id;
+  (void)container.write_config(lock, *before);
+  (void)remove_base(store, id);
+  return std::unexpected(done.error());
+}
+
+Result<std::optional<ImageConfig>> read_image_file(const Container& base) {
+  const auto text = read_file_at(base.dir().get(), "image", kLargestImageFile);
+  if (!text && text.error().code == ENOENT) return std::nullopt;
+  if (!text) return std::unexpected(text.error());
+  auto image = image_from_text(*text);
+  if (!image) return std::unexpected(image.error());
+  return std::move(*image);
+}
+
+}  // namespace userns::frontend

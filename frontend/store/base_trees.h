@@ -1,0 +1,65 @@
+// Trees that containers stand on: unpacked once, never written to again. A container that stands on
+// one is an overlay over it, with ids of its own.
+//
+//   PATH/.ID.base/
+//     config    `map`: whom the files belong to; `base-tree`: what this one stands on itself
+//     rootfs/   the files; or, of what stands on another one, what differs (an overlay's upper)
+//     image     what the image says about how to run it, if it came from one
+//
+// Its ids are nobody's to be careful with: no container can reach it but through the overlay, whose
+// lower layers are read-only mounts of the other ids, out of sight.
+//
+// Who moves a container's own files here writes the container's config first. So a base without
+// rootfs/ is one that was never filled: the container's own files are still its own.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/rootfs/archive/image_config.h"
+#include "frontend/spec/spec.h"
+#include "frontend/store/store.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+// A layer of an overlay for each.
+inline constexpr std::size_t kMostTrees = 8;
+
+std::string base_directory(std::string_view id);
+// The ID of ".ID.base"; nothing for all other names.
+std::optional<std::string> base_id(std::string_view directory);
+
+// The value of `base-tree`; nothing where a container has a tree of its own.
+std::optional<std::string> base_tree_of(const ConfigFile& config);
+
+Result<Container> find_base(const Store& store, const std::string& id);
+
+struct BaseTree {
+  std::string id;
+  std::string path;  // of its files
+  BlockIds block;
+};
+// What `config` stands on, the topmost first; those that were never filled are left out.
+Result<std::vector<BaseTree>> trees_of(const Store& store, const ConfigFile& config);
+
+// Those of the store. Sorted.
+Result<std::vector<std::string>> all_bases(const Store& store);
+// Those of them that no container and no other base stands on.
+Result<std::vector<std::string>> unused_bases(const Store& store);
+// Deletes it with its files. remove_unused_base(): false if a run holds it.
+Result<void> remove_base(const Store& store, const std::string& id);
+Result<bool> remove_unused_base(const Store& store, const std::string& id);
+
+// The files of `container`, whose lock is held and which does not run, become a base, and it stands
+// on that from now on. Nothing is copied. `fresh`: its config from then on, but for `base-tree`;
+// the files belong to the ids of the one before. The new base's ID.
+Result<std::string> seal_tree(const Store& store, const Container& container, const Lock& lock,
+                              const ConfigFile& fresh);
+
+// What stands in the file `image`.
+Result<std::optional<ImageConfig>> read_image_file(const Container& base);
+
+}  // namespace userns::frontend

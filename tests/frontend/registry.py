@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""pull, push, images, rmi: a real registry on loopback, and what goes wrong on the way."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from container import FIRST, fails, well  # noqa: E402
+from harness import case, main, mount, spawn, umount, wait_for  # noqa: E402
+from images import busybox_layer  # noqa: E402
+from oci import Registry, layout, need_skopeo  # noqa: E402
+
+BLOCK = 65536
+
+
+class Home:
+    """Alice's store of images, empty."""
+
+    def __init__(self, root, small=False):
+        need_skopeo()
+        for write in root.subuid, root.subgid:
+            write(f'alice:{FIRST}:{4 * BLOCK}\n')
+        self.root = root
+        self.data = f'{root.tmp}/data'
+        if os.path.ismount(self.data):
+            umount(self.data)
+        shutil.rmtree(self.data, ignore_errors=True)
+        os.makedirs(self.data)
+        if small:
+            mount('tmpfs', self.data, 'tmpfs', 0, 'size=600k')
+        os.chown(self.data, root.alice.uid, root.alice.gid)
+        self.images = f'{self.data}/userns/.images'
+
+    def env(self, **more):
+        return {'PATH': os.environ['PATH'], 'HOME': f'{self.root.tmp}/home/alice', 'XDG_DATA_HOME': self.data, **more}
+
+    def words(self, *words):
+        return [self.root.program('userns-run'), *words]
+
+    def do(self, *words, timeout=120, **env):
+        return self.root.run(self.words(*words), self.root.alice, timeout=timeout, env=self.env(**env))
+
+    def begin(self, *words, **env):
+        return spawn(self.words(*words), self.root.alice, env=self.env(**env))
+
+    def list(self):
+        return json.loads(well(self.do('images', '--json')).out)
+
+    def blobs(self):
+        return set(os.listdir(f'{self.images}/blobs/sha256'))
+
+    def litter(self):
+        return [name for name in os.listdir(self.images) if name.startswith('.pull-')]
+
+
+def big(root, name='big', megabytes=24):
+    """An image that takes a while."""
+    layer = busybox_layer()
+    layer.add('noise', os.urandom(megabytes << 20))
+    return layout(root, None, layer, name=name)
+
+
+@case('an image by TLS and a password; a wrong password is a sentence')
+def _(root):
+    home = Home(root)
+    with Registry(root, password='secret') as registry:
+        registry.fill(layout(root), 'some/it:1', '--dest-creds=alice:secret', f'--dest-cert-dir={registry.path}/certs')
+        reference = f'docker://{registry.address}/some/it:1'
+        certs = f'--cert-dir={registry.path}/certs'
+        for secret, good in (('wrong', False), ('secret', True)):
+            auth = f'{root.tmp}/auth.json'
+            token = __import__('base64').b64encode(f'alice:{secret}'.encode()).decode()
+            root.write(auth, json.dumps({'auths': {registry.address: {'auth': token}}}), 0o644)
+            done = home.do('pull', reference, certs, f'--authfile={auth}')
+            if not good:
+                fails(done, 'cannot pull', 'unauthorized')
+                assert home.list() == [] and home.litter() == []
+        assert well(done).out.startswith(f'{registry.address}/some/it:1 sha256:'), done
+        fails(home.do('pull', reference), 'cannot pull', 'certificate')
+    assert [image['name'] for image in home.list()] == [f'{registry.address}/some/it:1']
+    # It is here now: no registry is asked any more.
+    assert well(home.do(f'--image={reference}', '--', 'echo', 'ran')).out == 'ran\n'
+    well(home.do('create', 'box', f'--image={reference}'))
+
+
+@case('a pull that is interrupted leaves nothing, and the next one is whole')
+def _(root):
+    home = Home(root)
+    with Registry(root) as registry:
+        registry.fill(big(root), 'big', '--dest-tls-verify=false')
+        words = ('pull', f'docker://{registry.address}/big', '--no-tls-verify')
+        child = home.begin(*words)
+        wait_for(lambda: os.path.exists(home.images) and home.litter(), 'the pull')
+        os.kill(child.pid, signal.SIGINT)
+        done = child.wait(60)
+        assert done.code != 0 and 'interrupted by SIGINT' in done.err, done
+        assert home.list() == [] and home.litter() == []
+        well(home.do(*words))
+        assert len(home.list()) == 1
+        assert well(home.do(f'--image={registry.address}/big', '--', 'ls', '/noise')).out == '/noise\n'
+
+
+@case('a pull that was killed leaves litter that the next one sweeps')
+def _(root):
+    home = Home(root)
+    with Registry(root) as registry:
+        registry.fill(big(root), 'big', '--dest-tls-verify=false')
+        words = ('pull', f'docker://{registry.address}/big', '--no-tls-verify')
+        child = home.begin(*words)
+        wait_for(lambda: os.path.exists(home.images) and home.litter(), 'the pull')
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait(60)
+        well(home.do(*words))
+        assert home.litter() == [] and len(home.list()) == 1
+
+
+@case('a blob that is not what its digest says is refused, and nothing is kept')
+def _(root):
+    home = Home(root)
+    with Registry(root) as registry:
+        registry.fill(big(root, megabytes=2), 'big', '--dest-tls-verify=false')
+        blobs = [os.path.join(top, name) for top, _, names in os.walk(f'{registry.path}/data/docker/registry/v2/blobs') for name in names]
+        largest = max(blobs, key=os.path.getsize)
+        with open(largest, 'r+b') as file:
+            file.seek(1 << 20)
+            file.write(b'\0' * 64)
+        fails(home.do('pull', f'docker://{registry.address}/big', '--no-tls-verify'), 'cannot pull')
+        assert home.list() == [] and home.litter() == []
+        assert os.path.basename(os.path.dirname(largest)) not in home.blobs()
+
+
+@case('a full disk is a sentence, and nothing is left of the pull')
+def _(root):
+    home = Home(root, small=True)
+    with Registry(root) as registry:
+        registry.fill(big(root, megabytes=2), 'big', '--dest-tls-verify=false')
+        fails(home.do('pull', f'docker://{registry.address}/big', '--no-tls-verify'), 'no space left')
+        assert home.list() == [] and home.litter() == []
+    umount(home.data)
+
+
+@case('two pulls at once, of images that share a layer')
+def _(root):
+    home = Home(root)
+    shared = busybox_layer()
+    shared.add('noise', os.urandom(4 << 20))
+    more = busybox_layer()
+    more.add('more', b'more')
+    with Registry(root) as registry:
+        registry.fill(layout(root, None, shared, name='a'), 'a', '--dest-tls-verify=false')
+        registry.fill(layout(root, None, shared, more, name='b'), 'b', '--dest-tls-verify=false')
+        pulls = [home.begin('pull', f'docker://{registry.address}/{name}', '--no-tls-verify') for name in ('a', 'b', 'a')]
+        for child in pulls:
+            well(child.wait(120))
+    assert [image['name'].rsplit('/')[-1] for image in home.list()] == ['a:latest', 'b:latest']
+    assert home.litter() == [] and len(home.blobs()) == 2 + 2 + 2, home.blobs()
+    assert well(home.do(f'--image={registry.address}/b', '--', 'ls', '/noise', '/more')).out.split() == ['/more', '/noise']
+
+
+@case('rmi and prune delete what no other image has, and a container stays')
+def _(root):
+    home = Home(root)
+    shared = busybox_layer()
+    more = busybox_layer()
+    more.add('more', b'more')
+    first, second = layout(root, None, shared, name='a'), layout(root, None, shared, more, name='b')
+    for path in (first, second):
+        well(home.do('pull', f'oci:{path}:it'))
+    well(home.do('create', 'box', f'--image=oci:{second}:it'))
+    before = home.blobs()
+    assert len(before) == 6
+    well(home.do('rmi', f'oci:{second}:it'))
+    assert len(home.blobs()) == 3 and [image['name'] for image in home.list()] == [f'oci:{first}:it']
+    well(home.do('prune', '--all'))
+    assert well(home.do('start', 'box', '--foreground', '--', 'cat', '/more')).out == 'more'
+    assert well(home.do(f'--image=oci:{first}:it', '--', 'echo', 'whole')).out == 'whole\n'
+    fails(home.do('rmi', 'nobody'), 'there is no image')
+
+
+@case('push sends it to a registry, from where it can be pulled')
+def _(root):
+    home = Home(root)
+    with Registry(root) as registry:
+        well(home.do('pull', f'oci:{layout(root)}:it'))
+        name, digest = home.list()[0]['name'], home.list()[0]['digest']
+        well(home.do('push', name, f'docker://{registry.address}/sent:2', '--no-tls-verify'))
+        well(home.do('pull', f'docker://{registry.address}/sent:2', '--no-tls-verify'))
+        assert {image['digest'] for image in home.list()} == {digest}
+
+
+@case('a docker-archive and a directory of skopeo\'s')
+def _(root):
+    home, path = Home(root), layout(root)
+    for transport, place in (('docker-archive', f'{root.tmp}/it.tar'), ('dir', f'{root.tmp}/it.dir')):
+        target = f'{transport}:{place}' + (':it:1' if transport == 'docker-archive' else '')
+        done = root.run(['/usr/bin/skopeo', 'copy', '--insecure-policy', '-q', f'oci:{path}:it', target])
+        assert done.code == 0, done
+        for top, _, names in os.walk(place):
+            for name in names:
+                os.chmod(os.path.join(top, name), 0o644)
+        assert well(home.do(f'--image={transport}:{place}', '--', 'echo', 'ran')).out == 'ran\n'
+
+
+@case('without skopeo: the sentence that names the package; references that are none')
+def _(root):
+    home = Home(root)
+    fails(home.do('pull', 'docker://localhost/it', PATH='/nowhere'), 'install the package skopeo')
+    fails(home.do('pull', 'localhost/it'), 'userns-run pull docker://localhost/it')
+    for bad in ('docker://', 'docker://a b', 'docker://--help', 'containers-storage:it'):
+        done = home.do('pull', bad)
+        assert done.code == 125 and done.err.count('\n') == 1, done
+    fails(home.do('create', 'box', '--image=nobody'), 'there is no image', 'userns-run pull')
+    assert home.list() == []
+
+
+@case('the store is an OCI layout that others read')
+def _(root):
+    home = Home(root)
+    well(home.do('pull', f'docker://{registry_name(root, home)}', '--no-tls-verify'))
+    name = home.list()[0]['name']
+    done = root.run(['/usr/bin/skopeo', 'inspect', f'oci:{home.images}:{name}'], root.alice, env=home.env())
+    assert done.code == 0 and json.loads(done.out)['Digest'] == home.list()[0]['digest'], done
+    root.registry.__exit__()
+
+
+def registry_name(root, _home):
+    root.registry = Registry(root)
+    root.registry.fill(layout(root), 'it', '--dest-tls-verify=false')
+    return f'{root.registry.address}/it'
+
+
+main()
