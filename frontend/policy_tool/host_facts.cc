@@ -405,7 +405,8 @@ HostFacts host_facts(const std::string& root) {
                                       facts.login_defs);
   facts.quiet = quiet_sources(text_of("/etc/nsswitch.conf", root));
   facts.ask_id = ask_id;
-  if (!root.empty()) facts.quiet.clear();  // this system's name service does not speak for another
+  if (!root.empty() || is_other_root())
+    facts.quiet.clear();  // this system's name service does not speak for another
   auto accounts = root.empty() ? from_nss() : from_files(root);
   add_unlisted(accounts, root, ids_conf, !facts.quiet.empty());
   add_accounts(facts, accounts, root.empty());
@@ -422,7 +423,7 @@ HostFacts host_facts(const std::string& root) {
   const bool has_nspawn = ::access(concat(root, "/usr/bin/systemd-nspawn").c_str(), F_OK) == 0;
   for (auto* const ids : {&facts.uids, &facts.gids}) add_systemds(*ids, has_nspawn);
   add_directory(facts, root, ids_conf);
-  if (root.empty()) facts.machine = machine_facts();
+  if (root.empty() && !is_other_root()) facts.machine = machine_facts();
   return facts;
 }
 

@@ -1,7 +1,12 @@
 #include "frontend/policy_tool/tool.h"
 
+#include <fcntl.h>
 #include <grp.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
+#include <nss.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -67,6 +72,34 @@ Result<void> check_directory(const std::string& path) {
   const auto directory = path.substr(0, path.rfind('/'));
   if (::access(directory.c_str(), F_OK) == 0 || errno != ENOENT) return {};
   return fail({}, concat("there is no directory ", directory, ": mkdir ", directory));
+}
+
+Result<void> enter_root(const Words& words) {
+  const auto wish = words.one("root");
+  if (!wish) return {};
+  const std::string root(*wish);
+  if (root.empty()) return fail({}, "--root is empty: name the directory of another system");
+  // The helpers' look at files needs /proc; the other system's own is seldom mounted.
+  const Fd proc(::open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!proc.valid() || ::unshare(CLONE_NEWNS) != 0 ||
+      ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return fail_errno(concat("--root ", quoted(root),
+                             ": cannot make a mount namespace (only root "
+                             "can: sudo)"));
+  if (::chdir(root.c_str()) != 0 || ::chroot(".") != 0 || ::chdir("/") != 0)
+    return fail_errno(concat("--root ", quoted(root), ": cannot make it the root directory"));
+  if (::move_mount(proc.get(), "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return fail_errno(
+        concat("--root ", quoted(root), ": cannot mount /proc there (mkdir ", root, "/proc)"));
+  for (const char* const database : {"passwd", "group", "shadow", "initgroups"})
+    ::__nss_configure_lookup(database, "files");
+  is_other_root() = true;
+  return {};
+}
+
+bool& is_other_root() {
+  static bool is = false;
+  return is;
 }
 
 Result<Fd> open_below(const std::string& root, const std::string& path) {

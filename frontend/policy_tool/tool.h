@@ -23,6 +23,14 @@ int grant_verb(const Words& words);
 int revoke_verb(const Words& words);
 int import_lxc_verb(const Words& words);
 int log_verb(const Words& words);
+int apply_verb(const Words& words);
+int export_verb(const Words& words);
+
+// --root DIR: from now on DIR is the root directory, and its accounts are those of its own files:
+// no module of its name service runs. Nothing where the words have no --root.
+Result<void> enter_root(const Words& words);
+// Whether that was done: processes and interfaces are then not this system's.
+bool& is_other_root();
 
 // Reports and returns kToolFailed.
 int tool_failure(const Error& error);

@@ -207,6 +207,34 @@ Result<std::string> grant_net(std::string_view text, Who who, std::string_view w
       with_line(text, old.line.number, concat(merged, parts_of(old.line.text, true).rest)));
 }
 
+Result<std::string> set_net(std::string_view text, Who who, std::string_view wish) {
+  const auto bridge = wish.substr(0, wish.find(':'));
+  const auto bare = revoke_net(text, who, bridge);
+  if (!bare) return bare;
+  auto fresh = grant_net(*bare, who, wish);
+  const auto lines = lines_for(text, who, bridge);
+  if (!fresh || !lines || lines->size() != 1) return fresh;
+  const auto wanted = net_entries({}, *fresh, nullptr).back().parsed;
+  const auto& there = lines->front().parsed;
+  const bool is_there = there.count == wanted.count && same_terms(there.terms, wanted.terms);
+  return is_there ? Result<std::string>(std::string(text)) : fresh;
+}
+
+std::vector<std::string> settings_not_in(std::string_view line,
+                                         std::span<const std::string> wanted) {
+  std::vector<std::string> others;
+  const auto words = words_of(parts_of(line, false).entry);
+  for (const auto word : words) {
+    const auto key = key_of(word);
+    const bool is_wanted =
+        key == "io.max"  // one for each device
+            ? contains(wanted, word)
+            : contains(wanted, key, [](std::string_view w) { return key_of(w); });
+    if (word.contains('=') && !is_wanted) others.emplace_back(key);
+  }
+  return others;
+}
+
 Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge) {
   const auto name = bridge.substr(0, bridge.find(':'));
   if (!is_interface_name(name)) return no_bridge(bridge, name);

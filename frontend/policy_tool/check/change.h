@@ -36,6 +36,12 @@ using IsSame = std::function<bool(std::string_view, std::string_view)>;
 Result<MergedNet> merge_net(std::string_view text, std::string_view from_path,
                             std::string_view from, const IsSame& is_same);
 
+// As grant_net(), but settings that are not named go, and so do further lines for the bridge.
+Result<std::string> set_net(std::string_view text, Who who, std::string_view wish);
+// The keys (for io.max: with its device) of settings of a line that `wanted` has none of.
+std::vector<std::string> settings_not_in(std::string_view line,
+                                         std::span<const std::string> wanted);
+
 // `settings`: KEY=VALUE words. They are put into the line that is there, or into a new one. The
 // line goes before those of groups and of everybody, because the first line that is for a user
 // decides.

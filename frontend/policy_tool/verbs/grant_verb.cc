@@ -18,6 +18,8 @@
 #include "frontend/policy_tool/check/vetted_ids.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/lock.h"
+#include "frontend/policy_tool/owner.h"
+#include "frontend/policy_tool/proposal.h"
 #include "frontend/policy_tool/replace.h"
 #include "frontend/policy_tool/tool.h"
 #include "frontend/spec/user_database.h"
@@ -28,48 +30,6 @@
 
 namespace userns::frontend {
 namespace {
-
-// Who is given something.
-struct Owner {
-  std::vector<std::string> forms;  // as lines name them; the first is how a new one does
-  bool is_user = true;             // not a group or everyone
-  bool is_gone = false;            // no such user or group, or no more
-  std::optional<Account> account;  // of a user
-};
-
-// Who is no more may still have lines, which can be taken away.
-Result<Owner> find_gone(const std::string& word, std::string_view what, std::string_view name,
-                        bool grants) {
-  if (!grants) return Owner{{word}, !word.starts_with('@'), true};
-  return fail({}, concat("there is no ", what, " ", quoted(name),
-                         ": nothing is granted to a name that somebody may get later"));
-}
-
-Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
-  if (word == "*" || word.starts_with('@')) {
-    if (for_ids)
-      return fail({}, concat(quoted(word), ": ids are given to users, one by one: name a user"));
-    if (word.find_first_of(" \t#=\n") != std::string::npos || word == "@")
-      return fail({}, concat(quoted(word), " is no group that a line can name"));
-    const auto group =
-        word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
-    if (!group) return find_gone(word, "group", word.substr(1), grants);
-    return Owner{{word}, false};
-  }
-  const auto number = parse_decimal(word);
-  const auto* const entry = number && *number <= kLargestId
-                                ? ::getpwuid(static_cast<uid_t>(*number))
-                                : ::getpwnam(word.c_str());
-  if (entry == nullptr) return find_gone(word, "user", word, grants);
-  const Uid uid{entry->pw_uid};
-  const auto name = login_name(uid);
-  if (!name) return std::unexpected(name.error());
-  // A name that lines would take for something else is left out.
-  Owner owner{{concat(uid.value())}, true, false, Account{*name, uid.value(), entry->pw_gid}};
-  if (!name->empty() && name->find_first_of(" \t#=\n") == std::string::npos)
-    owner.forms.insert(owner.forms.begin(), *name);
-  return owner;
-}
 
 // --- what changes ---------------------------------------------------------------------------
 
@@ -92,70 +52,24 @@ struct Request {
   }
 };
 
-// A policy file as it is, and as it shall be.
-struct Proposal {
-  PolicyFile kind;
-  Snapshot before;
-  std::string after;
-};
-
 // What is said when all is done.
 struct Report {
   std::string out;    // standard output
   std::string notes;  // standard error
 };
 
-bool is_subid(PolicyFile kind) {
-  return kind == PolicyFile::kSubuid || kind == PolicyFile::kSubgid;
-}
 std::string_view file_word(PolicyFile kind) {
   return kind == PolicyFile::kSubuid ? "subuid" : "subgid";
 }
 
-Result<std::vector<Proposal>> read_files(std::span<const PolicyFile> kinds) {
-  std::vector<Proposal> all;
-  for (const auto kind : kinds) {
-    auto before = snapshot(installed_path(kind));
-    if (!before) return std::unexpected(before.error());
-    auto same = before->text;
-    all.push_back({kind, std::move(*before), std::move(same)});
-  }
-  return all;
-}
-
 // --- ids ------------------------------------------------------------------------------------
 
-Result<void> check_source() {
-  const auto nsswitch = text_of("/etc/nsswitch.conf");
-  if (const auto source = nss_subid_source(nsswitch); source != "files")
-    return fail(
-        {},
-        concat("subordinate ids come from ", quoted(source),
-               " here (subid: in nsswitch.conf), and the files are not read: grant them there"));
-  return {};
-}
-
-Result<void> check_login_defs(const HostFacts& facts) {
-  const auto bad = std::ranges::find(facts.login_defs, Severity::kError, &Finding::severity);
-  if (bad == facts.login_defs.end()) return {};
-  return fail({}, concat(bad->file, ":", bad->line, ": ", bad->what, ": ", bad->fix,
-                         "; ids are not granted from a range that may not be the one meant"));
-}
-
-// Which accounts a grant could not see.
-std::string what_is_not_known(const HostFacts& facts) {
-  if (facts.quiet.empty() || facts.quiet_ranges_known) return {};
-  std::string sources;
-  for (const auto& source : facts.quiet) sources += concat(sources.empty() ? "" : ", ", source);
-  return concat("note: ", sources,
-                " (nsswitch.conf) may have accounts that it does not list: it was asked for some "
-                "of these ids, for names in policy files and for owners of homes; write the ranges "
-                "that it uses into ",
-                ids_conf_path(), " to be sure\n");
-}
-
+// Processes of this system have no ids of another's.
 struct Living {
-  std::vector<LivingIds> uids = living_ids(IdKind::kUid), gids = living_ids(IdKind::kGid);
+  std::vector<LivingIds> uids = of(IdKind::kUid), gids = of(IdKind::kGid);
+  static std::vector<LivingIds> of(IdKind kind) {
+    return is_other_root() ? std::vector<LivingIds>{} : living_ids(kind);
+  }
 };
 
 // The two subid files of `all`, which come first.
@@ -187,23 +101,6 @@ Result<void> grant_ids(std::vector<Proposal>& all, const Owner& owner, const Req
   return {};
 }
 
-// Ids that a process still has must not come to somebody else.
-Result<void> check_unused(const SubidSide& side, std::span<const IdRange> ranges,
-                          const Owner& owner) {
-  for (const auto range : ranges) {
-    const auto user = std::ranges::find_if(
-        side.living, [&](const LivingIds& l) { return l.range.overlaps(range); });
-    if (user == side.living.end()) continue;
-    return fail({},
-                concat("process ", user->pid, " (", quoted(user->command), ") still has ids of ",
-                       to_text(range), ", which are ", quoted(owner.forms.front()),
-                       "'s: end it first (as that user: userns-run list --running, userns-run "
-                       "stop NAME), or say --force: whoever gets these ids later can then read "
-                       "its files and end its processes"));
-  }
-  return {};
-}
-
 Result<void> revoke_ids(std::vector<Proposal>& all, const Owner& owner, const Request& request,
                         const HostFacts& facts, Report& report) {
   const Living living;
@@ -222,37 +119,6 @@ Result<void> revoke_ids(std::vector<Proposal>& all, const Owner& owner, const Re
 
 // --- net.conf and cgroup.conf ---------------------------------------------------------------
 
-std::vector<Gid> groups_of(const Account& account) {
-  int count = 64;
-  std::vector<gid_t> raw(static_cast<std::size_t>(count));
-  while (::getgrouplist(account.name.c_str(), account.group, raw.data(), &count) < 0)
-    raw.resize(static_cast<std::size_t>(count));
-  raw.resize(static_cast<std::size_t>(count));
-  std::vector<Gid> groups;
-  for (const auto gid : raw) groups.emplace_back(gid);
-  return groups;
-}
-
-// Whether a line that says `who` is for the owner, as the helpers see it.
-class Membership {
- public:
-  explicit Membership(const Owner& owner) : owner_(owner) {
-    if (owner.account) groups_ = groups_of(*owner.account);
-  }
-  [[nodiscard]] bool is_for_owner(std::string_view who) const {
-    if (!owner_.account) return contains(owner_.forms, who);
-    const auto in_group = [&](std::string_view name) {
-      const auto gid = group_id(name).value_or(std::nullopt);
-      return gid && contains(groups_, *gid);
-    };
-    return is_for(who, Uid{owner_.account->id}, owner_.account->name, in_group);
-  }
-
- private:
-  const Owner& owner_;
-  std::vector<Gid> groups_;
-};
-
 // The line of net.conf that gives the owner NICs on a bridge after all.
 std::optional<NetEntry> net_line_left(const std::string& text, std::string_view bridge,
                                       const Membership& membership) {
@@ -261,10 +127,6 @@ std::optional<NetEntry> net_line_left(const std::string& text, std::string_view 
         membership.is_for_owner(entry.parsed.who))
       return entry;
   return std::nullopt;
-}
-
-std::string place_of_line(const Proposal& file, const TextLine& line) {
-  return concat(file.before.path, ":", line.number, " (", quoted(line.text), ")");
 }
 
 // What other lines still give, where lines of one's own were taken away; a refusal where there were
@@ -299,19 +161,6 @@ Result<void> tell_cgroup_left(const Proposal& file, const Owner& owner, Report& 
                              owner.forms.front(), " --cgroup containers=0"));
     report.notes += concat("note: from now on ", text, "\n");
     return {};
-  }
-  return {};
-}
-
-// After a grant the line of one's own is the one that decides.
-Result<void> check_cgroup_decides(const Proposal& file, const Owner& owner) {
-  const Membership membership(owner);
-  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
-    if (contains(owner.forms, entry.parsed.who)) return {};
-    if (membership.is_for_owner(entry.parsed.who))
-      return fail({},
-                  concat("for ", quoted(owner.forms.front()), " ", place_of_line(file, entry.line),
-                         " would still decide: userns-policy edit cgroup.conf"));
   }
   return {};
 }
@@ -369,36 +218,6 @@ Result<void> propose(std::vector<Proposal>& all, const Owner& owner, const Reque
   for (const auto& file : all)
     if (request.dry || !is_subid(file.kind))
       report.out += diff(file.before.path, file.before.text, file.after);
-  return {};
-}
-
-// Puts back what was written before a file that could not be. False where that failed, too.
-bool take_back(std::span<const Proposal> written) {
-  bool all = true;
-  for (const auto& file : written) {
-    const auto now = snapshot(file.before.path);
-    if (file.before.exists)
-      all = all && now && replace(*now, file.before.text);
-    else
-      all = all && ::unlink(file.before.path.c_str()) == 0;
-  }
-  return all;
-}
-
-Result<void> write_files(std::span<const Proposal> all) {
-  std::vector<Proposal> changed(all.begin(), all.end());
-  std::erase_if(changed, [](const Proposal& file) { return file.after == file.before.text; });
-  for (std::size_t i = 0; i < changed.size(); ++i) {
-    const auto done = replace(changed[i].before, changed[i].after);
-    if (done) continue;
-    const bool undone = take_back(std::span(changed).first(i));
-    return fail({},
-                concat(done.error().text,
-                       undone ? "; nothing was changed"
-                              : "; files before it are changed already: say the same again when "
-                                "this is mended"),
-                done.error().code);
-  }
   return {};
 }
 
@@ -487,6 +306,7 @@ std::string nothing_said(const Owner& owner, const Request& request) {
 }
 
 int carry_out(const Words& words, bool grants) {
+  if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
   const auto request = request_of(words, grants);
   if (!request) return tool_failure(request.error());
   const auto owner = find_owner(words.names[0], request->about_ids, grants);

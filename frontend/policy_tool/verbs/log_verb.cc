@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "frontend/policy_tool/log_source.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/policy_tool/verbs/log_source.h"
 #include "policy/ids.h"
 #include "policy/text.h"
 

@@ -1,4 +1,5 @@
 #include "frontend/policy_tool/check/change.h"
+#include "frontend/policy_tool/verbs/desired.h"
 #include "frontend/policy_tool/record.h"
 
 #include <gtest/gtest.h>
@@ -181,6 +182,31 @@ TEST(ChangeCgroup, TakesKeysAndThenTheLine) {
   EXPECT_EQ(revoke_cgroup(before, kAlice, all).value_or("?"), "* pids.max=9\n");
   EXPECT_EQ(revoke_cgroup(before, kAlice, other).value_or("?"), before);
   EXPECT_FALSE(revoke_cgroup(before, kAlice, bad));
+}
+
+TEST(Desired, IsReadAndWrittenTheSame) {
+  const std::string_view text =
+      "# x\nalice  ids 65536 from 100000\nbob  net br0:1,mtu=1400 br1:0\n@lab  cgroup pids.max=5\n"
+      "carol ids none\n";
+  const auto read = read_desired("f", text);
+  ASSERT_TRUE(read);
+  ASSERT_EQ(read->size(), 4U);
+  EXPECT_EQ((*read)[0].ids, 65536U);
+  EXPECT_EQ((*read)[0].first, 100000U);
+  EXPECT_EQ((*read)[1].words, (std::vector<std::string>{"br0:1,mtu=1400", "br1:0"}));
+  EXPECT_EQ((*read)[3].ids, 0U);
+  EXPECT_EQ((*read)[3].number, 5U);
+  const auto written = to_desired({"alice:100000:65536\n", "alice:100000:65536\n",
+                                   "bob veth br0 1 mtu=1400 # y\nbob veth br1 0\nbob veth br0 2\n",
+                                   "@lab pids.max=5\n@lab pids.max=6\nbase = /sys/fs/cgroup/x\n"});
+  EXPECT_NE(written.find("bob  net br0:1,mtu=1400 br1:0\n"), std::string::npos) << written;
+  EXPECT_NE(written.find("# net.conf:3: a second line for bob on br0"), std::string::npos);
+  EXPECT_NE(written.find("# cgroup.conf:2: a second line for @lab"), std::string::npos);
+  EXPECT_TRUE(read_desired("f", written)) << written;
+}
+
+TEST(Desired, DifferentNumbersOfUidsAndGidsAreAComment) {
+  EXPECT_NE(to_desired({"a:5:1\n", "a:6:1\n", "", ""}).find("# a: "), std::string::npos);
 }
 
 TEST(Record, SaysWhatWasThereBeforeAndIsThereAfter) {

@@ -1,4 +1,4 @@
-#include "frontend/policy_tool/log_source.h"
+#include "frontend/policy_tool/verbs/log_source.h"
 
 #include <auparse.h>
 #include <libaudit.h>
