@@ -231,6 +231,43 @@ def unlocks_when(log, word, fd):
 
 
 # Before the host of the network's test, which has mounts of its own.
+def locked_at_refusal(root, argv):
+    """Whether the process that wrote its refusal to stderr was under its filter."""
+    locked = []
+
+    def look(stop):
+        if stop.number == SYSCALL['write'] and stop.args[0] == 2:
+            locked.append(status_of(stop.pid)['Seccomp'])
+    done = trace(spawn(argv, root.alice, traced=True), look)
+    assert done.code != 0 and done.err and locked, done
+    return set(locked) == {'2'}
+
+
+WORDS = {'userns-cgroup release': (['release', '../x'], ['release', 'x', 'y'], ['release']),
+         'userns-cgroup list': (['list', '--xml'], ['lists'], []),
+         'userns-net': (['add', '--netns', 'fd:1', '--bridge', 'br 0'], ['del', '..'], ['ad'], []),
+         'userns-idmap': (['--source', 'x', '--userns', '1', '--to', 'fd:1'], []),
+         'newuidmap': (['1', '0', '0x10', '1'], ['1', '0'], [])}
+
+
+@cases([(f'{who}: what is wrong with its words is found behind the lock', who, all) for who, all in WORDS.items()])
+def _(root, who, all):
+    if who.startswith('userns-cgroup') and cgroups.why_not:
+        skip(cgroups.why_not)
+    name = who.split()[0]
+    program = root.newuidmap if name == 'newuidmap' else root.program(name)
+    root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\nalice containers=4\n')
+    for words in all:
+        assert locked_at_refusal(root, [program, *words]), words
+
+
+@case('userns-cgroup enter parses its words without a lock: the case above can fail')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    assert not locked_at_refusal(root, [root.program('userns-cgroup'), 'enter', '../x', '--', '/bin/true'])
+
+
 @case('PR-LOCK: without the filter userns-cgroup removes and lists nothing; enter needs none')
 def _(root):
     stop_by_register(root)

@@ -8,6 +8,11 @@
 namespace userns {
 namespace {
 
+static_assert(!IdRange::make(0, 0));
+static_assert(IdRange::make(0, 0xffffffff) && !IdRange::make(1, 0xffffffff));
+static_assert(IdRange::make(kLargestId, 1) && !IdRange::make(kLargestId + 1, 1));
+static_assert(!IdRange::make(1, ~0ULL) && !IdRange::make(~0ULL, 1));
+
 constexpr std::array<std::uint64_t, 12> kBoundaries{
     0,          1,          2,           (1ULL << 31U) - 1, 1ULL << 31U, 0xfffffffd,
     0xfffffffe, 0xffffffff, 1ULL << 32U, 1ULL << 63U,       ~0ULL - 1,   ~0ULL};
