@@ -128,6 +128,8 @@ struct Facts {
   std::string remote;  // "NFS"; empty: a local file system
   std::uint64_t free_mib = 0;
   bool no_inodes = false;
+  // Of showing a directory there with other ids; empty: it works. None: not tried.
+  std::optional<std::string> idmap_error;
   std::string store_error;  // of the look that each verb takes at it; empty: none, or not there yet
 
   std::string busybox;  // path; empty: not there

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -23,11 +24,13 @@
 #include "common/report.h"
 #include "common/subid_source.h"
 #include "common/trusted_file.h"
+#include "frontend/container/make/instant.h"
 #include "frontend/doctor/directory.h"
 #include "frontend/doctor/probe.h"
 #include "frontend/run/apparmor.h"
 #include "frontend/run/helper.h"
 #include "frontend/spec/user_database.h"
+#include "frontend/start/ids/callers_ids.h"
 #include "frontend/start/mounts/remote_files.h"
 #include "frontend/start/net/net_choice.h"
 #include "frontend/store/store.h"
@@ -423,6 +426,18 @@ void try_cgroup(Facts& facts) {
     facts.cgroup_error = refusal_of(helper.c_str(), {"release", name});
 }
 
+// By the act itself, which changes nothing: what a file system can is not written down anywhere.
+void try_other_ids(Facts& facts) {
+  const auto there =
+      open_at(AT_FDCWD, facts.containers_there.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  struct stat seen{};
+  if (!there || ::fstat(there->get(), &seen) != 0 || seen.st_uid != ::geteuid()) return;
+  const auto ids = find_ids(Spec{});
+  if (!ids) return;
+  const auto can = try_idmap(*there, *ids);
+  facts.idmap_error = can ? std::string{} : to_text(can.error());
+}
+
 }  // namespace
 
 Facts gather() {
@@ -449,6 +464,7 @@ Facts gather() {
     return facts;
   facts.start_error = start_with("none");
   if (facts.start_error.empty()) try_bridges(facts);
+  if (facts.start_error.empty()) try_other_ids(facts);
   try_cgroup(facts);
   return facts;
 }

@@ -625,6 +625,18 @@ void containers(const Facts& facts, Findings& all) {
   check.pass(concat(facts.containers, ", ", facts.free_mib / 1024, " GiB free"));
 }
 
+// Without it containers of one image are copies.
+void other_ids(const Facts& facts, Findings& all) {
+  if (!facts.idmap_error) return;
+  Check check(all, kFiles, "instant");
+  if (facts.idmap_error->empty())
+    return check.pass(
+        concat("containers in ", facts.containers, " can share files, each with ids of its own"));
+  check.note(concat("no container in ", facts.containers,
+                    " can share files with others, so they are copied: ", *facts.idmap_error),
+             "install userns-idmap setuid root, and keep containers on ext4, xfs, btrfs or tmpfs "
+             "(--path) with Linux 5.19 or newer");
+}
 void user_network(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "user-network");
   if (facts.user_net.empty())
@@ -703,6 +715,7 @@ Findings judge(const Facts& facts) {
   cgroup_unit(facts, all);
   delegation(facts, all);
   containers(facts, all);
+  other_ids(facts, all);
   user_network(facts, all);
   busybox(facts, all);
   start(facts, all);

@@ -18,6 +18,7 @@
 #include "frontend/images/skopeo.h"
 #include "frontend/rootfs/archive/digest.h"
 #include "frontend/rootfs/archive/image_json.h"
+#include "frontend/rootfs/archive/source.h"
 #include "frontend/rootfs/remove.h"
 #include "frontend/store/files.h"
 #include "frontend/store/store.h"
@@ -188,17 +189,21 @@ Result<void> ImageStore::sweep() {
   return {};
 }
 
-Result<StoredImage> ImageStore::add(const std::string& pulled, const std::string& name) {
+Result<StoredImage> ImageStore::add_pulled(const std::string& pulled, const std::string& name) {
   auto entries = parse_image_index(pulled);
   if (!entries) return std::unexpected(entries.error());
   if (entries->size() != 1)
     return fail({}, concat("skopeo has written ", entries->size(), " images instead of one"));
   auto image = std::move(entries->front());
   image.name = name;
+  return add(image);
+}
+
+Result<StoredImage> ImageStore::add(const StoredImage& image) {
   const auto held = lock(".lock", LOCK_EX);
   auto all = held ? images() : std::unexpected(held.error());
   if (!all) return std::unexpected(all.error());
-  std::erase_if(*all, [&](const StoredImage& other) { return other.name == name; });
+  std::erase_if(*all, [&](const StoredImage& other) { return other.name == image.name; });
   all->push_back(image);
   if (auto written = replace_file(dir_, "index.json", index_text(*all)); !written)
     return std::unexpected(written.error());
@@ -221,7 +226,7 @@ Result<StoredImage> ImageStore::pull(std::string_view reference, const PullHow& 
   const auto fetched = skopeo_copy(words);
   if (!fetched) return fail({}, about(reference, fetched.error()), fetched.error().code);
   const auto index = pull->index();
-  auto image = index ? add(*index, *name) : std::unexpected(index.error());
+  auto image = index ? add_pulled(*index, *name) : std::unexpected(index.error());
   if (image) return image;
   return fail({}, about(reference, image.error()), image.error().code);
 }
@@ -253,6 +258,37 @@ Result<void> ImageStore::push(const StoredImage& image, const std::string& to,
   if (sent) return {};
   return fail({}, concat("cannot push ", image.name, " to ", quoted(to), ": ", sent.error().text),
               sent.error().code);
+}
+
+Result<NewBlobs> ImageStore::begin_blobs() {
+  auto held = lock(".pulls", LOCK_SH);
+  auto blobs = held ? open_at(dir_.get(), kBlobs, O_RDONLY | O_DIRECTORY, kBelow)
+                    : std::unexpected(held.error());
+  if (!blobs) return std::unexpected(blobs.error());
+  return NewBlobs(std::move(*blobs), std::move(*held));
+}
+
+Result<Blob> NewBlobs::add(std::string_view text) {
+  return add([&](const Fd& out) { return write_all(out, text); });
+}
+
+Result<Blob> NewBlobs::add(const std::function<Result<void>(const Fd&)>& write) {
+  const Fd file(::openat(blobs_.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!file.valid()) return fail_errno("cannot write a part of an image");
+  if (auto written = write(file); !written) return std::unexpected(written.error());
+  struct stat facts{};
+  if (::fsync(file.get()) != 0 || ::fstat(file.get(), &facts) != 0 ||
+      ::lseek(file.get(), 0, SEEK_SET) < 0)
+    return fail_errno("cannot write a part of an image");
+  FileSource source(file);
+  auto digest = digest_of(source);
+  if (!digest) return std::unexpected(digest.error());
+  const auto name = digest->substr(digest->find(':') + 1);
+  if (::linkat(AT_FDCWD, concat("/proc/self/fd/", file.get()).c_str(), blobs_.get(), name.c_str(),
+               AT_SYMLINK_FOLLOW) != 0 &&
+      errno != EEXIST)
+    return fail_errno("cannot write a part of an image");
+  return Blob{std::move(*digest), static_cast<std::uint64_t>(facts.st_size)};
 }
 
 Result<void> ImageStore::remove(const StoredImage& image) {

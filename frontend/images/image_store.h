@@ -11,9 +11,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/fd.h"
@@ -25,6 +27,25 @@ namespace userns::frontend {
 
 struct PullHow {
   std::vector<std::string> words;  // of skopeo's: "--src-creds=...", "--src-tls-verify=..."
+};
+
+struct Blob {
+  std::string digest;
+  std::uint64_t size = 0;
+};
+
+// Blobs that are being written. None of them is deleted meanwhile.
+class NewBlobs {
+ public:
+  Result<Blob> add(std::string_view text);
+  // `write` writes it to an empty file.
+  Result<Blob> add(const std::function<Result<void>(const Fd&)>& write);
+
+ private:
+  friend class ImageStore;
+  NewBlobs(Fd blobs, Fd held) : blobs_(std::move(blobs)), held_(std::move(held)) {}
+  Fd blobs_;  // the directory
+  Fd held_;
 };
 
 class ImageStore {
@@ -49,6 +70,9 @@ class ImageStore {
 
   // Its name; the blobs go with collect().
   Result<void> remove(const StoredImage& image);
+  Result<NewBlobs> begin_blobs();
+  // In place of another of that name.
+  Result<StoredImage> add(const StoredImage& image);
   struct Collected {
     std::uint64_t blobs = 0;
     std::uint64_t bytes = 0;
@@ -61,7 +85,7 @@ class ImageStore {
  private:
   ImageStore(std::string path, Fd dir) : path_(std::move(path)), dir_(std::move(dir)) {}
   [[nodiscard]] Result<Fd> lock(const char* name, int how) const;
-  Result<StoredImage> add(const std::string& pulled, const std::string& name);
+  Result<StoredImage> add_pulled(const std::string& pulled, const std::string& name);
   Result<void> sweep();
   [[nodiscard]] Result<std::vector<std::string>> blobs_of(const StoredImage& image) const;
 

@@ -131,7 +131,7 @@ def ours(bench, image, tar):
     row('a copy (create --image --copy)', bench.ours('create', 'copy', f'--image={image}', '--copy'), used(f'{bench.store}/copy'))
     os.makedirs(f'{PLACE}/home/plain', exist_ok=True)
     os.chown(f'{PLACE}/home/plain', bench.root.alice.uid, bench.root.alice.gid)
-    row('tar -xf, as the caller', bench.timed(['tar', '-xf', tar, '-C', f'{PLACE}/home/plain']), used(f'{PLACE}/home/plain'))
+    row('tar -xf, as the caller', bench.timed(['/usr/bin/tar', '-xf', tar, '-C', f'{PLACE}/home/plain']), used(f'{PLACE}/home/plain'))
 
 
 def umoci(bench, layout_path):
@@ -139,7 +139,7 @@ def umoci(bench, layout_path):
         return print('  umoci is not installed')
     os.makedirs(f'{PLACE}/home/umoci', exist_ok=True)
     os.chown(f'{PLACE}/home/umoci', bench.root.alice.uid, bench.root.alice.gid)
-    row('umoci unpack --rootless', bench.timed(['umoci', 'unpack', '--rootless', '--image', f'{layout_path}:it', f'{PLACE}/home/umoci/b']))
+    row('umoci unpack --rootless', bench.timed(['/usr/bin/umoci', 'unpack', '--rootless', '--image', f'{layout_path}:it', f'{PLACE}/home/umoci/b']))
 
 
 def podman(bench, layout_path):

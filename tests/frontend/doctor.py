@@ -362,6 +362,22 @@ def _(root):
         assert checks['start']['status'] == 'warn' and 'not tried' in checks['start']['text'], checks['start']
 
 
+@case('whether containers can share files: by the act, where they are kept')
+def _(root):
+    env = {'PATH': '/usr/bin:/bin', 'XDG_DATA_HOME': f'{root.tmp}/home/alice/data'}
+    found(root, 'instant', 'pass', 'ids of its own', env=env)
+    os.makedirs('/etc/data/userns')  # an overlay, in the tests' root
+    for path in ('/etc/data', '/etc/data/userns'):
+        os.chown(path, root.alice.uid, root.alice.gid)
+    found(root, 'instant', 'note', 'ID-FILESYSTEM', env={**env, 'XDG_DATA_HOME': '/etc/data'})
+    helper = root.program('userns-idmap')
+    os.rename(helper, helper + '.gone')
+    try:
+        found(root, 'instant', 'note', 'cannot find userns-idmap', env=env)
+    finally:
+        os.rename(helper + '.gone', helper)
+
+
 @case('what is not there and not needed is no failure')
 def _(root):
     checks = examine(root, code=0, env={'PATH': '/nowhere', 'HOME': root.tmp + '/home/alice'})

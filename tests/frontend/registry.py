@@ -191,6 +191,33 @@ def _(root):
         assert {image['digest'] for image in home.list()} == {digest}
 
 
+@case('commit makes an image of a container: files, owners, attributes, settings')
+def _(root):
+    home = Home(root)
+    well(home.do('create', 'box', f'--image=oci:{layout(root)}:it', '--env=A=b', '--cwd=/etc'))
+    script = 'echo kept >/root/file; chown 5:7 /root/file; chmod 4750 /root/file; rm /etc/group; ln -s file /root/link'
+    well(home.do('start', 'box', '--foreground', '--', 'sh', '-c', script))
+    well(home.do('commit', 'box', 'localhost/mine:1'))
+    assert [image['name'] for image in home.list() if 'mine' in image['name']] == ['localhost/mine:1']
+    look = 'echo $A; pwd; stat -c "%u:%g %a" /root/file; cat /root/link; ls /etc/group 2>/dev/null || echo gone'
+    done = well(home.do('--image=localhost/mine:1', '--', 'sh', '-c', look))
+    assert done.out.split() == ['b', '/etc', '5:7', '4750', 'kept', 'gone'], done
+    with Registry(root) as registry:
+        well(home.do('push', 'localhost/mine:1', f'docker://{registry.address}/mine', '--no-tls-verify'))
+        well(home.do('rmi', 'localhost/mine:1'))
+        well(home.do('pull', f'docker://{registry.address}/mine', '--no-tls-verify'))
+        assert well(home.do(f'--image={registry.address}/mine', '--', 'cat', '/root/file')).out == 'kept\n'
+
+
+@case('a running container is not committed')
+def _(root):
+    home = Home(root)
+    well(home.do('create', 'box', f'--image=oci:{layout(root)}:it'))
+    well(home.do('start', 'box', '--', 'sh', '-c', 'trap "exit 0" TERM; while :; do sleep 1000 & wait; done'))
+    fails(home.do('commit', 'box', 'localhost/mine'), 'is running')
+    well(home.do('stop', 'box'))
+
+
 @case('a docker-archive and a directory of skopeo\'s')
 def _(root):
     home, path = Home(root), layout(root)

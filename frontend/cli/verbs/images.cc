@@ -9,6 +9,7 @@
 #include "frontend/cli/table.h"
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/select.h"
+#include "frontend/images/commit_image.h"
 #include "frontend/store/base_trees.h"
 #include "policy/text.h"
 
@@ -20,6 +21,7 @@ constexpr VerbOption kCertOption{"cert-dir", "DIR", "certificates of the registr
 constexpr VerbOption kPlainOption{"no-tls-verify", "", "plain HTTP, and any certificate"};
 constexpr VerbOption kTransferOptions[]{kAuthOption, kCertOption, kPlainOption};
 constexpr VerbOption kListOptions[]{{"json", "", "for programs"}, {"names", "", "names only"}};
+constexpr VerbOption kCommitOptions[]{kPathOption};
 constexpr VerbOption kPruneOptions[]{
     {"all", "", "trees of images that are still there, too, if no container stands on them"},
     kPathOption};
@@ -68,6 +70,21 @@ int push_verb(const Words& words) {
   if (!image) return own_failure(image.error());
   const auto pushed = store->push(*image, words.names.back(), transfer_of(words, "dest"));
   return pushed ? 0 : own_failure(pushed.error());
+}
+
+int commit_verb(const Words& words) {
+  if (words.names.size() != 2)
+    return own_failure(
+        {.rule = {},
+         .code = 0,
+         .text = "commit takes a container and a name: userns-run commit NAME IMAGE"});
+  auto images = ImageStore::open();
+  const auto store = images ? store_of(words) : std::unexpected(images.error());
+  const auto container = store ? store->find(words.names.front()) : std::unexpected(store.error());
+  if (!container) return own_failure(container.error());
+  const auto image = commit_image(*images, *container, words.names.back());
+  if (!image) return own_failure(image.error());
+  return print(concat(image->name, " ", image->digest, "\n"));
 }
 
 std::string to_json(const ImageStore& store, const std::vector<StoredImage>& images) {
@@ -161,6 +178,11 @@ constinit const Verb kPushVerb{.name = "push",
                                .summary = "Sends an image to a registry",
                                .options = kTransferOptions,
                                .run = push_verb};
+constinit const Verb kCommitVerb{.name = "commit",
+                                 .arguments = "NAME IMAGE [OPTIONS]",
+                                 .summary = "Makes an image of a container's files and settings",
+                                 .options = kCommitOptions,
+                                 .run = commit_verb};
 constinit const Verb kImagesVerb{.name = "images",
                                  .arguments = "[OPTIONS]",
                                  .summary = "Lists the images that were fetched",

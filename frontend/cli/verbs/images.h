@@ -11,6 +11,7 @@ namespace userns::frontend {
 
 extern const Verb kPullVerb;
 extern const Verb kPushVerb;
+extern const Verb kCommitVerb;
 extern const Verb kImagesVerb;
 extern const Verb kRmiVerb;
 extern const Verb kPruneVerb;

@@ -74,6 +74,7 @@ const std::array kVerbs{
     kPsVerb,
     kPullVerb,
     kPushVerb,
+    kCommitVerb,
     kImagesVerb,
     kRmiVerb,
     kPruneVerb,

@@ -240,37 +240,6 @@ Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
   return config;
 }
 
-// A tree that other ids own is shown with the container's.
-Result<Fd> open_layer(const Other& other, const std::string& path) {
-  const auto& spec = other.spec;
-  const auto found = std::ranges::find(spec.layers, path);
-  const auto at = static_cast<std::size_t>(found - spec.layers.begin());
-  if (at < spec.layer_blocks.size() && !spec.layer_blocks[at].uids.empty() &&
-      (found != spec.layers.end() || path == spec.rootfs)) {
-    const auto shown = block_as(spec.layer_blocks[at], other.ids);
-    if (!shown) return std::unexpected(shown.error());
-    if (*shown) return idmapped_mount(path, **shown, true);
-  }
-  return open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
-}
-
-// The layers of its tree: the changes first.
-Result<std::vector<Fd>> layers_of(const Other& other) {
-  std::vector<std::string> paths;
-  if (!other.spec.changes.empty()) paths.push_back(other.spec.changes + "/upper");
-  paths.insert(paths.end(), other.spec.layers.begin(), other.spec.layers.end());
-  paths.push_back(other.spec.rootfs);
-  std::vector<Fd> layers;
-  for (const auto& path : paths) {
-    auto layer = open_layer(other, path);
-    if (!layer && layer.error().code == ENOENT && layers.empty() && paths.size() > 1)
-      continue;  // never started
-    if (!layer) return std::unexpected(layer.error());
-    layers.push_back(std::move(*layer));
-  }
-  return layers;
-}
-
 // --- the act ------------------------------------------------------------------------------------
 
 // The registry, once nobody makes a container of that name any more and what others have left is
@@ -360,7 +329,7 @@ Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& c
   if (const auto* const debian = std::get_if<FromDebian>(&wish.source))
     return fill_from_debian(*ids, *target, debian->wish, wish.how);
   if (!other) return fill_from_busybox(*ids, *target);
-  const auto layers = layers_of(*other);
+  const auto layers = tree_layers(other->spec, other->ids);
   if (!layers) return std::unexpected(layers.error());
   return fill_from_copy(*ids, *target, other->ids, *layers, wish.how);
 }
@@ -397,7 +366,7 @@ Result<std::string> find_tree(const Store& store, const CreateWish& wish, const 
   const auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
   auto why = from != nullptr ? why_not_shared(store, *other) : std::string{};
-  if (why.empty())
+  if (why.empty() && !is_known_to_work(store))
     if (const auto can = try_idmap(container.dir(), *ids); !can) why = can.error().text;
   if (!why.empty()) {
     notes.push_back(concat("the files are copied: ", why));
@@ -436,7 +405,10 @@ Result<std::optional<Filled>> stand_on_tree(const Store& store, const CreateWish
   auto done = config.set("base-tree", std::vector{*id});
   if (done) done = container.write_config(unfinished.lock, config);
   if (!done) return std::unexpected(done.error());
-  if (const auto works = try_tree(container, config); !works) {
+  const bool known = is_known_to_work(store);
+  const auto works = known ? Result<void>{} : try_tree(container, config);
+  if (works && !known) note_that_it_works(store);
+  if (!works) {
     if (works.error().code == EINTR) return std::unexpected(works.error());
     notes.push_back(concat("the files are copied: ", works.error().text));
     config.unset("base-tree");

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/config.h"
 #include "frontend/rootfs/archive/image_text.h"
 #include "frontend/start/ids/callers_ids.h"
 #include "frontend/start/mounts/idmapped.h"
@@ -22,6 +24,14 @@
 
 namespace userns::frontend {
 namespace {
+
+constexpr const char* kWorks = ".instant";
+constexpr std::size_t kLongestRelease = 128;
+
+std::string kernel_release() {
+  utsname facts{};
+  return ::uname(&facts) == 0 ? facts.release : "";
+}
 
 // The last of what is delegated, so that containers, which get the first that is free, seldom have
 // the same. One block for all bases of the caller's.
@@ -83,12 +93,50 @@ Result<void> unpack(const Unfinished& base, const Blocks& block, const ImagePart
   return replace_file(base.container.dir(), "image", to_text(filled->image));
 }
 
+// A tree that other ids own is shown with the container's.
+Result<Fd> open_layer(const Spec& spec, const ChosenIds& ids, const std::string& path,
+                      std::size_t index) {
+  if (index < spec.layer_blocks.size() && !spec.layer_blocks[index].uids.empty()) {
+    const auto shown = block_as(spec.layer_blocks[index], ids);
+    if (!shown) return std::unexpected(shown.error());
+    if (*shown) return idmapped_mount(path, **shown, true);
+  }
+  return open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
+}
+
 Result<Unfinished> begin_base(const Store& store, const std::string& id) {
   const auto registry = Registry::lock(store);
   return registry ? begin_container(store, *registry, id) : std::unexpected(registry.error());
 }
 
 }  // namespace
+
+Result<std::vector<Fd>> tree_layers(const Spec& spec, const ChosenIds& ids) {
+  std::vector<std::string> paths = spec.layers;
+  paths.push_back(spec.rootfs);
+  std::vector<Fd> layers;
+  if (!spec.changes.empty()) {
+    auto changes = open_at(AT_FDCWD, (spec.changes + "/upper").c_str(), O_PATH | O_DIRECTORY);
+    if (!changes && changes.error().code != ENOENT) return std::unexpected(changes.error());
+    if (changes) layers.push_back(std::move(*changes));  // else it was never started
+  }
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    auto layer = open_layer(spec, ids, paths[i], i);
+    if (!layer) return std::unexpected(layer.error());
+    layers.push_back(std::move(*layer));
+  }
+  return layers;
+}
+
+bool is_known_to_work(const Store& store) {
+  const auto helper = concat(std::string_view(kHelperDir), "/userns-idmap");
+  const auto noted = read_file_at(store.dir().get(), kWorks, kLongestRelease);
+  return noted && *noted == kernel_release() && ::access(helper.c_str(), X_OK) == 0;
+}
+
+void note_that_it_works(const Store& store) {
+  (void)replace_file_of_this_boot(store.dir(), kWorks, kernel_release());
+}
 
 Result<void> try_idmap(const Fd& dir, const ChosenIds& ids) {
   const auto shown = own_files_as(ids, ::geteuid(), ::getegid(), 0);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "frontend/rootfs/fill.h"
 #include "frontend/start/ids/choose_ids.h"
@@ -22,7 +23,15 @@ struct ImageParts {
 // caller's, in the store.
 Result<void> try_idmap(const Fd& dir, const ChosenIds& ids);
 
+// Whether a container of this store has stood on a base tree under this kernel, and the helper is
+// still there: then nothing is tried again, which takes ten processes.
+bool is_known_to_work(const Store& store);
+void note_that_it_works(const Store& store);
+
 // The base tree of an image, unpacked if it is not there yet. A signal: EINTR.
 Result<Container> base_of_image(const Store& store, const ImageParts& image, const FillHow& how);
+
+// The layers of a container's tree, the changes first, each shown with the container's ids.
+Result<std::vector<Fd>> tree_layers(const Spec& spec, const ChosenIds& ids);
 
 }  // namespace userns::frontend

@@ -13,7 +13,34 @@ namespace {
 constexpr std::string_view kPrefix = "sha256:";
 constexpr std::string_view kDigits = "0123456789abcdef";
 
+void update(sha256_ctx& context, std::string_view piece) {
+  ::nettle_sha256_update(&context, piece.size(),
+                         reinterpret_cast<const std::uint8_t*>(piece.data()));
+}
+
+std::string finish(sha256_ctx& context) {
+  std::array<std::uint8_t, SHA256_DIGEST_SIZE> bytes{};
+  ::nettle_sha256_digest(&context, bytes.size(), bytes.data());
+  std::string found(kPrefix);
+  for (const auto byte : bytes) {
+    found.push_back(kDigits[byte >> 4U]);
+    found.push_back(kDigits[byte & 15U]);
+  }
+  return found;
+}
+
 }  // namespace
+
+Result<std::string> digest_of(Source& source) {
+  sha256_ctx context;
+  ::nettle_sha256_init(&context);
+  while (true) {
+    const auto piece = source.read();
+    if (!piece) return std::unexpected(piece.error());
+    if (piece->empty()) return finish(context);
+    update(context, *piece);
+  }
+}
 
 struct DigestSource::State {
   sha256_ctx context;
@@ -36,9 +63,7 @@ DigestSource::~DigestSource() = default;
 
 Result<std::string_view> DigestSource::read() {
   auto piece = source_->read();
-  if (piece)
-    ::nettle_sha256_update(&state_->context, piece->size(),
-                           reinterpret_cast<const std::uint8_t*>(piece->data()));
+  if (piece) update(state_->context, *piece);
   return piece;
 }
 
@@ -48,13 +73,7 @@ Result<void> DigestSource::check() {
     if (!piece) return std::unexpected(piece.error());
     if (piece->empty()) break;
   }
-  std::array<std::uint8_t, SHA256_DIGEST_SIZE> bytes{};
-  ::nettle_sha256_digest(&state_->context, bytes.size(), bytes.data());
-  std::string found(kPrefix);
-  for (const auto byte : bytes) {
-    found.push_back(kDigits[byte >> 4U]);
-    found.push_back(kDigits[byte & 15U]);
-  }
+  const auto found = finish(state_->context);
   if (found == digest_) return {};
   return fail({}, concat("the image is damaged or was tampered with: a part of it that should be ",
                          digest_, " is ", found));

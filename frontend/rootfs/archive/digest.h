@@ -12,6 +12,8 @@ namespace userns::frontend {
 
 // "sha256:" and 64 lower-case hexadecimal digits.
 bool is_digest(std::string_view text);
+// Of all the bytes of a source.
+Result<std::string> digest_of(Source& source);
 
 class DigestSource : public Source {
  public:
