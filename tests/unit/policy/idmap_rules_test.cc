@@ -199,7 +199,8 @@ TEST(Decide, NeverGrantsAnIdOutsideTheUnionOfTheCallersLines) {
                                                                 kUniverse - first);
       extents.push_back(*Extent::make(inside, base + first, count));
       bool all = true;
-      for (auto i = first; i < first + count; ++i) all = all && mine.test(i);
+      for (auto i = first; i < first + count; ++i)
+        all = all && mine.test(static_cast<std::size_t>(i));
       may = may && (all || (count == 1 && base + first == 1000)) && base + first != 0;
     }
     const auto request = IdMap::from_extents(extents);
