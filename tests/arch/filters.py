@@ -18,9 +18,9 @@ from libc_calls import AFTER_THE_LOCK
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
 LOCKDOWN, DEFAULT = 'common/lockdown-generate', 'frontend/start/inside/seccomp-generate'
 FILTER_OF = {'newuidmap': 'kNewidmapFilter', 'newgidmap': 'kNewidmapFilter', 'userns-net': 'kNetFilter',
-             'userns-cgroup': 'kCgroupFilter'}
+             'userns-cgroup': 'kCgroupFilter', 'userns-idmap': 'kIdmapFilter'}
 PROT_READ, PROT_EXEC, CODE_ARGUMENT = 1, 4, 2
-SOCKETCALL = {'send': 9, 'recv': 10, 'sendto': 11, 'recvfrom': 12}  # linux/net.h
+SOCKETCALL = {'send': 9, 'recv': 10, 'sendto': 11, 'recvfrom': 12, 'getsockopt': 15, 'sendmsg': 16}  # linux/net.h
 
 
 def written(generator, cpu, *before):

@@ -4,7 +4,7 @@ x86 (i386): the real setuid programs of Debian 13 under strace, tests/helpers/lo
 runs there. aarch64: newuidmap of Debian 13 by qemu-user (tests/arch/qemu_calls.py). `socketcall.send` is socketcall(2) with that first argument. (SECURITY.md has the calls of x86_64.)
 """
 
-_MAP_WRITERS = ('_llseek capget capset close exit_group getpid poll read readlink socketcall.recv socketcall.recvfrom '
+_MAP_WRITERS = ('_llseek capget capset exit_group getpid poll read readlink socketcall.recv socketcall.recvfrom '
                 'socketcall.send socketcall.sendto write').split()
 
 AFTER_THE_LOCK = {
@@ -14,9 +14,12 @@ AFTER_THE_LOCK = {
     'x86': {
         'newuidmap': _MAP_WRITERS,
         'newgidmap': _MAP_WRITERS,
-        'userns-net': ('capget capset clock_nanosleep close dup exit_group getpid ioctl poll prctl readlink setresuid32 '
-                       'socketcall.recv socketcall.recvfrom socketcall.sendto write').split(),
+        'userns-net': ('capget capset clock_nanosleep close dup exit_group getpid ioctl poll prctl read readlink '
+                       'setresuid32 socketcall.recv socketcall.recvfrom socketcall.sendto write').split(),
         'userns-cgroup': ('capget capset clock_nanosleep close dup exit_group fcntl64 flock fstatfs64 getdents64 getpid openat2 '
                           'poll read readlink setresuid32 socketcall.recvfrom socketcall.sendto statx unlinkat write').split(),
+        'userns-idmap': ('_llseek capget capset clone3 close exit_group getpid mount_setattr move_mount open_tree pipe2 '
+                         'poll read readlink socketcall.getsockopt socketcall.recvfrom socketcall.sendmsg socketcall.sendto statx unshare '
+                         'wait4 write').split(),
     },
 }
