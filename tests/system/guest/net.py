@@ -103,10 +103,10 @@ def _(root):
         h.added(a, 'br0', '--container', 'audited')
         refused(h.add(a, 'br0', '--container', 'audited'), 'NR-QUOTA')
         refused(h.add(a, 'br1', '--container', 'audited'), 'NR-POLICY')
-    for what in ('rule=none', 'rule=NR-QUOTA', 'rule=NR-POLICY'):
-        wait_for(lambda what=what: any('op=userns-net add uid=1000' in line and 'container=audited' in line and what in line and
-                                       ('res=success' if what == 'rule=none' else 'res=failed') in line
-                                       for line in audit_log().splitlines()), f'{what} in the audit log', SLOW)
+    for rule, result in (('none', 'success'), ('NR-QUOTA', 'failed'), ('NR-POLICY', 'failed')):
+        words = ('op=userns-net uid=1000 ', ' add ', ' container=audited ', f' rule={rule} ', f'res={result}')
+        wait_for(lambda words=words: any(all(word in line for word in words) for line in audit_log().splitlines()),
+                 f'{words} in the audit log', SLOW)
 
 
 if __name__ == '__main__':
