@@ -32,7 +32,6 @@ namespace userns {
 
 Result<void> AuditLog::open() {
   is_open_ = true;
-  ::set_aumessage_mode(MSG_QUIET, DBG_NO);
   kernel_ = Fd(with_capability({CAP_AUDIT_WRITE}, [] { return ::audit_open(); }));
   syslog_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!syslog_.valid()) return fail("ST-STATE", "cannot open the logs", errno);
