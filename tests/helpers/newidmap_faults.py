@@ -104,7 +104,7 @@ SPEAKING = [('IM-WRITE', 'write', '_map$', 'newuidmap'), ('IM-WRITE', 'write', '
             ('IM-SETGROUPS', 'write', 'setgroups$', 'newgidmap'), ('IM-SETGROUPS', 'read', 'setgroups$', 'newgidmap'),
             ('IM-SETGROUPS', 'openat2', '^setgroups$', 'newgidmap'), ('SU-READ', 'read', '/etc/nsswitch.conf$', 'newgidmap'),
             ('SU-READ', 'read', '/etc/subuid$', 'newuidmap'), ('SU-READ', 'read', '/etc/subgid$', 'newgidmap'),
-            ('IM-PROC', 'openat2', r'^/proc/\d+$', 'newuidmap'), ('IM-PIDFD', 'read', r'/fdinfo/\d+$', 'newuidmap'),
+            ('IM-PROC', 'openat2', r'^/proc/\d+$', 'newuidmap'), ('IM-PROC', 'read', r'/fdinfo/\d+$', 'newuidmap'),
             ('IM-OPEN', 'openat2', '^uid_map$', 'newuidmap')]
 
 
