@@ -49,6 +49,26 @@ struct Job {
   // Ranges by owner, so that those who have what they shall have cost one look.
   std::array<std::map<std::string, OwnedRanges, std::less<>>, 2> owned;
 
+  // Who has what in net.conf: "br0 2 ..." as lines have it, by who. Not used where a line names a
+  // uid, which may be anybody's second name.
+  std::map<std::string, std::vector<std::string>, std::less<>> nets;
+  bool names_uids = false;
+
+  void index_nets() {
+    for (const auto& entry : net_entries({}, files[2].before.text, nullptr)) {
+      names_uids = names_uids || parse_decimal(entry.parsed.who).has_value();
+      nets[std::string(entry.parsed.who)].push_back(net_wish_of(entry.line.text));
+    }
+  }
+  // Without a look at accounts: with many users each look costs.
+  [[nodiscard]] bool plainly_has(const DesiredLine& wish) const {
+    if (wish.kind == Kind::kIds && wish.ids > 0)
+      return has(Owner{.forms = {wish.who}, .account = {}}, wish);
+    if (wish.kind != Kind::kNet || names_uids) return false;
+    const auto found = nets.find(wish.who);
+    return found == nets.end() ? wish.words.empty() : found->second == wish.words;
+  }
+
   void index() {
     for (std::size_t i = 0; i < owned.size(); ++i)
       for (const auto& entry :
@@ -141,6 +161,7 @@ Result<void> want_cgroup(Job& job, const Owner& owner, const DesiredLine& wish) 
 }
 
 Result<void> want(Job& job, const DesiredLine& wish) {
+  if (job.plainly_has(wish)) return {};
   const bool grants = wish.ids > 0 || !wish.words.empty();
   const auto owner = find_owner(wish.who, wish.kind == Kind::kIds, grants);
   if (!owner) return std::unexpected(owner.error());
@@ -166,6 +187,7 @@ Result<Job> work_out(std::string_view path, std::span<const DesiredLine> wishes,
       job.living_uids = living_ids(IdKind::kUid), job.living_gids = living_ids(IdKind::kGid);
     job.index();
   }
+  job.index_nets();
   for (const auto& wish : wishes)
     if (auto done = want(job, wish); !done)
       return fail(done.error().rule,

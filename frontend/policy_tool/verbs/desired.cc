@@ -102,12 +102,8 @@ std::string net_text(std::string_view net) {
                          bridge, ": counts add up there\n");
       continue;
     }
-    ConfLine words({}, entry.line.text, entry.line.number);
-    for (int i = 0; i < 3; ++i) (void)words.next();
-    std::string wish = concat(bridge, ":", words.next());
-    for (auto word = words.next(); !word.empty(); word = words.next()) wish += concat(",", word);
     if (!lines.contains(who)) order.push_back(who);
-    lines[who] += concat(" ", wish);
+    lines[who] += concat(" ", net_wish_of(entry.line.text));
   }
   std::string out;
   for (const auto& who : order) out += concat(who, "  net", lines[who], "\n");
@@ -141,6 +137,15 @@ std::string cgroup_text(std::string_view cgroup) {
 }
 
 }  // namespace
+
+std::string net_wish_of(std::string_view line) {
+  ConfLine words({}, line, 0);
+  for (int i = 0; i < 2; ++i) (void)words.next();
+  const auto bridge = words.next();
+  std::string wish = concat(bridge, ":", words.next());
+  for (auto word = words.next(); !word.empty(); word = words.next()) wish += concat(",", word);
+  return wish;
+}
 
 Result<std::vector<DesiredLine>> read_desired(std::string_view path, std::string_view text) {
   std::vector<DesiredLine> all;

@@ -34,6 +34,9 @@ Result<std::vector<DesiredLine>> read_desired(std::string_view path, std::string
 
 // The same from texts of the policy files. What has no counterpart there is a comment that says
 // why.
+// A line of net.conf as a word of it: "br0:2,mtu=1400".
+std::string net_wish_of(std::string_view line);
+
 struct PolicyTexts {
   std::string_view subuid, subgid, net, cgroup;
 };

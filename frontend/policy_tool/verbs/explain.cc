@@ -200,6 +200,10 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
   const bool is_uid = kind == IdKind::kUid;
   const std::string_view program = is_uid ? "newuidmap" : "newgidmap";
   const auto own = is_uid ? user.uid.value() : user.gid.value();
+  // In the helper's order: words first.
+  const std::vector<std::string_view> words(numbers.begin(), numbers.end());
+  const auto map = IdMap::parse(words);
+  if (asked && !numbers.empty() && !map) return answer.refuse(program, map.error());
   const auto subids = find_subids(kind, user.name, user.uid);
   if (!subids) return answer.refuse(program, subids.error());
   if (!asked) {
@@ -214,9 +218,6 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
     return show_sources(answer, *subids, user, kind, nullptr);
   }
   if (numbers.empty()) return;
-  const std::vector<std::string_view> words(numbers.begin(), numbers.end());
-  const auto map = IdMap::parse(words);
-  if (!map) return answer.refuse(program, map.error());
   const MapFacts facts{.kind = kind,
                        .caller_uid = user.uid,
                        .caller_gid = user.gid,
@@ -267,10 +268,6 @@ std::string terms_text(const NetTerms& terms) {
 void explain_bridge(Answer& answer, const User& user, const std::string& path,
                     std::span<const NetEntry> entries, std::string_view bridge) {
   const auto what = concat("net ", bridge);
-  if (!is_interface_name(bridge))
-    return answer.refuse(
-        what,
-        {.rule = "NR-NAME", .code = 0, .text = concat(quoted(bridge), " is no name of a bridge")});
   NetFacts facts{.caller = user.uid, .netns_owner = user.uid, .bridge = {}, .lines = {}};
   std::vector<const NetEntry*> used;
   std::optional<Error> failed;
@@ -299,6 +296,13 @@ void explain_bridge(Answer& answer, const User& user, const std::string& path,
 
 Result<Answer> explain_net(const User& user, std::optional<std::string_view> asked) {
   Answer answer;
+  // In the helper's order: words first.
+  if (asked && !is_interface_name(*asked)) {
+    answer.refuse(
+        concat("net ", *asked),
+        {.rule = "NR-NAME", .code = 0, .text = concat(quoted(*asked), " is no name of a bridge")});
+    return answer;
+  }
   const auto path = installed_path(PolicyFile::kNet);
   const auto text = read_trusted(path, "NC-READ");
   const auto lines = text ? parse_net_conf(path, *text) : std::unexpected(text.error());

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Situations from a seed: users, groups, lines, requests; what explain and check say of each, and what the helper does.
+
+Without words it goes through some of each kind. POLICY_SITUATIONS=2000 goes through that many, POLICY_SEED=N repeats one
+table; a disagreement names its seed.
+"""
+
+import os
+import random
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from harness import case, main, skip  # noqa: E402
+from cgroups import Cgroups  # noqa: E402
+from net_host import Container, Host, sh  # noqa: E402
+
+cgroups = Cgroups.become_tenant()
+NET, CGROUP = '/etc/userns/net.conf', '/etc/userns/cgroup.conf'
+MANY = int(os.environ.get('POLICY_SITUATIONS', '120'))
+
+
+def seeds(of):
+    """Of a table: kept, so that a table is the same wherever it is made."""
+    if 'POLICY_SEED' in os.environ:
+        return [int(os.environ['POLICY_SEED'])]
+    return range(of * 1000000, of * 1000000 + MANY)
+
+
+USERS = ('alice', 'bob', 'carol')
+
+
+def tool(root, *words, user=None):
+    return root.run([root.program('userns-policy'), *map(str, words)], user)
+
+
+def rule_in(text):
+    found = re.findall(r'\[([A-Z]{2}-[A-Z]+)\]', text)
+    return found[0] if found else None
+
+
+def number(rng):
+    """A number as files and requests have them: borders, neighbours, other notations."""
+    base = rng.choice((0, 1, 999, 1000, 70001, 70002, 100000, 165535, 165536, 200000, 265535, 600000, 2**31 - 1, 2**32 - 2, 2**32 - 1, 2**32))
+    base = max(0, base + rng.choice((-1, 0, 0, 0, 1)))
+    return rng.choice([str(base)] * 40 + [hex(base), f'0{base}', f'-{base}', f'+{base}', f' {base}', f'{base} ', '', 'x'])
+
+
+def count(rng):
+    return rng.choice(['1', '2', '10', '1000', '65536', '65536', '65537'] * 4 + ['0', '4294967295', '0x10', '07', 'x', ''])
+
+
+def subid_file(rng):
+    owners = ['alice', 'bob', 'carol', '70001', '70002', '70003'] * 4 + ['nobody-such', '', 'alicex', 'ALICE', '#alice', '@lab']
+    lines = []
+    for _ in range(rng.randrange(7)):
+        fields = [rng.choice(owners), number(rng), count(rng)]
+        lines.append(rng.choice([':'.join(fields)] * 9 + [':'.join(fields[:2]), ':'.join(fields + ['x']), '', '# ' + ':'.join(fields), 'x' * 1100, ':'.join(fields) + '\r']))
+    return '\n'.join(lines) + rng.choice(('\n', '\n', ''))
+
+
+def agree(seed, what, said, real, rule_said, rule_real, files):
+    assert (said == 0) == (real == 0) and rule_said == rule_real, (f'POLICY_SEED={seed}', what, f'said {said} {rule_said}', f'did {real} {rule_real}', files)
+
+
+@case(f'maps: explain says what newuidmap and newgidmap do, and check finds what they pass over ({MANY} situations)')
+def _(root):
+    granted = 0
+    for seed in seeds(15):
+        rng = random.Random(seed)
+        texts = {'u': subid_file(rng), 'g': subid_file(rng)}
+        root.subuid(texts['u'])
+        root.subgid(texts['g'])
+        name, letter = rng.choice(USERS), rng.choice('ug')
+        user, program = getattr(root, name), root.newuidmap if letter == 'u' else root.newgidmap
+        triples = [(rng.choice((0, 0, 5, 65536)), number(rng), count(rng)) for _ in range(rng.choice((1, 1, 1, 2)))]
+        # Half of the requests begin in a line that is there.
+        lines = re.findall(rf'^(?:{name}|{user.uid}):(\d{{1,9}}):(\d{{1,9}})$', texts[letter], re.M)
+        if lines and rng.random() < 0.8:
+            start, many = rng.choice(lines)
+            triples = [(0, start, rng.choice((many, '1', str(int(many) + 1))))]
+        words = [str(word) for triple in triples for word in triple]
+        if any(':' in word for word in words):
+            continue
+        with root.target(user) as target:
+            real = root.run([program, target.pid, *words], user)
+        said = tool(root, 'explain', name, 'map', *[f'{letter}:{":".join(map(str, t))}' for t in triples])
+        agree(seed, (name, letter, words), said.code, real.code, rule_in(said.out), rule_in(real.err), texts)
+        granted += real.code == 0
+        if seed % 4 == 0:
+            skipped = re.search(r'line (\d+) grants nothing', real.err)
+            done = tool(root, 'check')
+            path = '/etc/subuid' if letter == 'u' else '/etc/subgid'
+            if skipped:
+                assert re.search(rf'^{path}:{skipped[1]}:\d+: error', done.out, re.M), (seed, real, done)
+    assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, f'{granted} were granted: the table is not worth much'
+    return f'{granted} granted'
+
+
+def net_line(rng):
+    who = rng.choice(('alice', 'bob', '70001', '70002', '*', '@lab', '@nobody-such', 'carol', '@0'))
+    terms = rng.choice([[], ['mtu=1400'], ['isolated=yes'], ['spoof=allow']] * 6 + [['mtu=9000'], ['vlan=30'], ['mtu=x'], ['mtu=1400', 'mtu=1300'], ['x=y']])
+    many = rng.choice(['1', '2', '5000'] * 8 + ['0', 'x', '-1'])
+    line = ' '.join([who, rng.choice(['veth'] * 20 + ['vlan']), rng.choice(['br0'] * 12 + ['down', 'dummy', 'none', '-x']), many, *terms])
+    return rng.choice([line] * 25 + ['# ' + line, '', line + ' # x', line + '\r', line.split(' ', 1)[0]])
+
+
+def cgroup_line(rng):
+    who = rng.choice(('alice', 'bob', '70001', '*', '@lab', '@nobody-such', 'carol'))
+    pool = ['pids.max=5', 'memory.max=1G', 'memory.max=x', 'containers=0', 'containers=2', 'cpu.max=50%', 'io.weight=50', 'from=any', 'depth=3', 'x=1', 'memory.high=1G',
+            'cpuset.cpus=0', 'pids.max=max', 'descendants=0', 'pids.max']
+    weights = [12, 8, 1, 3, 3, 4, 2, 3, 2, 1, 2, 2, 2, 2, 1]
+    line = ' '.join([who] + rng.choices(pool, weights, k=rng.choice((0, 1, 1, 2, 3))))
+    return rng.choice([line] * 25 + ['# ' + line, '', line + '\r'])
+
+
+@case(f'cgroups: explain and check say what userns-cgroup does ({MANY} situations)')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    granted = 0
+    groups = open('/etc/group').read()
+    root.write('/etc/group', groups + 'lab:x:79998:alice,carol\n')
+    helper = root.program('userns-cgroup')
+    cgroups.clear()
+    for seed in seeds(45):
+        rng = random.Random(seed)
+        text = rng.choice((f'base = {cgroups.v2}\n', '')) + '\n'.join(cgroup_line(rng) for _ in range(rng.choice((1, 1, 2, 3)))) + '\n'
+        root.write(CGROUP, text, mode=rng.choice((0o644, 0o600)))
+        name = rng.choice(USERS)
+        user = getattr(root, name)
+        if name != 'bob':
+            user = user.but(groups=[79998])
+        real = root.run([helper, 'enter', 'x', '--', '/bin/true'], user)
+        if real.code == 0:
+            root.run([helper, 'release', 'x'], user)
+        said = tool(root, 'explain', name, 'cgroup')
+        # What only the kernel says (CG-LIMIT), or what depends on where a process is (CG-FROM, CG-JOIN), no text can tell.
+        if rule_in(real.err) not in ('CG-LIMIT', 'CG-FROM', 'CG-BUSY'):
+            agree(seed, name, said.code, real.code, rule_in(said.out), rule_in(real.err), text)
+        granted += real.code == 0
+        if rule_in(real.err) and rule_in(real.err).startswith('CC-'):
+            done = tool(root, 'check')
+            place = re.search(r'cgroup\.conf:(\d+):(\d+)', real.err)
+            assert f'{CGROUP}:{place[1]}:{place[2]}: error' in done.out, (seed, real, done)
+    cgroups.clear()
+    root.write('/etc/group', groups)
+    root.write(CGROUP, '')
+    assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, granted
+    return f'{granted} granted'
+
+
+@case(f'NICs: explain and check say what userns-net does ({MANY} situations)')
+def _(root):
+    granted = 0
+    groups = open('/etc/group').read()
+    root.write('/etc/group', groups + 'lab:x:79998:alice,carol\n')
+    host = Host(root)
+    sh('ip link add down type bridge')
+    sh('ip link add dummy type veth peer dummy2')
+    for seed in seeds(30):
+        rng = random.Random(seed)
+        text = '\n'.join(net_line(rng) for _ in range(rng.choice((1, 1, 1, 2, 3, 4)))) + '\n'
+        host.conf(text)
+        name, bridge = rng.choice(USERS), rng.choice(['br0'] * 8 + ['down', 'dummy', 'none', '-x'])
+        user = getattr(root, name)
+        if name != 'bob':
+            user = user.but(groups=[79998])
+        with Container(user) as inside:
+            real = host.add(inside, bridge)
+        host.all_gone()
+        said = tool(root, 'explain', name, 'net', bridge)
+        agree(seed, (name, bridge), said.code, real.code, rule_in(said.out), rule_in(real.err), text)
+        granted += real.code == 0
+        if (rule_in(real.err) or '').startswith('NC-'):
+            done = tool(root, 'check')
+            place = re.search(r'net\.conf:(\d+):(\d+)', real.err)
+            assert f'{NET}:{place[1]}:{place[2]}: error' in done.out, (seed, real, done)
+    root.write('/etc/group', groups)
+    root.write(NET, '')
+    assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, granted
+    return f'{granted} granted'
+
+
+main()
