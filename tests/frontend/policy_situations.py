@@ -135,7 +135,7 @@ def _(root):
         if real.code == 0:
             root.run([helper, 'release', 'x'], user)
         said = tool(root, 'explain', name, 'cgroup')
-        # What only the kernel says (CG-LIMIT), or what depends on where a process is (CG-FROM, CG-JOIN), no text can tell.
+        # What only the kernel says (CG-LIMIT), or what depends on where a process is (CG-FROM), no text can tell.
         if rule_in(real.err) not in ('CG-LIMIT', 'CG-FROM', 'CG-BUSY'):
             agree(seed, name, said.code, real.code, rule_in(said.out), rule_in(real.err), text)
         granted += real.code == 0
