@@ -71,8 +71,8 @@ NetlinkRequest& NetlinkRequest::raw(std::string_view bytes) {
   return *this;
 }
 
-Result<Netlink> Netlink::open() {
-  Netlink netlink(Fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)));
+Result<Netlink> Netlink::open(int protocol) {
+  Netlink netlink(Fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)));
   if (!netlink.fd_.valid()) return fail_errno("cannot open a netlink socket");
   // Only for better words; a kernel without them still answers.
   const int on = 1;
@@ -132,6 +132,18 @@ bool Netlink::has_link(std::string_view name) const {
   return ::ioctl(fd_.get(), SIOCGIFINDEX, &request) == 0;
 }
 
+std::optional<Address> address_of(const nlmsghdr& message) {
+  ifaddrmsg header{};
+  const auto length = mnl_nlmsg_get_payload_len(&message);
+  if (length < sizeof header) return std::nullopt;
+  std::memcpy(&header, mnl_nlmsg_get_payload(&message), sizeof header);
+  const Attrs attrs(mnl_nlmsg_get_payload_offset(&message, sizeof header), length - sizeof header);
+  const auto local = attrs.bytes(IFA_LOCAL);
+  const auto bytes = local.empty() ? attrs.bytes(IFA_ADDRESS) : local;
+  auto net = IpNet::of_bytes(bytes, header.ifa_prefixlen);
+  return net ? std::optional(Address{header.ifa_index, *net}) : std::nullopt;
+}
+
 Attrs link_attrs(const nlmsghdr& message) {
   const auto length = mnl_nlmsg_get_payload_len(&message);
   return {mnl_nlmsg_get_payload_offset(&message, sizeof(ifinfomsg)),
@@ -148,21 +160,22 @@ Link::Link(const nlmsghdr& message) {
   master = attrs.number<std::uint32_t>(IFLA_MASTER);
   name = attrs.text(IFLA_IFNAME), kind = info.text(IFLA_INFO_KIND),
   address = attrs.bytes(IFLA_ADDRESS);
+  alias = attrs.text(IFLA_IFALIAS);
   filters_vlans = kind == "bridge" && own.number<std::uint8_t>(IFLA_BR_VLAN_FILTERING) != 0;
   default_pvid =
       kind == "bridge" ? own.number<std::uint16_t>(IFLA_BR_VLAN_DEFAULT_PVID) : std::uint16_t{0};
   locked = info.nested(IFLA_INFO_SLAVE_DATA).number<std::uint8_t>(IFLA_BRPORT_LOCKED) != 0;
 }
 
-Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name) {
+Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name, std::uint16_t by) {
   NetlinkRequest request(RTM_GETLINK, 0, ifinfomsg{});
-  request.put_name(IFLA_IFNAME, name);
+  request.put_name(by, name);
   std::optional<Link> link;
   const auto done =
       netlink.exchange(request, [&](const nlmsghdr& answer) { link.emplace(answer); });
   if (!done && done.error().code == ENODEV) return std::nullopt;
   if (!done) return std::unexpected(done.error());
-  if (!link || link->name != name) return std::nullopt;  // an alternative name
+  if (!link || (by == IFLA_IFNAME && link->name != name)) return std::nullopt;
   return link;
 }
 

@@ -1,5 +1,5 @@
-// Route netlink: one request and its answers at a time. libmnl formats; nothing here needs or takes
-// privilege.
+// Route netlink, and netfilter's: one request and its answers at a time. libmnl formats; nothing
+// here needs or takes privilege.
 //
 // Source: rtnetlink(7), libmnl, linux/if_link.h. Replies come from the kernel alone, and are still
 // read as if they could be cut short anywhere.
@@ -22,6 +22,7 @@
 
 #include "common/fd.h"
 #include "policy/error.h"
+#include "policy/ip_net.h"
 
 namespace userns {
 
@@ -79,7 +80,7 @@ class NetlinkRequest {
 class Netlink {
  public:
   // The kernel judges a request by whoever opened the socket *and* by whoever sends.
-  static Result<Netlink> open();
+  static Result<Netlink> open(int protocol = NETLINK_ROUTE);
 
   using Each = std::function<void(const nlmsghdr&)>;
   // Sends, and reads answers up to the acknowledgement. The error is the kernel's errno, and what
@@ -107,13 +108,20 @@ struct Link {
   int index = 0;
   unsigned flags = 0;                           // IFF_*
   std::uint32_t mtu = 0, peer = 0, master = 0;  // peer: ifindex at the other end of a veth
-  std::string name, kind, address;              // address: raw bytes
+  std::string name, kind, address, alias;       // address: raw bytes
   bool filters_vlans = false;                   // of a bridge
   std::uint16_t default_pvid = 0;               // of a bridge
   bool locked = false;                          // of a port
 };
-// No value: there is no such interface.
-Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name);
+// No value: there is no such interface. `by`: IFLA_ALT_IFNAME finds it by an alternative name.
+Result<std::optional<Link>> find_link(Netlink& netlink, std::string_view name,
+                                      std::uint16_t by = IFLA_IFNAME);
+// An interface's address, as RTM_NEWADDR tells it; nothing where the message is too short.
+struct Address {
+  std::uint32_t index = 0;
+  IpNet net;
+};
+std::optional<Address> address_of(const nlmsghdr& message);
 // All that such a message says.
 Attrs link_attrs(const nlmsghdr& message);
 

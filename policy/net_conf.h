@@ -4,7 +4,13 @@
 //   line    = who blanks "veth" blanks bridge blanks count { blanks setting } ;  (* conf_line.h *)
 //   who     = "*" | "@" group-name | login-name | decimal-uid ;
 //   setting = "mtu=" decimal | "vlan=" decimal | "isolated=" ( "yes" | "no" )
-//           | "spoof=" ( "allow" | "deny" ) | "mac=" ( "any" | "own" ) ;
+//           | "spoof=" ( "allow" | "deny" ) | "mac=" ( "any" | "own" )
+//           | "ip=" block [ "," block ]             (* one of each family *)
+//           | "gateway=" net [ "," net ] | "dns=" address { "," address }
+//           | "guard=" ( "yes" | "no" ) | "group=" decimal | "rate=" decimal ( "k" | "m" | "g" )
+//           "bit" | "tagged=" decimal { "," decimal } | "macs=" decimal ;
+//   block   = address [ "/" decimal ] ;             (* begins where its length says *)
+//   net     = address [ "/" decimal ] ;             (* an address in a network of that length *)
 //
 // One malformed line refuses the file (NC-LINE): a half-read policy is not what was written.
 #pragma once
@@ -14,11 +20,13 @@
 #include <vector>
 
 #include "policy/error.h"
+#include "policy/ip_net.h"
 
 namespace userns {
 
 // The kernel's BR_MAX_PORTS less one: more can't be on a bridge, whatever a line says.
 inline constexpr std::uint32_t kMostPorts = 1023;
+inline constexpr std::uint16_t kMostMacs = 15;  // NetGrant::mac() has room for no more
 
 // How a NIC that a line grants is set up.
 struct NetTerms {
@@ -27,7 +35,21 @@ struct NetTerms {
   bool isolated = false;   // can't talk to other isolated ports
   bool spoof = false;      // may send from any MAC address
   bool any_mac = false;    // the caller may choose the MAC address
+  // One address of each block goes with a NIC, at the same place in both; IPv4 first.
+  std::vector<IpNet> blocks, gateways, dns;
+  [[nodiscard]] std::uint32_t addresses() const;  // places in the blocks; 0: no addresses
+  // What userns-policy's guard does for its ports, which it tells apart by their group.
+  enum class Guard : std::uint8_t { kAsNeeded, kYes, kNo } guard = Guard::kAsNeeded;
+  std::uint32_t group = 0;            // of the host end; 0: see port_group()
+  std::uint64_t rate = 0;             // bytes a second, each way; 0: as many as there are
+  std::vector<std::uint16_t> tagged;  // VLANs whose frames have tags on the port
+  std::uint16_t macs = 0;             // MAC addresses beside its own
+  [[nodiscard]] bool needs_guard() const;
+  [[nodiscard]] std::uint32_t port_group() const;
 };
+inline constexpr std::string_view kGuardTable = "userns_guard";  // of nftables' family bridge
+// The groups of ports that the guard leaves alone, and of those that may send from any MAC address.
+inline constexpr std::uint32_t kUnguardedGroup = 30062, kSpoofingGroup = 30063;
 
 // One line. The views are into the file's text.
 struct NetLine {

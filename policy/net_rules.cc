@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <concepts>
+#include <functional>
 #include <ranges>
 #include <system_error>
 #include <utility>
@@ -125,13 +126,14 @@ Objection no_bridge(const NetFacts& f, const NetRequest& r) {
 
 // Terms of the caller's that the rule is against.
 bool any_terms(const NetFacts& f, const std::predicate<NetTerms> auto& against) {
-  return std::ranges::any_of(
-      f.lines, [&](const NetLine& line) { return line.count > 0 && against(line.terms); });
+  return std::ranges::any_of(f.lines, [&](const NetLine& line) {
+    return line.count > 0 && std::invoke(against, line.terms);
+  });
 }
 Objection no_vlans(const NetFacts& f, const NetRequest& r) {
-  if (f.bridge->filters_vlans || !any_terms(f, [](const NetTerms& t) { return t.vlan != 0; }))
-    return {};
-  return concat("net.conf sets vlan= for ", r.bridge,
+  const auto has_vlans = [](const NetTerms& t) { return t.vlan != 0 || !t.tagged.empty(); };
+  if (f.bridge->filters_vlans || !any_terms(f, has_vlans)) return {};
+  return concat("net.conf sets vlan= or tagged= for ", r.bridge,
                 ", which does not filter VLANs: ip link set it to vlan_filtering 1");
 }
 Objection mtu_too_large(const NetFacts& f, const NetRequest& r) {
@@ -139,16 +141,25 @@ Objection mtu_too_large(const NetFacts& f, const NetRequest& r) {
   return concat("net.conf sets mtu= for ", r.bridge, " above the bridge's own ", f.bridge->mtu);
 }
 Objection mac_not_free(const NetFacts& f, const NetRequest& r) {
+  if (r.mac && r.mac->is_of_address())
+    return concat(r.mac->text(), " belongs to an IP address: choose another");
   if (!r.mac || !any_terms(f, [](const NetTerms& t) { return !t.any_mac && !t.spoof; })) return {};
   return concat(
       "net.conf lets nobody choose a MAC address here: leave --mac out, or ask for mac=any on ",
       r.bridge);
 }
 
+Objection no_guard(const NetFacts& f, const NetRequest& r) {
+  if (f.has_guard || !any_terms(f, &NetTerms::needs_guard)) return {};
+  return concat("net.conf wants ports on ", r.bridge,
+                " guarded, and the guard is not loaded: ask the administrator to run "
+                "userns-policy guard --apply, or to write guard=no");
+}
+
 constexpr Rule<NetFacts, NetRequest> kRules[] = {
     {"NR-HOST", ours},        {"NR-OWNER", not_ones_own}, {"NR-POLICY", not_granted},
     {"NR-BRIDGE", no_bridge}, {"NR-VLAN", no_vlans},      {"NR-MTU", mtu_too_large},
-    {"NR-MAC", mac_not_free}};
+    {"NR-MAC", mac_not_free}, {"NR-GUARD", no_guard}};
 
 }  // namespace
 
@@ -174,6 +185,20 @@ std::string Mac::text() const {
   out.pop_back();
   return out;
 }
+
+Mac Mac::of_address(const NetTerms& terms, std::uint32_t place) {
+  const auto& block = terms.blocks.front();
+  const auto one = block.at(place).bytes;
+  const auto last = std::uint64_t{one[12]} << 24U | one[13] << 16U | one[14] << 8U | one[15];
+  const std::string_view whole(reinterpret_cast<const char*>(one.data()), one.size());
+  const auto bits = block.is_v4() ? last : spread(fnv1a(whole));
+  Mac mac{{0x56, static_cast<std::uint8_t>(block.is_v4() ? 0x75 : 0x74)}};
+  for (unsigned i = 0; i < 4; ++i)
+    mac.bytes.at(2 + i) = static_cast<std::uint8_t>(bits >> (8 * (3 - i)));
+  return mac;
+}
+
+bool Mac::is_of_address() const { return bytes[0] == 0x56 && (bytes[1] | 1U) == 0x75; }
 
 Result<NetRequest> parse_net_request(std::span<const std::string_view> words) {
   auto request = parse_words(words);
@@ -231,18 +256,46 @@ const NetTerms& NetGrant::terms(std::uint32_t slot) const {
   return line->terms;
 }
 
+// Of what a NIC is told by; a container without a name goes by its slot.
+std::uint64_t NetGrant::hash(std::string_view name, std::uint32_t slot) const {
+  if (request_.container.empty()) return slot;
+  return spread(fnv1a(concat(request_.bridge, "/", request_.container, "/", name)));
+}
+
+std::uint32_t NetGrant::place(std::string_view name, std::uint32_t slot, std::uint32_t turn) const {
+  // An odd step leads through all places, of which there is a power of two.
+  const auto start = spread(hash(name, slot) ^ spread(facts_.caller.value()));
+  const auto step = static_cast<std::uint32_t>(start >> 32U) | 1U;
+  return (static_cast<std::uint32_t>(start) + turn * step) % terms(slot).addresses();
+}
+
+std::vector<IpNet> NetGrant::addresses(std::uint32_t slot, std::uint32_t place) const {
+  std::vector<IpNet> found;
+  for (const auto& block : terms(slot).blocks) {
+    auto one = block.at(place);
+    one.prefix = block.prefix;
+    for (const auto* list : {&terms(slot).dns, &bridge().addresses, &terms(slot).gateways})
+      for (const auto& other : *list) {
+        if (other.bytes == one.bytes) return {};
+        if (other.prefix < IpNet{}.prefix && other.holds(one)) one.prefix = other.prefix;
+      }
+    if (one.is_reserved()) return {};
+    found.push_back(one);
+  }
+  return found;
+}
+
 Mac NetGrant::mac(std::string_view host, std::string_view name, std::uint32_t slot,
                   std::uint32_t salt) const {
   // 46 bits: the uid, and 14 for the rest; turned by a number of the host's, so that two hosts on
   // one LAN do not meet.
-  const auto own = request_.container.empty()
-                       ? slot
-                       : spread(fnv1a(concat(request_.bridge, "/", request_.container, "/", name)));
-  const auto bits = (std::uint64_t{facts_.caller.value()} << 14U | ((own + salt) & 0x3fffU)) ^
-                    spread(fnv1a(host));
+  const auto bits =
+      (std::uint64_t{facts_.caller.value()} << 14U | ((hash(name, slot) + salt) & 0x3fffU)) ^
+      spread(fnv1a(host));
   Mac mac;
   for (unsigned i = 0; i < 6; ++i) mac.bytes[i] = static_cast<std::uint8_t>(bits >> (8 * (5 - i)));
   mac.bytes[0] = static_cast<std::uint8_t>(((bits >> 40U) & 0x3fU) << 2U | 2U);
+  if (mac.is_of_address()) mac.bytes[1] ^= 2U;
   return mac;
 }
 

@@ -24,6 +24,11 @@ struct Mac {
   // "02:00:5e:10:00:ff"; unicast and not zero, or nothing (NR-MAC).
   static Result<Mac> parse(std::string_view text);
   [[nodiscard]] std::string text() const;
+  // That of the NIC with address number `place` of a line: 56:75 and its IPv4 address, else 56:74
+  // and a hash of its IPv6 address. It is computable, so that a packet filter that was made before
+  // the NIC knows it. No other NIC has one that begins so.
+  static Mac of_address(const NetTerms& terms, std::uint32_t place);
+  [[nodiscard]] bool is_of_address() const;
   friend bool operator==(const Mac&, const Mac&) = default;
 };
 
@@ -58,6 +63,7 @@ struct BridgeFacts {
   std::uint32_t index = 0;
   bool is_bridge = false, up = false, filters_vlans = false;
   std::uint32_t mtu = 0;
+  std::vector<IpNet> addresses;  // its own, with their networks
 };
 
 // Everything that is judged.
@@ -66,6 +72,7 @@ struct NetFacts {
   bool netns_is_ours = false;  // the one that this program runs in
   Uid netns_owner{0};  // of the user namespace, below ours, that the network namespace belongs to
   std::optional<BridgeFacts> bridge;
+  bool has_guard = false;      // the table of userns-policy's guard is loaded
   std::vector<NetLine> lines;  // those that speak of the caller and the bridge, in the file's order
 };
 
@@ -87,6 +94,13 @@ class NetGrant {
   [[nodiscard]] Slot slot(std::uint32_t number) const {
     return {facts_.caller, bridge().index, number};
   }
+  // Which place of its line's blocks a NIC takes: as try number `turn` has it, of as many as the
+  // line has places. The first is the same for the same (user, container, bridge, `name`).
+  [[nodiscard]] std::uint32_t place(std::string_view name, std::uint32_t slot,
+                                    std::uint32_t turn) const;
+  // The addresses there, with the lengths of their networks: a gateway's or the bridge's, else
+  // their block's. None where one is a network's own, a gateway's, a name server's or the bridge's.
+  [[nodiscard]] std::vector<IpNet> addresses(std::uint32_t slot, std::uint32_t place) const;
   // Stable for (host, user, bridge, container, `name`); a container without a name goes by its
   // slot. The owner's uid is in it, so no choice of names makes another user's. `salt`: another
   // one, where that is in use.
@@ -94,6 +108,7 @@ class NetGrant {
                         std::uint32_t salt) const;
 
  private:
+  [[nodiscard]] std::uint64_t hash(std::string_view name, std::uint32_t slot) const;
   NetGrant(NetFacts facts, NetRequest request) : facts_(std::move(facts)), request_(request) {}
   friend Result<NetGrant> decide(const NetFacts& facts, const NetRequest& request);
   NetFacts facts_;

@@ -23,6 +23,7 @@
 #include "common/trusted_file.h"
 #include "frontend/policy_tool/check/login_defs.h"
 #include "frontend/policy_tool/directory.h"
+#include "frontend/policy_tool/guard/nft.h"
 #include "frontend/policy_tool/tool.h"
 #include "frontend/spec/user_database.h"
 #include "policy/cgroup_rules.h"
@@ -235,6 +236,7 @@ MachineFacts machine_facts() {
   machine.has_block_device = [](std::string_view device) {
     return ::access(concat("/sys/dev/block/", device).c_str(), F_OK) == 0;
   };
+  machine.guard_state = guard_state;
   machine.cgroup_base = [](const CgroupConf& conf) { return cgroup_base(conf, Uid{0}); };
   machine.has_cgroup = [](const CgroupBase& base, std::string_view path) {
     return ::access(concat(base.mount, path, "/cgroup.procs").c_str(), F_OK) == 0;

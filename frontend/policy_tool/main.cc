@@ -68,6 +68,11 @@ constexpr std::array kExportOptions{
     VerbOption{"root", "DIR", "the policy of another system below DIR"},
 };
 
+constexpr std::array kGuardOptions{
+    VerbOption{"print", "", "show the packet filter, for nft -f (the default)"},
+    VerbOption{"apply", "", "load it in place of the one of before, at once"},
+    VerbOption{"check", "", "say whether it is loaded: 0 from these lines, 1 from others, 2 not"},
+};
 constexpr std::array kLogOptions{
     VerbOption{"user", "USER", "of this login name or uid alone"},
     VerbOption{"since", "TIME", "30m, 2h or 7d ago, 2026-11-30, \"2026-11-30 14:00\""},
@@ -76,7 +81,7 @@ constexpr std::array kLogOptions{
     VerbOption{"file", "FILE", "a log of auditd's that was kept elsewhere"},
 };
 
-constexpr std::array<Verb, 9> kVerbs{
+constexpr std::array<Verb, 10> kVerbs{
     Verb{"check", "[--json] [--errors-only] [--root DIR | [--as KIND] FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions,
          false, check_verb, kProgram},
@@ -103,6 +108,9 @@ constexpr std::array<Verb, 9> kVerbs{
     Verb{"log", "[--user USER] [--since TIME] [--refused] [--json] [--file FILE]",
          "Says what the helpers granted and refused, to whom, by which rule", kLogOptions, false,
          log_verb, kProgram},
+    Verb{"guard", "[--print | --apply | --check] [FILE]",
+         "The packet filter that holds ports to what net.conf gives them", kGuardOptions, false,
+         guard_verb, kProgram},
     Verb{"import-lxc", "[--usernet FILE [--merge [--dry-run]]] [--config FILE...] [--output DIR]",
          "Says in our words what files of LXC say, and what has no counterpart", kImportOptions,
          false, import_lxc_verb, kProgram},

@@ -21,6 +21,7 @@ int explain_verb(const Words& words);
 int edit_verb(const Words& words);
 int grant_verb(const Words& words);
 int revoke_verb(const Words& words);
+int guard_verb(const Words& words);
 int import_lxc_verb(const Words& words);
 int log_verb(const Words& words);
 int apply_verb(const Words& words);

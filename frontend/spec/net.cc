@@ -79,6 +79,8 @@ constexpr std::array kKeys{
         [](NicWish& n, std::string_view v) { return append(parse_subnet(v), n.addresses); }},
     Key{"gateway", true,
         [](NicWish& n, std::string_view v) { return append(parse_address(v), n.gateways); }},
+    Key{"dns", true,
+        [](NicWish& n, std::string_view v) { return append(parse_address(v), n.dns); }},
     Key{"mac", false, take_mac},
     Key{"mtu", false, take_mtu},
 };
@@ -93,8 +95,9 @@ Result<NicWish> parse_nic(std::string_view text) {
     if (key == kKeys.end())
       return fail(
           {},
-          concat(quoted(name),
-                 " is no setting of a NIC: bridge= name= address= gateway= mac= mtu= are known"));
+          concat(
+              quoted(name),
+              " is no setting of a NIC: bridge= name= address= gateway= dns= mac= mtu= are known"));
     if (std::exchange(seen.at(static_cast<std::size_t>(key - kKeys.data())), true) && !key->many)
       return fail({}, concat(name, "= is given twice"));
     if (auto taken = key->take(nic, value); !taken) return std::unexpected(taken.error());
@@ -119,7 +122,7 @@ Result<NetWish> parse_net(std::string_view text) {
   if (!text.starts_with("bridge="))
     return fail({},
                 "none, host, user, auto or "
-                "bridge=BR[,name=...,address=CIDR,gateway=IP,mac=...,mtu=...] is possible");
+                "bridge=BR[,name=...,address=CIDR,gateway=IP,dns=IP,mac=...,mtu=...] is possible");
   auto nic = parse_nic(text);
   if (!nic) return std::unexpected(nic.error());
   return NetBridges{{std::move(*nic)}};

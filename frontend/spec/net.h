@@ -10,7 +10,7 @@
 namespace userns::frontend {
 
 // none | host | user | auto |
-// bridge=BR[,name=IFNAME][,address=CIDR...][,gateway=IP...][,mac=MAC][,mtu=N]
+// bridge=BR[,name=IFNAME][,address=CIDR...][,gateway=IP...][,dns=IP...][,mac=MAC][,mtu=N]
 Result<NetWish> parse_net(std::string_view text);
 // HOST:CONTAINER, decimal ports, with an optional /udp or /tcp behind.
 Result<PublishWish> parse_publish(std::string_view text);

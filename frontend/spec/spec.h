@@ -59,12 +59,14 @@ struct IpSubnet {
   IpAddress address;
   std::uint8_t prefix = 0;  // bits
 };
-// A NIC on a bridge of the host's. Without an address it is for a DHCP client inside.
+// A NIC on a bridge of the host's. Without an address it has the one that net.conf gives; where
+// that gives none it is for a DHCP client inside.
 struct NicWish {
   std::string bridge;
   std::string name;  // inside; never empty in a finished Spec
   std::vector<IpSubnet> addresses;
   std::vector<IpAddress> gateways;
+  std::vector<IpAddress> dns;
   std::string mac;        // empty: what userns-net computes
   std::uint32_t mtu = 0;  // 0: what the administrator set
 };

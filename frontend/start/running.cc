@@ -136,8 +136,9 @@ Step<void> map(const Plan& plan, FirstProcess& container) {
     }
     auto helpers = begin_nics(plan, container.payload().pid);
     if (!helpers) return std::unexpected(helpers.error());
-    for (auto& helper : *helpers)
-      if (auto done = helper.finish(); !done) return done;
+    auto given = finish_nics(*helpers);
+    if (!given) return std::unexpected(given.error());
+    container.given = std::move(*given);
     return {};
   };
   const auto mapped = own(map_ids(plan.ids, container.payload().pid,
@@ -168,7 +169,8 @@ Step<void> send_trees(const Plan& plan, const FirstProcess& container) {
 
 Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay) {
   [[maybe_unused]] const auto sent =
-      container.channel().send({.kind = Message::Kind::kGo});  // if not, hear() says why
+      container.channel().send({.kind = Message::Kind::kGo, .text = container.given});
+  // if not, hear() says why
   return hear_exec(plan, container, relay, "while its file system and terminal were made");
 }
 

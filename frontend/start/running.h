@@ -23,6 +23,7 @@ class FirstProcess {
   FirstProcess(FirstProcess&& other) noexcept
       : has_namespaces(other.has_namespaces),
         mount_namespace(other.mount_namespace),
+        given(std::move(other.given)),
         payload_(std::exchange(other.payload_, {})),
         channel_(std::move(other.channel_)),
         user_namespace_(std::move(other.user_namespace_)) {}
@@ -41,6 +42,7 @@ class FirstProcess {
   void hear_on(Fd notify) { payload_.notify = std::move(notify); }
   bool has_namespaces = false;
   std::uint64_t mount_namespace = 0;  // its id, as it was told at the exec
+  std::string given;                  // what net.conf gave to its NICs
 
  private:
   Payload payload_;

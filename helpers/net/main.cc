@@ -2,6 +2,7 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <optional>
 #include <string>
@@ -36,11 +37,13 @@ struct Opened {
   Result<Asker> asker;  // first: its child shall not have the others even for a moment
   Result<NetNamespace> netns;
   Result<std::optional<Fd>> policy, machine_id;
+  Result<Netlink> netfilter;
 };
 
 Opened open_all(const Caller& caller, const Target& netns) {
   return {Asker::start(caller.uid, Asker::Asks::kUsersAndGroups), open_net_namespace(netns),
-          open_trusted_file(conf_path()), open_trusted_file("/etc/machine-id")};
+          open_trusted_file(conf_path()), open_trusted_file("/etc/machine-id"),
+          with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(NETLINK_NETFILTER); })};
 }
 
 struct Who {
@@ -73,10 +76,40 @@ Result<void> put_out(Uid uid, std::string_view line) {
   return write_all(Fd(::dup(STDOUT_FILENO)), line);
 }
 
+template <class Value>
+std::string json_of(std::string_view key, const std::vector<Value>& values,
+                    std::string (Value::*text)() const) {
+  std::string list;
+  for (const auto& one : values) list += concat(list.empty() ? "\"" : ",\"", (one.*text)(), "\"");
+  return concat(",\"", key, "\":[", list, "]");
+}
+
 std::string line_of(const Nic& nic, std::string_view bridge) {
-  return concat(R"({"host":")", nic.host, R"(","host_ifindex":)", nic.host_index, R"(,"ifindex":)",
-                nic.index, R"(,"name":")", nic.name, R"(","mac":")", nic.mac.text(), R"(","mtu":)",
-                nic.mtu, R"(,"bridge":")", bridge, "\"}\n");
+  return concat(
+      R"({"host":")", nic.host, R"(","host_ifindex":)", nic.host_index, R"(,"ifindex":)", nic.index,
+      R"(,"name":")", nic.name, R"(","mac":")", nic.mac.text(), R"(","mtu":)", nic.mtu,
+      R"(,"bridge":")", bridge, "\"", json_of("addresses", nic.addresses, &IpNet::text),
+      json_of("gateways", nic.gateways, &IpNet::address), json_of("dns", nic.dns, &IpNet::address),
+      json_of("macs", nic.macs, &Mac::text), "}\n");
+}
+
+// The bridge's own addresses: no NIC is given one, and they say how long a network's prefix is.
+Result<void> find_addresses(Netlink& netlink, std::optional<BridgeFacts>& bridge) {
+  NetlinkRequest request(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{});
+  return netlink.exchange(request, [&](const nlmsghdr& answer) {
+    if (const auto found = address_of(answer); bridge && found && found->index == bridge->index)
+      bridge->addresses.push_back(found->net);
+  });
+}
+
+// Asked for where a line needs it: a kernel may load nftables for the answer.
+Result<void> find_guard(Result<Netlink>& netfilter, NetFacts& facts) {
+  if (std::ranges::none_of(facts.lines, [](const auto& l) { return l.terms.needs_guard(); }))
+    return {};
+  if (!netfilter) return std::unexpected(netfilter.error());
+  const auto found = has_guard(*netfilter);
+  facts.has_guard = found.value_or(false);
+  return found ? Result<void>{} : std::unexpected(found.error());
 }
 
 std::string summary_of(const NetRequest& request) {
@@ -127,7 +160,7 @@ class NetHelper final : public Helper {
 };
 
 Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
-  const auto& opened = opened_.value();
+  auto& opened = opened_.value();
   const Who who{caller_, *groups_};
   if (!opened.netns) return std::unexpected(opened.netns.error());  // 5
   const auto bridge = find_link(netlink, request.bridge);
@@ -143,10 +176,18 @@ Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
                  .netns_is_ours = opened.netns->ours,
                  .netns_owner = opened.netns->owner,
                  .bridge = {},
+                 .has_guard = false,
                  .lines = std::move(*lines)};
   if (const auto& b = *bridge)
-    facts.bridge = {static_cast<std::uint32_t>(b->index), b->kind == "bridge",
-                    (b->flags & IFF_UP) != 0, b->filters_vlans, b->mtu};
+    facts.bridge = {static_cast<std::uint32_t>(b->index),
+                    b->kind == "bridge",
+                    (b->flags & IFF_UP) != 0,
+                    b->filters_vlans,
+                    b->mtu,
+                    {}};
+  if (const auto known = find_addresses(netlink, facts.bridge); !known)
+    return std::unexpected(known.error());
+  if (const auto asked = find_guard(opened.netfilter, facts); !asked) return asked;
   const auto grant = decide(facts, request);  // 6
   if (!grant) return std::unexpected(grant.error());
   record_grant();  // 7

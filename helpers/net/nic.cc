@@ -2,6 +2,9 @@
 
 #include <linux/if_bridge.h>
 #include <linux/neighbour.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <time.h>
@@ -37,13 +40,25 @@ struct Attempt {
   const Link& bridge;
   const NetNamespace& netns;
   std::string name;  // inside
+  std::string_view user;
   std::uint32_t slot;
   Mac mac;
+  std::vector<IpNet> addresses;
+  std::vector<Mac> macs;  // beside its own
 
   [[nodiscard]] std::string host() const { return grant.slot(slot).name(); }
   [[nodiscard]] const NetTerms& terms() const { return grant.terms(slot); }
   [[nodiscard]] std::uint32_t mtu() const { return terms().mtu != 0 ? terms().mtu : bridge.mtu; }
+  [[nodiscard]] std::string alias() const {
+    const auto& container = grant.request().container;
+    return concat("userns uid=", grant.slot(0).owner.value(), user.empty() ? "" : " user=", user,
+                  container.empty() ? "" : " container=", container, " name=", name,
+                  " mac=", mac.text(), " bridge=", bridge.name);
+  }
 };
+
+// The kernel makes no name twice, and one goes with its interface: who has which address.
+std::string name_of(const IpNet& address) { return concat("userns-", address.address()); }
 
 // A bridge without an address of its own takes a port's, and none when the last port goes. One
 // without a live port is told to keep what it has; host ends bear the bridge's own address, so that
@@ -57,6 +72,7 @@ Result<void> pin_address(Netlink& netlink, const Link& bridge) {
 Result<void> make_pair(Netlink& netlink, const Attempt& attempt) {
   NetlinkRequest request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
   request.put_name(IFLA_IFNAME, attempt.host())
+      .put_number(IFLA_GROUP, attempt.terms().port_group())
       .put_number(IFLA_MASTER, attempt.bridge.index)
       .put_number(IFLA_MTU, attempt.bridge.mtu);
   if (attempt.bridge.address != std::string(6, '\0'))
@@ -84,14 +100,43 @@ Result<bool> is_in_use(Netlink& netlink, const Link& bridge, const Mac& mac) {
   return found.has_value();
 }
 
-Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port,
-                      std::string_view user) {
-  const auto& request = attempt.grant.request();
-  std::string alias = concat("userns uid=", attempt.grant.slot(0).owner.value());
-  if (!user.empty()) alias += concat(" user=", user);
-  if (!request.container.empty()) alias += concat(" container=", request.container);
+// The first of the line's addresses that is free. One that a NIC of the same names has is waited
+// for while that may be just going.
+Result<void> choose_addresses(Netlink& netlink, Attempt& attempt, unsigned salt) {
+  const auto count = attempt.terms().addresses();
+  for (std::uint32_t turn = 0; turn < count; ++turn) {
+    const auto place = attempt.grant.place(attempt.name, attempt.slot, turn + salt);
+    attempt.mac = Mac::of_address(attempt.terms(), place);
+    attempt.addresses = attempt.grant.addresses(attempt.slot, place);
+    bool free = !attempt.addresses.empty(), mine = false;
+    for (const auto& address : attempt.addresses) {
+      const auto holder = find_link(netlink, name_of(address), IFLA_ALT_IFNAME);
+      if (!holder) return std::unexpected(holder.error());
+      free = free && !*holder;
+      mine = mine || (*holder && (*holder)->alias == attempt.alias());
+    }
+    if (free) return {};
+    if (mine && salt == 0) break;
+  }
+  return fail("NR-ADDRESS", concat("all addresses that net.conf gives uid ",
+                                   attempt.grant.slot(0).owner.value(), " on ", attempt.bridge.name,
+                                   " are in use: end a container, or ask the administrator"));
+}
+
+Result<void> take_addresses(Netlink& netlink, const Attempt& attempt, const Link& port) {
+  if (attempt.addresses.empty()) return {};
+  NetlinkRequest request(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, header_of(port.index));
+  request.nest(IFLA_PROP_LIST, [&](NetlinkRequest& names) {
+    for (const auto& address : attempt.addresses) names.put_name(IFLA_ALT_IFNAME, name_of(address));
+  });
+  const auto done = change(netlink, request);
+  if (done || done.error().code != EEXIST) return done;
+  return fail("NR-ADDRESS", "another NIC took the address meanwhile", EEXIST);
+}
+
+Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port) {
   NetlinkRequest set(RTM_NEWLINK, 0, header_of(port.index));
-  set.put(IFLA_IFALIAS, concat(alias, " name=", attempt.name, " mac=", attempt.mac.text()));
+  set.put(IFLA_IFALIAS, attempt.alias());
   set.nest(IFLA_LINKINFO, [&](NetlinkRequest& info) {
     info.put_name(IFLA_INFO_SLAVE_KIND, "bridge")
         .nest(IFLA_INFO_SLAVE_DATA, [&](NetlinkRequest& flags) {
@@ -100,10 +145,23 @@ Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port
           flags.put_number(IFLA_BRPORT_LEARNING, free).put_number(IFLA_BRPORT_UNICAST_FLOOD, free);
           flags.put_number(IFLA_BRPORT_LOCKED, static_cast<std::uint8_t>(1 - free))
               .put_number(IFLA_BRPORT_ISOLATED, isolated);
-          flags.put_number(IFLA_BRPORT_GUARD, std::uint8_t{1});
+          flags.put_number(IFLA_BRPORT_GUARD, std::uint8_t{1})
+              .put_number(IFLA_BRPORT_MULTICAST_ROUTER, std::uint8_t{MDB_RTR_TYPE_DISABLED});
         });
   });
   return change(netlink, set);
+}
+
+// The host end is a port and nothing else. A host without IPv6 makes no addresses.
+Result<void> make_no_address(Netlink& netlink, const Link& port) {
+  NetlinkRequest request(RTM_NEWLINK, 0, header_of(port.index));
+  request.nest(IFLA_AF_SPEC, [](NetlinkRequest& families) {
+    families.nest(AF_INET6, [](NetlinkRequest& own) {
+      own.put_number(IFLA_INET6_ADDR_GEN_MODE, std::uint8_t{IN6_ADDR_GEN_MODE_NONE});
+    });
+  });
+  const auto done = change(netlink, request);
+  return done || done.error().code == EAFNOSUPPORT ? Result<void>{} : done;
 }
 
 Result<void> set_vlan(Netlink& netlink, const Attempt& attempt, const Link& port) {
@@ -113,6 +171,8 @@ Result<void> set_vlan(Netlink& netlink, const Attempt& attempt, const Link& port
                  [&](NetlinkRequest& spec) { spec.put(IFLA_BRIDGE_VLAN_INFO, bytes_of(vlan)); });
     return change(netlink, request);
   };
+  for (const auto tagged : attempt.terms().tagged)
+    if (const auto added = change_vlan(RTM_SETLINK, {0, tagged}); !added) return added;
   const auto vlan = attempt.terms().vlan, standard = attempt.bridge.default_pvid;
   if (vlan == 0 || vlan == standard) return {};
   const auto added =
@@ -120,24 +180,34 @@ Result<void> set_vlan(Netlink& netlink, const Attempt& attempt, const Link& port
   return added && standard != 0 ? change_vlan(RTM_DELLINK, {0, standard}) : added;
 }
 
-// The one address that a locked port may send from. Sticky: no other port takes it over.
-Result<void> set_address(Netlink& netlink, const Attempt& attempt, const Link& port) {
-  if (attempt.terms().spoof) return {};
+// An address that a locked port may send from. Sticky: no other port takes it over.
+Result<void> set_address(Netlink& netlink, const Mac& mac, const Link& port) {
   ndmsg header{};
   header.ndm_family = AF_BRIDGE, header.ndm_ifindex = port.index, header.ndm_state = NUD_NOARP,
   header.ndm_flags = NTF_MASTER | NTF_STICKY;
   NetlinkRequest request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, header);
-  return change(netlink, request.put(NDA_LLADDR, bytes_of(attempt.mac.bytes)));
+  const auto done = change(netlink, request.put(NDA_LLADDR, bytes_of(mac.bytes)));
+  if (done || done.error().code != EEXIST) return done;
+  return fail("NR-MAC", concat("MAC address ", mac.text(), " is in use on the bridge"), EEXIST);
+}
+
+Result<void> set_addresses(Netlink& netlink, const Attempt& attempt, const Link& port) {
+  if (attempt.terms().spoof) return {};
+  for (const auto& mac : attempt.macs)
+    if (const auto done = set_address(netlink, mac, port); !done) return done;
+  return set_address(netlink, attempt.mac, port);
 }
 
 // From a pair that is down to a port that works. Nothing goes up before all that binds it is there.
-Result<Nic> set_up(Netlink& netlink, const Attempt& attempt, std::string_view user) {
+Result<Nic> set_up(Netlink& netlink, const Attempt& attempt) {
   const auto port = find_link(netlink, attempt.host());
   if (!port || !*port)
     return fail("NR-PORT", "the NIC went while it was made (did its namespace end?)");
-  auto done = set_port(netlink, attempt, **port, user);
+  auto done = take_addresses(netlink, attempt, **port);
+  if (done) done = set_port(netlink, attempt, **port);
   if (done) done = set_vlan(netlink, attempt, **port);
-  if (done) done = set_address(netlink, attempt, **port);
+  if (done) done = set_addresses(netlink, attempt, **port);
+  if (done) done = make_no_address(netlink, **port);
   if (!done) return std::unexpected(done.error());
   const auto now = find_link(netlink, attempt.host());
   if (!now || !*now || (*now)->locked == attempt.terms().spoof)
@@ -147,16 +217,17 @@ Result<Nic> set_up(Netlink& netlink, const Attempt& attempt, std::string_view us
   header.ifi_flags = header.ifi_change = IFF_UP;
   NetlinkRequest up(RTM_NEWLINK, 0, header);
   if (done = change(netlink, up); !done) return std::unexpected(done.error());
-  return Nic{attempt.host(), attempt.name, (*port)->index,
-             (*port)->peer,  attempt.mac,  attempt.mtu()};
+  return Nic{attempt.host(),      attempt.name,  (*port)->index,    (*port)->peer,
+             attempt.mac,         attempt.mtu(), attempt.addresses, attempt.terms().gateways,
+             attempt.terms().dns, attempt.macs};
 }
 
 bool may_pass(const Error& error) {
   return error.rule == "NR-QUOTA" || error.rule == "NR-NAME" || error.rule == "NR-MAC" ||
-         error.code == EEXIST;
+         error.rule == "NR-ADDRESS" || error.code == EEXIST;
 }
 
-Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt, std::string_view user) {
+Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt) {
   const auto busy = is_in_use(netlink, attempt.bridge, attempt.mac);
   if (!busy) return std::unexpected(busy.error());
   if (*busy)
@@ -169,10 +240,10 @@ Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt, std::string_v
     return fail("NR-NAME", concat("the name ", attempt.name, " is taken inside: give another"));
   if (!made)
     return fail("NR-PORT", concat("cannot make a NIC: ", made.error().text), made.error().code);
-  auto nic = set_up(netlink, attempt, user);
+  auto nic = set_up(netlink, attempt);
   if (nic) return nic;
   const auto unmade = unmake_nic(netlink, attempt.host());
-  return fail("NR-PORT",
+  return fail(nic.error().rule.empty() ? "NR-PORT" : nic.error().rule,
               concat("cannot set up the NIC: ", nic.error().text,
                      unmade ? "" : "; its host end is still there, down: userns-net del ",
                      unmade ? "" : attempt.host()),
@@ -180,8 +251,7 @@ Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt, std::string_v
 }
 
 // In a free slot. That it is free is only seen; that it was, making the pair says.
-Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user,
-                      std::string_view host, unsigned salt) {
+Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view host, unsigned salt) {
   const auto& chosen = attempt.grant.request().mac;
   const auto taken = [&](std::uint32_t slot) {
     return netlink.has_link(attempt.grant.slot(slot).name());
@@ -191,7 +261,13 @@ Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user,
     if (taken(slot)) continue;
     attempt.slot = slot;
     attempt.mac = chosen ? *chosen : attempt.grant.mac(host, attempt.name, attempt.slot, salt);
-    auto nic = make_in_slot(netlink, attempt, user);
+    attempt.macs.clear();
+    for (unsigned i = 1; i <= attempt.terms().macs; ++i)
+      attempt.macs.push_back(attempt.grant.mac(host, attempt.name, slot, salt + (i << 10U)));
+    if (attempt.terms().addresses() != 0)
+      if (const auto found = choose_addresses(netlink, attempt, salt); !found)
+        return std::unexpected(found.error());
+    auto nic = make_in_slot(netlink, attempt);
     if (nic || nic.error().rule != "NR-NAME") return nic;
     // Was it the slot that was taken meanwhile, or the name inside?
     if (!taken(slot)) return nic;
@@ -204,22 +280,32 @@ Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view user,
 
 }  // namespace
 
+Result<bool> has_guard(Netlink& netfilter) {
+  const nfgenmsg header{.nfgen_family = NFPROTO_BRIDGE, .version = NFNETLINK_V0, .res_id = 0};
+  NetlinkRequest request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, header);
+  const auto found = change(netfilter, request.put_name(NFTA_TABLE_NAME, kGuardTable));
+  if (!found && found.error().code != ENOENT) return std::unexpected(found.error());
+  return found.has_value();
+}
+
 Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge,
                      const NetNamespace& netns, std::string_view user, std::string_view host) {
   if (const auto pinned = pin_address(netlink, bridge); !pinned)
     return std::unexpected(pinned.error());
   const auto wanted = grant.request().name;
   unsigned number = 0;
-  Attempt attempt{grant, bridge, netns, wanted.empty() ? "eth0" : std::string(wanted), 0, {}};
+  Attempt attempt{grant, bridge, netns, wanted.empty() ? "eth0" : std::string(wanted), user, 0,
+                  {},    {},     {}};
   for (unsigned tries = 0;;) {
-    auto nic = try_slots(netlink, attempt, user, host, tries > kTries ? tries - kTries : 0);
+    auto nic = try_slots(netlink, attempt, host, tries > kTries ? tries - kTries : 0);
     if (nic || !may_pass(nic.error())) return nic;
     if (wanted.empty() && nic.error().rule == "NR-NAME" && number < kMostPorts) {
       attempt.name = concat("eth", ++number);
       continue;
     }
-    if (++tries > kTries + (nic.error().rule == "NR-MAC" && !grant.request().mac ? kSalts : 0))
-      return nic;
+    const bool may_salt =
+        nic.error().rule == "NR-ADDRESS" || (nic.error().rule == "NR-MAC" && !grant.request().mac);
+    if (++tries > kTries + (may_salt ? kSalts : 0)) return nic;
     ::nanosleep(&kPause, nullptr);
   }
 }

@@ -131,6 +131,70 @@ def _(root):
     h.all_gone()
 
 
+# --- addresses of net.conf -----------------------------------------------------------------------
+
+ADDRESSED = 'alice veth br0 4 ip=10.9.0.16/28,fd09::10/124 gateway=10.9.0.1/24,fd09::1/64 dns=10.9.0.1,fd09::1 mtu=1400 guard=no\n'
+
+
+@case('a NIC with an address of net.conf works without DHCP; resolv.conf and hosts inside, list and info tell it; it stays over restarts')
+def _(root):
+    h = host(root, ADDRESSED)
+    store = Store(root)
+    store.make('web', IDLE, BRIDGE)
+    store.make('db', IDLE, BRIDGE)
+    seen = []
+    for verb in ('start', 'restart', 'stop', 'start'):
+        well(store.do(verb, 'web'))
+        if verb == 'stop':
+            h.all_gone()
+            continue
+        (port,) = h.ports()
+        names = sorted(name.removeprefix('userns-') for name in h.links()[port]['altnames'])
+        assert sorted(facts(store, 'web')['addresses']) == names and len(names) == 2, (names, facts(store, 'web'))
+        assert all(name in row(store, 'web')['ADDRESS'] for name in names), row(store, 'web')
+        seen.append(tuple(names))
+        for gateway in ('10.9.0.1', 'fd09::1'):
+            assert '64 bytes from ' in inside(store, 'web', '/bin/busybox', 'ping', '-c1', '-W5', gateway)
+        assert 'via 10.9.0.1' in inside(store, 'web', '/bin/busybox', 'ip', 'route')
+        servers = inside(store, 'web', '/bin/busybox', 'cat', '/etc/resolv.conf').splitlines()
+        assert [line for line in servers if not line.startswith('#')] == ['nameserver 10.9.0.1', 'nameserver fd09::1'], servers
+        known = inside(store, 'web', '/bin/busybox', 'cat', '/etc/hosts')
+        assert all(f'{name} web' in known for name in names), known
+        assert inside(store, 'web', '/bin/busybox', 'cat', '/sys/class/net/eth0/mtu').strip() == '1400'
+    assert len(set(seen)) == 1, seen
+    # The container's own files are as they were.
+    well(store.do('stop', 'web'))
+    h.all_gone()
+    h.conf('alice veth br0 4\n')
+    well(store.do('start', 'web'))
+    for name in ('resolv.conf', 'hosts'):
+        found = inside(store, 'web', '/bin/busybox', 'sh', '-c', f'[ ! -e /etc/{name} ] || cat /etc/{name}')
+        assert 'nameserver' not in found and '10.9.0.' not in found, (name, found)
+    well(store.do('stop', 'web'))
+    h.all_gone()
+    h.conf(ADDRESSED)
+    well(store.do('start', 'web'))
+    well(store.do('start', 'db'))
+    theirs = [a for a in facts(store, 'db')['addresses'] if ':' not in a]
+    assert '64 bytes from ' in inside(store, 'web', '/bin/busybox', 'ping', '-c1', '-W5', theirs[0])
+    for name in ('web', 'db'):
+        well(store.do('stop', name))
+    h.all_gone()
+
+
+@case('an address that was asked for goes before that of net.conf, and a file that was bound before the one that would be written')
+def _(root):
+    h = host(root, ADDRESSED)
+    store = Store(root)
+    root.write(f'{root.tmp}/own-resolv', 'nameserver 192.0.2.1\n')
+    store.make('web', IDLE, f'{BRIDGE},address=10.9.0.77/24,dns=192.0.2.7', f'bind = {root.tmp}/own-resolv:/etc/resolv.conf')
+    well(store.do('start', 'web'))
+    assert [a for a in facts(store, 'web')['addresses'] if ':' not in a] == ['10.9.0.77']
+    assert inside(store, 'web', '/bin/busybox', 'cat', '/etc/resolv.conf') == 'nameserver 192.0.2.1\n'
+    well(store.do('stop', 'web'))
+    h.all_gone()
+
+
 # --- what list says -----------------------------------------------------------------------------
 
 @case('list tells the addresses of all NICs, the kind of init and how long it is up; --stopped and --running divide them')

@@ -72,8 +72,8 @@ def _(root):
         assert 'UP' in outside['flags'] and 'UP' not in inside['flags'], (inside, outside)
         port = outside['linkinfo']['info_slave_data']
         assert (port['locked'], port['learning'], port['fastleave'], port['guard']) == (True, False, False, True), port
-        assert outside['ifalias'] == f'userns uid=70001 user=alice container=web name=lan0 mac={nic["mac"]}', outside
-        assert set(nic) == {'host', 'host_ifindex', 'ifindex', 'name', 'mac', 'mtu', 'bridge'}, nic
+        assert outside['ifalias'] == f'userns uid=70001 user=alice container=web name=lan0 mac={nic["mac"]} bridge=br0', outside
+        assert set(nic) == {'host', 'host_ifindex', 'ifindex', 'name', 'mac', 'mtu', 'bridge', 'addresses', 'gateways', 'dns', 'macs'}, nic
 
 
 @case('two users with two containers each reach the bridge and each other, by IPv4 and by IPv6')

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <span>
+#include <vector>
+
 #include "frontend/policy_tool/check/checks.h"
 #include "policy/text.h"
 
@@ -28,6 +32,91 @@ struct Checker : Reporter {
       say(Severity::kWarning, "over-machine", entry, count,
           concat("a bridge of Linux has at most ", kMostPorts, " ports"),
           "the count is taken as that", concat("write ", kMostPorts, " or less"));
+  }
+
+  // The addresses that are left for NICs.
+  static std::uint32_t usable(const NetTerms& terms) {
+    std::uint32_t count = 0;
+    for (std::uint32_t place = 0; place < terms.addresses(); ++place)
+      if (std::ranges::none_of(terms.blocks, [&](const IpNet& block) {
+            const auto one = in_network(terms, block.at(place), block.prefix);
+            return one.is_reserved() || is_of_another(terms, one);
+          }))
+        ++count;
+    return count;
+  }
+
+  static IpNet in_network(const NetTerms& terms, IpNet one, std::uint8_t prefix) {
+    one.prefix = prefix;
+    for (const auto& gateway : terms.gateways)
+      if (gateway.prefix < IpNet{}.prefix && gateway.holds(one)) one.prefix = gateway.prefix;
+    return one;
+  }
+
+  static bool is_of_another(const NetTerms& terms, const IpNet& one) {
+    const auto same = [&](const IpNet& other) { return other.bytes == one.bytes; };
+    return std::ranges::any_of(terms.gateways, same) || std::ranges::any_of(terms.dns, same);
+  }
+
+  void check_addresses(const NetEntry& entry) const {
+    const auto& terms = entry.parsed.terms;
+    if (terms.blocks.empty() && (!terms.gateways.empty() || !terms.dns.empty()))
+      say(Severity::kWarning, "no-addresses", entry, entry.parsed.bridge,
+          "the line has gateway= or dns=, and no ip=", "userns-net gives them with an address only",
+          "add ip=, or remove them");
+    if (terms.blocks.empty()) return;
+    if (const auto count = usable(terms); count < entry.parsed.count)
+      say(Severity::kWarning, "range-small", entry, word(entry, "ip="),
+          concat("the line gives ", entry.parsed.count, " interfaces and has ", count,
+                 count == 1 ? " address" : " addresses"),
+          "userns-net refuses more than that (NR-ADDRESS)",
+          "write a larger block, a smaller count, or gateway= with the length of the network");
+    for (const auto& gateway : terms.gateways) check_gateway(entry, gateway);
+  }
+
+  void check_gateway(const NetEntry& entry, const IpNet& gateway) const {
+    const auto& blocks = entry.parsed.terms.blocks;
+    const bool has_length = gateway.prefix < IpNet{}.prefix;
+    if (std::ranges::any_of(blocks, [&](const IpNet& block) {
+          return has_length ? gateway.holds(block) : block.holds(gateway);
+        }))
+      return;
+    say(Severity::kError, "gateway-outside", entry, word(entry, "gateway="),
+        concat("the gateway ", gateway.address(), " is in no network of the line's addresses"),
+        "no container can reach it",
+        concat("write it with the length of the network, as in gateway=", gateway.address(),
+               "/24"));
+  }
+
+  // No address is given twice, so lines that share some take them from each other.
+  void check_overlap(const NetEntry& entry, std::span<const NetEntry> before) const {
+    for (const auto& block : entry.parsed.terms.blocks)
+      for (const auto& other : before)
+        for (const auto& theirs : other.parsed.terms.blocks)
+          if (block.holds(theirs) || theirs.holds(block))
+            return say(Severity::kWarning, "range-overlap", entry, word(entry, "ip="),
+                       concat(block.text(), " and ", theirs.text(), " of line ", other.line.number,
+                              " overlap"),
+                       "the users of one line use up the addresses of the other's",
+                       "give each line a block of its own");
+  }
+
+  void check_guard(std::span<const NetEntry> entries) const {
+    std::vector<NetLine> lines;
+    for (const auto& entry : entries) lines.push_back(entry.parsed);
+    const auto needs = std::ranges::find_if(
+        entries, [](const NetEntry& e) { return e.parsed.terms.needs_guard(); });
+    if (needs == entries.end() || !facts.machine->guard_state) return;
+    const auto state = facts.machine->guard_state(lines);
+    const auto apply = "userns-policy guard --apply, and systemctl enable userns-net-guard";
+    if (state == GuardState::kMissing)
+      say(Severity::kError, "guard-missing", *needs, needs->parsed.bridge,
+          "the line needs the guard, which is not loaded", "userns-net refuses it (NR-GUARD)",
+          apply);
+    if (state == GuardState::kOther)
+      say(Severity::kWarning, "guard-old", *needs, needs->parsed.bridge,
+          "the guard is loaded from other lines than these",
+          "new addresses do not work, and old rates hold", apply);
   }
 
   void check_bridge(const NetEntry& entry) const {
@@ -78,12 +167,16 @@ std::vector<NetEntry> net_entries(std::string_view path, std::string_view text,
 void check_net(const PolicyText& file, const HostFacts& facts, std::vector<Finding>& found) {
   const Checker checker{{file, found}, facts};
   std::vector<TextLine> lines;
-  for (const auto& entry : net_entries(file.path, file.text, &found)) {
+  const auto entries = net_entries(file.path, file.text, &found);
+  for (const auto& entry : entries) {
     check_who(file, entry.line, entry.parsed.who, facts, found);
     checker.check_count(entry);
+    checker.check_addresses(entry);
+    checker.check_overlap(entry, std::span(entries).first(lines.size()));
     if (facts.machine) checker.check_bridge(entry);
     lines.push_back(entry.line);
   }
+  if (facts.machine) checker.check_guard(entries);
   check_duplicates(file, lines, found);
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "policy/error.h"
 #include "policy/id_range.h"
 #include "policy/ids.h"
+#include "policy/net_conf.h"
 
 namespace userns::frontend {
 
@@ -80,9 +82,18 @@ struct CgroupBase {
   std::string mount;         // of the hierarchy
 };
 
+enum class GuardState : std::uint8_t {
+  kUnknown,  // this process may not ask, or nft is not there
+  kMissing,
+  kOther,    // loaded, from other lines
+  kCurrent,  // loaded, from these lines
+};
+
 // What only the running machine can say.
 struct MachineFacts {
   std::map<std::string, InterfaceFacts, std::less<>> interfaces;
+  // Of the packet filter for net.conf, against these lines.
+  std::function<GuardState(std::span<const NetLine>)> guard_state;
   std::uint64_t memory = 0, swap = 0, cpus = 0, pids = 0;
   std::vector<std::string> hugepages;  // "2MB"
   std::function<bool(std::string_view device)> has_block_device;

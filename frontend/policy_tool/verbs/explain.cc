@@ -257,12 +257,20 @@ Result<Answer> explain_map(const User& user, std::span<const std::string> reques
 
 // --- network --------------------------------------------------------------------------------
 
+std::string address_text(const NetTerms& terms) {
+  std::string text;
+  for (const auto& block : terms.blocks)
+    text += concat(text.empty() ? ", with an address of " : " and ", block.text());
+  return text;
+}
+
 std::string terms_text(const NetTerms& terms) {
   return concat(terms.mtu > 0 ? concat(" mtu=", terms.mtu) : "",
                 terms.vlan > 0 ? concat(" vlan=", terms.vlan) : "",
                 terms.isolated ? " isolated" : "",
                 terms.spoof ? " any sender address" : " locked to its MAC address",
-                terms.any_mac ? ", which the user may choose" : "");
+                terms.any_mac ? ", which the user may choose" : "", address_text(terms),
+                terms.needs_guard() ? ", refused unless the guard is loaded (NR-GUARD)" : "");
 }
 
 void explain_bridge(Answer& answer, const User& user, const std::string& path,
@@ -279,7 +287,8 @@ void explain_bridge(Answer& answer, const User& user, const std::string& path,
   if (failed) return answer.refuse(what, *failed);
   const auto found = interface_facts(std::string(bridge));
   if (found.index > 0)
-    facts.bridge = {found.index, found.is_bridge, found.up, found.filters_vlans, found.mtu};
+    facts.bridge = {found.index, found.is_bridge, found.up, found.filters_vlans, found.mtu, {}};
+  facts.has_guard = true;  // only root sees whether it is; the lines say who needs it
   const auto grant =
       decide(facts, {.netns = {}, .bridge = bridge, .name = {}, .container = {}, .mac = {}});
   if (!grant) {

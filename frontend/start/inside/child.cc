@@ -30,6 +30,7 @@
 #include "frontend/start/mounts/lock_mounts.h"
 #include "frontend/start/mounts/mounts.h"
 #include "frontend/start/net/net_inside.h"
+#include "frontend/start/net/net_names.h"
 #include "frontend/start/plan/environment.h"
 #include "policy/text.h"
 
@@ -75,16 +76,25 @@ Result<Sources> prepare(const Plan& plan, const Inheritance& inheritance) {
   return has(plan, CLONE_NEWNS) ? open_sources(plan) : Sources{};
 }
 
-// The starting process is gone: nobody is left to tell. Returns what it handed in before.
-std::vector<Fd> wait_for_go(const Channel& channel) {
+// What the starting process handed in: trees, and what net.conf gave to the NICs.
+struct HandedIn {
   std::vector<Fd> trees;
+  std::string nics;
+};
+
+// The starting process may be gone: then nobody is left to tell.
+HandedIn wait_for_go(const Channel& channel) {
+  HandedIn handed;
   while (true) {
     auto message = channel.receive();
     if (!message || !*message) ::_exit(kExitOwnFailure);
-    if ((*message)->kind == Message::Kind::kGo) return trees;
+    if ((*message)->kind == Message::Kind::kGo) {
+      handed.nics = std::move((*message)->text);
+      return handed;
+    }
     if ((*message)->kind != Message::Kind::kTree || !(*message)->fd.valid())
       ::_exit(kExitOwnFailure);
-    trees.push_back(std::move((*message)->fd));
+    handed.trees.push_back(std::move((*message)->fd));
   }
 }
 
@@ -106,16 +116,29 @@ Result<void> build_and_lock(const Plan& plan, const Channel& channel, Sources so
   return done ? lock_mounts(plan, channel) : done;
 }
 
-Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources sources) {
+// A file that was asked for by name is the one that was meant.
+bool is_asked_for(const Plan& plan, std::string_view destination) {
+  return std::ranges::any_of(plan.spec.mounts, [&](const MountWish& wish) {
+    const auto* const bind = std::get_if<BindWish>(&wish);
+    return bind != nullptr && bind->destination == destination;
+  });
+}
+
+Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources sources,
+                     std::string_view given) {
   const auto umask = ::umask(022);
   if (has(plan, CLONE_NEWNS))
     if (auto locked = build_and_lock(plan, inheritance.channel, std::move(sources)); !locked)
       return locked;
   if (auto become = become_setup_user(plan); !become) return become;
   if (auto followed = follow_into_death(plan, inheritance); !followed) return followed;
-  if (auto connected = configure_nics(plan.spec.net); !connected) return connected;
+  const auto net = with_given(plan.spec.net, given);
+  if (!net) return std::unexpected(net.error());
+  if (auto connected = configure_nics(*net); !connected) return connected;
   if (has(plan, CLONE_NEWNS))
     if (auto added = add_loose_mounts(plan); !added) return added;
+  if (plan.own_root && !is_asked_for(plan, "/etc/resolv.conf"))
+    if (auto told = tell_names(*net, plan.spec.hostname.value_or("")); !told) return told;
   if (!plan.boot) ::umask(umask);
   return {};
 }
@@ -276,8 +299,9 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
 Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
   auto sources = prepare(plan, inheritance);
   if (!sources) return {sources.error()};
-  sources->idmapped = wait_for_go(inheritance.channel);
-  if (auto furnished = furnish(plan, inheritance, std::move(*sources)); !furnished)
+  auto handed = wait_for_go(inheritance.channel);
+  sources->idmapped = std::move(handed.trees);
+  if (auto furnished = furnish(plan, inheritance, std::move(*sources), handed.nics); !furnished)
     return {furnished.error()};
   if (auto left = leave_what_is_the_callers(); !left) return {left.error()};
   if (plan.spec.init)

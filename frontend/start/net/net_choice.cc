@@ -38,7 +38,12 @@ bool is_up(std::string_view bridge) {
          (request.ifr_flags & IFF_UP) != 0;
 }
 
-std::string granted_bridge(std::string& why_not) {
+struct Granted {
+  std::string bridge;  // empty: none
+  bool has_addresses = false;
+};
+
+Granted granted_bridge(std::string& why_not) {
   const auto path = concat(std::string_view(kPolicyDir), "/net.conf");
   const auto text = text_of(path);
   auto lines = parse_net_conf(path, text);
@@ -61,7 +66,8 @@ std::string granted_bridge(std::string& why_not) {
   const auto granted = std::ranges::find_if(*lines, [&](const NetLine& line) {
     return line.count > 0 && is_up(line.bridge) && !is_banned_from(line.bridge);
   });
-  return granted == lines->end() ? std::string{} : std::string(granted->bridge);
+  if (granted == lines->end()) return {};
+  return {.bridge = std::string(granted->bridge), .has_addresses = granted->terms.addresses() != 0};
 }
 
 // Why user networking is not to be had; empty where it is.
@@ -96,11 +102,12 @@ std::string find_program(std::string_view name) {
 NetChoice choose_net(const Spec& spec) {
   if (!std::holds_alternative<NetAuto>(spec.net)) return {spec.net, {}};
   std::string no_bridge = "--publish asks for it";
-  const auto bridge = spec.publish.empty() ? granted_bridge(no_bridge) : std::string{};
-  if (!bridge.empty())
-    return {NetBridges{{NicWish{.bridge = bridge, .name = "eth0"}}},
-            concat("network: bridge ", bridge,
-                   ", which net.conf grants; its DHCP serves a client inside")};
+  const auto granted = spec.publish.empty() ? granted_bridge(no_bridge) : Granted{};
+  if (!granted.bridge.empty())
+    return {NetBridges{{NicWish{.bridge = granted.bridge, .name = "eth0"}}},
+            concat("network: bridge ", granted.bridge, ", which net.conf grants; ",
+                   granted.has_addresses ? "its address comes from there"
+                                         : "its DHCP serves a client inside")};
   const auto no_user = why_no_user_net();
   if (no_user.empty())
     return {NetUser{}, concat("network: user, by a process of your own (", no_bridge, ")")};

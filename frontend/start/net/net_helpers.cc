@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
@@ -34,6 +35,23 @@ std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t ta
   // The same host name is the same address, and so the same DHCP lease.
   if (plan.spec.hostname) words.insert(words.end(), {"--container", *plan.spec.hostname});
   return words;
+}
+
+constexpr std::size_t kLongestNicAnswer = 4096;
+
+// Of an answer of userns-net(8), as the words of --net that say the same; empty where it has no
+// address.
+std::string given_words(std::string_view answer) {
+  const auto nic = nlohmann::json::parse(answer, nullptr, false);
+  if (!nic.is_object() || !nic.contains("addresses") || nic["addresses"].empty()) return {};
+  std::string words = concat("bridge=", nic.value("bridge", ""), ",name=", nic.value("name", ""));
+  constexpr std::pair<const char*, const char*> kLists[] = {
+      {"addresses", ",address="}, {"gateways", ",gateway="}, {"dns", ",dns="}};
+  for (const auto& [list, key] : kLists)
+    if (nic.contains(list) && nic[list].is_array())
+      for (const auto& one : nic[list])
+        if (one.is_string()) words += concat(key, one.get<std::string>());
+  return words + "\n";
 }
 
 void add_forwards(std::vector<std::string>& words, const PublishWishes& ports, bool udp) {
@@ -191,19 +209,30 @@ Result<Fd> start_by(const Way& way, const Ports& ports, pid_t target) {
 
 }  // namespace
 
-Result<std::vector<Helper>> begin_nics(const Plan& plan, pid_t target) {
-  std::vector<Helper> helpers;
+Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target) {
+  std::vector<NicHelper> helpers;
   const auto* const bridges = std::get_if<NetBridges>(&plan.spec.net);
   if (bridges == nullptr) return helpers;
-  const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
-  if (!nowhere) return std::unexpected(nowhere.error());
   const auto path = concat(std::string_view(kHelperDir), "/userns-net");
   for (const auto& nic : bridges->nics) {
-    auto helper = Helper::start(path.c_str(), words_of(plan, nic, target), &*nowhere);
+    auto pipe = make_pipe();
+    if (!pipe) return std::unexpected(pipe.error());
+    auto helper = Helper::start(path.c_str(), words_of(plan, nic, target), &pipe->write);
     if (!helper) return std::unexpected(helper.error());
-    helpers.push_back(std::move(*helper));
+    helpers.push_back({.helper = std::move(*helper), .answer = std::move(pipe->read)});
   }
   return helpers;
+}
+
+Result<std::string> finish_nics(std::vector<NicHelper>& helpers) {
+  std::string given;
+  for (auto& [helper, answer] : helpers) {
+    if (auto done = helper.finish(); !done) return std::unexpected(done.error());
+    const auto line = read_all(answer, kLongestNicAnswer);
+    if (!line) return std::unexpected(line.error());
+    given += given_words(*line);
+  }
+  return given;
 }
 
 std::vector<UserNetTrial> try_user_net(pid_t target) {

@@ -14,9 +14,15 @@
 
 namespace userns::frontend {
 
-// Starts userns-net for each NIC of the plan. The namespaces of `target` must be there; its maps
-// need not.
-Result<std::vector<Helper>> begin_nics(const Plan& plan, pid_t target);
+// userns-net for one NIC, and what it answers.
+struct NicHelper {
+  Helper helper;
+  Fd answer;
+};
+// Starts one for each NIC of the plan. The namespaces of `target` must be there; its maps need not.
+Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target);
+// Waits for their ends. What net.conf gave to each NIC, for with_given() of net_inside.h.
+Result<std::string> finish_nics(std::vector<NicHelper>& helpers);
 
 // Whatever gives the container user networking ends when this object does, or with this process,
 // however that ends.

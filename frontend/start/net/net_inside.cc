@@ -5,11 +5,14 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 
 #include "common/fd.h"
 #include "frontend/spec/net.h"
@@ -131,6 +134,21 @@ Result<void> configure_nics(const NetWish& net) {
   for (const auto& nic : bridges->nics)
     if (auto done = configure(socket, nic); !done) return done;
   return {};
+}
+
+Result<NetWish> with_given(NetWish net, std::string_view given) {
+  auto* const bridges = std::get_if<NetBridges>(&net);
+  while (bridges != nullptr && !given.empty()) {
+    auto parsed = parse_net(take_until(given, '\n'));
+    if (!parsed) return fail({}, concat("userns-net's answer: ", parsed.error().text));
+    auto& one = std::get<NetBridges>(*parsed).nics.front();
+    const auto nic = std::ranges::find(bridges->nics, one.name, &NicWish::name);
+    if (nic == bridges->nics.end() || !nic->addresses.empty()) continue;
+    nic->addresses = std::move(one.addresses);
+    if (nic->gateways.empty()) nic->gateways = std::move(one.gateways);
+    if (nic->dns.empty()) nic->dns = std::move(one.dns);
+  }
+  return net;
 }
 
 }  // namespace userns::frontend

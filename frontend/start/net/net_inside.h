@@ -1,6 +1,8 @@
-// The container's own side of its network: addresses, routes, up. Runs in the child, as its root,
-// with its maps written.
+// The container's own side of its network: addresses, routes, up. Runs in the child, as its
+// root, with its maps written.
 #pragma once
+
+#include <string_view>
 
 #include "frontend/spec/spec.h"
 #include "policy/error.h"
@@ -12,5 +14,8 @@ namespace userns::frontend {
 // By netlink without libmnl: a shared library more would cost a tenth of a millisecond at each
 // start of anything.
 Result<void> configure_nics(const NetWish& net);
+
+// With what net.conf gave to NICs that were asked for without an address: lines of --net's words.
+Result<NetWish> with_given(NetWish net, std::string_view given);
 
 }  // namespace userns::frontend

@@ -204,6 +204,22 @@ TEST(PolicyChecks, FindWhatANetLineIs) {
        {"1:12:count-zero:w", "2:16:over-machine:w"}},
       // A ban is meant.
       {PolicyFile::kNet, "alice veth br0 0\n", {}},
+      {PolicyFile::kNet, "alice veth br0 4 ip=10.9.0.16/29 guard=no\n", {}},
+      {PolicyFile::kNet, "alice veth br0 7 ip=10.9.0.16/29 guard=no\n", {"1:18:range-small:w"}},
+      {PolicyFile::kNet, "alice veth br0 8 ip=10.9.0.16/29 guard=no gateway=10.9.0.1/24\n", {}},
+      {PolicyFile::kNet,
+       "alice veth br0 8 ip=10.9.0.0/29 guard=no gateway=10.9.0.1/24\n",
+       {"1:18:range-small:w"}},
+      {PolicyFile::kNet,
+       "alice veth br0 1 ip=10.9.0.16/29 gateway=10.9.0.1 guard=no\n",
+       {"1:34:gateway-outside:e"}},
+      {PolicyFile::kNet,
+       "alice veth br0 1 ip=10.9.0.16/29 gateway=10.8.0.1/24 guard=no\n",
+       {"1:34:gateway-outside:e"}},
+      {PolicyFile::kNet, "alice veth br0 1 gateway=10.8.0.1\n", {"1:12:no-addresses:w"}},
+      {PolicyFile::kNet,
+       "alice veth br0 1 ip=10.9.0.0/24 guard=no\nbob veth br0 1 ip=10.9.0.64/26 guard=no\n",
+       {"2:16:range-overlap:w"}},
       {PolicyFile::kNet, "alice veth br0 1", {"1:17:no-final-newline:w"}},
   };
   expect(rows);

@@ -51,6 +51,23 @@ TEST(NetConf, AnEmptyFileGrantsNothing) {
     EXPECT_TRUE(parse(text) && parse(text)->empty()) << text;
 }
 
+TEST(NetConf, TakesAddressesOfBothFamiliesIPv4First) {
+  const auto lines = parse(
+      "a veth br0 1 dns=fd00::1 gateway=10.9.0.1/24,fd00::1 ip=fd00::/120,10.9.0.16/28\n"
+      "a veth br0 1 ip=10.9.0.7\n"
+      "a veth br0 1 ip=fd00::/64\n");
+  ASSERT_TRUE(lines) << text_of(lines);
+  const NetTerms& both = (*lines)[0].terms;
+  EXPECT_EQ(both.blocks[0].text(), "10.9.0.16/28");
+  EXPECT_EQ(both.blocks[1].text(), "fd00::/120");
+  EXPECT_EQ(both.addresses(), 16U);
+  EXPECT_TRUE(both.gateways[0].text() == "10.9.0.1/24" && both.gateways[1].text() == "fd00::1/128");
+  EXPECT_EQ(both.dns.at(0).address(), "fd00::1");
+  EXPECT_EQ((*lines)[1].terms.addresses(), 1U);
+  EXPECT_EQ((*lines)[2].terms.addresses(), kMostAddresses);
+  EXPECT_EQ(NetTerms{}.addresses(), 0U);
+}
+
 struct Bad {
   const char *text, *says;
 };
@@ -86,7 +103,15 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"a veth br0 1\r\n", "net.conf:1:13: a control character"},
         Bad{"a veth br0 1\n\x1b[2J", "net.conf:2:1: a control character"},
         Bad{"a veth br0 1 # \x7f", "control"},
-        Bad{"a veth br0 1 spoof=allow,mtu=9000", "allow or deny"}));
+        Bad{"a veth br0 1 spoof=allow,mtu=9000", "allow or deny"},
+        Bad{"a veth br0 1 ip=10.9.0.17/28", "1:14: ip='10.9.0.17/28' is not a block"},
+        Bad{"a veth br0 1 ip=10.9.0.0/28,10.9.1.0/28", "is not a block"},
+        Bad{"a veth br0 1 ip=", "is not a block"}, Bad{"a veth br0 1 ip=,", "is not a block"},
+        Bad{"a veth br0 1 ip=10.9.0.0/28,", "is not a block"},
+        Bad{"a veth br0 1 gateway=10.9.0.1,10.9.0.2,10.9.0.3", "one or two"},
+        Bad{"a veth br0 1 dns=1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4", "one to three"},
+        Bad{"a veth br0 1 ip=10.9.0.0/28 spoof=allow", "1:8: ip= goes with"},
+        Bad{"a veth br0 1 mac=any ip=10.9.0.0/28", "ip= goes with"}));
 
 // What NR-NAME takes for a name.
 TEST(NetConf, InterfaceNamesAreStricterThanTheKernels) {

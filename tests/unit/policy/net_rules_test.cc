@@ -26,6 +26,7 @@ NetFacts good_facts() {
           .bridge =
               BridgeFacts{
                   .index = 7, .is_bridge = true, .up = true, .filters_vlans = false, .mtu = 1500},
+          .has_guard = true,
           .lines = {{.who = "alice", .bridge = "br0", .count = 2, .terms = {}}}};
 }
 
@@ -297,6 +298,94 @@ TEST(NetMac, NoChoiceOfNamesMakesAnotherUsersAddress) {
     of_bob.insert(mac_of(70002, name));
   }
   for (const auto& mac : of_bob) ASSERT_FALSE(of_alice.contains(mac)) << mac;
+}
+
+// NR-GUARD.
+TEST(NetRules, NR_GUARD_LinesThatNeedTheGuardGiveNothingWithoutIt) {
+  const auto may = [](const char* settings, bool has_guard) {
+    auto facts = good_facts();
+    const auto text = concat("a veth br0 1\na veth br0 1 ", settings);
+    facts.lines = *parse_net_conf("", text);
+    facts.has_guard = has_guard;
+    return rule_of(decide(facts, add_to_br0()));
+  };
+  for (const auto* settings : {"ip=10.9.0.0/28", "guard=yes", "group=7 rate=1mbit"}) {
+    EXPECT_EQ(may(settings, false), "NR-GUARD") << settings;
+    EXPECT_EQ(may(settings, true), "granted") << settings;
+  }
+  for (const auto* settings : {"", "guard=no", "ip=10.9.0.0/28 guard=no", "spoof=allow", "macs=2"})
+    EXPECT_EQ(may(settings, false), "granted") << settings;
+}
+
+TEST(NetRules, PortsThatTheGuardTreatsInAnotherWayHaveAGroup) {
+  const auto group = [](const char* settings) {
+    return parse_net_conf("", concat("a veth br0 1 ", settings))->front().terms.port_group();
+  };
+  EXPECT_EQ(group("ip=10.9.0.0/28"), 0U);
+  EXPECT_EQ(group("guard=no"), kUnguardedGroup);
+  EXPECT_EQ(group("spoof=allow"), kSpoofingGroup);
+  EXPECT_EQ(group("spoof=allow guard=no group=7"), 7U);
+}
+
+// --- addresses --------------------------------------------------------------------------------
+
+NetGrant grant_of(const char* settings, std::string_view container = "web") {
+  static std::string text;  // what the lines view
+  text = concat("alice veth br0 4 ", settings);
+  auto facts = good_facts();
+  facts.lines = *parse_net_conf("", text);
+  auto wish = add_to_br0();
+  wish.container = container;
+  return *decide(facts, wish);
+}
+
+// NR-ADDRESS.
+TEST(NetAddress, NR_ADDRESS_EveryPlaceIsTriedOnceFromOneThatStaysTheSame) {
+  const auto grant = grant_of("ip=10.9.0.0/24");
+  std::set<std::uint32_t> places;
+  for (std::uint32_t turn = 0; turn < 256; ++turn) places.insert(grant.place("eth0", 0, turn));
+  EXPECT_TRUE(places.size() == 256 && *places.rbegin() == 255);
+  EXPECT_EQ(grant.place("eth0", 0, 0), grant.place("eth0", 3, 0)) << "the slot has no say";
+  EXPECT_NE(grant.place("eth0", 0, 0), grant.place("eth1", 0, 0));
+  const auto unnamed = grant_of("ip=10.9.0.0/24", "");
+  EXPECT_NE(unnamed.place("eth0", 0, 0), unnamed.place("eth0", 1, 0));
+  EXPECT_EQ(grant_of("ip=10.9.0.5").place("eth0", 0, 7), 0U);
+}
+
+TEST(NetAddress, HasTheLengthOfTheGatewaysNetworkElseOfItsBlocks) {
+  const auto one = [](const char* settings) { return grant_of(settings).addresses(0, 1).at(0); };
+  EXPECT_EQ(one("ip=10.9.0.16/28 gateway=10.9.0.1/24").text(), "10.9.0.17/24");
+  EXPECT_EQ(one("ip=10.9.0.16/28 gateway=10.9.0.30").text(), "10.9.0.17/28");
+  EXPECT_EQ(one("ip=10.9.0.16/28 gateway=10.8.0.1/24").text(), "10.9.0.17/28");
+  EXPECT_EQ(one("ip=fd00::/120 gateway=10.9.0.1/24,fd00::ff/64").text(), "fd00::1/64");
+}
+
+TEST(NetAddress, NR_ADDRESS_NoneIsTheNetworksTheGatewaysTheServersOrTheBridges) {
+  auto facts = good_facts();
+  const std::string text = "a veth br0 9 ip=10.9.0.0/29 gateway=10.9.0.1 dns=10.9.0.2,10.9.0.4";
+  facts.lines = *parse_net_conf("", text);
+  facts.bridge->addresses = {*IpNet::parse("10.9.0.6/29"), *IpNet::parse("fe80::1/64")};
+  const auto grant = *decide(facts, add_to_br0());
+  for (const std::uint32_t place : {0U, 1U, 2U, 4U, 6U, 7U})
+    EXPECT_TRUE(grant.addresses(0, place).empty()) << place;
+  for (const std::uint32_t place : {3U, 5U}) EXPECT_EQ(grant.addresses(0, place).size(), 1U);
+}
+
+TEST(NetAddress, MakesAMacThatNoOtherNicHas) {
+  const auto mac = [](const char* settings, std::uint32_t place) {
+    return Mac::of_address(grant_of(settings).terms(0), place);
+  };
+  EXPECT_EQ(mac("ip=10.9.0.16/28", 3).text(), "56:75:0a:09:00:13");
+  EXPECT_EQ(mac("ip=fd00::/120,10.9.0.16/28", 3).text(), "56:75:0a:09:00:13");
+  EXPECT_NE(mac("ip=fd00:1::/120", 3), mac("ip=fd00:2::/120", 3));
+  EXPECT_TRUE(mac("ip=fd00:1::/120", 3).text().starts_with("56:74:"));
+  auto facts = good_facts();
+  facts.lines[0].terms.any_mac = true;
+  auto wish = add_to_br0();
+  wish.mac = *Mac::parse("56:75:0a:09:00:13");
+  EXPECT_EQ(rule_of(decide(facts, wish)), "NR-MAC");
+  for (int host = 0; host < 1 << 16; ++host)
+    ASSERT_FALSE(Mac::parse(mac_of(1000, "web", concat(host)))->is_of_address()) << host;
 }
 
 }  // namespace
