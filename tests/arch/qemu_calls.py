@@ -29,6 +29,8 @@ int prctl(int what, ...) {
   static const char mark[] = "the lock\n";
   return write(2, mark, sizeof mark - 1) < 0;
 }
+/* Its name where time has 64 bits and a word 32 (armhf). */
+int __prctl_time64(int what, ...) __attribute__((alias("prctl")));
 '''
 # The arguments of calls that are bound, as a run makes them.
 ARGUMENTS = {'mmap': (0, 4096, 1), 'mmap2': (0, 4096, 1)}
