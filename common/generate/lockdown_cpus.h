@@ -31,6 +31,8 @@ inline constexpr OnCpu kOnCpus[] = {
     {"x86", "fcntl", {"fcntl64"}},
     {"x86", "clock_nanosleep", {"clock_nanosleep_time64", "clock_nanosleep"}},
     {"x86", "setresuid", {"setresuid32"}},
+    // glibc takes it wherever the kernel has it.
+    {"ppc64le", "lseek", {"_llseek", "lseek"}},
     {"arm", "mmap", {"mmap2"}},
     {"arm", "lseek", {"_llseek", "lseek"}},
     {"arm", "newfstatat", {"fstatat64", "statx"}},
