@@ -196,6 +196,9 @@ Step<std::optional<Attached>> start_in_background(const Container& container,
                                                   const StartWish& wish) {
   const auto lock = own(container.lock());
   if (!lock) return std::unexpected(lock.error());
+  const auto config = own(container.config());
+  if (!config) return std::unexpected(config.error());
+  if (auto ids = own(check_ids_in(container, *config)); !ids) return std::unexpected(ids.error());
   if (auto known = own(register_place(container)); !known) return std::unexpected(known.error());
   auto prepared = own(prepare(container, wish));
   if (!prepared) return std::unexpected(prepared.error());

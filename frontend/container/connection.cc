@@ -25,6 +25,8 @@ namespace {
 
 constexpr std::size_t kMostFds = 3;
 constexpr int kBacklog = 64;
+constexpr int kTries = 50;  // whether it is its end
+constexpr int kPause = 10;  // ms
 constexpr std::chrono::milliseconds kLookEvery{250};
 
 struct alignas(cmsghdr) FdSpace {
@@ -47,6 +49,26 @@ sockaddr_un socket_address(const std::string& path) {
 std::unexpected<Error> not_running(const Container& container) {
   return fail({}, concat(container.name(), " is not running; to start it: userns-run start ",
                          container.name()));
+}
+
+// It runs, and its socket is gone. At its end the socket goes a little before the lock.
+bool is_out_of_reach(const Container& container) {
+  for (int left = kTries; left > 0; --left) {
+    const auto state = read_state(container.dir());
+    if (::faccessat(container.dir().get(), kControlFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+        !state || !*state)
+      return false;
+    (void)::poll(nullptr, 0, kPause);
+  }
+  return true;
+}
+
+std::unexpected<Error> socket_is_gone(const Container& container) {
+  return fail({},
+              concat(container.name(), " is running, but the socket of its monitor (",
+                     container.path(), "/", std::string_view(kControlFile),
+                     ") is gone; userns-run stop ", container.name(), " ends it all the same"),
+              ENOTCONN);
 }
 
 // For connecting and sending; 0: for ever.
@@ -112,7 +134,8 @@ Result<Connection> Connection::open(const Container& container) {
     return Connection(std::move(*socket));
   }
   if (errno == EAGAIN) return monitor_is_silent(container);
-  if (errno == ENOENT || errno == ECONNREFUSED) return not_running(container);
+  if (errno == ENOENT || errno == ECONNREFUSED)
+    return is_out_of_reach(container) ? socket_is_gone(container) : not_running(container);
   return fail_errno(concat("cannot reach the monitor of ", container.name()));
 }
 
@@ -254,7 +277,7 @@ std::optional<InitProcess> init_written_down(const Container& container) {
 
 Result<InitProcess> find_init_process(const Container& container) {
   auto init = ask_for_init(container);
-  if (init || init.error().code != ETIMEDOUT) return init;
+  if (init || (init.error().code != ETIMEDOUT && init.error().code != ENOTCONN)) return init;
   auto written_down = init_written_down(container);
   return written_down ? Result<InitProcess>(std::move(*written_down)) : std::move(init);
 }
@@ -291,6 +314,8 @@ Result<int> await_end(const Container& container, const Connection& connection) 
     const auto answer = connection.receive();
     if (!answer) break;
     if (answer->said == Said::kMet) say_what_was_met(container, answer->text);
+    if (answer->said == Said::kError)
+      return fail({}, concat("the monitor of ", container.name(), " says: ", answer->text), EBUSY);
     if (answer->said == Said::kEnd) status = end_in(*answer);
   }
   return status ? Result<int>(*status) : monitor_was_killed(container);

@@ -55,7 +55,7 @@ std::unexpected<Error> not_whole(const Container& container, const Error& error)
 }  // namespace
 
 Result<void> destroy_container(const Store& store, const Container& container, bool force) {
-  auto lock = container.lock();
+  auto lock = force ? lock_to_stop(container) : container.lock();
   if (!lock) return std::unexpected(lock.error());
   if (auto stopped = check_stopped(container, force); !stopped) return stopped;
   if (auto alone = check_snapshots(store, container.name(), "destroy them first"); !alone)

@@ -8,6 +8,7 @@
 
 #include "frontend/store/files.h"
 #include "frontend/store/processes.h"
+#include "frontend/store/registry.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
 
@@ -107,6 +108,9 @@ ContainerFacts facts_of(const Container& container) {
   facts.last_end =
       facts.running ? read_last_end(container.dir()) : read_orderly_end(container.dir());
   auto config = container.settings();
+  if (config)
+    if (const auto own = container.config(); own)
+      if (const auto ids = check_ids_in(container, *own); !ids) facts.problem = ids.error().text;
   if (config)
     facts.config = std::move(*config);
   else

@@ -164,6 +164,7 @@ void describe_run(Handover& handover, const Plan& plan, const Running& running) 
   if (plan.spec.wait_ready) handover.ready_within = plan.spec.wait_ready->count();
   handover.is_pid_1 = (plan.namespaces & CLONE_NEWPID) != 0 && !plan.spec.init;
   handover.stop_timeout = plan.spec.stop_timeout.count();
+  handover.hook_timeout = plan.spec.hook_timeout.count();
   handover.cgroup = running.cgroup.directory();
   handover.pid_file = plan.spec.pid_file;
   for (const auto& limit : plan.spec.limits) handover.limits.emplace_back(limit.file, limit.option);
@@ -199,6 +200,19 @@ Result<Cgroup> settle(const Handover& told, const Plan& plan) {
   return cgroup;
 }
 
+// Who asked for the start and is gone does not want it any more, and TERM (of stop) ends it.
+Result<void> run_start_hooks(const std::vector<std::string>& hooks, const Handover& handover,
+                             const Plan& plan) {
+  if (hooks.empty()) return {};
+  const auto signals = Signals::take({SIGTERM});
+  if (!signals) return std::unexpected(signals.error());
+  const SignalsAgain again(*signals);
+  return run_hooks(hooks, handover.name, handover.pid, 0,
+                   {.timeout = plan.spec.hook_timeout,
+                    .give_up = handover.report,
+                    .signals = signals->fd().get()});
+}
+
 // Returns only where it failed; then nothing of the container is left.
 Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   const Fd directory(handover.directory);
@@ -209,7 +223,7 @@ Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   if (!cgroup) return {cgroup.error()};
   if (!plan.net_why.empty() && handover.report >= 0)
     tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
-  if (auto hooked = run_hooks(handover.pre_start, handover.name, 0, 0); !hooked)
+  if (auto hooked = run_start_hooks(handover.pre_start, handover, plan); !hooked)
     return {hooked.error()};
   const auto running = start(plan, std::move(*cgroup));
   if (!running) return running.error();
@@ -220,7 +234,7 @@ Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   if (!plan.spec.pid_file.empty())
     if (auto written = pid_file.write(plan.spec.pid_file, handover.pid); !written)
       return {written.error()};
-  auto hooked = run_hooks(handover.started, handover.name, handover.pid, 0);
+  auto hooked = run_start_hooks(handover.started, handover, plan);
   const auto error = hooked ? become_monitor(handover) : hooked.error();
   (void)::unlinkat(directory.get(), kStateFile, 0);
   return {error};

@@ -23,11 +23,18 @@ using Clock = std::chrono::steady_clock;
 constexpr int kTries = 500;
 constexpr std::chrono::milliseconds kPause{10};
 constexpr std::chrono::milliseconds kLookEvery{200};
+constexpr std::chrono::milliseconds kStartMayTake{1000};  // before a stop gives it up
 
 // The monitor lets go of it when it ends. What is done with it held comes before any other start.
 Result<void> await_no_run(const Container& container, const std::optional<LastEnd>& end) {
   for (int left = kTries; left > 0; --left) {
     const auto run = lock_run(container.dir());
+    // In a store that cannot be written to nothing is cleaned up, and no run begins.
+    if (!run && run.error().code == EROFS) {
+      if (const auto state = read_state(container.dir()); state && !*state) return {};
+      std::this_thread::sleep_for(kPause);
+      continue;
+    }
     if (!run) return std::unexpected(run.error());
     if (*run) {
       auto clean = clean_up_after_crash(container.dir());
@@ -38,11 +45,42 @@ Result<void> await_no_run(const Container& container, const std::optional<LastEn
   return fail({}, concat(container.name(), " does not end"));
 }
 
+void signal_process(const ProcessId& process, int number) {
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  // After the pidfd is open: then the number and the time of start are of the process that it
+  // holds.
+  if (pidfd.valid() && process.lives())
+    (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0);
+}
+
+bool is_starting(const Container& container) {
+  const auto state = read_state(container.dir());
+  return state && *state && (*state)->init.pid == 0 && (*state)->problem.empty();
+}
+
+// Who starts it holds the lock of the run; TERM ends a hook that it waits for.
+void give_up_start(const Container& container) {
+  if (!is_starting(container)) return;
+  if (const auto starter = find_monitor(container.dir())) signal_process(*starter, SIGTERM);
+}
+
 // After the end comes what takes its own time: the user's hooks.
 bool is_past_its_end(const Container& container) {
   const auto state = read_state(container.dir());
   return state && *state && (*state)->init.pid != 0 && !(*state)->init.lives() &&
          !(*state)->monitor.is_stopped();
+}
+
+// The monitor has let us go without a word: it came to its end before it had heard us, or was
+// killed.
+Result<int> status_of_end(const Container& container) {
+  for (int left = kTries; left > 0; --left) {
+    const auto state = read_state(container.dir());
+    if (state && !*state) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  const auto last = read_orderly_end(container.dir());
+  return last ? Result<int>(last->exit_status) : monitor_was_killed(container);
 }
 
 Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds timeout,
@@ -55,8 +93,13 @@ Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds ti
       .kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count(), .keep = keep};
   if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
   std::optional<int> status;
+  auto give_up_at = std::optional(Clock::now() + kStartMayTake);
   while (true) {
     if (!connection->has_answer(kLookEvery)) {
+      if (give_up_at && Clock::now() >= *give_up_at) {
+        give_up_at.reset();
+        give_up_start(container);
+      }
       if (Clock::now() >= until && !is_past_its_end(container)) return monitor_is_silent(container);
       continue;
     }
@@ -65,16 +108,12 @@ Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds ti
     if (answer && answer->said == Said::kError) return fail({}, answer->text, EBUSY);
     if (answer && answer->said == Said::kEnd) status = end_in(*answer);
     if (answer) continue;
-    return status ? Result<int>(*status) : monitor_was_killed(container);
+    return status ? Result<int>(*status) : status_of_end(container);
   }
 }
 
 Result<int> end_without_monitor(const Container& container, const State& state) {
-  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, state.monitor.pid, 0)));
-  // After the pidfd is open: then the number and the time of start are of the process that it
-  // holds.
-  if (pidfd.valid() && state.monitor.lives())
-    (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  signal_process(state.monitor, SIGKILL);
   const auto text =
       concat("its monitor (process ", state.monitor.pid, ") did not answer and was killed");
   const int status = kExitSignalBase + SIGKILL;
@@ -90,29 +129,42 @@ Result<int> end_without_monitor(const Container& container, const State& state) 
   return status;
 }
 
-// It runs, and its socket is gone. At its end the socket goes a little before the lock.
-bool is_out_of_reach(const Container& container) {
-  const auto is_there = [&] {
-    return ::faccessat(container.dir().get(), kControlFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-  };
-  for (int left = kTries; left > 0; --left) {
-    const auto state = read_state(container.dir());
-    if (is_there() || !state || !*state) return false;
+// Its socket is gone, and it hears: TERM asks it for the same, in its own time.
+Result<int> stop_by_signal(const Container& container, const State& state,
+                           std::chrono::milliseconds timeout) {
+  signal_process(state.monitor, SIGTERM);
+  const auto until = Clock::now() + timeout + kMonitorAnswers;
+  while (true) {
+    const auto now = read_state(container.dir());
+    if (now && !*now) break;
+    if (Clock::now() >= until && !is_past_its_end(container))
+      return end_without_monitor(container, state);
     std::this_thread::sleep_for(kPause);
   }
-  return true;
+  return status_of_end(container);
 }
 
 }  // namespace
+
+Result<Lock> lock_to_stop(const Container& container) {
+  auto soon = container.lock_within(kStartMayTake);
+  if (!soon) return std::unexpected(soon.error());
+  if (*soon) return std::move(**soon);
+  give_up_start(container);
+  return container.lock();
+}
 
 Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout,
                            AfterStop after) {
   wake_monitor(container);
   auto status = ask_to_stop(container, timeout, after);
-  if (status || (status.error().code != ETIMEDOUT && !is_out_of_reach(container))) return status;
+  if (status || (status.error().code != ETIMEDOUT && status.error().code != ENOTCONN))
+    return status;
   const auto state = read_state(container.dir());
   if (!state) return std::unexpected(state.error());
-  if (*state && (*state)->monitor.pid != 0) return end_without_monitor(container, **state);
+  if (*state && (*state)->monitor.pid != 0)
+    return status.error().code == ENOTCONN ? stop_by_signal(container, **state, timeout)
+                                           : end_without_monitor(container, **state);
   if (*state)
     return fail(
         {}, concat(container.name(), " is just being started again; it stops as soon as it runs"));

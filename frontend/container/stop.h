@@ -18,6 +18,10 @@ enum class AfterStop : std::uint8_t { kAsStarted, kKeep };
 Result<int> stop_container(const Container& container, std::chrono::milliseconds timeout,
                            AfterStop after = AfterStop::kAsStarted);
 
+// The container's lock, for who is to end it. A start that does not come to its end, and that
+// whoever asked for it waits for, holds it: that start is given up.
+Result<Lock> lock_to_stop(const Container& container);
+
 // The same at once, until nothing of the run is left.
 Result<void> stop_for_good(const Container& container);
 

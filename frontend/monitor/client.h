@@ -32,6 +32,9 @@ class Client {
   [[nodiscard]] bool open() const { return connection_.valid(); }
   void close() { connection_.reset(); }
 
+  // Not only to ask for something.
+  [[nodiscard]] bool stays() const { return mode != Mode::kNew && !stops; }
+
   // No value: nothing is there; a connection that is closed or broken is closed here, too.
   std::optional<Packet> receive();
   // False where the connection takes nothing just now. One that is broken is closed.

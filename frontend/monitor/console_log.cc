@@ -33,6 +33,7 @@ void ConsoleLog::rotate() {
 
 void ConsoleLog::append(std::string_view text) {
   while (size_ > 0 && !text.empty()) {
+    if (!file_.valid()) open(O_APPEND);  // a disk that was full may have room again
     if (used_ >= size_) rotate();
     if (!file_.valid()) return;
     const auto room = std::min<std::uint64_t>(text.size(), size_ - std::min(size_, used_));

@@ -152,6 +152,7 @@ const std::vector<Key>& keys() {
                                       flag("boots", &Handover::boots),
                                       flag("is-pid-1", &Handover::is_pid_1),
                                       number("stop-timeout", &Handover::stop_timeout),
+                                      number("hook-timeout", &Handover::hook_timeout),
                                       number("ready-within", &Handover::ready_within),
                                       word("cgroup", &Handover::cgroup),
                                       {"limit", put_limits, take_limit},

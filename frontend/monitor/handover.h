@@ -64,9 +64,10 @@ struct Handover {
   std::string kind;   // of init
   int stop_signal = 0;
   bool boots = false;
-  bool is_pid_1 = false;              // nothing has default actions there
-  std::int64_t stop_timeout = 10000;  // ms
-  std::int64_t ready_within = -1;     // ms; -1: nobody waits for it
+  bool is_pid_1 = false;               // nothing has default actions there
+  std::int64_t stop_timeout = 10000;   // ms
+  std::int64_t hook_timeout = 300000;  // ms
+  std::int64_t ready_within = -1;      // ms; -1: nobody waits for it
   std::string cgroup;
   std::vector<std::pair<std::string, std::string>> limits;  // file and option
   std::string pid_file;

@@ -49,7 +49,8 @@ using Mode = Client::Mode;
 constexpr std::size_t kRemembered = 128UL << 10U;  // of the console
 constexpr std::size_t kChunk = 8192;
 constexpr std::size_t kMostTyped = 64UL << 10U;
-constexpr std::size_t kMostClients = 64;
+constexpr std::size_t kMostClients = 64;  // that stay: console, wait, exec
+constexpr std::size_t kMostAsking = 32;   // beside them, so that a crowd keeps no stop away
 constexpr auto kRequestTakes = std::chrono::seconds(5);  // at most, after connecting
 constexpr auto kWatcherMayTake =
     Milliseconds(500);  // to read on, before the console goes on without it
@@ -82,6 +83,12 @@ struct Orphan {
   Beside beside;
   std::optional<Clock::time_point> until;  // then it is killed
 };
+
+// What a client asks for that keeps its connection.
+bool stays(Request::Kind kind) {
+  return kind == Request::Kind::kWait || kind == Request::Kind::kReady ||
+         kind == Request::Kind::kConsole || kind == Request::Kind::kExec;
+}
 
 class Monitor {
  public:
@@ -142,7 +149,7 @@ class Monitor {
   void step() {
     polled_.assign({{.fd = signals_.fd().get(), .events = POLLIN},
                     {.fd = notify_.get(), .events = POLLIN},
-                    {.fd = clients_.size() < kMostClients ? control_.get() : -1, .events = POLLIN},
+                    {.fd = has_room() ? control_.get() : -1, .events = POLLIN},
                     {.fd = terminal_.get(), .events = terminal_events()}});
     for (const auto& client : clients_)
       polled_.push_back({.fd = client.raw(), .events = events_of(client)});
@@ -260,7 +267,7 @@ class Monitor {
     std::size_t before = 0;
     do {
       before = clients_.size();
-      if (before < kMostClients) accept();
+      if (has_room()) accept();
     } while (clients_.size() > before);
     for (auto& client : clients_)
       if (client.mode == Mode::kNew) serve(client);
@@ -268,6 +275,11 @@ class Monitor {
   }
 
   // --- clients ------------------------------------------------------------------------------
+  [[nodiscard]] bool has_room() const { return clients_.size() < kMostClients + kMostAsking; }
+  [[nodiscard]] bool is_crowded() const {
+    return std::ranges::count_if(clients_, &Client::stays) >= static_cast<long>(kMostClients);
+  }
+
   void accept() {
     Fd connection(::accept4(control_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (connection.valid() && may_be_heard(connection))
@@ -316,6 +328,12 @@ class Monitor {
     const auto request = parse_request(packet.text);
     if (!request) {
       client.say(Said::kError, request.error().text);
+      client.close();
+      return;
+    }
+    if (stays(request->kind) && is_crowded()) {
+      client.say(Said::kError,
+                 concat("it has ", kMostClients, " clients already; try again later"));
       client.close();
       return;
     }
@@ -566,14 +584,21 @@ class Monitor {
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
     say_farewell_to_console();
     [[maybe_unused]] const auto hooked =
-        run_hooks(h_.post_stop, h_.name, h_.pid, status);  // nobody is left to tell
-    (void)write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met_});
+        run_hooks(h_.post_stop, h_.name, h_.pid, status,
+                  {.timeout = Milliseconds(h_.hook_timeout)});  // nobody is left to tell
+    record_end(status);
     (void)::unlinkat(directory_.get(), kStateFile, 0);
     if (h_.report >= 0)
       tell_failure(concat("the container ended with status ", status,
                           " before it said that it is up (--wait-ready)"));
     if (is_to_start_again(status)) start_again();
     return end_for_good(status);
+  }
+
+  // The record of an earlier run is not this one's: better none, if the disk is full.
+  void record_end(int status) const {
+    if (!write_last_end(directory_, {.exit_status = status, .ended_at = now(), .text = met_}))
+      (void)::unlinkat(directory_.get(), kLastFile, 0);
   }
 
   // Their commands have ended with the container, so they have no more to do than to say so.

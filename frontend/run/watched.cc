@@ -1,6 +1,7 @@
 #include "frontend/run/watched.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,7 +18,10 @@
 namespace userns::frontend {
 namespace {
 
-[[noreturn]] void become(const Command& command, int errors) {
+[[noreturn]] void become(const Command& command, int errors, pid_t watcher) {
+  // A watcher that is killed takes it along.
+  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (::getppid() != watcher) ::_exit(127);
   std::vector<char*> argv;
   for (const auto& word : command.words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -41,8 +45,9 @@ namespace {
 // open.
 [[noreturn]] void watch(const Command& command, const Fd& life, const Fd& errors) {
   ::setsid();
+  const pid_t watcher = ::getpid();
   const pid_t child = ::fork();
-  if (child == 0) become(command, errors.get());
+  if (child == 0) become(command, errors.get(), watcher);
   const int kept_life = ::dup2(life.get(), 0);
   const int process = ::dup2(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), 1);
   ::close_range(2, UINT_MAX, 0);

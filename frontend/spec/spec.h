@@ -157,6 +157,7 @@ struct Spec {
   bool init = false;               // a reaper of ours as pid 1 inside
   std::optional<int> stop_signal;  // none: TERM, or what an init understands
   std::chrono::milliseconds stop_timeout{10000};
+  std::chrono::milliseconds hook_timeout{300000};
   bool die_with_parent = false;
   std::string pid_file;        // empty: none
   std::optional<int> info_fd;  // where the JSON goes

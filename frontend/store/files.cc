@@ -15,15 +15,21 @@
 
 namespace userns::frontend {
 
-Result<std::string> read_file_at(int dir, const char* name, std::size_t limit) {
+Result<Fd> open_own_file(int dir, const char* name) {
   const unsigned long long resolve = dir == AT_FDCWD ? 0 : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-  const auto file = open_at(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve);
-  if (!file) return std::unexpected(file.error());
+  auto file = open_at(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, resolve);
+  if (!file) return file;
   struct stat facts{};
   if (::fstat(file->get(), &facts) != 0) return fail_errno(concat("cannot look at ", name));
   if (!S_ISREG(facts.st_mode)) return fail({}, concat(name, " is no regular file"));
   if (facts.st_uid != ::geteuid() && facts.st_uid != 0)
     return fail({}, concat(name, " belongs to uid ", facts.st_uid, ", not to you"));
+  return file;
+}
+
+Result<std::string> read_file_at(int dir, const char* name, std::size_t limit) {
+  const auto file = open_own_file(dir, name);
+  if (!file) return std::unexpected(file.error());
   auto text = read_all(*file, limit);
   if (!text) return fail({}, concat(name, " ", text.error().text), text.error().code);
   return text;

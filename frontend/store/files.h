@@ -15,6 +15,8 @@ namespace userns::frontend {
 // error's code where there is none. `name` may be a path where `dir` is AT_FDCWD: then links are
 // followed.
 Result<std::string> read_file_at(int dir, const char* name, std::size_t limit);
+// Such a file, open for reading.
+Result<Fd> open_own_file(int dir, const char* name);
 // The new text is there as a whole, also after a crash, or the old one is. `name` is one name in
 // `dir`, and has one writer at a time: who holds a lock.
 Result<void> replace_file(const Fd& dir, const char* name, std::string_view text,

@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::size_t kLargestStatus = 64UL << 10U;
 constexpr std::size_t kCommand = 512;
+constexpr std::size_t kLargestLocks = 4UL << 20U;
 constexpr int kDeepest = 33;  // user_namespaces(7)
 
 Result<std::vector<pid_t>> all_pids() {
@@ -75,13 +76,17 @@ std::string command_of(const Fd& process, std::string_view status) {
   return words.empty() ? concat("[", proc_field(status, "Name").value_or("?"), "]") : words;
 }
 
-class Family {
+// Which of several user namespaces another one is in, or below.
+class Families {
  public:
-  explicit Family(ino_t top) : known_{{top, true}} {}
+  explicit Families(std::span<const ino_t> tops) {
+    for (const auto top : tops) known_[top] = top;
+  }
 
-  bool includes(const Fd& space) {
+  // 0: in none.
+  ino_t top_of(const Fd& space) {
     std::vector<ino_t> way;
-    bool found = false;
+    ino_t found = 0;
     Fd parent;
     const Fd* at = &space;
     for (int level = 0; level < kDeepest && at->valid(); ++level) {
@@ -100,7 +105,7 @@ class Family {
   }
 
  private:
-  std::map<ino_t, bool> known_;
+  std::map<ino_t, ino_t> known_;
 };
 
 // The outermost one below ours that it is in: a first process that has made itself another would
@@ -128,24 +133,27 @@ Fd open_process(pid_t pid) {
 
 }  // namespace
 
-Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd) {
+Result<ino_t> top_namespace(pid_t init, const Fd& pidfd) {
   auto first = user_namespace_of(open_process(init));
   const int code = errno;
   if (has_ended(pidfd))
     return fail({}, "the container has just ended");  // its number may be somebody else's
   if (!first.valid())
     return fail({}, concat("cannot look at the user namespace of process ", init), code);
-  const auto found_top = outermost(std::move(first));
-  if (!found_top) return std::unexpected(found_top.error());
-  const auto& top = *found_top;
+  const auto top = outermost(std::move(first));
+  return top ? Result<ino_t>(id_of(*top)) : std::unexpected(top.error());
+}
+
+Result<std::vector<ProcessFacts>> processes_in(std::span<const ino_t> tops) {
   const auto pids = all_pids();
   if (!pids) return std::unexpected(pids.error());
-  Family family(id_of(top));
+  Families families(tops);
   std::vector<ProcessFacts> found;
   for (const auto pid : *pids) {
     const auto process = open_process(pid);
     const auto space = process.valid() ? user_namespace_of(process) : Fd{};
-    if (!space.valid() || !family.includes(space)) continue;
+    const auto top = space.valid() ? families.top_of(space) : 0;
+    if (top == 0) continue;
     const auto status = read_of(process, "status", kLargestStatus);
     if (status.empty()) continue;
     found.push_back({.pid = pid,
@@ -153,9 +161,35 @@ Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd) {
                      .uid = effective(status, "Uid"),
                      .gid = effective(status, "Gid"),
                      .user_namespace = id_of(space),
+                     .top = top,
                      .command = command_of(process, status)});
   }
   return found;
+}
+
+Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd) {
+  const auto top = top_namespace(init, pidfd);
+  return top ? processes_in({&*top, 1}) : std::unexpected(top.error());
+}
+
+// "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; one that waits has "->" as its second word.
+std::optional<pid_t> holder_of_lock(const Fd& file) {
+  struct stat facts{};
+  const auto list = open_at(AT_FDCWD, "/proc/locks", O_RDONLY);
+  if (!list || ::fstat(file.get(), &facts) != 0) return std::nullopt;
+  const auto text = read_all(*list, kLargestLocks).value_or("");
+  const auto inode = concat(":", facts.st_ino);
+  for (std::string_view rest = text; !rest.empty();) {
+    auto line = take_until(rest, '\n');
+    std::array<std::string_view, 6> words;
+    for (auto& word : words) {
+      word = take_until(line, ' ');
+      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    }
+    if (words[1] != "FLOCK" || !words[5].ends_with(inode)) continue;
+    if (const auto pid = parse_decimal(words[4])) return static_cast<pid_t>(*pid);
+  }
+  return std::nullopt;
 }
 
 ino_t user_namespace_id(pid_t pid) {

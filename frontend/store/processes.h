@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,12 +23,23 @@ struct ProcessFacts {
   std::uint32_t uid = 0;  // effective, as this process's user namespace sees it
   std::uint32_t gid = 0;
   ino_t user_namespace = 0;
+  ino_t top = 0;  // the container's, as it was asked for
   std::string command;
 };
 
-// Those in the user namespace that the container of `init` was started with, or below it, wherever
-// `init` is by now. What has ended meanwhile is left out; fails where that is `init` itself.
+// The user namespace that the container of `init` was started with, wherever `init` is by now.
+// Fails where `init` has ended.
+Result<ino_t> top_namespace(pid_t init, const Fd& pidfd);
+
+// All processes in these user namespaces, and below them, by one look at /proc. What has ended
+// meanwhile is left out.
+Result<std::vector<ProcessFacts>> processes_in(std::span<const ino_t> tops);
+
+// The same of one container; fails where its `init` has ended.
 Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd);
+
+// Who has locked a file by flock(2), by /proc/locks; nothing where that does not show.
+std::optional<pid_t> holder_of_lock(const Fd& file);
 
 // 0: there is none such, or it may not be looked at.
 ino_t user_namespace_id(pid_t pid);

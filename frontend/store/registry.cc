@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <iterator>
 
+#include "frontend/spec/values.h"
 #include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
@@ -124,7 +125,33 @@ void Registry::look(const std::vector<Holder>& remembered) {
   });
 }
 
-// A container whose config cannot be read now holds what it held.
+namespace {
+
+// ".web.gone-abcdef" was web.
+std::string_view container_of(std::string_view directory) {
+  if (!directory.starts_with('.')) return directory;
+  directory.remove_prefix(1);
+  return directory.substr(0, directory.find('.'));
+}
+
+void add_once(std::vector<IdRange>& all, const std::vector<IdRange>& more) {
+  for (const auto& range : more)
+    if (std::ranges::find(all, range) == all.end()) all.push_back(range);
+}
+
+// What a config says, and what was known of the place before: a file that is damaged, or does not
+// say it any more, frees nothing for as long as the files are there.
+Holder held_with(const std::vector<Holder>& remembered, Holder holder, std::string_view place) {
+  for (const auto& other : remembered) {
+    if (other.path != holder.path && other.path != place) continue;
+    add_once(holder.uids, other.uids);
+    add_once(holder.gids, other.gids);
+  }
+  return holder;
+}
+
+}  // namespace
+
 void Registry::look_at(const std::string& path, const std::vector<Holder>& remembered) {
   const auto store = Store::open(path);
   const auto directories =
@@ -136,15 +163,44 @@ void Registry::look_at(const std::string& path, const std::vector<Holder>& remem
   }
   for (const auto& name : *directories) {
     if (base_id(name)) continue;
-    auto container = concat(path, "/", name);
     const auto text =
         read_file_at(store->dir().get(), concat(name, "/config").c_str(), kLargestConfig);
-    if (text)
-      holders_.push_back(held_by(std::move(container), *text));
-    else
-      std::ranges::copy_if(remembered, std::back_inserter(holders_),
-                           [&](const Holder& holder) { return holder.path == container; });
+    auto place = concat(path, "/", container_of(name));
+    // Its name may be another container's by now.
+    if (name.starts_with('.') && !store->is_free(container_of(name))) place.clear();
+    auto holder = held_with(
+        remembered, held_by(concat(path, "/", name), text ? *text : std::string_view{}), place);
+    if (text || !holder.uids.empty() || !holder.gids.empty()) holders_.push_back(std::move(holder));
   }
+}
+
+Holder held_in(const Container& container) {
+  const auto text = read_file_at(container.dir().get(), "config", kLargestConfig);
+  const auto home = Store::open(std::nullopt);
+  const auto index = home ? read_index(*home) : Result<Index>(Index{});
+  const auto slash = container.path().rfind('/');
+  return held_with(index ? index->holders : std::vector<Holder>{},
+                   held_by(container.path(), text ? *text : std::string_view{}),
+                   concat(container.path().substr(0, slash), "/", container.name()));
+}
+
+Result<void> check_ids_in(const Container& container, const ConfigFile& config) {
+  bool any = false;
+  for (const auto& setting : config.settings()) {
+    if (setting.key == "map-self") return {};
+    if (setting.key != "map") continue;
+    any = true;
+    if (const auto map = parse_map(setting.value); !map)
+      return fail({}, concat(container.path(), "/config:", setting.line, ":1: ", map.error().text));
+  }
+  if (any) return {};
+  const auto held = held_in(container);
+  if (held.uids.empty() && held.gids.empty()) return {};
+  return fail({}, concat(container.path(), "/config says no longer which ids ", container.name(),
+                         " has: write its lines \"map = u:0:",
+                         held.uids.empty() ? 0 : held.uids.front().first(), ":",
+                         held.uids.empty() ? 0 : held.uids.front().count(),
+                         "\" and the same with g:, or destroy it"));
 }
 
 Result<void> Registry::add(Holder holder) {

@@ -44,6 +44,13 @@ class Registry {
   std::vector<Holder> remembered_;
 };
 
+// The ids of a container, or of what is left of one: those that its config says and those that the
+// index remembers.
+Holder held_in(const Container& container);
+
+// Whether a config says which ids the container has, as it did when it was seen last.
+Result<void> check_ids_in(const Container& container, const ConfigFile& config);
+
 // A container that was moved or copied to where it is by hand is known from its start on: its place
 // is written down. Fails if another one has some of its ids by now.
 Result<void> register_place(const Container& container);

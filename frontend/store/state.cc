@@ -30,10 +30,10 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kLargestState = 1UL << 20U;
-constexpr int kDeathTakes = 5000;  // ms at most
-constexpr int kLookEvery = 20;     // ms
-constexpr int kStartTime = 22;     // proc(5): which field of /proc/PID/stat
+constexpr std::size_t kLargestState = 64UL << 20U;  // what execve(2) takes, escaped
+constexpr int kDeathTakes = 5000;                   // ms at most
+constexpr int kLookEvery = 20;                      // ms
+constexpr int kStartTime = 22;                      // proc(5): which field of /proc/PID/stat
 
 json json_of(const Dress& dress) {
   json object{{"cap_drop", dress.cap_drop}, {"no_new_privs", dress.no_new_privs},
@@ -83,6 +83,10 @@ std::optional<std::string> read_file(const Fd& directory, const char* name) {
   return text ? std::optional(std::move(*text)) : std::nullopt;
 }
 
+bool exists(const Fd& directory, const char* name) {
+  return ::faccessat(directory.get(), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 Result<Fd> open_running(const Fd& directory, int flags) {
   auto file = open_at(directory.get(), kRunningFile, flags | O_NOFOLLOW, 0,
                       (flags & O_CREAT) != 0 ? 0600 : 0);
@@ -91,7 +95,7 @@ Result<Fd> open_running(const Fd& directory, int flags) {
 }
 
 Result<bool> is_locked(const Fd& directory) {
-  const auto file = open_running(directory, O_RDWR);
+  const auto file = open_running(directory, O_RDONLY);  // a store may be read-only by now
   if (!file && file.error().code == ENOENT) return false;
   if (!file) return std::unexpected(file.error());
   struct flock lock{};
@@ -292,7 +296,9 @@ State state_from_json(std::string_view text) {
   });
   take_if_there("uids", [&](const json& value) { state.ids.uids = ranges_from(value); });
   take_if_there("gids", [&](const json& value) { state.ids.gids = ranges_from(value); });
-  if (!unread.empty())
+  if (!object.is_object())
+    state.problem = "damaged (state.json)";
+  else if (!unread.empty())
     state.problem =
         concat(state.version.empty() ? "written by another version"
                                      : concat("written by version ", printable_version(state)),
@@ -319,8 +325,8 @@ Result<std::optional<State>> read_state(const Fd& directory) {
   if (!locked) return std::unexpected(locked.error());
   if (!*locked) return std::nullopt;
   const auto text = read_file(directory, kStateFile);
-  if (!text || text->empty()) return starting();
-  auto state = state_from_json(*text);
+  if (!text && !exists(directory, kStateFile)) return starting();
+  auto state = state_from_json(text.value_or(""));
   if (!state.problem.empty() && state.monitor.pid == 0)
     state.monitor = find_monitor(directory).value_or(ProcessId{});
   // Of an earlier run, until the one that holds the lock has got as far.
@@ -343,12 +349,16 @@ std::optional<LastEnd> read_last_end(const Fd& directory) {
 }
 
 std::optional<LastEnd> read_orderly_end(const Fd& directory) {
-  if (::faccessat(directory.get(), kStateFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return std::nullopt;
+  if (exists(directory, kStateFile)) return std::nullopt;
   return read_last_end(directory);
 }
 
 Result<void> write_state(const Fd& directory, const State& state) {
-  return replace_file_of_this_boot(directory, kStateFile, to_json(state));
+  const auto text = to_json(state);
+  if (text.size() > kLargestState)
+    return fail({}, concat("the command and its variables are too long for state.json: ",
+                           text.size(), " bytes, at most ", kLargestState));
+  return replace_file_of_this_boot(directory, kStateFile, text);
 }
 
 std::vector<std::string> read_started(const Fd& directory) {

@@ -10,12 +10,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <climits>
+#include <thread>
 
 #include "frontend/spec/nearest.h"
 #include "frontend/spec/options.h"
+#include "frontend/spec/tell.h"
 #include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
+#include "frontend/store/processes.h"
 #include "frontend/store/user_dirs.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
@@ -28,6 +32,8 @@ constexpr std::string_view kForContainers =
 constexpr unsigned long long kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY;
 constexpr int kDeepestInclude = 8;
+constexpr std::chrono::milliseconds kSoon{1000};
+constexpr std::chrono::milliseconds kLookEvery{20};
 
 // --- locks --------------------------------------------------------------------------------------
 
@@ -35,9 +41,12 @@ std::unexpected<Error> was_destroyed(const Container& container) {
   return fail({}, concat("the container ", container.name(), " was destroyed meanwhile"));
 }
 
+// In a store that cannot be written to any more the directory itself is locked.
 Result<Fd> open_lock(const Container& container) {
   auto file = open_at(container.dir().get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
                       kBelow, 0600);
+  if (!file && file.error().code == EROFS)
+    return open_at(container.dir().get(), ".", O_RDONLY | O_DIRECTORY);
   if (file) return file;
   if (file.error().code == ENOENT) return was_destroyed(container);
   return fail(
@@ -273,11 +282,29 @@ Result<std::vector<Container>> Container::bases(const ConfigFile& own) const {
 }
 
 Result<Lock> Container::lock() const {
+  auto soon = lock_within(kSoon);
+  if (!soon) return std::unexpected(soon.error());
+  if (*soon) return std::move(**soon);
   auto file = open_lock(*this);
   if (!file) return std::unexpected(file.error());
+  const auto holder = holder_of_lock(*file);
+  tell("userns-run",
+       {.rule = {},
+        .code = 0,
+        .text = concat("waiting for ", holder ? concat("process ", *holder) : "a process",
+                       ", which holds ", name_)});
   while (::flock(file->get(), LOCK_EX) != 0)
     if (errno != EINTR) return fail_errno(concat("cannot lock the container ", name_));
   return checked(std::move(*file), *this);
+}
+
+Result<std::optional<Lock>> Container::lock_within(std::chrono::milliseconds time) const {
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (true) {
+    auto lock = try_lock();
+    if (!lock || *lock || std::chrono::steady_clock::now() >= until) return lock;
+    std::this_thread::sleep_for(kLookEvery);
+  }
 }
 
 Result<std::optional<Lock>> Container::try_lock() const {

@@ -12,6 +12,7 @@
 // PATH is --path, or $XDG_DATA_HOME/userns, or ~/.local/share/userns.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
@@ -52,9 +53,11 @@ class Container {
   // Another one of the same store.
   [[nodiscard]] Result<Container> beside(std::string_view name) const;
 
-  // Waits for its turn. Fails where the container was destroyed meanwhile.
+  // Waits for its turn; after a second it says on stderr who has it. Fails where the container was
+  // destroyed meanwhile.
   [[nodiscard]] Result<Lock> lock() const;
-  // Nothing where another has it.
+  // Nothing where another has it for longer than that.
+  [[nodiscard]] Result<std::optional<Lock>> lock_within(std::chrono::milliseconds time) const;
   [[nodiscard]] Result<std::optional<Lock>> try_lock() const;
 
   // Its own file, without what is included.

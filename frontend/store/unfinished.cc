@@ -72,10 +72,27 @@ void add_all(std::vector<MapWish>& wishes, MapWish::Which which, const std::vect
   for (const auto& range : ranges) add_without(wishes, which, range, own, inside);
 }
 
-Result<ChosenIds> ids_of(const Unfinished& unfinished) {
-  const auto text = read_file_at(unfinished.container.dir().get(), "config", kLargestConfig);
-  return ids_to_delete_with(
-      held_by(unfinished.container.path(), text ? *text : std::string_view{}));
+// Of one whose config is gone or damaged, and that the index does not know: all that the caller
+// has.
+Result<Holder> all_of_the_callers() {
+  const auto callers = CallersIds::find();
+  if (!callers) return std::unexpected(callers.error());
+  const auto facts = callers->facts();
+  return Holder{.path = {},
+                .uids = {facts.uids.ranges.begin(), facts.uids.ranges.end()},
+                .gids = {facts.gids.ranges.begin(), facts.gids.ranges.end()}};
+}
+
+Result<ChosenIds> ids_of(const Container& container) {
+  auto holder = held_in(container);
+  const auto text = read_file_at(container.dir().get(), "config", kLargestConfig);
+  const bool is_own_alone = text && text->contains("map-self");
+  if (holder.uids.empty() && holder.gids.empty() && !is_own_alone) {
+    auto all = all_of_the_callers();
+    if (!all) return std::unexpected(all.error());
+    holder = std::move(*all);
+  }
+  return ids_to_delete_with(holder);
 }
 
 Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
@@ -85,7 +102,7 @@ Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
   if (errno != EISDIR && errno != EPERM)
     return fail_errno(concat("cannot delete ", unfinished.container.path(), "/", name));
   if (!ids) {
-    auto found = ids_of(unfinished);
+    auto found = ids_of(unfinished.container);
     if (!found) return std::unexpected(found.error());
     ids = std::move(*found);
   }
@@ -133,6 +150,9 @@ Result<void> finish_container(const Store& store, const Unfinished& unfinished) 
 }
 
 Result<Unfinished> end_container(const Store& store, const Container& container, Lock lock) {
+  // Known before it is one no longer: else it could be neither deleted nor used.
+  const auto ids = ids_of(container);
+  if (!ids) return std::unexpected(ids.error());
   const auto directory = fresh_name(container.name(), kGone);
   if (::renameat2(store.dir().get(), container.name().c_str(), store.dir().get(), directory.c_str(),
                   RENAME_NOREPLACE) != 0)

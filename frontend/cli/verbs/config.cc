@@ -1,5 +1,6 @@
 #include "frontend/cli/verbs/config.h"
 #include "frontend/start/cgroup_entry.h"
+#include "policy/idmap.h"
 
 #include <algorithm>
 #include <array>
@@ -85,6 +86,35 @@ bool asks_for_limits(const std::vector<Edit>& edits) {
   return std::ranges::any_of(edits, [](const Edit& edit) { return is_about_cgroups(edit.key); });
 }
 
+// Adjacent and overlapping ranges unite; they are sorted.
+bool is_within(const IdRange& wanted, std::span<const IdRange> ranges) {
+  std::uint64_t at = wanted.first();
+  for (const auto& range : ranges)
+    if (range.first() <= at && at < range.end()) at = range.end();
+  return at >= wanted.end();
+}
+
+// Whether the caller may have them: else nothing of it could be started, entered or deleted again.
+Result<void> check_callers(const ChosenIds& ids) {
+  const auto callers = CallersIds::find();
+  if (!callers) return std::unexpected(callers.error());
+  const auto facts = callers->facts();
+  const auto check = [&](const ChosenMap& map, const AutoSource& source,
+                         std::uint32_t own) -> Result<void> {
+    for (const auto& extent : map.extents) {
+      const auto range = extent.outside();
+      const bool is_own = range.first() == own && range.count() == 1;
+      const bool is_given = is_within(range, source.ranges);
+      if (!is_own && !is_given)
+        return fail({}, concat("the ids ", to_text(range), " are not yours: ", source.name,
+                               " does not give you all of them"));
+    }
+    return {};
+  };
+  if (auto uids = check(ids.uids, facts.uids, facts.uid); !uids) return uids;
+  return check(ids.gids, facts.gids, facts.gid);
+}
+
 // Other ids than before must be nobody else's. Called with the registry held.
 Result<void> check_ids(const Container& container, const ConfigFile& before,
                        const ConfigFile& after, const Registry& registry) {
@@ -97,6 +127,7 @@ Result<void> check_ids(const Container& container, const ConfigFile& before,
   if (std::holds_alternative<MapSelf>(spec->mapping)) return {};
   const auto ids = find_ids(*spec);
   if (!ids) return std::unexpected(ids.error());
+  if (auto may = check_callers(*ids); !may) return may;
   // With whom it shared them before, it may go on.
   const auto own = held_by(container.path(), before.text());
   auto others = registry.holders();

@@ -90,17 +90,44 @@ int console_verb(const Words& words) {
 constexpr int kLookEvery = 200;  // ms
 constexpr std::size_t kLargestLog = std::size_t{1} << 30U;
 
-// Both files of the log as one text.
-Result<std::string> whole_log(const Container& container) {
-  std::string text;
-  for (const char* name : {kOldLogFile, kLogFile}) {
-    auto part = read_file_at(container.dir().get(), name, kLargestLog);
-    if (part) text += *part;
-    if (!part && part.error().code != ENOENT)
-      return fail({}, concat("cannot read the log of ", container.name(), ": ", part.error().text),
-                  part.error().code);
+// Both files, as they belong together. The files are held open: so the inode number of one that is
+// gone is no other's.
+struct Log {
+  Fd old;
+  Fd now;
+};
+
+bool is_same(const Fd& one, const Fd& other) {
+  struct stat a{};
+  struct stat b{};
+  return one.valid() && other.valid() && ::fstat(one.get(), &a) == 0 &&
+         ::fstat(other.get(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+Result<Fd> open_part(const Container& container, const char* name) {
+  auto file = open_own_file(container.dir().get(), name);
+  if (!file && file.error().code == ENOENT) return Fd{};
+  if (!file)
+    return fail({}, concat("cannot read the log of ", container.name(), ": ", file.error().text),
+                file.error().code);
+  return file;
+}
+
+Result<Log> open_both(const Container& container) {
+  while (true) {
+    auto old = open_part(container, kOldLogFile);
+    if (!old) return std::unexpected(old.error());
+    auto now = open_part(container, kLogFile);
+    if (!now) return std::unexpected(now.error());
+    const auto again = open_part(container, kOldLogFile);
+    const bool is_still = !old->valid() ? again && !again->valid() : again && is_same(*old, *again);
+    if (is_still) return Log{.old = std::move(*old), .now = std::move(*now)};
   }
-  return text;
+}
+
+// From where it was read to last.
+Result<std::string> rest_of(const Fd& file) {
+  return file.valid() ? read_all(file, kLargestLog) : Result<std::string>(std::string{});
 }
 
 std::string_view last_lines(std::string_view text, std::uint64_t count) {
@@ -114,35 +141,29 @@ std::string_view last_lines(std::string_view text, std::uint64_t count) {
   return text.substr(std::min(at + 1, text.size()));
 }
 
-struct Place {
-  ino_t file = 0;
-  off_t at = 0;
-};
-
-// What the log has got since; a file that was put aside meanwhile is read to its end.
-Result<std::string> what_is_new(const Container& container, Place& place) {
-  std::string text;
-  for (const char* name : {kOldLogFile, kLogFile}) {
-    const auto file = open_at(container.dir().get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    struct stat facts{};
-    if (!file || ::fstat(file->get(), &facts) != 0) continue;
-    const bool current = std::string_view(name) == kLogFile;
-    if (!current && facts.st_ino != place.file) continue;
-    if (current && facts.st_ino != place.file) place = {.file = facts.st_ino, .at = 0};
-    if (::lseek(file->get(), std::min(place.at, facts.st_size), SEEK_SET) < 0) continue;
-    auto part = read_all(*file, kLargestLog);
-    if (!part) return part;
-    place.at += static_cast<off_t>(part->size());
-    text += *part;
+// What has come since. `file` is where the last look ended; of one that was put aside meanwhile the
+// rest comes first, and then the one that was put aside after it.
+Result<std::string> what_is_new(const Container& container, Fd& file) {
+  auto log = open_both(container);
+  if (!log) return std::unexpected(log.error());
+  auto text = rest_of(file);
+  if (!text || is_same(file, log->now) || !log->now.valid()) return text;
+  if (!is_same(file, log->old)) {
+    const auto between = rest_of(log->old);
+    if (!between) return between;
+    *text += *between;
   }
-  return text;
+  const auto newest = rest_of(log->now);
+  if (!newest) return newest;
+  file = std::move(log->now);
+  return *text + *newest;
 }
 
-int follow(const Container& container, Place place) {
+int follow(const Container& container, Fd file) {
   while (true) {
     const auto state =
         read_state(container.dir());  // before the look: what is said last is not missed
-    const auto text = what_is_new(container, place);
+    const auto text = what_is_new(container, file);
     if (!text) return own_failure(text.error());
     if (const int put = text->empty() ? 0 : print_as_it_is(*text); put != 0) return put;
     if (!state || !*state) return 0;
@@ -161,15 +182,15 @@ int logs_verb(const Words& words) {
           {.rule = {}, .code = 0, .text = concat("--lines is a number, not ", quoted(*text))});
     lines = *number;
   }
-  Place place;
-  struct stat facts{};
-  if (::fstatat(container->dir().get(), kLogFile, &facts, AT_SYMLINK_NOFOLLOW) == 0)
-    place = {.file = facts.st_ino, .at = facts.st_size};
-  const auto text = whole_log(*container);
-  if (!text) return own_failure(text.error());
+  auto log = open_both(*container);
+  if (!log) return own_failure(log.error());
+  auto text = rest_of(log->old);
+  const auto newest = text ? rest_of(log->now) : text;
+  if (!newest) return own_failure(newest.error());
+  *text += *newest;
   const auto shown = last_lines(*text, lines);
   if (const int put = shown.empty() ? 0 : print_as_it_is(shown); put != 0) return put;
-  return words.has("follow") ? follow(*container, place) : 0;
+  return words.has("follow") ? follow(*container, std::move(log->now)) : 0;
 }
 
 // --- the table ----------------------------------------------------------------------------------

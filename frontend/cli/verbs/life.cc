@@ -152,10 +152,12 @@ Result<std::chrono::milliseconds> timeout_of(const Words& words) {
 
 // The lock keeps a start from coming in between, and two stops from speaking of each other's.
 int stop_one(const Container& container, std::chrono::milliseconds timeout, AfterStop after) {
-  const auto lock = container.lock();
+  const auto before = read_state(container.dir());
+  const auto lock = lock_to_stop(container);
   if (!lock) return own_failure(lock.error());
   const auto state = read_state(container.dir());
   if (!state) return own_failure(state.error());
+  if (!*state && before && *before) return 0;  // it has ended meanwhile, or its start was given up
   if (!*state) {
     auto run = lock_run(container.dir());
     if (run && *run)

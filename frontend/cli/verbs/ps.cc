@@ -43,20 +43,40 @@ std::optional<std::uint64_t> inside(const ChosenMap& map, std::uint32_t outside)
   return std::nullopt;
 }
 
-Result<void> add(std::vector<Listed>& listed, const Container& container) {
+struct Asked {
+  std::string container;
+  ino_t top = 0;
+  ChosenIds ids;
+};
+
+Result<Asked> ask(const Container& container) {
   const auto init = find_way_in(container);
   if (!init) return std::unexpected(init.error());
-  const auto ids = ids_of_process(init->pid);
+  auto ids = ids_of_process(init->pid);
   if (!ids) return std::unexpected(ids.error());
-  auto processes = processes_below(init->pid, init->pidfd);
+  const auto top = top_namespace(init->pid, init->pidfd);
+  if (!top) return std::unexpected(top.error());
+  return Asked{.container = container.name(), .top = *top, .ids = std::move(*ids)};
+}
+
+// By one look at all processes, however many containers there are; in the containers' order.
+Result<std::vector<Listed>> list(const std::vector<Asked>& asked) {
+  std::vector<ino_t> tops;
+  for (const auto& one : asked) tops.push_back(one.top);
+  auto processes = processes_in(tops);
   if (!processes) return std::unexpected(processes.error());
+  std::ranges::stable_sort(*processes, {}, [&](const ProcessFacts& process) {
+    return std::ranges::find(tops, process.top) - tops.begin();
+  });
+  std::vector<Listed> listed;
   for (auto& process : *processes) {
-    const auto uid = inside(ids->uids, process.uid);
-    const auto gid = inside(ids->gids, process.gid);
+    const auto& of = *std::ranges::find(asked, process.top, &Asked::top);
+    const auto uid = inside(of.ids.uids, process.uid);
+    const auto gid = inside(of.ids.gids, process.gid);
     listed.push_back(
-        {.container = container.name(), .process = std::move(process), .uid = uid, .gid = gid});
+        {.container = of.container, .process = std::move(process), .uid = uid, .gid = gid});
   }
-  return {};
+  return listed;
 }
 
 // The named ones, or all that run.
@@ -86,14 +106,15 @@ bool runs_still(const Container& container) {
 
 // Those that are named must run. Of the others, one that ends meanwhile is left out, and one that
 // cannot be looked at is told about: the rest are listed all the same.
-Result<int> add_all(std::vector<Listed>& listed, const std::vector<Container>& containers,
+Result<int> ask_all(std::vector<Asked>& asked, const std::vector<Container>& containers,
                     bool named) {
   int status = 0;
   for (const auto& container : containers) {
-    const auto added = add(listed, container);
-    if (added) continue;
-    if (named) return std::unexpected(added.error());
-    if (runs_still(container)) status = own_failure(added.error());
+    auto one = ask(container);
+    if (one) asked.push_back(std::move(*one));
+    if (one) continue;
+    if (named) return std::unexpected(one.error());
+    if (runs_still(container)) status = own_failure(one.error());
   }
   return status;
 }
@@ -170,10 +191,12 @@ int ps_verb(const Words& words) {
   if (words.has("host")) return show_host(words.has("json"));
   const auto containers = wanted(words);
   if (!containers) return own_failure(containers.error());
-  std::vector<Listed> listed;
-  const auto status = add_all(listed, *containers, !words.names.empty());
+  std::vector<Asked> asked;
+  const auto status = ask_all(asked, *containers, !words.names.empty());
   if (!status) return own_failure(status.error());
-  const int put = words.has("json") ? print_json(json_of(listed)) : print(table_of(listed));
+  const auto listed = list(asked);
+  if (!listed) return own_failure(listed.error());
+  const int put = words.has("json") ? print_json(json_of(*listed)) : print(table_of(*listed));
   return put != 0 ? put : *status;
 }
 

@@ -1,5 +1,8 @@
 #include "frontend/start/net/net_helpers.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -8,6 +11,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -64,10 +68,36 @@ void add_forwards(std::vector<std::string>& words, const PublishWishes& ports, b
   if (!any) words.insert(words.end(), {udp ? "-u" : "-t", "none"});
 }
 
+constexpr std::string_view kScratch = "userns-run-";
+
+// What killed processes have left: a directory of the caller's that nobody has locked.
+void sweep_scratch() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> list(::opendir("/tmp"), ::closedir);
+  while (const dirent* const entry =
+             list ? ::readdir(list.get()) : nullptr) {  // NOLINT(concurrency-mt-unsafe)
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with(kScratch) || name.size() != kScratch.size() + 6) continue;
+    const auto dir =
+        open_at(::dirfd(list.get()), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    struct stat facts{};
+    if (!dir || ::fstat(dir->get(), &facts) != 0 || facts.st_uid != ::geteuid() ||
+        ::flock(dir->get(), LOCK_EX | LOCK_NB) != 0)
+      continue;
+    (void)::unlinkat(dir->get(), "it", 0);
+    (void)::unlinkat(::dirfd(list.get()), entry->d_name, AT_REMOVEDIR);
+  }
+}
+
 // A directory of the caller's own with room for one name, gone again with this object.
 class Scratch {
  public:
-  Scratch() { made_ = ::mkdtemp(directory_.data()) != nullptr; }
+  Scratch() {
+    sweep_scratch();
+    made_ = ::mkdtemp(directory_.data()) != nullptr;
+    lock_ = Fd(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    // One that another has swept in between is not there any more.
+    if (made_) made_ = lock_.valid() && ::flock(lock_.get(), LOCK_EX) == 0 && is_there();
+  }
   ~Scratch() {
     ::unlink(path().c_str());
     ::rmdir(directory_.c_str());
@@ -78,7 +108,10 @@ class Scratch {
   [[nodiscard]] std::string path() const { return directory_ + "/it"; }
 
  private:
-  std::string directory_ = "/tmp/userns-run-XXXXXX";
+  [[nodiscard]] bool is_there() const { return ::access(directory_.c_str(), F_OK) == 0; }
+
+  std::string directory_ = concat("/tmp/", kScratch, "XXXXXX");
+  Fd lock_;
   bool made_ = false;
 };
 

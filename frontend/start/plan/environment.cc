@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <string>
+#include <unordered_map>
+#include <utility>
 
 #include "frontend/start/plan/plan.h"
 #include "policy/text.h"
@@ -11,21 +15,34 @@ namespace {
 
 std::string_view name_of(std::string_view word) { return word.substr(0, word.find('=')); }
 
-void set(std::vector<std::string>& environment, std::string_view name, std::string_view value) {
-  std::erase_if(environment, [&](const std::string& word) { return name_of(word) == name; });
-  environment.push_back(concat(name, "=", value));
-}
+// Each variable once. There may be tens of thousands.
+class Environment {
+ public:
+  void set(std::string_view name, std::string_view value) { add(concat(name, "=", value)); }
+  void add(std::string word) {
+    const auto [place, is_new] = places_.try_emplace(std::string(name_of(word)), words_.size());
+    if (is_new)
+      words_.push_back(std::move(word));
+    else
+      words_[place->second] = std::move(word);
+  }
+  std::vector<std::string> take() { return std::move(words_); }
 
-void add_wish(std::vector<std::string>& environment, const EnvWish& wish,
+ private:
+  std::vector<std::string> words_;
+  std::unordered_map<std::string, std::size_t> places_;
+};
+
+void add_wish(Environment& environment, const EnvWish& wish,
               std::span<const std::string_view> caller) {
   if (wish.value) {
-    set(environment, wish.name, *wish.value);
+    environment.set(wish.name, *wish.value);
     return;
   }
   const auto theirs = std::ranges::find_if(
       caller, [&](std::string_view word) { return name_of(word) == wish.name; });
   if (theirs != caller.end())
-    set(environment, wish.name, theirs->substr(std::min(wish.name.size() + 1, theirs->size())));
+    environment.set(wish.name, theirs->substr(std::min(wish.name.size() + 1, theirs->size())));
 }
 
 // Every distribution's; sbin, too, where root's tools are.
@@ -33,9 +50,9 @@ constexpr std::string_view kPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // The caller's language is one that a root file system need not have.
-void add_clean(std::vector<std::string>& environment, std::span<const std::string_view> caller) {
-  environment.emplace_back(kPath);
-  environment.emplace_back("LANG=C.UTF-8");
+void add_clean(Environment& environment, std::span<const std::string_view> caller) {
+  environment.add(std::string(kPath));
+  environment.add("LANG=C.UTF-8");
   add_wish(environment, {.name = "TERM", .value = {}}, caller);
 }
 
@@ -61,35 +78,36 @@ InsideUser inside_user(std::string_view passwd, std::uint32_t uid) {
 std::vector<std::string> make_environment(const Spec& spec,
                                           std::span<const std::string_view> caller,
                                           const InsideUser* inside) {
-  std::vector<std::string> environment;
-  environment.reserve(caller.size() + spec.env.size() + 4);
+  Environment environment;
   if (!spec.clear_env && !spec.rootfs.empty())
     add_clean(environment, caller);
   else if (!spec.clear_env)
     for (const auto word : caller)
-      if (inside == nullptr || !speaks_of_host(word)) environment.emplace_back(word);
+      if (inside == nullptr || !speaks_of_host(word)) environment.add(std::string(word));
   if (inside != nullptr && !spec.clear_env) {
-    set(environment, "HOME", inside->home);
-    if (!inside->name.empty()) set(environment, "USER", inside->name);
-    if (!inside->name.empty()) set(environment, "LOGNAME", inside->name);
+    environment.set("HOME", inside->home);
+    if (!inside->name.empty()) environment.set("USER", inside->name);
+    if (!inside->name.empty()) environment.set("LOGNAME", inside->name);
   }
-  if (!spec.clear_env) set(environment, "container", "userns");
+  if (!spec.clear_env) environment.set("container", "userns");
   for (const auto& wish : spec.env) add_wish(environment, wish, caller);
-  return environment;
+  return environment.take();
 }
 
 std::vector<std::string> boot_environment(const Spec& spec,
                                           std::span<const std::string_view> caller,
                                           const Boot& boot) {
   const bool is_systemd = boot.init.kind == InitKind::kSystemd;
-  std::vector<std::string> environment{std::string(kPath), concat("container_uuid=", boot.uuid)};
+  Environment environment;
+  environment.add(std::string(kPath));
+  environment.set("container_uuid", boot.uuid);
   // Scripts of the others, OpenRC's above all, know a container by this name, and leave the
   // hardware alone.
-  set(environment, "container", is_systemd ? "userns" : "lxc");
-  if (is_systemd) set(environment, "NOTIFY_SOCKET", kNotifySocket);
+  environment.set("container", is_systemd ? "userns" : "lxc");
+  if (is_systemd) environment.set("NOTIFY_SOCKET", kNotifySocket);
   add_wish(environment, {.name = "TERM", .value = {}}, caller);
   for (const auto& wish : spec.env) add_wish(environment, wish, caller);
-  return environment;
+  return environment.take();
 }
 
 }  // namespace userns::frontend
