@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,7 +24,7 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::size_t kMostFds = 3;
+constexpr std::size_t kMostFds = 4;
 constexpr int kBacklog = 64;
 constexpr int kTries = 50;  // whether it is its end
 constexpr int kPause = 10;  // ms
@@ -139,11 +140,32 @@ Result<Connection> Connection::open(const Container& container) {
   return fail_errno(concat("cannot reach the monitor of ", container.name()));
 }
 
+namespace {
+
+// What is longer than a packet goes in memory of its own.
+Result<Fd> sealed(std::string_view text) {
+  if (text.size() > kLongestExec)
+    return fail({}, concat("the command and its environment are too long together: at most ",
+                           kLongestExec, " bytes"));
+  Fd memory(::memfd_create("userns-run exec", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory.valid()) return fail_errno("cannot make memory for the command");
+  if (auto written = write_all(memory, text); !written) return std::unexpected(written.error());
+  if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    return fail_errno("cannot seal the command's memory");
+  return memory;
+}
+
+}  // namespace
+
 Result<void> Connection::ask(const Request& request, const std::vector<int>& fds) const {
   auto text = to_text(request);
-  if (text.size() > kLargestRequest)
-    return fail({}, concat("the command and its environment are too long together: at most ",
-                           kLargestRequest, " bytes"));
+  if (text.size() > kLargestRequest && request.kind == Request::Kind::kExec) {
+    const auto memory = sealed(text);
+    if (!memory) return std::unexpected(memory.error());
+    auto all = fds;
+    all.push_back(memory->get());
+    return ask({.kind = Request::Kind::kLongExec}, all);
+  }
   iovec part{text.data(), text.size()};
   msghdr packet{};
   packet.msg_iov = &part;

@@ -1,5 +1,6 @@
 #include "frontend/monitor/client.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::size_t kMostFds = 3;
+constexpr std::size_t kMostFds = 4;
 
 struct alignas(cmsghdr) FdSpace {
   std::array<char, CMSG_SPACE(kMostFds * sizeof(int))> bytes{};
@@ -88,6 +89,22 @@ void Client::catch_up(const Ring& ring) {
     if (!say(Said::kData, text)) return;
     position += text.size();
   }
+}
+
+Result<Request> read_long_exec(Packet& packet) {
+  constexpr int kFixed = F_SEAL_WRITE | F_SEAL_SHRINK;
+  if (packet.fds.empty()) return fail({}, "exec-long needs a memfd");
+  const Fd text = std::move(packet.fds.back());
+  packet.fds.pop_back();
+  if (const int seals = ::fcntl(text.get(), F_GET_SEALS); seals < 0 || (seals & kFixed) != kFixed)
+    return fail({}, "exec-long needs a memfd that is sealed");
+  if (::lseek(text.get(), 0, SEEK_SET) != 0) return fail_errno("cannot read the command");
+  const auto whole = read_all(text, kLongestExec);
+  if (!whole) return std::unexpected(whole.error());
+  auto request = parse_request(*whole);
+  if (request && request->kind != Request::Kind::kExec)
+    return fail({}, "exec-long holds no command");
+  return request;
 }
 
 bool may_be_heard(const Fd& connection) {

@@ -55,6 +55,10 @@ class Client {
   Fd connection_;
 };
 
+// The request in the last fd of a packet, which is taken from it. The fd is a memfd that cannot
+// change or shrink any more: reading it neither blocks nor is raced.
+Result<Request> read_long_exec(Packet& packet);
+
 // Who may be heard: the caller's own uid, and root.
 bool may_be_heard(const Fd& connection);
 

@@ -15,12 +15,13 @@ using Kind = Request::Kind;
 constexpr std::int64_t kLongestTimeout = std::int64_t{7} * 24 * 3600 * 1000;
 constexpr std::string_view kLeash = " leash";
 constexpr std::string_view kKeep = " keep";
-constexpr std::array<std::pair<Kind, std::string_view>, 6> kNames{{{Kind::kInit, "init"},
+constexpr std::array<std::pair<Kind, std::string_view>, 7> kNames{{{Kind::kInit, "init"},
                                                                    {Kind::kWait, "wait"},
                                                                    {Kind::kReady, "ready"},
                                                                    {Kind::kConsole, "console"},
                                                                    {Kind::kStop, "stop"},
-                                                                   {Kind::kExec, "exec"}}};
+                                                                   {Kind::kExec, "exec"},
+                                                                   {Kind::kLongExec, "exec-long"}}};
 
 std::unexpected<Error> no_request() {
   return fail({}, "this is no request of a container's monitor");

@@ -5,7 +5,7 @@
 // `Said`. Only the uid that the monitor runs as, and root, are heard. Pure.
 //
 //   request = "init" | "wait" | "ready" | "console " size [ " leash" ] | "stop " ms [ " keep" ] |
-//   "exec" NUL word { NUL word } ; size    = "-" | rows "x" columns ;
+//   "exec-long" | "exec" NUL word { NUL word } ; size    = "-" | rows "x" columns ;
 //
 //   init     kOk "PID", with a pidfd (SCM_RIGHTS) of the container's first process
 //   wait     kEnd when it has ended for good
@@ -21,6 +21,7 @@
 //   monitor's cgroup with these
 //            words; the environment is empty but for those before an empty word, and kLeafVariable.
 //            kOk with a pidfd, then kEnd "STATUS".
+//   exec-long  a fourth fd, a memfd sealed against writing and shrinking, holds the request "exec"
 #pragma once
 
 #include <cstdint>
@@ -48,8 +49,9 @@ enum class Said : char {
 // be in.
 inline constexpr const char* kLeafVariable = "USERNS_RUN_LEAF";
 
-inline constexpr std::size_t kLargestRequest = 32768;
-inline constexpr std::size_t kLargestData = 4096;  // in a packet, after the first byte
+inline constexpr std::size_t kLargestRequest = 32768;     // in a packet
+inline constexpr std::size_t kLongestExec = 16UL << 20U;  // in a memfd; more than execve(2) takes
+inline constexpr std::size_t kLargestData = 4096;         // in a packet, after the first byte
 
 struct WindowSize {
   std::uint16_t rows = 0;
@@ -63,7 +65,8 @@ struct Request {
     kReady,
     kConsole,
     kStop,
-    kExec
+    kExec,
+    kLongExec
   } kind = Kind::kInit;
   std::optional<WindowSize> size;  // kConsole
   bool leash = false;              // kConsole

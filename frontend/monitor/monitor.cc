@@ -87,7 +87,8 @@ struct Orphan {
 // What a client asks for that keeps its connection.
 bool stays(Request::Kind kind) {
   return kind == Request::Kind::kWait || kind == Request::Kind::kReady ||
-         kind == Request::Kind::kConsole || kind == Request::Kind::kExec;
+         kind == Request::Kind::kConsole || kind == Request::Kind::kExec ||
+         kind == Request::Kind::kLongExec;
 }
 
 class Monitor {
@@ -324,8 +325,10 @@ class Monitor {
     (void)::ioctl(terminal_.get(), TIOCSWINSZ, &window);
   }
 
-  void take_request(Client& client, const Packet& packet) {
-    const auto request = parse_request(packet.text);
+  void take_request(Client& client, Packet& packet) {
+    const auto request = packet.text == to_text(Request{.kind = Request::Kind::kLongExec})
+                             ? read_long_exec(packet)
+                             : parse_request(packet.text);
     if (!request) {
       client.say(Said::kError, request.error().text);
       client.close();
@@ -368,6 +371,7 @@ class Monitor {
         stop(Milliseconds(request->timeout), SIGTERM);
         return;
       case Request::Kind::kExec:
+      case Request::Kind::kLongExec:
         begin_beside(client, *request, packet.fds);
     }
   }

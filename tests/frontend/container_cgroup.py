@@ -55,6 +55,13 @@ def _(root):
     wait_for(lambda: set(pids_in(f'{own}/payload')) == before, 'the leaf to be as before')
 
 
+@case('exec takes as long a command in a cgroup as without one')
+def _(root):
+    store, _ = started(root)
+    long = ['x' * 100000] * 12
+    assert well(store.do('exec', 'web', command=['sh', '-c', 'echo $#; echo ${#11}', 'sh', *long])).out == '12\n100000\n'
+
+
 def become_inner(payload, first):
     """What an init with controllers of its own does: its processes into a leaf, controllers for its children."""
     leaf = f'{payload}/init.scope'

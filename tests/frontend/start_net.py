@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import CLONE_NEWNET, case, cases, main, mount, setns, skip, spawn, wait_for
+from harness import CLONE_NEWNET, case, cases, main, mount, setns, skip, spawn, status_of, wait_for
 from net_host import Container, Dhcp, Host, sh
 
 _host = None
@@ -377,6 +377,26 @@ def _(root):
                 child.kill(number)
                 child.wait()
                 nothing_left()
+
+
+@case('a watcher of theirs that is killed takes them along, and what killed ones left in /tmp is removed')
+def _(root):
+    host(root)
+    litter = '/tmp/userns-run-abcdef'
+    with World(root):
+        for program in ('pasta', 'slirp4netns'):
+            os.makedirs(litter)
+            open(f'{litter}/it', 'w').close()
+            for path in (litter, f'{litter}/it'):
+                os.chown(path, root.alice.uid, root.alice.gid)
+            child = spawn([root.program('userns-run'), '--net', 'user', '--', 'sh', '-c', 'echo up; exec sleep 100'], root.alice,
+                          env={'PATH': path_with(root, program)})
+            (pid,) = wait_for(left_over, f'{program} to run')
+            assert not os.path.exists(litter)
+            os.kill(int(status_of(pid)['PPid']), signal.SIGKILL)
+            nothing_left()
+            child.kill(signal.SIGTERM)
+            child.wait()
 
 
 # As Debian 12's AppArmor has it: pasta's own profile does not let it look at a process of another one.

@@ -12,7 +12,7 @@ using namespace std::literals;
 TEST(Request, is_read_back_as_it_was_said) {
   for (const std::string_view text :
        {"init"sv, "wait"sv, "ready"sv, "console -"sv, "console 24x80"sv, "console - leash"sv,
-        "stop 0"sv, "stop 0 keep"sv, "stop 10000"sv, "exec\0\0sh\0"sv,
+        "stop 0"sv, "stop 0 keep"sv, "stop 10000"sv, "exec-long"sv, "exec\0\0sh\0"sv,
         "exec\0TERM=x\0A=\0\0sh\0-c\0\0"sv}) {
     const auto request = parse_request(text);
     ASSERT_TRUE(request) << text;
