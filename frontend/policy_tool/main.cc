@@ -62,6 +62,7 @@ constexpr std::array kApplyOptions{
     VerbOption{"root", "DIR", "the policy and accounts of another system below DIR"},
 };
 constexpr std::array kExplainOptions{
+    VerbOption{"json", "", "one JSON document instead of text"},
     VerbOption{"root", "DIR", "the policy and accounts of another system below DIR"},
 };
 constexpr std::array kExportOptions{
@@ -85,7 +86,7 @@ constexpr std::array<Verb, 10> kVerbs{
     Verb{"check", "[--json] [--errors-only] [--root DIR | [--as KIND] FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions,
          false, check_verb, kProgram},
-    Verb{"explain", "USER [map [INSIDE:OUTSIDE:COUNT...] | net [BRIDGE] | cgroup]",
+    Verb{"explain", "USER [map [INSIDE:OUTSIDE:COUNT...] | net [BRIDGE] | cgroup] [--json]",
          "Says what a user may do, and because of which line: 0 allowed, 1 not", kExplainOptions,
          false, explain_verb, kProgram},
     Verb{"edit",

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """userns-policy explain against what newuidmap, newgidmap, userns-net and userns-cgroup really do."""
 
+import json
 import os
 import re
 import sys
@@ -133,6 +134,12 @@ def _(root, conf, who, line):
     real = root.run([root.program('userns-cgroup'), 'enter', 'x', '--', '/bin/true'], user)
     said = explain(root, who, 'cgroup')
     assert (said.code == 0) == (real.code == 0) and rule_in(said.out) == rule_in(real.err), (said, real)
+    item = json.loads(explain(root, who, 'cgroup', '--json').out)['answers'][0]
+    assert item['allowed'] == (real.code == 0) and item.get('rule') == rule_in(real.err), (item, real)
+    for limit in item.get('limits', []):
+        top = f"{cgroups.v1[limit['v1']]}/userns-" if 'v1' in limit else f'{cgroups.v2}/'
+        with open(f"{top}{user.uid}/{limit['file']}") as file:
+            assert file.read().strip() == limit['value'].strip(), limit
     shown = re.findall(rf'^  {CGROUP}:(\d+): ', said.out, re.M)
     assert shown == ([str(line)] if line else []), said
     if said.code == 0 and 'containers=3' in conf:
@@ -223,6 +230,51 @@ def _(root):
     assert done.code == 0 and done.out.startswith('alice: uid 70001, groups alice '), done
     for word in ('newuidmap: [100000-165536)', 'newgidmap: [100000-165536)', 'net br0: allowed', 'cgroup: '):
         assert word in done.out, (word, done)
+
+
+def items(root, *words, code=0, user=None):
+    """What `explain --json` says, by what it is about; and the same as text says it."""
+    done = explain(root, *words, '--json', user=user)
+    assert done.code == code and done.err == '', done
+    document = json.loads(done.out)
+    text = explain(root, *words, user=user)
+    answers = {item['what']: item for item in document['answers']}
+    for what, item in answers.items():
+        assert f'{what}: ' in text.out, (what, text)
+        assert (f'{what}: refused: ' in text.out) == ('reason' in item), (item, text)
+        assert item.get('reason', '') in text.out and rule_in(item.get('reason', '')) == item.get('rule'), (item, text)
+        for line in item['lines']:
+            assert f"  {line['file']}:{line['line']}: {line['text']}" in text.out, (line, text)
+    return document, answers
+
+
+@case('--json has what the text has: ids, interfaces, limits, lines, rules')
+def _(root):
+    h = host(root)
+    h.conf('# x\nalice veth br0 2\n* veth br1 1\n@alice veth br0 1 mtu=1300\nalice veth br7 1\n')
+    root.subuid(SUBIDS)
+    document, answers = items(root, 'alice')
+    assert document['user'] == 'alice' and document['uid'] == root.alice.uid and 'alice' in document['groups'], document
+    assert answers['newuidmap']['ranges'] == [{'first': 0, 'count': 1}, {'first': 100000, 'count': 65546}, {'first': 500000, 'count': 5}], answers
+    assert [line['line'] for line in answers['newuidmap']['lines']] == [2, 3, 4, 7], answers
+    assert [line['line'] for line in answers['newuidmap']['malformed']] == [6], answers
+    nics = answers['net br0']
+    assert nics['most'] == 3 and nics['allowed'] is True and [line['line'] for line in nics['lines']] == [2, 4], nics
+    assert answers['net br7']['allowed'] is False and answers['net br7']['rule'] == 'NR-BRIDGE', answers
+    h.conf('alice veth br0 1\nnonsense\nmore\n')
+    refused = items(root, 'alice', 'net', 'br0', code=1)[1]['net']
+    assert refused['rule'] == 'NC-LINE' and [line['line'] for line in refused['malformed']] == [2, 3], refused
+    mapped = items(root, 'alice', 'map', 'u:0:165000:540')[1]['newuidmap']
+    assert mapped['ranges'] == [{'first': 165000, 'count': 540}] and [line['line'] for line in mapped['lines']] == [2, 3], mapped
+
+
+@case('--json: what a user cannot see is null, not false; what is not text is one document all the same')
+def _(root):
+    root.write(CGROUP, 'alice containers=1\n', mode=0o600)
+    assert items(root, 'alice', user=root.alice)[1]['cgroup']['allowed'] is None
+    root.write(NET, b'alice veth br0 1\n\xff\x1b[1m veth br0\n'.decode('latin1'))
+    document, _answers = items(root, 'alice', 'net', code=1)
+    assert '\x1b' not in json.dumps(document, ensure_ascii=False).replace('\\u001b', ''), document
 
 
 @case('bad words are refused in one sentence')

@@ -1,0 +1,95 @@
+// What explain and report say about a user: text for people, items for programs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/policy_tool/check/facts.h"
+#include "frontend/policy_tool/check/finding.h"
+#include "frontend/policy_tool/tool.h"
+#include "policy/error.h"
+#include "policy/id_range.h"
+#include "policy/ids.h"
+#include "policy/text.h"
+#include "policy/who.h"
+
+namespace userns::frontend {
+
+struct User {
+  Uid uid{0};
+  Gid gid{0};
+  std::string name;  // as policy files can tell it; may be empty
+  std::vector<Gid> groups;
+  std::string group_names;
+
+  // A lookup that fails is "no", and remembered, as in the helpers.
+  bool is_in(std::string_view group, std::optional<Error>& failed) const {
+    const auto id = group_id(group);
+    if (!id) failed = id.error();
+    return id && *id && contains(groups, **id);
+  }
+  [[nodiscard]] bool is_meant_by(std::string_view who, std::optional<Error>& failed) const {
+    return is_for(who, uid, name, [&](std::string_view group) { return is_in(group, failed); });
+  }
+  [[nodiscard]] std::string text() const {
+    return name.empty() ? concat("uid ", uid.value()) : name;
+  }
+};
+
+// By login name or uid.
+Result<User> find_user(const std::string& word);
+// As the helpers are when they read: so that a file which only root can read is as shut to us as to
+// them.
+Result<void> become(const User& user);
+// A policy file by the helpers' rules (TF-*); `rule` where it cannot be read. Absent: empty.
+Result<std::string> read_trusted(const std::string& path, std::string_view rule);
+
+// A line of a policy file that decides something.
+struct SourceLine {
+  std::string file;
+  std::uint64_t number = 0;
+  std::string text;  // the line, or what is wrong with it
+};
+
+// One question, and what a helper would say.
+struct Item {
+  std::string what;             // "newuidmap", "net br0", "cgroup"
+  std::optional<bool> allowed;  // nothing: not known to this user
+  std::string rule, reason;     // of a refusal
+  std::vector<IdRange> ranges;
+  std::optional<std::uint64_t> most;  // interfaces, or containers
+  struct Limit {
+    std::string file, text, controller;
+  };
+  std::vector<Limit> limits;
+  std::vector<SourceLine> lines, malformed;
+};
+
+struct Answer {
+  std::string text;
+  bool allowed = true;
+  std::vector<Item> items;
+
+  void refuse(std::string_view what, const Error& error);
+  // The item that lines are added to from now on.
+  Item& say(std::string_view what, std::string_view sentence);
+  void line(std::string_view path, const TextLine& line, std::string_view note = {});
+  // Malformed lines, in check's words, but for one that was named already.
+  void malformed(std::string_view how, std::vector<Finding> findings, std::uint64_t named);
+  // Of a file that a helper refuses whole; the refusal names the first.
+  void malformed(std::vector<Finding> findings);
+};
+
+nlohmann::ordered_json json_of(const SourceLine& line);
+nlohmann::ordered_json json_of(const Item& item);
+nlohmann::ordered_json json_of(IdRange range);
+// A document, whatever bytes are in it.
+std::string dumped(const nlohmann::ordered_json& json);
+
+}  // namespace userns::frontend

@@ -1,0 +1,36 @@
+// The helpers' decisions about a user, by their own functions, with the lines that they come from.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/policy_tool/check/checks.h"
+#include "frontend/policy_tool/verbs/answer.h"
+#include "policy/cgroup_conf.h"
+#include "policy/error.h"
+#include "policy/ids.h"
+
+namespace userns::frontend {
+
+// `requests`: INSIDE:OUTSIDE:COUNT words; none: what the user has.
+Result<Answer> explain_map(const User& user, std::span<const std::string> requests);
+
+Result<Answer> explain_net(const User& user, std::optional<std::string_view> asked);
+// By lines that are for the user and the bridge, in the file's order.
+void explain_bridge(Answer& answer, const User& user, const std::string& path,
+                    std::span<const NetEntry* const> lines, std::string_view bridge);
+
+// What only root may be able to read; the helper is root when it reads it.
+struct CgroupSources {
+  std::string path;
+  Result<std::string> text;
+  Result<CgroupConf> conf;
+  Result<CgroupBase> base;
+};
+CgroupSources read_cgroup_sources(Uid uid);
+Answer explain_cgroup(const User& user, const CgroupSources& sources);
+
+}  // namespace userns::frontend
