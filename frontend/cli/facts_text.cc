@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "frontend/cli/table.h"
 #include "frontend/spec/printable.h"
@@ -142,8 +143,14 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
   for (const auto& map : values_of(facts.config, "map")) add("Ids", map);
   if (value_of(facts.config, "map-self") == "yes") add("Ids", "the caller's own");
   add("Network", joined(values_of(facts.config, "net"), ", "));
+  for (const auto& [name, key] : {std::pair{"Host", "add-host"},
+                                  {"Sysctl", "sysctl"},
+                                  {"Time zone", "tz"},
+                                  {"Shm size", "shm-size"}})
+    add(name, joined(values_of(facts.config, key), ", "));
   add("Command", join_words(facts.config.command));
   add("Groups", joined(facts.config.groups, ", "));
+  for (const auto& line : more.image) add("Image", line);
   add("Autostart", facts.config.autostart ? "yes" : "");
   add("Restart", value_of(facts.config, "restart"));
   return text;
@@ -154,6 +161,7 @@ std::string info_json(const ContainerFacts& facts, const MoreFacts& more) {
   json["rootfs"] = more.rootfs;
   json["base"] = facts.config.base.empty() ? Json(nullptr) : Json(facts.config.base);
   json["snapshots"] = more.snapshots;
+  json["image"] = more.image;
   auto config = Json::array();
   for (const auto& setting : facts.config.all)
     config.push_back(Json::array({setting.key, setting.value}));

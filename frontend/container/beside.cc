@@ -223,6 +223,16 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
 
 }  // namespace
 
+namespace {
+
+// Only systemd says when it is up.
+bool is_booting(const Container& container, const State& state) {
+  return state.kind == "systemd" &&
+         ::faccessat(container.dir().get(), kReadyFile, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+}
+
+}  // namespace
+
 Step<int> execute_beside(const Container& container, const ExecWish& wish) {
   const auto state = own(running_state(container));
   if (!state) return std::unexpected(state.error());
@@ -232,8 +242,15 @@ Step<int> execute_beside(const Container& container, const ExecWish& wish) {
                                     " is frozen, so nothing can be run in it; thaw it first: "
                                     "userns-run thaw ",
                                     container.name()))));
-  if (state->cgroup.empty() || std::getenv(kMark) != nullptr)
-    return execute_here(container, *state, wish);
+  const bool is_first = std::getenv(kMark) == nullptr;
+  if (is_first && is_booting(container, *state))
+    tell("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = concat(container.name(),
+                         " is still booting: it may yet clear /tmp and end what runs; "
+                         "userns-run start --wait returns when it is up")});
+  if (state->cgroup.empty() || !is_first) return execute_here(container, *state, wish);
   return own(execute_by_monitor(container, wish));
 }
 

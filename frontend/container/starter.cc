@@ -223,6 +223,8 @@ Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   if (!cgroup) return {cgroup.error()};
   if (!plan.net_why.empty() && handover.report >= 0)
     tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
+  for (const auto& note : plan.notes)
+    if (handover.report >= 0) tell("userns-run", {.rule = {}, .code = 0, .text = note});
   if (auto hooked = run_start_hooks(handover.pre_start, handover, plan); !hooked)
     return {hooked.error()};
   const auto running = start(plan, std::move(*cgroup));

@@ -35,6 +35,7 @@
 #include "frontend/run/signals.h"
 #include "frontend/run/watched.h"
 #include "frontend/start/plan/init_kind.h"
+#include "frontend/store/files.h"
 #include "frontend/store/remains.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
@@ -427,6 +428,7 @@ class Monitor {
   void hear_system() {
     if (!says_ready(notify_, h_.pid) || ready_) return;
     ready_ = true;
+    (void)replace_file(directory_, kReadyFile, "");
     if (std::exchange(ready_by_, std::nullopt) && !tell_success()) kill_all();
     for (auto& client : clients_)
       if (client.mode == Mode::kWantsReady) tell_ready(client);
@@ -591,7 +593,7 @@ class Monitor {
         run_hooks(h_.post_stop, h_.name, h_.pid, status,
                   {.timeout = Milliseconds(h_.hook_timeout)});  // nobody is left to tell
     record_end(status);
-    (void)::unlinkat(directory_.get(), kStateFile, 0);
+    for (const char* name : {kReadyFile, kStateFile}) (void)::unlinkat(directory_.get(), name, 0);
     if (h_.report >= 0)
       tell_failure(concat("the container ended with status ", status,
                           " before it said that it is up (--wait-ready)"));

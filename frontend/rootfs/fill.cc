@@ -18,6 +18,7 @@
 
 #include "frontend/rootfs/archive/blobs.h"
 #include "frontend/rootfs/archive/image_text.h"
+#include "frontend/rootfs/archive/working_dir.h"
 #include "frontend/rootfs/copy.h"
 #include "frontend/rootfs/image.h"
 #include "frontend/rootfs/layers.h"
@@ -129,6 +130,7 @@ Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Ac
   if (!image) return std::unexpected(image.error());
   if (auto finished = unpacker.finish(); !finished) return std::unexpected(finished.error());
   image->ids = ids_in_image(*top, image->user);
+  make_working_directory(*top, image->cwd);
   Filled filled{.counts = unpacker.counts(), .image = std::move(*image), .root_place = {}};
   const bool is_plain = filled.image.cwd.empty();
   if (is_plain && how.looks_for_root) {

@@ -18,6 +18,7 @@ struct Message {
     kGo,          // outside -> inside: the ids are mapped
     kTerminal,    // inside -> outside: the master side of the command's terminal
     kNotify,      // inside -> outside: the socket by which an init says that it is up
+    kNote,        // inside -> outside: `text` is for the caller to read
     kLeft,        // inside -> outside: a namespace to let go of, which takes a while
     kExec,        // inside -> outside: the next thing is the exec; `text`: the mount namespace
     kFailure,     // inside -> outside: `text` and errno say what

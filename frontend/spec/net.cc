@@ -16,13 +16,6 @@ namespace {
 constexpr std::uint64_t kLeastMtu = 68;
 constexpr std::uint64_t kMostMtu = 65535;
 
-Result<IpAddress> parse_address(std::string_view text) {
-  IpAddress address{.family = text.contains(':') ? AF_INET6 : AF_INET};
-  if (::inet_pton(address.family, std::string(text).c_str(), address.bytes.data()) == 1)
-    return address;
-  return fail({}, concat(quoted(text), " is no IP address"));
-}
-
 Result<IpSubnet> parse_subnet(std::string_view text) {
   auto digits = text;
   const auto address = parse_address(take_until(digits, '/'));
@@ -113,6 +106,13 @@ Result<std::uint16_t> parse_port(std::string_view text) {
 }
 
 }  // namespace
+
+Result<IpAddress> parse_address(std::string_view text) {
+  IpAddress address{.family = text.contains(':') ? AF_INET6 : AF_INET};
+  if (::inet_pton(address.family, std::string(text).c_str(), address.bytes.data()) == 1)
+    return address;
+  return fail({}, concat(quoted(text), " is no IP address"));
+}
 
 Result<NetWish> parse_net(std::string_view text) {
   if (text == "none") return NetNone{};

@@ -15,6 +15,9 @@ Result<NetWish> parse_net(std::string_view text);
 // HOST:CONTAINER, decimal ports, with an optional /udp or /tcp behind.
 Result<PublishWish> parse_publish(std::string_view text);
 
+// "10.0.0.2", "fd00::2"
+Result<IpAddress> parse_address(std::string_view text);
+
 // Adds one more --net to those before: bridges add up, anything else stands alone.
 Result<void> add_net(std::optional<NetWish>& all, NetWish one);
 // Names for NICs without one: eth0, eth1 ...; fails where a name is there twice.

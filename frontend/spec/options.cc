@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "frontend/spec/given.h"
+#include "frontend/spec/inside_values.h"
 #include "frontend/spec/net.h"
 #include "frontend/spec/values.h"
 #include "policy/idmap.h"
@@ -27,7 +28,7 @@ constexpr std::uint64_t kDefaultNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE
 struct Draft {
   Spec spec;
   std::vector<MapWish> maps;
-  bool map_auto = false;
+  std::optional<MapAuto> map_auto;
   bool map_self = false;
   std::optional<std::uint32_t> uid;
   std::optional<std::uint32_t> gid;
@@ -75,8 +76,10 @@ Result<void> take_map(Draft& draft, std::string_view text) {
   if (!map) return std::unexpected(map.error());
   if (const auto* wish = std::get_if<MapWish>(&*map))
     draft.maps.push_back(*wish);
+  else if (draft.map_auto)
+    return fail({}, "auto and keep-id are given once");
   else
-    draft.map_auto = true;
+    draft.map_auto = std::get<MapAuto>(*map);
   return {};
 }
 Result<void> take_unshare(Draft& draft, std::string_view text) {
@@ -99,12 +102,6 @@ Result<void> take_net(Draft& draft, std::string_view text) {
   auto wish = parse_net(text);
   if (!wish) return std::unexpected(wish.error());
   return add_net(draft.net, std::move(*wish));
-}
-Result<void> take_tmpfs(Draft& draft, std::string_view text) {
-  auto path = parse_path(text);
-  if (!path) return std::unexpected(path.error());
-  draft.spec.mounts.emplace_back(TmpfsWish{std::move(*path)});
-  return {};
 }
 Result<void> take_cap_keep(Draft& draft, std::string_view text) {
   if (!draft.spec.cap_keep) draft.spec.cap_keep.emplace();
@@ -136,7 +133,7 @@ using enum Times;
 
 constexpr std::array kOptions{
     Option{"map", "MAP", kIds, kMany,
-           "auto (default) | b:INSIDE:OUTSIDE:COUNT | u:... | g:... | FIRST:COUNT", take_map},
+           "auto (default) | keep-id[=N] | b|u|g:INSIDE:OUTSIDE:COUNT | FIRST:COUNT", take_map},
     Option{"map-self", "", kIds, kOnce,
            "only the caller's own id, as --uid and --gid; needs no helper",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.map_self); }},
@@ -144,8 +141,14 @@ constexpr std::array kOptions{
            [](Draft& d, Text t) { return put(parse_id(t), d.uid); }},
     Option{"gid", "ID", kIds, kOnce, "its gid inside (0)",
            [](Draft& d, Text t) { return put(parse_id(t), d.gid); }},
-    Option{"groups", "LIST", kIds, kMany, "its supplementary gids inside (none)",
-           [](Draft& d, Text t) { return add_all(parse_ids(t), d.spec.groups); }},
+    Option{"groups", "LIST", kIds, kMany, "its supplementary gids inside (none), or keep: yours",
+           [](Draft& d, Text t) {
+             d.spec.keep_groups = d.spec.keep_groups || t == "keep";
+             return t == "keep" ? Result<void>{} : add_all(parse_ids(t), d.spec.groups);
+           }},
+    Option{"group-add", "GROUP", kIds, kMany,
+           "a group of yours, as itself inside (/etc/subgid gives it)",
+           [](Draft& d, Text t) { return add(not_empty(t), d.spec.group_add); }},
 
     Option{"unshare", "LIST", kNamespaces, kMany,
            "only these: mount,pid,ipc,uts,net,cgroup,time or all", take_unshare},
@@ -163,6 +166,12 @@ constexpr std::array kOptions{
     Option{"hostname", "NAME", kNamespaces, kOnce, "the host name inside",
            [](Draft& d, Text t) { return put(parse_hostname(t), d.spec.hostname); }},
 
+    Option{"add-host", "NAME:ADDRESS", kNamespaces, kMany, "a line in /etc/hosts inside",
+           [](Draft& d, Text t) { return add(parse_add_host(t), d.spec.add_hosts); }},
+    Option{"sysctl", "NAME=VALUE", kNamespaces, kMany,
+           "a kernel setting of its network or ipc namespace: net.ipv4.ip_forward=1",
+           [](Draft& d, Text t) { return add(parse_sysctl(t), d.spec.sysctls); }},
+
     Option{"rootfs", "DIR", kFiles, kOnce, "the root file system (the host's own tree)",
            [](Draft& d, Text t) { return put(not_empty(t), d.spec.rootfs); }},
     Option{"read-only", "", kFiles, kOnce, "nothing in it can be changed",
@@ -175,11 +184,16 @@ constexpr std::array kOptions{
     Option{"bind", "SRC:DST[:ro][,idmap]", kFiles, kMany,
            "SRC of the host appears as DST; idmap: your files as root's",
            [](Draft& d, Text t) { return add(parse_bind(t), d.spec.mounts); }},
-    Option{"tmpfs", "DST", kFiles, kMany, "an empty file system in memory as DST inside",
-           take_tmpfs},
+    Option{"tmpfs", "DST[:SET,...]", kFiles, kMany,
+           "an empty file system in memory: /srv:size=64M,mode=0700,noexec",
+           [](Draft& d, Text t) { return add(parse_tmpfs(t), d.spec.mounts); }},
+    Option{"shm-size", "SIZE", kFiles, kOnce, "how much /dev/shm holds (half of the memory)",
+           [](Draft& d, Text t) { return put(parse_bytes(t), d.spec.shm_size); }},
 
     Option{"env", "NAME[=VALUE]", kProcess, kMany, "sets a variable, or passes the caller's on",
            [](Draft& d, Text t) { return add(parse_env(t), d.spec.env); }},
+    Option{"tz", "ZONE", kProcess, kOnce, "time zone inside: host (default) | keep | Europe/Berlin",
+           [](Draft& d, Text t) { return put(parse_time_zone(t), d.spec.time_zone); }},
     Option{"clear-env", "", kProcess, kOnce, "no other variable of the caller's goes in",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.clear_env); }},
     Option{"cwd", "DIR", kProcess, kOnce,
@@ -311,7 +325,13 @@ Result<void> finish_ids(Draft& draft) {
         {}, "--map auto, --map-self and maps by hand exclude each other: give one of the three");
   spec.uid = draft.uid.value_or(0);
   spec.gid = draft.gid.value_or(0);
+  if (draft.map_auto) spec.mapping = *draft.map_auto;
   if (draft.map_self) spec.mapping = MapSelf{};
+  if (spec.keep_groups && !(spec.groups.empty() && spec.group_add.empty()))
+    return fail({},
+                "--groups keep has all groups of yours: drop the other --groups and --group-add");
+  if (draft.map_self && !spec.group_add.empty())
+    return fail({}, "--group-add maps a group, and --map-self maps none: say --groups keep");
   if (!draft.maps.empty()) spec.mapping = std::move(draft.maps);
   return {};
 }
@@ -350,8 +370,6 @@ Result<void> finish_cgroup(Draft& draft) {
 }
 
 Result<void> check_boot(const Spec& spec) {
-  if (!spec.boot && spec.wait_ready)
-    return fail({}, "--wait-ready waits for a system that boots: give --boot, too");
   if (!spec.boot) return {};
   constexpr std::uint64_t kNeeded = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWCGROUP | CLONE_NEWUTS;
   if (spec.rootfs.empty())
@@ -377,6 +395,16 @@ Result<void> check(const Spec& spec) {
     return fail({},
                 "--rootfs, --read-only, --overlay, --bind and --tmpfs need a mount namespace: do "
                 "not share mount");
+  for (const auto& wish : spec.sysctls)
+    if (lacks(wish.space))
+      return fail({}, concat("--sysctl ", wish.name, " would set it for the whole machine: the ",
+                             wish.space == CLONE_NEWNET ? "network" : "ipc",
+                             " namespace is shared; drop --sysctl, or do not share it"));
+  if (spec.rootfs.empty() && !spec.overlay &&
+      (!spec.add_hosts.empty() || spec.shm_size != 0 || spec.time_zone != "host"))
+    return fail({},
+                "--add-host, --shm-size and --tz are about a root file system of the container's "
+                "own: give --rootfs or --overlay, too");
   if (lacks(CLONE_NEWUTS) && spec.hostname)
     return fail({}, "--hostname needs a uts namespace: do not share uts");
   if (lacks(CLONE_NEWPID) && spec.init)

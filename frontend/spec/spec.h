@@ -27,7 +27,11 @@ struct MapWish {
 //   auto:  root inside is the first delegated id; a block of 65536 (fewer where fewer are
 //   delegated) self:  the caller is 0 inside, and no other id exists; no helper is needed wishes:
 //   exactly these extents
-struct MapAuto {};
+//          with keep-id, the caller's own ids are among them: as themselves, or as `inside`
+struct MapAuto {
+  bool keep_id = false;
+  std::optional<std::uint32_t> inside = {};
+};
 struct MapSelf {};
 using Mapping = std::variant<MapAuto, MapSelf, std::vector<MapWish>>;
 
@@ -47,6 +51,10 @@ struct BindWish {
 };
 struct TmpfsWish {
   std::string destination;  // absolute, inside
+  std::string options;      // as the kernel takes them: "size=1048576,mode=0700"
+  bool has_mode = false;    // among the options
+  bool no_exec = false;
+  bool read_only = false;
 };
 using MountWish = std::variant<BindWish, TmpfsWish>;
 
@@ -78,6 +86,19 @@ struct NetBridges {
 struct NetUser {};  // connections made by a process of the caller's (pasta, slirp4netns)
 struct NetAuto {};  // the first of: a bridge that policy grants, user, none
 using NetWish = std::variant<NetNone, NetHost, NetBridges, NetUser, NetAuto>;
+
+// A line of /etc/hosts.
+struct HostWish {
+  std::string name;
+  std::string address;
+};
+
+// A kernel setting of a namespace (CLONE_NEW*) of the container's own.
+struct SysctlWish {
+  std::string name;  // "net.ipv4.ip_forward"
+  std::string value;
+  std::uint64_t space = 0;
+};
 
 // A port of the host's that leads to one of the container's.
 struct PublishWish {
@@ -117,7 +138,9 @@ struct Spec {
   Mapping mapping = MapAuto{};
   std::uint32_t uid = 0;  // inside, of the command
   std::uint32_t gid = 0;
-  std::vector<std::uint32_t> groups;  // supplementary, inside
+  std::vector<std::uint32_t> groups;   // supplementary, inside
+  bool keep_groups = false;            // those of the caller's stay, whatever they are inside
+  std::vector<std::string> group_add;  // groups of the caller's that are mapped to themselves
 
   // CLONE_NEW* flags. CLONE_NEWUSER is always in.
   std::uint64_t namespaces = 0;
@@ -134,8 +157,12 @@ struct Spec {
   bool overlay = false;             // writes go to a throw-away upper layer
   std::string changes;              // writes go to this directory's upper/; empty: into rootfs
   std::vector<MountWish> mounts;    // in the order given
+  std::uint64_t shm_size = 0;       // bytes; 0: the kernel's choice
 
   std::optional<std::string> hostname;
+  std::vector<HostWish> add_hosts;
+  std::vector<SysctlWish> sysctls;
+  std::string time_zone = "host";  // "host", "keep" or a name
   std::vector<EnvWish> env;
   bool clear_env = false;
   std::string cwd;  // inside; empty: the caller's where it exists inside, else /

@@ -177,6 +177,13 @@ Result<std::uint64_t> parse_limit(std::string_view text) {
 
 Result<std::variant<MapAuto, MapWish>> parse_map(std::string_view text) {
   if (text == "auto") return MapAuto{};
+  constexpr std::string_view kKeepId = "keep-id";
+  if (text == kKeepId) return MapAuto{.keep_id = true};
+  if (text.starts_with(kKeepId) && text.substr(kKeepId.size()).starts_with('=')) {
+    const auto inside = parse_id(text.substr(kKeepId.size() + 1));
+    if (!inside) return std::unexpected(inside.error());
+    return MapAuto{.keep_id = true, .inside = *inside};
+  }
   std::array<std::string_view, 4> parts;
   std::size_t count = 0;
   for (bool more = true; more; ++count) {
@@ -188,7 +195,8 @@ Result<std::variant<MapAuto, MapWish>> parse_map(std::string_view text) {
   const bool has_kind = count == 4 && (parts[0] == "u" || parts[0] == "g" || parts[0] == "b");
   if (count != 2 && !has_kind)
     return fail({},
-                "it is none of auto, FIRST:COUNT (inside from 0 on), b:INSIDE:OUTSIDE:COUNT (uids "
+                "it is none of auto, keep-id, keep-id=N, FIRST:COUNT (inside from 0 on), "
+                "b:INSIDE:OUTSIDE:COUNT (uids "
                 "and gids), u:... and "
                 "g:...");
   const auto extent = count == 2 ? parse_extent("0", parts[0], parts[1])

@@ -1,6 +1,7 @@
 // The values of options: one total function per grammar, text in, a typed value or an error out.
 //
-//   map     = "auto" | [ "b:" | "u:" | "g:" ] inside ":" outside ":" count | first ":" count ;
+//   map     = "auto" | "keep-id" [ "=" id ] | [ "b:" | "u:" | "g:" ] inside ":" outside ":" count |
+//   first ":" count ;
 //             (the prefix may be missing only in the last form: inside 0 on, uids and gids)
 //   names   = name { "," name } ;                       (* namespaces, capabilities *)
 //   bind    = source ":" path [ ":" how { "," how } ] ; (* neither part holds a colon *)

@@ -65,7 +65,15 @@ Result<void> try_helper() {
   return tried ? tried->finish() : std::unexpected(tried.error());
 }
 
-Result<CgroupMode> choose_mode(CgroupMode wish) {
+// What the cgroup is for: limits that were asked for, or an init that cannot do without.
+std::string why_wanted(const Spec& spec) {
+  if (spec.limits.empty() && spec.cgroup_unsaid)
+    return "the init is systemd, which needs a cgroup of its own, and there is no way to a cgroup";
+  return "no way to a cgroup, so no limit would hold";
+}
+
+Result<CgroupMode> choose_mode(const Spec& spec) {
+  const auto wish = spec.cgroup;
   if (wish == CgroupMode::kSystemd && !has_user_manager())
     return fail({},
                 "--cgroup systemd: there is no systemd user manager here: log in through PAM, or "
@@ -74,12 +82,14 @@ Result<CgroupMode> choose_mode(CgroupMode wish) {
   const auto by_helper = try_helper();
   if (by_helper) return CgroupMode::kHelper;
   if (has_user_manager()) return CgroupMode::kSystemd;
-  return fail({}, concat("no way to a cgroup, so no limit would hold: ", by_helper.error().text,
-                         "; and there is no systemd user manager (XDG_RUNTIME_DIR)"));
+  return fail({}, concat(why_wanted(spec), ": ", by_helper.error().text,
+                         "; and there is no systemd user manager (XDG_RUNTIME_DIR): ask the "
+                         "administrator for \"userns-policy grant ",
+                         ::getuid(), " --cgroup containers=4\", or for loginctl enable-linger"));
 }
 
-Error begin_second_life(CgroupMode wish, std::vector<std::string> words) {
-  const auto mode = choose_mode(wish);
+Error begin_second_life(const Spec& spec, std::vector<std::string> words) {
+  const auto mode = choose_mode(spec);
   if (!mode) return mode.error();
   const auto ours = same_again(std::move(words));
   if (!ours) return ours.error();
@@ -197,7 +207,7 @@ Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
 
 Result<void> check_way_to_cgroup(const Spec& spec) {
   if (spec.cgroup == CgroupMode::kNone) return {};
-  const auto mode = choose_mode(spec.cgroup);
+  const auto mode = choose_mode(spec);
   if (!mode) return std::unexpected(mode.error());
   if (*mode != CgroupMode::kHelper) return {};
   if (spec.cgroup == CgroupMode::kHelper)
@@ -213,7 +223,7 @@ Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words) {
   if (!path) return std::unexpected(path.error());
   const char* const mark = std::getenv(kMark);
   const bool is_second = !path->empty() || (mark != nullptr && mark == concat(::getpid()));
-  if (!is_second) return std::unexpected(begin_second_life(plan.spec.cgroup, std::move(words)));
+  if (!is_second) return std::unexpected(begin_second_life(plan.spec, std::move(words)));
   ::unsetenv(kMark);
   if (path->empty())
     return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");

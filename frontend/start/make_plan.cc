@@ -1,5 +1,6 @@
 #include "frontend/start/make_plan.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +11,11 @@
 
 #include "frontend/start/boot/boot.h"
 #include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/ids/own_groups.h"
+#include "frontend/start/mounts/etc_files.h"
 #include "frontend/start/mounts/source_path.h"
 #include "frontend/start/net/net_choice.h"
+#include "frontend/start/plan/etc_text.h"
 #include "frontend/start/plan/plan_mounts.h"
 #include "policy/text.h"
 
@@ -74,6 +78,39 @@ Result<void> make_root_plain(Plan& plan) {
   return {};
 }
 
+Result<void> add_own_groups(Plan& plan) {
+  const auto groups = own_groups(plan.spec.group_add);
+  if (!groups) return std::unexpected(groups.error());
+  for (const auto gid : *groups) {
+    plan.ids.gids.set_one(gid, gid);
+    plan.spec.groups.push_back(gid);
+  }
+  return {};
+}
+
+std::string text_of(const char* path) {
+  constexpr std::size_t kLargest = 64UL << 10U;
+  const auto file = open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  return file ? read_all(*file, kLargest).value_or("") : std::string{};
+}
+
+// A host whose resolver is on its loopback, which is out of reach from another network namespace.
+// systemd-resolved writes beside its own address those that it asks itself.
+void choose_resolvers(Plan& plan) {
+  constexpr const char* kOfResolved = "/run/systemd/resolve/resolv.conf";
+  const auto step = std::ranges::find(plan.mounts, true, &MountStep::resolver);
+  if (step == plan.mounts.end() || (plan.namespaces & CLONE_NEWNET) == 0 ||
+      !only_loopback_resolvers(text_of(step->source.c_str())))
+    return;
+  const auto other = text_of(kOfResolved);
+  if (other.contains("nameserver ") && !only_loopback_resolvers(other))
+    step->source = kOfResolved;
+  else
+    plan.notes.push_back(concat("no name will resolve inside: all name servers in ", step->source,
+                                " are on the host's loopback; bind a file that names another: "
+                                "--bind FILE:/etc/resolv.conf:ro"));
+}
+
 Result<void> make_binds_plain(Plan& plan) {
   for (auto& step : plan.mounts) {
     if (step.kind != MountStep::Kind::kBind) continue;
@@ -122,7 +159,11 @@ Result<Plan> make_plan(const Spec& spec) {
   auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
   Plan plan{.spec = spec, .ids = std::move(*ids)};
+  if (auto added = add_own_groups(plan); !added) return std::unexpected(added.error());
   if (auto plain = make_root_plain(plan); !plain) return std::unexpected(plain.error());
+  auto zone = find_time_zone(spec);
+  if (!zone) return std::unexpected(zone.error());
+  plan.zone = std::move(*zone);
   auto net = choose_net(spec);
   plan.spec.net = std::move(net.wish);
   plan.net_why = std::move(net.why);
@@ -136,6 +177,7 @@ Result<Plan> make_plan(const Spec& spec) {
   plan.setup_gid = plan.ids.gids.extents.empty() || plan.ids.gids.has(0) ? 0 : spec.gid;
   if ((plan.namespaces & CLONE_NEWNS) != 0)
     plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
+  choose_resolvers(plan);
   if (auto plain = make_binds_plain(plan); !plain) return std::unexpected(plain.error());
   if (auto planned = plan_idmapped_binds(plan); !planned) return std::unexpected(planned.error());
   if (auto planned = plan_idmapped_layers(plan); !planned) return std::unexpected(planned.error());

@@ -224,6 +224,8 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
     if (!message) return std::unexpected(message.error());
     at_exec = message->kind == Message::Kind::kExec;
     if (at_exec) first.mount_namespace = parse_decimal(message->text).value_or(0);
+    if (message->kind == Message::Kind::kNote)
+      tell("userns-run", {.rule = {}, .code = 0, .text = message->text});
     if (message->kind == Message::Kind::kLeft) left.push_back(std::move(message->fd));
     if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
     if (message->kind == Message::Kind::kNotify) first.hear_on(std::move(message->fd));
@@ -276,6 +278,11 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
 
 namespace {
 
+void tell_notes(const Plan& plan) {
+  if (!plan.net_why.empty()) tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
+  for (const auto& note : plan.notes) tell("userns-run", {.rule = {}, .code = 0, .text = note});
+}
+
 // A cgroup is entered first: its helper execs us anew.
 Step<int> start_and_watch(const Plan& plan) {
   if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
@@ -283,7 +290,7 @@ Step<int> start_and_watch(const Plan& plan) {
   if (!cgroup) return std::unexpected(cgroup.error());
   // The container may outlive us, and this program's file is then free to be written to.
   if (auto safe = own(be_out_of_reach(plan.ids)); !safe) return std::unexpected(safe.error());
-  if (!plan.net_why.empty()) tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
+  tell_notes(plan);
   if (auto followed = own(follow_into_death(plan)); !followed)
     return std::unexpected(followed.error());
   auto running = start(plan, std::move(*cgroup));

@@ -1,6 +1,7 @@
 #include "frontend/store/id_blocks.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "frontend/spec/values.h"
 #include "policy/idmap.h"
@@ -50,11 +51,14 @@ Ranges usable(const AutoSource& source, bool privileged) {
   return without(source.ranges, taken);
 }
 
-// From one range where it is large enough, else from several, the lowest first.
-std::vector<Extent> lay_out(const Ranges& free, std::uint64_t count) {
+// From one range where it is large enough, else from several, the largest first: a single id that
+// is delegated for another purpose is not to be root's.
+std::vector<Extent> lay_out(Ranges free, std::uint64_t count) {
   const auto whole =
       std::ranges::find_if(free, [&](const IdRange& range) { return range.count() >= count; });
-  const auto pieces = whole == free.end() ? std::span(free) : std::span(whole, 1);
+  const bool is_whole = whole != free.end();
+  if (!is_whole) std::ranges::stable_sort(free, std::ranges::greater{}, &IdRange::count);
+  const auto pieces = is_whole ? std::span(whole, 1) : std::span(free);
   std::vector<Extent> extents;
   std::uint64_t inside = 0;
   for (const auto& range : pieces) {
@@ -201,6 +205,17 @@ const Holder* holder_of(std::span<const Extent> uids, std::span<const Extent> gi
 
 bool share_ids(const Holder& one, const Holder& other) {
   return overlap(one.uids, other.uids) || overlap(one.gids, other.gids);
+}
+
+Holder without_own(Holder holder, std::uint32_t uid, std::uint32_t gid) {
+  const auto cut = [](Ranges& ranges, std::uint32_t id) {
+    Ranges own;
+    add(own, id, std::uint64_t{id} + 1);
+    ranges = without(ranges, own);
+  };
+  cut(holder.uids, uid);
+  cut(holder.gids, gid);
+  return holder;
 }
 
 Holder held_by(std::string path, std::string_view config_text) {

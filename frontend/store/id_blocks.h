@@ -44,6 +44,9 @@ const Holder* holder_of(std::span<const Extent> uids, std::span<const Extent> gi
 // Whether the two have an id in common.
 bool share_ids(const Holder& one, const Holder& other);
 
+// Without the ids of the caller's own: however many containers have them, they are nobody else's.
+Holder without_own(Holder holder, std::uint32_t uid, std::uint32_t gid);
+
 // What a container with this config text holds. Lenient: a line that makes no sense holds nothing.
 Holder held_by(std::string path, std::string_view config_text);
 

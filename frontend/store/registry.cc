@@ -59,6 +59,10 @@ bool is_known(const Index& index, const Holder& own) {
   });
 }
 
+Holder held_here(std::string path, std::string_view config_text) {
+  return without_own(held_by(std::move(path), config_text), ::geteuid(), ::getegid());
+}
+
 void add_once(std::vector<std::string>& all, const std::string& one) {
   if (std::ranges::find(all, one) == all.end()) all.push_back(one);
 }
@@ -168,8 +172,10 @@ void Registry::look_at(const std::string& path, const std::vector<Holder>& remem
     auto place = concat(path, "/", container_of(name));
     // Its name may be another container's by now.
     if (name.starts_with('.') && !store->is_free(container_of(name))) place.clear();
-    auto holder = held_with(
-        remembered, held_by(concat(path, "/", name), text ? *text : std::string_view{}), place);
+    const auto config = text ? std::string_view(*text) : std::string_view{};
+    auto holder =
+        without_own(held_with(remembered, held_by(concat(path, "/", name), config), place),
+                    ::geteuid(), ::getegid());
     if (text || !holder.uids.empty() || !holder.gids.empty()) holders_.push_back(std::move(holder));
   }
 }
@@ -205,7 +211,7 @@ Result<void> check_ids_in(const Container& container, const ConfigFile& config) 
 
 Result<void> Registry::add(Holder holder) {
   std::erase_if(holders_, [&](const Holder& other) { return other.path == holder.path; });
-  holders_.push_back(std::move(holder));
+  holders_.push_back(without_own(std::move(holder), ::geteuid(), ::getegid()));
   return save();
 }
 
@@ -215,7 +221,7 @@ bool Registry::knows(const Holder& holder) const {
 
 Result<void> register_place(const Container& container) {
   const auto text = read_file_at(container.dir().get(), "config", kLargestConfig);
-  const auto own = held_by(container.path(), text ? *text : std::string_view{});
+  const auto own = held_here(container.path(), text ? *text : std::string_view{});
   if (const auto home = Store::open(std::nullopt))
     if (const auto index = read_index(*home); index && is_known(*index, own)) return {};
   const auto store =

@@ -386,7 +386,8 @@ Result<std::optional<Fd>> lock_run(const Fd& directory) {
 }
 
 Result<void> clean_up_after_crash(const Fd& directory) {
-  for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory.get(), name, 0);
+  for (const char* name : {kControlFile, kStartedFile, kReadyFile})
+    (void)::unlinkat(directory.get(), name, 0);
   const auto text = read_file(directory, kStateFile);
   if (!text) return {};
   const auto state = state_from_json(*text);

@@ -36,6 +36,10 @@ namespace userns::frontend {
 inline constexpr const char* kRunningFile = "running";
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kStartedFile = "started";
+// Empty; there from the moment on that the booted system has said that it is up.
+inline constexpr const char* kReadyFile = "ready";
+// What an image said that nothing is done about: a line each, of a stranger's text.
+inline constexpr const char* kImageFile = "image";
 inline constexpr const char* kControlFile = "control";
 inline constexpr const char* kLogFile = "console.log";
 inline constexpr const char* kOldLogFile = "console.log.1";

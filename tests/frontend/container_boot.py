@@ -72,6 +72,26 @@ def _(root):
     assert store.last('deb')['exit_status'] == 0, store.last('deb')
 
 
+@case('Debian: --wait returns when it is up; an exec before that says so; the host name can be changed inside, as a file')
+def _(root):
+    cgroups.begin(root, '* containers=4')
+    store = Store(root)
+    store.make('deb', tree=unpack(root, SYSTEMD))
+    well(store.do('start', 'deb'))
+    early = well(store.do('exec', 'deb', command=['true']))
+    if os.path.exists(f'{store.path}/deb/ready'):
+        early = None  # it was up before the question: nothing is said then
+    assert early is None or 'deb is still booting' in early.err, early
+    well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
+    well(store.do('start', 'deb', '--wait', timeout=300))
+    done = well(store.do('exec', 'deb', command=['sh', '-c', 'hostname; cat /etc/hostname; hostnamectl set-hostname renamed; hostname; cat /etc/hostname']))
+    assert done.out.split() == ['deb', 'deb', 'renamed', 'renamed'] and 'booting' not in done.err, done
+    with open(f'{root.tmp}/{SYSTEMD}/etc/hostname') as file:
+        assert file.read() == 'renamed\n'
+    well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
+    assert not os.path.exists(f'{store.path}/deb/ready')
+
+
 # What the kernel keeps locked is in the way of nothing: units remount, mount and bind in what they are given.
 SANDBOXED = ('systemd-run -q --wait --pipe -p ProtectSystem=strict -p ProtectHome=yes -p PrivateTmp=yes -p PrivateDevices=yes '
              '-p ProtectKernelTunables=yes -p ProtectControlGroups=yes -p ReadWritePaths=/var/tmp -p PrivateNetwork=yes '

@@ -1,5 +1,6 @@
 """What a hostile image, archive or container says: it never means what only the caller may mean."""
 
+import json
 import os
 import signal
 import sys
@@ -103,6 +104,33 @@ def _(root, name, link):
     done = store.do('start', 'web')
     text = store.log('web') if done.code else await_log(store, 'web', 'over')
     assert b'alice' not in text, text
+
+
+@case('a working directory that is missing is made, by root inside; none is made through a link')
+def _(root):
+    layer = busybox_layer().link('out', '/tmp')
+    for name, made in (('/srv/app/', 'srv/app'), ('/out/app', None), ('/etc/passwd/app', None), ('/srv/../../../x', None)):
+        store, done = created(root, {'Cmd': ['/bin/sh', '-c', 'pwd; echo over'], 'WorkingDir': name}, layer)
+        well(done)
+        rootfs = f'{store.path}/web/rootfs'
+        done = store.do('start', 'web')
+        if made:
+            assert os.stat(f'{rootfs}/{made}').st_uid == os.stat(rootfs).st_uid, name
+            assert b'/srv/app' in await_log(store, 'web', 'over') and done.code == 0, done
+        else:
+            assert not any('app' in names for _, names, _ in os.walk(rootfs)) and not os.path.exists(f'{root.tmp}/x'), name
+
+
+@case('what an image says that nothing is done about is said once, and shown by info, in one line each and safe for a terminal')
+def _(root):
+    store, done = created(root, {'Cmd': ['/bin/true'], 'Volumes': {'/data': {}, '/x\nState: fine': {}}, 'ExposedPorts': {'80/tcp': {}},
+                                 'Healthcheck': {'Test': ['CMD', 'curl', EVIL]}, 'Labels': {'a': 'b', EVIL: '1'}})
+    assert 'the image names 2 volumes, 1 port, 1 healthcheck' in well(done).err, done
+    info = well(store.do('info', 'web')).out
+    for line in ('volume /data', 'port 80/tcp', 'label a=b', 'healthcheck CMD curl'):
+        assert any(text.startswith('Image:') and line in text for text in info.splitlines()), info
+    assert 'State: fine\n' not in info.replace('/x State: fine', '') and '\x1b' not in info and '\x9b' not in info, info
+    assert 'port 80/tcp' in json.loads(well(store.do('info', 'web', '--json')).out)['image']
 
 
 # --- the rest ---------------------------------------------------------------------------------

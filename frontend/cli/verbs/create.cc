@@ -206,6 +206,9 @@ int run_create(const Words& words) {
   if (!created) return own_failure(created.error());
   say_what_is_missing(*created);
   const auto& name = created->container.name();
+  if (std::holds_alternative<FromDebian>(wish->source))
+    note(concat("root of ", name, " has no password: when it runs, userns-run exec ", name,
+                " -- passwd sets one; exec itself needs none"));
   if (progress.on_terminal())
     note(concat(name, " is there (", to_text(created->counts), "): userns-run start ", name,
                 " starts it"));

@@ -44,12 +44,25 @@ Result<bool> wants_tty(const Words& words) {
   return fail({}, concat("--tty is auto, yes or no, not ", quoted(*text)));
 }
 
+// "joe:dev"
+Result<void> split_group(ExecWish& wish) {
+  std::string_view group = wish.user;
+  const auto user = take_until(group, ':');
+  if (user.size() == wish.user.size()) return {};
+  if (user.empty() || group.empty() || !wish.group.empty())
+    return fail({}, "--user is USER or USER:GROUP, and --group-id takes the place of the latter");
+  wish.group = std::string(group);
+  wish.user = std::string(user);
+  return {};
+}
+
 Result<ExecWish> exec_wish(const Words& words) {
   ExecWish wish{.user = std::string(words.one("user").value_or("")),
                 .group = std::string(words.one("group-id").value_or("")),
                 .cwd = std::string(words.one("cwd").value_or("")),
                 .env = {},
                 .command = words.command};
+  if (auto split = split_group(wish); !split) return std::unexpected(split.error());
   if (wish.command.empty() || wish.command.front().empty())
     return fail({}, "what is to be run? userns-run exec NAME -- COMMAND [ARG...]");
   if (!wish.cwd.empty())
@@ -196,7 +209,7 @@ int logs_verb(const Words& words) {
 // --- the table ----------------------------------------------------------------------------------
 
 constexpr std::array kExecOptions{
-    VerbOption{"user", "USER", "a name or number in the container (root)", false},
+    VerbOption{"user", "USER[:GROUP]", "names or numbers in the container (root)", false},
     VerbOption{"group-id", "GROUP", "a name or number in the container (the user's own)", false},
     VerbOption{"cwd", "DIR", "where it runs, in the container (/)", false},
     VerbOption{"env", "NAME[=VALUE]", "set a variable, or take the caller's", true},

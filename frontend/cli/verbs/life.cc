@@ -26,6 +26,7 @@ namespace userns::frontend {
 namespace {
 
 constexpr std::chrono::milliseconds kStopTimeout{10000};
+constexpr std::string_view kWaitReady = "--wait-ready=300s";
 
 // --- start --------------------------------------------------------------------------------------
 
@@ -65,6 +66,7 @@ Result<StartWish> start_wish(const Words& words) {
   if (words.has_command && (words.command.empty() || words.command.front().empty()))
     return fail(
         {}, "no command after --: write one, or leave out the -- to start the container's init");
+  if (words.has("wait")) wish.options.emplace_back(kWaitReady);
   if (const auto text = words.one("restart")) {
     const auto restart = parse_restart(*text);
     if (!restart) return std::unexpected(restart.error());
@@ -283,6 +285,7 @@ constexpr VerbOption kTimeout{"timeout", "TIME",
                               "how long a stop may take before all is killed (10s)", false};
 constexpr std::array kStartOptions{
     VerbOption{"foreground", "", "stay: the console is here, its end is ours", false},
+    VerbOption{"wait", "", "return when the system is up (--wait-ready 300s)", false},
     VerbOption{"rm", "", "destroy it when it has ended", false},
     VerbOption{"restart", "WHEN", "no | on-failure[:N] | always, over the config file's", false},
     VerbOption{"log-size", "SIZE", "of each of the two files of the console's log (1M); 0: none",

@@ -7,7 +7,9 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/store/files.h"
 #include "frontend/store/registry.h"
+#include "frontend/store/state.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -79,6 +81,10 @@ int run_info(const Words& words) {
   if (spec) more.rootfs = spec->rootfs;
   if (auto snapshots = snapshots_of(*store, container->name()))
     more.snapshots = std::move(*snapshots);
+  constexpr std::size_t kLargestImage = 64UL << 10U;
+  const auto image = read_file_at(container->dir().get(), kImageFile, kLargestImage);
+  for (std::string_view rest = image ? std::string_view(*image) : ""; !rest.empty();)
+    more.image.emplace_back(take_until(rest, '\n'));
   return print(words.has("json") ? info_json(facts, more)
                                  : info_text(facts, more, std::time(nullptr)));
 }

@@ -10,6 +10,7 @@
 #include "frontend/cli/verbs/life.h"
 #include "frontend/cli/verbs/list.h"
 #include "frontend/cli/verbs/ps.h"
+#include "frontend/cli/verbs/unshare.h"
 #include "frontend/spec/verb.h"
 
 namespace userns::frontend {
@@ -72,6 +73,11 @@ const std::array kVerbs{
          .options = convert_options(),
          .run = convert_verb},
     kPsVerb,
+    Verb{.name = "unshare",
+         .arguments = "NAME -- COMMAND [ARG...]",
+         .summary = "Runs a command in the host's tree with the ids of a container and your own",
+         .options = kUnshareOptions,
+         .run = run_unshare},
     kPullVerb,
     kPushVerb,
     kCommitVerb,

@@ -16,6 +16,7 @@
 
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/container/make/image_files.h"
 #include "frontend/container/make/image_settings.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/run/signals.h"
@@ -130,7 +131,15 @@ Result<Blocks> choose_quiet_blocks(const IdFacts& facts, const Registry& registr
   }
 }
 
-Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry,
+Blocks with_own_ids(Blocks blocks, const IdFacts& facts, const MapAuto& mapping) {
+  ChosenIds ids;
+  ids.uids.extents = std::move(blocks.uids);
+  ids.gids.extents = std::move(blocks.gids);
+  keep_own_ids(ids, facts, mapping);
+  return {std::move(ids.uids.extents), std::move(ids.gids.extents)};
+}
+
+Result<Blocks> free_blocks(const CreateWish& wish, const MapAuto& mapping, const Registry& registry,
                            const std::optional<RootOwner>& root) {
   const auto callers = CallersIds::find();
   if (!callers) return std::unexpected(callers.error());
@@ -138,7 +147,8 @@ Result<Blocks> free_blocks(const CreateWish& wish, const Registry& registry,
   if (root) block.root_uid = root->uid;
   if (root) block.root_gid = root->gid;
   auto chosen = choose_quiet_blocks(callers->facts(), registry, block);
-  if (chosen || !root) return chosen;
+  if (chosen) return with_own_ids(std::move(*chosen), callers->facts(), mapping);
+  if (!root) return chosen;
   return fail({}, concat(root->path, ": ", chosen.error().text,
                          "; userns-run shift changes whom it belongs to"));
 }
@@ -169,9 +179,10 @@ Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spe
   const auto root = adopted_root(wish, spec);
   if (!root) return std::unexpected(root.error());
   const bool by_hand = !std::holds_alternative<MapAuto>(spec.mapping);
-  auto blocks = by_hand          ? blocks_by_hand(wish, spec, registry)
-                : wish.share_ids ? shared_with(store, *wish.share_ids)
-                                 : free_blocks(wish, registry, *root);
+  auto blocks = by_hand ? blocks_by_hand(wish, spec, registry)
+                : wish.share_ids
+                    ? shared_with(store, *wish.share_ids)
+                    : free_blocks(wish, std::get<MapAuto>(spec.mapping), registry, *root);
   if (!blocks) return blocks;
   if (!is_own_alone(spec)) spec.mapping = wishes_of(*blocks);
   const auto ids = find_ids(spec);
@@ -463,6 +474,9 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
                                    " in the archive; what lies beside it is left out"));
   if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
     return std::unexpected(taken.error());
+  if (auto kept = keep_what_it_says(unfinished.container.dir(), filled->image, created.notes);
+      !kept)
+    return std::unexpected(kept.error());
   if (auto works = check_snapshot(wish, config, unfinished.container); !works)
     return std::unexpected(works.error());
   if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)

@@ -3,7 +3,8 @@
 // A stranger wrote it, so each value has a type that cannot hold what only the caller may mean: a
 // variable always has a value and is never taken from the caller's environment, a user is a pair of
 // ids or a refusal, a working directory is one inside. Volumes, Labels, ExposedPorts and all else
-// are not read.
+// are words to be
+// shown to people, which nothing is done about.
 #pragma once
 
 #include <optional>
@@ -31,6 +32,9 @@ struct ImageConfig {
   std::optional<InsideIds>
       ids;  // whom that is by the files of the image; none: there is no such user, or none is named
   std::string stop_signal;  // "", "SIGTERM", "15"
+  // What is kept for people to read: "volume /data", "port 80/tcp", "healthcheck curl ...",
+  // "label a=b". A line each, bounded, of any characters but the end of a line.
+  std::vector<std::string> says;
 
   friend bool operator==(const ImageConfig&, const ImageConfig&) = default;
 };

@@ -165,6 +165,36 @@ void sort_variables(std::vector<std::string> texts, ImageConfig& image) {
 
 }  // namespace
 
+namespace {
+
+// Of a stranger's text: not too long, and one line.
+void add_line(std::vector<std::string>& lines, std::string_view kind, std::string_view text) {
+  constexpr std::size_t kMostLines = 100;
+  constexpr std::size_t kLongest = 200;
+  if (lines.size() == kMostLines) return;
+  auto line = concat(kind, " ", text.substr(0, kLongest));
+  for (auto& c : line)
+    if (c == '\n' || c == '\0') c = ' ';
+  lines.push_back(std::move(line));
+}
+
+std::vector<std::string> what_it_says(const Json& config) {
+  std::vector<std::string> lines;
+  for (const auto& [kind, name] : {std::pair{"volume", "Volumes"}, {"port", "ExposedPorts"}})
+    if (const auto& object = member(config, name); object.is_object())
+      for (const auto& [key, value] : object.items()) add_line(lines, kind, key);
+  std::string test;
+  for (const auto& word : member(member(config, "Healthcheck"), "Test"))
+    if (word.is_string()) test += concat(test.empty() ? "" : " ", word.get<std::string>());
+  if (!test.empty()) add_line(lines, "healthcheck", test);
+  if (const auto& labels = member(config, "Labels"); labels.is_object())
+    for (const auto& [key, value] : labels.items())
+      if (value.is_string()) add_line(lines, "label", concat(key, "=", value.get<std::string>()));
+  return lines;
+}
+
+}  // namespace
+
 Result<ImageConfig> parse_image_config(std::string_view text) {
   const auto json = parse(text);
   if (!json.is_object()) return fail({}, "the image is damaged: its config is no JSON object");
@@ -187,6 +217,7 @@ Result<ImageConfig> parse_image_config(std::string_view text) {
     *list = std::move(*texts);
   }
   sort_variables(std::move(variables), image);
+  image.says = what_it_says(config);
   return image;
 }
 

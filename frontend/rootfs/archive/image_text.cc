@@ -17,6 +17,7 @@ ImageConfig parse(const Json& json) {
   json.at("cwd").get_to(image.cwd);
   json.at("user").get_to(image.user);
   json.at("stop_signal").get_to(image.stop_signal);
+  if (const auto says = json.find("says"); says != json.end()) says->get_to(image.says);
   if (const auto ids = json.find("ids"); ids != json.end())
     image.ids = {.uid = ids->at(0), .gid = ids->at(1), .groups = ids->at(2)};
   return image;
@@ -36,6 +37,7 @@ std::string to_text(const ImageConfig& image) {
   json["cwd"] = image.cwd;
   json["user"] = image.user;
   json["stop_signal"] = image.stop_signal;
+  json["says"] = image.says;
   if (image.ids) json["ids"] = Json::array({image.ids->uid, image.ids->gid, image.ids->groups});
   return json.dump(-1, ' ', true, Json::error_handler_t::replace);
 }

@@ -25,6 +25,24 @@ std::uint64_t count_of(const Fd& dir, const char* file, std::string_view key) {
   return 0;
 }
 
+// An event counts at the level whose limit was met and at those above, and in *.local there alone.
+// On kernels before 6.11 pids.events is of one level.
+std::uint64_t count_here(const Fd& dir, const std::string& file, std::string_view key) {
+  const auto local = concat(file, ".local");
+  const bool has_local = ::faccessat(dir.get(), local.c_str(), F_OK, 0) == 0;
+  return count_of(dir, has_local ? local.c_str() : file.c_str(), key);
+}
+
+std::string memory_that_was_met(const Fd& payload, std::string_view own_limit) {
+  if (count_of(payload, "memory.events", "oom_kill") == 0) return {};
+  constexpr std::string_view kKilled = " was reached, and processes were killed";
+  if (count_here(payload, "memory.events", "oom") > 0 && !own_limit.empty())
+    return concat("the memory limit (", own_limit, ")", kKilled);
+  if (count_of(payload, "memory.events", "oom") > 0)
+    return concat("a memory limit that was set inside, by a service's unit perhaps,", kKilled);
+  return concat("a memory limit of the administrator's", kKilled);
+}
+
 int remove_one(const char* path, const struct stat* /*facts*/, int kind, FTW* place) {
   if (kind == FTW_DP && place->level > 0) (void)::rmdir(path);
   return 0;
@@ -48,12 +66,9 @@ std::string Cgroup::what_was_met() const {
   std::string met;
   const auto add = [&](std::string_view text) { met += concat(met.empty() ? "" : "; ", text); };
   if (!parts_.payload.valid()) return met;
-  if (count_of(parts_.payload, "memory.events", "oom_kill") > 0)
-    add(count_of(parts_.payload, "memory.events", "oom") > 0 && !limit("memory.max").empty()
-            ? concat("the memory limit (", limit("memory.max"),
-                     ") was reached, and processes were killed")
-            : "a memory limit of the administrator's was reached, and processes were killed");
-  if (const auto refused = count_of(parts_.payload, "pids.events", "max"); refused > 0)
+  if (const auto memory = memory_that_was_met(parts_.payload, limit("memory.max")); !memory.empty())
+    add(memory);
+  if (const auto refused = count_here(parts_.payload, "pids.events", "max"); refused > 0)
     add(concat("the limit of processes (",
                limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
                ") was reached: ", refused, " could not be started"));

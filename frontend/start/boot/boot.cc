@@ -17,6 +17,7 @@
 
 #include "frontend/run/mount_api.h"
 #include "frontend/start/mounts/destination.h"
+#include "frontend/start/mounts/etc_files.h"
 #include "frontend/start/plan/environment.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
@@ -85,10 +86,12 @@ Result<void> put_file(const std::string& path, std::string_view text) {
   return write_all(*file, text);
 }
 
-// A root file system that has no place for it and is read-only keeps the name that it has.
-Result<void> offer_hostname(const std::string& name) {
+// A file of the tree's: programs inside change it. In one that cannot be written to it is a mount;
+// a root file system that has no place for it and is read-only keeps the name that it has.
+Result<void> offer_hostname(const Plan& plan) {
   constexpr const char* kOffered = "/run/host/hostname";
-  if (auto put = put_file(kOffered, concat(name, "\n")); !put) return put;
+  if (auto put = put_file(kOffered, concat(*plan.spec.hostname, "\n")); !put) return put;
+  if (write_hostname(plan)) return {};
   const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
   if (!root) return std::unexpected(root.error());
   const auto place = place_inside(*root, "/etc/hostname", PlaceKind::kFile);
@@ -148,6 +151,9 @@ bool may_have_cgroups(const Plan& plan) {
 
 Result<void> plan_boot(Plan& plan) {
   auto& spec = plan.spec;
+  // Only now it is known what a root file system starts that was given no command.
+  if (!spec.boot && spec.wait_ready)
+    return fail({}, "--wait-ready waits for a system that boots: give --boot, too");
   if (!spec.boot) return {};
   const auto rootfs = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
   if (!rootfs)
@@ -182,8 +188,7 @@ Result<Fd> furnish_boot(const Plan& plan) {
   if (auto put = put_file("/run/host/container-uuid", concat(boot.uuid, "\n")); !put)
     return std::unexpected(put.error());
   if (plan.spec.hostname)
-    if (auto offered = offer_hostname(*plan.spec.hostname); !offered)
-      return std::unexpected(offered.error());
+    if (auto offered = offer_hostname(plan); !offered) return std::unexpected(offered.error());
   if (boot.init.kind == InitKind::kRunit)
     if (auto prepared = prepare_runit(); !prepared) return std::unexpected(prepared.error());
   return boot.init.kind == InitKind::kSystemd ? notify_socket() : Fd{};

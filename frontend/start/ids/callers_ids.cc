@@ -70,9 +70,16 @@ Result<void> find_delegated(std::string& name, SubidRanges& uids, SubidRanges& g
   return {};
 }
 
-AutoSource source_of(const SubidRanges& subids, const std::vector<IdRange>& own) {
+AutoSource source_of(const SubidRanges& subids, const std::vector<IdRange>& lines,
+                     const std::vector<IdRange>& own) {
   if (!own.empty()) return {.ranges = own, .name = "this user namespace"};
-  return {.ranges = subids.owned.ranges(), .name = subids.source};
+  return {.ranges = subids.owned.ranges(), .lines = lines, .name = subids.source};
+}
+
+std::vector<IdRange> lines_of(const SubidRanges& subids) {
+  std::vector<IdRange> lines;
+  for (const auto& line : subids.owned.shown()) lines.push_back(line.range);
+  return lines;
 }
 
 }  // namespace
@@ -94,6 +101,8 @@ Result<CallersIds> CallersIds::find() {
   }
   if (auto done = find_delegated(found.name_, found.uids_, found.gids_); !done)
     return std::unexpected(done.error());
+  found.uid_lines_ = lines_of(found.uids_);
+  found.gid_lines_ = lines_of(found.gids_);
   return found;
 }
 
@@ -102,8 +111,8 @@ IdFacts CallersIds::facts() const {
           .gid = ::getegid(),
           .privileged = privileged_,
           .caller_name = name_,
-          .uids = source_of(uids_, own_uids_),
-          .gids = source_of(gids_, own_gids_),
+          .uids = source_of(uids_, uid_lines_, own_uids_),
+          .gids = source_of(gids_, gid_lines_, own_gids_),
           .setgroups_denied = setgroups_denied_,
           .uid_pieces = own_uids_,
           .gid_pieces = own_gids_};

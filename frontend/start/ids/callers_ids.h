@@ -24,6 +24,8 @@ class CallersIds {
   std::string name_;
   SubidRanges uids_;
   SubidRanges gids_;
+  std::vector<IdRange> uid_lines_;  // in the order of the file
+  std::vector<IdRange> gid_lines_;
   bool setgroups_denied_ = false;
   std::vector<IdRange> own_uids_;  // not empty: instead of what is delegated
   std::vector<IdRange> own_gids_;

@@ -1,6 +1,8 @@
 #include "frontend/start/ids/choose_ids.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "policy/idmap.h"
 #include "policy/text.h"
@@ -11,16 +13,55 @@ namespace {
 // As many lines of a map, each of three ten-digit numbers, always fit into what the kernel takes.
 constexpr std::size_t kMostAutoExtents = kMaxMapBytes / 33;
 
-// The first kAutoBlock ids of `ranges`, from inside id 0 on. Outside id 0 is left out unless the
-// caller may map it: no policy gives it away.
-std::vector<Extent> first_block(std::span<const IdRange> ranges, bool privileged) {
+std::optional<IdRange> range_from(std::uint64_t first, std::uint64_t end) {
+  return first < end ? IdRange::make(first, end - first) : std::nullopt;
+}
+
+// Where the block begins: at the first line, in the order of the file, from which on there is a
+// whole one; so a line that comes later, or lower, moves nothing. Else the largest range.
+std::optional<IdRange> base_of(std::span<const IdRange> usable, std::span<const IdRange> lines) {
+  for (const auto& line : lines)
+    for (const auto& range : usable) {
+      const auto from = range_from(std::max(line.first(), range.first()), range.end());
+      if (range.first() < line.end() && line.first() < range.end() && from &&
+          from->count() >= kAutoBlock)
+        return from;
+    }
+  const auto largest = std::ranges::max_element(usable, {}, &IdRange::count);
+  const auto whole = std::ranges::find_if(
+      usable, [](const IdRange& range) { return range.count() >= kAutoBlock; });
+  if (whole != usable.end()) return *whole;
+  return largest == usable.end() ? std::nullopt : std::optional(*largest);
+}
+
+// Outside id 0 is left out unless the caller may map it: no policy gives it away.
+std::vector<IdRange> usable_of(const AutoSource& source, bool privileged) {
+  std::vector<IdRange> usable;
+  for (const auto& range : source.ranges) {
+    const bool skips = range.first() == 0 && !privileged;
+    if (const auto rest = range_from(skips ? 1 : range.first(), range.end()))
+      usable.push_back(*rest);
+  }
+  return usable;
+}
+
+// kAutoBlock ids from inside id 0 on: from the base, then of what else there is, the lowest first.
+std::vector<Extent> first_block(const AutoSource& source, bool privileged) {
+  const auto usable = usable_of(source, privileged);
+  const auto base = base_of(usable, source.lines);
+  if (!base) return {};
+  std::vector<IdRange> order{*base};
+  for (const auto& range : usable) {
+    const bool has_base = range.contains(*base);
+    const auto before = range_from(range.first(), has_base ? base->first() : range.end());
+    if (before) order.push_back(*before);
+  }
   std::vector<Extent> extents;
   std::uint64_t inside = 0;
-  for (const auto& range : ranges) {
-    const std::uint64_t skipped = range.first() == 0 && !privileged ? 1 : 0;
-    const std::uint64_t count = std::min(range.count() - skipped, kAutoBlock - inside);
-    const auto extent = Extent::make(inside, range.first() + skipped, count);
-    if (extent && extents.size() < kMostAutoExtents) extents.push_back(*extent);
+  for (const auto& range : order) {
+    const auto count = std::min(range.count(), kAutoBlock - inside);
+    const auto extent = Extent::make(inside, range.first(), count);
+    if (extent) extents.push_back(*extent);
     if (extent) inside += count;
     if (inside == kAutoBlock || extents.size() == kMostAutoExtents) break;
   }
@@ -38,12 +79,13 @@ std::unexpected<Error> none_delegated(const IdFacts& facts, std::string_view sou
                          " --ids 65536\", or use --map-self to be the only id inside"));
 }
 
-Result<ChosenIds> automatic(const IdFacts& facts) {
+Result<ChosenIds> automatic(const IdFacts& facts, const MapAuto& wish) {
   ChosenIds ids;
-  ids.uids.extents = first_block(facts.uids.ranges, facts.privileged);
+  ids.uids.extents = first_block(facts.uids, facts.privileged);
   if (ids.uids.extents.empty()) return none_delegated(facts, facts.uids.name);
-  ids.gids.extents = first_block(facts.gids.ranges, facts.privileged);
+  ids.gids.extents = first_block(facts.gids, facts.privileged);
   if (ids.gids.extents.empty()) return none_delegated(facts, facts.gids.name);
+  keep_own_ids(ids, facts, wish);
   return ids;
 }
 
@@ -64,7 +106,8 @@ ChosenIds as_wished(const std::vector<MapWish>& wishes) {
 }
 
 Result<ChosenIds> extents_of(const Spec& spec, const IdFacts& facts) {
-  if (std::holds_alternative<MapAuto>(spec.mapping)) return automatic(facts);
+  if (std::holds_alternative<MapAuto>(spec.mapping))
+    return automatic(facts, std::get<MapAuto>(spec.mapping));
   if (std::holds_alternative<MapSelf>(spec.mapping)) return only_self(facts, spec);
   return as_wished(std::get<std::vector<MapWish>>(spec.mapping));
 }
@@ -146,6 +189,44 @@ Result<void> check(const Spec& spec, const ChosenIds& ids) {
 }
 
 }  // namespace
+
+void keep_own_ids(ChosenIds& ids, const IdFacts& facts, const MapAuto& wish) {
+  if (!wish.keep_id) return;
+  ids.uids.set_one(wish.inside.value_or(facts.uid), facts.uid);
+  ids.gids.set_one(wish.inside.value_or(facts.gid), facts.gid);
+}
+
+void ChosenMap::set_one(std::uint32_t inside, std::uint32_t outside) {
+  std::vector<Extent> parts;
+  const auto add = [&](std::uint64_t first, std::uint64_t out, std::uint64_t count) {
+    const auto part = count > 0 ? Extent::make(first, out, count) : std::nullopt;
+    if (part) parts.push_back(*part);
+  };
+  // Both an id inside and one outside are in a map once.
+  const auto cut = [&](std::uint64_t at) {
+    const auto before = std::exchange(parts, {});
+    for (const auto& extent : before) {
+      const auto first = extent.inside().first();
+      const auto out = extent.outside().first();
+      if (at < first || at >= first + extent.count()) {
+        parts.push_back(extent);
+        continue;
+      }
+      add(first, out, at - first);
+      add(at + 1, out + (at - first) + 1, first + extent.count() - at - 1);
+    }
+  };
+  parts = extents;
+  for (const auto& extent : extents) {
+    const auto out = extent.outside().first();
+    if (outside >= out && outside < out + extent.count())
+      cut(extent.inside().first() + outside - out);
+  }
+  cut(inside);
+  add(inside, outside, 1);
+  std::ranges::sort(parts, {}, [](const Extent& extent) { return extent.inside().first(); });
+  extents = std::move(parts);
+}
 
 bool ChosenMap::has(std::uint32_t id) const {
   const auto one = IdRange::make(id, 1);

@@ -29,6 +29,8 @@ struct ChosenMap {
 
   // Whether the inside id exists.
   [[nodiscard]] bool has(std::uint32_t id) const;
+  // From now on `inside` is `outside`, and what it was is nobody's.
+  void set_one(std::uint32_t inside, std::uint32_t outside);
 };
 struct ChosenIds {
   ChosenMap uids;
@@ -40,7 +42,9 @@ struct ChosenIds {
 // What `auto` takes from, for uids or gids.
 struct AutoSource {
   std::span<const IdRange> ranges;  // outside ids, sorted
-  std::string_view name;            // "/etc/subuid", for messages
+  // The same as they are given, in the order of the file; may be fewer.
+  std::span<const IdRange> lines = {};
+  std::string_view name;  // "/etc/subuid", for messages
 };
 struct IdFacts {
   std::uint32_t uid = 0;  // effective, the caller's
@@ -55,6 +59,9 @@ struct IdFacts {
   std::span<const IdRange> uid_pieces;
   std::span<const IdRange> gid_pieces;
 };
+
+// With keep-id, the caller's own ids are put into the maps.
+void keep_own_ids(ChosenIds& ids, const IdFacts& facts, const MapAuto& wish);
 
 // Fails where auto finds no ids, where extents contradict each other, and where the ids that the
 // command is to have inside are not mapped.

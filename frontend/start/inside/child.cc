@@ -27,8 +27,10 @@
 #include "frontend/start/inside/init.h"
 #include "frontend/start/inside/pty.h"
 #include "frontend/start/inside/seccomp_filter.h"
+#include "frontend/start/mounts/etc_files.h"
 #include "frontend/start/mounts/lock_mounts.h"
 #include "frontend/start/mounts/mounts.h"
+#include "frontend/start/mounts/sysctls.h"
 #include "frontend/start/net/net_inside.h"
 #include "frontend/start/net/net_names.h"
 #include "frontend/start/plan/environment.h"
@@ -113,6 +115,9 @@ Result<void> build_and_lock(const Plan& plan, const Channel& channel, Sources so
   auto done = plan.own_root ? become_setup_user(plan) : use_files_as_setup_user(plan);
   if (done) done = build_mounts(plan, sources);
   if (done && !plan.own_root) done = use_files_as_caller();
+  for (const auto& note : sources.notes)
+    if (done)
+      done = channel.send({.kind = Message::Kind::kNote, .text = note.substr(0, kLongestText)});
   return done ? lock_mounts(plan, channel) : done;
 }
 
@@ -139,8 +144,10 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
     if (auto added = add_loose_mounts(plan); !added) return added;
   if (plan.own_root && !is_asked_for(plan, "/etc/resolv.conf"))
     if (auto told = tell_names(*net, plan.spec.hostname.value_or("")); !told) return told;
-  if (!plan.boot) ::umask(umask);
-  return {};
+  if (auto set = set_sysctls(plan); !set) return set;
+  // In the host's tree the command makes the caller's files.
+  if (!plan.own_root) ::umask(umask);
+  return furnish_etc(plan);
 }
 
 // An open directory of the host's leads out of any root file system.

@@ -20,7 +20,7 @@ namespace {
 
 Result<void> set_groups(const Plan& plan) {
   const auto& groups = plan.spec.groups;
-  if (plan.ids.gids.extents.empty() || plan.ids.deny_setgroups) return {};
+  if (plan.ids.gids.extents.empty() || plan.ids.deny_setgroups || plan.spec.keep_groups) return {};
   if (::setgroups(groups.size(), groups.data()) == 0) return {};
   // Whoever mapped the gids by hand while we waited may have denied it.
   if (errno == EPERM && plan.spec.wait && groups.empty()) return {};

@@ -4,7 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <climits>
+#include <string_view>
 
 #include "policy/text.h"
 
@@ -59,6 +62,21 @@ Result<Fd> look_up_or_make(const Fd& root, const std::string& path, PlaceKind ki
   return look_up(root, path, kind);
 }
 
+// "/etc/../run/x" is "/run/x": of a link's text, in which no other link stands in between as a
+// rule.
+std::string without_dots(std::string_view path) {
+  std::string plain;
+  while (!path.empty()) {
+    const auto part = take_until(path, '/');
+    if (part.empty() || part == ".") continue;
+    if (part == "..")
+      plain.resize(plain.empty() ? 0 : plain.rfind('/'));
+    else
+      plain += concat("/", part);
+  }
+  return plain.empty() ? "/" : plain;
+}
+
 std::string octal(unsigned mode) {
   std::string text;
   for (unsigned shift = 9; shift <= 9; shift -= 3)
@@ -82,6 +100,30 @@ Result<Fd> place_inside(const Fd& root, const std::string& path, PlaceKind kind)
         {}, concat("cannot mount on ", quoted(path), " inside: its symbolic links go in circles"),
         code);
   return cannot_make(path, code);
+}
+
+std::string where_it_leads(const Fd& root, const std::string& path) {
+  constexpr int kMost = 40;  // as the kernel follows
+  constexpr std::string_view kOldRun = "/var/run/";
+  std::string at = path;
+  for (int links = 0; links < kMost; ++links) {
+    const auto slash = at.rfind('/');
+    const auto parent =
+        look_up(root, slash == 0 ? "/" : at.substr(0, slash), PlaceKind::kDirectory);
+    std::array<char, PATH_MAX> target{};
+    const auto size = parent ? ::readlinkat(parent->get(), at.substr(slash + 1).c_str(),
+                                            target.data(), target.size())
+                             : -1;
+    if (size <= 0) break;
+    const std::string_view next(target.data(), static_cast<std::size_t>(size));
+    at = without_dots(next.starts_with('/') ? std::string(next)
+                                            : concat(at.substr(0, slash), "/", next));
+  }
+  return at.starts_with(kOldRun) ? concat("/run/", at.substr(kOldRun.size())) : at;
+}
+
+Result<Fd> place_behind_link(const Fd& root, const std::string& path) {
+  return place_inside(root, where_it_leads(root, path), PlaceKind::kFile);
 }
 
 std::string why_unreachable(const std::string& path) {

@@ -18,6 +18,14 @@ enum class PlaceKind : unsigned char { kDirectory, kFile };
 // 0644).
 Result<Fd> place_inside(const Fd& root, const std::string& path, PlaceKind kind);
 
+// Where a path leads by the links in its last part, as they are written; what is above is not
+// looked at but for /var/run, which is /run everywhere. `path` itself if it is no link.
+std::string where_it_leads(const Fd& root, const std::string& path);
+
+// The same of a file whose name is a symbolic link to something that is missing: what it leads to
+// in `root`.
+Result<Fd> place_behind_link(const Fd& root, const std::string& path);
+
 // Why the caller cannot reach `path`: the first directory on the way that is missing or may not be
 // searched, with its mode; empty where none is in the way. For messages only.
 std::string why_unreachable(const std::string& path);

@@ -138,7 +138,9 @@ Result<void> fill_dev(const Plan& plan, const Fd& dev,
   if (auto pts = mount_in_dev(dev, "pts", new_filesystem("devpts", devpts_options(plan), kNoRun));
       !pts)
     return pts;
-  if (auto shm = mount_in_dev(dev, "shm", new_filesystem("tmpfs", "mode=1777", kForFiles)); !shm)
+  const auto shm_options =
+      concat("mode=1777", plan.spec.shm_size != 0 ? concat(",size=", plan.spec.shm_size) : "");
+  if (auto shm = mount_in_dev(dev, "shm", new_filesystem("tmpfs", shm_options, kForFiles)); !shm)
     return shm;
   auto mqueue = new_filesystem("mqueue", "", kPlain);
   return mqueue ? mount_in_dev(dev, "mqueue", mqueue)
@@ -149,7 +151,8 @@ Result<void> fill_dev(const Plan& plan, const Fd& dev,
 Result<Fd> make_step(const Plan& plan, const MountStep& step) {
   switch (step.kind) {
     case Kind::kTmpfs:
-      return new_filesystem("tmpfs", step.data, kForFiles);
+      return new_filesystem("tmpfs", step.data,
+                            kForFiles | (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U));
     case Kind::kDev:
       return new_filesystem("tmpfs", "mode=0755", kForFiles);
     case Kind::kDevpts:
@@ -173,18 +176,21 @@ bool is_of_devices(const MountStep& step, const Fd& tree, const std::optional<de
 }
 
 // Whether its root may take it away again: nothing is protected by it or mounted in it.
-bool is_loose(const Plan& plan, std::size_t index) {
+bool is_loose(const Plan& plan, std::size_t index, const Fd& root) {
   const auto& step = plan.mounts[index];
   if (step.kind != Kind::kTmpfs) return false;
   const auto inside = concat(step.destination, "/");
-  return std::none_of(
-      plan.mounts.begin() + static_cast<std::ptrdiff_t>(index) + 1, plan.mounts.end(),
-      [&](const MountStep& later) { return concat(later.destination, "/").starts_with(inside); });
+  return std::none_of(plan.mounts.begin() + static_cast<std::ptrdiff_t>(index) + 1,
+                      plan.mounts.end(), [&](const MountStep& later) {
+                        const auto place = later.resolver ? where_it_leads(root, later.destination)
+                                                          : later.destination;
+                        return concat(place, "/").starts_with(inside);
+                      });
 }
 
 // Leaves `tree` invalid where an optional step could not be done.
 Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const Fd& root,
-                      const Sources& sources) {
+                      Sources& sources) {
   if (!tree.valid()) {
     auto made = make_step(plan, step);
     if (!made) return std::unexpected(made.error());
@@ -192,7 +198,10 @@ Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const F
   }
   if (!tree.valid()) return {};  // optional, and not to be had
   const auto kind = step.kind == Kind::kBind ? kind_of(tree) : PlaceKind::kDirectory;
-  const auto place = place_inside(root, step.destination, kind);
+  auto place = place_inside(root, step.destination, kind);
+  if (!place && step.resolver) place = place_behind_link(root, step.destination);
+  if (!place && step.resolver)
+    sources.notes.push_back(concat("no name may resolve inside: ", place.error().text));
   if (!place && step.optional) tree.reset();
   if (!place) return step.optional ? Result<void>{} : std::unexpected(place.error());
   std::uint64_t attributes = step.read_only ? MOUNT_ATTR_RDONLY : 0;
@@ -200,7 +209,13 @@ Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const F
     attributes |= MOUNT_ATTR_NODEV;
   if (attributes != 0)
     if (auto set = set_attributes(tree, attributes); !set) return set;
-  if (auto put = attach(tree, *place); !put)
+  const auto put = attach(tree, *place);
+  if (!put && step.resolver) {
+    sources.notes.push_back(concat("no name may resolve inside: ", quoted(step.destination),
+                                   " there is not a file that another can be put on"));
+    return {};
+  }
+  if (!put)
     return fail({}, concat("cannot mount on ", quoted(step.destination), " inside"),
                 put.error().code);
   return step.kind == Kind::kDev ? fill_dev(plan, tree, sources.nodes) : Result<void>{};
@@ -369,7 +384,7 @@ Result<void> build_mounts(const Plan& plan, Sources& sources) {
   if (!root) return std::unexpected(root.error());
   Fd base;
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
-    if (is_loose(plan, i)) continue;
+    if (is_loose(plan, i, *root)) continue;
     if (const auto which = plan.mounts[i].idmapped)
       sources.steps[i] = std::move(sources.idmapped.at(*which));
     if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put)
@@ -391,8 +406,9 @@ Result<void> add_loose_mounts(const Plan& plan) {
   if (!root) return std::unexpected(root.error());
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     Fd tree;
-    if (!is_loose(plan, i)) continue;
-    if (auto put = put_step(plan, plan.mounts[i], tree, *root, {}); !put) return put;
+    if (!is_loose(plan, i, *root)) continue;
+    Sources none;
+    if (auto put = put_step(plan, plan.mounts[i], tree, *root, none); !put) return put;
   }
   // systemd leaves that to who starts it in a container; services and users' containers are to see
   // what is mounted later.

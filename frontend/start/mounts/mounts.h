@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct Sources {
   std::vector<Fd> idmapped;  // one per plan.idmapped, once the starter has sent them
   std::vector<Fd> steps;     // one per plan.mounts; none where it can only be made after the maps
   std::optional<dev_t> host_dev;                  // the file system of the host's /dev
+  std::vector<std::string> notes;                 // what the caller is told
   std::vector<std::pair<const char*, Fd>> nodes;  // the host's harmless devices, for a private /dev
 };
 

@@ -37,6 +37,8 @@ struct MountStep {
   bool device = false;    // kBind: the source is a device, where no container can have put it
   std::optional<std::uint32_t> own_as;  // kBind: the caller's files are this id's inside
   std::optional<std::size_t> idmapped;  // kBind: instead of the source, this one of Plan::idmapped
+  bool no_exec = false;   // kTmpfs
+  bool resolver = false;  // the host's resolv.conf, so that names resolve inside
   bool shielded = false;  // /proc, /sys: parts that are the kernel's own are covered or read-only
 };
 
@@ -53,6 +55,12 @@ struct Boot {
   std::string uuid;  // 32 hexadecimal digits, the same for the same root file system and caller
 };
 
+// tzfile(5); empty: nothing is to be set.
+struct TimeZone {
+  std::string name;  // "Europe/Berlin"; empty: only the data is known
+  std::string data;  // empty: the host has no such zone
+};
+
 struct Plan {
   Spec spec;
   ChosenIds ids;
@@ -60,12 +68,14 @@ struct Plan {
   std::uint32_t setup_uid = 0;   // inside; who the container is set up as: 0 where that is mapped
   std::uint32_t setup_gid = 0;
   std::optional<Boot> boot;
-  std::string net_why;     // how spec.net was chosen, where it was "auto"; then it is no longer
-  bool own_root = false;   // a rootfs or an overlay: pivot_root
-  bool host_root = false;  // what belongs to the host's root belongs to an id inside
-  bool kept = false;       // by a monitor: its terminal is a console, and not the caller's
-  bool joins = false;      // a container that runs already
-  bool tty = false;        // the command gets a terminal of its own
+  std::string net_why;  // how spec.net was chosen, where it was "auto"; then it is no longer
+  std::vector<std::string> notes;  // what the caller is told at the start
+  TimeZone zone;
+  bool own_root = false;          // a rootfs or an overlay: pivot_root
+  bool host_root = false;         // what belongs to the host's root belongs to an id inside
+  bool kept = false;              // by a monitor: its terminal is a console, and not the caller's
+  bool joins = false;             // a container that runs already
+  bool tty = false;               // the command gets a terminal of its own
   std::vector<MountStep> mounts;  // below the root, in order
   std::vector<IdmappedTree> idmapped;
   // Of spec.layers, then of spec.rootfs: in `idmapped`. Empty: none of them is.

@@ -1,6 +1,11 @@
+#include "frontend/start/plan/plan_mounts.h"
+
 #include <sched.h>
 
-#include "frontend/start/plan/plan_mounts.h"
+#include <string_view>
+#include <utility>
+
+#include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
@@ -46,6 +51,18 @@ bool uses_host_resolvers(const NetWish& net) {
          (bridges != nullptr && !bridges->nics.front().addresses.empty());
 }
 
+std::string_view usual_mode(std::string_view destination) {
+  const bool is_for_all =
+      destination == "/tmp" || destination == "/var/tmp" || destination == "/dev/shm";
+  return is_for_all ? "1777" : "0755";
+}
+
+// One of one's own for /tmp or /run takes the place of ours.
+bool replaces(const MountWish& wish, const MountStep& step) {
+  const auto* const tmpfs = std::get_if<TmpfsWish>(&wish);
+  return tmpfs != nullptr && step.kind == Kind::kTmpfs && step.destination == tmpfs->destination;
+}
+
 MountStep step_of(const MountWish& wish) {
   if (const auto* bind = std::get_if<BindWish>(&wish))
     return {.kind = Kind::kBind,
@@ -53,9 +70,15 @@ MountStep step_of(const MountWish& wish) {
             .destination = bind->destination,
             .read_only = bind->read_only,
             .own_as = bind->own_as};
+  const auto& tmpfs = std::get<TmpfsWish>(wish);
+  auto data = tmpfs.options;
+  if (!tmpfs.has_mode)
+    data += concat(data.empty() ? "" : ",", "mode=", usual_mode(tmpfs.destination));
   return {.kind = Kind::kTmpfs,
-          .destination = std::get<TmpfsWish>(wish).destination,
-          .data = "mode=0755"};
+          .destination = tmpfs.destination,
+          .data = std::move(data),
+          .read_only = tmpfs.read_only,
+          .no_exec = tmpfs.no_exec};
 }
 
 }  // namespace
@@ -70,9 +93,13 @@ std::vector<MountStep> plan_mounts(const Spec& spec, std::uint64_t namespaces, b
                      .source = "/etc/resolv.conf",
                      .destination = "/etc/resolv.conf",
                      .read_only = true,
-                     .optional = true});
+                     .optional = true,
+                     .resolver = true});
   if (!own_root) add_host_tree(steps, namespaces, tty);
-  for (const auto& wish : spec.mounts) steps.push_back(step_of(wish));
+  for (const auto& wish : spec.mounts) {
+    std::erase_if(steps, [&](const MountStep& step) { return replaces(wish, step); });
+    steps.push_back(step_of(wish));
+  }
   return steps;
 }
 

@@ -54,7 +54,7 @@ std::string what_is_mounted(const MountStep& step) {
       return concat("bind ", quoted(step.source),
                     step.own_as ? concat(", the caller's files as ", *step.own_as, "'s") : "");
     case Kind::kTmpfs:
-      return concat("tmpfs ", step.data);
+      return concat("tmpfs ", step.data, step.no_exec ? ",noexec" : "");
     case Kind::kProc:
       return "proc";
     case Kind::kSys:
@@ -114,6 +114,18 @@ std::string cgroup_lines(const Spec& spec) {
   return text;
 }
 
+std::string inside_lines(const Plan& plan) {
+  std::string text;
+  for (const auto& wish : plan.spec.sysctls)
+    text += concat("sysctl      ", wish.name, "=", wish.value, "\n");
+  for (const auto& wish : plan.spec.add_hosts)
+    text += concat("host        ", wish.name, " is ", wish.address, "\n");
+  if (!plan.zone.name.empty()) text += concat("time zone   ", plan.zone.name, "\n");
+  if (plan.spec.shm_size != 0) text += concat("/dev/shm    ", plan.spec.shm_size, " bytes\n");
+  for (const auto& note : plan.notes) text += concat(note, "\n");
+  return text;
+}
+
 std::string command_line(const Plan& plan) {
   std::string text = concat("command     uid ", plan.spec.uid, " gid ", plan.spec.gid, ":");
   for (const auto& word : plan.spec.command) text += concat(" ", quoted(word));
@@ -132,7 +144,7 @@ std::string to_text(const Plan& plan) {
         concat("mount       ", quoted(step.destination), ": ", what_is_mounted(step),
                step.read_only ? ", read-only" : "", step.shielded ? ", parts of it covered" : "",
                step.optional ? ", where possible" : "", "\n");
-  text += cgroup_lines(plan.spec);
+  text += inside_lines(plan) + cgroup_lines(plan.spec);
   if (plan.boot)
     text += concat("boot        ", name_of(plan.boot->init.kind), ", asked to stop by signal ",
                    stop_signal(plan), "\n");

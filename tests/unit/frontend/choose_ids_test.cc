@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <initializer_list>
+#include <optional>
+#include <span>
 #include <vector>
 
 namespace userns::frontend {
@@ -29,11 +31,7 @@ struct Caller {
   }
 };
 
-Spec with(std::vector<MapWish> wishes) {
-  Spec spec;
-  spec.mapping = std::move(wishes);
-  return spec;
-}
+Spec with(std::vector<MapWish> wishes) { return {.mapping = std::move(wishes)}; }
 MapWish wish(MapWish::Which which, std::uint64_t inside, std::uint64_t outside,
              std::uint64_t count) {
   return {which, *Extent::make(inside, outside, count)};
@@ -48,12 +46,62 @@ TEST(AutoIds, TakeOneBlockFromTheFirstRange) {
   EXPECT_FALSE(ids->deny_setgroups);
 }
 
-TEST(AutoIds, FillTheBlockFromSeveralRanges) {
-  const auto ids = Caller{ranges({{100000, 10}, {200000, 100000}}), ranges({{5, 1}})}.choose({});
+TEST(AutoIds, BeginWithTheFirstWholeBlockElseTheLargestPiece) {
+  const auto ids = Caller{ranges({{4444, 1}, {100000, 10}, {200000, 100000}}),
+                          ranges({{5, 1}, {700, 100}, {900, 20}})}
+                       .choose({});
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->uids.extents, std::vector{*Extent::make(0, 200000, 65536)});
+  EXPECT_EQ(ids->gids.extents, (std::vector{*Extent::make(0, 700, 100), *Extent::make(100, 5, 1),
+                                            *Extent::make(101, 900, 20)}));
+}
+
+TEST(AutoIds, GoByTheOrderOfTheLines) {
+  const auto owned = ranges({{100000, 65536}, {300000, 65536}});
+  const auto lines = ranges({{300000, 65536}, {100000, 65536}});
+  const auto choose = [&](std::span<const IdRange> in_order) {
+    return choose_ids({}, {.uid = 1000,
+                           .gid = 1001,
+                           .caller_name = "alice",
+                           .uids = {.ranges = owned, .lines = in_order, .name = "/etc/subuid"},
+                           .gids = {.ranges = owned, .lines = in_order, .name = "/etc/subgid"}});
+  };
+  EXPECT_EQ(choose(lines)->uids.extents, std::vector{*Extent::make(0, 300000, 65536)});
+  EXPECT_EQ(choose(owned)->gids.extents, std::vector{*Extent::make(0, 100000, 65536)});
+  // A lower neighbour that comes later unites with the first line, and moves nothing.
+  const auto united = ranges({{200000, 165536}});
+  const auto grown = ranges({{300000, 65536}, {200000, 100000}});
+  const auto ids = choose_ids({}, {.uid = 1000,
+                                   .gid = 1001,
+                                   .uids = {.ranges = united, .lines = grown, .name = "x"},
+                                   .gids = {.ranges = united, .lines = grown, .name = "x"}});
+  EXPECT_EQ(ids->uids.extents, std::vector{*Extent::make(0, 300000, 65536)});
+}
+
+Spec keeping(std::optional<std::uint32_t> inside) {
+  return {.mapping = MapAuto{.keep_id = true, .inside = inside}};
+}
+
+TEST(AutoIds, KeepTheCallersOwnIds) {
+  const Caller caller{ranges({{100000, 65536}}), ranges({{100000, 65536}})};
+  const auto ids = caller.choose(keeping({}));
   ASSERT_TRUE(ids);
   EXPECT_EQ(ids->uids.extents,
-            (std::vector{*Extent::make(0, 100000, 10), *Extent::make(10, 200000, 65526)}));
-  EXPECT_EQ(ids->gids.extents, std::vector{*Extent::make(0, 5, 1)});
+            (std::vector{*Extent::make(0, 100000, 1000), *Extent::make(1000, 1000, 1),
+                         *Extent::make(1001, 101001, 64535)}));
+  EXPECT_EQ(ids->gids.extents[1], *Extent::make(1001, 1001, 1));
+  EXPECT_EQ(caller.choose(keeping(0))->uids.extents,
+            (std::vector{*Extent::make(0, 1000, 1), *Extent::make(1, 100001, 65535)}));
+  EXPECT_EQ(caller.choose(keeping(70000))->uids.extents,
+            (std::vector{*Extent::make(0, 100000, 65536), *Extent::make(70000, 1000, 1)}));
+}
+
+TEST(Maps, HaveEachIdOnce) {
+  ChosenMap map;
+  map.extents = {*Extent::make(0, 1000, 10)};
+  map.set_one(2, 1005);
+  EXPECT_EQ(map.extents, (std::vector{*Extent::make(0, 1000, 2), *Extent::make(2, 1005, 1),
+                                      *Extent::make(3, 1003, 2), *Extent::make(6, 1006, 4)}));
 }
 
 TEST(AutoIds, LeaveOutsideRootAlone) {
@@ -92,8 +140,7 @@ TEST(AutoIds, StayBelowWhatTheKernelTakes) {
 }
 
 TEST(OwnId, NeedsNoHelperAndDeniesSetgroups) {
-  Spec spec;
-  spec.mapping = MapSelf{};
+  Spec spec{.mapping = MapSelf{}};
   const auto ids = Caller{}.choose(spec);
   ASSERT_TRUE(ids);
   EXPECT_EQ(ids->uids.extents, std::vector{*Extent::make(0, 1000, 1)});
@@ -103,8 +150,7 @@ TEST(OwnId, NeedsNoHelperAndDeniesSetgroups) {
 }
 
 TEST(OwnId, CanHaveAnotherNumberInside) {
-  Spec spec;
-  spec.mapping = MapSelf{};
+  Spec spec{.mapping = MapSelf{}};
   spec.uid = 7;
   spec.gid = 8;
   const auto ids = Caller{}.choose(spec);
@@ -202,8 +248,7 @@ TEST(IdsOfTheCommand, MustBeMapped) {
 }
 
 TEST(IdsOfTheCommand, HaveNoGroupsWhereTheKernelForbidsThem) {
-  Spec spec;
-  spec.mapping = MapSelf{};
+  Spec spec{.mapping = MapSelf{}};
   spec.groups = {0};
   const auto ids = Caller{}.choose(spec);
   ASSERT_FALSE(ids);
