@@ -14,6 +14,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import size
 import std_headers
+import unbound
 from harness import build_dir, build_info, case, main, skip
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
@@ -48,6 +49,13 @@ def sources(*rooms):
         for directory, _, names in os.walk(os.path.join(TOP, room)):
             found += [os.path.relpath(os.path.join(directory, name), TOP) for name in sorted(names)
                       if name.endswith(('.cc', '.h'))]
+    return found
+
+
+def python_files(room):
+    found = []
+    for directory, _, names in os.walk(os.path.join(TOP, room)):
+        found += [os.path.relpath(os.path.join(directory, name), TOP) for name in sorted(names) if name.endswith('.py')]
     return found
 
 
@@ -232,6 +240,13 @@ def _(_root):
 WRITES = {'frontend/lxc_user_nic/main.cc', 'frontend/cli/terminal.cc', 'frontend/cli/getsubids.cc', 'frontend/cli/verbs/create.cc', 'frontend/cli/shift/shift_run.cc',
           'frontend/container/console.cc', 'frontend/monitor/main.cc', 'frontend/start/wait_by_hand.cc',
           'frontend/policy_tool/tool.cc', 'frontend/policy_tool/verbs/edit_verb.cc', 'frontend/policy_tool/verbs/grant_verb.cc', 'frontend/policy_tool/main.cc'}
+
+
+@case('no test uses a name that it does not have')
+def _(root):
+    assert unbound.unbound('import os\ndef f(a):\n    return [os, a, gone, len] + [b for b in a]\n') == ['gone']
+    wrong = [(path, names) for path in python_files('tests') if (names := unbound.unbound(text_of(path), path))]
+    assert not wrong, wrong
 
 
 @case('the front-end speaks by its printers: what comes from elsewhere is made safe for a terminal in one place')

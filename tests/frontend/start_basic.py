@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, PYTHON, fails, rootfs, run, shell, start, well  # noqa: E402
-from harness import case, cases, main, wait_for  # noqa: E402
+from harness import case, cases, main, skip, wait_for  # noqa: E402
 
 
 # --- ids ------------------------------------------------------------------------------------
@@ -171,7 +171,6 @@ def _(root):
 @case('root inside makes network interfaces')
 def _(root):
     if not os.path.exists('/sbin/ip') and not os.path.exists('/usr/sbin/ip'):
-        from harness import skip
         skip('iproute2 is not installed')
     done = well(shell(root, 'ip link add v0 type veth peer name v1 && ip -o link | wc -l'))
     assert int(done.out) >= 3, done

@@ -2,14 +2,12 @@
 """From inside: a container's root tries to take off what its own container's mounts are to hold."""
 
 import os
-import shutil
-import stat
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import FIRST, PYTHON, fails, rootfs, run, shell, well  # noqa: E402
+from container import FIRST, fails, rootfs, run, shell, well  # noqa: E402
 from harness import case, cases, main, skip  # noqa: E402
-from start_walls_lib import LOOSE, USR, WAYS, ZERO, attack, node, open_directory, python_rootfs  # noqa: E402
+from start_walls_lib import ATTACK, LOOSE, USR, attack, node, open_directory, python_rootfs  # noqa: E402
 
 # --- read-only ------------------------------------------------------------------------------
 
