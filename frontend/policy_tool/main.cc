@@ -65,6 +65,9 @@ constexpr std::array kExplainOptions{
     VerbOption{"json", "", "one JSON document instead of text"},
     VerbOption{"root", "DIR", "the policy and accounts of another system below DIR"},
 };
+constexpr std::array kReportOptions{
+    VerbOption{"json", "", "one JSON document instead of text"},
+};
 constexpr std::array kExportOptions{
     VerbOption{"root", "DIR", "the policy of another system below DIR"},
 };
@@ -82,13 +85,16 @@ constexpr std::array kLogOptions{
     VerbOption{"file", "FILE", "a log of auditd's that was kept elsewhere"},
 };
 
-constexpr std::array<Verb, 10> kVerbs{
+constexpr std::array<Verb, 11> kVerbs{
     Verb{"check", "[--json] [--errors-only] [--root DIR | [--as KIND] FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions,
          false, check_verb, kProgram},
     Verb{"explain", "USER [map [INSIDE:OUTSIDE:COUNT...] | net [BRIDGE] | cgroup] [--json]",
          "Says what a user may do, and because of which line: 0 allowed, 1 not", kExplainOptions,
          false, explain_verb, kProgram},
+    Verb{"report", "[--json]",
+         "Says who has what, through which line, and what of it is used: 0; 1 if a file is refused",
+         kReportOptions, false, report_verb, kProgram},
     Verb{"edit",
          "subuid | subgid | net.conf | cgroup.conf",
          "Opens a copy in an editor, checks it, and puts it in place whole",

@@ -23,6 +23,7 @@ int grant_verb(const Words& words);
 int revoke_verb(const Words& words);
 int guard_verb(const Words& words);
 int import_lxc_verb(const Words& words);
+int report_verb(const Words& words);
 int log_verb(const Words& words);
 int apply_verb(const Words& words);
 int export_verb(const Words& words);

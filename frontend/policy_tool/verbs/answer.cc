@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -25,6 +27,13 @@ nlohmann::ordered_json json_of_lines(std::span<const SourceLine> lines) {
 }
 
 }  // namespace
+
+const Result<std::optional<Gid>>& group_id_once(std::string_view name) {
+  static std::map<std::string, Result<std::optional<Gid>>, std::less<>> known;
+  const auto found = known.find(name);
+  if (found != known.end()) return found->second;
+  return known.emplace(name, group_id(name)).first->second;
+}
 
 Result<User> find_user(const std::string& word) {
   const auto number = parse_decimal(word);
@@ -128,9 +137,11 @@ nlohmann::ordered_json json_of(const Item& item) {
   if (!item.rule.empty()) one["rule"] = item.rule;
   if (!item.reason.empty()) one["reason"] = item.reason;
   if (item.most) one["most"] = *item.most;
+  if (item.used) one["used"] = *item.used;
   for (const auto range : item.ranges) one["ranges"].push_back(json_of(range));
   for (const auto& limit : item.limits) {
     nlohmann::ordered_json as_json{{"file", limit.file}, {"value", limit.text}};
+    if (!limit.used.empty()) as_json["used"] = limit.used;
     if (!limit.controller.empty()) as_json["v1"] = limit.controller;
     one["limits"].push_back(std::move(as_json));
   }

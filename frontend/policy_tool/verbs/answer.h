@@ -21,6 +21,9 @@
 
 namespace userns::frontend {
 
+// group_id(), asked once for each name.
+const Result<std::optional<Gid>>& group_id_once(std::string_view name);
+
 struct User {
   Uid uid{0};
   Gid gid{0};
@@ -30,7 +33,7 @@ struct User {
 
   // A lookup that fails is "no", and remembered, as in the helpers.
   bool is_in(std::string_view group, std::optional<Error>& failed) const {
-    const auto id = group_id(group);
+    const auto& id = group_id_once(group);
     if (!id) failed = id.error();
     return id && *id && contains(groups, **id);
   }
@@ -64,8 +67,10 @@ struct Item {
   std::string rule, reason;     // of a refusal
   std::vector<IdRange> ranges;
   std::optional<std::uint64_t> most;  // interfaces, or containers
+  std::optional<std::uint64_t> used;  // of these, or processes with the ids; nothing: not known
   struct Limit {
     std::string file, text, controller;
+    std::string used;  // of it now; empty: not known
   };
   std::vector<Limit> limits;
   std::vector<SourceLine> lines, malformed;

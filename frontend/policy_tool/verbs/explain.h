@@ -32,5 +32,9 @@ struct CgroupSources {
 };
 CgroupSources read_cgroup_sources(Uid uid);
 Answer explain_cgroup(const User& user, const CgroupSources& sources);
+// By the line that decides; none: nullptr. `sources` are well but perhaps for the base; `lines` are
+// those of its text.
+Answer explain_cgroup_line(const User& user, const CgroupSources& sources, const CgroupLine* line,
+                           std::span<const TextLine> lines);
 
 }  // namespace userns::frontend

@@ -73,12 +73,23 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     answer.malformed(std::move(findings));
     return answer;
   }
-  if (!sources.base) return refuse(sources.base.error());
   std::optional<Error> failed;
   const auto* const line =
-      matching_line(*sources.conf, user.uid, user.name,
-                    [&](std::string_view group) { return user.is_in(group, failed); });
+      sources.base
+          ? matching_line(*sources.conf, user.uid, user.name,
+                          [&](std::string_view group) { return user.is_in(group, failed); })
+          : nullptr;
   if (failed) return refuse(*failed);
+  return explain_cgroup_line(user, sources, line, lines_of(*sources.text));
+}
+
+Answer explain_cgroup_line(const User& user, const CgroupSources& sources, const CgroupLine* line,
+                           std::span<const TextLine> lines) {
+  Answer answer;
+  if (!sources.base) {
+    answer.refuse("cgroup", sources.base.error());
+    return answer;
+  }
   const auto grant = decide({.caller = user.uid,
                              .line = line,
                              .conf_path = sources.path,
@@ -95,7 +106,7 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     add_grant(answer, *grant, concat(sources.base->path, "/", user.uid.value()));
     answer.text += from_text(user.uid, *line, *sources.base);
   }
-  if (line != nullptr) answer.line(sources.path, lines_of(*sources.text)[line->number - 1]);
+  if (line != nullptr) answer.line(sources.path, lines[line->number - 1]);
   return answer;
 }
 
