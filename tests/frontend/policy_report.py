@@ -51,17 +51,18 @@ def lines(answer):
 
 @case('ids: ranges with their lines, and how many processes have one')
 def _(root):
+    # Ids that no other test on this machine has meanwhile.
     host(root)
-    root.subuid('# x\nalice:100000:65536\nbob:300000:10\n70001:165536:10\nalice:07:1\n')
-    root.subgid('alice:100000:65536\n')
+    root.subuid('# x\nalice:1150000000:65536\nbob:1250000000:10\n70001:1150065536:10\nalice:07:1\n')
+    root.subgid('alice:1150000000:65536\n')
     users, _, text = report(root)
-    assert users['alice']['newuidmap']['ranges'] == [{'first': 100000, 'count': 65546}], users
+    assert users['alice']['newuidmap']['ranges'] == [{'first': 1150000000, 'count': 65546}], users
     assert lines(users['alice']['newuidmap']) == [2, 4] and lines(users['alice']['newgidmap']) == [1], users
     assert set(users['bob']) >= {'newuidmap'} and 'newgidmap' not in users['bob'] and 'carol' not in users, users
     assert users['alice']['newuidmap']['used'] == users['bob']['newuidmap']['used'] == 0, users
-    assert '  newuidmap: [100000-165546)\n    in use: 0 processes\n    /etc/subuid:2: alice:100000:65536\n' in text, text
+    assert '  newuidmap: [1150000000-1150065546)\n    in use: 0 processes\n    /etc/subuid:2: alice:1150000000:65536\n' in text, text
     with root.target(root.alice) as target:
-        assert root.run([root.newuidmap, target.pid, 0, 165540, 1], root.alice).code == 0
+        assert root.run([root.newuidmap, target.pid, 0, 1150065540, 1], root.alice).code == 0
         users = report(root)[0]
         assert users['alice']['newuidmap']['used'] == 1 and users['alice']['newgidmap']['used'] == 0, users
         assert users['bob']['newuidmap']['used'] == 0, users
