@@ -199,7 +199,7 @@ def _(_root):
 # The front-end's rooms, ground floor first: a room includes itself and what stands before it.
 ROOMS = ['spec', 'run', 'run/cgroup', 'start/ids', 'start/plan', 'start/mounts', 'start/net', 'start/boot', 'start/inside', 'start',
          'rootfs/archive', 'rootfs', 'store', 'monitor', 'container', 'container/make', 'images', 'doctor', 'shift', 'cli', 'cli/shift', 'cli/verbs', 'cli/completions',
-         'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'lxc_user_nic']
+         'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'policy_tool/completions', 'lxc_user_nic']
 MOST_IN_A_ROOM = 25
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import select
 import shutil
 import struct
@@ -16,13 +17,14 @@ BASH = r'''
 source "$1"; shift
 compopt() { :; }
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
-_userns_run
+"_${1//-/_}"
 printf '%s\n' "${COMPREPLY[@]}"
 '''
 
 
 def file_of(name):
-    path = f'{build_dir()}/frontend/cli/completions/{name}'
+    room = 'policy_tool' if 'policy' in name else 'cli'
+    path = f'{build_dir()}/frontend/{room}/completions/{name}'
     return path if os.path.exists(path) else skip('the completions are not built')
 
 
@@ -84,6 +86,36 @@ def _(root):
     assert 'true' in bash(root, 'userns-run', '--', 'tru')
 
 
+@case('userns-policy in bash: every verb and every option that --help names, and nothing else')
+def _(root):
+    program = root.program('userns-policy')
+    root.bash = copied(root, 'userns-policy.bash')
+    verbs = re.findall(r'^  ([a-z-]+) ', root.run([program, '--help'], root.alice).out, re.M)
+    assert len(verbs) >= 11 and sorted(bash(root, 'userns-policy', '')) == sorted(verbs), verbs
+    for verb in verbs:
+        options = re.findall(r'^  (--[a-z-]+)', root.run([program, verb, '--help'], root.alice).out, re.M)
+        assert sorted(bash(root, 'userns-policy', verb, '--')) == sorted([*options, '--help']), verb
+
+
+@cases([
+    ('users', ['grant', 'ali'], ['alice']),
+    ('a user, then what to explain', ['explain', 'alice', ''], ['map', 'net', 'cgroup']),
+    ('a bridge', ['explain', 'alice', 'net', 'l'], ['lo']),
+    ('a bridge of a value', ['grant', 'alice', '--net', 'l'], ['lo']),
+    ('a policy file to edit', ['edit', 'sub'], ['subuid', 'subgid']),
+    ('the kind of a file', ['check', '--as', 'net'], ['net.conf']),
+    ('files', ['check', '/etc/passw'], ['/etc/passwd']),
+    ('files of a value', ['apply', '--from', '=', '/etc/passw'], ['/etc/passwd']),
+    ('directories of a value', ['check', '--root', '/et'], ['/etc']),
+    ('nothing for a number', ['grant', 'alice', '--ids', ''], []),
+])
+def _(root, words, expected):
+    root.bash = copied(root, 'userns-policy.bash')
+    got = bash(root, 'userns-policy', *words)
+    assert set(got) >= set(expected) and (expected or not got), (got, expected)
+    assert all(word.startswith(words[-1]) for word in got), got
+
+
 @case('zsh takes the file, and completes verbs and names')
 def _(root):
     if not shutil.which('zsh'):
@@ -91,9 +123,10 @@ def _(root):
     containers(root)
     directory = f'{root.tmp}/zsh'
     os.makedirs(directory, exist_ok=True)
-    shutil.copyfile(file_of('_userns-run'), f'{directory}/_userns-run')
     os.chmod(directory, 0o755)
-    os.chmod(f'{directory}/_userns-run', 0o644)
+    for name in ('_userns-run', '_userns-policy'):
+        shutil.copyfile(file_of(name), f'{directory}/{name}')
+        os.chmod(f'{directory}/{name}', 0o644)
     # A zsh in a terminal of its own; what it shows is what a person sees.
     master, slave = os.openpty()
     os.chown(os.ttyname(slave), root.alice.uid, 5)
@@ -102,7 +135,10 @@ def _(root):
                   before=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
     typed(master, f"PS1=; fpath=({directory} $fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=0; print rea''dy\r", 'ready')
     for line, piece in (('userns-run cr', 'userns-run create'), ('userns-run start d', 'userns-run start db'),
-                        ('userns-run create x --templ', '--template'), ('userns-run create x --template busy', 'busybox')):
+                        ('userns-run create x --templ', '--template'), ('userns-run create x --template busy', 'busybox'),
+                        ('userns-policy explain ali', 'userns-policy explain alice'),
+                        ('userns-policy explain alice cgr', 'cgroup'), ('userns-policy check --err', '--errors-only'),
+                        ('userns-policy edit subu', 'subuid')):
         typed(master, line + '\t', piece)
         typed(master, "\x15print ne''xt\r", 'next')
     child.kill()
@@ -125,13 +161,18 @@ def typed(master, keys, piece):
     ('options', 'userns-run create x --tem', '--template'),
     ('container names', 'userns-run start ', 'web'),
     ('words of a value', 'userns-run create x --template ', 'busybox'),
+    ('verbs', 'userns-policy rep', 'report'),
+    ('options', 'userns-policy check --err', '--errors-only'),
+    ('users', 'userns-policy explain ali', 'alice'),
+    ('topics', 'userns-policy explain alice ', 'cgroup'),
+    ('policy files', 'userns-policy edit ', 'subgid'),
 ])
 def _(root, line, expected):
     if not shutil.which('fish'):
         skip('fish is not installed')
     containers(root)
     done = well(root.run(['/usr/bin/fish', '--no-config', '-c', 'source $argv[1]; complete -C $argv[2]',
-                          copied(root, 'userns-run.fish'), line], root.alice, env=environment(root)))
+                          copied(root, f'{line.split()[0]}.fish'), line], root.alice, env=environment(root)))
     assert expected in [word.split('\t')[0].strip() for word in done.out.splitlines()], done
 
 

@@ -98,9 +98,10 @@ def _(_root):
     with open(unpacked(HELPERS) + '/etc/apparmor.d/userns-helpers') as file:
         attached = re.findall(r'^profile \S+ (\S+) flags', file.read(), re.M)
     assert {'.' + path for path in attached} <= SETUID and len(attached) >= 4, attached
-    for path in ('bash-completion/completions/userns-run.bash', 'zsh/vendor-completions/_userns-run',
-                 'fish/vendor_completions.d/userns-run.fish'):
-        assert './usr/share/' + path in tools, tools.keys()
+    for program in ('userns-run', 'userns-policy'):
+        for path in (f'bash-completion/completions/{program}.bash', f'zsh/vendor-completions/_{program}',
+                     f'fish/vendor_completions.d/{program}.fish'):
+            assert './usr/share/' + path in tools, tools.keys()
     for page in ('cgroup.conf', 'net.conf'):
         assert os.path.exists(f'{unpacked(HELPERS)}/usr/share/man/man5/userns-{page}.5userns.gz'), page
     assert not [path for path in (*helpers, *tools) if path.startswith(('./usr/share/userns', './lib', './bin', './sbin'))]

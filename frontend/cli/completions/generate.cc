@@ -9,6 +9,7 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/spec/config_file.h"
 #include "frontend/spec/options.h"
+#include "frontend/spec/shell_text.h"
 #include "frontend/spec/verb.h"
 #include "policy/text.h"
 
@@ -186,20 +187,6 @@ complete -F _userns_run userns-run
 
 // --- zsh ----------------------------------------------------------------------------------------
 
-// For what stands between single quotes in a specification of _arguments.
-std::string zsh_text(std::string_view text) {
-  std::string safe;
-  for (const char letter : text) {
-    if (letter == '\'')
-      safe += "'\\''";
-    else if (letter == '[' || letter == ']' || letter == ':' || letter == '\\')
-      safe += concat("\\", letter);
-    else
-      safe += letter;
-  }
-  return safe;
-}
-
 std::string zsh_action(const Option& option) {
   switch (option.values) {
     case Values::kFiles:
@@ -267,15 +254,6 @@ _userns_run_keys() {
 }
 
 // --- fish ---------------------------------------------------------------------------------------
-
-std::string fish_text(std::string_view text) {
-  std::string safe;
-  for (const char letter : text) {
-    if (letter == '\'' || letter == '\\') safe += '\\';
-    safe += letter;
-  }
-  return concat("'", safe, "'");
-}
 
 std::string fish_option(std::string_view condition, const Option& option) {
   std::string text = concat("complete -c userns-run -n ", condition, " -l ", option.name);
