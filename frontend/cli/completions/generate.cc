@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "frontend/cli/completions/shell_text.h"
 #include "frontend/cli/terminal.h"
 #include "frontend/spec/config_file.h"
 #include "frontend/spec/options.h"
-#include "frontend/spec/shell_text.h"
 #include "frontend/spec/verb.h"
 #include "policy/text.h"
 

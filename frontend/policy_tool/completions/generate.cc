@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "frontend/cli/completions/shell_text.h"
+#include "frontend/policy_tool/program/verb_table.h"
 #include "frontend/policy_tool/tool.h"
-#include "frontend/policy_tool/verbs/verb_table.h"
-#include "frontend/spec/shell_text.h"
 #include "frontend/spec/verb.h"
 #include "policy/text.h"
 

@@ -11,9 +11,9 @@
 
 #include "common/config.h"
 #include "common/fd.h"
+#include "frontend/policy_tool/program/verb_table.h"
 #include "frontend/policy_tool/record.h"
 #include "frontend/policy_tool/tool.h"
-#include "frontend/policy_tool/verbs/verb_table.h"
 #include "frontend/spec/nearest.h"
 #include "policy/text.h"
 

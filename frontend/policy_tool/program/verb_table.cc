@@ -1,4 +1,4 @@
-#include "frontend/policy_tool/verbs/verb_table.h"
+#include "frontend/policy_tool/program/verb_table.h"
 
 #include <array>
 #include <string_view>
