@@ -102,6 +102,29 @@ def _(root):
     assert os.listdir(own) == ['hosts'] and read(f'{own}/hosts') == 'mine\n', os.listdir(own)
 
 
+@case('/etc/hosts: an --add-host that cannot be told is said, whatever root inside has put in its place')
+def _(root):
+    where = rootfs(root)
+    hosts_file, words = f'{where}/etc/hosts', ('--add-host=db:10.9.9.9', '--hostname=box')
+
+    def refused(*more):
+        fails(shell(root, 'true', *words, *more, where=where), '--add-host', '/etc/hosts')
+
+    os.symlink('/tmp/x', hosts_file)
+    refused()
+    os.unlink(hosts_file)
+    os.mkdir(hosts_file)
+    refused()
+    os.rmdir(hosts_file)
+    put(where, 'etc/hosts', 'x' * (2 << 20))
+    refused()
+    put(where, 'etc/hosts', '')
+    refused('--tmpfs=/etc')
+    os.rename(f'{where}/etc', f'{where}/other')
+    refused()
+    well(shell(root, 'true', '--hostname=box', where=where))
+
+
 @case('Debian: getent and sudo find localhost and the host name')
 def _(root):
     where = unpack(root, SYSTEMD)
