@@ -45,6 +45,10 @@ NameSource name_source(std::string_view nsswitch_conf, std::string_view database
   const auto words = nss_words(nsswitch_conf, database);
   const auto first = words.substr(0, words.find_first_of(kSpace));
   const auto rest = trimmed(words.substr(first.size()));
+  // Of two lines the C library takes the first or the last, as its version is.
+  const auto behind = static_cast<std::size_t>(words.data() - nsswitch_conf.data()) + words.size();
+  if (words.empty() || !nss_words(nsswitch_conf.substr(behind), database).empty())
+    return NameSource::kOthers;
   // "[SUCCESS=continue]" would ask on.
   if (first != "files" || rest.starts_with('[')) return NameSource::kOthers;
   return rest.empty() ? NameSource::kFilesAlone : NameSource::kFilesFirst;

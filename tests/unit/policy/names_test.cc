@@ -21,6 +21,9 @@ TEST(NameSourceOf, IsTheFilesOnlyIfTheyAreFirstAndTheirAnswerIsTheEnd) {
       {"passwd:\n", kOthers},
       {"#passwd: files\n", kOthers},
       {" passwd: files\n", kOthers},
+      {"passwd: files\ngroup: files\npasswd: sss files\n", kOthers},
+      {"PASSWD: files\npasswd: sss\n", kOthers},
+      {"passwd: files # passwd: x\n", kFilesAlone},
       {"", kOthers},
   };
   for (const auto& [text, source] : rows) EXPECT_EQ(name_source(text, "passwd:"), source) << text;
