@@ -59,6 +59,10 @@ class Lan:
     def reaches(self, address):
         return any('bytes from' in self.sh(f'busybox ping -c 1 -W 1 {address}', code=None) for _ in range(3))
 
+    def heard_from(self, mac):
+        """How many frames of heard() that address sent: an answer quotes what it answers."""
+        return sum(frame[6:12] == packed(mac) for frame in self.heard())
+
     def heard(self, piece=MARK):
         """The frames of since the last time that hold `piece`, up to two of the host's own that it sends now."""
         out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -157,6 +161,8 @@ def added(h, c, *more):
     for address in nic['addresses']:
         c.sh(f'ip addr add {address} dev {nic["name"]}' + (' nodad' if ':' in address else ''))
     wait_for(lambda: 'state UP' in c.sh('ip link show eth0'), 'the NIC to be up')
+    with open(f'/sys/class/net/{nic["host"]}/brport/state') as file:
+        wait_for(lambda: file.seek(0) == 0 and file.read() == '3\n', 'its port to forward')
     return nic
 
 
@@ -475,8 +481,7 @@ def _(root):
         def passed(c):
             began = time.monotonic()
             send(c, *[ethernet(lan.mac, nics[c]['mac'], 0x800, ip4('10.9.0.150', '10.9.0.200', 17, udp(5, 5, payload)))] * 400)
-            heard = len(lan.heard())
-            return heard * 1442, time.monotonic() - began
+            return lan.heard_from(nics[c]['mac']) * 1442, time.monotonic() - began
         size, seconds = passed(b)
         assert size > 500_000, 'an unlimited port does not even'
         size, seconds = passed(a)
@@ -502,6 +507,46 @@ def _(root):
         size = sum(got)
         ear.close()
         assert 100_000 < size <= 65_536 + 100_000 * (1 + time.monotonic() - began) + 4 * 1442, size
+
+
+@case('rate= holds over a NIC that is removed and made again, and where many ports of others have a meter')
+def _(root):
+    h, lan = host(root, 'alice veth br0 1 group=71 rate=800kbit\nbob veth br0 1\n')
+    sh('nft', 'add element bridge userns_guard iif71 { ' + ', '.join(f'"p{n}"' for n in range(4096)) + ' }')
+    payload = MARK.ljust(1400, b'\0')  # 1428 with its headers; the frame's own is not counted
+    began, size = time.monotonic(), 0
+    with Container(root.alice) as a:
+        for _ in range(4):
+            nic = added(h, a)
+            send(a, *[ethernet(lan.mac, nic['mac'], 0x800, ip4('10.9.0.150', '10.9.0.200', 17, udp(5, 5, payload)))] * 400)
+            size += lan.heard_from(nic['mac']) * 1428
+            assert h.run(['del', nic['host']], root.alice).code == 0
+    assert 100_000 < size <= 65_536 + 100_000 * (1 + time.monotonic() - began) + 4 * 1428, size
+
+
+@cases([(f'group= that lines share: {what}', *rest) for what, *rest in (
+    ('guard=no takes no port of a line with ip= out of the guard', f'alice veth br0 1 {ADDRESSED} group=9\nbob veth br0 1 guard=no group=9\n'),
+    ('nor does the group that such lines have of their own', f'alice veth br0 1 {ADDRESSED} group=30062\n'),
+    ('spoof=allow lets nobody else be another', 'alice veth br0 1 group=9\nbob veth br0 1 spoof=allow group=9\n'))])
+def _(root, conf):
+    h, lan = host(root, conf)
+    with Container(root.alice) as a:
+        nic = added(h, a)
+        own = nic['addresses'][0].split('/')[0] if nic['addresses'] else '10.9.0.150'
+        for mac, heard in (('02:11:22:33:44:55', 0), (nic['mac'], 1)):
+            send(a, ethernet(ALL, nic['mac'], 0x806, arp(1, mac, own, to='10.9.0.200') + MARK))
+            assert lan.heard_from(nic['mac']) == heard, mac
+
+
+@case('group= that lines share: the lowest rate= holds')
+def _(root):
+    h, lan = host(root, 'alice veth br0 1 group=71 rate=1600kbit\nbob veth br0 1 group=71 rate=80mbit\n')
+    with Container(root.alice) as a:
+        nic = added(h, a)
+        began = time.monotonic()
+        send(a, *[ethernet(lan.mac, nic['mac'], 0x800, ip4('10.9.0.150', '10.9.0.200', 17, udp(5, 5, MARK.ljust(1400, b'\0'))))] * 800)
+        size = lan.heard_from(nic['mac']) * 1428
+        assert 100_000 < size <= 65_536 + 200_000 * (1 + time.monotonic() - began) + 1428, size
 
 
 @case('macs=2: the port sends from its own and two more addresses, which the answer names, and from no other')

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string_view>
+#include <vector>
 
 #include "policy/net_rules.h"
 #include "policy/text.h"
@@ -14,13 +16,13 @@ namespace {
 using Elements = std::set<std::string>;
 
 struct Sets {
-  Elements unguarded, spoofing, tagged;    // groups of ports
-  Elements pairs4, pairs6, targets6;       // MAC and IP address of a NIC that has both
-  Elements owned4, owned6, owned_targets;  // addresses that are given, and those of gateways
-  Elements rates;                          // rules
-  Elements meters;
+  Elements unguarded, spoofing, tagged;          // groups of ports
+  Elements pairs4, pairs6, targets6;             // MAC and IP address of a NIC that has both
+  Elements owned4, owned6, owned_targets;        // addresses that are given, and those of gateways
+  std::map<std::uint32_t, std::uint64_t> rates;  // of groups: bytes a second
 };
 
+constexpr std::string_view kWays[] = {"iif", "oif"};
 // Beside the bytes of one second, which nft has anyway: room for a few frames at any rate.
 constexpr std::uint64_t kBurst = 64UL << 10U;
 
@@ -71,32 +73,57 @@ void add_addresses(Sets& sets, const NetTerms& terms) {
     }
 }
 
-// Each way has meters of its own, one for each port.
-void add_rate(Sets& sets, const NetTerms& terms) {
-  for (const std::string_view way : {"iif", "oif"}) {
-    const auto name = concat(way, terms.group);
-    sets.meters.insert(concat("  set ", name, " { typeof meta ", way,
-                              "; size 4096; flags dynamic,timeout; timeout 1m; }\n"));
-    sets.rates.insert(concat("    ", way, "group ", terms.group, " update @", name, " { meta ", way,
-                             " limit rate over ", terms.rate, " bytes/second burst ", kBurst,
-                             " bytes } drop\n"));
-  }
+// Each way has meters of its own, one for each port's name: a port that is made anew goes on with
+// what is left, and a user has no more names than ports.
+std::string meters_of(const Sets& sets) {
+  std::string text;
+  for (const auto& [group, rate] : sets.rates)
+    for (const std::string_view way : kWays)
+      text += concat("  set ", way, group, " { typeof meta ", way,
+                     "name; size 65535; flags dynamic,timeout; timeout 1m; }\n");
+  return text;
+}
+
+std::string rates_of(const Sets& sets, std::string_view way) {
+  std::string text;
+  for (const auto& [group, rate] : sets.rates)
+    text +=
+        concat("    ", way, "group ", group, " update @", way, group, " { meta ", way,
+               "name limit rate over ", rate, " bytes/second burst ", kBurst, " bytes } drop\n");
+  return text;
+}
+
+bool is_free(const NetLine& line) { return line.terms.guard == NetTerms::Guard::kNo; }
+
+void add_line(Sets& sets, const NetTerms& terms) {
+  const auto group = terms.port_group();
+  if (terms.spoof) sets.spoofing.insert(concat(group));
+  if (!terms.tagged.empty()) sets.tagged.insert(concat(group));
+  add_addresses(sets, terms);
+  if (terms.rate == 0) return;
+  auto& rate = sets.rates.try_emplace(group, terms.rate).first->second;
+  rate = std::min(rate, terms.rate);
+}
+
+// Where lines share a group, all its ports are held as the strictest of them wants.
+void be_strict(Sets& sets, const NetTerms& terms) {
+  const auto group = concat(terms.port_group());
+  sets.unguarded.erase(group);
+  if (!terms.spoof) sets.spoofing.erase(group);
+  if (terms.tagged.empty()) sets.tagged.erase(group);
 }
 
 Sets sets_of(std::span<const NetLine> lines) {
   Sets sets;
   sets.unguarded.insert(concat(kUnguardedGroup));
   sets.spoofing.insert(concat(kSpoofingGroup));
+  std::vector<NetTerms> guarded;
   for (const auto& line : lines) {
-    const auto& terms = line.terms;
-    const bool is_unguarded = terms.guard == NetTerms::Guard::kNo;
-    if (is_unguarded) sets.unguarded.insert(concat(terms.port_group()));
-    if (is_unguarded || line.count == 0) continue;
-    if (terms.spoof) sets.spoofing.insert(concat(terms.port_group()));
-    if (!terms.tagged.empty()) sets.tagged.insert(concat(terms.group));
-    if (terms.rate != 0) add_rate(sets, terms);
-    add_addresses(sets, terms);
+    if (is_free(line)) sets.unguarded.insert(concat(line.terms.port_group()));
+    if (!is_free(line) && line.count > 0) guarded.push_back(line.terms);
   }
+  for (const auto& terms : guarded) add_line(sets, terms);
+  for (const auto& terms : guarded) be_strict(sets, terms);
   return sets;
 }
 
@@ -105,13 +132,6 @@ std::string set_text(std::string_view name, std::string_view kind, const Element
   for (const auto& one : elements) list += concat(list.empty() ? "" : ", ", one);
   return concat("  set ", name, " { ", kind, "; ",
                 list.empty() ? "" : concat("elements = { ", list, " } "), "}\n");
-}
-
-std::string joined(const Elements& lines, std::string_view beginning) {
-  std::string text;
-  for (const auto& line : lines)
-    if (line.contains(beginning)) text += line;
-  return text;
 }
 
 // In `same` only pairs of equal addresses ever are: what is looked up there is whether two fields
@@ -198,23 +218,23 @@ std::string other_text(std::string_view family, const Sets& sets) {
 
 std::string table_text(std::span<const NetLine> lines) {
   const auto sets = sets_of(lines);
-  return concat(
-      set_text("unguarded", kGroups, sets.unguarded), set_text("spoofing", kGroups, sets.spoofing),
-      set_text("tagged", kGroups, sets.tagged),
-      set_text("pairs4", "type ether_addr . ipv4_addr", sets.pairs4),
-      set_text("pairs6", "type ether_addr . ipv6_addr", sets.pairs6),
-      set_text("targets6", "typeof ether saddr . @th,64,128", sets.targets6),
-      set_text("owned4", "type ipv4_addr; flags interval; auto-merge", sets.owned4),
-      set_text("owned6", "type ipv6_addr; flags interval; auto-merge", sets.owned6),
-      set_text("owned_targets", "typeof @th,64,128; flags interval; auto-merge",
-               sets.owned_targets),
-      "  set same { typeof ether saddr . @ll,48,48; size 65535; flags dynamic,timeout; "
-      "timeout 1s; }\n",
-      joined(sets.meters, ""),
-      hook("prerouting", concat(joined(sets.rates, "iifgroup"), "    ", kOurs, " jump port\n")),
-      hook("postrouting", joined(sets.rates, "oifgroup")),
-      hook("input", concat("    ", kOurs, " jump locked\n")),
-      hook("forward", concat("    ", kOurs, " jump locked\n")), kChains);
+  return concat(set_text("unguarded", kGroups, sets.unguarded),
+                set_text("spoofing", kGroups, sets.spoofing),
+                set_text("tagged", kGroups, sets.tagged),
+                set_text("pairs4", "type ether_addr . ipv4_addr", sets.pairs4),
+                set_text("pairs6", "type ether_addr . ipv6_addr", sets.pairs6),
+                set_text("targets6", "typeof ether saddr . @th,64,128", sets.targets6),
+                set_text("owned4", "type ipv4_addr; flags interval; auto-merge", sets.owned4),
+                set_text("owned6", "type ipv6_addr; flags interval; auto-merge", sets.owned6),
+                set_text("owned_targets", "typeof @th,64,128; flags interval; auto-merge",
+                         sets.owned_targets),
+                "  set same { typeof ether saddr . @ll,48,48; size 65535; flags dynamic,timeout; "
+                "timeout 1s; }\n",
+                meters_of(sets),
+                hook("prerouting", concat(rates_of(sets, "iif"), "    ", kOurs, " jump port\n")),
+                hook("postrouting", rates_of(sets, "oif")),
+                hook("input", concat("    ", kOurs, " jump locked\n")),
+                hook("forward", concat("    ", kOurs, " jump locked\n")), kChains);
 }
 
 }  // namespace

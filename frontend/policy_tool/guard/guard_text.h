@@ -1,8 +1,8 @@
 // The packet filter that goes with net.conf(5): one table of nftables' family bridge. Pure.
 //
 // It is about the ports that userns-net(8) makes, whatever their number: they are veths whose names
-// begin with "u". A port that a line's group= does not tell apart gets the whole guard, so a change
-// of net.conf can leave a port too little and never too much. That a port sends from its own MAC
+// begin with "u". A port that a line's group= does not tell apart gets the whole guard, and one of
+// a group that lines share what the strictest of them wants. That a port sends from its own MAC
 // address is the bridge's to see to.
 #pragma once
 
