@@ -16,12 +16,14 @@
 namespace userns::frontend {
 namespace {
 
-// What the host's kernel keeps about a file is not the container's.
+// What the host's kernel keeps about a file is not the container's. A hole takes no room on disk,
+// however large root inside has made it, and none in the archive.
 const std::vector<std::string> kWords{"tar",
                                       "--create",
                                       "--format=posix",
                                       "--numeric-owner",
                                       "--one-file-system",
+                                      "--sparse",
                                       "--xattrs",
                                       "--xattrs-exclude=user.overlay.*",
                                       "--xattrs-exclude=security.selinux",

@@ -20,6 +20,7 @@
 #include "frontend/start/mounts/changes.h"
 #include "frontend/store/files.h"
 #include "frontend/store/id_blocks.h"
+#include "frontend/store/registry.h"
 #include "frontend/store/unfinished.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
@@ -92,6 +93,21 @@ Result<void> move_files(const Container& from, const char* name, const Container
     return fail_errno(concat("cannot move the files of ", from.path(), "/", name));
   });
   return moved ? Result<void>{} : std::unexpected(moved.error());
+}
+
+// Whoever begins a container writes down what it stands on with the registry held: so either that
+// is seen here, or the base has lost its name before anybody looks for it.
+Result<std::optional<Unfinished>> take_unused_base(const Store& store, const std::string& id) {
+  const auto registry = Registry::lock(store);
+  const auto unused = registry ? unused_bases(store) : std::unexpected(registry.error());
+  if (!unused) return std::unexpected(unused.error());
+  if (std::ranges::find(*unused, id) == unused->end()) return std::nullopt;
+  const auto base = find_base(store, id);
+  auto lock = base ? base->try_lock() : std::unexpected(base.error());
+  if (!lock) return std::unexpected(lock.error());
+  if (!*lock) return std::nullopt;  // a run of now shows it
+  auto gone = take_away(store, *base, base_directory(id), std::move(**lock));
+  return gone ? Result<std::optional<Unfinished>>(std::move(*gone)) : std::unexpected(gone.error());
 }
 
 Result<ConfigFile> config_of_base(const Container& container, const ConfigFile& before) {
@@ -179,11 +195,10 @@ Result<void> remove_base(const Store& store, const std::string& id) {
 }
 
 Result<bool> remove_unused_base(const Store& store, const std::string& id) {
-  const auto base = find_base(store, id);
-  auto lock = base ? base->try_lock() : std::unexpected(base.error());
-  if (!lock) return std::unexpected(lock.error());
-  if (!*lock) return false;
-  auto removed = remove_unfinished(store, {*base, base_directory(id), std::move(**lock)});
+  auto gone = take_unused_base(store, id);
+  if (!gone) return std::unexpected(gone.error());
+  if (!*gone) return false;
+  auto removed = remove_unfinished(store, **gone);
   return removed ? Result<bool>(true) : std::unexpected(removed.error());
 }
 

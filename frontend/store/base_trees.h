@@ -49,7 +49,8 @@ Result<std::vector<BaseTree>> trees_of(const Store& store, const ConfigFile& con
 Result<std::vector<std::string>> all_bases(const Store& store);
 // Those of them that no container and no other base stands on.
 Result<std::vector<std::string>> unused_bases(const Store& store);
-// Deletes it with its files. remove_unused_base(): false if a run holds it.
+// Deletes it with its files. remove_unused_base(): false if a run holds it, or something stands on
+// it by now.
 Result<void> remove_base(const Store& store, const std::string& id);
 Result<bool> remove_unused_base(const Store& store, const std::string& id);
 

@@ -123,6 +123,13 @@ void kill_leftover(const ProcessId& process) {
   (void)::poll(&ended, 1, kDeathTakes);  // what it holds (a NIC, mounts) is free then
 }
 
+// Whoever merely reads the file, such as a backup or a search, has it open without its lock.
+bool has_lock(pid_t pid, pid_t number) {
+  constexpr std::size_t kLargestInfo = 4096;
+  const auto file = open_at(AT_FDCWD, concat("/proc/", pid, "/fdinfo/", number).c_str(), O_RDONLY);
+  return file && read_all(*file, kLargestInfo).value_or("").contains("OFDLCK");
+}
+
 std::vector<pid_t> numbers_in(const std::string& path) {
   std::vector<pid_t> numbers;
   const std::unique_ptr<DIR, int (*)(DIR*)> list(::opendir(path.c_str()), ::closedir);
@@ -314,7 +321,8 @@ std::optional<ProcessId> find_monitor(const Fd& directory) {
     for (const auto number : numbers_in(concat("/proc/", pid, "/fd"))) {
       struct stat facts{};
       if (::stat(concat("/proc/", pid, "/fd/", number).c_str(), &facts) != 0) continue;
-      if (facts.st_dev == wanted.st_dev && facts.st_ino == wanted.st_ino && pid != ::getpid())
+      if (facts.st_dev == wanted.st_dev && facts.st_ino == wanted.st_ino && pid != ::getpid() &&
+          has_lock(pid, number))
         return ProcessId::of(pid);
     }
   return std::nullopt;

@@ -150,11 +150,16 @@ Result<void> finish_container(const Store& store, const Unfinished& unfinished) 
 }
 
 Result<Unfinished> end_container(const Store& store, const Container& container, Lock lock) {
+  return take_away(store, container, container.name(), std::move(lock));
+}
+
+Result<Unfinished> take_away(const Store& store, const Container& container,
+                             const std::string& named, Lock lock) {
   // Known before it is one no longer: else it could be neither deleted nor used.
   const auto ids = ids_of(container);
   if (!ids) return std::unexpected(ids.error());
   const auto directory = fresh_name(container.name(), kGone);
-  if (::renameat2(store.dir().get(), container.name().c_str(), store.dir().get(), directory.c_str(),
+  if (::renameat2(store.dir().get(), named.c_str(), store.dir().get(), directory.c_str(),
                   RENAME_NOREPLACE) != 0)
     return fail_errno(concat("cannot take ", container.path(), " out of the way"));
   auto moved = store.open_unfinished(container.name(), directory);

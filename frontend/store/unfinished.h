@@ -28,6 +28,9 @@ Result<void> finish_container(const Store& store, const Unfinished& unfinished);
 
 // The container is one no longer.
 Result<Unfinished> end_container(const Store& store, const Container& container, Lock lock);
+// The same of a directory whose name is not the container's, such as a base tree's.
+Result<Unfinished> take_away(const Store& store, const Container& container,
+                             const std::string& named, Lock lock);
 
 // What others have begun. The holder of the registry may look: else one that is just begun seems to
 // be left over.

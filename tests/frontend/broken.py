@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from container import fails, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import MS_BIND, MS_RDONLY, MS_REMOUNT, case, cases, main, mount, wait_for  # noqa: E402
+from harness import MS_BIND, MS_RDONLY, MS_REMOUNT, case, cases, main, mount, spawn, wait_for  # noqa: E402
 
 CROWD = 70
 
@@ -174,15 +174,42 @@ def _(root):
     well(store.do('destroy', 'web'))
 
 
+@case('a start that hangs is ended, and nobody who has the same file open, such as a backup')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(store.do('start', 'web'))
+    well(store.do('stop', 'web'))
+    script = f'import time; file = open("{store.path}/web/running"); time.sleep(1000)'
+    backup = spawn(['/usr/bin/python3', '-c', script], store.user)
+    try:
+        fds = f'/proc/{backup.pid}/fd'
+        wait_for(lambda: any(os.path.realpath(f'{fds}/{fd}').endswith('/running') for fd in os.listdir(fds)), 'the backup')
+        with open(f'{store.path}/web/config', 'a') as file:
+            file.write(f'hook = pre-start=sh -c "touch {store.path}/begun; sleep 1000"\n')
+        child = store.begin('start', 'web')
+        wait_for(lambda: os.path.exists(f'{store.path}/begun'), 'the hook')
+        assert backup.pid < child.pid
+        done = store.do('stop', 'web', timeout=20)
+        assert done.code == 0 and child.wait().code == 125, done
+        assert alive(backup.pid), 'the backup was ended'
+    finally:
+        backup.kill(signal.SIGKILL)
+        backup.wait()
+
+
 @case('who holds a container is named, and destroy --force ends a start that hangs in a hook')
 def _(root):
     store = Store(root)
     child = starting(store)
     waiting = store.begin('config', 'web', 'stop-timeout=3')
+    inode = os.stat(f'{store.path}/web/lock').st_ino
+    wait_for(lambda: any('->' in line and f':{inode} ' in line for line in open('/proc/locks')), 'it to wait')
     done = store.do('destroy', 'web', '--force', timeout=20)
     assert done.code == 0 and not os.path.exists(f'{store.path}/web'), done
     assert child.wait().code == 125
-    assert str(child.pid) in waiting.wait().err, waiting.err
+    said = waiting.wait()
+    assert str(child.pid) in said.err, said
 
 
 @case('a hook has a time limit')

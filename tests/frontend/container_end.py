@@ -16,9 +16,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from container import FIRST, PYTHON, fails, give, rootfs, start, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from container_end_lib import everyones_device, holders_of, is_free  # noqa: E402
+from container_end_lib import everyones_device, holders_of, is_free, is_ours  # noqa: E402
 from harness import MS_BIND, case, cases, main, mount, own_children, skip, spawn, umount, wait_for  # noqa: E402
-from net_host import Host  # noqa: E402
+from net_host import Host, sh  # noqa: E402
 
 made = {}
 
@@ -310,18 +310,27 @@ def begin_user_net(root):
     if 'host' not in made:
         made['host'] = Host(root)
         everyones_device('net/tun', 200)
+        # A way out, which pasta wants to see.
+        sh('ip link add out0 type veth peer name out1')
+        sh('ip addr add 198.51.100.2/24 dev out0')
+        for name in ('out0', 'out1'):
+            sh(f'ip link set {name} up')
+        sh('ip route add default via 198.51.100.1')
 
 
-@case('a published port is free when the end is told; it is started, restarted and rebooted again and again')
-def _(root):
+@cases([('a published port is free when the end is told; it is started, restarted and stopped again and again', ()),
+        ('the same with the loopback of both published, as every pasta can', ('publish-loopback = yes',))])
+def _(root, settings):
     begin_user_net(root)
     port = 18082
     store = Store(root)
-    store.make('web', IDLE, 'net = user', f'publish = {port}:80')
+    store.make('web', IDLE, 'net = user', f'publish = {port}:80', *settings)
     rounds = int(os.environ.get('USERNS_TEST_ROUNDS', '5'))
     for _ in range(rounds):
         well(store.do('start', 'web'))
         assert not is_free(port)
+        if settings and shutil.which('pasta'):
+            assert any(comm(pid).startswith((b'passt', b'pasta')) and is_ours(int(pid)) for pid in filter(str.isdigit, os.listdir('/proc')))
         well(store.do('restart', 'web'))
         assert not is_free(port)
         well(store.do('stop', 'web'))

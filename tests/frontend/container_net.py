@@ -10,7 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from boot_trees import busybox  # noqa: E402
-from container import fails, well  # noqa: E402
+from container import FIRST, fails, well  # noqa: E402
 from leased import facts, inside, lease_of, mac_of  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, cases, main, wait_for  # noqa: E402
@@ -159,10 +159,10 @@ def _(root):
         servers = inside(store, 'web', '/bin/busybox', 'cat', '/etc/resolv.conf').splitlines()
         assert [line for line in servers if not line.startswith('#')] == ['nameserver 10.9.0.1', 'nameserver fd09::1'], servers
         known = inside(store, 'web', '/bin/busybox', 'cat', '/etc/hosts')
-        assert all(f'{name} web' in known for name in names), known
+        assert all(f'{name}\tweb' in known for name in names) and 'localhost' in known, known
         assert inside(store, 'web', '/bin/busybox', 'cat', '/sys/class/net/eth0/mtu').strip() == '1400'
     assert len(set(seen)) == 1, seen
-    # The container's own files are as they were.
+    # Nothing of it is left in the container's own files.
     well(store.do('stop', 'web'))
     h.all_gone()
     h.conf('alice veth br0 4\n')
@@ -193,6 +193,33 @@ def _(root):
     assert inside(store, 'web', '/bin/busybox', 'cat', '/etc/resolv.conf') == 'nameserver 192.0.2.1\n'
     well(store.do('stop', 'web'))
     h.all_gone()
+
+
+@case('with name servers of net.conf: --add-host counts, a hosts file of the user\'s is his, and resolv.conf may be a link into /run')
+def _(root):
+    h = host(root, ADDRESSED)
+    store = Store(root)
+    store.make('web', IDLE, BRIDGE, 'add-host = printer:192.0.2.9')
+    tree = f'{root.tmp}/trees/web'
+    os.symlink('../run/systemd/resolve/stub-resolv.conf', f'{tree}/etc/resolv.conf')
+    well(store.do('start', 'web'))
+    known = inside(store, 'web', '/bin/busybox', 'cat', '/etc/hosts')
+    assert '192.0.2.9\tprinter' in known and '\tweb' in known and '127.0.0.1\tlocalhost' in known, known
+    assert 'nameserver 10.9.0.1' in inside(store, 'web', '/bin/busybox', 'cat', '/etc/resolv.conf')
+    well(store.do('stop', 'web'))
+    h.all_gone()
+    bound = f'{store.path}/etc'
+    os.mkdir(bound)
+    root.write(f'{bound}/hosts', '192.0.2.1 bound\n')
+    os.chown(bound, FIRST, FIRST)  # so that root inside could write there
+    for wish in (f'{bound}/hosts:/etc/hosts', f'{bound}:/etc'):
+        with open(f'{store.path}/web/config', 'w') as file:
+            file.write(f'{IDLE}\nrootfs = {tree}\nbind = {wish}\n{BRIDGE}\n')
+        well(store.do('start', 'web'))
+        assert inside(store, 'web', '/bin/busybox', 'cat', '/etc/hosts') == '192.0.2.1 bound\n', wish
+        well(store.do('stop', 'web'))
+        h.all_gone()
+        assert os.listdir(bound) == ['hosts'], os.listdir(bound)
 
 
 # --- what list says -----------------------------------------------------------------------------

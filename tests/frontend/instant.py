@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Containers without a copy: an overlay over a base tree that is shown with each one's own ids."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -10,7 +11,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, well  # noqa: E402
-from harness import case, main  # noqa: E402
+from harness import case, main, wait_for  # noqa: E402
+from images import busybox_layer  # noqa: E402
 from named import Store  # noqa: E402
 from oci import layout, need_skopeo  # noqa: E402
 
@@ -243,6 +245,37 @@ def _(root):
     assert len(bases(store)) == 1  # the image is still there
     well(store.do('prune', '--all'))
     assert bases(store) == []
+
+
+@case('a container that is begun names its base before there is one, and prune that looked before leaves it alone')
+def _(root):
+    store, _ = prepared(root)
+    big = busybox_layer().add('big', os.urandom(48 << 20))
+    image = layout(root, None, big)
+    child = store.begin('create', 'one', f'--image=oci:{image}:it')
+    begun = lambda end: [name for name in os.listdir(store.path) if end in name]  # noqa: E731
+    wait_for(lambda: [name for name in begun('.new-') if name.startswith('.i')] or begun('.base'), 'the base to be begun', 60)
+    (own,) = begun('.one.new-') or ['one']
+    assert 'base-tree = i' in config(store, own), config(store, own)
+    assert child.wait(60).code == 0
+
+    create(store, 'two', f'--image=oci:{image}:it')
+    words = config(store, 'two')
+    for name in ('one', 'two'):
+        well(store.do('destroy', name))
+    turn = open(f'{store.user_home()}/.local/share/userns/.lock')
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    prune = store.begin('prune', '--all')
+    inode = os.fstat(turn.fileno()).st_ino
+    waits = lambda: any('->' in line and f':{inode} ' in line for line in open('/proc/locks'))  # noqa: E731
+    wait_for(lambda: waits() or not bases(store), 'prune to wait for its turn', 60)
+    os.mkdir(f'{store.path}/.two.new-abcdef', 0o700)
+    with open(f'{store.path}/.two.new-abcdef/config', 'w') as file:
+        file.write(words)
+    for path in (f'{store.path}/.two.new-abcdef', f'{store.path}/.two.new-abcdef/config'):
+        os.chown(path, root.alice.uid, root.alice.gid)
+    turn.close()
+    assert prune.wait(60).code == 0 and len(bases(store)) == 1, bases(store)
 
 
 @case('a base that was never filled (a crash while files became one) leaves the container its own')

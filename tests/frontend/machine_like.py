@@ -88,6 +88,43 @@ def _(root):
     assert os.readlink(f'{where}/etc/hosts') == '/etc/other' and read(f'{where}/etc/other') == '10.1.1.1 db\n'
 
 
+@case('/etc/hosts of a read-only tree: a directory of the caller\'s on /run keeps its own files')
+def _(root):
+    where = rootfs(root)
+    well(shell(root, 'true', where=where))  # which makes the places of mounts
+    put(where, 'etc/hosts', '10.1.1.1 db\n')
+    own = f'{root.tmp}/home/alice/run'
+    os.makedirs(own, exist_ok=True)
+    root.write(f'{own}/hosts', 'mine\n')
+    give(own, FIRST)
+    done = well(shell(root, 'cat /etc/hosts', '--read-only', '--hostname=box', f'--bind={own}:/run', where=where))
+    assert hosts(done.out)['box'] == '127.0.1.1', done
+    assert os.listdir(own) == ['hosts'] and read(f'{own}/hosts') == 'mine\n', os.listdir(own)
+
+
+@case('/etc/hosts: an --add-host that cannot be told is said, whatever root inside has put in its place')
+def _(root):
+    where = rootfs(root)
+    hosts_file, words = f'{where}/etc/hosts', ('--add-host=db:10.9.9.9', '--hostname=box')
+
+    def refused(*more):
+        fails(shell(root, 'true', *words, *more, where=where), '--add-host', '/etc/hosts')
+
+    os.symlink('/tmp/x', hosts_file)
+    refused()
+    os.unlink(hosts_file)
+    os.mkdir(hosts_file)
+    refused()
+    os.rmdir(hosts_file)
+    put(where, 'etc/hosts', 'x' * (2 << 20))
+    refused()
+    put(where, 'etc/hosts', '')
+    refused('--tmpfs=/etc')
+    os.rename(f'{where}/etc', f'{where}/other')
+    refused()
+    well(shell(root, 'true', '--hostname=box', where=where))
+
+
 @case('Debian: getent and sudo find localhost and the host name')
 def _(root):
     where = unpack(root, SYSTEMD)

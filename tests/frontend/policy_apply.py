@@ -192,6 +192,45 @@ def _(root):
     assert 'inner' in read(f'{top}/etc/shadow-of-the-image') and not os.path.exists('/etc/shadow-of-the-image')
 
 
+@case('--root: edit is about the image; the editor and its copy are of this system, and nothing is left')
+def _(root):
+    files(root)
+    before, top = texts(), image(root)
+    work = f'{root.tmp}/work'
+    os.makedirs(work, exist_ok=True)
+    # The editor is a script of this system's, which the image has not, as it has no shell.
+    root.write(f'{root.tmp}/editor', f'#!/bin/sh\ncp "$1" {root.tmp}/seen\npwd >{root.tmp}/where\n'
+                                     f'echo "$1" >>{root.tmp}/where\necho "inner veth br0 2" >>"$1"\n', mode=0o755)
+    root.write(f'{top}{NET}', '# the image\n')
+    env = {'PATH': '/usr/bin:/bin', 'EDITOR': f'{root.tmp}/editor', 'TMPDIR': work}
+    done = tool(root, 'edit', 'net.conf', '--root', top, env=env, cwd=root.tmp)
+    assert done.code == 0 and 'is changed' in done.err, done
+    assert read(f'{root.tmp}/seen') == '# the image\n' and read(f'{top}{NET}') == '# the image\ninner veth br0 2\n', texts(top)
+    assert re.fullmatch(rf'{root.tmp}\n{work}/userns-policy\.\w+/net\.conf\n', read(f'{root.tmp}/where')), read(f'{root.tmp}/where')
+    assert texts() == before and os.listdir(work) == [] and os.listdir(f'{top}/proc') == [], (texts(), os.listdir(work))
+    # Accounts are the image's: alice is none of them. What was written with errors is not installed.
+    root.write(f'{root.tmp}/editor', '#!/bin/sh\necho "alice veth br0 2" >"$1"\n', mode=0o755)
+    done = tool(root, 'edit', 'net.conf', '--root', top, env=env)
+    assert done.code == 0 and "'alice'" in done.err and read(f'{top}{NET}') == 'alice veth br0 2\n', done
+    root.write(f'{root.tmp}/editor', '#!/bin/sh\necho "inner veth" >"$1"\n', mode=0o755)
+    done = tool(root, 'edit', 'net.conf', '--root', top, env=env)
+    assert done.code == 1 and 'discarded' in done.err and read(f'{top}{NET}') == 'alice veth br0 2\n', done
+    assert os.listdir(work) == [] and not [n for n in os.listdir(f'{top}/etc/userns') if 'lock' in n], os.listdir(f'{top}/etc/userns')
+
+
+@case('--root: import-lxc --merge takes a file of this system into net.conf of the image')
+def _(root):
+    files(root)
+    before, top = texts(), image(root)
+    root.write(f'{root.tmp}/usernet', 'inner veth lxcbr0 3\n1000 veth lxcbr1 1\n')
+    root.write(f'{top}{NET}', '1000 veth lxcbr0 3\n')
+    done = tool(root, 'import-lxc', '--usernet', f'{root.tmp}/usernet', '--merge', '--root', top)
+    # By the image's accounts inner is uid 1000.
+    assert read(f'{top}{NET}') == f'1000 veth lxcbr0 3\n# From {root.tmp}/usernet.\n1000 veth lxcbr1 1\n' and texts() == before, (done, texts(top))
+    done = tool(root, 'import-lxc', '--usernet', f'{root.tmp}/usernet', '--root', top)
+    assert done.code == 125 and '--merge' in done.err, done
+
+
 @case('--root that is not there, empty, or without /proc says what to do')
 def _(root):
     for where, says in ((f'{root.tmp}/none', 'No such file'), ('', 'name the directory'), (image(root, proc=False), 'mkdir')):

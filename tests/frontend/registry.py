@@ -209,6 +209,21 @@ def _(root):
         assert well(home.do(f'--image={registry.address}/mine', '--', 'cat', '/root/file')).out == 'kept\n'
 
 
+@case('commit: the holes of a file take no room, however large root inside has made it')
+def _(root):
+    home = Home(root)
+    well(home.do('create', 'box', f'--image=oci:{layout(root)}:it'))
+    script = 'echo begin >/root/file; echo end | dd of=/root/file bs=1 seek=1073741824; stat -c %s /root/file'
+    well(home.do('start', 'box', '--foreground', '--', 'sh', '-c', script))
+    well(home.do('commit', 'box', 'localhost/mine'))
+    (image,) = [image for image in home.list() if 'mine' in image['name']]
+    assert image['bytes'] < 8 << 20, image
+    look = 'stat -c %s /root/file; head -c 6 /root/file; dd if=/root/file bs=1 skip=1073741824 2>/dev/null; du -k /root/file'
+    done = well(home.do('--image=localhost/mine', '--', '/bin/busybox', 'sh', '-c', look.replace('du ', '/bin/busybox du ')))
+    words = done.out.split()
+    assert words[:3] == [str((1 << 30) + 4), 'begin', 'end'] and int(words[3]) < 1024, done
+
+
 @case('a running container is not committed')
 def _(root):
     home = Home(root)

@@ -302,6 +302,10 @@ Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile&
   if (!is_own_alone(spec))
     if (auto set = config.set("map", map_values(*blocks)); !set)
       return std::unexpected(set.error());
+  // What it is going to stand on, before it is looked for: prune leaves it alone from here on.
+  if (const auto* const image = std::get_if<FromImage>(&wish.source); image && !wish.copy)
+    if (auto set = config.set("base-tree", std::vector{image->parts.id}); !set)
+      return std::unexpected(set.error());
   auto unfinished = begin_container(store, registry, wish.name);
   if (!unfinished) return unfinished;
   Result<void> done = unfinished->container.write_config(unfinished->lock, config);
@@ -412,7 +416,10 @@ Result<std::optional<Filled>> stand_on_tree(const Store& store, const CreateWish
   const auto& container = unfinished.container;
   const auto id = find_tree(store, wish, spec, container, other, notes);
   if (!id) return std::unexpected(id.error());
-  if (id->empty()) return std::nullopt;
+  if (id->empty()) {
+    config.unset("base-tree");
+    return std::nullopt;
+  }
   auto done = config.set("base-tree", std::vector{*id});
   if (done) done = container.write_config(unfinished.lock, config);
   if (!done) return std::unexpected(done.error());

@@ -39,6 +39,7 @@ constexpr std::array kImportOptions{
                "write files there instead of standard output; nothing is overwritten"},
     VerbOption{"merge", "", "add the lines of --usernet that net.conf lacks, under its lock"},
     VerbOption{"dry-run", "", "with --merge: show what would change, as a diff"},
+    VerbOption{"root", "DIR", "with --merge: the policy and accounts of another system below DIR"},
 };
 
 constexpr std::array kApplyOptions{
@@ -50,6 +51,9 @@ constexpr std::array kApplyOptions{
 };
 constexpr std::array kExplainOptions{
     VerbOption{"json", "", "one JSON document instead of text"},
+    VerbOption{"root", "DIR", "the policy and accounts of another system below DIR"},
+};
+constexpr std::array kEditOptions{
     VerbOption{"root", "DIR", "the policy and accounts of another system below DIR"},
 };
 constexpr std::array kReportOptions{
@@ -82,13 +86,9 @@ constexpr std::array<Verb, 11> kVerbs{
     Verb{"report", "[--json]",
          "Says who has what, through which line, and what of it is used: 0; 1 if a file is refused",
          kReportOptions, false, report_verb, kProgram},
-    Verb{"edit",
-         "subuid | subgid | net.conf | cgroup.conf",
-         "Opens a copy in an editor, checks it, and puts it in place whole",
-         {},
-         false,
-         edit_verb,
-         kProgram},
+    Verb{"edit", "subuid | subgid | net.conf | cgroup.conf",
+         "Opens a copy in an editor, checks it, and puts it in place whole", kEditOptions, false,
+         edit_verb, kProgram},
     Verb{"grant", "USER --ids N | --net BRIDGE:COUNT[,key=value...] | --cgroup KEY=VALUE...",
          "Gives a user something, if he does not have it yet", kGrantOptions, false, grant_verb,
          kProgram},
@@ -105,7 +105,8 @@ constexpr std::array<Verb, 11> kVerbs{
     Verb{"guard", "[--print | --apply | --check] [FILE]",
          "The packet filter that holds ports to what net.conf gives them", kGuardOptions, false,
          guard_verb, kProgram},
-    Verb{"import-lxc", "[--usernet FILE [--merge [--dry-run]]] [--config FILE...] [--output DIR]",
+    Verb{"import-lxc",
+         "[--usernet FILE [--merge [--dry-run] [--root DIR]]] [--config FILE...] [--output DIR]",
          "Says in our words what files of LXC say, and what has no counterpart", kImportOptions,
          false, import_lxc_verb, kProgram},
 };

@@ -27,24 +27,57 @@ constexpr int kDiscarded = 1;
 
 void tell(std::string_view text) { (void)write_all(Fd(::dup(STDERR_FILENO)), text); }
 
+std::string editor_here() {
+  for (const char* const name : {"VISUAL", "EDITOR"})
+    if (const char* const value = std::getenv(name); value != nullptr && *value != '\0')
+      return value;
+  return ::access("/usr/bin/sensible-editor", X_OK) == 0 ? "sensible-editor" : "vi";
+}
+
+// The system that edit was called on, which is where the editor runs and the copy lies, also if
+// --root then makes another directory the root.
+struct Here {
+  std::string editor, temporary;
+  Fd root, cwd, temporary_at;
+  // How this process names the directory of copies: after --root, by its fd.
+  [[nodiscard]] std::string temporary_for_us() const {
+    return is_other_root() ? concat("/proc/self/fd/", temporary_at.get()) : temporary;
+  }
+};
+
+Result<Here> look_here() {
+  const char* const where = std::getenv("TMPDIR");
+  Here here{.editor = editor_here(),
+            .temporary = where != nullptr && where[0] == '/' ? where : "/tmp",
+            .root = Fd(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)),
+            .cwd = Fd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)),
+            .temporary_at = {}};
+  here.temporary_at = Fd(::open(here.temporary.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!here.temporary_at.valid())
+    return fail_errno(concat("cannot make a private directory in ", here.temporary));
+  return here;
+}
+
 // The copy, in a directory that only root can enter.
 class PrivateCopy {
  public:
-  static Result<PrivateCopy> make(std::string_view name, std::string_view text) {
-    const char* const where = std::getenv("TMPDIR");
-    std::string directory =
-        concat(where != nullptr && where[0] == '/' ? where : "/tmp", "/userns-policy.XXXXXX");
+  static Result<PrivateCopy> make(const Here& here, std::string_view name, std::string_view text) {
+    const auto temporary = here.temporary_for_us();
+    std::string directory = concat(temporary, "/userns-policy.XXXXXX");
     if (::mkdtemp(directory.data()) == nullptr)
-      return fail_errno(concat("cannot make a private directory ", directory));
+      return fail_errno(concat("cannot make a private directory in ", here.temporary));
     PrivateCopy copy(directory, concat(directory, "/", name));
+    copy.shown_ = concat(here.temporary, copy.path_.substr(temporary.size()));
     const auto file = open_at(AT_FDCWD, copy.path_.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0, 0600);
     const auto written = file ? write_all(*file, text) : std::unexpected(file.error());
     if (!written)
-      return fail({}, concat("cannot write a private copy ", copy.path_), written.error().code);
+      return fail({}, concat("cannot write a private copy ", copy.shown_), written.error().code);
     return copy;
   }
   PrivateCopy(PrivateCopy&& other) noexcept
-      : directory_(std::exchange(other.directory_, {})), path_(std::move(other.path_)) {}
+      : directory_(std::exchange(other.directory_, {})),
+        path_(std::move(other.path_)),
+        shown_(std::move(other.shown_)) {}
   PrivateCopy& operator=(PrivateCopy&&) = delete;
   // Whatever the editor left beside it goes, too.
   ~PrivateCopy() {
@@ -52,20 +85,15 @@ class PrivateCopy {
     if (!directory_.empty()) std::filesystem::remove_all(directory_, ignored);
   }
   [[nodiscard]] const std::string& path() const { return path_; }
+  // As people and the editor name it.
+  [[nodiscard]] const std::string& shown() const { return shown_; }
   void keep() { directory_.clear(); }
 
  private:
   PrivateCopy(std::string directory, std::string path)
       : directory_(std::move(directory)), path_(std::move(path)) {}
-  std::string directory_, path_;
+  std::string directory_, path_, shown_;
 };
-
-std::string editor() {
-  for (const char* const name : {"VISUAL", "EDITOR"})
-    if (const char* const value = std::getenv(name); value != nullptr && *value != '\0')
-      return value;
-  return ::access("/usr/bin/sensible-editor", X_OK) == 0 ? "sensible-editor" : "vi";
-}
 
 // The keys of the terminal are the editor's, as in system(3); signals that would end us are noted.
 volatile std::sig_atomic_t g_interrupted = 0;
@@ -89,13 +117,16 @@ class Signals {
 };
 
 // The shell takes an editor with arguments apart, as git and crontab let it.
-Result<void> run_editor(const std::string& path) {
-  const std::string command = concat(editor(), " \"$1\"");
+Result<void> run_editor(const Here& here, const std::string& path) {
+  const std::string command = concat(here.editor, " \"$1\"");
   const char* const words[] = {"/bin/sh", "-c", command.c_str(), "sh", path.c_str(), nullptr};
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start the editor");
   if (child == 0) {
     for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
+    if (is_other_root() &&
+        (::fchdir(here.root.get()) != 0 || ::chroot(".") != 0 || ::fchdir(here.cwd.get()) != 0))
+      ::_exit(127);
     ::execv(words[0], const_cast<char* const*>(words));
     ::_exit(127);
   }
@@ -108,9 +139,9 @@ Result<void> run_editor(const std::string& path) {
     return fail(
         {},
         concat(
-            "the editor ", userns::quoted(editor()),
+            "the editor ", userns::quoted(here.editor),
             " cannot be run (status 127): set EDITOR to one that is there; nothing was changed"));
-  return fail({}, concat("the editor ", userns::quoted(editor()),
+  return fail({}, concat("the editor ", userns::quoted(here.editor),
                          WIFSIGNALED(status) ? " was killed"
                                              : concat(" ended with status ", WEXITSTATUS(status)),
                          "; nothing was changed"));
@@ -141,6 +172,7 @@ bool wants_to_edit_again() {
 }
 
 struct Job {
+  Here here;
   PolicyFile kind;
   Snapshot before;
   PrivateCopy copy;
@@ -164,14 +196,14 @@ std::vector<Finding> check_copy(const Job& job, const std::string& text) {
 int failed_with(Job& job, const Error& error, const std::string& text) {
   if (text != job.before.text) {
     job.copy.keep();
-    tell(concat("userns-policy: what you wrote is kept in ", job.copy.path(), "\n"));
+    tell(concat("userns-policy: what you wrote is kept in ", job.copy.shown(), "\n"));
   }
   return tool_failure(error);
 }
 
 int edit(Job& job) {
   for (;;) {
-    if (const auto edited = run_editor(job.copy.path()); !edited)
+    if (const auto edited = run_editor(job.here, job.copy.shown()); !edited)
       return tool_failure(edited.error());
     const auto text = read_policy(job.copy.path());
     if (!text) return tool_failure(text.error());
@@ -214,6 +246,9 @@ int edit_verb(const Words& words) {
                          .code = 0,
                          .text = concat("only root can change ", path, ": sudo userns-policy edit ",
                                         words.names[0])});
+  auto here = look_here();
+  if (!here) return tool_failure(here.error());
+  if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
   if (auto there = check_directory(path); !there) return tool_failure(there.error());
   const Signals signals;
   const std::vector<std::string> paths{path};
@@ -221,9 +256,9 @@ int edit_verb(const Words& words) {
   if (!lock) return tool_failure(lock.error());
   auto before = snapshot(path);
   if (!before) return tool_failure(before.error());
-  auto copy = PrivateCopy::make(path.substr(path.rfind('/') + 1), before->text);
+  auto copy = PrivateCopy::make(*here, path.substr(path.rfind('/') + 1), before->text);
   if (!copy) return tool_failure(copy.error());
-  Job job{*kind, std::move(*before), std::move(*copy)};
+  Job job{std::move(*here), *kind, std::move(*before), std::move(*copy)};
   return edit(job);
 }
 

@@ -119,6 +119,8 @@ int merge(const Words& words) {
     if (!text) return tool_failure(text.error());
     files.push_back({std::string(path), std::move(*text)});
   }
+  // The files that are named are this system's.
+  if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
   std::vector<std::string> notes;
   const auto edit = [&](std::string_view before) -> Result<std::string> {
     std::string text(before);
@@ -153,6 +155,8 @@ std::optional<std::string> bad_words(const Words& words) {
       (words.all("usernet").empty() || !words.all("config").empty() || words.one("output")))
     return "--merge puts lines of --usernet FILE into net.conf, and goes with neither --config nor "
            "--output";
+  if (words.one("root") && !merges)
+    return "--root goes with --merge: nothing else is about the policy of a system";
   if (words.has("dry-run") && !merges)
     return "--dry-run goes with --merge: nothing else is changed";
   if (merges && !words.has("dry-run") && ::geteuid() != 0)

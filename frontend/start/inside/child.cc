@@ -121,11 +121,13 @@ Result<void> build_and_lock(const Plan& plan, const Channel& channel, Sources so
   return done ? lock_mounts(plan, channel) : done;
 }
 
-// A file that was asked for by name is the one that was meant.
+// A file that was asked for by name is the one that was meant, and a directory above it the
+// caller's own.
 bool is_asked_for(const Plan& plan, std::string_view destination) {
   return std::ranges::any_of(plan.spec.mounts, [&](const MountWish& wish) {
     const auto* const bind = std::get_if<BindWish>(&wish);
-    return bind != nullptr && bind->destination == destination;
+    return bind != nullptr && (bind->destination == destination ||
+                               destination.starts_with(concat(bind->destination, "/")));
   });
 }
 
@@ -143,11 +145,11 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
   if (has(plan, CLONE_NEWNS))
     if (auto added = add_loose_mounts(plan); !added) return added;
   if (plan.own_root && !is_asked_for(plan, "/etc/resolv.conf"))
-    if (auto told = tell_names(*net, plan.spec.hostname.value_or("")); !told) return told;
+    if (auto told = tell_names(*net); !told) return told;
   if (auto set = set_sysctls(plan); !set) return set;
   // In the host's tree the command makes the caller's files.
   if (!plan.own_root) ::umask(umask);
-  return furnish_etc(plan);
+  return furnish_etc(plan, *net);
 }
 
 // An open directory of the host's leads out of any root file system.

@@ -112,28 +112,37 @@ std::string host_name() {
                                                           : std::string{};
 }
 
-// For a tree that cannot be written to: a file in memory, on the one that is there.
+// For a tree that cannot be written to: a file in memory, on the one that is there. /run may be a
+// directory of the caller's, with files of his own.
 bool put_on(const Fd& dir, const char* name, std::string_view text) {
   const auto memory = open_at(AT_FDCWD, "/run", O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
-  if (!memory || !replace(*memory, name, text)) return false;
-  const auto tree = clone_tree(memory->get(), name);
+  const auto passing = concat(fresh_name(name), ".text");
+  if (!memory || !replace(*memory, passing.c_str(), text)) return false;
+  const auto tree = clone_tree(memory->get(), passing.c_str());
   const bool done = tree && attach_at(*tree, dir.get(), name);
-  (void)::unlinkat(memory->get(), name, 0);  // the mount keeps it
+  (void)::unlinkat(memory->get(), passing.c_str(), 0);  // the mount keeps it
   return done;
 }
 
-Result<void> furnish_hosts(const Plan& plan, const Fd& etc) {
+// Whether it says what it is to say. What is no plain file, or the caller's, is left alone.
+bool has_hosts(const Plan& plan, const NetWish& net, const Fd& etc) {
   const auto there = what_is(etc, "hosts");
-  if (is_callers(plan, "/etc/hosts") || there == There::kLink || there == There::kOther) return {};
+  if (is_callers(plan, "/etc/hosts") || there == There::kLink || there == There::kOther)
+    return false;
   const auto present = text_at(etc.get(), "hosts", kLargest, RESOLVE_BENEATH);
-  if (!present && there != There::kNothing) return {};
-  const auto text = hosts_with(present.value_or(""), {.own = host_name(),
-                                                      .addresses = known_addresses(plan.spec.net),
-                                                      .added = plan.spec.add_hosts});
-  if (!text || replace(etc, "hosts", *text)) return {};
-  if (there == There::kFile && put_on(etc, "hosts", *text)) return {};
-  if (plan.spec.add_hosts.empty()) return {};
-  return fail({}, "--add-host: the root file system has no /etc/hosts that can be written to");
+  if (!present && there != There::kNothing) return false;
+  const auto text = hosts_with(
+      present.value_or(""),
+      {.own = host_name(), .addresses = known_addresses(net), .added = plan.spec.add_hosts});
+  if (!text || replace(etc, "hosts", *text)) return true;
+  return there == There::kFile && put_on(etc, "hosts", *text);
+}
+
+Result<void> furnish_hosts(const Plan& plan, const NetWish& net, const Fd& etc) {
+  if ((etc.valid() && has_hosts(plan, net, etc)) || plan.spec.add_hosts.empty()) return {};
+  return fail({},
+              "--add-host: /etc/hosts inside is not a plain file that can be written to, or one "
+              "that --bind or --tmpfs covers");
 }
 
 // --- localtime ----------------------------------------------------------------------------------
@@ -182,13 +191,12 @@ Result<TimeZone> find_time_zone(const Spec& spec) {
   return zone;
 }
 
-Result<void> furnish_etc(const Plan& plan) {
+Result<void> furnish_etc(const Plan& plan, const NetWish& net) {
   if (!plan.own_root) return {};
   const auto root = open_root();
   const auto etc = open_etc(root);
-  if (!etc.valid()) return {};
-  if (auto done = furnish_hosts(plan, etc); !done) return done;
-  return furnish_zone(plan, root, etc);
+  if (auto done = furnish_hosts(plan, net, etc); !done) return done;
+  return etc.valid() ? furnish_zone(plan, root, etc) : Result<void>{};
 }
 
 bool write_hostname(const Plan& plan) {

@@ -17,8 +17,9 @@ namespace userns::frontend {
 Result<TimeZone> find_time_zone(const Spec& spec);
 
 // In the container, as its root, after its root file system is /. A tree that cannot be written to
-// stays as it is, but for a hosts file that is put on the one that is there.
-Result<void> furnish_etc(const Plan& plan);
+// stays as it is, but for a hosts file that is put on the one that is there. `net`: with what was
+// given to its NICs.
+Result<void> furnish_etc(const Plan& plan, const NetWish& net);
 
 // False: it could not be written.
 bool write_hostname(const Plan& plan);
