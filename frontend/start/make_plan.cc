@@ -153,6 +153,15 @@ Result<void> plan_idmapped_layers(Plan& plan) {
   return {};
 }
 
+// Also by another path, such as a bind mount of it.
+bool is_hosts_tree(const Spec& spec) {
+  struct stat root{};
+  struct stat host{};
+  return !spec.rootfs.empty() && !spec.overlay && spec.changes.empty() &&
+         ::stat(spec.rootfs.c_str(), &root) == 0 && ::stat("/", &host) == 0 &&
+         root.st_dev == host.st_dev && root.st_ino == host.st_ino;
+}
+
 }  // namespace
 
 Result<Plan> make_plan(const Spec& spec) {
@@ -170,6 +179,7 @@ Result<Plan> make_plan(const Spec& spec) {
   if (auto planned = plan_boot(plan); !planned) return std::unexpected(planned.error());
   plan.namespaces = namespaces_of(spec);
   plan.own_root = !spec.rootfs.empty() || spec.overlay;
+  plan.hosts_tree = is_hosts_tree(spec);
   plan.host_root = has_host_root(plan.ids);
   plan.tty = wants_tty(spec);
   if (auto possible = check_namespaces(plan); !possible) return std::unexpected(possible.error());

@@ -2,7 +2,9 @@
 """What the system inside finds set up: names, resolvers, kernel settings, memory files, time zone, umask, ids and groups."""
 
 import os
+import shutil
 import stat
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -10,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from container import FIRST, PYTHON, fails, give, rootfs, run, shell, well  # noqa: E402
 from distro import SYSTEMD, unpack  # noqa: E402
 from named import IDLE, Store, await_log  # noqa: E402
-from harness import case, cases, main, skip  # noqa: E402
+from harness import MS_BIND, MS_REC, case, cases, main, mount, skip, umount  # noqa: E402
 
 MARK = '# userns-run'
 
@@ -123,6 +125,33 @@ def _(root):
     os.rename(f'{where}/etc', f'{where}/other')
     refused()
     well(shell(root, 'true', '--hostname=box', where=where))
+
+
+@case('--rootfs / by root: the machine\'s own hosts file, host name and time zone stay as they are')
+def _(root):
+    copy, other = f'{root.tmp}/etc-of-the-host', f'{root.tmp}/host-again'
+    shutil.copytree('/etc', copy, symlinks=True)
+    mount(copy, '/etc', None, MS_BIND)  # in this test's own mount namespace
+    os.makedirs(other)
+    mount('/', other, None, MS_BIND | MS_REC)
+    try:
+        for name in ('hosts', 'hostname', 'localtime'):
+            if os.path.lexists(f'/etc/{name}'):
+                os.unlink(f'/etc/{name}')
+        root.write('/etc/hosts', '127.0.0.1 localhost\n')
+        root.write('/etc/hostname', 'machine\n')
+        os.symlink('/usr/share/zoneinfo/Etc/UTC', '/etc/localtime')
+        for where in ('/', other):
+            words = [root.program('userns-run'), f'--rootfs={where}', '--map=b:0:0:65536', '--hostname=box']
+            done = subprocess.run([*words, '--', 'cat', '/etc/hosts'], capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 0 and (where == other or '127.0.1.1\tbox' in done.stdout), done
+            done = subprocess.run([*words, '--tz=Europe/Berlin', '--', 'true'], capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 125 and '/etc/localtime' in done.stderr, done
+            assert read('/etc/hosts') == '127.0.0.1 localhost\n' and read('/etc/hostname') == 'machine\n'
+            assert os.readlink('/etc/localtime') == '/usr/share/zoneinfo/Etc/UTC'
+    finally:
+        umount(other)
+        umount('/etc')
 
 
 @case('Debian: getent and sudo find localhost and the host name')

@@ -134,7 +134,7 @@ bool has_hosts(const Plan& plan, const NetWish& net, const Fd& etc) {
   const auto text = hosts_with(
       present.value_or(""),
       {.own = host_name(), .addresses = known_addresses(net), .added = plan.spec.add_hosts});
-  if (!text || replace(etc, "hosts", *text)) return true;
+  if (!text || (!plan.hosts_tree && replace(etc, "hosts", *text))) return true;
   return there == There::kFile && put_on(etc, "hosts", *text);
 }
 
@@ -165,8 +165,9 @@ Result<void> furnish_zone(const Plan& plan, const Fd& root, const Fd& etc) {
   const auto inside = concat("usr/share/zoneinfo/", zone.name);
   const bool is_there =
       !zone.name.empty() && text_at(root.get(), inside.c_str(), kLargestZone, kWithin);
-  const bool done = is_there ? replace_by_link(etc, "localtime", concat("../", inside))
-                             : !zone.data.empty() && replace(etc, "localtime", zone.data);
+  const bool done =
+      !plan.hosts_tree && (is_there ? replace_by_link(etc, "localtime", concat("../", inside))
+                                    : !zone.data.empty() && replace(etc, "localtime", zone.data));
   if (!done && asked)
     return fail({}, concat("--tz ", zone.name,
                            zone.data.empty() ? ": there is no such time zone, here or inside"
@@ -207,7 +208,7 @@ bool write_hostname(const Plan& plan) {
   if (there != There::kFile && there != There::kNothing) return false;
   const auto text = concat(*plan.spec.hostname, "\n");
   return text_at(etc.get(), "hostname", kLargest, RESOLVE_BENEATH) == text ||
-         replace(etc, "hostname", text);
+         (!plan.hosts_tree && replace(etc, "hostname", text));
 }
 
 }  // namespace userns::frontend

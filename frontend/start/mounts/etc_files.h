@@ -3,7 +3,8 @@
 //
 // They are files of the tree itself, written by the container's root from inside, so that programs
 // inside can change and replace them; a mount on them could not be. Nothing is written where what
-// is there does already, where the caller mounts something, or where it is not a plain file.
+// is there does already, in the host's own tree (--rootfs /), where the caller mounts something, or
+// where it is not a plain file.
 #pragma once
 
 #include <string>

@@ -37,8 +37,8 @@ struct MountStep {
   bool device = false;    // kBind: the source is a device, where no container can have put it
   std::optional<std::uint32_t> own_as;  // kBind: the caller's files are this id's inside
   std::optional<std::size_t> idmapped;  // kBind: instead of the source, this one of Plan::idmapped
-  bool no_exec = false;   // kTmpfs
-  bool resolver = false;  // the host's resolv.conf, so that names resolve inside
+  bool no_exec = false;                 // kTmpfs
+  bool resolver = false;                // the host's resolv.conf, so that names resolve inside
   bool shielded = false;  // /proc, /sys: parts that are the kernel's own are covered or read-only
 };
 
@@ -72,6 +72,7 @@ struct Plan {
   std::vector<std::string> notes;  // what the caller is told at the start
   TimeZone zone;
   bool own_root = false;          // a rootfs or an overlay: pivot_root
+  bool hosts_tree = false;        // and that is the host's own /: its files are not the container's
   bool host_root = false;         // what belongs to the host's root belongs to an id inside
   bool kept = false;              // by a monitor: its terminal is a console, and not the caller's
   bool joins = false;             // a container that runs already
