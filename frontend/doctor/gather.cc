@@ -240,6 +240,8 @@ std::string subids_text(const Facts& facts, IdKind kind) {
   if (!found) return to_text(found.error());
   std::uint64_t count = 0;
   for (const auto& range : found->owned.ranges()) count += range.count();
+  // IM-ROOT: that one is given to nobody but root.
+  if (facts.uid != 0 && found->owned.covers(*IdRange::make(0, 1))) --count;
   return concat('\0', found->source, '\0', count, '\0', found->skipped.line, '\0',
                 found->skipped.why);
 }

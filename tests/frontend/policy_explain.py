@@ -67,7 +67,7 @@ def _(root):
     assert done.code == 0, done
     assert re.findall(r'/etc/subuid:(\d+):', done.out) == ['2', '3'], done
     done = explain(root, 'alice', 'map')
-    assert '[100000-165546), [500000-500005)' in done.out and '/etc/subuid:6: gives nothing' in done.out, done
+    assert 'newuidmap: [100000-165546), [500000-500005); ' in done.out and '-- [0-1), but id 0, ' in done.out and '/etc/subuid:6: gives nothing' in done.out, done
 
 
 @case('all malformed lines that concern a user are named, up to a handful')
@@ -255,7 +255,7 @@ def _(root):
     root.subuid(SUBIDS)
     document, answers = items(root, 'alice')
     assert document['user'] == 'alice' and document['uid'] == root.alice.uid and 'alice' in document['groups'], document
-    assert answers['newuidmap']['ranges'] == [{'first': 0, 'count': 1}, {'first': 100000, 'count': 65546}, {'first': 500000, 'count': 5}], answers
+    assert answers['newuidmap']['ranges'] == [{'first': 100000, 'count': 65546}, {'first': 500000, 'count': 5}], answers
     assert [line['line'] for line in answers['newuidmap']['lines']] == [2, 3, 4, 7], answers
     assert [line['line'] for line in answers['newuidmap']['malformed']] == [6], answers
     nics = answers['net br0']

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Situations from a seed: users, groups, lines, requests; what explain and check say of each, and what the helper does.
+"""Situations from a seed: users, groups, lines, requests; what explain, check and doctor say of each, and what the helper does.
 
 Without words it goes through some of each kind. POLICY_SITUATIONS=2000 goes through that many, POLICY_SEED=N repeats one
-table; a disagreement names its seed.
+table; a disagreement names its seed. Doctor, which tries whole containers, is asked of every EVERY-th.
 """
 
+import collections
+import json
 import os
 import random
 import re
@@ -32,6 +34,72 @@ USERS = ('alice', 'bob', 'carol')
 
 def tool(root, *words, user=None):
     return root.run([root.program('userns-policy'), *map(str, words)], user)
+
+
+EVERY = int(os.environ.get('POLICY_DOCTOR', '6'))
+VERDICTS = collections.Counter()
+
+
+def verdicts(about):
+    """For a note: what doctor said. Of a table that is no single seed both good and bad."""
+    got = {status: many for (what, status), many in sorted(VERDICTS.items()) if what == about}
+    assert len(got) > 1 or 'POLICY_SEED' in os.environ, f'doctor said only {got} of {about}: the sample is not worth much'
+    return ', '.join(f'{many} {status}' for status, many in got.items())
+
+
+def doctor(root, user):
+    """{id or "id subject": (status, text)} as the user sees it."""
+    done = root.run([root.program('userns-run'), 'doctor', '--json'], user, timeout=60)
+    assert done.err == '' and done.out, done
+    checks = json.loads(done.out)['checks']
+    return {f"{c['id']} {c['subject']}".strip(): (c['status'], c['text']) for c in checks}
+
+
+def doctor_on_ids(root, seed, name, letter):
+    """Doctor's verdict on the user's ids against what explain says is theirs, and what the helper maps of it."""
+    user, program = getattr(root, name), root.newuidmap if letter == 'u' else root.newgidmap
+    answers = json.loads(tool(root, 'explain', name, 'map', '--json').out)['answers']
+    ranges = answers['ug'.index(letter)].get('ranges', [])
+    total = sum(one['count'] for one in ranges)
+    status, text = doctor(root, user)['subuid' if letter == 'u' else 'subgid']
+    VERDICTS['ids', status] += 1
+    assert (status == 'pass') == (total >= 65536) and (total > 0 or status == 'fail'), (seed, status, text, ranges)
+    assert status != 'pass' or re.match(rf'{total} in ', text), (seed, text, ranges)
+    if ranges:
+        with root.target(user) as target:
+            real = root.run([program, target.pid, 0, ranges[0]['first'], ranges[0]['count']], user)
+        assert real.code == 0, (seed, real, ranges)
+
+
+def doctor_on_cgroup(root, seed, user, real, text):
+    status, said = doctor(root, user)['cgroup-conf']
+    VERDICTS['cgroups', status] += 1
+    rule = rule_in(real.err)
+    if rule in ('CG-FULL', 'CG-BUSY'):
+        return
+    wanted = {None: {'pass'}, 'CG-POLICY': {'note', 'fail'}}.get(rule, {'fail'})
+    assert status in wanted, (f'POLICY_SEED={seed}', status, said, real, text)
+    # Its own words name the rule, or the line that is at fault.
+    if status == 'fail':
+        assert rule_in(said) in (rule, None), (seed, said, real)
+
+
+def doctor_on_net(root, seed, user, bridge, real, text):
+    checks = doctor(root, user)
+    rule = rule_in(real.err)
+    status, said = checks['net-conf']
+    if (rule or '').startswith('NC-'):
+        place = re.search(r'net\.conf:\d+:\d+', real.err)
+        assert status == 'fail' and place[0] in said, (f'POLICY_SEED={seed}', status, said, real, text)
+        return
+    VERDICTS['net', checks.get(f'bridge {bridge}', ('none', ''))[0]] += 1
+    of_bridge, why = checks.get(f'bridge {bridge}', (None, None))
+    if real.code == 0:
+        assert of_bridge in ('pass', 'warn') and re.search(rf'\d NICs? on {bridge}', said), (f'POLICY_SEED={seed}', checks, text)
+    else:
+        assert of_bridge in (None, 'fail'), (f'POLICY_SEED={seed}', of_bridge, why, real, text)
+        # Who has a line for the bridge is told what is wrong with that; who has none is told of no bridge.
+        assert (of_bridge is None) == (rule == 'NR-POLICY'), (f'POLICY_SEED={seed}', of_bridge, why, real, text)
 
 
 def rule_in(text):
@@ -87,6 +155,8 @@ def _(root):
         said = tool(root, 'explain', name, 'map', *[f'{letter}:{":".join(map(str, t))}' for t in triples])
         agree(seed, (name, letter, words), said.code, real.code, rule_in(said.out), rule_in(real.err), texts)
         granted += real.code == 0
+        if seed % EVERY == 0:
+            doctor_on_ids(root, seed, name, letter)
         if seed % 4 == 0:
             skipped = re.search(r'line (\d+) grants nothing', real.err)
             done = tool(root, 'check')
@@ -94,7 +164,7 @@ def _(root):
             if skipped:
                 assert re.search(rf'^{path}:{skipped[1]}:\d+: error', done.out, re.M), (seed, real, done)
     assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, f'{granted} were granted: the table is not worth much'
-    return f'{granted} granted'
+    return f'{granted} granted; doctor: {verdicts("ids")}'
 
 
 def net_line(rng):
@@ -134,6 +204,8 @@ def _(root):
         real = root.run([helper, 'enter', 'x', '--', '/bin/true'], user)
         if real.code == 0:
             root.run([helper, 'release', 'x'], user)
+        if seed % EVERY == 0:
+            doctor_on_cgroup(root, seed, user, real, text)
         said = tool(root, 'explain', name, 'cgroup')
         # What only the kernel says (CG-LIMIT), or what depends on where a process is (CG-FROM), no text can tell.
         if rule_in(real.err) not in ('CG-LIMIT', 'CG-FROM', 'CG-BUSY'):
@@ -147,7 +219,7 @@ def _(root):
     root.write('/etc/group', groups)
     root.write(CGROUP, '')
     assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, granted
-    return f'{granted} granted'
+    return f'{granted} granted; doctor: {verdicts("cgroups")}'
 
 
 @case(f'NICs: explain and check say what userns-net does ({MANY} situations)')
@@ -169,6 +241,9 @@ def _(root):
         with Container(user) as inside:
             real = host.add(inside, bridge)
         host.all_gone()
+        if seed % EVERY == 0 and not bridge.startswith('-'):
+            doctor_on_net(root, seed, user, bridge, real, text)
+            host.all_gone()
         said = tool(root, 'explain', name, 'net', bridge)
         agree(seed, (name, bridge), said.code, real.code, rule_in(said.out), rule_in(real.err), text)
         granted += real.code == 0
@@ -179,7 +254,7 @@ def _(root):
     root.write('/etc/group', groups)
     root.write(NET, '')
     assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, granted
-    return f'{granted} granted'
+    return f'{granted} granted; doctor: {verdicts("net")}'
 
 
 main()

@@ -12,8 +12,12 @@
 #include "policy/cgroup_conf.h"
 #include "policy/error.h"
 #include "policy/ids.h"
+#include "policy/subid.h"
 
 namespace userns::frontend {
+
+// What of an owner's ranges a helper maps: id 0 is given to nobody but root (IM-ROOT).
+std::vector<IdRange> ranges_given(const OwnedRanges& owned, Uid uid);
 
 // `requests`: INSIDE:OUTSIDE:COUNT words; none: what the user has.
 Result<Answer> explain_map(const User& user, std::span<const std::string> requests);

@@ -43,7 +43,11 @@ void show_sources(Answer& answer, const SubidRanges& subids, const User& user, I
     if (wanted == nullptr || std::ranges::any_of(wanted->extents(), [&](const Extent& e) {
           return e.outside().overlaps(entry.parsed.range);
         }))
-      answer.line(subids.source, entry.line, to_text(entry.parsed.range));
+      answer.line(subids.source, entry.line,
+                  concat(to_text(entry.parsed.range),
+                         entry.parsed.range.first() == 0 && user.uid.value() != 0
+                             ? ", but id 0, which is given to nobody but root (IM-ROOT)"
+                             : ""));
   }
 }
 
@@ -84,12 +88,12 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
   if (!subids) return answer.refuse(program, subids.error());
   if (!asked) {
     std::string ranges;
-    for (const auto range : subids->owned.ranges())
-      ranges += concat(ranges.empty() ? "" : ", ", to_text(range));
+    const auto given = ranges_given(subids->owned, user.uid);
+    for (const auto range : given) ranges += concat(ranges.empty() ? "" : ", ", to_text(range));
     auto& item =
         answer.say(program, concat(ranges.empty() ? concat("nothing in ", subids->source) : ranges,
                                    "; and one's own ", is_uid ? "uid " : "gid ", own, " alone"));
-    item.ranges.assign(subids->owned.ranges().begin(), subids->owned.ranges().end());
+    item.ranges = given;
     answer.text += deterministic_text(user, kind, subids->owned);
     answer.malformed(kGivesNothing, malformed_of(user, kind, subids->source), 0);
     return show_sources(answer, *subids, user, kind, nullptr);
@@ -125,6 +129,15 @@ void explain_kind(Answer& answer, const User& user, IdKind kind,
 }
 
 }  // namespace
+
+std::vector<IdRange> ranges_given(const OwnedRanges& owned, Uid uid) {
+  std::vector<IdRange> given(owned.ranges().begin(), owned.ranges().end());
+  if (uid.value() == 0 || given.empty() || given.front().first() != 0) return given;
+  const auto rest = IdRange::make(1, given.front().count() - 1);
+  if (rest) given.front() = *rest;
+  if (!rest) given.erase(given.begin());
+  return given;
+}
 
 Result<Answer> explain_map(const User& user, std::span<const std::string> requests) {
   Answer answer;

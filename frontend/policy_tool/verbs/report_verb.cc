@@ -67,7 +67,8 @@ void say_ranges(Answer& answer, const ReportSources& sources, IdKind kind,
                 std::span<const IdRange> ranges, std::string_view gone) {
   std::string text;
   for (const auto range : ranges) text += concat(text.empty() ? "" : ", ", to_text(range));
-  auto& item = answer.say(kind == IdKind::kUid ? "newuidmap" : "newgidmap", concat(text, gone));
+  auto& item = answer.say(kind == IdKind::kUid ? "newuidmap" : "newgidmap",
+                          concat(text.empty() ? "nothing" : text, gone));
   item.ranges.assign(ranges.begin(), ranges.end());
   item.allowed = gone.empty();
   say_used(answer, processes_with(sources, kind, ranges), " processes");
@@ -94,7 +95,8 @@ void report_ids(Answer& answer, const ReportSources& sources, const Person& pers
         lines.push_back(entry);
       }
   if (lines.empty()) return;
-  say_ranges(answer, sources, kind, owned.ranges(), person.is_gone ? ": but no such user" : "");
+  say_ranges(answer, sources, kind, ranges_given(owned, person.user.uid),
+             person.is_gone ? ": but no such user" : "");
   if (!fits)
     answer.refuse(answer.items.back().what,
                   {.rule = "SU-MANY", .code = 0, .text = "more separate ranges than are taken"});
