@@ -1,5 +1,6 @@
 """What the tests of named containers share: a store of alice's, and containers in it made by hand."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,9 @@ class Store:
         self.root, self.user, self.first = root, user or root.alice, first
         self.path = f'{self.user_home()}/{name}'
         shutil.rmtree(self.path, ignore_errors=True)
+        # Which ids the containers of the case before had: these are other ones, with the same names.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f'{self.user_home()}/.local/share/userns/.index')
         os.makedirs(self.path, 0o700)
         os.chown(self.path, self.user.uid, self.user.gid)
 

@@ -29,6 +29,9 @@ NO_V2 = 'the controllers of this machine may be v1\'s'
 ELSEWHERE = {
     'mmdebstrap --mode=unshare --variant=minbase bookworm debian.tar':
         ('it takes a minute and a mirror', 'packaging/quickstart', ['mmdebstrap --mode=unshare', '--variant=minbase']),
+    'userns-run create dev --template debian --map keep-id --bind ~/src:/src':
+        ('it takes a minute and a mirror', 'tests/frontend/machine_like.py', ["'--map=keep-id'"]),
+    'userns-run unshare dev -- rm -rf ~/src/build': ('it takes a minute and a mirror', 'tests/frontend/machine_like.py', ["'unshare'", 'rm -rf']),
     'userns-policy grant alice --ids 65536':
         (NO_SYSTEMD, 'tests/packaging/guest/newcomer.py', ["grant('--ids', '65536'", "grant('--cgroup'", "grant('--net'"]),
     'userns-policy log --refused --since 7d':
@@ -89,6 +92,7 @@ def example(*names):
 
         @case(f'the example {names[0].split()[0]} does what the manual says')
         def _(root):
+            root.first = 100000  # as the manuals have it
             function(root, lambda name: run(root, EXAMPLES[name]))
         return function
     return register
@@ -99,7 +103,7 @@ def user(root):
         root.mark = root.add_user('mark', 1000)
         root.home = f'{root.tmp}/home/mark'
     for path in ('/etc/subuid', '/etc/subgid'):
-        root.write(path, '1000:100000:65536\n')  # by uid: the machine may have another name for it
+        root.write(path, f'1000:{root.first}:65536\n')  # by uid: the machine may have another name for it
     return root.mark
 
 
@@ -211,8 +215,13 @@ def _(root, _run_it):
     assert (done.code, done.out) == (0, shown), done
 
 
+# Ids that no other test's processes have: what a process has is not given to a container.
+UNUSED = 40_000_000
+
+
 def make_web(root):
     """A container of the name that the manuals use, in the set lab, which ends when asked to."""
+    root.first = UNUSED
     user(root)
     stale = f'{root.home}/.local/share/userns'
     run(root, [f'test ! -d {stale}/web || userns-run destroy --force web', 'userns-run create web --template busybox --group lab',
@@ -359,6 +368,7 @@ def _(root):
     with open('/etc/group', 'a') as file:
         file.write('students:x:7777:\n')
     root.program('userns-policy')
+    root.first = UNUSED
     user(root)
     root.write('/etc/lxc/lxc-usernet', 'alice veth br0 2\n')
     os.makedirs(f'{root.home}/.local/share/lxc/web', exist_ok=True)
@@ -374,6 +384,7 @@ def _(root):
 def _(root):
     with open(TOP + '/README.md') as file:
         block, = re.findall(r'Then as that user.*?```sh\n(.*?)```', file.read(), re.S)
+    root.first = UNUSED
     for line in filter(None, block.splitlines()):
         run(root, [line])
         assert 'userns-run' in line, line
@@ -383,6 +394,7 @@ def _(root):
 def _(root):
     with open(TOP + '/README.md') as file:
         command, = re.findall(r'`(userns-policy grant [^`]*)`', file.read())
+    root.first = UNUSED
     user(root)
     root.program('userns-policy')
     for path in ('/etc/subuid', '/etc/subgid'):
