@@ -106,10 +106,11 @@ Result<void> find_addresses(Netlink& netlink, std::optional<BridgeFacts>& bridge
 Result<void> find_guard(Result<Netlink>& netfilter, NetFacts& facts) {
   if (std::ranges::none_of(facts.lines, [](const auto& l) { return l.terms.needs_guard(); }))
     return {};
-  if (!netfilter) return std::unexpected(netfilter.error());
-  const auto found = has_guard(*netfilter);
+  const auto found = netfilter ? has_guard(*netfilter) : std::unexpected(netfilter.error());
   facts.has_guard = found.value_or(false);
-  return found ? Result<void>{} : std::unexpected(found.error());
+  if (found) return {};
+  return fail("NR-GUARD", concat("cannot see whether the guard is loaded: ", found.error().text),
+              found.error().code);
 }
 
 std::string summary_of(const NetRequest& request) {
@@ -122,8 +123,9 @@ std::string summary_of(const NetRequest& request) {
 }
 
 // Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do
-// nothing: nobody stops us half-way. With file capabilities, in a cgroup of the caller's, or by the
-// kernel's memory killer it can happen all the same: helpers/net/nic.h says what then is left.
+// nothing: nobody stops us half-way. With file capabilities, in a cgroup of the caller's, by his
+// RLIMIT_CPU or by the kernel's memory killer it can happen all the same: helpers/net/nic.h says
+// what then is left.
 class NetHelper final : public Helper {
  public:
   NetHelper()

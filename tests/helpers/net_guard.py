@@ -471,6 +471,23 @@ def _(root):
 
 # --- what lines add -------------------------------------------------------------------------------
 
+@case('NR-GUARD: a kernel that cannot be asked for the guard gives nothing, and is said to be the reason')
+def _(root):
+    h, _ = host(root, 'alice veth br0 1 guard=yes\n')
+    with Container(root.alice) as a:
+        log = f'{root.tmp}/sockets'
+        add = ['/usr/bin/setpriv', '--reuid', f'{root.alice.uid}', '--regid', f'{root.alice.gid}', '--clear-groups', '--',
+               h.helper, 'add', '--netns', f'pid:{a.pid}', '--bridge', 'br0']
+        strace = ['/usr/bin/strace', '-f', '-qq', '-o', log]
+        assert root.run([*strace, '-e', 'trace=socket', *add], ROOT).code == 0
+        with open(log) as file:
+            (number,) = [i for i, line in enumerate(filter(lambda one: 'socket(' in one, file), 1) if 'NETLINK_NETFILTER' in line]
+        h.run(['del', *h.ports()], root.alice)
+        refused(root.run([*strace, '-e', f'inject=socket:error=EPROTONOSUPPORT:syscall=getpid:when={number}', *add], ROOT),
+                'NR-GUARD', 'cannot see whether the guard is loaded')
+        assert h.ports() == []
+
+
 @case('rate= holds what a port sends and what it gets, each for itself')
 def _(root):
     h, lan = host(root, 'alice veth br0 1 group=71 rate=800kbit\nbob veth br0 1\n')
