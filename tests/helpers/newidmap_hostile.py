@@ -129,7 +129,8 @@ def _(root, kind):
                       lambda stop: calls.append(stop.number)))
     assert len(calls) > 40
     mapped = 0
-    for at in range(0, len(calls), 1 if root.privilege == 'setuid' else 5):  # the same code, where each one is tried
+    step = 1 if root.privilege == 'setuid' else 5  # the same code, where each one is tried
+    for at in range(len(calls) - 1, -1, -step):
         with root.target(root.alice) as target:
             seen = iter(range(len(calls) + 10))
             done = trace(spawn([kind.program(root), target.pid, 0, 100000, 10], root.alice, traced=True),
