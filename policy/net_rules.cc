@@ -189,7 +189,8 @@ std::string Mac::text() const {
 Mac Mac::of_address(const NetTerms& terms, std::uint32_t place) {
   const auto& block = terms.blocks.front();
   const auto one = block.at(place).bytes;
-  const auto last = std::uint64_t{one[12]} << 24U | one[13] << 16U | one[14] << 8U | one[15];
+  std::uint64_t last = 0;
+  for (std::size_t i = 12; i < one.size(); ++i) last = last << 8U | one.at(i);
   const std::string_view whole(reinterpret_cast<const char*>(one.data()), one.size());
   const auto bits = block.is_v4() ? last : spread(fnv1a(whole));
   Mac mac{{0x56, static_cast<std::uint8_t>(block.is_v4() ? 0x75 : 0x74)}};

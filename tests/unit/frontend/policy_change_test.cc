@@ -1,6 +1,6 @@
 #include "frontend/policy_tool/check/change.h"
-#include "frontend/policy_tool/verbs/desired.h"
 #include "frontend/policy_tool/record.h"
+#include "frontend/policy_tool/verbs/desired.h"
 
 #include <gtest/gtest.h>
 
