@@ -222,6 +222,22 @@ def _(root):
     assert os.lstat(f'{store.path}/one/upper/root/new').st_uid == other
 
 
+@case('with fewer ids than the files may have each file is looked at: a copy, or the file that does not fit is named')
+def _(root):
+    store, image = prepared(root)
+    done = create(store, 'few', f'--image=oci:{image}:it', '--ids=1000')
+    assert 'the files are copied' in done.err and 'base-tree' not in config(store, 'few'), done
+    assert inside(store, 'few', 'stat -c %u /etc/passwd').split() == ['0']
+    create(store, 'all', f'--image=oci:{image}:it')
+    fails(store.do('config', 'all', f'map=b:0:{FIRST + 2 * BLOCK}:1000'), 'keep as many ids')
+    done = create(store, 'fewer', '--from=all', '--ids=1000')
+    assert 'the files are copied' in done.err and 'base-tree' not in config(store, 'fewer'), done
+    other = layout(root, None, busybox_layer().add('home', b'x', uid=5000, gid=5000), name='other')
+    for words in (['--ids=1000'], ['--map-self']):
+        done = store.do('create', 'no', f'--image=oci:{other}:it', *words, timeout=60)
+        assert done.code == 125 and "'home'" in done.err and '5000' in done.err, done
+
+
 @case('a running one is not given other ids')
 def _(root):
     store, image = prepared(root)

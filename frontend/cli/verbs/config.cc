@@ -12,6 +12,7 @@
 #include "frontend/container/facts.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/ids/tree_ids.h"
 #include "frontend/store/base_trees.h"
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/registry.h"
@@ -146,6 +147,17 @@ Result<void> write_ids(const Store& store, const Container& container, const Loc
   if (is_running(container))
     return fail(
         {}, concat(container.name(), " is running: userns-run stop ", container.name(), " first"));
+  const auto old = container.spec(before);
+  const auto next = container.spec(after);
+  const auto had = old ? find_ids(*old) : std::unexpected(old.error());
+  const auto has = next ? find_ids(*next) : std::unexpected(next.error());
+  if (!had || !has) return std::unexpected(had ? has.error() : had.error());
+  if (!has_all_of({had->uids.extents, had->gids.extents}, *has))
+    return fail({}, concat("the files of ", container.name(),
+                           " may belong to ids that it would not have any more: keep as many ids "
+                           "inside as before, or make a copy with fewer (userns-run create NEW "
+                           "--from ",
+                           container.name(), " --copy --ids N)"));
   const auto sealed = seal_tree(store, container, lock, after);
   return sealed ? Result<void>{} : std::unexpected(sealed.error());
 }

@@ -22,6 +22,7 @@
 #include "frontend/run/signals.h"
 #include "frontend/start/cgroup_entry.h"
 #include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/ids/tree_ids.h"
 #include "frontend/start/mounts/changes.h"
 #include "frontend/start/mounts/idmapped.h"
 #include "frontend/start/mounts/remote_files.h"
@@ -371,6 +372,19 @@ Result<std::string> share_tree(const Store& store, const Other& other) {
                 : Result<std::string>(std::unexpected(config.error()));
 }
 
+// With fewer ids than the files may have, each of them is looked at: a copy fails if one does not
+// fit, while in a tree that is shown it would be nobody's.
+Result<std::string> why_too_few_ids(const Store& store, const CreateWish& wish,
+                                    const std::optional<Other>& other, const ChosenIds& ids) {
+  const auto* const image = std::get_if<FromImage>(&wish.source);
+  const auto block =
+      image == nullptr
+          ? Result<BlockIds>(BlockIds{other->ids.uids.extents, other->ids.gids.extents})
+          : block_of_image(store, image->parts.id);
+  if (!block) return std::unexpected(block.error());
+  return has_all_of(*block, ids) ? "" : "the container has fewer ids than they may belong to";
+}
+
 // The base tree for it; an empty ID, and a note, where there is to be a copy.
 Result<std::string> find_tree(const Store& store, const CreateWish& wish, const Spec& spec,
                               const Container& container, const std::optional<Other>& other,
@@ -381,6 +395,11 @@ Result<std::string> find_tree(const Store& store, const CreateWish& wish, const 
   const auto ids = find_ids(spec);
   if (!ids) return std::unexpected(ids.error());
   auto why = from != nullptr ? why_not_shared(store, *other) : std::string{};
+  if (why.empty()) {
+    auto few = why_too_few_ids(store, wish, other, *ids);
+    if (!few) return few;
+    why = std::move(*few);
+  }
   if (why.empty() && !is_known_to_work(store))
     if (const auto can = try_idmap(container.dir(), *ids); !can) why = can.error().text;
   if (!why.empty()) {

@@ -128,6 +128,17 @@ Result<std::vector<Fd>> tree_layers(const Spec& spec, const ChosenIds& ids) {
   return layers;
 }
 
+Result<BlockIds> block_of_image(const Store& store, const std::string& id) {
+  ConfigFile stands;
+  if (auto set = stands.set("base-tree", std::vector{id}); !set)
+    return std::unexpected(set.error());
+  if (const auto trees = trees_of(store, stands); trees && !trees->empty())
+    return trees->front().block;
+  const auto block = block_for_bases();  // it is still to be unpacked
+  if (!block) return std::unexpected(block.error());
+  return BlockIds{block->uids, block->gids};
+}
+
 bool is_known_to_work(const Store& store) {
   const auto helper = concat(std::string_view(kHelperDir), "/userns-idmap");
   const auto noted = read_file_at(store.dir().get(), kWorks, kLongestRelease);

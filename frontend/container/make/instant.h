@@ -31,6 +31,9 @@ void note_that_it_works(const Store& store);
 // The base tree of an image, unpacked if it is not there yet. A signal: EINTR.
 Result<Container> base_of_image(const Store& store, const ImageParts& image, const FillHow& how);
 
+// The ids of the base tree of an image, also before there is one.
+Result<BlockIds> block_of_image(const Store& store, const std::string& id);
+
 // The layers of a container's tree, the changes first, each shown with the container's ids.
 Result<std::vector<Fd>> tree_layers(const Spec& spec, const ChosenIds& ids);
 

@@ -73,6 +73,12 @@ std::vector<Extent> joined(const std::vector<Extent>& block, const std::vector<E
   return extents;
 }
 
+std::uint64_t count_of(const std::vector<Extent>& extents) {
+  std::uint64_t count = 0;
+  for (const auto& extent : extents) count += extent.count();
+  return count;
+}
+
 }  // namespace
 
 Result<std::optional<TreeIds>> own_files_as(const ChosenIds& ids, std::uint32_t uid,
@@ -89,6 +95,13 @@ Result<std::optional<TreeIds>> block_as(const BlockIds& block, const ChosenIds& 
   if (both.uids.empty() || both.gids.empty())
     return fail({}, "the container has none of the ids that the tree's files belong to");
   return unless_same(std::move(both));
+}
+
+bool has_all_of(const BlockIds& block, const ChosenIds& ids) {
+  const auto has = [](const std::vector<Extent>& all, const std::vector<Extent>& own) {
+    return count_of(joined(all, own)) == count_of(all);
+  };
+  return has(block.uids, ids.uids.extents) && has(block.gids, ids.gids.extents);
 }
 
 }  // namespace userns::frontend

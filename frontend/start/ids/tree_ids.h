@@ -28,5 +28,8 @@ Result<std::optional<TreeIds>> own_files_as(const ChosenIds& ids, std::uint32_t 
 // The ids of a container in a tree whose files belong to `block`. Nothing if the two are the same.
 // Fails if the two have no id inside in common.
 Result<std::optional<TreeIds>> block_as(const BlockIds& block, const ChosenIds& ids);
+// Whether each of the block's ids is one of the container's, too: what belongs to another is
+// nobody's there, and cannot even be deleted.
+bool has_all_of(const BlockIds& block, const ChosenIds& ids);
 
 }  // namespace userns::frontend
