@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <utility>
 
@@ -16,6 +15,7 @@
 #include "frontend/run/signals.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/raw_terminal.h"
+#include "frontend/start/relay.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
 
@@ -25,7 +25,6 @@ namespace {
 constexpr std::int64_t kLeashTimeout = 10000;  // ms
 constexpr std::size_t kMostTyped = 64UL << 10U;
 constexpr std::size_t kMostShown = 256UL << 10U;
-constexpr std::size_t kPieceForTerminal = 256;
 constexpr int kLookEvery = 250;  // ms
 constexpr unsigned char kControl = 0x1f;
 
@@ -57,7 +56,8 @@ class Console {
       if (polled[1].revents != 0) take_signals();
       if (polled[2].revents != 0) take_input();
       hand_over_typed();
-      if (hears && (polled[0].revents & ~POLLOUT) != 0) take_answer();
+      // Unless a signal or a key has just ended it: then nothing more is shown.
+      if (connected_ && hears && (polled[0].revents & ~POLLOUT) != 0) take_answer();
       if (polled[3].revents != 0) show();
     }
     terminal_.leave();
@@ -109,11 +109,9 @@ class Console {
     if (answer->said == Said::kData) shown_ += answer->text;
   }
 
-  // No more at a time than what surely finds room: nothing here waits for who reads it.
+  // Nothing here waits for who reads it.
   void show() {
-    const auto piece = std::string_view(shown_).substr(
-        0, ::isatty(STDOUT_FILENO) == 1 ? kPieceForTerminal : PIPE_BUF);
-    const auto put = ::write(STDOUT_FILENO, piece.data(), piece.size());
+    const auto put = write_briefly(STDOUT_FILENO, shown_);
     if (put > 0) shown_.erase(0, static_cast<std::size_t>(put));
     if (put < 0 && errno != EAGAIN && errno != EINTR)
       end(status_.value_or(0));  // nobody looks any more

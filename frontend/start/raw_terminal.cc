@@ -6,11 +6,12 @@ void RawTerminal::enter(int fd) {
   if (fd_ >= 0 || ::tcgetattr(fd, &saved_) != 0) return;
   termios raw = saved_;
   ::cfmakeraw(&raw);
-  if (::tcsetattr(fd, TCSADRAIN, &raw) == 0) fd_ = fd;
+  // Not after what was written is out (TCSADRAIN): a terminal that stands still would hold us.
+  if (::tcsetattr(fd, TCSANOW, &raw) == 0) fd_ = fd;
 }
 
 void RawTerminal::leave() {
-  if (fd_ >= 0) (void)::tcsetattr(fd_, TCSADRAIN, &saved_);
+  if (fd_ >= 0) (void)::tcsetattr(fd_, TCSANOW, &saved_);
   fd_ = -1;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -42,6 +43,17 @@ bool has_read_all(const Fd& master) {
   return !slave.valid() || ::poll(&look, 1, 0) == 0;
 }
 
+// So that one interrupts a write.
+bool hear_alarms() {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};
+  sigset_t alarm;
+  ::sigemptyset(&alarm);
+  ::sigaddset(&alarm, SIGALRM);
+  return ::sigaction(SIGALRM, &action, nullptr) == 0 &&
+         ::sigprocmask(SIG_UNBLOCK, &alarm, nullptr) == 0;
+}
+
 void end(Flow& flow) {
   flow.open = false;
   flow.pending.clear();
@@ -49,6 +61,20 @@ void end(Flow& flow) {
 }
 
 }  // namespace
+
+ssize_t write_briefly(int fd, std::string_view text) {
+  static const bool hears = hear_alarms();
+  constexpr timeval kMoment{.tv_sec = 0, .tv_usec = 20'000};
+  // Again and again: the first may come before the write has begun.
+  const itimerval often{.it_interval = kMoment, .it_value = kMoment};
+  const itimerval never{};
+  if (hears) (void)::setitimer(ITIMER_REAL, &often, nullptr);
+  const auto put = ::write(fd, text.data(), text.size());
+  const int error = errno;
+  if (hears) (void)::setitimer(ITIMER_REAL, &never, nullptr);
+  errno = error;
+  return put;
+}
 
 Result<Relay> Relay::for_pipes() {
   Relay relay;
@@ -126,18 +152,22 @@ std::string Relay::read_into(Flow& flow) {
 }
 
 void Relay::write_out(Flow& flow) {
-  const auto put = ::write(flow.to, flow.pending.data(), flow.pending.size());
+  const std::string_view text = flow.pending;
+  // Towards the command nothing blocks.
+  const auto put =
+      flow.inward ? ::write(flow.to, text.data(), text.size()) : write_briefly(flow.to, text);
   if (put >= 0) flow.pending.erase(0, static_cast<std::size_t>(put));
   if (put < 0 && errno != EAGAIN && errno != EINTR) end(flow);
 }
 
 // What is there now is all that the command can have written: others that it has left behind (exec)
 // may go on without end.
-void Relay::drain() {
+void Relay::drain(const std::function<bool(int)>& wait_for_room) {
   for (auto& flow : flows_) {
     if (flow.inward) continue;
     auto left = waiting_in(flow.from, flow.from == master_.get());
     while (flow.open && (left > 0 || !flow.pending.empty())) {
+      if (!flow.pending.empty() && !wait_for_room(flow.to)) return;
       if (!flow.pending.empty())
         write_out(flow);
       else if (const auto got = read_into(flow).size(); got > 0)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/types.h>
 
 #include <array>
 #include <functional>
@@ -28,6 +29,10 @@ struct Flow {
   std::string pending;
 };
 
+// write(2) to an fd of the caller's, which blocks and stays as it is: what nobody reads is waited
+// for a moment only. Where poll(2) sees room it need not be for all of the text.
+[[nodiscard]] ssize_t write_briefly(int fd, std::string_view text);
+
 class Relay {
  public:
   // Before the clone, for a command without a terminal of its own: a pipe for each of fds 0-2 that
@@ -48,8 +53,9 @@ class Relay {
   // Moves what can be moved. Returns what the caller typed into the command's terminal, as `filter`
   // has left it to the command.
   std::string move(std::span<const pollfd> polled, const std::function<void(std::string&)>& filter);
-  // After the command's end: what it has written so far is still handed out.
-  void drain();
+  // After the command's end: what it has written so far is still handed out, as long as
+  // `wait_for_room` says that there is room for more.
+  void drain(const std::function<bool(int)>& wait_for_room);
   // Input has ended, and the command's terminal is told so again each time that all of its input
   // was read: a reader that comes later or changes the terminal's mode would miss it.
   [[nodiscard]] bool repeats_end_of_input() const { return input_ended_; }

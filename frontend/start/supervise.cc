@@ -1,6 +1,7 @@
 #include "frontend/start/supervise.h"
 #include "frontend/run/boot_news.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -29,6 +31,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kEndOfInputEvery = 50;  // ms
+constexpr auto kLastWords = std::chrono::milliseconds(500);
+constexpr int kLookEvery = 50;  // ms
 constexpr auto kNever = Clock::time_point::max();
 constexpr auto kDeafTime = std::chrono::seconds(1);
 constexpr auto kAskAgain = std::chrono::milliseconds(500);
@@ -50,7 +54,7 @@ class Supervisor {
       if (!ended) return std::unexpected(ended.error());
       if (*ended) break;
     }
-    relay_.drain();
+    relay_.drain([this](int fd) { return wait_for_room(fd); });
     return status();
   }
 
@@ -86,7 +90,28 @@ class Supervisor {
     return left < 0 ? 0 : static_cast<int>(std::min<long long>(left, 60'000));
   }
 
+  // Whoever does not read what the command has written (a terminal that ^S has stopped) does not
+  // hold us once we are asked to end.
+  bool wait_for_room(int fd) {
+    while (true) {
+      std::array polled{pollfd{.fd = fd, .events = POLLOUT, .revents = 0},
+                        pollfd{.fd = signals_.fd().get(), .events = POLLIN, .revents = 0}};
+      if (asked_to_end_ && !last_words_by_) last_words_by_ = Clock::now() + kLastWords;
+      if (last_words_by_ && Clock::now() >= *last_words_by_) return false;
+      const int found = ::poll(polled.data(), polled.size(), last_words_by_ ? kLookEvery : -1);
+      if (found < 0 && errno != EINTR) return false;
+      if (found > 0 && polled[0].revents != 0) return true;
+      while (const auto number = signals_.next()) note_end(*number);
+    }
+  }
+
+  void note_end(int number) {
+    constexpr std::array kAskToEnd{SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    asked_to_end_ = asked_to_end_ || std::ranges::find(kAskToEnd, number) != kAskToEnd.end();
+  }
+
   void take(int number) {
+    note_end(number);
     switch (number) {
       case SIGWINCH:
         relay_.copy_window_size();
@@ -291,6 +316,8 @@ class Supervisor {
   std::optional<Clock::time_point> deadline_;
   std::optional<Clock::time_point> ask_again_;
   std::optional<int> ended_by_;
+  bool asked_to_end_ = false;
+  std::optional<Clock::time_point> last_words_by_;
   const Clock::time_point began_ = Clock::now();
   std::optional<Clock::time_point> ready_by_;
   bool ready_ = false;

@@ -7,6 +7,7 @@ USERNS_TEST_ROUNDS=N has a container with a published port started, restarted an
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import sys
@@ -14,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from container import FIRST, PYTHON, fails, give, rootfs, start, well  # noqa: E402
+from container import FIRST, PYTHON, fails, give, rootfs, start, well, words  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from container_end_lib import everyones_device, holders_of, is_free, is_ours  # noqa: E402
 from harness import MS_BIND, case, cases, main, mount, own_children, skip, spawn, umount, wait_for  # noqa: E402
@@ -539,6 +540,39 @@ def _(root):
         os.close(read_end)
         os.close(write_end)
         well(store.do('destroy' if number == signal.SIGTERM else 'stop', 'web', *(['--force'] if number == signal.SIGTERM else [])))
+
+
+YES = ['busybox', 'yes', 'x' * 200]
+ZEROS = ['dd', 'if=/dev/zero', 'bs=1000', 'count=100']  # less than terminals and we hold, more than the one outside
+
+
+@cases([('exec of a command that floods', lambda root, store: store.words('exec', 'web', command=YES)),
+        ('exec of a command that has ended and left much to show', lambda root, store: store.words('exec', 'web', command=ZEROS)),
+        ('the console of a container that floods', lambda root, store: store.words('console', 'flood')),
+        ('a throw-away container that floods', lambda root, store: words(root, command=YES, where=f'{root.tmp}/trees/web'))])
+def _(root, client_words):
+    """On a terminal whose other side nobody reads, as after ^S: a write to it waits for ever."""
+    store = Store(root)
+    store.make('web', IDLE)
+    store.make('flood', f'command = {" ".join(YES)}')
+    for name in ('web', 'flood'):
+        well(store.do('start', name))
+    for number in (signal.SIGINT, signal.SIGTERM) * 3:  # how much room is left at the end differs
+        master, slave = os.openpty()
+        client = spawn(['/bin/sh', '-c', 'exec "$@" >&9 <&9', 'sh', *client_words(root, store)], root.alice, fds={9: slave})
+        wait_for(lambda: is_full(slave), 'a full terminal')
+        client.kill(number)
+        client.wait(5)
+        os.close(master)
+        os.close(slave)
+    for name in ('web', 'flood'):
+        well(store.do('stop', name, '--timeout=0s'))
+
+
+def is_full(terminal):
+    with select.epoll() as look:
+        look.register(terminal, select.EPOLLOUT)
+        return not look.poll(0)
 
 
 main()
