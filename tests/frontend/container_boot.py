@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from boot_trees import busybox  # noqa: E402
-from cgroups import Cgroups  # noqa: E402
+from cgroups import Cgroups, pids_in  # noqa: E402
 from container import fails, well  # noqa: E402
 from distro import SYSTEMD, unpack  # noqa: E402
 from named import Store, alive, await_log  # noqa: E402
@@ -90,6 +90,26 @@ def _(root):
         assert file.read() == 'renamed\n'
     well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
     assert not os.path.exists(f'{store.path}/deb/ready')
+
+
+@case('Debian: while an exec runs, systemctl status and a signal to all units work: nothing of ours is in its cgroups')
+def _(root):
+    cgroups.begin(root, '* containers=4')
+    store = Store(root)
+    store.make('deb', 'boot = yes', tree=unpack(root, SYSTEMD))
+    well(store.do('start', 'deb', '--wait-ready=60s', timeout=90))
+    state = store.state('deb')
+    payload = state['cgroup'] + '/payload'
+    beside = store.begin('exec', 'deb', command=['sleep', '1000'])
+    wait_for(lambda: 'sleep 1000' in store.do('ps', 'deb').out, 'the command')
+    inside = os.readlink(f'/proc/{state["init"]["pid"]}/ns/pid')
+    strangers = {pid for pid in pids_in(payload) if os.readlink(f'/proc/{pid}/ns/pid') != inside}
+    status = store.do('exec', 'deb', command=['systemctl', 'status', '--no-pager'])
+    signal = store.do('exec', 'deb', command=['systemctl', 'kill', '--signal=SIGURG', '--', '-.slice'])
+    beside.kill(15)
+    beside.wait()
+    well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
+    assert not strangers and 'State: running' in well(status).out and well(signal), (strangers, status, signal)
 
 
 # What the kernel keeps locked is in the way of nothing: units remount, mount and bind in what they are given.
