@@ -145,8 +145,9 @@ Result<Asker> Asker::start(Uid uid, Asks asks) {
   const Fd childs(ends[1]);
   const timeval patience{.tv_sec = kSeconds, .tv_usec = 0};
   const pid_t parent = ::getpid();
-  if (::setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
-    return fail("SU-NAME", "cannot bound the wait for names", errno);
+  for (const int end : ends)
+    if (::setsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+      return fail("SU-NAME", "cannot bound the wait for names", errno);
   asker.child_ = ::fork();
   if (asker.child_ < 0) return fail("SU-NAME", "cannot fork to ask for names", errno);
   if (asker.child_ == 0) serve(uid, childs.get(), parent);

@@ -3,9 +3,10 @@
 // asked in one child that has no privilege at all, so that no code of others runs in a process that
 // could raise any.
 //
-// The child does nothing until it is asked. It is killed with its parent, lives 10 seconds at most
-// from then on, holds no fd but its end of a socket, and is not dumpable. What it says is text, in
-// the form of the files, and counts as NSS's word. Source: nss(5), nsswitch.conf(5), unix(7).
+// The child does nothing until it is asked, for which it waits 10 seconds at most. It is killed
+// with its parent and with the last word to it, lives 10 seconds at most from the first one on,
+// holds no fd but its end of a socket, and is not dumpable. What it says is text, in the form of
+// the files, and counts as NSS's word. Source: nss(5), nsswitch.conf(5), unix(7).
 #pragma once
 
 #include <sys/types.h>

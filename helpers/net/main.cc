@@ -173,6 +173,7 @@ Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
       opened.asker ? opened.asker->login(who.caller.uid) : std::unexpected(opened.asker.error());
   if (!login) return std::unexpected(login.error());
   auto lines = find_lines(who, *opened.asker, login->name, *policy, request.bridge);
+  opened.asker = fail({}, {});  // its child ends: it shall not wait for a reader as we may have to
   if (!lines) return std::unexpected(lines.error());
   NetFacts facts{.caller = who.caller.uid,
                  .netns_is_ours = opened.netns->ours,

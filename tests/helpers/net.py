@@ -1034,5 +1034,26 @@ def _(root):
             os.close(write)
 
 
+@cases([(f'{what}, and waits for a reader: the child that asks for names ends {when}', *rest) for what, when, *rest in (
+    ('a NIC is made', 'before', [], 1, 5), ('a call is refused', 'after 10 seconds', ['--name', 'x/y'], 2, 20))])
+def _(root, more, number, patience):
+    at = host(root)
+    root.write('/etc/nsswitch.conf', 'passwd: files systemd\ngroup: files systemd\n')
+    with Container(root.alice) as box:
+        read, write = full_pipe()
+        helper = spawn([at.helper, 'add', '--netns', f'pid:{box.pid}', '--bridge', 'br0', *more], root.alice, fds={number: write})
+
+        def waits_alone():
+            with open(f'/proc/{helper.pid}/task/{helper.pid}/children') as file:
+                children = file.read().split()
+            with open(f'/proc/{helper.pid}/syscall') as file:
+                is_writing = file.read().startswith(f"{SYSCALL['write']} ")
+            return is_writing and [status_of(child)['State'][0] for child in children] == ['Z']
+        wait_for(waits_alone, 'the helper to wait alone', patience)
+        ends_when_killed_by(root.alice, helper, 1 << CAP['net_admin'] | 1 << CAP['audit_write'])
+        os.close(read)
+        os.close(write)
+
+
 if __name__ == '__main__':
     main()
