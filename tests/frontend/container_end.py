@@ -19,7 +19,7 @@ from container import FIRST, PYTHON, fails, give, rootfs, start, well, words  # 
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from container_end_lib import everyones_device, holders_of, is_free, is_ours  # noqa: E402
 from harness import MS_BIND, case, cases, main, mount, own_children, skip, spawn, umount, wait_for  # noqa: E402
-from net_host import Host, sh  # noqa: E402
+from net_host import Host, way_out  # noqa: E402
 
 made = {}
 
@@ -311,12 +311,7 @@ def begin_user_net(root):
     if 'host' not in made:
         made['host'] = Host(root)
         everyones_device('net/tun', 200)
-        # A way out, which pasta wants to see.
-        sh('ip link add out0 type veth peer name out1')
-        sh('ip addr add 198.51.100.2/24 dev out0')
-        for name in ('out0', 'out1'):
-            sh(f'ip link set {name} up')
-        sh('ip route add default via 198.51.100.1')
+        way_out()
 
 
 @cases([('a published port is free when the end is told; it is started, restarted and stopped again and again', ()),

@@ -19,7 +19,7 @@ from container import FIRST, rootfs, well  # noqa: E402
 from container_end_lib import everyones_device, holders_of, is_free  # noqa: E402
 from named import IDLE, Store  # noqa: E402
 from harness import case, main, own_children, skip, wait_for  # noqa: E402
-from net_host import Host  # noqa: E402
+from net_host import Host, way_out  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
 PORT = 18090
@@ -87,15 +87,19 @@ def _(root):
     host = Host(root)
     host.conf('alice veth br0 8\n')
     everyones_device('net/tun', 200)
+    way_out()
     rounds = int(os.environ.get('USERNS_TEST_KILLS', '12'))
     seed = int(os.environ.get('USERNS_TEST_SEED', '0')) or random.SystemRandom().randrange(1, 1 << 30)
     dice = random.Random(seed)
     store = Store(root)
-    for name, first, net in (('nic', FIRST, ('net = bridge=br0',)), ('port', FIRST + 32768, ('net = user', f'publish = {PORT}:80'))):
-        store.make(name, IDLE, f'map = b:0:{first}:32768', 'cgroup = helper', *net, tree=rootfs(root, f'trees/{name}', first))
+    port = ('net = user', f'publish = {PORT}:80')
+    kinds = {'nic': ('net = bridge=br0',), 'port': port, 'loopback': (*port, 'publish-loopback = yes')}  # the last by pasta, if it is there
+    for number, (name, net) in enumerate(kinds.items()):
+        first = FIRST + number * 16384
+        store.make(name, IDLE, f'map = b:0:{first}:16384', 'cgroup = helper', *net, tree=rootfs(root, f'trees/{name}', first))
     before, count = mounts(), {}
     for turn in range(rounds):
-        name = ('nic', 'port')[turn % 2]
+        name = list(kinds)[turn % len(kinds)]
         what = dice.choice(['front-end', 'monitor', 'payload'])
         act = dice.choice(['start', 'start', 'exec', 'restart', 'stop'])
         if act != 'start':

@@ -44,6 +44,16 @@ def _(root):
     fails(done, 'share/cache', 'symbolic link', f'uid {FIRST}')
 
 
+@case('with --map-self, where the link would show what only the caller may read')
+def _(root):
+    home = places(root)
+    handed_over(root, home)
+    swap(f'{home}/share/cache', f'{home}/private', FIRST)
+    done = run(root, '--map-self', '--bind', f'{home}/share/cache:/x', command=('cat', '/x/key'), where=owned_tree(root))
+    assert 'SECRET' not in done.out, done
+    fails(done, 'share/cache', 'symbolic link', f'uid {FIRST}')
+
+
 @cases([
     ('a directory on the way', 'share/cache/deep', lambda root, home: swap(f'{home}/share/cache', f'{home}/private', FIRST)),
     ('a link of the caller\'s own that a container could have moved there', 'share/cache',
