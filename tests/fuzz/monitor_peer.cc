@@ -9,7 +9,7 @@
 
 #include "frontend/monitor/client.h"
 #include "frontend/monitor/control.h"
-#include "frontend/start/boot/boot.h"
+#include "frontend/run/boot_news.h"
 #include "tests/fuzz/property.h"
 
 using namespace userns;
