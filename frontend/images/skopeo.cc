@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,30 +12,14 @@
 #include <string_view>
 
 #include "common/fd.h"
-#include "frontend/run/argv.h"
+#include "frontend/run/helper.h"
 #include "frontend/run/signals.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
 
-constexpr const char* kProgram = "skopeo";
 constexpr std::size_t kLongestComplaint = 8192;
-
-[[noreturn]] void become(const std::vector<std::string>& words, const Fd& said, pid_t starter) {
-  auto pointers = argv_of(words);
-  const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  const int progress = ::isatty(STDERR_FILENO) == 1 ? STDERR_FILENO : nothing.get();
-  if (::dup2(nothing.get(), STDIN_FILENO) < 0 || ::dup2(progress, STDOUT_FILENO) < 0 ||
-      ::dup2(said.get(), STDERR_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0 ||
-      ::getppid() != starter)
-    ::_exit(126);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execvp(kProgram, pointers.data());
-  ::_exit(errno == ENOENT ? 127 : 126);
-}
 
 // The end of what it says, until it has closed the pipe. A signal of ours ends it.
 Result<std::string> listen(pid_t child, const Fd& said, const Signals& signals) {
@@ -90,7 +73,7 @@ int wait_for(pid_t child) {
 }  // namespace
 
 Result<void> skopeo_copy(const std::vector<std::string>& given) {
-  std::vector<std::string> words{kProgram, "copy"};
+  std::vector<std::string> words{"skopeo", "copy"};
   words.insert(words.end(), given.begin(), given.end());
   auto pipe = make_pipe();
   if (!pipe) return std::unexpected(pipe.error());
@@ -100,7 +83,10 @@ Result<void> skopeo_copy(const std::vector<std::string>& given) {
   const pid_t starter = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start skopeo");
-  if (child == 0) become(words, pipe->write, starter);
+  if (child == 0) {
+    const int progress = ::isatty(STDERR_FILENO) == 1 ? STDERR_FILENO : -1;
+    become_program(words, progress, pipe->write.get(), starter);
+  }
   pipe->write.reset();
   const auto said = listen(child, pipe->read, *signals);
   const int status = wait_for(child);

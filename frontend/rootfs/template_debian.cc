@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,24 +60,6 @@ std::string apt_config() {
   auto helper = Helper::start("/usr/bin/apt-config", {"dump"}, &output);
   if (!helper || !helper->finish() || ::lseek(output.get(), 0, SEEK_SET) < 0) return {};
   return read_all(output, kLargestText).value_or("");
-}
-
-[[noreturn]] void become(const std::vector<std::string>& words, const Fd& output, const Fd& said,
-                         pid_t starter) {
-  std::vector<char*> pointers;
-  for (const auto& word : words)
-    pointers.push_back(const_cast<char*>(word.c_str()));  // NOLINT(*-const-cast)
-  pointers.push_back(nullptr);
-  const Fd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (::dup2(nothing.get(), STDIN_FILENO) < 0 || ::dup2(output.get(), STDOUT_FILENO) < 0 ||
-      ::dup2(said.get(), STDERR_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0 ||
-      ::getppid() != starter)
-    ::_exit(126);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execvp(pointers[0], pointers.data());
-  ::_exit(errno == ENOENT ? 127 : 126);
 }
 
 bool is_on_path() {
@@ -171,7 +152,7 @@ Result<Mmdebstrap> Mmdebstrap::start(const DebianWish& wish) {
   const pid_t starter = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("cannot start mmdebstrap");
-  if (pid == 0) become(words, pipe->write, said, starter);
+  if (pid == 0) become_program(words, pipe->write.get(), said.get(), starter);
   return Mmdebstrap(std::move(pipe->read), std::move(said), pid);
 }
 

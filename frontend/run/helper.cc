@@ -1,6 +1,7 @@
 #include "frontend/run/helper.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "frontend/run/argv.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -98,6 +100,21 @@ Helper::~Helper() {
   if (pid_ == 0) return;
   errors_.reset();
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
+void become_program(const std::vector<std::string>& words, int output, int errors, pid_t starter) {
+  auto pointers = argv_of(words);
+  const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (::dup2(nothing.get(), STDIN_FILENO) < 0 ||
+      ::dup2(output < 0 ? nothing.get() : output, STDOUT_FILENO) < 0 ||
+      ::dup2(errors, STDERR_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0 ||
+      ::getppid() != starter)
+    ::_exit(126);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execvp(pointers[0], pointers.data());
+  ::_exit(errno == ENOENT ? 127 : 126);
 }
 
 }  // namespace userns::frontend

@@ -42,4 +42,11 @@ class Helper {
   pid_t pid_;
 };
 
+// For a child that was forked: becomes the program words[0] of PATH, with the caller's environment,
+// nothing to read, and these as its stdout (below 0: nowhere) and stderr. TERM ends it together
+// with `starter`.
+// Where it cannot be run, exits with 127 if it is not there, else with 126.
+[[noreturn]] void become_program(const std::vector<std::string>& words, int output, int errors,
+                                 pid_t starter);
+
 }  // namespace userns::frontend

@@ -348,4 +348,34 @@ def _(root):
     assert well(root.run([*run, '--map', f'b:0:{FIRST}:{BLOCK}', '--', 'cat', '/proc/self/uid_map'], root.alice, timeout=60)).out.split() == ['0', str(FIRST), str(BLOCK)]
 
 
+@case('two of one image with one idmapped bind, one of them :ro, both --nesting: frozen, entered, thawed, destroyed')
+def _(root):
+    store, where = prepared(root)
+    shared = f'{store.user_home()}/shared'
+    shutil.rmtree(shared, ignore_errors=True)
+    os.makedirs(shared)
+    os.chown(shared, store.user.uid, store.user.gid)
+    create(store, 'one', f'--image=oci:{where}', '--nesting', f'--bind={shared}:/mine:idmap', '--', *WAIT)
+    create(store, 'two', f'--image=oci:{where}', '--nesting', f'--bind={shared}:/mine:ro,idmap=5', '--', *WAIT)
+    for name in ('one', 'two'):
+        well(store.do('start', name))
+        wait_for(lambda: b'up' in store.log(name), f'{name} to be up')
+    well(store.do('exec', 'one', command=('sh', '-c', 'echo mine >/mine/file; chown 3 /bin/busybox 2>/dev/null; echo one >/etc/only')))
+    facts = os.stat(f'{shared}/file')
+    assert (facts.st_uid, facts.st_gid) == (store.user.uid, store.user.gid), facts
+    seen = well(store.do('exec', 'two', command=('sh', '-c', 'stat -c %u /mine/file; ls /etc/only 2>&1; echo x 2>&1 >>/mine/file; '
+                         'mount -o remount,bind,rw /mine 2>&1; unshare -Urm mount -o remount,bind,rw /mine 2>&1; echo y 2>&1 >>/mine/file; :'))).out
+    assert seen.splitlines()[0] == '5' and 'No such file' in seen and seen.count('Read-only file system') >= 2, seen
+    with open(f'{shared}/file') as file:
+        assert file.read() == 'mine\n'
+    well(store.do('freeze', 'two'))
+    fails(store.do('exec', 'two', command=('true',)), 'two is frozen', 'thaw')
+    well(store.do('exec', 'one', command=('true',)))
+    well(store.do('thaw', 'two'))
+    well(store.do('exec', 'two', command=('true',)))
+    for name in ('one', 'two'):
+        well(store.do('destroy', name, '--force'))
+    assert os.listdir(shared) == ['file']
+
+
 main()
