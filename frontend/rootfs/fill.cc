@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 
 #include "frontend/rootfs/archive/blobs.h"
 #include "frontend/rootfs/archive/image_text.h"
+#include "frontend/rootfs/archive/work_limits.h"
 #include "frontend/rootfs/archive/working_dir.h"
 #include "frontend/rootfs/copy.h"
 #include "frontend/rootfs/image.h"
@@ -31,11 +31,6 @@
 
 namespace userns::frontend {
 namespace {
-
-// An archive that is made to use up memory meets this first. The largest that a good one takes are
-// the dictionaries of xz and zstd: 128 MiB.
-constexpr rlim_t kMostMemory = 1UL << 30U;
-constexpr rlim_t kMostFiles = 8192;  // deep trees take one or two open directories for each level
 
 // --- what the work says, as text and back -------------------------------------------------------
 
@@ -76,19 +71,6 @@ Result<Filled> to_filled(const std::string& text) {
 
 // --- the work -----------------------------------------------------------------------------------
 
-// Lower ones of the caller's stay.
-Result<void> set_limits() {
-  rlimit memory{};
-  rlimit files{};
-  if (::getrlimit(RLIMIT_DATA, &memory) != 0 || ::getrlimit(RLIMIT_NOFILE, &files) != 0)
-    return fail_errno("cannot find the limits");
-  memory.rlim_cur = memory.rlim_max = std::min(memory.rlim_max, kMostMemory);
-  files.rlim_cur = std::max(files.rlim_cur, std::min(files.rlim_max, kMostFiles));
-  if (::setrlimit(RLIMIT_DATA, &memory) != 0 || ::setrlimit(RLIMIT_NOFILE, &files) != 0)
-    return fail_errno("cannot bound the memory that the work takes");
-  return {};
-}
-
 // A file of the image, as a process in it would find it; empty where there is none that makes
 // sense.
 std::string read_inside(const Fd& top, const char* path) {
@@ -120,7 +102,7 @@ UnpackLimits limits_of(const FillHow& how, const Fd& top) {
 
 Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Act& act,
                                   const Outside& outside) {
-  if (auto bound = set_limits(); !bound) return std::unexpected(bound.error());
+  if (auto bound = bound_the_work(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   if (!top) return std::unexpected(top.error());
   const auto limits = limits_of(how, *top);
@@ -175,7 +157,7 @@ Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd
 
 Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, const BothIds& both,
                                 const FillHow& how, const Outside& outside) {
-  if (auto bound = set_limits(); !bound) return std::unexpected(bound.error());
+  if (auto bound = bound_the_work(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   const auto source = top ? merged(from) : std::unexpected(top.error());
   if (!source) return std::unexpected(source.error());

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -132,6 +133,25 @@ Unpacker::Unpacker(const Fd& top, UnpackLimits limits,
   (void)::fremovexattr(top_.get(), kDefaultAcl);
 }
 
+Unpacker::Unpacker(const Fd& top, UnpackLimits limits, UnpackBeside beside)
+    : top_(top),
+      beside_(std::move(beside)),
+      walk_(top, beside_->enters_mounts),
+      limits_(limits),
+      cpu_(limits.cpu) {
+  ::umask(0);
+}
+
+// Where a path of the archive is from the top.
+std::string Unpacker::placed(std::string_view path) const {
+  if (!beside_) return std::string(path);
+  const auto names = path_names(path);
+  if (!names) return std::string(path);  // refused where it is looked at
+  auto all = *names;
+  if (!beside_->first_name.empty() && !all.empty()) all.front() = beside_->first_name;
+  return concat(beside_->below, "/", joined(all));
+}
+
 Result<void> Unpacker::add(Source& source, bool layer) {
   auto reader = TarReader::open(source);
   if (!reader) return std::unexpected(reader.error());
@@ -185,8 +205,8 @@ void Unpacker::show_progress() {
 Result<void> Unpacker::add_entry(TarReader& reader, archive_entry* entry, bool layer) {
   ++counts_.entries;
   if (auto within = check_limits(reader); !within) return within;
-  const auto path = path_of(entry);
-  if (path.empty()) return fail({}, "the entry has no name");
+  if (path_of(entry).empty()) return fail({}, "the entry has no name");
+  const auto path = placed(path_of(entry));
   const auto names = path_names(path);
   if (!names) return std::unexpected(names.error());
   if (layer && !names->empty() && names->back().starts_with(kWhiteout)) return white_out(*names);
@@ -202,6 +222,7 @@ Result<void> Unpacker::make(TarReader& reader, archive_entry* entry, const Names
   const auto type = ::archive_entry_filetype(entry);
   auto facts = facts_of(entry);
   if (!facts) return std::unexpected(facts.error());
+  if (names.empty() && beside_ && type == AE_IFDIR) return {};
   if (names.empty()) {
     if (type != AE_IFDIR) return fail({}, "the root is no directory in this archive");
     directories_[""] = std::move(*facts);
@@ -240,13 +261,19 @@ Result<Unpacker::Owner> Unpacker::owner_of(archive_entry* entry) const {
 Result<Unpacker::Facts> Unpacker::facts_of(archive_entry* entry) {
   const auto owner = owner_of(entry);
   if (!owner) return std::unexpected(owner.error());
-  Facts facts{.owner = *owner,
+  constexpr unsigned kPlainBits = 01777;
+  Facts facts{.owner = beside_ && beside_->owner
+                           ? Owner{beside_->owner->first, beside_->owner->second}
+                           : *owner,
               .mode = static_cast<unsigned>(::archive_entry_perm(entry)) & 07777U,
               .modified = {.tv_sec = ::archive_entry_mtime(entry),
                            .tv_nsec = ::archive_entry_mtime_nsec(entry)},
               .attributes = attributes_of(entry, counts_.attributes)};
   if (facts.modified.tv_nsec < 0 || facts.modified.tv_nsec > 999'999'999)
     facts.modified.tv_nsec = 0;
+  if (!beside_ || !beside_->plain) return facts;
+  facts.mode &= kPlainBits;
+  std::erase_if(facts.attributes, [](const auto& one) { return !one.name.starts_with("user."); });
   return facts;
 }
 
@@ -255,6 +282,7 @@ Result<Unpacker::Facts> Unpacker::facts_of(archive_entry* entry) {
 Result<void> Unpacker::clear(const Place& place) {
   if (::unlinkat(place.first, place.second.c_str(), 0) == 0 || errno == ENOENT) return {};
   if (errno != EISDIR) return fail_errno("cannot replace what is there");
+  if (beside_) return fail({}, "there is a directory in its place: remove that first", EISDIR);
   return remove_inside(place.first, place.second);
 }
 
@@ -286,12 +314,23 @@ Result<void> Unpacker::dress(int file, const Facts& facts) {
   return {};
 }
 
+// Whether what is in the place of a directory is used as it is.
+bool Unpacker::stays(const Names& names, const struct stat& there) const {
+  if (!beside_) return false;
+  if (S_ISDIR(there.st_mode)) return true;
+  if (!S_ISLNK(there.st_mode) || !beside_->keeps_links) return false;
+  return open_at(top_.get(), joined(names).c_str(), O_PATH | O_DIRECTORY,
+                 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+      .has_value();
+}
+
 Result<void> Unpacker::make_directory(const Names& names, const Place& place, Facts facts) {
   if (::mkdirat(place.first, place.second.c_str(), 0700) != 0) {
     struct stat there{};
     if (errno != EEXIST ||
         ::fstatat(place.first, place.second.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("cannot make the directory");
+    if (stays(names, there)) return {};
     if (!S_ISDIR(there.st_mode)) {
       if (auto cleared = clear(place); !cleared) return cleared;
       if (::mkdirat(place.first, place.second.c_str(), 0700) != 0)
@@ -377,7 +416,7 @@ Result<void> Unpacker::make_socket_or_device(const Names& names, const Place& pl
 }
 
 Result<void> Unpacker::make_hard_link(archive_entry* entry, const Names& names) {
-  const std::string_view target = ::archive_entry_hardlink(entry);
+  const auto target = placed(::archive_entry_hardlink(entry));
   const auto to = path_names(target);
   if (!to) return std::unexpected(to.error());
   if (to->empty()) return fail({}, "it is a hard link to the root");

@@ -12,6 +12,8 @@
 // directory, with all that is in it.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -20,6 +22,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/fd.h"
@@ -49,12 +52,28 @@ struct UnpackCounts {
   std::uint64_t attributes = 0;  // left out
 };
 
+// An archive that is put into a directory in which there is something: what is there stays what it
+// is, unless the archive has a file of the same name.
+struct UnpackBeside {
+  std::string below;       // a path from the top: where the names of the archive begin
+  std::string first_name;  // takes the place of each entry's first name; empty: as the archive says
+  // A link to a directory that is on the way, or in the place of a directory, is used (within the
+  // top). Else a directory takes its place.
+  bool keeps_links = false;
+  bool enters_mounts = false;
+  std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;  // of all; none: the archive's
+  // Nobody gets more than the files: no setuid bits, no attributes but user.*.
+  bool plain = false;
+};
+
 class Unpacker {
  public:
   // `top`: the empty directory that becomes the root; open for reading; must live as long.
   // `on_progress` is called some ten times a second.
   Unpacker(const Fd& top, UnpackLimits limits,
            std::function<void(const UnpackCounts&)> on_progress);
+  // `top` is the root of the tree that the place is in, and stays as it is.
+  Unpacker(const Fd& top, UnpackLimits limits, UnpackBeside beside);
 
   // One archive. `layer`: names that begin with .wh. take away what earlier layers made (whiteouts
   // of the OCI image format).
@@ -76,6 +95,8 @@ class Unpacker {
   };
   using Place = std::pair<int, std::string>;  // a directory, a name in it
 
+  [[nodiscard]] std::string placed(std::string_view path) const;
+  [[nodiscard]] bool stays(const Names& names, const struct stat& there) const;
   Result<void> add_entry(TarReader& reader, archive_entry* entry, bool layer);
   Result<void> make(TarReader& reader, archive_entry* entry, const Names& names);
   Result<void> read_rest(TarReader& reader);
@@ -99,6 +120,7 @@ class Unpacker {
   void show_progress();
 
   const Fd& top_;
+  std::optional<UnpackBeside> beside_;
   Walk walk_;
   UnpackLimits limits_;
   CpuBudget cpu_;

@@ -198,7 +198,7 @@ def _(_root):
 
 # The front-end's rooms, ground floor first: a room includes itself and what stands before it.
 ROOMS = ['spec', 'run', 'run/cgroup', 'start/ids', 'start/plan', 'start/mounts', 'start/net', 'start/boot', 'start/inside', 'start',
-         'rootfs/archive', 'rootfs', 'store', 'monitor', 'container', 'container/make', 'images', 'doctor', 'shift', 'cli', 'cli/shift', 'cli/verbs', 'cli/completions',
+         'rootfs/archive', 'rootfs', 'store', 'monitor', 'container', 'container/make', 'copy', 'images', 'doctor', 'shift', 'cli', 'cli/shift', 'cli/verbs', 'cli/files', 'cli/program', 'cli/completions',
          'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'policy_tool/program', 'policy_tool/completions', 'lxc_user_nic']
 MOST_IN_A_ROOM = 25
 
@@ -234,6 +234,20 @@ def _(_root):
             path = os.path.relpath(os.path.join(directory, 'meson.build'), TOP)
             for line in text_of(path).splitlines():
                 assert len(re.findall(r"'[\w./]+\.cc'", line)) <= 1, f'{path}: {line.strip()}'
+
+
+@case('each verb of userns-run has a manual page of its own name, and that page is about it')
+def _(_root):
+    where = dict(re.findall(r"'(\w+)': \[(.*?)\],", text_of(os.path.join(TOP, 'man/meson.build')).partition('verb_pages')[2], re.S))
+    page_of = {verb: page for page, verbs in where.items() for verb in re.findall(r"'([\w-]+)'", verbs)} | {page: page for page in ('doctor', 'shift', 'start')}
+    help_text = subprocess.run([os.path.join(build_dir(), 'frontend/cli/userns-run'), '--help'], capture_output=True, text=True, check=True).stdout
+    verbs = re.findall(r'^  ([a-z][\w-]*) ', help_text.partition('Verbs')[2], re.M)
+    assert len(verbs) > 20, verbs
+    for verb in verbs:
+        page = page_of.get(verb)
+        assert page, f'man userns-run-{verb}: no such page; add the verb to verb_pages in man/meson.build'
+        assert re.search(rf'^\.Cm .*\b{verb}\b|^\.Nm userns-run Cm {verb}\b|^\.Nm userns-run {verb}\b|^\.Ss .*\b{verb}\b', text_of(os.path.join(TOP, f'man/userns-run-{page}.1')), re.M), (verb, page)
+    assert set(page_of) <= set(verbs), set(page_of) - set(verbs)
 
 
 # What writes to a terminal by itself: a container's own output, a line of ours that is written over, and the printers.

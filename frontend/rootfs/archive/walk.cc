@@ -18,17 +18,18 @@ constexpr int kDirectory = O_PATH | O_DIRECTORY;
 
 Result<Fd> Walk::step(int from, const Names& names, std::size_t depth, bool make) const {
   const std::string name(names[depth]);
-  auto directory = open_at(from, name.c_str(), kDirectory | O_NOFOLLOW, RESOLVE_NO_XDEV);
+  const unsigned long long here = enters_mounts_ ? 0 : RESOLVE_NO_XDEV;
+  auto directory = open_at(from, name.c_str(), kDirectory | O_NOFOLLOW, here);
   if (!directory && directory.error().code == ENOENT && make) {
     if (::mkdirat(from, name.c_str(), 0755) != 0 && errno != EEXIST)
       return fail_errno(concat("cannot make the directory ", quoted(joined(names))));
-    directory = open_at(from, name.c_str(), kDirectory | O_NOFOLLOW, RESOLVE_NO_XDEV);
+    directory = open_at(from, name.c_str(), kDirectory | O_NOFOLLOW, here);
   }
   if (!directory && (directory.error().code == ENOTDIR || directory.error().code == ELOOP)) {
     const auto way =
         joined(Names(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(depth) + 1));
     directory = open_at(top_.get(), way.c_str(), kDirectory,
-                        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+                        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | here);
   }
   if (directory) return directory;
   return fail({}, concat("cannot reach the directory of ", quoted(joined(names))),

@@ -3,7 +3,7 @@
 //
 // A symbolic link on the way (usr-merged trees have them: lib -> usr/lib) is followed as a process
 // would whose root this is (openat2(2), RESOLVE_IN_ROOT); the last name is never followed. Mount
-// points are not entered.
+// points are not entered, unless that is asked for.
 #pragma once
 
 #include <string>
@@ -20,7 +20,8 @@ using Names = std::vector<std::string_view>;
 class Walk {
  public:
   // `top` must live as long.
-  explicit Walk(const Fd& top) : top_(top) {}
+  explicit Walk(const Fd& top, bool enters_mounts = false)
+      : top_(top), enters_mounts_(enters_mounts) {}
 
   // The directory in which the last of `names` (at least one) is, open with O_PATH; valid until the
   // next call. Missing directories are made (0:0, 0755) where `make` says so.
@@ -34,6 +35,7 @@ class Walk {
   Result<Fd> step(int from, const Names& names, std::size_t depth, bool make) const;
 
   const Fd& top_;
+  bool enters_mounts_;
   std::vector<Level> levels_;  // of the last path: the next one is mostly in the same directory
 };
 

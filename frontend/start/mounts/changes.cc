@@ -98,9 +98,10 @@ Result<Layers> open_layers(const Spec& spec, std::vector<Fd>& idmapped) {
 
 }  // namespace
 
-Result<void> try_changes(const Spec& spec, const ChosenIds& ids) {
-  if (spec.changes.empty()) return {};
-  if (auto prepared = prepare_changes({.spec = spec, .ids = ids}); !prepared) return prepared;
+Result<std::string> work_on_changes(const Spec& spec, const ChosenIds& ids,
+                                    const std::function<Result<std::string>(const Fd& tree)>& act) {
+  if (auto prepared = prepare_changes({.spec = spec, .ids = ids}); !prepared)
+    return std::unexpected(prepared.error());
   auto idmapped = idmapped_layers(spec, ids);
   if (!idmapped) return std::unexpected(idmapped.error());
   Layers layers;
@@ -114,13 +115,18 @@ Result<void> try_changes(const Spec& spec, const ChosenIds& ids) {
     changes = std::move(*upper);
     return {};
   };
-  const auto tried = in_map(
+  return in_map(
       ids,
       [&](const Outside&) -> Result<std::string> {
         const auto tree = overlay_kept(layers, changes);
-        return tree ? Result<std::string>("") : std::unexpected(tree.error());
+        return tree ? act(*tree) : std::unexpected(tree.error());
       },
       in);
+}
+
+Result<void> try_changes(const Spec& spec, const ChosenIds& ids) {
+  if (spec.changes.empty()) return {};
+  const auto tried = work_on_changes(spec, ids, [](const Fd&) { return Result<std::string>(""); });
   return tried ? Result<void>{} : std::unexpected(tried.error());
 }
 

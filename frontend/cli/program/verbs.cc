@@ -1,5 +1,6 @@
 #include <array>
 
+#include "frontend/cli/files/copy.h"
 #include "frontend/cli/shift/shift.h"
 #include "frontend/cli/verbs/config.h"
 #include "frontend/cli/verbs/create.h"
@@ -62,6 +63,7 @@ const std::array kVerbs{
     kExecVerb,
     kConsoleVerb,
     kLogsVerb,
+    kCopyVerb,
     Verb{.name = "shift",
          .arguments = "DIR... --from FIRST:COUNT --to FIRST:COUNT [OPTIONS]",
          .summary = "Gives the files of a tree other owners, with all that goes with them",
