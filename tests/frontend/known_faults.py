@@ -1,4 +1,4 @@
-"""Known faults of other runtimes, tried here from inside a container or with a hostile tree or image (SECURITY.md, Past faults)."""
+"""Known faults of other runtimes, tried here from inside a container or with a hostile tree or image (tests/evidence/past-faults.md)."""
 
 import ctypes
 import os
