@@ -9,8 +9,8 @@ import signal
 
 from harness import Stop, _SyscallInfo, _checked, libc, own_children, status_of, wait_for
 
-CONT, DETACH, SYSCALL, SETOPTIONS, SYSCALL_INFO = 7, 17, 24, 0x4200, 0x420e
-EXECED = 4
+CONT, DETACH, SYSCALL, SETOPTIONS, GETEVENTMSG, SYSCALL_INFO = 7, 17, 24, 0x4200, 0x4201, 0x420e
+BORN, EXECED = (1, 2, 3), 4  # a fork, a vfork, a clone
 # TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, EXITKILL
 OPTIONS = 1 | 2 | 4 | 8 | 0x10 | 0x100000
 WALL = 0x40000000
@@ -33,25 +33,52 @@ def _enters_call(pid):
     return Stop(pid, info.words[0], list(info.words[1:7])) if info.op == 1 else None
 
 
+class Traced:
+    """The processes that are traced: {pid: is it inside}; None: it was born, and has not stopped yet. Its birth and its
+    first stop, or its end, are told in either order: one whose stop was not waited for would stand still for ever.
+    """
+
+    def __init__(self, first):
+        self.inside, self._ended = {first: False}, set()
+
+    def born_of(self, pid):
+        told = ctypes.c_ulong()
+        if _ptrace(GETEVENTMSG, pid, None, ctypes.byref(told)) < 0:
+            return  # it was killed meanwhile
+        if told.value in self._ended:
+            self._ended.discard(told.value)
+        else:
+            self.inside.setdefault(told.value, None)
+
+    def has_ended(self, pid):
+        if pid in self.inside:
+            del self.inside[pid]
+        else:
+            self._ended.add(pid)
+
+
 def trace_inside(child, on_entry):
     """Calls on_entry(Stop) before each system call of what a Child (spawned traced) starts in another user namespace, up
     to its exec. Returns Done when the Child and all that it has started are gone, or let go at their exec inside.
     """
     os.waitpid(child.pid, 0)
     _checked(_ptrace(SETOPTIONS, child.pid, 0, ctypes.c_void_p(OPTIONS)), 'ptrace')
-    inside = {child.pid: False}
+    traced = Traced(child.pid)
+    inside = traced.inside
     _ptrace(CONT, child.pid)
     while inside:
         pid, status = os.waitpid(-1, WALL)
         if not os.WIFSTOPPED(status):
-            inside.pop(pid, None)
+            traced.has_ended(pid)
             if pid == child.pid:
                 child.code = os.waitstatus_to_exitcode(status)
             continue
         number, event = os.WSTOPSIG(status), status >> 16
-        new = pid not in inside
+        new = inside.get(pid) is None
         if new:
             inside[pid] = _is_inside(pid)
+        if event in BORN:
+            traced.born_of(pid)
         if event == EXECED and inside[pid]:
             _ptrace(DETACH, pid)
             del inside[pid]
@@ -119,11 +146,30 @@ def killed_at_each_moment(begin, how=trace_inside, left=0, kinds=True):
         for _ in range(5):  # what comes in one piece or in two is not the same in each run
             killer = Killer(*moment)
             done = how(begin(), killer)
-            wait_for(lambda: len([p for p in own_children() if not is_zombie(p)]) == left and mounts() == before,
-                     f'nothing to be left of what was killed at {moment}: {done}')
+            must_leave(left, before, f'what was killed at {moment}: {done}')
             if killer.met:
                 yield calls.index(moment), words, done
                 break
+
+
+def must_leave(count, mounted, what):
+    """Waits until that many processes are left, and the mounts that there were; a failure says what is."""
+    def is_so():
+        return len([pid for pid in own_children() if not is_zombie(pid)]) == count and mounts() == mounted
+    try:
+        wait_for(is_so, f'{count} processes to be left of {what}')
+    except AssertionError as error:
+        raise AssertionError(f'{error}\nleft: {[shown(pid) for pid in own_children()]}, '
+                             f'mounts: {sorted(set(mounts().splitlines()) ^ set(mounted.splitlines()))}') from None
+
+
+def shown(pid):
+    """A process for a failure's text."""
+    try:
+        status = status_of(pid)
+        return {name: status[name] for name in ('Pid', 'Name', 'State', 'PPid', 'TracerPid', 'SigPnd', 'ShdPnd')}
+    except (FileNotFoundError, ProcessLookupError):
+        return {'Pid': pid, 'State': 'gone'}
 
 
 def is_zombie(pid):
