@@ -305,9 +305,9 @@ Step<int> start_and_watch(const Plan& plan) {
       return std::unexpected(written.error());
   auto status = own(supervise(plan, running->first.payload(), running->signals, running->relay));
   if (status) running->first.has_ended();
+  const auto met = running->cgroup.what_was_met();  // sweep() may remove the counts
   running->cgroup.sweep(running->first.user_namespace());
-  if (const auto met = running->cgroup.what_was_met(); !met.empty())
-    tell("userns-run", {.rule = {}, .code = 0, .text = met});
+  if (!met.empty()) tell("userns-run", {.rule = {}, .code = 0, .text = met});
   if (!status) return std::unexpected(status.error());
   return status->status;
 }
