@@ -65,8 +65,9 @@ void to_audit(std::string_view text, bool is_well) {
   ::set_aumessage_mode(MSG_QUIET, DBG_NO);
   const Fd kernel(::audit_open());
   if (!kernel.valid()) return;
-  ::audit_log_user_message(kernel.get(), AUDIT_USYS_CONFIG, std::string(text).c_str(), "", "", "",
-                           is_well ? 1 : 0);
+  // Without audit, syslog alone has it.
+  [[maybe_unused]] const int sent = ::audit_log_user_message(
+      kernel.get(), AUDIT_USYS_CONFIG, std::string(text).c_str(), "", "", "", is_well ? 1 : 0);
 }
 
 // As the helpers do: a reader that is slow or gone holds nobody up.
