@@ -16,14 +16,15 @@ RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'run')
 UNSTEADY = 'if mkdir $0/been; then echo 1..2; echo ok 1 - a; echo "not ok 2 - b (\\#c)"; echo "# why"; exit 1; fi; echo 1..1; test "$2" = "^(b\\ \\(\\#c\\))\\$" && echo "ok 1 - b (\\#c)"'
 
 
-def run(programs, *words, alone=(), suite='s', long=(), watched=None):
+def run(programs, *words, alone=(), suite='s', long=(), exclusive=(), watched=None):
     """(exit status, output) of tests/run with these {name: shell script}; $0: a directory of its own, beside the others'."""
     with tempfile.TemporaryDirectory() as work:
         tests = []
         for name, script in programs.items():
             os.mkdir(f'{work}/{name}')
             tests.append({'name': name, 'cmd': ['sh', '-c', script, f'{work}/{name}'], 'env': {}, 'workdir': None, 'timeout': 20,
-                          'suite': [f's:{suite if name in alone else "s"}'] + ['s:long'] * (name in long), 'protocol': 'tap', 'is_parallel': name not in alone})
+                          'suite': [f's:{suite if name in alone else "s"}'] + ['s:long'] * (name in long) +
+                          ['s:exclusive'] * (name in exclusive), 'protocol': 'tap', 'is_parallel': name not in alone})
         with open(work + '/meson', 'w') as file:
             file.write(f"#!/bin/sh\ncat <<'END'\n{json.dumps(tests)}\nEND\n")
         os.chmod(work + '/meson', 0o755)
@@ -114,20 +115,31 @@ def _(_root):
 
 # Makes a directory for as long as it runs; fails where, after a while, another's is there, or (LOOKS '!') is not.
 BUSY = 'mkdir $0/busy; sleep 1; rmdir $0/busy; echo 1..1; echo ok 1 - a'
+# Fails where another is never there at the same time.
+MEETS = ('mkdir $0/busy; echo 1..1; i=0; until test -e $0/../{0}/busy || test -e $0/../{0}/met; do '
+         '[ $i = 150 ] && echo not ok 1 - a && exit 1; i=$((i+1)); sleep 0.1; done; mkdir $0/met; rmdir $0/busy; echo ok 1 - a')
 LOOKS = 'mkdir $0/busy; echo 1..1; sleep {}; {} test -e $0/../{}/busy && printf "not "; echo ok 1 - a; sleep 0.5; rmdir $0/busy'
 
 
-@case('what must be alone runs after the others, and not two at once')
+@case('what is not parallel runs beside others, and not two at once')
 def _(_root):
-    done = run({'other': BUSY, 'one': LOOKS.format(0.2, '', 'other'), 'two': LOOKS.format(0.4, '', 'one')}, '-j', '2', '--strict', alone=('one', 'two'))
+    done = run({'other': MEETS.format('one'), 'one': MEETS.format('other'), 'two': LOOKS.format(0.4, '', 'one')}, '-j', '2', '--strict', alone=('one', 'two'))
+    assert done[0] == 0 and done[1].endswith('3 passed, 0 failed, 0 skipped\n'), done
+
+
+@case('what is exclusive runs after all the others')
+def _(_root):
+    looks = 'mkdir $0/busy; echo 1..1; for n in one other; do test -e $0/../$n/done || printf "not "; done; echo ok 1 - a'
+    done = run({'audit': looks, 'one': BUSY + '; mkdir $0/done', 'other': BUSY + '; mkdir $0/done'}, '-j', '2', '--strict', alone=('audit', 'one'), exclusive=('audit',))
     assert done[0] == 0 and done[1].endswith('3 passed, 0 failed, 0 skipped\n'), done
 
 
 @case('a booted guest runs beside the others, where there is more than one job')
 def _(_root):
-    for jobs, code in ('2', 0), ('1', 1):
-        done = run({'other': BUSY, 'guest': LOOKS.format(0.3, '!', 'other')}, '-j', jobs, '--strict', alone=('guest',), suite='system')
-        assert done[0] == code, done
+    done = run({'other': MEETS.format('guest'), 'guest': MEETS.format('other')}, '-j', '2', '--strict', alone=('guest',), suite='system')
+    assert done[0] == 0, done
+    done = run({'other': BUSY, 'guest': LOOKS.format(0.3, '', 'other')}, '-j', '1', '--strict', alone=('guest',), suite='system')
+    assert done[0] == 0, done
 
 
 main(need_root=False)
