@@ -7,6 +7,7 @@
 #include "frontend/run/exit_status.h"
 #include "frontend/spec/printable.h"
 #include "frontend/start/hint.h"
+#include "policy/text.h"
 
 namespace userns::frontend {
 
@@ -26,6 +27,19 @@ int print_as_it_is(std::string_view text) {
 int own_failure(const Error& error) {
   report_failure(error);
   return kExitOwnFailure;
+}
+
+ProgressLine::ProgressLine() : on_terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+void ProgressLine::show(std::string_view text) {
+  if (!on_terminal_) return;
+  const auto line = concat("\r\x1b[K", printable(text));
+  shown_ = ::write(STDERR_FILENO, line.data(), line.size()) > 0;
+}
+
+void ProgressLine::clear() {
+  if (shown_) show("");
+  shown_ = false;
 }
 
 }  // namespace userns::frontend

@@ -14,6 +14,20 @@ int print(std::string_view text);
 // printable before.
 int print_as_it_is(std::string_view text);
 
+// One line on a terminal, written over and over: how far a long work is.
+class ProgressLine {
+ public:
+  ProgressLine();
+  void show(std::string_view text);
+  void clear();
+  // Whether anybody sees it: stderr is a terminal.
+  [[nodiscard]] bool on_terminal() const { return on_terminal_; }
+
+ private:
+  bool on_terminal_;
+  bool shown_ = false;
+};
+
 // The error on stderr in one line; returns the status of a failure of our own.
 int own_failure(const Error& error);
 

@@ -36,7 +36,8 @@ Result<Fd> root_of_running(const Container& container, const ChosenIds& ids) {
   auto root = open_at(AT_FDCWD, concat("/proc/", init->pid, "/root").c_str(), O_PATH | O_DIRECTORY);
   const auto now = ids_of_process(init->pid);
   // Not another process of that number.
-  if (::syscall(SYS_pidfd_send_signal, init->pidfd.get(), 0, nullptr, 0) != 0)
+  if (is_dying(init->pid) ||
+      ::syscall(SYS_pidfd_send_signal, init->pidfd.get(), 0, nullptr, 0) != 0)
     return fail({}, concat(container.name(), " has just ended: try again"));
   if (!root)
     return fail({}, concat("cannot reach the files of ", container.name()), root.error().code);

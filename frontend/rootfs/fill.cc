@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "frontend/rootfs/archive/blobs.h"
+#include "frontend/rootfs/archive/export_names.h"
 #include "frontend/rootfs/archive/image_text.h"
 #include "frontend/rootfs/archive/work_limits.h"
 #include "frontend/rootfs/archive/working_dir.h"
@@ -25,6 +26,7 @@
 #include "frontend/rootfs/root_place.h"
 #include "frontend/rootfs/template_busybox.h"
 #include "frontend/run/mount_api.h"
+#include "frontend/spec/config_file.h"
 #include "frontend/start/ids/in_map.h"
 #include "frontend/start/ids/inside_names.h"
 #include "policy/text.h"
@@ -46,7 +48,7 @@ UnpackCounts to_counts(std::string_view text) {
 }
 
 std::string to_text(const Filled& filled) {
-  nlohmann::json json{filled.root_place, to_text(filled.image)};
+  nlohmann::json json{filled.root_place, to_text(filled.image), filled.settings};
   return to_text(filled.counts) +
          json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
@@ -54,6 +56,7 @@ Result<Filled> parse_filled(const std::string& text) {
   Filled filled{.counts = to_counts(text)};
   const auto json = nlohmann::json::parse(text.substr(std::min(text.size(), sizeof(UnpackCounts))));
   json.at(0).get_to(filled.root_place);
+  json.at(2).get_to(filled.settings);
   auto image = image_from_text(json.at(1).get<std::string>());
   if (!image) return std::unexpected(image.error());
   filled.image = std::move(*image);
@@ -81,6 +84,19 @@ std::string read_inside(const Fd& top, const char* path) {
   if (!file || ::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};
   auto text = read_all(*file, kLargest);
   return text ? std::move(*text) : std::string{};
+}
+
+// Read before the root file system takes the place of all that is beside it.
+Result<std::string> exported_settings(const Fd& top) {
+  const auto file =
+      open_at(top.get(), std::string(kExportedSettings).c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY,
+              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  struct stat facts{};
+  if (file && ::fstat(file->get(), &facts) == 0 && S_ISREG(facts.st_mode))
+    return read_all(*file, kLargestConfig);
+  return fail({},
+              concat("it has no ", kExportedSettings,
+                     ", so userns-run export did not write it; create --tar takes other archives"));
 }
 
 // "user", "user:group", each a name or a number.
@@ -113,7 +129,13 @@ Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Ac
   if (auto finished = unpacker.finish(); !finished) return std::unexpected(finished.error());
   image->ids = ids_in_image(*top, image->user);
   make_working_directory(*top, image->cwd);
-  Filled filled{.counts = unpacker.counts(), .image = std::move(*image), .root_place = {}};
+  Filled filled{
+      .counts = unpacker.counts(), .image = std::move(*image), .settings = {}, .root_place = {}};
+  if (how.is_export) {
+    auto settings = exported_settings(*top);
+    if (!settings) return std::unexpected(settings.error());
+    filled.settings = std::move(*settings);
+  }
   const bool is_plain = filled.image.cwd.empty();
   if (is_plain && how.looks_for_root) {
     auto place = find_root_place(*top, how.wants_root);
@@ -165,7 +187,7 @@ Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, cons
   Copier copier(*source, *top, both, limits,
                 [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
   if (auto copied = copier.copy(); !copied) return std::unexpected(copied.error());
-  return to_text(Filled{.counts = copier.counts(), .image = {}, .root_place = {}});
+  return to_text(Filled{.counts = copier.counts(), .image = {}, .settings = {}, .root_place = {}});
 }
 
 Result<Fd> open_archive(const std::string& path) {
@@ -212,7 +234,8 @@ Result<Filled> fill_from_busybox(const ChosenIds& ids, const Fd& target) {
     const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
     const auto made = top ? make_busybox_tree(*top, *busybox) : std::unexpected(top.error());
     if (!made) return std::unexpected(made.error());
-    return to_text(Filled{.counts = {.entries = *made}, .image = {}, .root_place = {}});
+    return to_text(
+        Filled{.counts = {.entries = *made}, .image = {}, .settings = {}, .root_place = {}});
   });
   if (!done) return std::unexpected(done.error());
   return to_filled(*done);

@@ -28,6 +28,7 @@ struct FillHow {
   // whether it must hold one.
   bool looks_for_root = false;
   bool wants_root = false;
+  bool is_export = false;  // one of userns-run export: Filled::settings are needed
   std::optional<std::chrono::seconds> max_cpu;  // --max-cpu; none: as CpuBudget has it
   std::function<void(const UnpackCounts&)> on_progress;
   std::function<void(std::string_view)>
@@ -36,6 +37,7 @@ struct FillHow {
 struct Filled {
   UnpackCounts counts;
   ImageConfig image;       // of an image; else empty
+  std::string settings;    // of an export; a stranger's text
   std::string root_place;  // the directory of the archive that became the root; empty: its top
 };
 

@@ -36,6 +36,8 @@ std::vector<std::string> words_for(const PackWhat& what) {
   auto words = kAlways;
   const auto& more = what.as_callers_files ? kCallersFiles : kOwnersInside;
   words.insert(words.end(), more.begin(), more.end());
+  if (!what.below.empty())  // not the targets of symbolic links
+    words.push_back(concat("--transform=s,^[.],", what.below, ",S"));
   words.insert(words.end(), {"--", what.name == "." ? what.name : "./" + what.name});
   return words;
 }

@@ -14,6 +14,7 @@ namespace userns::frontend {
 // How a tree is to be packed: what is below one directory of it, by one name.
 struct PackWhat {
   std::string name = ".";         // an entry of the directory, or the directory itself
+  std::string below;              // names begin with this directory instead of "."; empty: with "."
   bool may_change = false;        // a container's that runs: tar says so, and it is no failure
   bool as_callers_files = false;  // owned by root in the archive; user attributes only
 };

@@ -108,18 +108,39 @@ Result<void> lift(const Fd& top, const std::string& name, const std::vector<std:
   return dress_as(top, *directory);
 }
 
+// What `lxc export` and `incus export` write has its rootfs/ two levels further down: that level
+// becomes the top. Returns the way there, with a "/" at its end.
+Result<std::string> unwrap_backup(const Fd& top) {
+  constexpr std::array<std::string_view, 2> kWay{"backup", "container"};
+  if (!open_at(top.get(), "backup/container/rootfs", O_PATH | O_DIRECTORY,
+               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV))
+    return std::string{};
+  std::string way;
+  for (const auto name : kWay) {
+    const auto names = names_in(top);
+    if (!names) return std::unexpected(names.error());
+    if (auto lifted = lift(top, std::string(name), *names); !lifted)
+      return std::unexpected(lifted.error());
+    way += concat(name, "/");
+  }
+  return way;
+}
+
 }  // namespace
 
 Result<std::string> find_root_place(const Fd& top, bool must) {
-  const auto names = names_in(top);
+  auto names = names_in(top);
   if (!names) return std::unexpected(names.error());
   if (is_root(*names)) return std::string{};
+  const auto way = unwrap_backup(top);
+  names = way ? names_in(top) : std::unexpected(way.error());
+  if (!names) return std::unexpected(names.error());
   const auto roots = roots_in(top, *names);
   if (!roots) return std::unexpected(roots.error());
   if (roots->size() == 1) {
     if (auto lifted = lift(top, roots->front(), *names); !lifted)
       return std::unexpected(lifted.error());
-    return roots->front();
+    return *way + roots->front();
   }
   if (!must) return std::string{};
   if (roots->empty())

@@ -1,5 +1,6 @@
-// Where in an unpacked archive the root file system is: at the top, or one level down, as backups
-// and images of LXC and Incus have it (metadata.yaml beside rootfs/).
+// Where in an unpacked archive the root file system is: at the top, or one level down, as images
+// of LXC and Incus have it (metadata.yaml beside rootfs/), or in backup/container/rootfs/, as their
+// backups have it.
 //
 // Runs inside (in_map()), as root of the ids.
 #pragma once

@@ -1,6 +1,7 @@
 #include <array>
 
 #include "frontend/cli/files/copy.h"
+#include "frontend/cli/files/export.h"
 #include "frontend/cli/shift/shift.h"
 #include "frontend/cli/verbs/config.h"
 #include "frontend/cli/verbs/create.h"
@@ -64,6 +65,7 @@ const std::array kVerbs{
     kConsoleVerb,
     kLogsVerb,
     kCopyVerb,
+    kExportVerb,
     Verb{.name = "shift",
          .arguments = "DIR... --from FIRST:COUNT --to FIRST:COUNT [OPTIONS]",
          .summary = "Gives the files of a tree other owners, with all that goes with them",

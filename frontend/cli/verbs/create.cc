@@ -1,7 +1,5 @@
 #include "frontend/cli/verbs/create.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <optional>
@@ -13,8 +11,8 @@
 #include "frontend/cli/verbs/images.h"
 #include "frontend/cli/verbs/settings.h"
 #include "frontend/container/make/create.h"
+#include "frontend/export/settings.h"
 #include "frontend/spec/nearest.h"
-#include "frontend/spec/printable.h"
 #include "frontend/spec/shell_words.h"
 #include "frontend/spec/tell.h"
 #include "frontend/spec/values.h"
@@ -23,25 +21,6 @@
 
 namespace userns::frontend {
 namespace {
-
-// One line on a terminal, written over and over.
-class Progress {
- public:
-  void show(std::string_view text) {
-    if (!on_terminal_) return;
-    const auto line = concat("\r\x1b[K", printable(text));
-    shown_ = ::write(STDERR_FILENO, line.data(), line.size()) > 0;
-  }
-  void clear() {
-    if (shown_) show("");
-    shown_ = false;
-  }
-  [[nodiscard]] bool on_terminal() const { return on_terminal_; }
-
- private:
-  bool on_terminal_ = ::isatty(STDERR_FILENO) == 1;
-  bool shown_ = false;
-};
 
 void note(std::string text) {
   tell("userns-run", {.rule = {}, .code = 0, .text = std::move(text)});
@@ -108,6 +87,7 @@ Result<void> check_modifiers(const Words& words, const CreateSource& source) {
     return words.has(option) && !given ? fail({}, concat("--", option, " goes with ", with))
                                        : Result<void>{};
   };
+  if (auto good = only("trust", "--import", words.has("import")); !good) return good;
   const bool debian = std::holds_alternative<FromDebian>(source);
   if (auto good = only("suite", "--template debian", debian); !good) return good;
   if (auto good = only("package", "--template debian", debian); !good) return good;
@@ -121,19 +101,23 @@ Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
   const auto settings = config.settings();
   const bool adopts = std::ranges::find(settings, "rootfs", &Setting::key) != settings.end();
   const auto tar = words.one("tar");
+  const auto import = words.one("import");
   const auto made = words.one("template");
   const auto from = words.one("from");
   const auto image = words.one("image");
-  if ((tar ? 1 : 0) + (made ? 1 : 0) + (from ? 1 : 0) + (image ? 1 : 0) + (adopts ? 1 : 0) != 1)
+  if ((tar ? 1 : 0) + (import ? 1 : 0) + (made ? 1 : 0) + (from ? 1 : 0) + (image ? 1 : 0) +
+          (adopts ? 1 : 0) !=
+      1)
     return fail({},
-                "from what? give one of --tar FILE, --image REF, --template busybox, --from "
-                "NAME and --rootfs DIR");
-  auto source = adopts  ? Result<CreateSource>(FromDirectory{})
-                : tar   ? FromArchive{std::string(*tar)}
-                : image ? Result<CreateSource>(FromImage{})
-                : from  ? Result<CreateSource>(FromContainer{
+                "from what? give one of --tar FILE, --import FILE, --image REF, --template "
+                "busybox, --from NAME and --rootfs DIR");
+  auto source = adopts   ? Result<CreateSource>(FromDirectory{})
+                : tar    ? FromArchive{std::string(*tar)}
+                : import ? FromArchive{std::string(*import)}
+                : image  ? Result<CreateSource>(FromImage{})
+                : from   ? Result<CreateSource>(FromContainer{
                              std::string(*from), words.has("instant"), words.has("snapshot")})
-                        : template_of(words, *made);
+                         : template_of(words, *made);
   if (source)
     if (auto good = check_modifiers(words, *source); !good) return std::unexpected(good.error());
   return source;
@@ -154,8 +138,14 @@ Result<CreateWish> wish_of(const Words& words) {
                   .id_count = {},
                   .share_ids = {},
                   .copy = false,
-                  .how = {}};
+                  .how = {},
+                  .take_exported = {}};
   wish.copy = words.has("copy");
+  if (words.has("import"))
+    wish.take_exported = [trust = words.has("trust")](ConfigFile& own, std::string_view text,
+                                                      std::vector<std::string>& notes) {
+      return take_exported(own, text, trust, notes);
+    };
   if (const auto text = words.one("ids")) {
     const auto count = parse_count(*text);
     if (!count) return std::unexpected(count.error());
@@ -198,7 +188,7 @@ int run_create(const Words& words) {
     if (!parts) return own_failure(parts.error());
     wish->source = FromImage{std::move(*parts)};
   }
-  Progress progress;
+  ProgressLine progress;
   wish->how.on_progress = [&](const UnpackCounts& counts) { progress.show(to_text(counts)); };
   wish->how.on_stage = [&](std::string_view text) { progress.show(text); };
   const auto created = create_container(*store, *wish);

@@ -11,6 +11,8 @@ namespace userns::frontend {
 inline constexpr std::array kCreateOptions{
     VerbOption{"tar", "FILE",
                "from an archive: a root file system, or an image (docker save, OCI); - is stdin"},
+    VerbOption{"import", "FILE", "from an archive of userns-run export, with its settings"},
+    VerbOption{"trust", "", "with --import: also settings that reach the host (hooks, binds)"},
     VerbOption{"template", "NAME", "busybox: made of the host's own | debian: by mmdebstrap"},
     VerbOption{"suite", "NAME", "of the template debian (the host's own, or stable)"},
     VerbOption{"package", "NAME", "of the template debian: one more package", true},

@@ -339,7 +339,8 @@ Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& c
   if (const auto* const archive = std::get_if<FromArchive>(&wish.source)) {
     auto how = wish.how;
     how.looks_for_root = true;
-    how.wants_root = spec.command.empty();
+    how.is_export = static_cast<bool>(wish.take_exported);
+    how.wants_root = how.is_export || spec.command.empty();
     return fill_from_archive(*ids, *target, archive->path, how);
   }
   if (const auto* const debian = std::get_if<FromDebian>(&wish.source))
@@ -495,7 +496,10 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   if (!ids) return std::unexpected(ids.error());
   if (auto fits = check_user_fits(config, filled->image, *ids); !fits)
     return std::unexpected(fits.error());
-  if (!filled->root_place.empty())
+  if (wish.take_exported)
+    if (auto taken = wish.take_exported(config, filled->settings, created.notes); !taken)
+      return std::unexpected(taken.error());
+  if (!filled->root_place.empty() && !wish.take_exported)
     created.notes.push_back(concat("the root file system is ", quoted(filled->root_place),
                                    " in the archive; what lies beside it is left out"));
   if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
@@ -506,7 +510,8 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   if (auto works = check_snapshot(wish, config, unfinished.container); !works)
     return std::unexpected(works.error());
   if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)
-    return fail({}, concat("what the image asks for is not possible: ", good.error().text));
+    return fail({},
+                concat("what the image or archive asks for is not possible: ", good.error().text));
   if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
     return std::unexpected(written.error());
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());

@@ -52,6 +52,9 @@ struct CreateWish {
   std::optional<std::string> share_ids;   // --share-ids: a container of the same store
   bool copy = false;                      // never on a base tree
   FillHow how;
+  // What an export's settings come to. None: it is taken for no export.
+  std::function<Result<void>(ConfigFile&, std::string_view text, std::vector<std::string>& notes)>
+      take_exported = {};
 };
 
 struct Created {
