@@ -75,15 +75,8 @@ Result<std::string> ContainerTree::work(const AtRoot& act) const {
     const auto root = open_at(directory.get(), ".", O_RDONLY | O_DIRECTORY);
     return root ? act(*root) : std::unexpected(root.error());
   };
-  if (!is_running() && !spec_.changes.empty()) return work_on_changes(spec_, ids_, at);
-  Fd own;
-  if (!is_running()) {
-    auto opened = open_at(AT_FDCWD, spec_.rootfs.c_str(), O_PATH | O_DIRECTORY);
-    if (!opened) return fail({}, concat("cannot open ", quoted(spec_.rootfs)), opened.error().code);
-    own = std::move(*opened);
-  }
-  const Fd& root = is_running() ? root_ : own;
-  return in_map(ids_, [&](const Outside&) { return at(root); });
+  if (!is_running()) return work_on_tree(spec_, ids_, at);
+  return in_map(ids_, [&](const Outside&) { return at(root_); });
 }
 
 }  // namespace userns::frontend

@@ -2,6 +2,7 @@
 
 #include "frontend/cli/files/copy.h"
 #include "frontend/cli/files/export.h"
+#include "frontend/cli/files/rename.h"
 #include "frontend/cli/shift/shift.h"
 #include "frontend/cli/verbs/config.h"
 #include "frontend/cli/verbs/create.h"
@@ -66,6 +67,7 @@ const std::array kVerbs{
     kLogsVerb,
     kCopyVerb,
     kExportVerb,
+    kRenameVerb,
     Verb{.name = "shift",
          .arguments = "DIR... --from FIRST:COUNT --to FIRST:COUNT [OPTIONS]",
          .summary = "Gives the files of a tree other owners, with all that goes with them",

@@ -16,6 +16,7 @@
 
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/container/make/identity.h"
 #include "frontend/container/make/image_files.h"
 #include "frontend/container/make/image_settings.h"
 #include "frontend/run/cgroup/cgroup.h"
@@ -237,6 +238,8 @@ Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
   if (!config) return config;
   for (const auto* const key : {"map", "map-self", "base", "base-tree", "rootfs"})
     config->unset(key);
+  if (auto forgotten = forget_places(*config); !forgotten)
+    return std::unexpected(forgotten.error());
   for (const auto& setting : wish.config.settings()) {
     if (!may_repeat(setting.key)) config->unset(setting.key);
     if (auto added = config->add(setting.key, setting.value); !added)
@@ -475,6 +478,14 @@ Result<void> check_snapshot(const CreateWish& wish, const ConfigFile& config,
               works.error().code);
 }
 
+// The copy is another system than what it is a copy of.
+Result<void> give_identity(const std::string& name, const ConfigFile& config,
+                           const Container& container, std::vector<std::string>& notes) {
+  const auto spec = container.spec(config);
+  const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
+  return ids ? renew_identity(*spec, *ids, name, notes) : std::unexpected(ids.error());
+}
+
 Result<void> check_uninterrupted(const Signals& signals) {
   const auto number = signals.next();
   if (!number) return {};
@@ -512,6 +523,9 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)
     return fail({},
                 concat("what the image or archive asks for is not possible: ", good.error().text));
+  if (other)
+    if (auto own = give_identity(wish.name, config, unfinished.container, created.notes); !own)
+      return std::unexpected(own.error());
   if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
     return std::unexpected(written.error());
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());

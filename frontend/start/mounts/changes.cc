@@ -124,6 +124,14 @@ Result<std::string> work_on_changes(const Spec& spec, const ChosenIds& ids,
       in);
 }
 
+Result<std::string> work_on_tree(const Spec& spec, const ChosenIds& ids,
+                                 const std::function<Result<std::string>(const Fd& tree)>& act) {
+  if (!spec.changes.empty()) return work_on_changes(spec, ids, act);
+  const auto root = open_at(AT_FDCWD, spec.rootfs.c_str(), O_PATH | O_DIRECTORY);
+  if (!root) return fail({}, concat("cannot open ", quoted(spec.rootfs)), root.error().code);
+  return in_map(ids, [&](const Outside&) { return act(*root); });
+}
+
 Result<void> try_changes(const Spec& spec, const ChosenIds& ids) {
   if (spec.changes.empty()) return {};
   const auto tried = work_on_changes(spec, ids, [](const Fd&) { return Result<std::string>(""); });

@@ -20,6 +20,10 @@ Result<void> prepare_changes(const Plan& plan);
 Result<std::string> work_on_changes(const Spec& spec, const ChosenIds& ids,
                                     const std::function<Result<std::string>(const Fd& tree)>& act);
 
+// The same, also if it has no changes: then on its root file system itself.
+Result<std::string> work_on_tree(const Spec& spec, const ChosenIds& ids,
+                                 const std::function<Result<std::string>(const Fd& tree)>& act);
+
 // Whether the kernel makes the overlay that a start of this Spec would have; upper/ and work/ are
 // made for it and stay.
 Result<void> try_changes(const Spec& spec, const ChosenIds& ids);
