@@ -13,6 +13,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+constexpr const char* kLayers = "userns.layers";
+constexpr const char* kUnpacked = "unpacked";
 constexpr std::array<std::string_view, 5> kTransports{
     "docker://", "oci:", "docker-archive:", "oci-archive:", "dir:"};
 constexpr std::size_t kLongestName = 512;
@@ -28,6 +30,8 @@ std::optional<StoredImage> parse_entry(const Json& entry) {
     const auto annotations = entry.find("annotations");
     if (annotations != entry.end() && annotations->contains(kRefName))
       annotations->at(kRefName).get_to(image.name);
+    if (annotations != entry.end() && annotations->contains(kLayers))
+      image.is_tree_alone = annotations->at(kLayers) == kUnpacked;
   } catch (const Json::exception&) {
     return std::nullopt;
   }
@@ -40,6 +44,7 @@ Json entry_of(const StoredImage& image) {
   entry["digest"] = image.digest;
   entry["size"] = image.size;
   entry["annotations"][kRefName] = image.name;
+  if (image.is_tree_alone) entry["annotations"][kLayers] = kUnpacked;
   return entry;
 }
 

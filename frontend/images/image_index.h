@@ -19,6 +19,8 @@ struct StoredImage {
   std::string digest;  // of its manifest: is_digest()
   std::string media_type;
   std::uint64_t size = 0;  // of the manifest
+  // It was fetched for a container: once its tree is unpacked, its layers are deleted.
+  bool is_tree_alone = false;
 
   friend bool operator==(const StoredImage&, const StoredImage&) = default;
 };

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -20,6 +21,7 @@
 #include "frontend/rootfs/archive/image_json.h"
 #include "frontend/rootfs/archive/source.h"
 #include "frontend/rootfs/remove.h"
+#include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
 #include "frontend/store/store.h"
 #include "policy/text.h"
@@ -29,6 +31,8 @@ namespace {
 
 constexpr unsigned long long kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 constexpr std::string_view kPulled = ".pull-";
+constexpr std::string_view kRegistry = "docker://";
+constexpr std::string_view kLayoutTransport = "oci:";
 constexpr const char* kLayout = "{\"imageLayoutVersion\": \"1.0.0\"}\n";
 constexpr const char* kBlobs = "blobs/sha256";
 
@@ -87,11 +91,24 @@ class Pull {
   Fd dir_;
 };
 
-std::vector<std::string> digests_in(const OciNode& node) {
-  auto digests = node.next;
-  if (!node.config.empty()) digests.push_back(node.config);
-  digests.insert(digests.end(), node.layers.begin(), node.layers.end());
-  return digests;
+// Of the image that "oci:DIR" or "oci:DIR:TAG" leads to, if that is plain to see.
+std::optional<std::string> digest_in_layout(std::string_view reference) {
+  if (!reference.starts_with(kLayoutTransport)) return std::nullopt;
+  reference.remove_prefix(kLayoutTransport.size());
+  const auto colon = std::min(reference.find(':'), reference.size());
+  const auto path = concat(reference.substr(0, colon), "/index.json");
+  const auto text = read_file_at(AT_FDCWD, path.c_str(), kLargestJson);
+  const auto images =
+      text ? parse_image_index(*text) : Result<std::vector<StoredImage>>(fail({}, ""));
+  if (!images) return std::nullopt;
+  const auto tag = reference.substr(std::min(colon + 1, reference.size()));
+  std::optional<std::string> digest;
+  for (const auto& image : *images) {
+    if (colon < reference.size() && image.name != tag) continue;
+    if (digest) return std::nullopt;
+    digest = image.digest;
+  }
+  return digest;
 }
 
 std::string about(std::string_view reference, const Error& error) {
@@ -112,7 +129,7 @@ Result<ImageStore> ImageStore::open() {
   struct stat facts{};
   if (::fstat(dir->get(), &facts) != 0 || facts.st_uid != ::geteuid())
     return fail({}, concat(path, " is not the caller's"));
-  ImageStore store(std::move(path), std::move(*dir));
+  ImageStore store(*home, std::move(path), std::move(*dir));
   const auto lock = store.lock(".lock", LOCK_EX);
   if (!lock) return std::unexpected(lock.error());
   if (::faccessat(store.dir_.get(), "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0) return store;
@@ -146,36 +163,65 @@ Result<std::optional<StoredImage>> ImageStore::find(std::string_view reference) 
   return found == all->end() ? std::nullopt : std::optional(*found);
 }
 
-Result<std::vector<std::string>> ImageStore::blobs_of(const StoredImage& image) const {
-  std::vector<std::string> all{image.digest};
-  for (std::size_t at = 0; at < all.size() && all.size() < 10'000; ++at) {
-    if (at > 8) break;  // a manifest comes first; what follows are its parts
-    const auto path = blob_path(all[at]);
+Result<ImageStore::Blobs> ImageStore::blobs_of(const StoredImage& image) const {
+  constexpr std::size_t kMostManifests = 8;  // a manifest comes first; what follows are its parts
+  Blobs blobs{.heads = {image.digest}, .layers = {}};
+  for (std::size_t at = 0; at < blobs.heads.size() && at <= kMostManifests; ++at) {
+    const auto path = blob_path(blobs.heads[at]);
     const auto text = path ? read_file_at(dir_.get(), path->c_str(), kLargestJson)
                            : std::unexpected(path.error());
-    const auto node = text ? parse_oci_node(*text, "") : std::unexpected(text.error());
-    if (!node) {
-      if (at == 0) return std::unexpected(node.error());
-      break;
-    }
-    for (auto& digest : digests_in(*node))
-      if (std::ranges::find(all, digest) == all.end()) all.push_back(std::move(digest));
-    if (!node->config.empty()) break;
+    auto node = text ? parse_oci_node(*text, "") : std::unexpected(text.error());
+    if (!node && at == 0) return std::unexpected(node.error());
+    if (!node) break;
+    for (auto& digest : node->next)
+      if (std::ranges::find(blobs.heads, digest) == blobs.heads.end())
+        blobs.heads.push_back(std::move(digest));
+    if (node->config.empty()) continue;
+    blobs.heads.push_back(std::move(node->config));
+    blobs.layers = std::move(node->layers);
+    break;
   }
-  return all;
+  return blobs;
+}
+
+bool ImageStore::has(const std::string& digest) const {
+  const auto path = blob_path(digest);
+  return path && ::faccessat(dir_.get(), path->c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 std::uint64_t ImageStore::size_of(const StoredImage& image) const {
-  std::uint64_t size = 0;
   const auto blobs = blobs_of(image);
   if (!blobs) return 0;
-  for (const auto& digest : *blobs) {
+  std::set<std::string> all(blobs->heads.begin(), blobs->heads.end());
+  all.insert(blobs->layers.begin(), blobs->layers.end());
+  std::uint64_t size = 0;
+  for (const auto& digest : all) {
     struct stat facts{};
     const auto path = blob_path(digest);
     if (path && ::fstatat(dir_.get(), path->c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0)
       size += static_cast<std::uint64_t>(facts.st_size);
   }
   return size;
+}
+
+std::uint64_t ImageStore::tree_size_of(const StoredImage& image) const {
+  const auto base = find_base(home_, base_id_of(image));
+  return base ? data_of_base(*base) : 0;
+}
+
+bool ImageStore::is_unpacked_in(const Store& store, const StoredImage& image) const {
+  return find_base(store, base_id_of(image)).has_value();
+}
+
+bool ImageStore::has_layers(const StoredImage& image) const {
+  const auto blobs = blobs_of(image);
+  return blobs &&
+         std::ranges::all_of(blobs->layers, [&](const std::string& one) { return has(one); });
+}
+
+// Whether a container of `store` can be made of what is there.
+bool ImageStore::is_whole(const StoredImage& image, const Store& store) const {
+  return !image.is_tree_alone || is_unpacked_in(store, image) || has_layers(image);
 }
 
 // What killed pulls have left, if none goes on.
@@ -189,13 +235,15 @@ Result<void> ImageStore::sweep() {
   return {};
 }
 
-Result<StoredImage> ImageStore::add_pulled(const std::string& pulled, const std::string& name) {
+Result<StoredImage> ImageStore::add_pulled(const std::string& pulled, const std::string& name,
+                                           bool tree_alone) {
   auto entries = parse_image_index(pulled);
   if (!entries) return std::unexpected(entries.error());
   if (entries->size() != 1)
     return fail({}, concat("skopeo has written ", entries->size(), " images instead of one"));
   auto image = std::move(entries->front());
   image.name = name;
+  image.is_tree_alone = tree_alone;
   return add(image);
 }
 
@@ -226,27 +274,49 @@ Result<StoredImage> ImageStore::pull(std::string_view reference, const PullHow& 
   const auto fetched = skopeo_copy(words);
   if (!fetched) return fail({}, about(reference, fetched.error()), fetched.error().code);
   const auto index = pull->index();
-  auto image = index ? add_pulled(*index, *name) : std::unexpected(index.error());
+  auto image = index ? add_pulled(*index, *name, how.tree_alone) : std::unexpected(index.error());
   if (image) return image;
   return fail({}, about(reference, image.error()), image.error().code);
 }
 
-Result<StoredImage> ImageStore::have(std::string_view reference, const PullHow& how) {
-  const bool is_local = has_transport(reference) && !reference.starts_with("docker://");
-  if (is_local) return pull(reference, how);
-  auto found = find(reference);
+Result<StoredImage> ImageStore::have(std::string_view reference, const PullHow& how,
+                                     const Store& store) {
+  const auto found = find(reference);
   if (!found) return std::unexpected(found.error());
-  if (*found) return std::move(**found);
-  if (has_transport(reference)) return pull(reference, how);
-  return fail({}, concat("there is no image ", quoted(reference),
-                         " (userns-run images lists them): userns-run pull docker://", reference,
-                         " fetches it"));
+  const bool is_local = has_transport(reference) && !reference.starts_with(kRegistry);
+  const bool is_here = *found && is_whole(**found, store);
+  if (is_here && (!is_local || digest_in_layout(reference) == (*found)->digest)) return **found;
+  if (!has_transport(reference) && !*found)
+    return fail({}, concat("there is no image ", quoted(reference),
+                           " (userns-run images lists them): userns-run pull docker://", reference,
+                           " fetches it"));
+  auto wish = how;
+  // What was pulled by hand stays whole. Of an archive, skopeo makes the layers anew each time.
+  wish.tree_alone = (!*found || (*found)->is_tree_alone) &&
+                    (!is_local || reference.starts_with(kLayoutTransport));
+  return pull(has_transport(reference) ? std::string(reference) : concat(kRegistry, reference),
+              wish);
+}
+
+Result<void> ImageStore::drop_layers(const StoredImage& image) {
+  if (!image.is_tree_alone || !is_unpacked_in(home_, image)) return {};
+  const auto blobs = blobs_of(image);
+  if (!blobs || std::ranges::none_of(blobs->layers, [&](const auto& one) { return has(one); }))
+    return {};
+  const auto collected = collect();
+  return collected ? Result<void>{} : std::unexpected(collected.error());
 }
 
 Result<void> ImageStore::push(const StoredImage& image, const std::string& to,
                               const PullHow& how) const {
-  // A layout that leads to this image alone: skopeo does not take every name.
   const auto shared = lock(".pulls", LOCK_SH);
+  if (shared && image.is_tree_alone && !has_layers(image))
+    return fail(
+        {}, concat("the layers of ", image.name,
+                   " are not kept, because it was fetched for a container: userns-run "
+                   "pull ",
+                   has_transport(image.name) ? "" : kRegistry, image.name, " fetches them again"));
+  // A layout that leads to this image alone: skopeo does not take every name.
   const auto alone = shared ? Pull::begin(dir_, path_) : std::unexpected(shared.error());
   auto made = alone ? alone->lead_to(image) : std::unexpected(alone.error());
   if (!made) return made;
@@ -299,11 +369,17 @@ Result<void> ImageStore::remove(const StoredImage& image) {
   return replace_file(dir_, "index.json", index_text(*all));
 }
 
-Result<ImageStore::Collected> ImageStore::collect() {
-  if (auto swept = sweep(); !swept) return std::unexpected(swept.error());
-  Collected collected;
-  const auto alone = lock(".pulls", LOCK_EX | LOCK_NB);
-  if (!alone) return collected;
+// Images that were fetched for a container, and whose tree is deleted since.
+Result<void> ImageStore::forget_hollow() {
+  const auto held = lock(".lock", LOCK_EX);
+  auto all = held ? images() : std::unexpected(held.error());
+  if (!all) return std::unexpected(all.error());
+  const auto gone =
+      std::erase_if(*all, [&](const StoredImage& image) { return !is_whole(image, home_); });
+  return gone == 0 ? Result<void>{} : replace_file(dir_, "index.json", index_text(*all));
+}
+
+Result<std::set<std::string>> ImageStore::used_blobs() const {
   const auto all = images();
   if (!all) return std::unexpected(all.error());
   std::set<std::string> used;
@@ -312,14 +388,27 @@ Result<ImageStore::Collected> ImageStore::collect() {
     if (!blobs)
       return fail({}, concat("cannot tell which blobs ", image.name, " has (", blobs.error().text,
                              "): userns-run rmi ", image.name));
-    used.insert(blobs->begin(), blobs->end());
+    used.insert(blobs->heads.begin(), blobs->heads.end());
+    if (!image.is_tree_alone || !is_unpacked_in(home_, image))
+      used.insert(blobs->layers.begin(), blobs->layers.end());
   }
+  return used;
+}
+
+Result<ImageStore::Collected> ImageStore::collect() {
+  if (auto swept = sweep(); !swept) return std::unexpected(swept.error());
+  Collected collected;
+  const auto alone = lock(".pulls", LOCK_EX | LOCK_NB);
+  if (!alone) return collected;
+  if (auto forgotten = forget_hollow(); !forgotten) return std::unexpected(forgotten.error());
+  const auto used = used_blobs();
+  if (!used) return std::unexpected(used.error());
   const auto dir = open_at(dir_.get(), kBlobs, O_RDONLY | O_DIRECTORY, kBelow);
   const auto names = dir ? list_directory(*dir) : std::unexpected(dir.error());
   if (!names) return std::unexpected(names.error());
   for (const auto& name : *names) {
     struct stat facts{};
-    if (used.contains(concat("sha256:", name)) ||
+    if (used->contains(concat("sha256:", name)) ||
         ::fstatat(dir->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
         ::unlinkat(dir->get(), name.c_str(), 0) != 0)
       continue;
@@ -329,12 +418,16 @@ Result<ImageStore::Collected> ImageStore::collect() {
   return collected;
 }
 
-ImageParts ImageStore::parts(const StoredImage& image) const {
-  return {.id = base_id_of(image), .open = [this, image](const std::string& name) -> Result<Fd> {
-            if (name == "index.json") return file_of(index_text(image));
-            return open_at(dir_.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY,
-                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
-          }};
+Result<ImageParts> ImageStore::parts(const StoredImage& image) const {
+  auto shared = lock(".pulls", LOCK_SH);
+  if (!shared) return std::unexpected(shared.error());
+  const auto held = std::make_shared<const Fd>(std::move(*shared));
+  return ImageParts{.id = base_id_of(image),
+                    .open = [this, image, held](const std::string& name) -> Result<Fd> {
+                      if (name == "index.json") return file_of(index_text(image));
+                      return open_at(dir_.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY,
+                                     RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+                    }};
 }
 
 }  // namespace userns::frontend

@@ -3,9 +3,12 @@
 //   ~/.local/share/userns/.images/
 //     oci-layout, index.json    what is there, by name
 //     blobs/sha256/HEX          checked before use, each time (frontend/rootfs/digest.h)
+//                               (of an image that was fetched for a container, the layers are
+//                               deleted once its tree is unpacked, in the store of containers)
 //     .pull-XXXXXX/             of a pull that goes on, or litter if nobody holds .pulls
 //     .lock                     flock(2): whoever writes the index
-//     .pulls                    flock(2): shared by pulls, for the collector of blobs alone
+//     .pulls                    flock(2): shared by pulls and by readers of layers, exclusive for
+//                               who deletes blobs
 //
 // skopeo(1) reads it: `skopeo inspect oci:DIR:NAME`.
 #pragma once
@@ -13,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,12 +25,14 @@
 #include "common/fd.h"
 #include "frontend/container/make/instant.h"
 #include "frontend/images/image_index.h"
+#include "frontend/store/store.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
 
 struct PullHow {
   std::vector<std::string> words;  // of skopeo's: "--src-creds=...", "--src-tls-verify=..."
+  bool tree_alone = false;         // StoredImage::is_tree_alone
 };
 
 struct Blob {
@@ -60,11 +66,16 @@ class ImageStore {
   [[nodiscard]] Result<std::optional<StoredImage>> find(std::string_view reference) const;
   // Of all its blobs, on disk.
   [[nodiscard]] std::uint64_t size_of(const StoredImage& image) const;
+  // Of the data of its unpacked tree; 0 if there is none.
+  [[nodiscard]] std::uint64_t tree_size_of(const StoredImage& image) const;
 
   // Fetches it; what is there already is not fetched again. All of it, or nothing.
   Result<StoredImage> pull(std::string_view reference, const PullHow& how);
-  // find(), else pull() if the reference says from where.
-  Result<StoredImage> have(std::string_view reference, const PullHow& how);
+  // For a container of `store`: find(), else pull() if the reference says from where.
+  Result<StoredImage> have(std::string_view reference, const PullHow& how, const Store& store);
+  // After have(), when the container is there: deletes the layers, if the tree is all that is kept.
+  // Nothing while another process reads layers: that one does it then.
+  Result<void> drop_layers(const StoredImage& image);
   // Sends an image to "docker://...", or whatever else skopeo takes.
   Result<void> push(const StoredImage& image, const std::string& to, const PullHow& how) const;
 
@@ -77,18 +88,33 @@ class ImageStore {
     std::uint64_t blobs = 0;
     std::uint64_t bytes = 0;
   };
-  // Deletes what no image has. Nothing while a pull goes on.
+  // Deletes what no image has, and the names of images of which nothing is left. Nothing while a
+  // pull goes on.
   Result<Collected> collect();
 
-  [[nodiscard]] ImageParts parts(const StoredImage& image) const;
+  // Of this store, which must live as long. While there is a copy of it, no layer is deleted.
+  [[nodiscard]] Result<ImageParts> parts(const StoredImage& image) const;
 
  private:
-  ImageStore(std::string path, Fd dir) : path_(std::move(path)), dir_(std::move(dir)) {}
+  ImageStore(Store home, std::string path, Fd dir)
+      : home_(std::move(home)), path_(std::move(path)), dir_(std::move(dir)) {}
   [[nodiscard]] Result<Fd> lock(const char* name, int how) const;
-  Result<StoredImage> add_pulled(const std::string& pulled, const std::string& name);
+  Result<StoredImage> add_pulled(const std::string& pulled, const std::string& name,
+                                 bool tree_alone);
   Result<void> sweep();
-  [[nodiscard]] Result<std::vector<std::string>> blobs_of(const StoredImage& image) const;
+  Result<void> forget_hollow();
+  struct Blobs {
+    std::vector<std::string> heads;  // digests of manifests and of the config
+    std::vector<std::string> layers;
+  };
+  [[nodiscard]] Result<Blobs> blobs_of(const StoredImage& image) const;
+  [[nodiscard]] Result<std::set<std::string>> used_blobs() const;
+  [[nodiscard]] bool has(const std::string& digest) const;
+  [[nodiscard]] bool has_layers(const StoredImage& image) const;
+  [[nodiscard]] bool is_unpacked_in(const Store& store, const StoredImage& image) const;
+  [[nodiscard]] bool is_whole(const StoredImage& image, const Store& store) const;
 
+  Store home_;  // of containers
   std::string path_;
   Fd dir_;
 };

@@ -1,10 +1,6 @@
 #include "frontend/images/run_image.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -56,12 +52,9 @@ Result<Spec> to_spec(const Words& words, const ConfigFile& config, const std::st
   return spec;
 }
 
-Result<Fd> hold(const Container& base) {
-  auto file = open_at(base.dir().get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0, 0600);
-  if (!file) return file;
-  while (::flock(file->get(), LOCK_SH) != 0)
-    if (errno != EINTR) return fail_errno("cannot hold the base tree of the image");
-  return file;
+Result<Container> unpacked(const ImageStore& images, const StoredImage& image, const Store& store) {
+  const auto parts = images.parts(image);
+  return parts ? base_of_image(store, *parts, {}) : std::unexpected(parts.error());
 }
 
 std::vector<MapWish> wishes_of(const BlockIds& block) {
@@ -91,11 +84,12 @@ Result<ImageRun> spec_of_image(const std::string& reference, const Words& words)
   auto images = ImageStore::open();
   const auto store = images ? Store::open_or_make(std::nullopt) : std::unexpected(images.error());
   if (!store) return std::unexpected(store.error());
-  const auto image = images->have(reference, {});
+  const auto image = images->have(reference, {}, *store);
   if (!image) return std::unexpected(image.error());
-  const auto base = base_of_image(*store, images->parts(*image), {});
-  auto held = base ? hold(*base) : std::unexpected(base.error());
+  const auto base = unpacked(*images, *image, *store);
+  auto held = base ? hold_base(*base) : std::unexpected(base.error());
   if (!held) return std::unexpected(held.error());
+  if (auto dropped = images->drop_layers(*image); !dropped) return std::unexpected(dropped.error());
   ConfigFile stands;
   if (auto set = stands.set("base-tree", std::vector{base->name()}); !set)
     return std::unexpected(set.error());

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ namespace {
 constexpr std::string_view kEnd = ".base";
 constexpr const char* kFiles = "rootfs";
 constexpr std::size_t kLargestImageFile = 1UL << 20U;
+constexpr std::size_t kLongestNumber = 32;
 
 std::string fresh_id() {
   constexpr std::string_view kHex = "0123456789abcdef";
@@ -251,6 +253,19 @@ Result<std::string> seal_tree(const Store& store, const Container& container, co
   (void)container.write_config(lock, *before);
   (void)remove_base(store, id);
   return std::unexpected(done.error());
+}
+
+Result<Fd> hold_base(const Container& base) {
+  auto file = open_at(base.dir().get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0, 0600);
+  if (!file) return file;
+  while (::flock(file->get(), LOCK_SH) != 0)
+    if (errno != EINTR) return fail_errno("cannot hold the base tree of the image");
+  return file;
+}
+
+std::uint64_t data_of_base(const Container& base) {
+  const auto text = read_file_at(base.dir().get(), "data", kLongestNumber);
+  return text ? parse_decimal(*text).value_or(0) : 0;
 }
 
 Result<std::optional<ImageConfig>> read_image_file(const Container& base) {

@@ -5,6 +5,8 @@
 //     config    `map`: whom the files belong to; `base-tree`: what this one stands on itself
 //     rootfs/   the files; or, of what stands on another one, what differs (an overlay's upper)
 //     image     what the image says about how to run it, if it came from one
+//     data      how many bytes of data its files have, in decimal, if it came from an image
+//     lock      flock(2): shared by whoever reads it without standing on it
 //
 // Its ids are nobody's to be careful with: no container can reach it but through the overlay, whose
 // lower layers are read-only mounts of the other ids, out of sight.
@@ -13,11 +15,13 @@
 // rootfs/ is one that was never filled: the container's own files are still its own.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/fd.h"
 #include "frontend/rootfs/archive/image_config.h"
 #include "frontend/spec/spec.h"
 #include "frontend/store/store.h"
@@ -60,6 +64,10 @@ Result<bool> remove_unused_base(const Store& store, const std::string& id);
 Result<std::string> seal_tree(const Store& store, const Container& container, const Lock& lock,
                               const ConfigFile& fresh);
 
+// As long as the result is open, nobody deletes it.
+Result<Fd> hold_base(const Container& base);
+// What stands in the file `data`; 0 if there is none.
+std::uint64_t data_of_base(const Container& base);
 // What stands in the file `image`.
 Result<std::optional<ImageConfig>> read_image_file(const Container& base);
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """pull, push, images, rmi: a real registry on loopback, and what goes wrong on the way."""
 
+import base64
+import fcntl
 import json
 import os
 import shutil
@@ -72,7 +74,7 @@ def _(root):
         certs = f'--cert-dir={registry.path}/certs'
         for secret, good in (('wrong', False), ('secret', True)):
             auth = f'{root.tmp}/auth.json'
-            token = __import__('base64').b64encode(f'alice:{secret}'.encode()).decode()
+            token = base64.b64encode(f'alice:{secret}'.encode()).decode()
             root.write(auth, json.dumps({'auths': {registry.address: {'auth': token}}}), 0o644)
             done = home.do('pull', reference, certs, f'--authfile={auth}')
             if not good:
@@ -178,6 +180,110 @@ def _(root):
     assert well(home.do('start', 'box', '--foreground', '--', 'cat', '/more')).out == 'more'
     assert well(home.do(f'--image=oci:{first}:it', '--', 'echo', 'whole')).out == 'whole\n'
     fails(home.do('rmi', 'nobody'), 'there is no image')
+
+
+def trusted(root, registry):
+    """Everybody's registries.conf knows that this one has no TLS."""
+    os.makedirs('/etc/containers/registries.conf.d', exist_ok=True)
+    root.write('/etc/containers/registries.conf.d/it.conf', f'[[registry]]\nlocation = "{registry.address}"\ninsecure = true\n', 0o644)
+    return registry
+
+
+def data(home):
+    """Bytes of its blobs."""
+    return sum(os.path.getsize(f'{home.images}/blobs/sha256/{name}') for name in home.blobs())
+
+
+def runs(home, name, *words):
+    return well(home.do('start', name, '--foreground', '--', *words)).out
+
+
+@case('an image that is fetched for a container is kept as its tree alone: nothing is on disk twice')
+def _(root):
+    home = Home(root)
+    with trusted(root, Registry(root)) as registry:
+        registry.fill(big(root, megabytes=2), 'big', '--dest-tls-verify=false')
+        name = f'{registry.address}/big:latest'
+        well(home.do('create', 'one', f'--image=docker://{registry.address}/big'))
+        (image,) = home.list()
+        assert image['name'] == name and image['is_tree_alone'] and image['tree_bytes'] > 2 << 20, image
+        assert len(home.blobs()) == 2 and image['bytes'] == data(home) < 4096, image
+    # No registry is there any more, and no skopeo.
+    for words in (('create', 'two'), ('create', 'three', '--copy')):
+        well(home.do(*words, f'--image={name}', PATH='/nowhere'))
+        assert runs(home, words[1], 'ls', '/noise').split() == ['/noise']
+    assert os.path.isdir(f'{home.data}/userns/three/rootfs') and not os.path.isdir(f'{home.data}/userns/two/rootfs')
+    assert well(home.do(f'--image={name}', '--', 'ls', '/noise', PATH='/nowhere')).out == '/noise\n'
+    fails(home.do('push', name, 'docker://localhost:1/x'), 'the layers of', f'userns-run pull docker://{name}')
+    well(home.do('commit', 'two', 'localhost/mine'))
+    assert {one['name']: one['is_tree_alone'] for one in home.list()} == {name: True, 'localhost/mine:latest': False}
+
+
+@case('an image that is fetched for a container: pulled by hand it has layers again, and its tree gone it is fetched again')
+def _(root):
+    home = Home(root)
+    with trusted(root, Registry(root)) as registry:
+        registry.fill(layout(root), 'it', '--dest-tls-verify=false')
+        reference = f'docker://{registry.address}/it'
+        assert well(home.do(f'--image={reference}', '--', 'echo', 'ran')).out == 'ran\n'
+        assert len(home.blobs()) == 2
+        well(home.do('pull', reference))
+        assert len(home.blobs()) == 3 and not home.list()[0]['is_tree_alone']
+        well(home.do('create', 'one', f'--image={reference}'))
+        assert len(home.blobs()) == 3
+        well(home.do('push', f'{registry.address}/it', f'docker://{registry.address}/sent'))
+        well(home.do('destroy', 'one'))
+        well(home.do('rmi', f'{registry.address}/it'))
+        well(home.do('prune', '--all'))
+
+        well(home.do('create', 'two', f'--image={reference}'))
+        well(home.do('destroy', 'two'))
+        well(home.do('prune'))
+        assert len(home.list()) == 1 and len(home.blobs()) == 2  # its tree is still there
+        well(home.do('prune', '--all'))
+        assert home.list() == [] and home.blobs() == set()
+        well(home.do('create', 'three', f'--image={reference}'))
+        # In another place there is no tree of it, and its layers are not here.
+        other = f'{root.tmp}/other'
+        shutil.rmtree(other, ignore_errors=True)
+        os.makedirs(other)
+        os.chown(other, root.alice.uid, root.alice.gid)
+        well(home.do('create', 'four', f'--path={other}', f'--image={registry.address}/it'))
+        assert well(home.do('start', 'four', f'--path={other}', '--foreground', '--', 'echo', 'up')).out.split() == ['up']
+
+
+@case('a layer that another image has stays, and so do all while a pull goes on')
+def _(root):
+    home = Home(root)
+    shared = busybox_layer()
+    more = busybox_layer()
+    more.add('more', b'more')
+    with trusted(root, Registry(root)) as registry:
+        registry.fill(layout(root, None, shared, name='a'), 'a', '--dest-tls-verify=false')
+        registry.fill(layout(root, None, shared, more, name='b'), 'b', '--dest-tls-verify=false')
+        well(home.do('pull', f'docker://{registry.address}/a'))
+        assert len(home.blobs()) == 3
+        with open(f'{home.images}/.pulls') as pulls:
+            fcntl.flock(pulls, fcntl.LOCK_SH)
+            well(home.do('create', 'one', f'--image=docker://{registry.address}/b'))
+            assert len(home.blobs()) == 6
+        well(home.do('create', 'two', f'--image=docker://{registry.address}/b'))  # a later one does it
+        assert len(home.blobs()) == 5, home.blobs()
+
+
+@case('a layout of the user\'s: a second container of it needs no skopeo, unless it has changed')
+def _(root):
+    home = Home(root)
+    path = layout(root)
+    well(home.do('create', 'one', f'--image=oci:{path}:it'))
+    assert len(home.blobs()) == 2
+    well(home.do('create', 'two', f'--image=oci:{path}:it', PATH='/nowhere'))
+    more = busybox_layer()
+    more.add('more', b'more')
+    layout(root, None, more)
+    fails(home.do('create', 'three', f'--image=oci:{path}:it', PATH='/nowhere'), 'skopeo')
+    well(home.do('create', 'three', f'--image=oci:{path}:it'))
+    assert runs(home, 'three', 'cat', '/more') == 'more' and home.do('start', 'two', '--foreground', '--', 'cat', '/more').code != 0
 
 
 @case('push sends it to a registry, from where it can be pulled')

@@ -175,6 +175,13 @@ void say_what_is_missing(const Created& created) {
   for (const auto& text : created.notes) note(text);
 }
 
+// The container is there, whatever becomes of the layers.
+void finish_with(ImageInUse& used, CreateWish& wish) {
+  wish.source = FromDirectory{};  // which held them
+  if (auto dropped = used.images.drop_layers(used.image); !dropped)
+    note(concat("the layers of ", used.image.name, " are kept: ", dropped.error().text));
+}
+
 }  // namespace
 
 int run_create(const Words& words) {
@@ -182,9 +189,12 @@ int run_create(const Words& words) {
   if (!wish) return own_failure(wish.error());
   const auto store = Store::open_or_make(words.one("path"));
   if (!store) return own_failure(store.error());
-  std::optional<ImageStore> images;
+  std::optional<ImageInUse> image;
   if (const auto reference = words.one("image")) {
-    auto parts = image_parts(images, *reference, words);
+    auto used = use_image(*reference, words, *store);
+    if (!used) return own_failure(used.error());
+    image.emplace(std::move(*used));
+    auto parts = image->images.parts(image->image);
     if (!parts) return own_failure(parts.error());
     wish->source = FromImage{std::move(*parts)};
   }
@@ -195,6 +205,7 @@ int run_create(const Words& words) {
   progress.clear();
   if (!created) return own_failure(created.error());
   say_what_is_missing(*created);
+  if (image) finish_with(*image, *wish);
   const auto& name = created->container.name();
   if (std::holds_alternative<FromDebian>(wish->source))
     note(concat("root of ", name, " has no password: when it runs, userns-run exec ", name,

@@ -90,15 +90,21 @@ int commit_verb(const Words& words) {
 std::string to_json(const ImageStore& store, const std::vector<StoredImage>& images) {
   auto list = nlohmann::json::array();
   for (const auto& image : images)
-    list.push_back(
-        {{"name", image.name}, {"digest", image.digest}, {"bytes", store.size_of(image)}});
+    list.push_back({{"name", image.name},
+                    {"digest", image.digest},
+                    {"bytes", store.size_of(image)},
+                    {"tree_bytes", store.tree_size_of(image)},
+                    {"is_tree_alone", image.is_tree_alone}});
   return list.dump(1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::string to_text(const ImageStore& store, const std::vector<StoredImage>& images) {
-  std::vector<std::vector<std::string>> rows{{"NAME", "DIGEST", "SIZE"}};
-  for (const auto& image : images)
-    rows.push_back({image.name, image.digest.substr(7, 12), size_for_people(store.size_of(image))});
+  std::vector<std::vector<std::string>> rows{{"NAME", "DIGEST", "SIZE", "UNPACKED"}};
+  for (const auto& image : images) {
+    const auto tree = store.tree_size_of(image);
+    rows.push_back({image.name, image.digest.substr(7, 12), size_for_people(store.size_of(image)),
+                    tree == 0 ? "-" : size_for_people(tree)});
+  }
   return to_table(std::move(rows));
 }
 
@@ -157,11 +163,11 @@ int prune_verb(const Words& words) {
   const auto store = store_of(words);
   const auto all = images ? images->images() : std::unexpected(images.error());
   if (!all || !store) return own_failure(all ? store.error() : all.error());
-  const auto collected = images->collect();
-  if (!collected) return own_failure(collected.error());
   const auto bases =
       remove_bases(*store, words.has("all") ? std::vector<std::string>{} : bases_of(*all));
   if (!bases) return own_failure(bases.error());
+  const auto collected = images->collect();
+  if (!collected) return own_failure(collected.error());
   return print(concat("deleted ", collected->blobs, " blobs (", size_for_people(collected->bytes),
                       ") and ", *bases, " base trees\n"));
 }
@@ -199,14 +205,12 @@ constinit const Verb kPruneVerb{.name = "prune",
                                 .options = kPruneOptions,
                                 .run = prune_verb};
 
-Result<ImageParts> image_parts(std::optional<ImageStore>& store, std::string_view reference,
-                               const Words& words) {
-  auto opened = ImageStore::open();
-  if (!opened) return std::unexpected(opened.error());
-  store.emplace(std::move(*opened));
-  const auto image = store->have(reference, transfer_of(words, "src"));
+Result<ImageInUse> use_image(std::string_view reference, const Words& words, const Store& store) {
+  auto images = ImageStore::open();
+  if (!images) return std::unexpected(images.error());
+  auto image = images->have(reference, transfer_of(words, "src"), store);
   if (!image) return std::unexpected(image.error());
-  return store->parts(*image);
+  return ImageInUse{std::move(*images), std::move(*image)};
 }
 
 }  // namespace userns::frontend

@@ -1,7 +1,6 @@
 // userns-run pull, push, images, rmi, prune: images, by way of skopeo(1).
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 #include "frontend/images/image_store.h"
@@ -16,8 +15,11 @@ extern const Verb kImagesVerb;
 extern const Verb kRmiVerb;
 extern const Verb kPruneVerb;
 
-// For create --image: the image, pulled if need be. `store` is opened, and must live as long.
-Result<ImageParts> image_parts(std::optional<ImageStore>& store, std::string_view reference,
-                               const Words& words);
+struct ImageInUse {
+  ImageStore images;
+  StoredImage image;
+};
+// For create --image: the image, pulled if need be, for a container of `store`.
+Result<ImageInUse> use_image(std::string_view reference, const Words& words, const Store& store);
 
 }  // namespace userns::frontend

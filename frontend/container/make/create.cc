@@ -328,8 +328,16 @@ Result<Fd> make_rootfs(const Container& container) {
                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
-Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& container,
-                    const std::optional<Other>& other) {
+// Of one that is unpacked already, the layers may be gone.
+Result<Filled> fill_from_image(const Store& store, const ImageParts& image, const ChosenIds& ids,
+                               const Fd& target, const FillHow& how) {
+  auto copied = fill_from_base(store, image.id, ids, target, how);
+  if (!copied) return std::unexpected(copied.error());
+  return *copied ? std::move(**copied) : fill_from_parts(ids, target, image.open, how);
+}
+
+Result<Filled> fill(const Store& store, const CreateWish& wish, const Spec& spec,
+                    const Container& container, const std::optional<Other>& other) {
   const auto* const from = std::get_if<FromContainer>(&wish.source);
   if (std::holds_alternative<FromDirectory>(wish.source) || (from != nullptr && from->snapshot))
     return Filled{};
@@ -338,7 +346,7 @@ Result<Filled> fill(const CreateWish& wish, const Spec& spec, const Container& c
   const auto target = make_rootfs(container);
   if (!target) return std::unexpected(target.error());
   if (const auto* const image = std::get_if<FromImage>(&wish.source))
-    return fill_from_parts(*ids, *target, image->parts.open, wish.how);
+    return fill_from_image(store, image->parts, *ids, *target, wish.how);
   if (const auto* const archive = std::get_if<FromArchive>(&wish.source)) {
     auto how = wish.how;
     how.looks_for_root = true;
@@ -499,8 +507,8 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
   auto stands = stand_on_tree(store, wish, config, spec, unfinished, other, created.notes);
   if (!stands) return std::unexpected(stands.error());
-  const auto filled =
-      *stands ? Result<Filled>(std::move(**stands)) : fill(wish, spec, unfinished.container, other);
+  const auto filled = *stands ? Result<Filled>(std::move(**stands))
+                              : fill(store, wish, spec, unfinished.container, other);
   if (!filled) return std::unexpected(filled.error());
   created.counts = filled->counts;
   const auto ids = find_ids(spec);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "common/config.h"
@@ -90,7 +91,8 @@ Result<void> unpack(const Unfinished& base, const Blocks& block, const ImagePart
   if (!target) return std::unexpected(target.error());
   const auto filled = fill_from_parts(*ids, *target, image.open, how);
   if (!filled) return std::unexpected(filled.error());
-  return replace_file(base.container.dir(), "image", to_text(filled->image));
+  auto noted = replace_file(base.container.dir(), "data", concat(filled->counts.bytes));
+  return noted ? replace_file(base.container.dir(), "image", to_text(filled->image)) : noted;
 }
 
 // A tree that other ids own is shown with the container's.
@@ -102,6 +104,14 @@ Result<Fd> open_layer(const Spec& spec, const ChosenIds& ids, const std::string&
     if (*shown) return idmapped_mount(path, **shown, true);
   }
   return open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
+}
+
+// What stands on the base `id` would stand on these.
+Result<std::vector<BaseTree>> trees_above(const Store& store, const std::string& id) {
+  ConfigFile stands;
+  if (auto set = stands.set("base-tree", std::vector{id}); !set)
+    return std::unexpected(set.error());
+  return trees_of(store, stands);
 }
 
 Result<Unfinished> begin_base(const Store& store, const std::string& id) {
@@ -128,11 +138,31 @@ Result<std::vector<Fd>> tree_layers(const Spec& spec, const ChosenIds& ids) {
   return layers;
 }
 
+Result<std::optional<Filled>> fill_from_base(const Store& store, const std::string& id,
+                                             const ChosenIds& ids, const Fd& target,
+                                             const FillHow& how) {
+  const auto base = find_base(store, id);
+  if (!base) return std::nullopt;
+  const auto held = hold_base(*base);
+  if (!held) return std::unexpected(held.error());
+  const auto trees = trees_above(store, id);  // it is still called so
+  if (!trees) return std::unexpected(trees.error());
+  if (trees->size() != 1) return std::nullopt;
+  const auto& block = trees->front().block;
+  const auto own = ids_of({block.uids, block.gids});
+  if (!own) return std::unexpected(own.error());
+  const Fd tree(
+      ::openat(base->dir().get(), "rootfs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!tree.valid()) return fail_errno(concat("cannot open ", trees->front().path));
+  auto filled = fill_from_copy(ids, target, *own, std::span(&tree, 1), how);
+  auto image = filled ? read_image_file(*base) : std::unexpected(filled.error());
+  if (!image) return std::unexpected(image.error());
+  if (*image) filled->image = std::move(**image);
+  return std::move(*filled);
+}
+
 Result<BlockIds> block_of_image(const Store& store, const std::string& id) {
-  ConfigFile stands;
-  if (auto set = stands.set("base-tree", std::vector{id}); !set)
-    return std::unexpected(set.error());
-  if (const auto trees = trees_of(store, stands); trees && !trees->empty())
+  if (const auto trees = trees_above(store, id); trees && !trees->empty())
     return trees->front().block;
   const auto block = block_for_bases();  // it is still to be unpacked
   if (!block) return std::unexpected(block.error());
@@ -167,6 +197,8 @@ Result<Container> base_of_image(const Store& store, const ImageParts& image, con
   if (done) done = give_name(store, *base, image.id);
   if (done) return find_base(store, image.id);
   (void)remove_unfinished(store, *base);
+  // Another process was faster, and has deleted the layers.
+  if (auto others = find_base(store, image.id)) return others;
   return std::unexpected(done.error());
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ void note_that_it_works(const Store& store);
 
 // The base tree of an image, unpacked if it is not there yet. A signal: EINTR.
 Result<Container> base_of_image(const Store& store, const ImageParts& image, const FillHow& how);
+
+// A copy of the base tree of an image, if it is there. `target`: as fill.h has it.
+Result<std::optional<Filled>> fill_from_base(const Store& store, const std::string& id,
+                                             const ChosenIds& ids, const Fd& target,
+                                             const FillHow& how);
 
 // The ids of the base tree of an image, also before there is one.
 Result<BlockIds> block_of_image(const Store& store, const std::string& id);
