@@ -209,9 +209,11 @@ Result<void> check_ids_in(const Container& container, const ConfigFile& config) 
                          "\" and the same with g:, or destroy it"));
 }
 
-Result<void> Registry::add(Holder holder) {
-  std::erase_if(holders_, [&](const Holder& other) { return other.path == holder.path; });
-  holders_.push_back(without_own(std::move(holder), ::geteuid(), ::getegid()));
+Result<void> Registry::add(std::vector<Holder> fresh) {
+  for (auto& holder : fresh) {
+    std::erase_if(holders_, [&](const Holder& other) { return other.path == holder.path; });
+    holders_.push_back(without_own(std::move(holder), ::geteuid(), ::getegid()));
+  }
   return save();
 }
 
@@ -238,7 +240,7 @@ Result<void> register_place(const Container& container) {
                              "back, or make a copy with ids of its own: userns-run create NEW "
                              "--from ",
                              container.name()));
-  return registry->add(own);
+  return registry->add({own});
 }
 
 Result<void> Registry::save() const {

@@ -26,8 +26,8 @@ class Registry {
   static Result<Registry> lock(const Store& store);
 
   [[nodiscard]] const std::vector<Holder>& holders() const { return holders_; }
-  // From now on `holder` is one, too; on disk before this returns.
-  Result<void> add(Holder holder);
+  // From now on these are some, too; on disk before this returns.
+  Result<void> add(std::vector<Holder> fresh);
   // Whether it was one already when it was last written down, in that place.
   [[nodiscard]] bool knows(const Holder& holder) const;
 

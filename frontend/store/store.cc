@@ -340,6 +340,8 @@ Result<void> Container::write_config(const Lock& /*proof*/, const ConfigFile& co
   const auto text = config.text();
   if (text.size() > kLargestConfig)
     return fail({}, concat("the config of ", name_, " would be too long"));
+  // Whoever wrote it waited for the disk.
+  if (read_file_at(dir().get(), "config", kLargestConfig) == text) return {};
   return replace_file(dir(), "config", text);
 }
 

@@ -179,7 +179,7 @@ Result<void> edit(const Container& container, const std::vector<Edit>& edits, co
   if (!registry) return std::unexpected(registry.error());
   if (auto free = check_ids(container, *before, after, *registry); !free) return free;
   if (auto written = write_ids(*store, container, *lock, *before, after); !written) return written;
-  return registry->add(held_by(container.path(), after.text()));
+  return registry->add({held_by(container.path(), after.text())});
 }
 
 Result<std::string> to_show(const Container& container, bool all) {

@@ -313,9 +313,10 @@ Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile&
   auto unfinished = begin_container(store, registry, wish.name);
   if (!unfinished) return unfinished;
   Result<void> done = unfinished->container.write_config(unfinished->lock, config);
-  if (done) done = registry.add(held_by(unfinished->container.path(), config.text()));
-  // The name that it will have: so its first start finds it known, also if it shares ids.
-  if (done) done = registry.add(held_by(concat(store.path(), "/", wish.name), config.text()));
+  // Also under the name that it will have: so its first start finds it known, if it shares ids.
+  if (done)
+    done = registry.add({held_by(unfinished->container.path(), config.text()),
+                         held_by(concat(store.path(), "/", wish.name), config.text())});
   if (done) return unfinished;
   (void)remove_unfinished(store, *unfinished);
   return std::unexpected(done.error());
