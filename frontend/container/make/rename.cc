@@ -89,7 +89,7 @@ Result<void> register_name(const Store& store, const Container& container, const
   if (!store.is_free(to))
     return fail({}, concat("there is ", to, " in ", store.path(), " already: choose another name"),
                 EEXIST);
-  if (auto added = registry->add(held_by(concat(store.path(), "/", to), config->text())); !added)
+  if (auto added = registry->add({held_by(concat(store.path(), "/", to), config->text())}); !added)
     return added;
   return move(store, container, to);
 }
