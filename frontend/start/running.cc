@@ -126,9 +126,11 @@ Step<void> let_a_person_look(const Plan& plan, FirstProcess& container, const Si
 
 // Where the process inside failed meanwhile, its own words say why, not those of a helper that lost
 // it.
-Step<void> map(const Plan& plan, FirstProcess& container) {
+Step<void> map(const Plan& plan, FirstProcess& container, const Cgroup& cgroup) {
   std::optional<Failure> inside;
-  const auto connect = [&]() -> Result<void> {
+  const auto prepare = [&]() -> Result<void> {
+    // Two more helpers: beside those of the container's own map, not after them.
+    if (auto given = give_to_root_inside(cgroup, plan); !given) return given;
     if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
     if (auto ready = await_namespaces(container); !ready) {
       inside = std::move(ready.error());
@@ -142,7 +144,7 @@ Step<void> map(const Plan& plan, FirstProcess& container) {
     return {};
   };
   const auto mapped = own(map_ids(plan.ids, container.payload().pid,
-                                  {.meanwhile = connect, .keep_written = plan.spec.wait}));
+                                  {.meanwhile = prepare, .keep_written = plan.spec.wait}));
   if (inside) return std::unexpected(std::move(*inside));
   while (!mapped && (container.channel().has_message() || is_dying(container.payload().pid)))
     if (auto heard = hear_of_namespaces(container); !heard) return heard;
@@ -255,9 +257,8 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   if (!container) return std::unexpected(container.error());
   if (auto looked = let_a_person_look(plan, *container, *signals); !looked)
     return std::unexpected(looked.error());
-  if (auto mapped = map(plan, *container); !mapped) return std::unexpected(mapped.error());
-  if (auto given = own(give_to_root_inside(cgroup, plan)); !given)
-    return std::unexpected(given.error());
+  if (auto mapped = map(plan, *container, cgroup); !mapped)
+    return std::unexpected(mapped.error());
   auto info = look_for_info(
       plan, *container);  // waits for the namespaces, too: until then the network is the caller's
   if (!info) return std::unexpected(info.error());
