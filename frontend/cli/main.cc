@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/config.h"
@@ -27,24 +30,23 @@ using namespace userns::frontend;
 constexpr std::string_view kUsage =
     "usage: userns-run [OPTIONS] [-- COMMAND [ARG...]]\n"
     "       userns-run VERB [NAME...] [OPTIONS] [-- COMMAND [ARG...]]\n"
-    "\n"
-    "Runs COMMAND (or a shell) in a new container, as a root who is nobody on the host.\n"
-    "Nothing of the container is left when it ends but the files it wrote.\n";
+    "Runs COMMAND, or a shell, as a root who is nobody on the host; or does VERB.\n";
 constexpr std::string_view kMostUsed =
+    "Options (--help all: every option, and what each verb does):\n"
+    "  --rootfs DIR         the root file system (the host's own tree)\n"
+    "  --image REF          an image's: docker://HOST/NAME:TAG, or a pulled one\n"
+    "  --bind SRC:DST[:ro]  SRC of the host appears as DST inside\n"
+    "  --net NET            none (default) | host | user | auto | bridge=BR\n"
+    "  --map-self           only the caller's own id; no delegated ones needed\n"
+    "  --overlay            changes to the root file system are thrown away\n"
+    "  --memory SIZE        and --pids, --cpus: limits of the whole container\n"
+    "  --dry-run            print what would be done and do nothing\n"
     "\n"
-    "Options (all of them: userns-run --help all):\n"
-    "  --rootfs DIR             the root file system (the host's own tree)\n"
-    "  --image REF              an image's: docker://HOST/NAME:TAG, or one that was pulled\n"
-    "  --bind SRC:DST[:ro]      SRC of the host appears as DST inside\n"
-    "  --net NET                none (default) | host | user | auto | "
-    "bridge=BR[,address=CIDR,...]\n"
-    "  --map-self               only the caller's own id; no delegated ones needed\n"
-    "  --overlay                changes to the root file system are thrown away at the end\n"
-    "  --memory SIZE            and --pids, --cpus: limits of the whole container\n"
-    "  --dry-run                print what would be done and do nothing\n";
+    "First steps: userns-run create web --template busybox; userns-run start web;\n"
+    "userns-run shell web.  Manuals: userns-run(1), userns-run-VERB(1).\n";
 constexpr std::string_view kEnd =
     "\n"
-    "  --help [all], --version\n"
+    "  --help [all], -h, --version\n"
     "\n"
     "Exit status: the command's; 125 userns-run failed, 126 the command cannot be executed, 127 it "
     "was not\n"
@@ -54,8 +56,11 @@ bool asked_for(std::span<const std::string_view> words, std::string_view word) {
   return std::ranges::find(words, word) != words.end();
 }
 
+bool asks_for_help(std::span<const std::string_view> words) {
+  return asked_for(words, "--help") || asked_for(words, "-h");
+}
+
 std::string list_of_verbs() {
-  if (verbs().empty()) return {};
   constexpr std::size_t kColumn = 13;
   std::string text = "\nVerbs, each with its own --help:\n";
   for (const auto& verb : verbs()) {
@@ -66,9 +71,43 @@ std::string list_of_verbs() {
   return text;
 }
 
+// Names alone: they fit on a screen.
+std::string verbs_by_kind() {
+  constexpr std::array<std::pair<VerbKind, std::string_view>, 5> kHeadings{
+      {{VerbKind::kMake, "make   "},
+       {VerbKind::kRun, "run    "},
+       {VerbKind::kInside, "inside "},
+       {VerbKind::kLook, "look   "},
+       {VerbKind::kImages, "images "}}};
+  std::string text = "Verbs (userns-run VERB --help):\n";
+  for (const auto& [kind, heading] : kHeadings) {
+    text += concat("  ", heading);
+    for (const auto& verb : verbs())
+      if (verb.kind == kind) text += concat(" ", verb.name);
+    text += "\n";
+  }
+  return text;
+}
+
+std::string help(bool all) {
+  if (all) return concat(kUsage, list_of_verbs(), options_help(), kEnd);
+  return concat(kUsage, verbs_by_kind(), kMostUsed);
+}
+
+const Verb* find_verb(std::string_view word) {
+  const auto other = std::ranges::find(other_words(), word, &OtherWord::word);
+  if (other != other_words().end() && !other->verb.empty()) word = other->verb;
+  const auto verb = std::ranges::find(verbs(), word, &Verb::name);
+  return verb == verbs().end() ? nullptr : &*verb;
+}
+
 int unknown_word(std::string_view word) {
   std::vector<std::string_view> names;
   for (const auto& verb : verbs()) names.push_back(verb.name);
+  for (const auto& other : other_words())
+    if (other.word == word)
+      return own_failure(
+          {.rule = {}, .code = 0, .text = concat("there is no verb ", word, ": ", other.hint)});
   return own_failure(
       {.rule = {},
        .code = 0,
@@ -93,7 +132,7 @@ int carry_out(const Verb& verb, std::span<const std::string_view> words,
               std::span<const std::string_view> command, bool has_command) {
   occupy_standard_fds();
   keep_own_files_usable();
-  if (asked_for(words, "--help")) return print(verb_help(verb));
+  if (asks_for_help(words)) return print(verb_help(verb));
   const auto taken = parse_words(verb, words, command, has_command);
   return taken ? verb.run(*taken) : own_failure(taken.error());
 }
@@ -108,13 +147,14 @@ int main(int argc, char** argv) {
   const std::span<const std::string_view> command(has_command ? dashes + 1 : dashes, words.end());
   if (!ours.empty() && ours.front() == kStarterWord) return be_starter(ours.subspan(1), command);
   if (!ours.empty() && !ours.front().starts_with('-')) {
-    const auto verb = std::ranges::find(verbs(), ours.front(), &Verb::name);
-    return verb == verbs().end() ? unknown_word(ours.front())
-                                 : carry_out(*verb, ours.subspan(1), command, has_command);
+    const auto* const verb = find_verb(ours.front());
+    if (verb == nullptr) return unknown_word(ours.front());
+    const auto after = std::span(words).subspan(1);
+    if (const auto begin = command_begins(*verb, after); begin < after.size())
+      return carry_out(*verb, after.first(begin), after.subspan(begin), true);
+    return carry_out(*verb, ours.subspan(1), command, has_command);
   }
-  if (asked_for(ours, "--help"))
-    return print(concat(kUsage, list_of_verbs(),
-                        asked_for(ours, "all") ? options_help() : std::string(kMostUsed), kEnd));
+  if (asks_for_help(ours)) return print(help(asked_for(ours, "all")));
   if (asked_for(ours, "--version"))
     return print(concat("userns-run (userns suite) ", std::string_view(kVersion), "\n"));
   return run_command(ours, command, has_command);

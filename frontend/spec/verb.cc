@@ -89,6 +89,22 @@ Result<Words> parse_words(const Verb& verb, std::span<const std::string_view> wo
   return taken;
 }
 
+std::size_t command_begins(const Verb& verb, std::span<const std::string_view> words) {
+  if (!verb.command_follows_name) return words.size();
+  const auto known = known_options(verb);
+  bool has_name = false;
+  for (std::size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
+    if (!words[i].starts_with('-')) {
+      if (has_name) return i;
+      has_name = true;
+    } else if (words[i].starts_with("--") && words[i].find('=') == std::string_view::npos) {
+      const auto option = std::ranges::find(known, words[i].substr(2), &Known::name);
+      if (option != known.end() && !option->flag) ++i;
+    }
+  }
+  return words.size();
+}
+
 std::string verb_help(const Verb& verb) {
   std::string text =
       concat("usage: ", verb.program, " ", verb.name, verb.arguments.empty() ? "" : " ",

@@ -44,6 +44,9 @@ struct Words {
   [[nodiscard]] std::vector<std::string_view> all(std::string_view option) const;
 };
 
+// Under which heading --help lists it.
+enum class VerbKind : unsigned char { kMake, kLook, kRun, kInside, kImages };
+
 struct Verb {
   std::string_view name;
   std::string_view arguments;  // "NAME... [OPTIONS]", for --help
@@ -52,10 +55,26 @@ struct Verb {
   bool takes_container_options = false;
   int (*run)(const Words&);  // returns the exit status of userns-run(1); has reported its errors
   std::string_view program = "userns-run";
+  VerbKind kind = VerbKind::kMake;
+  // After the NAME may stand a command without "--": its first word that is no option, and all
+  // that follow.
+  bool command_follows_name = false;
 };
+
+// Another word for a verb, as other tools call it, or, without a verb, what to do instead.
+struct OtherWord {
+  std::string_view word;
+  std::string_view verb;  // empty: there is none
+  std::string_view hint;  // of those: a clause that goes on after "there is no verb WORD: "
+};
+std::span<const OtherWord> other_words();
 
 // In the order of --help.
 std::span<const Verb> verbs();
+
+// Where among the words after the verb its command begins, where that stands without "--"; their
+// number where none does. What follows a "--" before that is none of it.
+std::size_t command_begins(const Verb& verb, std::span<const std::string_view> words);
 
 // Takes the words after the verb apart. Errors name the option or the word, and the nearest one
 // that exists.

@@ -240,7 +240,7 @@ def _(_root):
 def _(_root):
     where = dict(re.findall(r"'(\w+)': \[(.*?)\],", text_of(os.path.join(TOP, 'man/meson.build')).partition('verb_pages')[2], re.S))
     page_of = {verb: page for page, verbs in where.items() for verb in re.findall(r"'([\w-]+)'", verbs)} | {page: page for page in ('doctor', 'shift', 'start')}
-    help_text = subprocess.run([os.path.join(build_dir(), 'frontend/cli/userns-run'), '--help'], capture_output=True, text=True, check=True).stdout
+    help_text = subprocess.run([os.path.join(build_dir(), 'frontend/cli/userns-run'), '--help', 'all'], capture_output=True, text=True, check=True).stdout
     verbs = re.findall(r'^  ([a-z][\w-]*) ', help_text.partition('Verbs')[2], re.M)
     assert len(verbs) > 20, verbs
     for verb in verbs:

@@ -71,6 +71,7 @@ constinit const Verb kCopyVerb{
     .arguments = "[NAME:]PATH|- [NAME:]PATH|-",
     .summary = "Copies files into a container, out of it, or between two",
     .options = kCopyOptions,
-    .run = copy_verb};
+    .run = copy_verb,
+    .kind = VerbKind::kInside};
 
 }  // namespace userns::frontend

@@ -3,6 +3,7 @@
 #include "frontend/cli/files/copy.h"
 #include "frontend/cli/files/export.h"
 #include "frontend/cli/files/rename.h"
+#include "frontend/cli/files/shell.h"
 #include "frontend/cli/shift/shift.h"
 #include "frontend/cli/verbs/config.h"
 #include "frontend/cli/verbs/create.h"
@@ -38,12 +39,14 @@ const std::array kVerbs{
          .arguments = "[NAME...]",
          .summary = "Shows the containers there are",
          .options = kListOptions,
-         .run = run_list},
+         .run = run_list,
+         .kind = VerbKind::kLook},
     Verb{.name = "info",
          .arguments = "NAME",
          .summary = "Shows what there is to know about a container",
          .options = kInfoOptions,
-         .run = run_info},
+         .run = run_info,
+         .kind = VerbKind::kLook},
     Verb{.name = "config",
          .arguments = "NAME [KEY=VALUE...] [KEY+=VALUE...]",
          .summary = "Shows or changes the settings of a container",
@@ -54,7 +57,8 @@ const std::array kVerbs{
          .summary =
              "Says what containers need on this host, what is missing, and what to do about it",
          .options = kDoctorOptions,
-         .run = run_doctor},
+         .run = run_doctor,
+         .kind = VerbKind::kLook},
     kStartVerb,
     kStopVerb,
     kRestartVerb,
@@ -62,6 +66,7 @@ const std::array kVerbs{
     kThawVerb,
     kKillVerb,
     kWaitVerb,
+    kShellVerb,
     kExecVerb,
     kConsoleVerb,
     kLogsVerb,
@@ -83,7 +88,8 @@ const std::array kVerbs{
          .arguments = "NAME -- COMMAND [ARG...]",
          .summary = "Runs a command in the host's tree with the ids of a container and your own",
          .options = kUnshareOptions,
-         .run = run_unshare},
+         .run = run_unshare,
+         .kind = VerbKind::kInside},
     kPullVerb,
     kPushVerb,
     kCommitVerb,
@@ -92,8 +98,39 @@ const std::array kVerbs{
     kPruneVerb,
 };
 
+// What podman, docker, lxc and incus call it.
+constexpr std::array kOtherWords{
+    OtherWord{"ls", "list", ""},
+    OtherWord{"rm", "destroy", ""},
+    OtherWord{"delete", "destroy", ""},
+    OtherWord{"inspect", "info", ""},
+    OtherWord{"mv", "rename", ""},
+    OtherWord{"attach", "console", ""},
+    OtherWord{"pause", "freeze", ""},
+    OtherWord{"unpause", "thaw", ""},
+    OtherWord{"enter", "shell", ""},
+    OtherWord{"login", "shell", ""},
+    OtherWord{"run", "", "userns-run --image REF -- COMMAND runs one in a throw-away container"},
+    OtherWord{"launch", "",
+              "userns-run create NAME --image REF makes a container, start NAME starts it"},
+    OtherWord{"init", "", "userns-run create NAME --template debian makes a container"},
+    OtherWord{"copy", "", "userns-run create NEW --from NAME copies a container, cp copies files"},
+    OtherWord{"clone", "", "userns-run create NEW --from NAME copies a container"},
+    OtherWord{"import", "", "userns-run create NAME --import FILE makes a container of an archive"},
+    OtherWord{"load", "",
+              "userns-run create NAME --tar FILE takes what podman save and docker save write"},
+    OtherWord{"port", "", "userns-run info NAME shows published ports, --publish publishes one"},
+    OtherWord{"build", "",
+              "podman and buildah build images; userns-run create NAME --image oci:DIR takes them"},
+    OtherWord{"compose", "",
+              "podman-compose and docker compose are for that; here --group NAME labels "
+              "containers, and start --group NAME starts those"},
+    OtherWord{"set", "", "userns-run config NAME KEY=VALUE sets it"},
+};
+
 }  // namespace
 
 std::span<const Verb> verbs() { return kVerbs; }
+std::span<const OtherWord> other_words() { return kOtherWords; }
 
 }  // namespace userns::frontend

@@ -1,5 +1,6 @@
 #include "frontend/cli/verbs/inside.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,6 +38,22 @@ Result<void> add_env(ExecWish& wish, std::string_view text) {
   return {};
 }
 
+// A line each: NAME=VALUE, or NAME for the caller's own; empty ones and those after a # are none.
+Result<void> add_env_file(ExecWish& wish, std::string_view path) {
+  constexpr std::size_t kLargest = std::size_t{1} << 20U;
+  const auto file = open_at(AT_FDCWD, std::string(path).c_str(), O_RDONLY | O_NOCTTY);
+  const auto text = file ? read_all(*file, kLargest) : std::unexpected(file.error());
+  if (!text) return fail({}, concat("--env-file: cannot read ", quoted(path)), text.error().code);
+  std::string_view rest = *text;
+  for (std::size_t number = 1; !rest.empty(); ++number) {
+    const auto line = take_until(rest, '\n');
+    if (line.empty() || line.starts_with('#')) continue;
+    if (auto added = add_env(wish, line); !added)
+      return fail({}, concat(path, ":", number, ": ", added.error().text));
+  }
+  return {};
+}
+
 Result<bool> wants_tty(const Words& words) {
   const auto text = words.one("tty");
   if (!text || *text == "auto") return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
@@ -64,10 +81,12 @@ Result<ExecWish> exec_wish(const Words& words) {
                 .command = words.command};
   if (auto split = split_group(wish); !split) return std::unexpected(split.error());
   if (wish.command.empty() || wish.command.front().empty())
-    return fail({}, "what is to be run? userns-run exec NAME -- COMMAND [ARG...]");
+    return fail({}, "what is to be run? userns-run exec NAME COMMAND [ARG...]");
   if (!wish.cwd.empty())
     if (const auto path = parse_path(wish.cwd); !path)
       return fail({}, concat("--cwd: ", path.error().text));
+  for (const auto path : words.all("env-file"))
+    if (auto added = add_env_file(wish, path); !added) return std::unexpected(added.error());
   for (const auto text : words.all("env"))
     if (auto added = add_env(wish, text); !added) return std::unexpected(added.error());
   const auto tty = wants_tty(words);
@@ -213,6 +232,7 @@ constexpr std::array kExecOptions{
     VerbOption{"group-id", "GROUP", "a name or number in the container (the user's own)", false},
     VerbOption{"cwd", "DIR", "where it runs, in the container (/)", false},
     VerbOption{"env", "NAME[=VALUE]", "set a variable, or take the caller's", true},
+    VerbOption{"env-file", "FILE", "set what its lines say: NAME=VALUE, or NAME", true},
     VerbOption{"tty", "WHEN", "auto | yes | no: a terminal of its own", false},
     kPathOption};
 constexpr std::array kConsoleOptions{
@@ -224,20 +244,24 @@ constexpr std::array kLogsOptions{
 }  // namespace
 
 constinit const Verb kExecVerb{.name = "exec",
-                               .arguments = "NAME [OPTIONS] -- COMMAND [ARG...]",
+                               .arguments = "NAME [OPTIONS] [--] COMMAND [ARG...]",
                                .summary = "Runs a command in a container that runs, as its root",
                                .options = kExecOptions,
-                               .run = exec_verb};
+                               .run = exec_verb,
+                               .kind = VerbKind::kInside,
+                               .command_follows_name = true};
 constinit const Verb kConsoleVerb{
     .name = "console",
     .arguments = "NAME [OPTIONS]",
     .summary = "Attaches to the console of a container; Ctrl-] twice leaves it",
     .options = kConsoleOptions,
-    .run = console_verb};
+    .run = console_verb,
+    .kind = VerbKind::kInside};
 constinit const Verb kLogsVerb{.name = "logs",
                                .arguments = "NAME [OPTIONS]",
                                .summary = "Shows what the console of a container has said",
                                .options = kLogsOptions,
-                               .run = logs_verb};
+                               .run = logs_verb,
+                               .kind = VerbKind::kLook};
 
 }  // namespace userns::frontend

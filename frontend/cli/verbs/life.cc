@@ -306,39 +306,46 @@ constinit const Verb kStartVerb{.name = "start",
                                 .summary = "Starts containers in the background: init, or COMMAND",
                                 .options = kStartOptions,
                                 .takes_container_options = true,
-                                .run = start_verb};
+                                .run = start_verb,
+                                .kind = VerbKind::kRun};
 constinit const Verb kStopVerb{
     .name = "stop",
     .arguments = "NAME... [OPTIONS]",
     .summary = "Asks the init of containers to stop, and kills what is left after a while",
     .options = kStopOptions,
-    .run = stop_verb};
+    .run = stop_verb,
+    .kind = VerbKind::kRun};
 constinit const Verb kRestartVerb{.name = "restart",
                                   .arguments = "NAME... [OPTIONS]",
                                   .summary = "Stops containers, where they run, and starts them",
                                   .options = kStopOptions,
-                                  .run = restart_verb};
+                                  .run = restart_verb,
+                                  .kind = VerbKind::kRun};
 constinit const Verb kFreezeVerb{
     .name = "freeze",
     .arguments = "NAME... [OPTIONS]",
     .summary = "Stops all processes of containers where they are, until thaw",
     .options = kWaitOptions,
-    .run = freeze_verb};
+    .run = freeze_verb,
+    .kind = VerbKind::kRun};
 constinit const Verb kThawVerb{.name = "thaw",
                                .arguments = "NAME... [OPTIONS]",
                                .summary = "Lets frozen containers go on",
                                .options = kWaitOptions,
-                               .run = thaw_verb};
+                               .run = thaw_verb,
+                               .kind = VerbKind::kRun};
 constinit const Verb kKillVerb{.name = "kill",
                                .arguments = "NAME... [OPTIONS]",
                                .summary = "Sends a signal to the first process of containers",
                                .options = kKillOptions,
-                               .run = kill_verb};
+                               .run = kill_verb,
+                               .kind = VerbKind::kRun};
 constinit const Verb kWaitVerb{
     .name = "wait",
     .arguments = "NAME... [OPTIONS]",
     .summary = "Waits until containers have ended; prints and returns the exit status",
     .options = kWaitOptions,
-    .run = wait_verb};
+    .run = wait_verb,
+    .kind = VerbKind::kRun};
 
 }  // namespace userns::frontend

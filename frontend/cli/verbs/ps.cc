@@ -211,6 +211,7 @@ constinit const Verb kPsVerb{
     .arguments = "[NAME...] [OPTIONS]",
     .summary = "Lists the processes of containers, with their ids on both sides",
     .options = kPsOptions,
-    .run = ps_verb};
+    .run = ps_verb,
+    .kind = VerbKind::kLook};
 
 }  // namespace userns::frontend

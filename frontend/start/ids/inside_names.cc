@@ -20,6 +20,8 @@ struct PasswdEntry {
   std::string_view name;
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
+  std::string_view home;
+  std::string_view shell;
 };
 
 std::optional<PasswdEntry> find_user(std::string_view passwd, std::string_view user) {
@@ -30,8 +32,11 @@ std::optional<PasswdEntry> find_user(std::string_view passwd, std::string_view u
     take_until(line, ':');
     const auto uid = id_of(take_until(line, ':'));
     const auto gid = id_of(take_until(line, ':'));
-    if (uid && gid && !name.empty() && (wanted ? *uid == *wanted : name == user))
-      return PasswdEntry{.name = name, .uid = *uid, .gid = *gid};
+    if (uid && gid && !name.empty() && (wanted ? *uid == *wanted : name == user)) {
+      (void)take_until(line, ':');
+      const auto home = take_until(line, ':');
+      return PasswdEntry{.name = name, .uid = *uid, .gid = *gid, .home = home, .shell = line};
+    }
   }
   return std::nullopt;
 }
@@ -81,6 +86,14 @@ std::optional<InsideIds> inside_ids(std::string_view passwd, std::string_view gr
   if (!gid) return std::nullopt;
   ids.gid = *gid;
   return ids;
+}
+
+InsideLogin inside_login(std::string_view passwd, std::string_view user) {
+  InsideLogin login;
+  const auto entry = find_user(passwd, user);
+  if (entry && entry->home.starts_with('/')) login.home = entry->home;
+  if (entry && entry->shell.starts_with('/')) login.shell = entry->shell;
+  return login;
 }
 
 }  // namespace userns::frontend

@@ -21,4 +21,12 @@ struct InsideIds {
 std::optional<InsideIds> inside_ids(std::string_view passwd, std::string_view group_file,
                                     std::string_view user, std::string_view group);
 
+// Where a user is at home, and what shell the user has; "/" and "/bin/sh" where the file names
+// none by an absolute path.
+struct InsideLogin {
+  std::string_view home = "/";
+  std::string_view shell = "/bin/sh";
+};
+InsideLogin inside_login(std::string_view passwd, std::string_view user);
+
 }  // namespace userns::frontend

@@ -47,7 +47,7 @@ def debs():
 
 
 def has_verb(name):
-    return re.search(rf'^  {name} ', user(RUN, '--help').out, re.M) is not None
+    return re.search(rf'^  {name} ', user(RUN, '--help', 'all').out, re.M) is not None
 
 
 def grant(*words, instead):
