@@ -92,6 +92,7 @@ class Netlink {
   // Whether there is an interface of that name: a fraction of what find_link() costs. No privilege
   // may be effective, for with it the kernel would load a module of that name.
   [[nodiscard]] bool has_link(std::string_view name) const;
+  [[nodiscard]] const Fd& socket() const { return fd_; }  // for its options
 
  private:
   explicit Netlink(Fd fd)

@@ -68,6 +68,10 @@ bool set_tagged(NetTerms& terms, std::string_view value) {
     good = set_number(terms.tagged.emplace_back(), take_until(value, ','), 1, 4094);
   return good && terms.tagged.size() <= 16;
 }
+bool set_salt(NetTerms& terms, std::string_view value) {
+  terms.salt = value;
+  return !value.empty() && is_plain_word(value, 64);
+}
 constexpr std::array kSettings{
     Setting{"mtu", "68 to 65535",
             [](NetTerms& t, std::string_view v) { return set_number(t.mtu, v, 68, 65535); }},
@@ -91,6 +95,7 @@ constexpr std::array kSettings{
     Setting{"tagged", "one to 16 VLANs of 1 to 4094", set_tagged},
     Setting{"macs", "1 to 15",
             [](NetTerms& t, std::string_view v) { return set_number(t.macs, v, 1, kMostMacs); }},
+    Setting{"salt", "1 to 64 letters, digits, '-', '_' and '.'", set_salt},
 };
 
 Result<void> take_setting(NetLine& taken, std::array<bool, kSettings.size()>& seen,
@@ -102,7 +107,7 @@ Result<void> take_setting(NetLine& taken, std::array<bool, kSettings.size()>& se
     return line.refuse("NC-LINE", word,
                        concat(quoted(word),
                               " is not a setting: mtu= vlan= isolated= spoof= mac= ip= gateway= "
-                              "dns= guard= group= rate= tagged= macs="));
+                              "dns= guard= group= rate= tagged= macs= salt="));
   if (std::exchange(seen[static_cast<std::size_t>(setting - kSettings.begin())], true))
     return line.refuse("NC-LINE", word, concat(key, "= is given twice"));
   if (!setting->set(taken.terms, value))

@@ -8,7 +8,8 @@
 //           | "ip=" block [ "," block ]             (* one of each family *)
 //           | "gateway=" net [ "," net ] | "dns=" address { "," address }
 //           | "guard=" ( "yes" | "no" ) | "group=" decimal | "rate=" decimal ( "k" | "m" | "g" )
-//           "bit" | "tagged=" decimal { "," decimal } | "macs=" decimal ;
+//           "bit" | "tagged=" decimal { "," decimal } | "macs=" decimal
+//           | "salt=" word ;                      (* 1 to 64 of what is_plain_word() takes *)
 //   block   = address [ "/" decimal ] ;             (* begins where its length says *)
 //   net     = address [ "/" decimal ] ;             (* an address in a network of that length *)
 //
@@ -35,6 +36,9 @@ struct NetTerms {
   bool isolated = false;   // can't talk to other isolated ports
   bool spoof = false;      // may send from any MAC address
   bool any_mac = false;    // the caller may choose the MAC address
+  // Tells the MAC addresses of this host from those of one with the same machine-id. A view into
+  // the file's text.
+  std::string_view salt;
   // One address of each block goes with a NIC, at the same place in both; IPv4 first.
   std::vector<IpNet> blocks, gateways, dns;
   [[nodiscard]] std::uint32_t addresses() const;  // places in the blocks; 0: no addresses

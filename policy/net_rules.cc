@@ -209,6 +209,10 @@ Result<NetRequest> parse_net_request(std::span<const std::string_view> words) {
   return request;
 }
 
+std::uint32_t bridge_number(std::string_view name) {
+  return static_cast<std::uint32_t>(spread(fnv1a(name)));
+}
+
 std::string Slot::name() const {
   return concat("u", base62(owner.value(), kWideId), base62(bridge, kWideId),
                 base62(number, kWideSlot));
@@ -292,7 +296,7 @@ Mac NetGrant::mac(std::string_view host, std::string_view name, std::uint32_t sl
   // one LAN do not meet.
   const auto bits =
       (std::uint64_t{facts_.caller.value()} << 14U | ((hash(name, slot) + salt) & 0x3fffU)) ^
-      spread(fnv1a(host));
+      spread(fnv1a(terms(slot).salt, fnv1a(host)));
   Mac mac;
   for (unsigned i = 0; i < 6; ++i) mac.bytes[i] = static_cast<std::uint8_t>(bits >> (8 * (5 - i)));
   mac.bytes[0] = static_cast<std::uint8_t>(((bits >> 40U) & 0x3fU) << 2U | 2U);

@@ -44,11 +44,15 @@ struct NetRequest {
 // The words of userns-net(8): NR-ARGS, NR-NAME, NR-MAC, NR-TARGET.
 Result<NetRequest> parse_net_request(std::span<const std::string_view> words);
 
+// A bridge's name as a number: a port counts against its owner's quota also while its bridge is
+// gone or was made anew, which the bridge's index would not do.
+std::uint32_t bridge_number(std::string_view name);
+
 // The name of a host end says whose it is: owner, bridge and slot, in a fixed width of base 62.
 // With NLM_F_EXCL it makes the kernel keep the count of quotas: no slot can be taken twice.
 struct Slot {
   Uid owner{0};
-  std::uint32_t bridge = 0;  // its ifindex, < 2^31
+  std::uint32_t bridge = 0;  // bridge_number() of its name
   std::uint32_t number = 0;  // < kMostPorts
 
   [[nodiscard]] std::string name() const;
@@ -92,7 +96,7 @@ class NetGrant {
       const std::function<bool(std::uint32_t)>& taken) const;
   [[nodiscard]] const NetTerms& terms(std::uint32_t slot) const;
   [[nodiscard]] Slot slot(std::uint32_t number) const {
-    return {facts_.caller, bridge().index, number};
+    return {facts_.caller, bridge_number(request_.bridge), number};
   }
   // Which place of its line's blocks a NIC takes: as try number `turn` has it, of as many as the
   // line has places. The first is the same for the same (user, container, bridge, `name`).

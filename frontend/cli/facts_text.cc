@@ -150,6 +150,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
     add(name, joined(values_of(facts.config, key), ", "));
   add("Command", join_words(facts.config.command));
   add("Groups", joined(facts.config.groups, ", "));
+  for (const auto& line : more.network) add("NIC", line);
   for (const auto& line : more.image) add("Image", line);
   add("Autostart", facts.config.autostart ? "yes" : "");
   add("Restart", value_of(facts.config, "restart"));
@@ -161,6 +162,7 @@ std::string info_json(const ContainerFacts& facts, const MoreFacts& more) {
   json["rootfs"] = more.rootfs;
   json["base"] = facts.config.base.empty() ? Json(nullptr) : Json(facts.config.base);
   json["snapshots"] = more.snapshots;
+  json["nic_problems"] = more.network;
   json["image"] = more.image;
   auto config = Json::array();
   for (const auto& setting : facts.config.all)

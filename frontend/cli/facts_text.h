@@ -19,7 +19,8 @@ std::string list_json(std::span<const ContainerFacts> all);
 struct MoreFacts {
   std::string rootfs;
   std::vector<std::string> snapshots;
-  std::vector<std::string> image;  // what an image said that nothing is done about
+  std::vector<std::string> network;  // what is wrong with its NICs
+  std::vector<std::string> image;    // what an image said that nothing is done about
 };
 std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::int64_t now);
 std::string info_json(const ContainerFacts& facts, const MoreFacts& more);

@@ -137,6 +137,11 @@ struct Facts {
   bool can_open_tun = false;
   bool has_default_route = false;
   std::vector<NetTrial> user_net;  // in the order of preference
+  struct Nic {
+    std::string host, container;
+    std::vector<std::string> troubles;
+  };
+  std::vector<Nic> nics;  // of the caller's containers on bridges; for root everybody's
 
   std::string start_error;  // of a container for trial; empty: it ran, or `unanswered` is not
                             // empty: it was not tried

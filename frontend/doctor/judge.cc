@@ -637,6 +637,14 @@ void other_ids(const Facts& facts, Findings& all) {
              "install userns-idmap setuid root, and keep containers on ext4, xfs, btrfs or tmpfs "
              "(--path) with Linux 5.19 or newer");
 }
+void nics(const Facts& facts, Findings& all) {
+  for (const auto& nic : facts.nics)
+    for (const auto& trouble : nic.troubles) {
+      const auto at = trouble.find(": ");
+      Check(all, kFiles, "nic", nic.container.empty() ? nic.host : nic.container)
+          .warn(trouble.substr(0, at), at == std::string::npos ? "" : trouble.substr(at + 2));
+    }
+}
 void user_network(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "user-network");
   if (facts.user_net.empty())
@@ -717,6 +725,7 @@ Findings judge(const Facts& facts) {
   containers(facts, all);
   other_ids(facts, all);
   user_network(facts, all);
+  nics(facts, all);
   busybox(facts, all);
   start(facts, all);
   return all;

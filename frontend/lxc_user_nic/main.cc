@@ -3,7 +3,9 @@
 // userns-net(8).
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,7 +14,7 @@
 #include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
-#include "frontend/lxc_user_nic/nics.h"
+#include "frontend/nics/host_ends.h"
 #include "frontend/run/helper.h"
 #include "frontend/spec/printable.h"
 #include "frontend/spec/tell.h"
@@ -25,7 +27,7 @@ constexpr const char* kProgram = "lxc-user-nic";
 constexpr std::size_t kLongestAnswer = 4096;
 constexpr const char* kUsage =
     "usage: lxc-user-nic create LXCPATH NAME PID veth BRIDGE [IFNAME] |"
-    " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME] | list [--json]";
+    " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME] | list [--all] [--json]";
 
 using Words = std::vector<std::string>;
 
@@ -90,17 +92,22 @@ Result<void> remove(const Words& words) {
   return done ? Result<void>{} : std::unexpected(done.error());
 }
 
-Result<void> list(bool json) {
+Result<void> list(std::span<const std::string> options) {
+  const auto has = [&](std::string_view option) {
+    return std::ranges::find(options, option) != options.end();
+  };
+  if (options.size() != static_cast<std::size_t>(has("--all") + has("--json")))
+    return fail("NR-ARGS", kUsage);
   const auto nics = all_nics();
-  return nics ? put(list_text(*nics, json)) : std::unexpected(nics.error());
+  if (!nics) return std::unexpected(nics.error());
+  return put(has("--all") ? list_all_text(*nics, has("--json")) : list_text(*nics, has("--json")));
 }
 
 Result<void> serve(const Words& words) {
   const auto verb = words.empty() ? std::string_view{} : std::string_view(words[0]);
   if (verb == "--version" && words.size() == 1)
     return put(concat(kProgram, " (userns suite) ", std::string_view(kVersion), "\n"));
-  if (verb == "list" && (words.size() == 1 || (words.size() == 2 && words[1] == "--json")))
-    return list(words.size() == 2);
+  if (verb == "list") return list(std::span(words).subspan(1));
   const bool is_lxcs = words.size() >= 6 && words.size() <= 7 && words[4] == "veth";
   if (verb == "create" && is_lxcs) return create(words);
   if (verb == "delete" && is_lxcs) return remove(words);

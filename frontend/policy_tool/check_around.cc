@@ -104,6 +104,39 @@ struct Around {
     }
   }
 
+  // MAC addresses of hosts that have one machine-id are the same for the same users and containers.
+  void check_machine_id() {
+    const auto net_path = installed_path(PolicyFile::kNet);
+    const auto text = text_of(net_path, root);
+    const auto lines = parse_net_conf(net_path, text);
+    if (!lines || std::ranges::all_of(*lines, [](const NetLine& line) {
+          return line.count == 0 || !line.terms.salt.empty() || !line.terms.blocks.empty();
+        }))
+      return;
+    const auto path = concat(root, "/etc/machine-id");
+    const auto id_text = text_of("/etc/machine-id", root);
+    std::string_view rest = id_text;
+    const auto id = take_until(rest, '\n');
+    constexpr auto kFix =
+        "write salt= with a word of this host's own to each line of net.conf, or run "
+        "\"systemd-machine-id-setup\"";
+    if (id.size() != 32 || id.find_first_not_of("0123456789abcdef") != std::string_view::npos ||
+        id.find_first_not_of('0') == std::string_view::npos) {
+      if (root.empty() || (!id.empty() && id != "uninitialized"))
+        say(Severity::kWarning, "machine-id", path, "holds no id of this machine",
+            "every such host gives the same MAC addresses to the same users' containers, and two "
+            "on one network disturb each other",
+            kFix);
+      return;
+    }
+    if (!root.empty())
+      say(Severity::kWarning, "machine-id", path, "is set in the image of a system",
+          "hosts that are made from the image give the same MAC addresses to the same users' "
+          "containers, and two on one network disturb each other",
+          concat("empty the file in the image (: > ", path,
+                 "), or write salt= with a word of its own into net.conf of each host"));
+  }
+
   void check_lock(const std::string& lock, const std::string& path) {
     if (!root.empty() || !PolicyLock::is_stale(lock)) return;
     say(Severity::kWarning, "leftover", lock, "is the lock of a process that is gone",
@@ -150,6 +183,7 @@ std::vector<Finding> check_around(const std::string& root, const HostFacts& fact
   for (const auto kind :
        {PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::kNet, PolicyFile::kCgroup})
     around.check_leftovers(kind);
+  around.check_machine_id();
   return std::move(around.found);
 }
 

@@ -22,6 +22,7 @@ int edit_verb(const Words& words);
 int grant_verb(const Words& words);
 int revoke_verb(const Words& words);
 int guard_verb(const Words& words);
+int reattach_verb(const Words& words);
 int import_lxc_verb(const Words& words);
 int report_verb(const Words& words);
 int log_verb(const Words& words);

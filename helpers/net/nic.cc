@@ -1,6 +1,5 @@
 #include "helpers/net/nic.h"
 
-#include <linux/if_bridge.h>
 #include <linux/neighbour.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -11,6 +10,7 @@
 
 #include <cerrno>
 
+#include "common/bridge_port.h"
 #include "common/capability.h"
 #include "policy/text.h"
 
@@ -24,14 +24,12 @@ Result<void> change(Netlink& netlink, NetlinkRequest& request) {
   return with_capability({CAP_NET_ADMIN}, [&] { return netlink.exchange(request); });
 }
 
-std::string_view bytes_of(const auto& value) {
-  return {reinterpret_cast<const char*>(&value), sizeof value};
+ChangeLink changes(Netlink& netlink) {
+  return [&](NetlinkRequest& request) { return change(netlink, request); };
 }
 
-ifinfomsg header_of(int index, unsigned char family = AF_UNSPEC) {
-  ifinfomsg header{};
-  header.ifi_family = family, header.ifi_index = index;
-  return header;
+std::string_view bytes_of(const auto& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
 // What is tried to be made; its names and addresses are in use or free.
@@ -49,6 +47,9 @@ struct Attempt {
   [[nodiscard]] std::string host() const { return grant.slot(slot).name(); }
   [[nodiscard]] const NetTerms& terms() const { return grant.terms(slot); }
   [[nodiscard]] std::uint32_t mtu() const { return terms().mtu != 0 ? terms().mtu : bridge.mtu; }
+  [[nodiscard]] PortBinding binding(std::string_view text) const {
+    return {terms(), bridge, mac, macs, text};
+  }
   [[nodiscard]] std::string alias() const {
     const auto& container = grant.request().container;
     return concat("userns uid=", grant.slot(0).owner.value(), user.empty() ? "" : " user=", user,
@@ -59,15 +60,6 @@ struct Attempt {
 
 // The kernel makes no name twice, and one goes with its interface: who has which address.
 std::string name_of(const IpNet& address) { return concat("userns-", address.address()); }
-
-// A bridge without an address of its own takes a port's, and none when the last port goes. One
-// without a live port is told to keep what it has; host ends bear the bridge's own address, so that
-// none of them is ever a better one.
-Result<void> pin_address(Netlink& netlink, const Link& bridge) {
-  if ((bridge.flags & IFF_RUNNING) != 0 || bridge.address == std::string(6, '\0')) return {};
-  NetlinkRequest request(RTM_SETLINK, 0, header_of(bridge.index));
-  return change(netlink, request.put(IFLA_ADDRESS, bridge.address));
-}
 
 Result<void> make_pair(Netlink& netlink, const Attempt& attempt) {
   NetlinkRequest request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
@@ -125,7 +117,7 @@ Result<void> choose_addresses(Netlink& netlink, Attempt& attempt, unsigned salt)
 
 Result<void> take_addresses(Netlink& netlink, const Attempt& attempt, const Link& port) {
   if (attempt.addresses.empty()) return {};
-  NetlinkRequest request(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, header_of(port.index));
+  NetlinkRequest request(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, link_header(port.index));
   request.nest(IFLA_PROP_LIST, [&](NetlinkRequest& names) {
     for (const auto& address : attempt.addresses) names.put_name(IFLA_ALT_IFNAME, name_of(address));
   });
@@ -134,86 +126,20 @@ Result<void> take_addresses(Netlink& netlink, const Attempt& attempt, const Link
   return fail("NR-ADDRESS", "another NIC took the address meanwhile", EEXIST);
 }
 
-Result<void> set_port(Netlink& netlink, const Attempt& attempt, const Link& port) {
-  NetlinkRequest set(RTM_NEWLINK, 0, header_of(port.index));
-  set.put(IFLA_IFALIAS, attempt.alias());
-  set.nest(IFLA_LINKINFO, [&](NetlinkRequest& info) {
-    info.put_name(IFLA_INFO_SLAVE_KIND, "bridge")
-        .nest(IFLA_INFO_SLAVE_DATA, [&](NetlinkRequest& flags) {
-          const std::uint8_t free = attempt.terms().spoof ? 1 : 0,
-                             isolated = attempt.terms().isolated ? 1 : 0;
-          flags.put_number(IFLA_BRPORT_LEARNING, free).put_number(IFLA_BRPORT_UNICAST_FLOOD, free);
-          flags.put_number(IFLA_BRPORT_LOCKED, static_cast<std::uint8_t>(1 - free))
-              .put_number(IFLA_BRPORT_ISOLATED, isolated);
-          flags.put_number(IFLA_BRPORT_GUARD, std::uint8_t{1})
-              .put_number(IFLA_BRPORT_MULTICAST_ROUTER, std::uint8_t{MDB_RTR_TYPE_DISABLED});
-        });
-  });
-  return change(netlink, set);
-}
-
-// The host end is a port and nothing else. A host without IPv6 makes no addresses.
-Result<void> make_no_address(Netlink& netlink, const Link& port) {
-  NetlinkRequest request(RTM_NEWLINK, 0, header_of(port.index));
-  request.nest(IFLA_AF_SPEC, [](NetlinkRequest& families) {
-    families.nest(AF_INET6, [](NetlinkRequest& own) {
-      own.put_number(IFLA_INET6_ADDR_GEN_MODE, std::uint8_t{IN6_ADDR_GEN_MODE_NONE});
-    });
-  });
-  const auto done = change(netlink, request);
-  return done || done.error().code == EAFNOSUPPORT ? Result<void>{} : done;
-}
-
-Result<void> set_vlan(Netlink& netlink, const Attempt& attempt, const Link& port) {
-  const auto change_vlan = [&](std::uint16_t type, bridge_vlan_info vlan) {
-    NetlinkRequest request(type, 0, header_of(port.index, AF_BRIDGE));
-    request.nest(IFLA_AF_SPEC,
-                 [&](NetlinkRequest& spec) { spec.put(IFLA_BRIDGE_VLAN_INFO, bytes_of(vlan)); });
-    return change(netlink, request);
-  };
-  for (const auto tagged : attempt.terms().tagged)
-    if (const auto added = change_vlan(RTM_SETLINK, {0, tagged}); !added) return added;
-  const auto vlan = attempt.terms().vlan, standard = attempt.bridge.default_pvid;
-  if (vlan == 0 || vlan == standard) return {};
-  const auto added =
-      change_vlan(RTM_SETLINK, {BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, vlan});
-  return added && standard != 0 ? change_vlan(RTM_DELLINK, {0, standard}) : added;
-}
-
-// An address that a locked port may send from. Sticky: no other port takes it over.
-Result<void> set_address(Netlink& netlink, const Mac& mac, const Link& port) {
-  ndmsg header{};
-  header.ndm_family = AF_BRIDGE, header.ndm_ifindex = port.index, header.ndm_state = NUD_NOARP,
-  header.ndm_flags = NTF_MASTER | NTF_STICKY;
-  NetlinkRequest request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, header);
-  const auto done = change(netlink, request.put(NDA_LLADDR, bytes_of(mac.bytes)));
-  if (done || done.error().code != EEXIST) return done;
-  return fail("NR-MAC", concat("MAC address ", mac.text(), " is in use on the bridge"), EEXIST);
-}
-
-Result<void> set_addresses(Netlink& netlink, const Attempt& attempt, const Link& port) {
-  if (attempt.terms().spoof) return {};
-  for (const auto& mac : attempt.macs)
-    if (const auto done = set_address(netlink, mac, port); !done) return done;
-  return set_address(netlink, attempt.mac, port);
-}
-
 // From a pair that is down to a port that works. Nothing goes up before all that binds it is there.
 Result<Nic> set_up(Netlink& netlink, const Attempt& attempt) {
   const auto port = find_link(netlink, attempt.host());
   if (!port || !*port)
     return fail("NR-PORT", "the NIC went while it was made (did its namespace end?)");
+  const auto alias = attempt.alias();
   auto done = take_addresses(netlink, attempt, **port);
-  if (done) done = set_port(netlink, attempt, **port);
-  if (done) done = set_vlan(netlink, attempt, **port);
-  if (done) done = set_addresses(netlink, attempt, **port);
-  if (done) done = make_no_address(netlink, **port);
+  if (done) done = bind_port(changes(netlink), attempt.binding(alias), (*port)->index);
   if (!done) return std::unexpected(done.error());
   const auto now = find_link(netlink, attempt.host());
   if (!now || !*now || (*now)->locked == attempt.terms().spoof)
     return fail("NR-PORT",
                 "the kernel did not lock the port against spoofing (Linux 5.18 is needed)");
-  auto header = header_of((*port)->index);
+  auto header = link_header((*port)->index);
   header.ifi_flags = header.ifi_change = IFF_UP;
   NetlinkRequest up(RTM_NEWLINK, 0, header);
   if (done = change(netlink, up); !done) return std::unexpected(done.error());
@@ -290,7 +216,7 @@ Result<bool> has_guard(Netlink& netfilter) {
 
 Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge,
                      const NetNamespace& netns, std::string_view user, std::string_view host) {
-  if (const auto pinned = pin_address(netlink, bridge); !pinned)
+  if (const auto pinned = pin_address(changes(netlink), bridge); !pinned)
     return std::unexpected(pinned.error());
   const auto wanted = grant.request().name;
   unsigned number = 0;

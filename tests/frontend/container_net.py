@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Named containers with a NIC on a bridge: what they keep over their lives, what is left of them, what list says, and DHCP."""
 
+import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
 
@@ -13,8 +15,8 @@ from boot_trees import busybox  # noqa: E402
 from container import FIRST, fails, well  # noqa: E402
 from leased import facts, inside, lease_of, mac_of  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, cases, main, wait_for  # noqa: E402
-from net_host import Dhcp, Host  # noqa: E402
+from harness import CLONE_NEWNET, ROOT, case, cases, main, setns, wait_for  # noqa: E402
+from net_host import Dhcp, Host, sh  # noqa: E402
 
 made = {}
 BRIDGE = 'net = bridge=br0'
@@ -26,6 +28,26 @@ def host(root, conf='alice veth br0 8\n'):
     made['host'].all_gone()
     made['host'].conf(conf)
     return made['host']
+
+
+def port_state(port):
+    (link,) = json.loads(sh(f'ip -j -d link show dev {port}'))
+    return link['linkinfo']['info_slave_data']['state']
+
+
+def send_inside(pid, frame):
+    netns = os.open(f'/proc/{pid}/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    own = os.open('/proc/self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(netns, CLONE_NEWNET)
+        out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        out.bind(('eth0', 0))
+        out.send(frame.ljust(60, b'\0'))
+        out.close()
+    finally:
+        setns(own, CLONE_NEWNET)
+        os.close(netns)
+        os.close(own)
 
 
 def row(store, name, *more):
@@ -223,6 +245,72 @@ def _(root):
 
 
 # --- what list says -----------------------------------------------------------------------------
+
+@case('info and doctor say what is wrong with a NIC and what to do: MAC address, lost and foreign addresses, a lost bridge, a port that sent a BPDU')
+def _(root):
+    h = host(root, 'alice veth br0 2 ip=10.9.0.16/28 gateway=10.9.0.1/24\n')
+    sh('nft add table bridge userns_guard')
+    store = Store(root)
+    store.make('web', IDLE, BRIDGE)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+
+    def said(user=None):
+        """What info and doctor say of it, who must agree."""
+        problems = json.loads(well(store.do('info', 'web', '--json')).out)['nic_problems']
+        doctor = json.loads(root.run([root.program('userns-run'), 'doctor', '--json'], user or root.alice, timeout=60).out)
+        found = [f'{f["text"]}: {f["fix"]}' for f in doctor['checks'] if f['id'] == 'nic' and f['subject'] == 'web']
+        assert found == problems, (found, problems)
+        text = well(store.do('info', 'web')).out
+        assert all(f'NIC:        {problem}' in text for problem in problems), (text, problems)
+        return problems
+
+    def change(command):
+        pid = store.state('web')['init']['pid']
+        sh(*f'nsenter --net=/proc/{pid}/ns/net {command}'.split())
+    assert said() == [], said()
+    mac, address = mac_of(store, 'web'), facts(store, 'web')['addresses'][0]
+    change('ip link set dev eth0 address 02:00:00:00:00:77')
+    (problem,) = said()
+    assert f'locked to {mac}: run "ip link set dev eth0 address {mac}" inside' in problem and '02:00:00:00:00:77' in problem, problem
+    change(f'ip link set dev eth0 address {mac}')
+    assert said() == [], said()
+    change(f'ip address flush dev eth0 scope global')
+    change('ip address add 10.9.0.99/24 dev eth0')
+    lost, foreign = said()
+    assert f'has lost its address {address}' in lost and 'ip address add' in lost, lost
+    assert 'the address 10.9.0.99' in foreign and 'guard drops' in foreign, foreign
+    assert said(ROOT) == [lost, foreign]
+    change('ip address del 10.9.0.99/24 dev eth0')
+    change(f'ip address add {address}/24 dev eth0')
+    assert said() == [], said()
+    # A bridge with STP disables the port of who sends a BPDU.
+    (port,) = h.ports()
+    sh('ip link set br0 type bridge stp_state 1')
+    try:
+        wait_for(lambda: port_state(port) != 'disabled', 'the port to work')
+        bpdu = bytes.fromhex('0180c2000000') + bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('0026424203') + bytes(35)
+        send_inside(store.state('web')['init']['pid'], bpdu)
+        wait_for(lambda: port_state(port) == 'disabled', 'the port to be disabled')
+        (problem,) = said()
+        assert 'the bridge br0 has disabled the port of eth0' in problem and 'BPDU' in problem and port in problem, problem
+        front = json.loads(root.run([root.program('lxc-user-nic'), 'list', '--all', '--json'], root.alice).out)
+        assert [n['state'] for n in front] == ['disabled'], front
+    finally:
+        sh('ip link set br0 type bridge stp_state 0')
+    sh(f'ip link set {port} down')
+    assert any('is down' in problem for problem in said()), said()
+    sh(f'ip link set {port} up')
+    wait_for(lambda: said() == [], 'all to be well again')
+    sh('ip link del br0')
+    Host.bridge('br0', '10.9.0.1/24')
+    (problem,) = said()
+    assert 'is on no bridge' in problem and 'userns-policy reattach' in problem, problem
+    assert root.run([root.program('userns-policy'), 'reattach'], ROOT).code == 0
+    wait_for(lambda: said() == [], 'all to be well again')
+    well(store.do('stop', 'web'))
+    h.all_gone()
+
 
 @case('list tells the addresses of all NICs, the kind of init and how long it is up; --stopped and --running divide them')
 def _(root):

@@ -324,6 +324,35 @@ def _(root, words, pieces, is_user):
     assert all(piece in done.err for piece in pieces), (pieces, done)
 
 
+@case('machine-id: an image that has one already, and a host without one, are warned of where MAC addresses are computed from it; salt= is the way out')
+def _(root):
+    def told(text, line, where):
+        tree = f'{root.tmp}/image'
+        os.makedirs(f'{tree}/etc/userns', exist_ok=True)
+        for path, value in (('machine-id', text), ('userns/net.conf', line), ('passwd', 'alice:x:70001:70001::/:/bin/sh\n'), ('group', '')):
+            if value is None:
+                if os.path.exists(f'{tree}/etc/{path}'):
+                    os.unlink(f'{tree}/etc/{path}')
+            else:
+                root.write(f'{tree}/etc/{path}', value)
+        return [f for f in findings(root, '--root', tree) if f[0] == 'machine-id']
+    plain, salted, fixed = 'alice veth br0 1\n', 'alice veth br0 1 salt=lab-1\n', 'alice veth br0 1 ip=10.9.0.16/28\n'
+    own = f'{"0123456789abcdef" * 2}\n'
+    assert len(told(own, plain, 'image')) == 1
+    for text, line in ((own, salted), (own, fixed), ('', plain), ('uninitialized\n', plain), (own, ''), (own, 'alice veth br0 0\n')):
+        assert told(text, line, 'image') == [], (text, line)
+    assert len(told('0' * 32 + '\n', plain, 'image')) == 1 and len(told('myhost\n', plain, 'image')) == 1
+    setup(root, plain)
+    for text, count in (('', 1), ('uninitialized\n', 1), (own, 0)):
+        root.write('/etc/machine-id', text)
+        assert len([f for f in findings(root) if f[0] == 'machine-id']) == count, text
+    out = check(root).out
+    root.write('/etc/machine-id', '')
+    out = check(root).out
+    assert 'salt=' in out and 'systemd-machine-id-setup' in out, out
+    root.write('/etc/machine-id', own)
+
+
 @case('a missing directory of policy files is said with what makes it, by all that write there')
 def _(root):
     os.rename('/etc/userns', '/etc/userns.away')

@@ -7,6 +7,7 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/nics/health.h"
 #include "frontend/store/files.h"
 #include "frontend/store/registry.h"
 #include "frontend/store/state.h"
@@ -81,6 +82,7 @@ int run_info(const Words& words) {
   if (spec) more.rootfs = spec->rootfs;
   if (auto snapshots = snapshots_of(*store, container->name()))
     more.snapshots = std::move(*snapshots);
+  if (facts.running && facts.running->pid != 0) more.network = nic_troubles(facts.running->pid);
   constexpr std::size_t kLargestImage = 64UL << 10U;
   const auto image = read_file_at(container->dir().get(), kImageFile, kLargestImage);
   for (std::string_view rest = image ? std::string_view(*image) : ""; !rest.empty();)

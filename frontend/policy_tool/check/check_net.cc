@@ -101,6 +101,25 @@ struct Checker : Reporter {
                        "give each line a block of its own");
   }
 
+  // The guard knows lines by their groups: it holds all ports of one as the strictest line wants.
+  void check_group(const NetEntry& entry, std::span<const NetEntry> before) const {
+    const auto group = entry.parsed.terms.group;
+    if (group == kUnguardedGroup || group == kSpoofingGroup)
+      say(Severity::kWarning, "group-reserved", entry, word(entry, "group="),
+          concat("the guard uses the group ", group, " itself"),
+          group == kUnguardedGroup ? "it leaves the line's ports alone"
+                                   : "it takes the line's ports for those of spoof=allow",
+          "write another number");
+    const auto other = std::ranges::find_if(
+        before, [&](const NetEntry& e) { return group != 0 && e.parsed.terms.group == group; });
+    if (other == before.end()) return;
+    say(Severity::kWarning, "group-shared", entry, word(entry, "group="),
+        concat("line ", other->line.number, " has the group ", group, ", too"),
+        "the guard cannot tell their ports apart, and holds all of them as the strictest of the "
+        "lines wants",
+        "give each line a number of its own");
+  }
+
   void check_guard(std::span<const NetEntry> entries) const {
     std::vector<NetLine> lines;
     for (const auto& entry : entries) lines.push_back(entry.parsed);
@@ -173,6 +192,7 @@ void check_net(const PolicyText& file, const HostFacts& facts, std::vector<Findi
     checker.check_count(entry);
     checker.check_addresses(entry);
     checker.check_overlap(entry, std::span(entries).first(lines.size()));
+    checker.check_group(entry, std::span(entries).first(lines.size()));
     if (facts.machine) checker.check_bridge(entry);
     lines.push_back(entry.line);
   }

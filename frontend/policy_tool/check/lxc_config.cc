@@ -369,7 +369,12 @@ void Translator::take_nic(const std::string& index, const Nic& nic) {
   }
   if (is_bridge)
     set(full("*"), shown(taken), "net", concat("bridge=", bridge, rest),
-        rest.contains(",mac=") ? "mac= needs mac=any in net.conf(5)" : "");
+        rest.contains(",mac=")
+            ? concat("mac= is refused unless the line of net.conf(5) for ", bridge,
+                     " has mac=any; without mac= the container keeps an address that is computed "
+                     "for it. LXC itself sets hwaddr after the port was locked, which needs "
+                     "spoof=allow")
+            : "");
 }
 
 void Translator::take_nics() {

@@ -68,6 +68,9 @@ constexpr std::array kGuardOptions{
     VerbOption{"apply", "", "load it in place of the one of before, at once"},
     VerbOption{"check", "", "say whether it is loaded: 0 from these lines, 1 from others, 2 not"},
 };
+constexpr std::array kReattachOptions{
+    VerbOption{"dry-run", "", "say what would be done"},
+};
 constexpr std::array kLogOptions{
     VerbOption{"user", "USER", "of this login name or uid alone"},
     VerbOption{"since", "TIME", "30m, 2h or 7d ago, 2026-11-30, \"2026-11-30 14:00\""},
@@ -76,7 +79,7 @@ constexpr std::array kLogOptions{
     VerbOption{"file", "FILE", "a log of auditd's that was kept elsewhere"},
 };
 
-constexpr std::array<Verb, 11> kVerbs{
+constexpr std::array<Verb, 12> kVerbs{
     Verb{"check", "[--json] [--errors-only] [--root DIR | [--as KIND] FILE...]",
          "Says what is wrong with the policy files: 0 nothing, 1 warnings, 2 errors", kCheckOptions,
          false, check_verb, kProgram},
@@ -105,6 +108,9 @@ constexpr std::array<Verb, 11> kVerbs{
     Verb{"guard", "[--print | --apply | --check] [FILE]",
          "The packet filter that holds ports to what net.conf gives them", kGuardOptions, false,
          guard_verb, kProgram},
+    Verb{"reattach", "[--dry-run] [BRIDGE]",
+         "Puts ports whose bridge was made anew back on it, as net.conf says: 0; 1 if one stays",
+         kReattachOptions, false, reattach_verb, kProgram},
     Verb{"import-lxc",
          "[--usernet FILE [--merge [--dry-run] [--root DIR]]] [--config FILE...] [--output DIR]",
          "Says in our words what files of LXC say, and what has no counterpart", kImportOptions,

@@ -18,12 +18,15 @@ std::string address_text(const NetTerms& terms) {
 }
 
 std::string terms_text(const NetTerms& terms) {
-  return concat(terms.mtu > 0 ? concat(" mtu=", terms.mtu) : "",
-                terms.vlan > 0 ? concat(" vlan=", terms.vlan) : "",
-                terms.isolated ? " isolated" : "",
-                terms.spoof ? " any sender address" : " locked to its MAC address",
-                terms.any_mac ? ", which the user may choose" : "", address_text(terms),
-                terms.needs_guard() ? ", refused unless the guard is loaded (NR-GUARD)" : "");
+  return concat(
+      terms.mtu > 0 ? concat(" mtu=", terms.mtu) : "",
+      terms.vlan > 0 ? concat(" vlan=", terms.vlan) : "", terms.isolated ? " isolated" : "",
+      terms.spoof ? " any sender address" : " locked to its MAC address",
+      terms.spoof || !terms.blocks.empty() ? ""
+      : terms.any_mac                      ? ", which the user may choose"
+                      : ", which nobody chooses: mac= of --net and hwaddr of LXC need mac=any",
+      address_text(terms),
+      terms.needs_guard() ? ", refused unless the guard is loaded (NR-GUARD)" : "");
 }
 
 // Of all lines of the file.

@@ -111,7 +111,8 @@ void ReportSources::see_nics() {
   for (const auto& entry : std::filesystem::directory_iterator("/sys/class/net", gone)) {
     const auto name = entry.path().filename().string();
     if (const auto slot = Slot::from_name(name)) ++nics[{slot->owner.value(), slot->bridge}];
-    if (const auto facts = interface_facts(name); facts.is_bridge) bridges[facts.index] = name;
+    if (const auto facts = interface_facts(name); facts.is_bridge)
+      bridges[bridge_number(name)] = name;
   }
 }
 

@@ -220,6 +220,10 @@ TEST(PolicyChecks, FindWhatANetLineIs) {
       {PolicyFile::kNet,
        "alice veth br0 1 ip=10.9.0.0/24 guard=no\nbob veth br0 1 ip=10.9.0.64/26 guard=no\n",
        {"2:16:range-overlap:w"}},
+      {PolicyFile::kNet,
+       "alice veth br0 1 group=7\nbob veth br0 1 group=8\n* veth br0 1 rate=1mbit group=7\n",
+       {"3:25:group-shared:w"}},
+      {PolicyFile::kNet, "alice veth br0 1 group=30063\n", {"1:18:group-reserved:w"}},
       {PolicyFile::kNet, "alice veth br0 1", {"1:17:no-final-newline:w"}},
   };
   expect(rows);

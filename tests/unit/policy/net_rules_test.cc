@@ -262,6 +262,7 @@ std::string mac_of(std::uint32_t uid, std::string_view container, std::string_vi
                    std::string_view name = "eth0", std::uint32_t slot = 0, std::uint32_t salt = 0) {
   auto facts = good_facts();
   facts.caller = facts.netns_owner = Uid{uid};
+  facts.lines.front().count = kMostPorts;
   auto wish = add_to_br0();
   wish.container = container;
   return decide(facts, wish)->mac(host, name, slot, salt).text();
@@ -276,6 +277,25 @@ TEST(NetMac, IsStableLocalAndOfOneInterface) {
     ASSERT_TRUE(first) << text_of(first);
     ASSERT_EQ(first->bytes[0] & 3U, 2U) << "locally administered, unicast";
   }
+}
+
+TEST(NetMac, DiffersByTheSaltOfItsLine) {
+  auto facts = good_facts();
+  const auto mac = [&](std::string_view salt) {
+    facts.lines.front().terms.salt = salt;
+    return decide(facts, add_to_br0())->mac("host-a", "eth0", 0, 0).text();
+  };
+  EXPECT_NE(mac(""), mac("a"));
+  EXPECT_NE(mac("a"), mac("b"));
+  EXPECT_EQ(mac("a"), mac("a"));
+}
+
+TEST(Slot, CountsByTheNameOfTheBridge) {
+  EXPECT_NE(bridge_number("br0"), bridge_number("br1"));
+  auto facts = good_facts();
+  const auto before = decide(facts, add_to_br0())->slot(0).name();
+  facts.bridge->index += 7;  // made anew
+  EXPECT_EQ(decide(facts, add_to_br0())->slot(0).name(), before);
 }
 
 TEST(NetMac, DiffersByHostNameAndSlot) {
