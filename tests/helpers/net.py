@@ -913,7 +913,7 @@ def _(root):
     with Container(root.alice) as c:
         done = root.run([front, 'create', '/p', 'web', c.pid, 'veth', 'br0', 'eth7'], root.alice, no_new_privs=True)
         refused(done, 'PR-MISSING', 'userns-net')
-    for words in ([], ['create'], ['create', '/p', 'web', '1', 'phys', 'br0'], ['list', '--all'], ['add']):
+    for words in ([], ['create'], ['create', '/p', 'web', '1', 'phys', 'br0'], ['list', '--mine'], ['add']):
         refused(root.run([front, *words], root.alice), 'NR-ARGS', 'usage')
     assert root.run([front, '--version'], root.alice).out.startswith('lxc-user-nic (userns suite) ')
 

@@ -84,6 +84,8 @@ def _(root):
             for key in ('locked', 'isolated', 'learning', 'flood', 'guard', 'multicast_router'):
                 assert flags.get(key) == port.get(key), (key, flags, port)
             assert entries('br0', nic['host']) == macs, (nic, macs)
+        for container in (a, b, c):
+            container.sh('ip neigh flush all')  # the new bridge has another MAC address
         assert b.reaches('10.9.0.1') and a.reaches('10.9.0.1') and c.reaches('10.9.0.1')
         # What is bound again holds: another MAC address reaches nobody.
         b.sh('ip link set eth0 address 02:00:00:00:00:99')
