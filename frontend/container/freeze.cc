@@ -109,6 +109,9 @@ Result<std::string> act(const Container& container, bool stop) {
 
 }  // namespace
 
+Result<std::string> freeze_cgroup(const std::string& path) { return by_cgroup(path, true); }
+Result<std::string> thaw_cgroup(const std::string& path) { return by_cgroup(path, false); }
+
 Result<std::string> freeze(const Container& container) { return act(container, true); }
 Result<std::string> thaw(const Container& container) { return act(container, false); }
 

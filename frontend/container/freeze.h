@@ -12,4 +12,8 @@ namespace userns::frontend {
 Result<std::string> freeze(const Container& container);
 Result<std::string> thaw(const Container& container);
 
+// By its cgroup, as the state has it. Waits until it is done.
+Result<std::string> freeze_cgroup(const std::string& path);
+Result<std::string> thaw_cgroup(const std::string& path);
+
 }  // namespace userns::frontend

@@ -18,6 +18,7 @@ constexpr std::uint16_t kUserTag = 0x02;
 constexpr std::uint16_t kGroupTag = 0x08;
 constexpr std::size_t kAclHeader = 4;
 constexpr std::size_t kAclEntry = 8;
+constexpr const char* kOpaque = "user.overlay.opaque";
 
 // Both formats are little-endian everywhere.
 void put_number(std::string& out, std::uint32_t number, unsigned bytes) {
@@ -136,6 +137,16 @@ Result<std::vector<Attribute>> get_attributes(int file) {
     attributes.push_back({name, std::move(*value)});
   }
   return attributes;
+}
+
+bool is_opaque(int directory) {
+  char value = 0;
+  return ::fgetxattr(directory, kOpaque, &value, 1) == 1 && value == 'y';
+}
+
+Result<void> make_opaque(int directory) {
+  if (::fsetxattr(directory, kOpaque, "y", 1, 0) == 0) return {};
+  return fail_errno("cannot make it hide what is below");
 }
 
 }  // namespace userns::frontend

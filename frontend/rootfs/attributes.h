@@ -51,5 +51,9 @@ std::vector<AclEntry> acl_entries(std::string_view value);
 Result<std::uint64_t> set_attributes(int file, const std::vector<Attribute>& attributes);
 // What a file has, of those that are taken.
 Result<std::vector<Attribute>> get_attributes(int file);
+// Whether it is a directory of an overlay's layer that hides all of the layers below; makes it one.
+// Source: the kernel's overlayfs, "user.overlay.opaque" of the option userxattr.
+bool is_opaque(int directory);
+Result<void> make_opaque(int directory);
 
 }  // namespace userns::frontend

@@ -74,10 +74,11 @@ Result<void> set_times(int directory, const char* name, const struct stat& facts
 
 }  // namespace
 
-Copier::Copier(const Fd& from, const Fd& to, const BothIds& ids, UnpackLimits limits,
+Copier::Copier(const Fd& from, const Fd& to, CopyKind kind, const BothIds& ids, UnpackLimits limits,
                std::function<void(const UnpackCounts&)> on_progress)
     : from_(from),
       to_(to),
+      kind_(kind),
       ids_(ids),
       limits_(limits),
       cpu_(limits.cpu),
@@ -182,6 +183,8 @@ Result<void> Copier::copy_entry(const Fd& from, const Fd& to, const std::string&
     return fail_errno("cannot look at it");
   const auto type = facts.st_mode & S_IFMT;
   if (type == S_IFDIR) return copy_directory(from, to, name);
+  if (kind_ == CopyKind::kLayer && type == S_IFCHR && facts.st_rdev == 0)
+    return copy_whiteout(to, name, facts);
   const bool is_copied = type == S_IFREG || type == S_IFLNK || type == S_IFIFO;
   if (auto counted = count_entry(0); !counted) return counted;
   if (!is_copied) {
@@ -247,6 +250,8 @@ Result<void> Copier::dress(int from, int to, const struct stat& facts) {
   const auto not_kept = set_attributes(to, *attributes);
   if (!not_kept) return std::unexpected(not_kept.error());
   counts_.attributes += *not_kept;
+  if (kind_ == CopyKind::kLayer && S_ISDIR(facts.st_mode) && is_opaque(from))
+    if (auto made = make_opaque(to); !made) return made;
   const timespec times[2] = {facts.st_atim, facts.st_mtim};
   if (::futimens(to, times) != 0) return fail_errno("cannot set its time");
   return {};
@@ -288,6 +293,18 @@ Result<void> Copier::copy_link(const Fd& from, const Fd& to, const std::string& 
   if (::fchownat(to.get(), name.c_str(), owner->first, owner->second, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("cannot set its owner");
   return set_times(to.get(), name.c_str(), facts);
+}
+
+Result<void> Copier::copy_whiteout(const Fd& to, const std::string& name,
+                                   const struct stat& facts) {
+  const auto owner = owner_of(facts);
+  if (!owner) return std::unexpected(owner.error());
+  if (auto counted = count_entry(0); !counted) return counted;
+  if (::mknodat(to.get(), name.c_str(), S_IFCHR, 0) != 0)
+    return fail_errno("cannot note that it is deleted");
+  if (::fchownat(to.get(), name.c_str(), owner->first, owner->second, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno("cannot set its owner");
+  return {};
 }
 
 Result<void> Copier::copy_fifo(const Fd& to, const std::string& name, const struct stat& facts) {

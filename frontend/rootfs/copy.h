@@ -5,11 +5,15 @@
 // shared with the source where the file system can (FICLONE), else copied in the kernel; holes stay
 // holes. What vanishes from the source meanwhile is left out. Devices and sockets are left out and
 // counted. However deep the tree is, few directories are open at a time.
+//
+// Of an overlay's layer, what it hides (whiteouts, opaque directories) is copied, too; of a tree
+// such marks mean nothing.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -25,10 +29,12 @@
 
 namespace userns::frontend {
 
+enum class CopyKind : std::uint8_t { kTree, kLayer };
+
 class Copier {
  public:
   // All must live as long.
-  Copier(const Fd& from, const Fd& to, const BothIds& ids, UnpackLimits limits,
+  Copier(const Fd& from, const Fd& to, CopyKind kind, const BothIds& ids, UnpackLimits limits,
          std::function<void(const UnpackCounts&)> on_progress);
   Result<void> copy();
   [[nodiscard]] const UnpackCounts& counts() const { return counts_; }
@@ -53,6 +59,7 @@ class Copier {
                          const std::string& path);
   Result<void> copy_link(const Fd& from, const Fd& to, const std::string& name,
                          const struct stat& facts);
+  Result<void> copy_whiteout(const Fd& to, const std::string& name, const struct stat& facts);
   Result<void> copy_fifo(const Fd& to, const std::string& name, const struct stat& facts);
   Result<bool> link_to_earlier(const Fd& to, const std::string& name, const std::string& path,
                                const struct stat& facts);
@@ -65,6 +72,7 @@ class Copier {
 
   const Fd& from_;
   const Fd& to_;
+  CopyKind kind_;
   const BothIds& ids_;
   UnpackLimits limits_;
   CpuBudget cpu_;

@@ -177,14 +177,14 @@ Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd
   return fill_from_parts(ids, target, opener, how);
 }
 
-Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, const BothIds& both,
-                                const FillHow& how, const Outside& outside) {
+Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, CopyKind kind,
+                                const BothIds& both, const FillHow& how, const Outside& outside) {
   if (auto bound = bound_the_work(); !bound) return std::unexpected(bound.error());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
   const auto source = top ? merged(from) : std::unexpected(top.error());
   if (!source) return std::unexpected(source.error());
   const auto limits = limits_of(how, *top);
-  Copier copier(*source, *top, both, limits,
+  Copier copier(*source, *top, kind, both, limits,
                 [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
   if (auto copied = copier.copy(); !copied) return std::unexpected(copied.error());
   return to_text(Filled{.counts = copier.counts(), .image = {}, .settings = {}, .root_place = {}});
@@ -255,8 +255,10 @@ Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const De
   return filled;
 }
 
-Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
-                              std::span<const Fd> from, const FillHow& how) {
+namespace {
+
+Result<Filled> copy_from(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
+                         std::span<const Fd> from, CopyKind kind, const FillHow& how) {
   const auto both = both_ids(from_ids, ids);
   if (!both) return std::unexpected(both.error());
   if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
@@ -273,11 +275,24 @@ Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const Chos
   const auto done = in_map(
       both->ids,
       [&](const Outside& outside) {
-        return copy_inside(target, several ? std::span<const Fd>(here) : from, *both, how, outside);
+        return copy_inside(target, several ? std::span<const Fd>(here) : from, kind, *both, how,
+                           outside);
       },
       in);
   if (!done) return std::unexpected(done.error());
   return to_filled(*done);
+}
+
+}  // namespace
+
+Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
+                              std::span<const Fd> from, const FillHow& how) {
+  return copy_from(ids, target, from_ids, from, CopyKind::kTree, how);
+}
+
+Result<Filled> fill_from_layer(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
+                               const Fd& from, const FillHow& how) {
+  return copy_from(ids, target, from_ids, std::span(&from, 1), CopyKind::kLayer, how);
 }
 
 Result<Filled> fill_from_archive(const ChosenIds& ids, const Fd& target, const std::string& path,

@@ -67,5 +67,8 @@ Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const De
 // layers: the changes first, then what they are on (frontend/start/mounts/overlay.h).
 Result<Filled> fill_from_copy(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
                               std::span<const Fd> from, const FillHow& how);
+// A copy of such changes alone, which hides what they hide.
+Result<Filled> fill_from_layer(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
+                               const Fd& from, const FillHow& how);
 
 }  // namespace userns::frontend

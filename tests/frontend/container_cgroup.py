@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cgroups import Cgroups, below, pids_in, read  # noqa: E402
-from container import fails, rootfs, well  # noqa: E402
+from container import FIRST, fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, main, skip, wait_for  # noqa: E402
 from inside import killed_at_each_moment  # noqa: E402
@@ -244,6 +244,77 @@ def _(root):
         done = well(root.run([program, 'exec', f'--path={store.path}', 'own', '--', 'touch', '/go'], root.alice))
     wait_for(lambda: store.state('own') is None, 'its end')
     assert store.last('own')['exit_status'] == 3
+
+
+# Writes one number to a file that is read first and to one that is read last, and again.
+WRITER = ('command = sh -c "cd /data; echo up; n=0; while :; do n=$((n+1)); echo $n >a; echo $n >z; done"')
+
+
+def writing(root, files):
+    """A container that writes all the time, with this many files between the two."""
+    for write in root.subuid, root.subgid:
+        write(f'alice:{FIRST}:{4 * 65536}\n')
+    cgroups.begin(root, 'alice containers=3')
+    store = Store(root)
+    store.make('web', WRITER, 'cgroup = helper', f'map = b:0:{FIRST}:65536')
+    data = f'{root.tmp}/trees/web/data'
+    os.makedirs(data)
+    os.chown(data, FIRST, FIRST)
+    # A directory of a tmpfs lists what is newer first, and the last is copied first.
+    with open(f'{data}/a', 'w'):
+        pass
+    os.mkdir(f'{data}/many')
+    for number in range(files):
+        with open(f'{data}/many/{number}', 'w') as file:
+            file.write('x' * 4000)
+    with open(f'{data}/z', 'w'):
+        pass
+    for path in (*(f'{data}/{name}' for name in ('a', 'many', 'z')), *(f'{data}/many/{number}' for number in range(files))):
+        os.chown(path, FIRST, FIRST)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    return store, store.state('web')['cgroup']
+
+
+def number_in(path):
+    with open(path) as file:
+        return int(file.read() or 0)
+
+
+@case('a copy of a running container is of one moment, and it goes on')
+def _(root):
+    store, cgroup = writing(root, 4000)
+    done = well(store.do('create', 'copy', '--from=web', timeout=120))
+    assert done.err == '', done
+    data = f'{store.path}/copy/rootfs/data'
+    first, last = number_in(f'{data}/a'), number_in(f'{data}/z')
+    assert len(os.listdir(f'{data}/many')) == 4000 and first - last in (0, 1) or 0 in (first, last), (first, last)
+    assert 'frozen 0' in read(f'{cgroup}/payload/cgroup.events')
+    here = f'{root.tmp}/trees/web/data/z'
+    wait_for(lambda: number_in(here) > last, 'it to go on')
+    # One that was frozen before stays so.
+    well(store.do('freeze', 'web'))
+    well(store.do('create', 'more', '--from=web', timeout=120))
+    assert 'frozen 1' in read(f'{cgroup}/payload/cgroup.events')
+    fails(store.do('create', 'snap', '--from=web', '--snapshot'), 'is running', '--snapshot')
+    well(store.do('thaw', 'web'))
+    well(store.do('stop', 'web', '--timeout=0'))
+
+
+@case('a copy of a running container that is killed leaves it running, and nothing of the copy')
+def _(root):
+    store, cgroup = writing(root, 4000)
+    events = f'{cgroup}/payload/cgroup.events'
+    for number in (9, 15, 2):
+        child = store.begin('create', 'copy', '--from=web')
+        wait_for(lambda: 'frozen 1' in read(events), 'it to stand still', 60)
+        os.kill(child.pid, number)
+        assert child.wait(60).code != 0
+        wait_for(lambda: 'frozen 0' in read(events), 'it to go on', 60)
+        assert not os.path.exists(f'{store.path}/copy')
+    well(store.do('create', 'copy', '--from=web', timeout=120))
+    assert sorted(name for name in os.listdir(store.path) if not name.startswith('.lock')) == ['copy', 'web']
+    well(store.do('stop', 'web', '--timeout=0'))
 
 
 main()

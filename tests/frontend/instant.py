@@ -182,6 +182,53 @@ def _(root):
     assert os.lstat(f'{store.path}/two/upper/root/file').st_uid == uids(store, 'two')[5]
 
 
+@case('--from a running one: what it has changed by then is copied, what it deleted is not there, and both go their own ways')
+def _(root):
+    store, _ = prepared(root)
+    layer = busybox_layer()
+    for name in ('kept', 'gone', 'dir/a', 'dir/b'):
+        layer.add(name, b'base')
+    layer.add('big', os.urandom(8 << 20))
+    create(store, 'one', f'--image=oci:{layout(root, None, layer)}:it')
+    well(store.do('start', 'one', command=WAIT))
+    script = ('echo x >/root/x; chown 5:7 /root/x; chmod 4751 /root/x; ln /root/x /root/y; ln -s x /root/z; mkfifo /root/f; '
+              'rm /gone; rm -r /dir; mkdir /dir; echo new >/dir/c; echo more >>/kept')
+    well(store.do('exec', 'one', command=('sh', '-c', script)))
+    done = create(store, 'two', '--from=one')
+    assert 'one runs, and has no cgroup by which it could be stopped' in done.err and 'copied:' not in done.err, done
+    well(store.do('exec', 'one', command=('sh', '-c', 'echo later >/root/x; echo later >/root/later; rm /kept')))
+    assert set(uids(store, 'one')).isdisjoint(uids(store, 'two')) and len(bases(store)) == 1
+    assert 'rootfs' not in store.files('two')
+    look = ('stat -c "%u:%g %a %h" /root/x; cat /root/y; stat -c %F /root/z /root/f; ls /dir; ls /gone 2>/dev/null; cat /kept; '
+            'ls -1 /root; echo own >/root/own')
+    found = inside(store, 'two', look).split('\n')
+    assert found == ['5:7 4751 2', 'x', 'symbolic link', 'fifo', 'c', 'basemore', 'f', 'x', 'y', 'z', ''], found
+    assert well(store.do('exec', 'one', command=('ls', '/root'))).out.split() == ['f', 'later', 'x', 'y', 'z']
+    # Nothing is on disk twice but what it had changed.
+    assert sum(entry.stat().st_size for entry in os.scandir(f'{store.path}/two/upper/root') if entry.is_file(follow_symlinks=False)) < 4096
+    assert os.lstat(f'{store.path}/two/upper/root/x').st_uid == uids(store, 'two')[5]
+    well(store.do('stop', 'one'))
+    # A third one, of a copy of that kind that does not run.
+    create(store, 'three', '--from=two')
+    assert inside(store, 'three', 'cat /root/own /dir/c; ls /gone 2>/dev/null; ls /dir').split() == ['own', 'new', 'c']
+
+
+@case('--from a running one that has never changed anything; of one with a tree of its own, a copy')
+def _(root):
+    store, image = prepared(root)
+    create(store, 'plain', '--template=busybox')
+    create(store, 'one', f'--image=oci:{image}:it')
+    for name in ('plain', 'one'):
+        well(store.do('start', name, command=WAIT))
+    create(store, 'two', '--from=one')
+    done = create(store, 'own', '--from=plain', '--instant')
+    assert 'the files are copied: it is running' in done.err, done
+    assert 'rootfs' in store.files('own') and len(bases(store)) == 1
+    for name in ('plain', 'one'):
+        well(store.do('stop', name))
+    assert inside(store, 'two', 'echo ok') == inside(store, 'own', 'echo ok') == 'ok\n'
+
+
 @case('--from of a plain container copies; --instant does not, and afterwards both stand on its files')
 def _(root):
     store, _ = prepared(root)

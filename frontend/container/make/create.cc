@@ -15,10 +15,11 @@
 #include <utility>
 
 #include "frontend/container/destroy.h"
-#include "frontend/container/facts.h"
 #include "frontend/container/make/identity.h"
 #include "frontend/container/make/image_files.h"
 #include "frontend/container/make/image_settings.h"
+#include "frontend/container/make/other.h"
+#include "frontend/container/pause.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/run/signals.h"
 #include "frontend/start/cgroup_entry.h"
@@ -194,67 +195,6 @@ Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spe
   return blocks;
 }
 
-// --- another container to begin with ------------------------------------------------------------
-
-// Held, so that it neither runs nor goes away meanwhile.
-struct Other {
-  Container container;
-  Lock lock;
-  Spec spec;
-  ChosenIds ids;
-};
-
-Result<void> check_depth(const Container& container) {
-  const auto config = container.config();
-  const auto bases = config ? container.bases(*config) : std::unexpected(config.error());
-  if (!bases) return std::unexpected(bases.error());
-  if (bases->size() < kMostBases) return {};
-  return fail(
-      {}, concat(container.name(), " is a snapshot and stands on ", kMostBases,
-                 " others, one on the other, which is the most: leave out --snapshot for a copy"));
-}
-
-Result<Other> open_other(const Store& store, const FromContainer& from) {
-  auto container = store.find(from.name);
-  if (!container) return std::unexpected(container.error());
-  auto lock = container->lock();
-  if (!lock) return std::unexpected(lock.error());
-  if (is_running(*container))
-    return fail(
-        {}, concat(from.name, " is running, and its files change under a copy: userns-run stop ",
-                   from.name, " first"));
-  auto spec = container->spec();
-  if (!spec) return std::unexpected(spec.error());
-  if (from.snapshot)
-    if (auto fits = check_depth(*container); !fits) return std::unexpected(fits.error());
-  auto ids = find_ids(*spec);
-  if (!ids) return std::unexpected(ids.error());
-  return Other{std::move(*container), std::move(*lock), std::move(*spec), std::move(*ids)};
-}
-
-// The other's settings, then those that were asked for: of a key that takes one value, these.
-Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
-  auto config = other.container.config();
-  if (!config) return config;
-  for (const auto* const key : {"map", "map-self", "base", "base-tree", "rootfs"})
-    config->unset(key);
-  if (auto forgotten = forget_places(*config); !forgotten)
-    return std::unexpected(forgotten.error());
-  for (const auto& setting : wish.config.settings()) {
-    if (!may_repeat(setting.key)) config->unset(setting.key);
-    if (auto added = config->add(setting.key, setting.value); !added)
-      return std::unexpected(added.error());
-  }
-  const bool snapshot = std::get<FromContainer>(wish.source).snapshot;
-  if (snapshot)
-    if (auto set = config->set("base", std::vector{other.container.name()}); !set)
-      return std::unexpected(set.error());
-  if (std::holds_alternative<MapSelf>(other.spec.mapping))
-    if (auto set = config->set("map-self", std::vector<std::string>{"yes"}); !set)
-      return std::unexpected(set.error());
-  return config;
-}
-
 // --- the act ------------------------------------------------------------------------------------
 
 // The registry, once nobody makes a container of that name any more and what others have left is
@@ -365,26 +305,6 @@ Result<Filled> fill(const Store& store, const CreateWish& wish, const Spec& spec
 
 // --- instead of a copy --------------------------------------------------------------------------
 
-// What stands in the way of sharing the other's files.
-std::string why_not_shared(const Store& store, const Other& other) {
-  const auto config = other.container.config();
-  if (!config) return config.error().text;
-  for (const auto& setting : config->settings()) {
-    if (setting.key == "rootfs") return "its root file system is a directory of the user's";
-    if (setting.key == "base") return "it is a snapshot";
-    if (setting.key == "map-self") return "it has no ids of its own";
-  }
-  const auto snapshots = snapshots_of(store, other.container.name());
-  if (!snapshots) return snapshots.error().text;
-  return snapshots->empty() ? "" : "it has snapshots";
-}
-
-Result<std::string> share_tree(const Store& store, const Other& other) {
-  const auto config = other.container.config();
-  return config ? seal_tree(store, other.container, other.lock, *config)
-                : Result<std::string>(std::unexpected(config.error()));
-}
-
 // With fewer ids than the files may have, each of them is looked at: a copy fails if one does not
 // fit, while in a tree that is shown it would be nobody's.
 Result<std::string> why_too_few_ids(const Store& store, const CreateWish& wish,
@@ -454,6 +374,7 @@ Result<std::optional<Filled>> stand_on_tree(const Store& store, const CreateWish
   }
   auto done = config.set("base-tree", std::vector{*id});
   if (done) done = container.write_config(unfinished.lock, config);
+  if (done && other && other->runs) done = copy_changes(*other, container, spec, wish.how);
   if (!done) return std::unexpected(done.error());
   const bool known = is_known_to_work(store);
   const auto works = known ? Result<void>{} : try_tree(container, config);
@@ -462,6 +383,8 @@ Result<std::optional<Filled>> stand_on_tree(const Store& store, const CreateWish
     if (works.error().code == EINTR) return std::unexpected(works.error());
     notes.push_back(concat("the files are copied: ", works.error().text));
     config.unset("base-tree");
+    if (auto dropped = drop_changes(container, spec); !dropped)
+      return std::unexpected(dropped.error());
     return std::nullopt;
   }
   auto filled = facts_of_tree(store, *id);
@@ -501,15 +424,32 @@ Result<void> check_uninterrupted(const Signals& signals) {
   return fail({}, concat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))), EINTR);
 }
 
+// One that runs stands still meanwhile.
+Result<Filled> take_files(const Store& store, const CreateWish& wish, ConfigFile& config,
+                          const Spec& spec, const Unfinished& unfinished,
+                          const std::optional<Other>& other, std::vector<std::string>& notes) {
+  std::optional<Pause> pause;
+  if (other && other->runs) {
+    auto begun = Pause::begin(other->container, other->lock);
+    if (!begun) return std::unexpected(begun.error());
+    if (!begun->is_still())
+      notes.push_back(concat(other->container.name(),
+                             " runs, and has no cgroup by which it could be stopped for a moment: "
+                             "what it changed meanwhile is copied as it was found"));
+    pause.emplace(std::move(*begun));
+  }
+  auto stands = stand_on_tree(store, wish, config, spec, unfinished, other, notes);
+  if (!stands) return std::unexpected(stands.error());
+  return *stands ? Result<Filled>(std::move(**stands))
+                 : fill(store, wish, spec, unfinished.container, other);
+}
+
 Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config,
                          const Spec& spec, const Unfinished& unfinished,
                          const std::optional<Other>& other, const Signals& signals) {
   Created created{.container = unfinished.container, .counts = {}, .notes = {}};
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
-  auto stands = stand_on_tree(store, wish, config, spec, unfinished, other, created.notes);
-  if (!stands) return std::unexpected(stands.error());
-  const auto filled = *stands ? Result<Filled>(std::move(**stands))
-                              : fill(store, wish, spec, unfinished.container, other);
+  auto filled = take_files(store, wish, config, spec, unfinished, other, created.notes);
   if (!filled) return std::unexpected(filled.error());
   created.counts = filled->counts;
   const auto ids = find_ids(spec);
