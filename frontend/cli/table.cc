@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <ctime>
 #include <string_view>
 
 #include "frontend/spec/printable.h"
@@ -42,6 +43,14 @@ std::string for_people(std::int64_t seconds) {
   if (seconds >= kHour) return concat(seconds / kHour, "h ", seconds % kHour / kMinute, "m");
   if (seconds >= kMinute) return concat(seconds / kMinute, "m ", seconds % kMinute, "s");
   return concat(seconds, "s");
+}
+
+std::string time_for_people(std::int64_t seconds_since_1970) {
+  const std::time_t when = seconds_since_1970;
+  std::tm parts{};
+  std::array<char, 32> text{};
+  if (::localtime_r(&when, &parts) == nullptr) return concat(seconds_since_1970);
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &parts)};
 }
 
 std::string size_for_people(std::uint64_t bytes) {

@@ -34,19 +34,6 @@ constexpr const char* kFiles = "rootfs";
 constexpr std::size_t kLargestImageFile = 1UL << 20U;
 constexpr std::size_t kLongestNumber = 32;
 
-std::string fresh_id() {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::array<unsigned char, 8> random{};
-  while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
-    continue;
-  std::string id = "t";
-  for (const auto byte : random) {
-    id += kHex[byte >> 4U];
-    id += kHex[byte & 15U];
-  }
-  return id;
-}
-
 bool is_there(const Fd& dir, const char* name) {
   return ::faccessat(dir.get(), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
@@ -124,7 +111,33 @@ Result<ConfigFile> config_of_base(const Container& container, const ConfigFile& 
   return config;
 }
 
+// A container's own, and those of its snapshots.
+std::vector<std::string> configs_in(const Store& store, const std::string& directory) {
+  std::vector<std::string> files{concat(directory, "/config")};
+  const auto place = concat(directory, "/", std::string_view(kSnapshots));
+  const auto snapshots =
+      open_at(store.dir().get(), place.c_str(), O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  const auto names = snapshots ? list_directory(*snapshots) : std::unexpected(snapshots.error());
+  if (names)
+    for (const auto& name : *names)
+      if (ContainerName::parse(name)) files.push_back(concat(place, "/", name));
+  return files;
+}
+
 }  // namespace
+
+std::string fresh_tree_id() {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::array<unsigned char, 8> random{};
+  while (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+    continue;
+  std::string id = "t";
+  for (const auto byte : random) {
+    id += kHex[byte >> 4U];
+    id += kHex[byte & 15U];
+  }
+  return id;
+}
 
 std::string base_directory(std::string_view id) { return concat(".", id, kEnd); }
 
@@ -176,16 +189,16 @@ Result<std::vector<std::string>> unused_bases(const Store& store) {
   auto ids = all_bases(store);
   const auto directories = ids ? store.directories() : std::unexpected(ids.error());
   if (!directories) return std::unexpected(directories.error());
-  for (const auto& directory : *directories) {
-    const auto text =
-        read_file_at(store.dir().get(), concat(directory, "/config").c_str(), kLargestConfig);
-    if (!text && (text.error().code == ENOENT || text.error().code == ENOTDIR)) continue;
-    const auto config = text ? ConfigFile::parse(*text, directory) : std::unexpected(text.error());
-    if (!config)
-      return fail({}, concat("cannot tell which base trees are in use: ", config.error().text));
-    if (const auto used = base_tree_of(*config))
-      std::erase_if(*ids, [&](const std::string& id) { return id == *used; });
-  }
+  for (const auto& directory : *directories)
+    for (const auto& file : configs_in(store, directory)) {
+      const auto text = read_file_at(store.dir().get(), file.c_str(), kLargestConfig);
+      if (!text && (text.error().code == ENOENT || text.error().code == ENOTDIR)) continue;
+      const auto config = text ? ConfigFile::parse(*text, file) : std::unexpected(text.error());
+      if (!config)
+        return fail({}, concat("cannot tell which base trees are in use: ", config.error().text));
+      if (const auto used = base_tree_of(*config))
+        std::erase_if(*ids, [&](const std::string& id) { return id == *used; });
+    }
   return ids;
 }
 
@@ -240,7 +253,7 @@ Result<std::string> seal_tree(const Store& store, const Container& container, co
   }
   auto config = config_of_base(container, *before);
   if (!config) return std::unexpected(config.error());
-  const auto id = fresh_id();
+  const auto id = fresh_tree_id();
   const auto base = make_base(store, id, *config);
   if (!base) return std::unexpected(base.error());
   if (auto set = after.set("base-tree", std::vector{id}); !set) return std::unexpected(set.error());

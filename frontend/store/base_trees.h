@@ -32,6 +32,12 @@ namespace userns::frontend {
 // A layer of an overlay for each.
 inline constexpr std::size_t kMostTrees = 8;
 
+// In a container's directory: the config of each snapshot of it, which stands on a base tree, too.
+inline constexpr const char* kSnapshots = "snapshots";
+
+// For a base tree that comes from no image: no other has it.
+std::string fresh_tree_id();
+
 std::string base_directory(std::string_view id);
 // The ID of ".ID.base"; nothing for all other names.
 std::optional<std::string> base_id(std::string_view directory);

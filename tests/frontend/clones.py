@@ -8,50 +8,11 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from clones_lib import IDLE, first_of, gone, inside, made, put  # noqa: E402
 from container import fails, well  # noqa: E402
-from named import Store, await_log  # noqa: E402
 from harness import case, cases, main, skip  # noqa: E402
 
-IDLE = ('--', 'sh', '-c', 'trap "exit 0" TERM; echo up; sleep 1000 & wait')
 MACHINE = '0123456789abcdef0123456789abcdef\n'
-
-
-def made(root, *settings, name='web'):
-    with open('/etc/subuid', 'w') as uids, open('/etc/subgid', 'w') as gids:
-        for file in (uids, gids):
-            file.write(f'alice:100000:{8 * 65536}\n')
-    store = Store(root)
-    well(store.do('create', name, '--template=busybox', *settings, *IDLE, timeout=60))
-    return store
-
-
-def first_of(store, name):
-    return os.stat(f'{store.path}/{name}/rootfs').st_uid
-
-
-def put(store, name, path, text):
-    where = f'{store.path}/{name}/rootfs/{path}'
-    first = first_of(store, name)
-    os.makedirs(os.path.dirname(where), exist_ok=True)
-    os.chown(os.path.dirname(where), first, first)
-    with open(where, 'w') as file:
-        file.write(text)
-    os.chown(where, first, first)
-    os.chmod(where, 0o600)
-
-
-def inside(store, name, command):
-    """What a start of it says to that."""
-    well(store.do('start', name))
-    out = well(store.do('exec', name, command=['sh', '-c', command])).out
-    well(store.do('stop', name))
-    return out
-
-
-def gone(store, *names):
-    for name in names:
-        well(store.do('destroy', name, '--force', timeout=60))
-
 
 FORMS = [('a copy', ()), ('--instant', ('--instant',)), ('a snapshot', ('--snapshot',))]
 

@@ -4,6 +4,7 @@
 #include "frontend/cli/files/export.h"
 #include "frontend/cli/files/rename.h"
 #include "frontend/cli/files/shell.h"
+#include "frontend/cli/files/snapshot.h"
 #include "frontend/cli/shift/shift.h"
 #include "frontend/cli/verbs/config.h"
 #include "frontend/cli/verbs/create.h"
@@ -73,6 +74,7 @@ const std::array kVerbs{
     kCopyVerb,
     kExportVerb,
     kRenameVerb,
+    kSnapshotVerb,
     Verb{.name = "shift",
          .arguments = "DIR... --from FIRST:COUNT --to FIRST:COUNT [OPTIONS]",
          .summary = "Gives the files of a tree other owners, with all that goes with them",

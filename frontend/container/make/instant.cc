@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "common/config.h"
+#include "frontend/container/destroy.h"
 #include "frontend/rootfs/archive/image_text.h"
 #include "frontend/start/ids/callers_ids.h"
 #include "frontend/start/mounts/idmapped.h"
@@ -77,22 +78,20 @@ Result<void> give_name(const Store& store, const Unfinished& base, const std::st
   return fail_errno(concat("cannot give ", store.path(), "/", base.directory, " its name"));
 }
 
-Result<void> unpack(const Unfinished& base, const Blocks& block, const ImageParts& image,
-                    const FillHow& how) {
+using FillBase = std::function<Result<Filled>(const ChosenIds& ids, const Fd& target)>;
+
+Result<Filled> fill_base(const Unfinished& base, const Blocks& block, const FillBase& fill) {
   ConfigFile config;
-  if (auto set = config.set("map", map_values(block)); !set) return set;
-  if (auto written = base.container.write_config(base.lock, config); !written) return written;
+  if (auto set = config.set("map", map_values(block)); !set) return std::unexpected(set.error());
+  if (auto written = base.container.write_config(base.lock, config); !written)
+    return std::unexpected(written.error());
   const auto ids = ids_of(block);
   if (!ids) return std::unexpected(ids.error());
   if (::mkdirat(base.container.dir().get(), "rootfs", 0700) != 0)
     return fail_errno(concat("cannot make ", base.container.path(), "/rootfs"));
   const auto target = open_at(base.container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY,
                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-  if (!target) return std::unexpected(target.error());
-  const auto filled = fill_from_parts(*ids, *target, image.open, how);
-  if (!filled) return std::unexpected(filled.error());
-  auto noted = replace_file(base.container.dir(), "data", concat(filled->counts.bytes));
-  return noted ? replace_file(base.container.dir(), "image", to_text(filled->image)) : noted;
+  return target ? fill(*ids, *target) : std::unexpected(target.error());
 }
 
 // A tree that other ids own is shown with the container's.
@@ -193,13 +192,45 @@ Result<Container> base_of_image(const Store& store, const ImageParts& image, con
   if (!block) return std::unexpected(block.error());
   const auto base = begin_base(store, image.id);
   if (!base) return std::unexpected(base.error());
-  auto done = unpack(*base, *block, image, how);
+  const auto filled = fill_base(*base, *block, [&](const ChosenIds& ids, const Fd& target) {
+    return fill_from_parts(ids, target, image.open, how);
+  });
+  auto done = filled ? replace_file(base->container.dir(), "data", concat(filled->counts.bytes))
+                     : std::unexpected(filled.error());
+  if (done) done = replace_file(base->container.dir(), "image", to_text(filled->image));
   if (done) done = give_name(store, *base, image.id);
   if (done) return find_base(store, image.id);
   (void)remove_unfinished(store, *base);
   // Another process was faster, and has deleted the layers.
   if (auto others = find_base(store, image.id)) return others;
   return std::unexpected(done.error());
+}
+
+std::string why_not_shared(const Store& store, const Container& container,
+                           const ConfigFile& config) {
+  for (const auto& setting : config.settings()) {
+    if (setting.key == "rootfs") return "its root file system is a directory of the user's";
+    if (setting.key == "base") return "it is a snapshot";
+    if (setting.key == "map-self") return "it has no ids of its own";
+  }
+  const auto snapshots = snapshots_of(store, container.name());
+  if (!snapshots) return snapshots.error().text;
+  return snapshots->empty() ? "" : "it has snapshots";
+}
+
+Result<void> base_of_copy(const Store& store, const Container& container, const std::string& id) {
+  const auto spec = container.spec();
+  const auto from = spec ? find_ids(*spec) : std::unexpected(spec.error());
+  const auto layers = from ? tree_layers(*spec, *from) : std::unexpected(from.error());
+  const auto base = layers ? begin_base(store, id) : std::unexpected(layers.error());
+  if (!base) return std::unexpected(base.error());
+  const auto filled = fill_base(*base, {from->uids.extents, from->gids.extents},
+                                [&](const ChosenIds& ids, const Fd& target) {
+                                  return fill_from_copy(ids, target, *from, *layers, {});
+                                });
+  auto done = filled ? give_name(store, *base, id) : std::unexpected(filled.error());
+  if (!done) (void)remove_unfinished(store, *base);
+  return done;
 }
 
 }  // namespace userns::frontend

@@ -37,6 +37,14 @@ Result<std::optional<Filled>> fill_from_base(const Store& store, const std::stri
                                              const ChosenIds& ids, const Fd& target,
                                              const FillHow& how);
 
+// A base tree `id` with a copy of the files of a container, which does not run and whose lock is
+// held. It stands on no other. A signal: EINTR.
+Result<void> base_of_copy(const Store& store, const Container& container, const std::string& id);
+
+// What stands in the way of moving a container's files below it as a base tree; empty: nothing.
+std::string why_not_shared(const Store& store, const Container& container,
+                           const ConfigFile& config);
+
 // The ids of the base tree of an image, also before there is one.
 Result<BlockIds> block_of_image(const Store& store, const std::string& id);
 

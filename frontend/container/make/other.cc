@@ -11,6 +11,7 @@
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
 #include "frontend/container/make/identity.h"
+#include "frontend/container/make/instant.h"
 #include "frontend/rootfs/remove.h"
 #include "frontend/spec/options.h"
 #include "frontend/start/ids/callers_ids.h"
@@ -92,15 +93,8 @@ Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
 std::string why_not_shared(const Store& store, const Other& other) {
   const auto config = other.container.config();
   if (!config) return config.error().text;
-  for (const auto& setting : config->settings()) {
-    if (setting.key == "rootfs") return "its root file system is a directory of the user's";
-    if (setting.key == "base") return "it is a snapshot";
-    if (setting.key == "map-self") return "it has no ids of its own";
-  }
-  if (other.runs && !base_tree_of(*config)) return "it is running";
-  const auto snapshots = snapshots_of(store, other.container.name());
-  if (!snapshots) return snapshots.error().text;
-  return snapshots->empty() ? "" : "it has snapshots";
+  auto why = why_not_shared(store, other.container, *config);
+  return why.empty() && other.runs && !base_tree_of(*config) ? "it is running" : why;
 }
 
 Result<std::string> share_tree(const Store& store, const Other& other) {
