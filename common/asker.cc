@@ -6,6 +6,7 @@
 #include <shadow/subid.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -90,7 +91,7 @@ bool lose_everything(Uid uid, pid_t parent) {
   const auto become = [&] { return ::setresuid(uid.value(), uid.value(), uid.value()); };
   return ::sigemptyset(&none) == 0 && ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 &&
          null >= 0 && ::dup2(null, 0) == 0 && ::dup2(null, 1) == 1 && ::dup2(null, 2) == 2 &&
-         ::close_range(4, UINT_MAX, 0) == 0 && ::chdir("/") == 0 &&
+         ::syscall(SYS_close_range, 4U, UINT_MAX, 0U) == 0 && ::chdir("/") == 0 &&
          with_capability({CAP_SETUID}, become) == 0 && drop_all_but({}, uid) &&
          ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && ::getppid() == parent;
 }
@@ -99,7 +100,7 @@ bool lose_everything(Uid uid, pid_t parent) {
   std::array<char, kLongestQuestion> question{};
   // Until it is asked it is as its parent is, runs nothing of anybody's, and costs next to nothing.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::dup2(socket, 3) != 3 ||
-      ::close_range(4, UINT_MAX, 0) != 0 ||
+      ::syscall(SYS_close_range, 4U, UINT_MAX, 0U) != 0 ||
       ::recv(3, question.data(), question.size(), MSG_PEEK) <= 0)
     ::_exit(0);
   if (!lose_everything(uid, parent)) ::_exit(1);
