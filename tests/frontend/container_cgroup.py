@@ -151,7 +151,7 @@ def _(root):
     seen = [well(root.run(['/bin/sh', '-c', script, 'sh', *store.words('exec', name, command=look)], root.alice)).out.splitlines()
             for name in ('web', 'plain')]
     seen = [[lines[0].split()[18], lines[0].split()[40], *lines[1].split(), *lines[2:]] for lines in seen]
-    assert seen[0] == seen[1] == ['7', '3', 'Cpus_allowed_list:', '0', '777', '99', '300', '00000007'], seen
+    assert seen[0] == seen[1] == [str(min(os.nice(0) + 7, 19)), '3', 'Cpus_allowed_list:', '0', '777', '99', '300', '00000007'], seen
     for name in ('web', 'plain'):
         well(store.do('stop', name))
 

@@ -32,7 +32,7 @@ class System:
         os.close(terminal)
         os.close(info)
 
-    def event(self, seconds=30):
+    def event(self, seconds=90):
         """The next line of --info-fd."""
         end = time.monotonic() + seconds * self.slow
         while b'\n' not in self._pending:
@@ -58,7 +58,7 @@ class System:
         self.text += piece.decode(errors='replace')
         return bool(piece)
 
-    def expect(self, pattern, seconds=30):
+    def expect(self, pattern, seconds=90):
         """Waits for the pattern on the console, returns the match and forgets all up to its end."""
         end = time.monotonic() + seconds * self.slow
         while True:
@@ -81,13 +81,13 @@ class System:
         self.type("stty -echo; PS1= PS2=; bind 'set enable-bracketed-paste off' 2>/dev/null; export PAGER=cat; echo '='0=\n")
         self.expect(r'[\r\n]=0=[\r\n]+')
 
-    def shell(self, command, seconds=30):
+    def shell(self, command, seconds=90):
         """(exit status, output) of a command in the shell that is logged in."""
         self.type(f"{{ {command}\n}} 2>&1; c=$?; echo; echo '='$c=\n")
         found = self.expect(r'(?s)(.*?)[\r\n]=(\d+)=[\r\n]+', seconds)
         return int(found[2]), re.sub(r'\x1b\[[?0-9;]*[a-zA-Z]', '', found[1]).replace('\r', '').strip('\n ')
 
-    def works(self, command, *pieces, seconds=30):
+    def works(self, command, *pieces, seconds=90):
         code, text = self.shell(command, seconds)
         assert code == 0 and all(piece in text for piece in pieces), (command, code, text)
         return text
