@@ -38,6 +38,7 @@ inline constexpr Allowed kAllMay[] = {
     {"mmap", {Is::kThis, 2, PROT_EXEC, 0}},
     {"mremap", {}},
     {"munmap", {}},
+    {"madvise", {Is::kThis, 2, kInt, MADV_FREE}},  // musl's free()
     // The record of the decision: libaudit sends it, waits for the kernel's answer, and names the
     // program by the link of its own file.
     {"sendto", {}},

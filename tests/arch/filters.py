@@ -67,6 +67,13 @@ def _(_root, cpu):
         assert says(cpu, 'kNewidmapFilter', 'mmap', 0, 4096, PROT_READ) == bpf.KILL
 
 
+@cases([(f'{cpu}: memory may be given back, as musl does, and not otherwise advised', cpu) for cpu in bpf.CPUS])
+def _(_root, cpu):
+    for name in set(FILTER_OF.values()):
+        assert says(cpu, name, 'madvise', 0, 4096, 8) == bpf.ALLOW
+        assert says(cpu, name, 'madvise', 0, 4096, 4) == says(cpu, name, 'madvise', 0, 4096, 14) == bpf.KILL
+
+
 @cases([(f'{cpu}: a helper may become the caller, and never effective uid 0', cpu) for cpu in bpf.CPUS])
 def _(_root, cpu):
     call = 'setresuid' if cpu not in ('x86', 'arm') else 'setresuid32'
