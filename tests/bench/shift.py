@@ -6,8 +6,9 @@ usage: shift.py BUILD_DIR [INODES [RUNS]]        (root; not a test: nothing here
 The rounds are interleaved, and the best of each is shown: others on the machine can only add to it. CPU time is that of
 all threads. Each begins with clean disks: the log of a shift is synced, and would pay for what the round before left.
 
-Where the time goes: chown -R has two system calls for an inode, statx and fchownat by name. A shift has seven, statx and
-listxattrat in the survey; openat, statx, listxattrat, fchownat and close for the change. What was tried or thought of:
+Where the time goes: chown -R has one system call for a file, fchownat by name; it believes the directory's types. A shift
+has seven, statx and listxattrat in the survey; openat, statx, listxattrat, fchownat and close for the change. (strace
+before 6.13 does not know listxattrat.) What was tried or thought of:
 
   no openat and close, but fchownat by name, as chown does: between statx and it, somebody who may write to the directory
       can put another inode there. Root would give him a hard link to a file of the host's; in a namespace of the shift's
@@ -17,6 +18,10 @@ listxattrat in the survey; openat, statx, listxattrat, fchownat and close for th
       5 % of the CPU time, for a table of all inodes. Not worth it.
   no survey: then nothing could be refused before the first change, and inodes that have ids of --to already could not be
       told from those that were shifted.
+
+So 1.5 times chown's CPU time is not to be had: the survey alone is 0.75 of it, and the change is chown's one call with four
+more, which hold the inode and look at it again. The stages below show it: the survey is a --dry-run, the change what is left, and the undo log what a tree costs more in which
+one file of a hundred is setuid, and so has lines in the log; of a plain tree the log is its head alone, synced once.
 """
 
 import os
@@ -44,6 +49,25 @@ def plain_tree(top, count, per_directory=99):
             own(f'{top}/d{d}/f{i}', A, A)
 
 
+def make_fragile(top):
+    """One file of a hundred loses its setuid bit by chown(2), and so stands in the log."""
+    for entry in os.scandir(top):
+        if entry.is_dir():
+            os.chmod(f'{entry.path}/f0', 0o4755)
+
+
+def calls(argv, env, count):
+    """System calls for an inode, of those that are made for each."""
+    done = subprocess.run(['strace', '-f', '-c', '-o', '/dev/stderr', *argv], check=True, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, env=env)
+    found = {}
+    for line in done.stderr.splitlines():
+        words = line.split()
+        if len(words) >= 5 and words[3].isdigit() and int(words[3]) > count / 2:
+            found[words[-1]] = int(words[3]) / count
+    return ', '.join(f'{name} {number:.1f}' for name, number in sorted(found.items()) if name != 'total')
+
+
 def timed(argv, env):
     os.sync()
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -51,6 +75,23 @@ def timed(argv, env):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - begun, cpu
+
+
+def show(count, runs, figures):
+    base_wall, base_cpu = (min(one[side] for one in figures['chown -R --no-dereference']) for side in (0, 1))
+    print(f'{count} inodes, best of {2 * runs} (load {os.getloadavg()[0]:.1f}):')
+
+    def row(name, wall, cpu):
+        print(f'  {name:28} {"" if wall is None else f"{wall * 1e3:7.0f} ms  {wall / base_wall:5.2f}":18} CPU {cpu * 1e3:7.0f} ms  {cpu / base_cpu:5.2f}')
+    cpus = {}
+    for name, times in figures.items():
+        wall, cpus[name] = min(w for w, _ in times), min(c for _, c in times)
+        row(name, wall, cpus[name])
+    one, survey = cpus['userns-run shift --jobs 1'], cpus['userns-run shift --dry-run']
+    print('  stages of --jobs 1:')
+    row('  survey', None, survey)
+    row('  change', None, one - survey)
+    row('  undo log, 1 % of it setuid', None, max(0.0, cpus['shift, 1 % of it setuid'] - one))
 
 
 def main():
@@ -73,11 +114,16 @@ def main():
                         ('userns-run shift --dry-run', [program, 'shift', top, '--from', f'{to}:{RANGE}', '--to', f'{first}:{RANGE}',
                                                         '--dry-run', '--jobs', '1'])):
                     figures.setdefault(name, []).append(timed(argv, env))
-        base = min(wall for wall, _ in figures['chown -R --no-dereference'])
-        print(f'{count} inodes, best of {2 * runs}:')
-        for name, times in figures.items():
-            wall, cpu = min(w for w, _ in times), min(c for _, c in times)
-            print(f'  {name:28} {wall * 1e3:7.0f} ms  {wall / base:5.2f}   CPU {cpu * 1e3:7.0f} ms')
+        # An even number of turns: the tree has the ids A again.
+        make_fragile(top)
+        there, back = (['--from', f'{one}:{RANGE}', '--to', f'{other}:{RANGE}', '--jobs', '1'] for one, other in ((A, B), (B, A)))
+        for _ in range(runs):
+            for words in (there, back):
+                figures.setdefault('shift, 1 % of it setuid', []).append(timed([program, 'shift', top, *words], env))
+        show(count, runs, figures)
+        if shutil.which('strace'):
+            print(f'  system calls for an inode: chown: {calls(["chown", "-R", "--no-dereference", f"{A}:{A}", top], env, count)}')
+            print(f'    shift: {calls([program, "shift", top, *there], env, count)}')
     finally:
         shutil.rmtree(place)
 
