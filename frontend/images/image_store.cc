@@ -268,8 +268,10 @@ Result<StoredImage> ImageStore::pull(std::string_view reference, const PullHow& 
   const auto pull = shared ? Pull::begin(dir_, path_) : std::unexpected(shared.error());
   if (!pull) return std::unexpected(pull.error());
   auto words = how.words;
-  words.insert(words.end(), {"--quiet", "--dest-shared-blob-dir", concat(path_, "/blobs"), "--",
-                             std::string(reference), concat("oci:", pull->path(), ":image")});
+  // skopeo checks signatures as policy.json says, and then has no place for them in a layout.
+  words.insert(words.end(),
+               {"--quiet", "--remove-signatures", "--dest-shared-blob-dir", concat(path_, "/blobs"),
+                "--", std::string(reference), concat("oci:", pull->path(), ":image")});
   if (::isatty(STDERR_FILENO) == 1) std::erase(words, "--quiet");
   const auto fetched = skopeo_copy(words);
   if (!fetched) return fail({}, about(reference, fetched.error()), fetched.error().code);

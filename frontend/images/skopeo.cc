@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 
@@ -64,6 +65,17 @@ std::string complaint_in(std::string_view said) {
   return text;
 }
 
+// The file that skopeo was obeying, if it was a policy that it obeyed: containers-policy.json(5).
+std::string policy_behind(std::string_view complaint) {
+  if (!complaint.contains("image rejected")) return {};
+  const char* const home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe): no threads
+  const auto own =
+      concat(std::string_view(home == nullptr ? "" : home), "/.config/containers/policy.json");
+  const bool is_own = home != nullptr && ::access(own.c_str(), F_OK) == 0;
+  return concat("; the policy is ", is_own ? own : "/etc/containers/policy.json",
+                " (containers-policy.json(5))");
+}
+
 int wait_for(pid_t child) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
@@ -97,7 +109,7 @@ Result<void> skopeo_copy(const std::vector<std::string>& given) {
                 "cannot find skopeo, which fetches images: install the package skopeo, or unpack "
                 "an archive with create --tar FILE");
   const auto complaint = complaint_in(*said);
-  if (!complaint.empty()) return fail({}, concat("skopeo: ", complaint));
+  if (!complaint.empty()) return fail({}, concat("skopeo: ", complaint, policy_behind(complaint)));
   return fail({}, WIFSIGNALED(status) ? concat("skopeo was ended by signal ", WTERMSIG(status))
                                       : concat("skopeo failed with status ", WEXITSTATUS(status)));
 }

@@ -4,9 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "frontend/rootfs/layers.h"
@@ -27,34 +29,60 @@ const std::vector<std::string> kAlways{"tar",
                                        "--file=-",
                                        "--warning=no-file-ignored",
                                        "--xattrs"};
+constexpr std::string_view kWhiteout = ".wh.";
 // What the host's kernel keeps about a file is not the container's.
 const std::vector<std::string> kOwnersInside{"--xattrs-exclude=user.overlay.*",
                                              "--xattrs-exclude=security.selinux"};
 const std::vector<std::string> kCallersFiles{"--owner=0", "--group=0", "--xattrs-include=user.*"};
 
-std::vector<std::string> words_for(const PackWhat& what) {
+std::vector<std::string> words_for(const PackWhat& what, const Fd& names) {
   auto words = kAlways;
   const auto& more = what.as_callers_files ? kCallersFiles : kOwnersInside;
   words.insert(words.end(), more.begin(), more.end());
+  if (names.valid())
+    words.insert(words.end(), {"--verbose", concat("--index-file=/proc/self/fd/", names.get()),
+                               "--quoting-style=escape"});
   if (!what.below.empty())  // not the targets of symbolic links
     words.push_back(concat("--transform=s,^[.],", what.below, ",S"));
   words.insert(words.end(), {"--", what.name == "." ? what.name : "./" + what.name});
   return words;
 }
 
-[[noreturn]] void become_tar(const Fd& top, const std::vector<std::string>& words, const Fd& out) {
+[[noreturn]] void become_tar(const Fd& top, const std::vector<std::string>& words, const Fd& out,
+                             const Fd& names) {
   const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
   ::signal(SIGPIPE, SIG_DFL);
   if (::fchdir(top.get()) != 0 || ::dup2(nothing.get(), STDIN_FILENO) < 0 ||
-      ::dup2(out.get(), STDOUT_FILENO) < 0)
+      ::dup2(out.get(), STDOUT_FILENO) < 0 ||
+      (names.valid() && ::fcntl(names.get(), F_SETFD, 0) != 0))
     ::_exit(126);
   ::execvp("tar", argv_of(words).data());
   ::_exit(127);
 }
 
+// The first of the names that tar writes down, one a line, that would be a whiteout in an image.
+std::string find_whiteout(const Fd& names) {
+  std::string found;
+  std::string rest;
+  std::array<char, 1U << 16U> piece{};
+  for (ssize_t got = 1; got != 0;) {
+    got = ::read(names.get(), piece.data(), piece.size());
+    if (got < 0 && errno != EINTR) break;
+    if (got > 0) rest.append(piece.data(), static_cast<std::size_t>(got));
+    for (auto end = rest.find('\n'); end != std::string::npos; end = rest.find('\n')) {
+      const auto line = std::string_view(rest).substr(0, end);
+      const auto name = line.ends_with('/') ? line.substr(0, line.size() - 1) : line;
+      if (found.empty() && name.substr(name.rfind('/') + 1).starts_with(kWhiteout)) found = name;
+      rest.erase(0, end + 1);
+    }
+  }
+  return found;
+}
+
 Result<std::string> pack_inside(std::span<const Fd> layers, const Fd& out) {
   const auto top = merged(layers);
-  const auto packed = top ? pack_with_tar(*top, {}, out) : std::unexpected(top.error());
+  const auto packed =
+      top ? pack_with_tar(*top, {.as_layer = true}, out) : std::unexpected(top.error());
   return packed ? Result<std::string>("") : std::unexpected(packed.error());
 }
 
@@ -63,12 +91,20 @@ Result<std::string> pack_inside(std::span<const Fd> layers, const Fd& out) {
 Result<void> pack_with_tar(const Fd& top, const PackWhat& what, const Fd& out) {
   constexpr int kFilesChanged = 1;
   constexpr int kNotThere = 127;
-  const auto words = words_for(what);
+  auto names = what.as_layer ? make_pipe() : Result<Pipe>(Pipe{});
+  if (!names) return std::unexpected(names.error());
+  const auto words = words_for(what, names->write);
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start tar");
-  if (child == 0) become_tar(top, words, out);
+  if (child == 0) become_tar(top, words, out, names->write);
+  names->write.reset();
+  const auto whiteout = what.as_layer ? find_whiteout(names->read) : std::string{};
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  if (!whiteout.empty())
+    return fail({},
+                concat(quoted(whiteout), " cannot be in an image, where a name that begins with ",
+                       kWhiteout, " means a deletion: rename or delete it"));
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   if (code == 0 || (code == kFilesChanged && what.may_change)) return {};
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE)

@@ -17,6 +17,7 @@ struct PackWhat {
   std::string below;              // names begin with this directory instead of "."; empty: with "."
   bool may_change = false;        // a container's that runs: tar says so, and it is no failure
   bool as_callers_files = false;  // owned by root in the archive; user attributes only
+  bool as_layer = false;          // of an image: a name that would be a whiteout there is refused
 };
 
 // The same words for any tree: runs tar in `top`, as who this process is. What is mounted below is

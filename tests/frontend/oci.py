@@ -22,13 +22,19 @@ def _blob(path, data):
     return {'digest': f'sha256:{digest}', 'size': len(data)}
 
 
-def layout(root, config=None, *layers, name='layout', tag='it', owner=None):
-    """The path of an OCI layout with one image of these layers (a busybox unless told)."""
+def compressed(data, form):
+    if form == 'zstd':
+        return subprocess.run(['zstd', '-q', '-c', '-1'], input=data, check=True, capture_output=True).stdout
+    return gzip.compress(data, 1, mtime=0) if form == 'gzip' else data
+
+
+def layout(root, config=None, *layers, name='layout', tag='it', form='gzip'):
+    """The path of an OCI layout with one image of these layers (a busybox unless told). form: gzip, zstd or None."""
     path = f'{root.tmp}/{name}'
     shutil.rmtree(path, ignore_errors=True)
     plain = [layer.data() for layer in layers or [busybox_layer()]]
-    packed = [_blob(path, gzip.compress(data, 1, mtime=0)) | {'mediaType': 'application/vnd.oci.image.layer.v1.tar+gzip'}
-              for data in plain]
+    kind = 'application/vnd.oci.image.layer.v1.tar' + (f'+{form}' if form else '')
+    packed = [_blob(path, compressed(data, form)) | {'mediaType': kind} for data in plain]
     text = json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': config or {},
                        'rootfs': {'type': 'layers', 'diff_ids': [f'sha256:{hashlib.sha256(data).hexdigest()}' for data in plain]}})
     described = _blob(path, text.encode()) | {'mediaType': 'application/vnd.oci.image.config.v1+json'}

@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, well  # noqa: E402
-from harness import case, main, mount, spawn, umount, wait_for  # noqa: E402
+from harness import case, main, mount, skip, spawn, umount, wait_for  # noqa: E402
 from images import busybox_layer  # noqa: E402
+from rootfs_tree import Archive  # noqa: E402
 from oci import Registry, layout, need_skopeo  # noqa: E402
 
 BLOCK = 65536
@@ -315,6 +317,23 @@ def _(root):
         assert well(home.do(f'--image={registry.address}/mine', '--', 'cat', '/root/file')).out == 'kept\n'
 
 
+@case('commit: a name that would mean a deletion in an image is refused, and nothing is kept')
+def _(root):
+    home = Home(root)
+    well(home.do('create', 'box', f'--image=oci:{layout(root)}:it'))
+    before = home.blobs()
+    for name in ('.wh.passwd', '.wh..wh..opq', 'a/b/.wh.x'):
+        runs(home, 'box', 'sh', '-c', f'mkdir -p /etc/a/b; echo x >/etc/{name}')
+        fails(home.do('commit', 'box', 'localhost/mine'), f'/etc/{name}', 'means a deletion')
+        runs(home, 'box', 'rm', f'/etc/{name}')
+    assert home.blobs() == before and len(home.list()) == 1
+    # Names that only look like it.
+    runs(home, 'box', 'sh', '-c', 'cd /etc; echo a >x.wh.y; echo b >"$(printf "line\\nwh.z")"; mkdir a/.whole')
+    well(home.do('commit', 'box', 'localhost/mine'))
+    assert well(home.do('--image=localhost/mine', '--', 'sh', '-c', 'cat /etc/x.wh.y /etc/line*; ls -a /etc/a')).out.split() == [
+        'a', 'b', '.', '..', '.whole', 'b']
+
+
 @case('commit: the holes of a file take no room, however large root inside has made it')
 def _(root):
     home = Home(root)
@@ -339,6 +358,29 @@ def _(root):
     well(home.do('stop', 'box'))
 
 
+@case('layers of zstd, of gzip and not compressed, from a layout and from a registry')
+def _(root):
+    home = Home(root)
+    layers = []
+    for name in ('one', 'two', 'three'):
+        layer = busybox_layer() if name == 'one' else Archive()
+        layers.append(layer.add(name, name.encode()))
+    for form in ('zstd', 'gzip', None):
+        path = layout(root, None, *layers, form=form, name=f'layout-{form}')
+        name = f'of-{form}'.lower()
+        well(home.do('create', name, f'--image=oci:{path}:it'))
+        assert runs(home, name, 'cat', '/one', '/two', '/three') == 'onetwothree'
+    # As a registry has it: pulled as it is.
+    path = layout(root, None, *layers, form='zstd')
+    with trusted(root, Registry(root)) as registry:
+        registry.fill(path, 'it', '--dest-tls-verify=false')
+        well(home.do('pull', f'docker://{registry.address}/it'))
+        (image,) = [one for one in home.list() if registry.address in one['name']]
+        with open(f'{home.images}/blobs/sha256/{image["digest"][7:]}') as file:
+            assert {layer['mediaType'].rsplit('+')[-1] for layer in json.load(file)['layers']} == {'zstd'}
+        assert well(home.do(f'--image={registry.address}/it', '--', 'cat', '/one', '/two', '/three')).out == 'onetwothree'
+
+
 @case('a docker-archive and a directory of skopeo\'s')
 def _(root):
     home, path = Home(root), layout(root)
@@ -350,6 +392,70 @@ def _(root):
             for name in names:
                 os.chmod(os.path.join(top, name), 0o644)
         assert well(home.do(f'--image={transport}:{place}', '--', 'echo', 'ran')).out == 'ran\n'
+
+
+def rejecting(root, path, registry):
+    """A policy.json of the user's that takes nothing of this registry."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    root.write(path, json.dumps({'default': [{'type': 'insecureAcceptAnything'}],
+                                 'transports': {'docker': {registry.address: [{'type': 'reject'}]}}}), 0o644)
+
+
+@case('an image that policy.json rejects is refused, and the file is named: the user\'s own, and the system\'s')
+def _(root):
+    home = Home(root)
+    own = f'{root.tmp}/home/alice/.config/containers/policy.json'
+    with trusted(root, Registry(root)) as registry:
+        registry.fill(layout(root), 'it', '--dest-tls-verify=false')
+        reference = f'docker://{registry.address}/it'
+        for path in (own, '/etc/containers/policy.json'):
+            kept = open(path).read() if os.path.exists(path) else None
+            rejecting(root, path, registry)
+            try:
+                for words in (('pull', reference), ('create', 'box', f'--image={reference}'), (f'--image={reference}', '--', 'true')):
+                    fails(home.do(*words), 'rejected by policy', path)
+                assert home.list() == [] and home.blobs() == set() and home.litter() == []
+            finally:
+                os.unlink(path)
+                if kept is not None:
+                    root.write(path, kept, 0o644)
+        well(home.do('pull', reference))
+
+
+@case('a policy that wants a signature: an image without one is refused, and one that is signed is taken')
+def _(root):
+    if not shutil.which('gpg'):
+        skip('gpg is not installed')
+    home = Home(root)
+    own = f'{root.tmp}/home/alice/.config/containers'
+    shutil.rmtree(own, ignore_errors=True)
+    os.makedirs(f'{own}/registries.d')
+    gnupg = f'{root.tmp}/gnupg'
+    shutil.rmtree(gnupg, ignore_errors=True)
+    os.makedirs(gnupg, 0o700)
+    gpg = ['gpg', '--homedir', gnupg, '--batch', '--passphrase', '', '--pinentry-mode', 'loopback']
+    subprocess.run([*gpg, '--quick-generate-key', 'it@example.org', 'default', 'default', 'never'], check=True, capture_output=True)
+    subprocess.run([*gpg, '--export', '-o', f'{own}/key.gpg', 'it@example.org'], check=True, capture_output=True)
+    os.chmod(f'{own}/key.gpg', 0o644)
+    with trusted(root, Registry(root)) as registry:
+        store = f'{root.tmp}/sigstore'
+        shutil.rmtree(store, ignore_errors=True)
+        root.write(f'{own}/registries.d/it.yaml', f'docker:\n  {registry.address}:\n    sigstore: file://{store}\n', 0o644)
+        root.write(f'{own}/policy.json', json.dumps({'default': [{'type': 'reject'}], 'transports': {'docker': {registry.address: [
+            {'type': 'signedBy', 'keyType': 'GPGKeys', 'keyPath': f'{own}/key.gpg'}]}}}), 0o644)
+        registry.fill(layout(root), 'it', '--dest-tls-verify=false')
+        reference = f'docker://{registry.address}/it'
+        fails(home.do('pull', reference), f'{own}/policy.json', 'signature')
+        assert home.list() == []
+        os.makedirs(store)
+        done = subprocess.run(['skopeo', 'copy', '-q', '--insecure-policy', '--dest-tls-verify=false', '--sign-by=it@example.org',
+                               f'--registries.d={own}/registries.d', f'oci:{root.tmp}/layout:it', reference],
+                              capture_output=True, text=True, env={**os.environ, 'GNUPGHOME': gnupg})
+        assert done.returncode == 0, done
+        subprocess.run(['chmod', '-R', 'a+rX', store], check=True)
+        well(home.do('pull', reference))
+        assert len(home.list()) == 1
+    shutil.rmtree(own)
 
 
 @case('without skopeo: the sentence that names the package; references that are none')
