@@ -89,8 +89,19 @@ std::string verbs_by_kind() {
   return text;
 }
 
+std::string own_options_help() {
+  constexpr std::size_t kColumn = 27;
+  std::string text = "\nThrow-away containers:\n";
+  for (const auto& option : run_options()) {
+    std::string line = concat("  --", option.name, " ", option.value);
+    line.append(line.size() < kColumn ? kColumn - line.size() : 1, ' ');
+    text += concat(line, option.help, "\n");
+  }
+  return text;
+}
+
 std::string help(bool all) {
-  if (all) return concat(kUsage, list_of_verbs(), options_help(), kEnd);
+  if (all) return concat(kUsage, list_of_verbs(), options_help(), own_options_help(), kEnd);
   return concat(kUsage, verbs_by_kind(), kMostUsed);
 }
 

@@ -75,4 +75,6 @@ int run_command(std::span<const std::string_view> words, std::span<const std::st
   return plan->spec.dry_run ? print(to_text(*plan)) : run(*plan);
 }
 
+std::span<const VerbOption> run_options() { return kImageOption; }
+
 }  // namespace userns::frontend

@@ -1,6 +1,7 @@
 """Shell completions, in the shells themselves."""
 
 import fcntl
+import json
 import os
 import re
 import select
@@ -43,6 +44,18 @@ def containers(root):
                           env=environment(root)))
 
 
+def images(root):
+    """An index of hers that names one; what it leads to is not looked at."""
+    path = f'{root.tmp}/home/alice/.local/share/userns/.images'
+    if os.path.isdir(path):
+        return
+    well(root.run([root.program('userns-run'), 'images'], root.alice, env=environment(root)))
+    entry = {'digest': f'sha256:{"0" * 64}', 'mediaType': 'application/vnd.oci.image.manifest.v1+json', 'size': 1,
+             'annotations': {'org.opencontainers.image.ref.name': 'localhost/mine'}}
+    root.write(f'{path}/index.json', json.dumps({'schemaVersion': 2, 'manifests': [entry]}), 0o644)
+    os.chown(f'{path}/index.json', root.alice.uid, root.alice.gid)
+
+
 def bash(root, *words):
     return well(root.run(['/bin/bash', '-c', BASH, 'bash', root.bash, *words], root.alice, env=environment(root))).out.split()
 
@@ -66,6 +79,10 @@ def copied(root, name):
     ('container names', ['userns-run', 'start', ''], ['db', 'web']),
     ('container names that begin so', ['userns-run', 'destroy', 'w'], ['web']),
     ('container names as a value', ['userns-run', 'create', 'x', '--from', 'd'], ['db']),
+    ('--image of a throw-away container', ['userns-run', '--imag'], ['--image']),
+    ('names of images as a value', ['userns-run', 'create', 'x', '--image', 'local'], ['localhost/mine']),
+    ('names of images for a throw-away container', ['userns-run', '--image', '=', ''], ['localhost/mine']),
+    ('names of images for rmi', ['userns-run', 'rmi', ''], ['localhost/mine']),
     ('no names for a new container', ['userns-run', 'create', ''], []),
     ('names for config, then keys', ['userns-run', 'config', ''], ['db', 'web']),
     ('keys of config', ['userns-run', 'config', 'web', 'autos'], ['autostart=']),
@@ -73,6 +90,7 @@ def copied(root, name):
 ])
 def _(root, words, expected):
     containers(root)
+    images(root)
     root.bash = copied(root, 'userns-run.bash')
     got = bash(root, *words)
     assert set(got) >= set(expected) and (expected or not got), (got, expected)

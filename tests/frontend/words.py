@@ -36,6 +36,7 @@ def _(root):
     assert well(root.run([program, '-h'], root.alice)).out == text
     words = set(text.replace(';', ' ').split())
     whole = well(root.run([program, '--help', 'all'], root.alice)).out
+    assert '\n  --image REF ' in whole and '  --image REF ' in text
     verbs = [line.split()[0] for line in whole.partition('Verbs')[2].partition('\n\n')[0].splitlines()[1:]]
     assert len(verbs) > 25 and set(verbs) <= words, set(verbs) - words
     for verb in verbs:

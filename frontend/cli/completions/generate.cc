@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "frontend/cli/completions/shell_text.h"
+#include "frontend/cli/run_command.h"
 #include "frontend/cli/terminal.h"
 #include "frontend/spec/config_file.h"
 #include "frontend/spec/options.h"
@@ -19,7 +20,15 @@ using namespace userns;
 using namespace userns::frontend;
 
 // What the value of an option is completed with.
-enum class Values : std::uint8_t { kNone, kFlag, kFiles, kDirectories, kContainers, kWords };
+enum class Values : std::uint8_t {
+  kNone,
+  kFlag,
+  kFiles,
+  kDirectories,
+  kContainers,
+  kImages,
+  kWords
+};
 
 struct Option {
   std::string name;
@@ -33,6 +42,7 @@ Values values_of(std::string_view name, std::string_view placeholder) {
   if (placeholder == "FILE") return Values::kFiles;
   if (placeholder == "DIR" && name != "cwd") return Values::kDirectories;
   if (name == "from" || name == "share-ids") return Values::kContainers;
+  if (name == "image") return Values::kImages;
   return Values::kNone;
 }
 
@@ -72,6 +82,14 @@ std::vector<Option> options_of_containers() {
   return all;
 }
 
+// Of a throw-away one.
+std::vector<Option> plain_options() {
+  auto all = options_of_containers();
+  for (const auto& option : run_options())
+    all.push_back(option_of(option.name, option.value, option.help));
+  return all;
+}
+
 std::vector<Option> options_of(const Verb& verb) {
   std::vector<Option> all;
   for (const auto& option : verb.options)
@@ -85,8 +103,9 @@ std::vector<Option> options_of(const Verb& verb) {
   return all;
 }
 
+bool takes_images(const Verb& verb) { return verb.name == "rmi" || verb.name == "push"; }
 bool takes_containers(const Verb& verb) {
-  return verb.arguments.contains("NAME") && verb.name != "create";
+  return verb.arguments.contains("NAME") && verb.name != "create" && !takes_images(verb);
 }
 
 std::string keys() {
@@ -116,6 +135,8 @@ std::string bash_values(const std::vector<Option>& options) {
       text += "kind=directories";
     else if (option.values == Values::kContainers)
       text += "kind=containers";
+    else if (option.values == Values::kImages)
+      text += "kind=images";
     else
       text += concat("kind=words; list='", option.words, "'");
     text += " ;;\n";
@@ -134,6 +155,9 @@ std::string bash() {
 # shellcheck shell=bash disable=SC2207 # a word of ours holds no blank
 _userns_run_containers() {
   userns-run list --names "${path[@]}" 2> /dev/null
+}
+_userns_run_images() {
+  userns-run images --names 2> /dev/null
 }
 _userns_run() {
   local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]} i
@@ -158,9 +182,10 @@ _userns_run() {
   for (const auto& verb : verbs())
     text += bash_case(verb.name, options_of(verb),
                       verb.name == "config"    ? "keys"
+                      : takes_images(verb)     ? "images"
                       : takes_containers(verb) ? "containers"
                                                : "''");
-  auto plain = options_of_containers();
+  auto plain = plain_options();
   plain.push_back({.name = "help", .help = "", .values = Values::kFlag, .words = {}});
   plain.push_back({.name = "version", .help = "", .values = Values::kFlag, .words = {}});
   text += bash_case("*", plain, "''");
@@ -175,6 +200,7 @@ _userns_run() {
     files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     directories) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
     containers) COMPREPLY=($(compgen -W "$(_userns_run_containers)" -- "$cur")) ;;
+    images) COMPREPLY=($(compgen -W "$(_userns_run_images)" -- "$cur")) ;;
     words)
       COMPREPLY=($(compgen -W "$list" -- "$cur"))
       if [[ $rest == keys && $cur != -* ]]; then COMPREPLY=("${COMPREPLY[@]/%/=}"); fi ;;
@@ -195,6 +221,8 @@ std::string zsh_action(const Option& option) {
       return "_files -/";
     case Values::kContainers:
       return "_userns_run_containers";
+    case Values::kImages:
+      return "_userns_run_images";
     case Values::kWords:
       return concat("(", option.words, ")");
     default:
@@ -221,6 +249,11 @@ _userns_run_containers() {
   names=(${(f)"$(_call_program containers userns-run list --names ${opt_args[--path]:+--path=${opt_args[--path]}} 2> /dev/null)"})
   compadd -a names
 }
+_userns_run_images() {
+  local -a names
+  names=(${(f)"$(_call_program images userns-run images --names 2> /dev/null)"})
+  compadd -a names
+}
 _userns_run_keys() {
   if (( CURRENT == 2 )); then _userns_run_containers; return; fi
   local -a keys
@@ -239,12 +272,13 @@ _userns_run_keys() {
 )sh";
   for (const auto& verb : verbs()) {
     const auto rest = verb.name == "config"    ? "'*:setting:_userns_run_keys'"
+                      : takes_images(verb)     ? "'*:image:_userns_run_images'"
                       : takes_containers(verb) ? "'*:container:_userns_run_containers'"
                                                : "'*: :'";
     text += concat("    ", verb.name, ")\n      shift words; (( CURRENT-- ))\n      _arguments",
                    zsh_specs(options_of(verb)), " \\\n        ", rest, " ;;\n");
   }
-  auto plain = options_of_containers();
+  auto plain = plain_options();
   plain.push_back(
       {.name = "help", .help = "says what there is", .values = Values::kFlag, .words = {}});
   plain.push_back({.name = "version", .help = "", .values = Values::kFlag, .words = {}});
@@ -269,6 +303,9 @@ std::string fish_option(std::string_view condition, const Option& option) {
     case Values::kContainers:
       text += " -x -a '(__userns_run_containers)'";
       break;
+    case Values::kImages:
+      text += " -x -a '(__userns_run_images)'";
+      break;
     case Values::kWords:
       text += concat(" -x -a ", fish_text(option.words));
       break;
@@ -284,18 +321,22 @@ std::string fish() {
 function __userns_run_containers
     userns-run list --names 2> /dev/null
 end
+function __userns_run_images
+    userns-run images --names 2> /dev/null
+end
 complete -c userns-run -f
 )sh";
   for (const auto& verb : verbs())
     text += concat("complete -c userns-run -n __fish_use_subcommand -a ", verb.name, " -d ",
                    fish_text(verb.summary), "\n");
-  for (const auto& option : options_of_containers())
-    text += fish_option("__fish_use_subcommand", option);
+  for (const auto& option : plain_options()) text += fish_option("__fish_use_subcommand", option);
   for (const auto& verb : verbs()) {
     const auto condition = concat("'__fish_seen_subcommand_from ", verb.name, "'");
     for (const auto& option : options_of(verb)) text += fish_option(condition, option);
     if (takes_containers(verb))
       text += concat("complete -c userns-run -n ", condition, " -a '(__userns_run_containers)'\n");
+    if (takes_images(verb))
+      text += concat("complete -c userns-run -n ", condition, " -a '(__userns_run_images)'\n");
   }
   const auto all = keys();
   for (std::string_view rest = all; !rest.empty();)
