@@ -28,6 +28,7 @@ struct Message {
     kOpened,      // outside -> inside: the answer, `fd` or why not
     kDone,        // that was all of it
     kTree,        // outside -> inside: the next of Plan::idmapped, in order, before kGo
+    kHooks,       // inside -> outside, of an OCI runtime: its hooks may run now; kGo is the answer
   } kind = Kind::kFailure;
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno

@@ -50,6 +50,12 @@ Result<Fd> clone_tree(const Fd& place) {
   return tree;
 }
 
+Result<Fd> clone_mount(const Fd& place) {
+  Fd tree(::open_tree(place.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+  if (!tree.valid()) return fail_errno("cannot bind a part of a file system");
+  return tree;
+}
+
 Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes) {
   const Fd context(::fsopen(type, FSOPEN_CLOEXEC));
   if (!context.valid()) return fail_errno(concat("cannot mount a fresh ", type));
@@ -88,6 +94,16 @@ Result<void> set_attributes(const Fd& tree, std::uint64_t attributes) {
   return fail_errno("cannot change a mount's flags");
 }
 
+Result<void> change_mount(const Fd& tree, const MountChange& change) {
+  mount_attr wanted{};
+  wanted.attr_set = change.set;
+  wanted.attr_clr = change.clear;
+  wanted.propagation = change.propagation;
+  const unsigned flags = AT_EMPTY_PATH | (change.below ? AT_RECURSIVE : 0U);
+  if (::mount_setattr(tree.get(), "", flags, &wanted, sizeof wanted) == 0) return {};
+  return fail_errno("cannot change a mount's flags");
+}
+
 namespace {
 
 bool propagate(unsigned long how) {
@@ -100,6 +116,10 @@ bool propagate(unsigned long how) {
 
 Result<void> make_all_private() {
   return propagate(MS_PRIVATE) ? Result<void>{} : fail_errno("cannot make the mounts private");
+}
+
+Result<void> make_all_slaves() {
+  return propagate(MS_SLAVE) ? Result<void>{} : fail_errno("cannot make the mounts slaves");
 }
 
 Result<void> make_all_shared() {

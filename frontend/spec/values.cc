@@ -259,6 +259,17 @@ Result<std::vector<int>> parse_capabilities(std::string_view text) {
   return caps;
 }
 
+std::vector<std::string> capability_names() {
+  std::vector<std::string> names;
+  for (const auto bare : kCapabilities) {
+    std::string name = concat("CAP_", bare);
+    for (auto& c : name)
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
 Result<std::string> parse_path(std::string_view text) {
   if (!text.starts_with('/'))
     return fail({}, concat("the path ", quoted(text), " inside is not absolute: start it with /"));

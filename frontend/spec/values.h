@@ -37,6 +37,9 @@ Result<std::uint64_t> parse_namespaces(std::string_view text);
 // CAP_* of "net_admin,CAP_CHOWN" (or "all", "none"), any case.
 Result<std::vector<int>> parse_capabilities(std::string_view text);
 
+// "CAP_CHOWN" and so on, all that this program knows.
+std::vector<std::string> capability_names();
+
 Result<std::string> parse_path(std::string_view text);
 Result<BindWish> parse_bind(std::string_view text);
 Result<EnvWish> parse_env(std::string_view text);

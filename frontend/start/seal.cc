@@ -48,20 +48,40 @@ Result<Fd> sealed_copy(const Fd& program, off_t size) {
 
 }  // namespace
 
-Result<void> be_out_of_reach(const ChosenIds& ids, std::vector<std::string> words) {
-  struct stat facts{};
-  if (::stat("/proc/self/exe", &facts) != 0)
-    return fail_errno("cannot look at this program's own file");
-  if (!is_within_reach(facts, ids)) return {};
+namespace {
+
+Result<void> become_sealed(off_t size, std::vector<std::string> words) {
   const auto program = open_at(AT_FDCWD, "/proc/self/exe", O_RDONLY);
   if (!program) return fail({}, "cannot read this program's own file", program.error().code);
   if (::fcntl(program->get(), F_GET_SEALS) == kSeals) return {};
-  const auto copy = sealed_copy(*program, facts.st_size);
+  const auto copy = sealed_copy(*program, size);
   if (!copy) return std::unexpected(copy.error());
   auto ours = words.empty() ? own_words() : std::move(words);
   if (!ours) return std::unexpected(ours.error());
   ::fexecve(copy->get(), argv_of(*ours).data(), ::environ);
   return fail_errno("cannot run this program from its copy in memory");
+}
+
+}  // namespace
+
+Result<void> be_out_of_reach(const ChosenIds& ids, std::vector<std::string> words) {
+  struct stat facts{};
+  if (::stat("/proc/self/exe", &facts) != 0)
+    return fail_errno("cannot look at this program's own file");
+  if (!is_within_reach(facts, ids)) return {};
+  return become_sealed(facts.st_size, std::move(words));
+}
+
+Result<void> be_out_of_own_reach() {
+  struct stat facts{};
+  if (::stat("/proc/self/exe", &facts) != 0)
+    return fail_errno("cannot look at this program's own file");
+  // Root of a user namespace may write to what belongs to its ids, whatever the mode; a file that
+  // belongs to others refuses. A read-only mount refuses, too, and need not be the only one.
+  const bool is_refused = ::faccessat(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) != 0 &&
+                          errno == EACCES && facts.st_uid != ::geteuid();
+  if (is_refused) return {};
+  return become_sealed(facts.st_size, {});
 }
 
 }  // namespace userns::frontend

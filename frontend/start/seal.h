@@ -15,4 +15,7 @@ namespace userns::frontend {
 // (any more), or where it failed.
 Result<void> be_out_of_reach(const ChosenIds& ids, std::vector<std::string> words = {});
 
+// The same for a container without a user namespace of its own, whose root is this process's user.
+Result<void> be_out_of_own_reach();
+
 }  // namespace userns::frontend

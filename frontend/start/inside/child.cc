@@ -1,12 +1,8 @@
 #include "frontend/start/inside/child.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <net/if.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,13 +11,13 @@
 #include <climits>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 
 #include "frontend/run/argv.h"
 #include "frontend/run/exit_status.h"
 #include "frontend/run/failure.h"
 #include "frontend/start/boot/boot.h"
 #include "frontend/start/ids/inside_names.h"
+#include "frontend/start/inside/clean.h"
 #include "frontend/start/inside/identity.h"
 #include "frontend/start/inside/inherited.h"
 #include "frontend/start/inside/init.h"
@@ -39,8 +35,6 @@
 namespace userns::frontend {
 namespace {
 
-constexpr std::size_t kLargestPasswd = 1UL << 20U;
-
 bool has(const Plan& plan, std::uint64_t flag) { return (plan.namespaces & flag) != 0; }
 
 Result<void> unshare_rest(const Inheritance& inheritance) {
@@ -49,17 +43,6 @@ Result<void> unshare_rest(const Inheritance& inheritance) {
     return fail_errno(
         "cannot make the namespaces: the kernel or a limit in /proc/sys/user forbids it");
   return inheritance.channel.send({.kind = Message::Kind::kNamespaces});
-}
-
-Result<void> raise_loopback() {
-  const Fd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  // A kernel without IPv4 has no loopback to raise.
-  if (any.valid() && ::ioctl(any.get(), SIOCSIFFLAGS, &request) != 0)
-    return fail_errno("cannot bring up the loopback interface");
-  return {};
 }
 
 Result<void> set_hostname(const Plan& plan) {
@@ -152,18 +135,6 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
   return furnish_etc(plan, *net);
 }
 
-// An open directory of the host's leads out of any root file system.
-Result<void> refuse_directories() {
-  for (int number = 0; number < 3; ++number) {
-    struct stat facts{};
-    if (::fstat(number, &facts) == 0 && S_ISDIR(facts.st_mode))
-      return fail({}, concat("file descriptor ", number,
-                             " is a directory, by which the command could leave the container: "
-                             "give a file, a pipe, a terminal or /dev/null instead"));
-  }
-  return {};
-}
-
 // A session of its own: the caller's terminal is not this process's to control, whatever fd leads
 // to it.
 Result<void> take_stdio(const Plan& plan, const Inheritance& inheritance) {
@@ -193,18 +164,6 @@ Result<void> enter_directory(const Plan& plan) {
   return {};
 }
 
-// A file of the container's, which may be anything: no link leads out, nothing but a regular file
-// is read, and not for ever. Empty where there is none.
-std::string read_inside(const char* name) {
-  const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  const auto file = root ? open_at(root->get(), name, O_RDONLY | O_NONBLOCK | O_NOCTTY,
-                                   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-                         : Result<Fd>(std::unexpected(root.error()));
-  struct stat facts{};
-  if (!file || ::fstat(file->get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};
-  return read_all(*file, kLargestPasswd).value_or("");
-}
-
 std::vector<std::string> command_environment(const Plan& plan) {
   std::vector<std::string_view> caller;
   for (char** word = ::environ; word != nullptr && *word != nullptr; ++word)
@@ -223,14 +182,6 @@ Result<void> prepare_boot(const Plan& plan, const Channel& channel) {
   Message message{.kind = Message::Kind::kNotify};
   message.fd = std::move(*socket);
   return channel.send(message);
-}
-
-// An init blocks and ignores what it wants itself.
-void reset_signals() {
-  sigset_t none;
-  ::sigemptyset(&none);
-  for (int number = 1; number <= SIGRTMAX; ++number) (void)::signal(number, SIG_DFL);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 // Takes away all that the command is not to have; nothing after this needs privilege.

@@ -51,6 +51,22 @@ Result<Fd> nothing() {
   return new_filesystem("tmpfs", "mode=0555,nr_inodes=1", kClosed);
 }
 
+}  // namespace
+
+Result<void> cover_place(const Fd& place, const Fd& null) {
+  const auto tree = is_directory(place) ? nothing() : clone_tree(null);
+  return tree ? attach(*tree, place) : Result<void>(std::unexpected(tree.error()));
+}
+
+Result<void> make_place_read_only(const Fd& place) {
+  const auto tree = clone_tree(place);
+  if (!tree) return std::unexpected(tree.error());
+  if (auto set = set_attributes(*tree, MOUNT_ATTR_RDONLY); !set) return set;
+  return attach(*tree, place);
+}
+
+namespace {
+
 // No value: it is not there, or may not be looked at, and so needs no cover.
 Fd place_of(const Fd& top, const char* name) {
   auto place = open_at(top.get(), name, O_PATH | O_NOFOLLOW);
@@ -58,31 +74,18 @@ Fd place_of(const Fd& top, const char* name) {
 }
 
 Result<void> cover(const Fd& top, const Fd& null, std::span<const char* const> names) {
-  for (const char* name : names) {
-    const auto place = place_of(top, name);
-    if (!place.valid()) continue;
-    const auto tree = is_directory(place) ? nothing() : clone_tree(null);
-    if (!tree) return std::unexpected(tree.error());
-    if (auto put = attach(*tree, place); !put) return put;
-  }
+  for (const char* name : names)
+    if (const auto place = place_of(top, name); place.valid())
+      if (auto covered = cover_place(place, null); !covered) return covered;
   return {};
 }
 
 Result<void> make_read_only(const Fd& top, std::span<const char* const> names) {
-  for (const char* name : names) {
-    const auto place = place_of(top, name);
-    if (!place.valid()) continue;
-    const auto tree = clone_tree(place);
-    if (!tree) return std::unexpected(tree.error());
-    if (auto set = set_attributes(*tree, MOUNT_ATTR_RDONLY); !set) return set;
-    if (auto put = attach(*tree, place); !put) return put;
-  }
+  for (const char* name : names)
+    if (const auto place = place_of(top, name); place.valid())
+      if (auto made = make_place_read_only(place); !made) return made;
   return {};
 }
-
-}  // namespace
-
-namespace {
 
 // All of /proc/sys but what is the container's own.
 Result<void> shield_sysctls(const Fd& proc) {

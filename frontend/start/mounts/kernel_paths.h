@@ -12,6 +12,11 @@
 
 namespace userns::frontend {
 
+// `place` (in this mount namespace) shows nothing: an empty directory, or `null`, the device.
+Result<void> cover_place(const Fd& place, const Fd& null);
+// `place` and all below it can be read only.
+Result<void> make_place_read_only(const Fd& place);
+
 // `proc`, `null`: mounts that are attached in this mount namespace; `null` is the device of that
 // name. What is not there is left out. The values of the container's own namespaces stay writable,
 // and nothing is mounted on them, unless host_root: an entry of /proc/sys that belongs to a

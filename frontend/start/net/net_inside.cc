@@ -3,6 +3,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -149,6 +150,17 @@ Result<NetWish> with_given(NetWish net, std::string_view given) {
     if (nic->dns.empty()) nic->dns = std::move(one.dns);
   }
   return net;
+}
+
+Result<void> raise_loopback() {
+  const Fd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  // A kernel without IPv4 has no loopback to raise.
+  if (any.valid() && ::ioctl(any.get(), SIOCSIFFLAGS, &request) != 0)
+    return fail_errno("cannot bring up the loopback interface");
+  return {};
 }
 
 }  // namespace userns::frontend

@@ -9,6 +9,9 @@
 
 namespace userns::frontend {
 
+// Of a new network namespace.
+Result<void> raise_loopback();
+
 // For each NIC on a bridge: MTU, addresses, up, default routes. Nothing to do for the other kinds.
 //
 // By netlink without libmnl: a shared library more would cost a tenth of a millisecond at each
