@@ -200,7 +200,7 @@ def _(_root):
 # The front-end's rooms, ground floor first: a room includes itself and what stands before it.
 ROOMS = ['spec', 'run', 'run/cgroup', 'nics', 'start/ids', 'start/plan', 'start/mounts', 'start/net', 'start/boot', 'start/inside', 'start',
          'rootfs/archive', 'rootfs', 'store', 'monitor', 'container', 'container/make', 'copy', 'export', 'images', 'doctor', 'shift', 'cli', 'cli/shift', 'cli/verbs', 'cli/files', 'cli/program', 'cli/completions',
-         'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'policy_tool/program', 'policy_tool/completions', 'lxc_user_nic']
+         'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'policy_tool/program', 'policy_tool/completions', 'lxc_user_nic', 'oci/config', 'oci/inside', 'oci']
 MOST_IN_A_ROOM = 25
 
 
@@ -253,7 +253,7 @@ def _(_root):
 
 # What writes to a terminal by itself: a container's own output, a line of ours that is written over, and the printers.
 WRITES = {'frontend/lxc_user_nic/main.cc', 'frontend/cli/terminal.cc', 'frontend/cli/getsubids.cc', 'frontend/cli/shift/shift_run.cc',
-          'frontend/container/console.cc', 'frontend/monitor/main.cc', 'frontend/start/wait_by_hand.cc',
+          'frontend/container/console.cc', 'frontend/monitor/main.cc', 'frontend/oci/verbs.cc', 'frontend/start/wait_by_hand.cc',
           'frontend/policy_tool/tool.cc', 'frontend/policy_tool/verbs/edit_verb.cc', 'frontend/policy_tool/verbs/grant_verb.cc', 'frontend/policy_tool/program/main.cc'}
 
 

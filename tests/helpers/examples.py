@@ -38,6 +38,7 @@ ELSEWHERE = {
         ('this machine may have no auditd', 'tests/helpers/newidmap_audit.py', ["'--refused'", "'--since', '1h'"]),
     'systemctl enable --now userns-cgroup.service':
         (NO_SYSTEMD, 'tests/system/guest/cgroups.py', ['systemctl enable --now userns-cgroup.service']),
+    'userns-oci create --bundle bundle web': ('it needs a bundle', 'tests/frontend/oci_runtime.py', ["'create', '-b'", "'start'", "'exec'", "'kill'"]),
     "userns-cgroup enter work -- sh -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
     "userns-cgroup enter work -- bash -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
 }

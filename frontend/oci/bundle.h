@@ -1,0 +1,23 @@
+// A bundle: a directory with a config.json. Both are a stranger's.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/fd.h"
+#include "frontend/oci/config/config.h"
+#include "frontend/oci/inside/seccomp.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+struct Bundle {
+  std::string path;  // absolute
+  Fd dir;
+  std::string text;  // of config.json
+  OciConfig config;
+  std::optional<SeccompFilter> filter;
+};
+Result<Bundle> open_bundle(const std::string& path);
+
+}  // namespace userns::frontend

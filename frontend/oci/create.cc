@@ -1,0 +1,210 @@
+#include "frontend/oci/create.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include "frontend/oci/inside/container.h"
+#include "frontend/oci/inside/hooks.h"
+#include "frontend/oci/inside/ids.h"
+#include "frontend/oci/inside/spaces.h"
+#include "frontend/run/channel.h"
+#include "frontend/start/ids/map_helpers.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+std::string now() {
+  std::array<char, 32> text{};
+  const std::time_t seconds = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text.data(), size};
+}
+
+OciRecord record_of(const Arguments& told, const Bundle& bundle) {
+  return {.id = told.id,
+          .bundle = bundle.path,
+          .process = {},
+          .created = now(),
+          .cgroup = {},
+          .version = bundle.config.version,
+          .annotations = bundle.config.annotations};
+}
+
+// Cgroup and time namespaces are made later: in the container's cgroup, and before somebody is in
+// it.
+std::uint64_t new_spaces(const OciConfig& config) {
+  std::uint64_t flags = 0;
+  for (const auto& space : config.namespaces)
+    if (space.path.empty()) flags |= space.flag;
+  return flags & ~static_cast<std::uint64_t>(CLONE_NEWCGROUP | CLONE_NEWTIME);
+}
+
+// Root of this user namespace may search directories that the new one's may not.
+Result<std::optional<OciSources>> open_as_root(const Bundle& bundle) {
+  if (::geteuid() != 0 || !bundle.config.makes(CLONE_NEWUSER)) return std::nullopt;
+  auto opened = open_oci_sources(bundle.config, bundle.dir);
+  if (!opened) return std::unexpected(opened.error());
+  return std::move(*opened);
+}
+
+// A container on its way: what of it is there goes with this object, unless it is kept.
+class Making {
+ public:
+  Making(const Bundle& bundle, ContainerDir dir, OciRecord record)
+      : bundle_(bundle), dir_(std::move(dir)), record_(std::move(record)) {}
+  Making(const Making&) = delete;
+  Making& operator=(const Making&) = delete;
+  ~Making() {
+    if (kept_) return;
+    if (record_.process.pid > 0) {
+      (void)::kill(record_.process.pid, SIGKILL);
+      while (::waitpid(record_.process.pid, nullptr, 0) < 0 && errno == EINTR) continue;
+    }
+    dir_.remove();
+    // Whatever the earlier hooks have made is theirs to take away.
+    if (hooks_ran_)
+      (void)run_oci_hooks(bundle_.config.hooks.poststop, "poststop",
+                          state_text(record_, OciStatus::kStopped));
+  }
+
+  Result<void> begin(unsigned preserved);
+  Result<void> finish(const Arguments& told, const TakeTerminal& terminal);
+  OciRecord keep() {
+    kept_ = true;
+    return record_;
+  }
+
+ private:
+  Result<Message> hear();
+  Result<void> go() const;
+  Result<void> map();
+  Result<void> run_hooks();
+  Result<void> become_created(const Arguments& told);
+
+  const Bundle& bundle_;
+  ContainerDir dir_;
+  OciRecord record_;
+  std::optional<ChosenIds> ids_;
+  std::optional<Channel> channel_;
+  bool hooks_ran_ = false;
+  bool kept_ = false;
+};
+
+Result<void> Making::begin(unsigned preserved) {
+  const auto& config = bundle_.config;
+  if (auto kept = dir_.keep_config(bundle_.text); !kept) return kept;
+  auto ids = ids_of_config(config);
+  if (!ids) return std::unexpected(ids.error());
+  ids_ = std::move(*ids);
+  const auto joined = open_spaces(config);
+  auto channel = make_channel();
+  auto listener = dir_.listen();
+  if (!joined) return std::unexpected(joined.error());
+  if (!channel) return std::unexpected(channel.error());
+  if (!listener) return std::unexpected(listener.error());
+  auto sources = open_as_root(bundle_);
+  if (!sources) return std::unexpected(sources.error());
+  const auto pid = clone_into(*joined, new_spaces(config), [&] {
+    channel->outside.close();
+    dir_.let_go();
+    run_container({.config = config,
+                   .filter = bundle_.filter,
+                   .ids = *ids_,
+                   .channel = std::move(channel->inside),
+                   .bundle = {bundle_.path, Fd(::fcntl(bundle_.dir.get(), F_DUPFD_CLOEXEC, 0))},
+                   .sources = std::move(*sources),
+                   .listener = std::move(*listener),
+                   .preserved = preserved,
+                   .state = [&](pid_t own) {
+                     record_.process.pid = own;
+                     return state_text(record_, OciStatus::kCreating);
+                   }});
+  });
+  if (!pid) return std::unexpected(pid.error());
+  record_.process.pid = *pid;
+  channel_ = std::move(channel->outside);
+  return {};
+}
+
+// The next thing that it says; a failure of its is one here.
+Result<Message> Making::hear() {
+  auto message = channel_->receive();
+  if (!message) return std::unexpected(message.error());
+  if (!*message)
+    return fail({}, "the container's first process was killed while the container was made");
+  if ((*message)->kind == Message::Kind::kFailure)
+    return fail({}, (*message)->text, (*message)->code);
+  return std::move(**message);
+}
+
+Result<void> Making::go() const {
+  return channel_->send({.kind = Message::Kind::kGo, .text = concat(record_.process.pid)});
+}
+
+Result<void> Making::map() {
+  if (const auto process = ProcessId::of(record_.process.pid)) record_.process = *process;
+  if (bundle_.config.makes(CLONE_NEWUSER))
+    if (auto mapped = map_ids(*ids_, record_.process.pid); !mapped) {
+      // Of a process that has given up, its own words say more.
+      if (!channel_->has_message()) return mapped;
+      const auto heard = hear();
+      return heard ? mapped : std::unexpected(heard.error());
+    }
+  return go();
+}
+
+Result<void> Making::run_hooks() {
+  const auto& hooks = bundle_.config.hooks;
+  hooks_ran_ = true;
+  const auto state = state_text(record_, OciStatus::kCreating);
+  if (auto ran = run_oci_hooks(hooks.prestart, "prestart", state); !ran) return ran;
+  if (auto ran = run_oci_hooks(hooks.create_runtime, "createRuntime", state); !ran) return ran;
+  return go();
+}
+
+// From here on `start` finds it, and it no longer dies with this process.
+Result<void> Making::become_created(const Arguments& told) {
+  if (auto written = write_pid_file(told.pid_file, record_.process.pid); !written) return written;
+  if (auto written = dir_.write(record_); !written) return written;
+  return go();
+}
+
+Result<void> Making::finish(const Arguments& told, const TakeTerminal& terminal) {
+  while (true) {
+    auto message = hear();
+    if (!message) return std::unexpected(message.error());
+    Result<void> done;
+    if (message->kind == Message::Kind::kNamespaces) done = map();
+    if (message->kind == Message::Kind::kHooks) done = run_hooks();
+    if (message->kind == Message::Kind::kTerminal) done = terminal(std::move(message->fd));
+    if (message->kind == Message::Kind::kDone) return become_created(told);
+    if (!done) return done;
+  }
+}
+
+}  // namespace
+
+Result<OciRecord> create_container(const Arguments& told, const Bundle& bundle,
+                                   const TakeTerminal& terminal) {
+  const auto root = oci_root(told.root);
+  if (!root) return std::unexpected(root.error());
+  auto dir = ContainerDir::make(*root, told.id);
+  if (!dir) return std::unexpected(dir.error());
+  Making making(bundle, std::move(*dir), record_of(told, bundle));
+  if (auto begun = making.begin(told.preserve_fds); !begun) return std::unexpected(begun.error());
+  if (auto made = making.finish(told, terminal); !made) return std::unexpected(made.error());
+  return making.keep();
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,176 @@
+#include "frontend/oci/exec.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <optional>
+
+#include "frontend/oci/config/read_config.h"
+#include "frontend/oci/config/read_process.h"
+#include "frontend/oci/console_socket.h"
+#include "frontend/oci/container_dir.h"
+#include "frontend/oci/inside/container.h"
+#include "frontend/oci/inside/ids.h"
+#include "frontend/oci/inside/seccomp.h"
+#include "frontend/oci/inside/spaces.h"
+#include "frontend/oci/wait.h"
+#include "frontend/run/channel.h"
+#include "frontend/start/ids/process_ids.h"
+#include "frontend/start/seal.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+Result<OciProcess> read_process_file(const std::string& path) {
+  const auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY);
+  const auto text = file ? read_all(*file, kLargestConfig) : std::unexpected(file.error());
+  if (!text) return fail({}, concat("cannot read --process ", quoted(path)), text.error().code);
+  auto process = parse_process(*text);
+  if (!process) return fail({}, concat("--process: ", process.error().text));
+  return process;
+}
+
+Result<void> set_user(const std::string& word, OciProcess& process) {
+  std::string_view rest(word);
+  const auto uid = parse_decimal(take_until(rest, ':'));
+  const auto gid = rest.empty() ? std::optional<std::uint64_t>(0) : parse_decimal(rest);
+  constexpr std::uint64_t kMost = 4294967294;
+  if (!uid || !gid || *uid > kMost || *gid > kMost)
+    return fail({}, concat("--user ", quoted(word), " is not UID[:GID]"));
+  process.uid = static_cast<std::uint32_t>(*uid);
+  process.gid = static_cast<std::uint32_t>(*gid);
+  process.groups.clear();
+  return {};
+}
+
+// What options say over what the container's own process is.
+Result<OciProcess> process_of(const Arguments& told, const OciConfig& config) {
+  if (!told.process_file.empty()) return read_process_file(told.process_file);
+  if (told.words.empty()) return fail({}, "exec needs a command, or --process FILE");
+  auto process = config.process.value_or(OciProcess{});
+  process.args = told.words;
+  process.terminal = told.tty;
+  process.console_size.reset();
+  if (!told.cwd.empty()) process.cwd = told.cwd;
+  if (told.no_new_privs) process.no_new_privs = true;
+  for (const auto& word : told.env) process.env.push_back(word);
+  if (!told.user.empty())
+    if (auto set = set_user(told.user, process); !set) return std::unexpected(set.error());
+  return process;
+}
+
+// The container, held: its number cannot become somebody else's.
+struct Target {
+  OciRecord record;
+  OciConfig config;
+  Fd pidfd;
+  std::uint64_t spaces = 0;
+  ChosenIds ids;
+};
+
+Result<Target> find_target(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  const auto dir = root ? ContainerDir::open(*root, told.id) : std::unexpected(root.error());
+  auto record = dir ? dir->record() : std::unexpected(dir.error());
+  if (!record) return std::unexpected(record.error());
+  const auto status = dir->status(*record);
+  if (status != OciStatus::kRunning)
+    return fail({}, concat("cannot exec in container ", told.id, ": it is ", name_of(status)));
+  const auto text = dir->config();
+  auto config = text ? parse_config(*text) : std::unexpected(text.error());
+  if (!config) return std::unexpected(config.error());
+  const auto pid = record->process.pid;
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const auto spaces = spaces_of(pid);
+  auto ids = ids_of_process(pid);
+  const auto denied = is_setgroups_denied(concat(pid));
+  if (!pidfd.valid() || !spaces || !ids || !denied || !record->process.lives())
+    return fail({}, concat("container ", told.id, " has just ended"));
+  ids->deny_setgroups = *denied;
+  return Target{std::move(*record), std::move(*config), std::move(pidfd), *spaces, std::move(*ids)};
+}
+
+Result<void> hear_exec(const Channel& channel, const TakeTerminal& terminal) {
+  if (auto sent = channel.send({.kind = Message::Kind::kGo}); !sent) return sent;
+  bool execs = false;
+  while (true) {
+    auto message = channel.receive();
+    if (!message) return std::unexpected(message.error());
+    if (!*message && !execs) return fail({}, "the process was killed as it entered the container");
+    if (!*message) return {};
+    if ((*message)->kind == Message::Kind::kFailure)
+      return fail({}, (*message)->text, (*message)->code);
+    execs = execs || (*message)->kind == Message::Kind::kExec;
+    if ((*message)->kind == Message::Kind::kTerminal)
+      if (auto taken = terminal(std::move((*message)->fd)); !taken) return taken;
+  }
+}
+
+void end_child(pid_t pid) {
+  (void)::kill(pid, SIGKILL);
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+}
+
+Result<pid_t> start_process(const Target& target, unsigned preserved,
+                            const TakeTerminal& terminal) {
+  std::optional<SeccompFilter> filter;
+  if (target.config.seccomp) {
+    auto compiled = compile_seccomp(*target.config.seccomp);
+    if (!compiled) return std::unexpected(compiled.error());
+    filter = std::move(*compiled);
+  }
+  auto channel = make_channel();
+  if (!channel) return std::unexpected(channel.error());
+  const auto pid = clone_beside(target.pidfd, target.spaces, [&] {
+    channel->outside.close();
+    run_in_container({.config = target.config,
+                      .filter = filter,
+                      .ids = target.ids,
+                      .channel = std::move(channel->inside),
+                      .bundle = {target.record.bundle, Fd{}},
+                      .sources = {},
+                      .listener = {},
+                      .preserved = preserved});
+  });
+  if (!pid) return pid;
+  channel->inside.close();
+  const auto heard = hear_exec(channel->outside, terminal);
+  if (heard) return pid;
+  end_child(*pid);
+  return std::unexpected(heard.error());
+}
+
+}  // namespace
+
+Result<int> exec_in_container(const Arguments& told) {
+  auto target = find_target(told);
+  if (!target) return std::unexpected(target.error());
+  const auto sealed =
+      target->config.has(CLONE_NEWUSER) ? be_out_of_reach(target->ids) : be_out_of_own_reach();
+  if (!sealed) return std::unexpected(sealed.error());
+  auto process = process_of(told, target->config);
+  if (!process) return std::unexpected(process.error());
+  target->config.process = std::move(*process);
+  const bool tty = target->config.process->terminal;
+  if (tty && told.detach && told.console_socket.empty())
+    return fail({}, "a terminal of a process that nobody waits for needs --console-socket");
+  auto foreground = Foreground::take();
+  if (!foreground) return std::unexpected(foreground.error());
+  auto terminal = told.console_socket.empty() ? Result<TakeTerminal>(foreground->taker())
+                                              : to_console_socket(told.console_socket);
+  if (!terminal) return std::unexpected(terminal.error());
+  const auto pid = start_process(*target, told.preserve_fds, *terminal);
+  if (!pid) return std::unexpected(pid.error());
+  if (auto written = write_pid_file(told.pid_file, *pid); !written)
+    return end_child(*pid), std::unexpected(written.error());
+  if (told.detach) return 0;
+  return foreground->wait(*pid, tty && told.console_socket.empty());
+}
+
+}  // namespace userns::frontend

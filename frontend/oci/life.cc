@@ -1,0 +1,155 @@
+#include "frontend/oci/life.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "frontend/oci/config/read_config.h"
+#include "frontend/oci/inside/hooks.h"
+#include "frontend/run/channel.h"
+#include "frontend/store/files.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+// A number that was given to somebody else meanwhile is not the container's.
+Result<Fd> hold(const ProcessId& process) {
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  if (!pidfd.valid() || !process.lives())
+    return fail({}, "the container's process has ended", ESRCH);
+  return pidfd;
+}
+
+Result<void> send_signal(const Fd& pidfd, int number) {
+  if (::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) == 0) return {};
+  return fail_errno(concat("cannot send signal ", number, " to the container's process"));
+}
+
+Result<void> hear_exec(const Channel& channel) {
+  while (true) {
+    auto message = channel.receive();
+    if (!message) return std::unexpected(message.error());
+    // The exec has closed the other end.
+    if (!*message) return {};
+    if ((*message)->kind == Message::Kind::kFailure)
+      return fail({}, (*message)->text, (*message)->code);
+  }
+}
+
+Result<OciConfig> config_of(const ContainerDir& dir) {
+  const auto text = dir.config();
+  return text ? parse_config(*text) : std::unexpected(text.error());
+}
+
+// The first process of a pid namespace is there until its last child was collected, which may be
+// somebody else's to do; but nothing of it runs any more.
+bool wait_for_end(const Fd& pidfd, const ContainerDir& dir, const OciRecord& record) {
+  constexpr int kStep = 20;
+  constexpr int kSteps = 500;
+  pollfd polled{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+  for (int step = 0; step < kSteps; ++step)
+    if (::poll(&polled, 1, kStep) > 0 || dir.status(record) == OciStatus::kStopped) return true;
+  return false;
+}
+
+// Uncollected processes are ended, too: kill(2) works, and the pidfd says so.
+Result<void> end(const ContainerDir& dir, const OciRecord& record) {
+  if (dir.status(record) == OciStatus::kStopped) return {};
+  const auto pidfd = hold(record.process);
+  if (!pidfd) return {};
+  const auto sent = send_signal(*pidfd, SIGKILL);
+  if (!sent && sent.error().code != ESRCH) return sent;
+  if (wait_for_end(*pidfd, dir, record)) return {};
+  return fail({}, concat("container ", record.id, " does not end, though it was killed"));
+}
+
+Result<void> delete_known(const ContainerDir& dir, const OciRecord& record, bool force) {
+  const auto status = dir.status(record);
+  if (status != OciStatus::kStopped && status != OciStatus::kCreated && !force)
+    return fail({}, concat("container ", record.id, " is ", name_of(status),
+                           ": stop it first, or use --force"));
+  if (auto ended = end(dir, record); !ended) return ended;
+  const auto config = config_of(dir);
+  dir.remove();
+  if (!config) return {};
+  return run_oci_hooks(config->hooks.poststop, "poststop", state_text(record, OciStatus::kStopped));
+}
+
+std::uint64_t pid_space(pid_t pid) {
+  struct stat facts{};
+  return ::stat(concat("/proc/", pid, "/ns/pid").c_str(), &facts) == 0 ? facts.st_ino : 0;
+}
+
+}  // namespace
+
+Result<void> start_container(const std::string& root, const std::string& id) {
+  const auto dir = ContainerDir::open(root, id, true);
+  const auto record = dir ? dir->record() : std::unexpected(dir.error());
+  if (!record) return std::unexpected(record.error());
+  if (const auto status = dir->status(*record); status != OciStatus::kCreated)
+    return fail(
+        {}, concat("cannot start container ", id, ": it is ", name_of(status), " and not created"));
+  const auto config = config_of(*dir);
+  if (!config) return std::unexpected(config.error());
+  if (!config->process) return fail({}, "config.json has no process to start");
+  auto socket = dir->connect();
+  if (!socket) return std::unexpected(socket.error());
+  const Channel channel(std::move(*socket));
+  if (auto sent = channel.send({.kind = Message::Kind::kGo}); !sent) return sent;
+  if (auto heard = hear_exec(channel); !heard) return heard;
+  dir->forget_start();
+  return run_oci_hooks(config->hooks.poststart, "poststart",
+                       state_text(*record, OciStatus::kRunning));
+}
+
+Result<std::vector<pid_t>> processes_of(const OciRecord& record) {
+  const auto space = pid_space(record.process.pid);
+  if (space == 0) return fail({}, "the container's process has ended", ESRCH);
+  if (space == pid_space(::getpid()))
+    return fail({},
+                "the container has no pid namespace and no cgroup of its own: its processes "
+                "cannot be told from others");
+  const auto proc = open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY);
+  const auto names = proc ? list_directory(*proc) : std::unexpected(proc.error());
+  if (!names) return std::unexpected(names.error());
+  std::vector<pid_t> pids;
+  for (const auto& name : *names)
+    if (const auto pid = parse_decimal(name); pid && pid_space(static_cast<pid_t>(*pid)) == space)
+      pids.push_back(static_cast<pid_t>(*pid));
+  return pids;
+}
+
+Result<void> kill_container(const std::string& root, const std::string& id, int number, bool all) {
+  const auto dir = ContainerDir::open(root, id);
+  const auto record = dir ? dir->record() : std::unexpected(dir.error());
+  if (!record) return std::unexpected(record.error());
+  const auto pidfd = hold(record->process);
+  if (!pidfd || dir->status(*record) == OciStatus::kStopped)
+    return fail({}, concat("cannot kill container ", id, ": it is not running"), ESRCH);
+  if (!all) return send_signal(*pidfd, number);
+  const auto pids = processes_of(*record);
+  if (!pids) return std::unexpected(pids.error());
+  for (const pid_t pid : *pids) (void)::kill(pid, number);
+  return {};
+}
+
+Result<void> delete_container(const std::string& root, const std::string& id, bool force) {
+  const auto dir = ContainerDir::open(root, id, true);
+  if (!dir && force && dir.error().code == ENOENT) return {};
+  if (!dir) return std::unexpected(dir.error());
+  const auto record = dir->record();
+  if (record) return delete_known(*dir, *record, force);
+  // The rest of a creation that was killed. With the lock nobody is at it.
+  if (record.error().code != ENOENT) return std::unexpected(record.error());
+  dir->remove();
+  return {};
+}
+
+}  // namespace userns::frontend

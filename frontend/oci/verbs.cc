@@ -1,0 +1,214 @@
+#include "frontend/oci/verbs.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "common/config.h"
+#include "frontend/oci/bundle.h"
+#include "frontend/oci/console_socket.h"
+#include "frontend/oci/container_dir.h"
+#include "frontend/oci/create.h"
+#include "frontend/oci/exec.h"
+#include "frontend/oci/feature_list.h"
+#include "frontend/oci/life.h"
+#include "frontend/oci/wait.h"
+#include "frontend/spec/printable.h"
+#include "frontend/spec/values.h"
+#include "frontend/start/seal.h"
+#include "policy/text.h"
+
+namespace userns::frontend {
+namespace {
+
+using Json = nlohmann::json;
+
+Result<int> print(std::string_view text) {
+  const Fd output(::dup(STDOUT_FILENO));
+  const auto done = write_all(output, printable_lines(text));
+  return done ? Result<int>(0) : std::unexpected(done.error());
+}
+
+Result<int> done(const Result<void>& result) {
+  return result ? Result<int>(0) : std::unexpected(result.error());
+}
+
+// --- create, run ----------------------------------------------------------------------------
+
+Result<void> seal(const OciConfig& config) {
+  if (!config.makes(CLONE_NEWUSER)) return be_out_of_own_reach();
+  ChosenIds ids;
+  ids.uids.extents = config.uids;
+  ids.gids.extents = config.gids;
+  return be_out_of_reach(ids);
+}
+
+Result<void> check_resources(const Arguments& told, const OciConfig& config) {
+  if (config.resources.empty() || told.cgroup_manager == "disabled") return {};
+  return fail({}, concat("config.json: ", config.resources.front(),
+                         " needs a cgroup, and this runtime makes none: leave it out (podman: "
+                         "--cgroups=disabled), or say --cgroup-manager disabled"));
+}
+
+Result<Bundle> prepare(const Arguments& told) {
+  auto bundle = open_bundle(told.bundle);
+  if (!bundle) return bundle;
+  if (auto checked = check_resources(told, bundle->config); !checked)
+    return std::unexpected(checked.error());
+  if (auto sealed = seal(bundle->config); !sealed) return std::unexpected(sealed.error());
+  return bundle;
+}
+
+bool has_terminal(const Bundle& bundle) {
+  return bundle.config.process && bundle.config.process->terminal;
+}
+
+Result<int> create(const Arguments& told) {
+  const auto bundle = prepare(told);
+  if (!bundle) return std::unexpected(bundle.error());
+  const bool tty = has_terminal(*bundle);
+  if (tty != !told.console_socket.empty())
+    return fail({}, tty ? "process.terminal needs --console-socket"
+                        : "--console-socket is for a process with a terminal (process.terminal)");
+  TakeTerminal terminal;
+  if (tty) {
+    auto socket = to_console_socket(told.console_socket);
+    if (!socket) return std::unexpected(socket.error());
+    terminal = std::move(*socket);
+  }
+  const auto record = create_container(told, *bundle, terminal);
+  return record ? Result<int>(0) : std::unexpected(record.error());
+}
+
+Result<int> finish_run(const Arguments& told, const std::string& root, Result<int> status) {
+  if (told.keep && status) return status;
+  const auto removed = delete_container(root, told.id, true);
+  return status && !removed ? std::unexpected(removed.error()) : status;
+}
+
+Result<int> run(const Arguments& told) {
+  const auto bundle = prepare(told);
+  const auto root = oci_root(told.root);
+  if (!bundle) return std::unexpected(bundle.error());
+  if (!root) return std::unexpected(root.error());
+  const bool tty = has_terminal(*bundle);
+  if (tty && told.detach && told.console_socket.empty())
+    return fail({}, "a terminal of a process that nobody waits for needs --console-socket");
+  auto foreground = Foreground::take();
+  if (!foreground) return std::unexpected(foreground.error());
+  auto terminal = told.console_socket.empty() ? Result<TakeTerminal>(foreground->taker())
+                                              : to_console_socket(told.console_socket);
+  if (!terminal) return std::unexpected(terminal.error());
+  const auto record = create_container(told, *bundle, *terminal);
+  if (!record) return std::unexpected(record.error());
+  if (auto started = start_container(*root, told.id); !started)
+    return finish_run(told, *root, std::unexpected(started.error()));
+  if (told.detach) return 0;
+  return finish_run(told, *root,
+                    foreground->wait(record->process.pid, tty && told.console_socket.empty()));
+}
+
+// --- looking --------------------------------------------------------------------------------
+
+Result<int> state(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  const auto dir = root ? ContainerDir::open(*root, told.id) : std::unexpected(root.error());
+  const auto record = dir ? dir->record() : std::unexpected(dir.error());
+  if (!record) return std::unexpected(record.error());
+  return print(concat(state_text(*record, dir->status(*record)), "\n"));
+}
+
+struct Listed {
+  OciRecord record;
+  OciStatus status;
+};
+Result<std::vector<Listed>> all_containers(const std::string& root) {
+  const auto names = ContainerDir::list(root);
+  if (!names) return std::unexpected(names.error());
+  std::vector<Listed> all;
+  for (const auto& name : *names) {
+    const auto dir = ContainerDir::open(root, name);
+    auto record = dir ? dir->record() : std::unexpected(dir.error());
+    if (!record) continue;  // it is just being made, or has just gone
+    const auto status = dir->status(*record);
+    all.push_back({std::move(*record), status});
+  }
+  return all;
+}
+
+std::string table_line(const Listed& one) {
+  const pid_t pid = one.status == OciStatus::kStopped ? 0 : one.record.process.pid;
+  return concat(one.record.id, "  ", pid, "  ", name_of(one.status), "  ", one.record.bundle, "  ",
+                one.record.created, "\n");
+}
+
+Result<int> list(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  const auto all = root ? all_containers(*root) : std::unexpected(root.error());
+  if (!all) return std::unexpected(all.error());
+  std::string text = told.quiet ? "" : "ID  PID  STATUS  BUNDLE  CREATED\n";
+  auto json = Json::array();
+  for (const auto& one : *all) {
+    text += told.quiet ? concat(one.record.id, "\n") : table_line(one);
+    json.push_back(Json::parse(state_text(one.record, one.status)));
+  }
+  return print(told.json ? concat(json.dump(2, ' ', true), "\n") : text);
+}
+
+Result<int> ps(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  const auto dir = root ? ContainerDir::open(*root, told.id) : std::unexpected(root.error());
+  const auto record = dir ? dir->record() : std::unexpected(dir.error());
+  const auto pids = record ? processes_of(*record) : std::unexpected(record.error());
+  if (!pids) return std::unexpected(pids.error());
+  if (told.json) return print(concat(Json(*pids).dump(), "\n"));
+  std::string text = "PID\n";
+  for (const pid_t pid : *pids) text += concat(pid, "\n");
+  return print(text);
+}
+
+Result<int> kill(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  const auto number = parse_signal(told.words.empty() ? "TERM" : told.words.front());
+  if (!root) return std::unexpected(root.error());
+  if (!number) return std::unexpected(number.error());
+  return done(kill_container(*root, told.id, *number, told.all));
+}
+
+Result<int> start(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  return root ? done(start_container(*root, told.id)) : std::unexpected(root.error());
+}
+
+Result<int> remove(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  return root ? done(delete_container(*root, told.id, told.force)) : std::unexpected(root.error());
+}
+
+Result<int> features(const Arguments&) { return print(concat(features_text(), "\n")); }
+Result<int> help(const Arguments&) { return print(usage()); }
+Result<int> version(const Arguments&) {
+  return print(concat("userns-oci version ", std::string_view(kVersion), "\nspec: 1.2.0\n"));
+}
+
+struct Entry {
+  std::string_view verb;
+  Result<int> (*run)(const Arguments&);
+};
+constexpr Entry kEntries[]{
+    {"create", create}, {"start", start},       {"run", run},     {"state", state},
+    {"kill", kill},     {"delete", remove},     {"list", list},   {"exec", exec_in_container},
+    {"ps", ps},         {"features", features}, {"--help", help}, {"--version", version}};
+
+}  // namespace
+
+Result<int> run_verb(const Arguments& told) {
+  for (const auto& entry : kEntries)
+    if (entry.verb == told.verb) return entry.run(told);
+  return fail({}, concat("there is no verb ", quoted(told.verb)));
+}
+
+}  // namespace userns::frontend

@@ -1,0 +1,36 @@
+#include "frontend/oci/wait.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "frontend/start/plan/plan.h"
+#include "frontend/start/supervise.h"
+
+namespace userns::frontend {
+
+Result<Foreground> Foreground::take() {
+  auto signals = Signals::take();
+  if (!signals) return std::unexpected(signals.error());
+  return Foreground(std::move(*signals));
+}
+
+TakeTerminal Foreground::taker() {
+  return [this](Fd master) -> Result<void> {
+    relay_.use_terminal(std::move(master));
+    relay_.copy_window_size();
+    return {};
+  };
+}
+
+Result<int> Foreground::wait(pid_t pid, bool tty) {
+  Payload payload{
+      .pid = pid, .pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))), .notify = {}};
+  if (!payload.pidfd.valid()) return fail_errno("cannot watch the container's process");
+  Plan plan;
+  plan.tty = tty;
+  const auto ended = supervise(plan, payload, signals_, relay_);
+  if (!ended) return std::unexpected(ended.error());
+  return ended->status;
+}
+
+}  // namespace userns::frontend

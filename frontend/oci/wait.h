@@ -1,0 +1,29 @@
+// A process of a container in the foreground: signals and terminal are handed on until its end.
+#pragma once
+
+#include <sys/types.h>
+
+#include "common/fd.h"
+#include "frontend/oci/console_socket.h"
+#include "frontend/run/signals.h"
+#include "frontend/start/relay.h"
+#include "policy/error.h"
+
+namespace userns::frontend {
+
+class Foreground {
+ public:
+  // Before the process is made.
+  static Result<Foreground> take();
+  // For a terminal that no engine takes.
+  [[nodiscard]] TakeTerminal taker();
+  // Its exit status, or 128+N. `pid`: a child of this process.
+  [[nodiscard]] Result<int> wait(pid_t pid, bool tty);
+
+ private:
+  explicit Foreground(Signals signals) : signals_(std::move(signals)) {}
+  Signals signals_;
+  Relay relay_;
+};
+
+}  // namespace userns::frontend
