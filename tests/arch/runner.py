@@ -105,6 +105,12 @@ def _(_root):
     assert float(re.search(r'CPU ([\d.]+) s', text)[1]) > 0, text
 
 
+@case('the programs that took longest are named, the longest first, and what all took of the CPU')
+def _(_root):
+    text = run({'short': GOOD, 'long': f'sleep 1; {GOOD}'})[1]
+    assert re.search(r'^CPU \d+ s in all; longest: long 1 s \(CPU 0 s\), short 0 s', text, re.M), text
+
+
 @case("a test that changes an owner or a mode of the machine's own directories is a failure")
 def _(_root):
     with tempfile.TemporaryDirectory() as top:
