@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ def copy_deb(deb_path, where, suite):
 
 def main():
     build_dir, suite, name, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the guest ends, and what it lies in goes
     image = Image(build_dir, suite)
     why = image.why_not()
     try:

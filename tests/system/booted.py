@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def lay_out(build, payload, names, words):
 
 def main():
     build, suite, names, seconds = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3].split(','), int(sys.argv[4])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the guest ends, and what it lies in goes
     image = Image(build, suite)
     why = image.why_not() or next(filter(None, (distro.why_not(build, wanted) for wanted in distros_of(names))), None)
     if why:
