@@ -609,7 +609,7 @@ def _(root, kind):
 def _(root, kind):
     linked(root, kind, [(kind.file, kind.file, 0)])
     with root.target(root.alice) as target:
-        refused(kind.run(root, target, 0, 100000, 1), 'TF-PATH', 'symbolic links')
+        refused(kind.run(root, target, 0, 100000, 1), 'TF-PATH', 'symbolic link')
         unmapped(target)
 
 
