@@ -11,11 +11,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import MS_BIND, MS_REC, ROOT, build_dir, case, cases, main, mount, spawn, umount  # noqa: E402
+from harness import MS_BIND, MS_REC, ROOT, build_dir, case, cases, main, mount, skip, spawn, umount  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(__file__), '..', '..')
 MANUALS = sorted(glob.glob(TOP + '/man/*.[1-9]'))
@@ -270,6 +271,7 @@ def _(root, _run_it):
 
 @example('autostart')
 def _(root, run_it):
+    shutil.which('systemctl') or skip('there is no systemctl here (apt-get install systemd)')
     user(root)
     with open(f'{TOP}/packaging/systemd/userns-autostart.service.in') as file:
         root.write('/etc/systemd/user/userns-autostart.service', file.read().replace('@BINDIR@', '/usr/bin'))

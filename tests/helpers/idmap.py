@@ -480,6 +480,7 @@ def _(root):
 @case('ID-LOCK: where no process or no user namespace can be made, nothing is given')
 def _(root):
     two_blocks(root)
+    root.write('/etc/nsswitch.conf', 'passwd: files systemd\ngroup: files systemd\n')
     tree = make_tree(root, 'lock')
     with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
         # The child that asks for names is the first that cannot be made.

@@ -74,6 +74,9 @@ subid_status shadow_subid_has_range(const char*, unsigned long, unsigned long, s
   return SUBID_STATUS_SUCCESS;
 }
 
+// Shadow 4.17 takes no source without.
+void shadow_subid_free(void* made) { std::free(made); }
+
 subid_status shadow_subid_find_subid_owners(unsigned long, subid_type, uid_t** uids, int* count) {
   *uids = nullptr;
   *count = 0;
