@@ -42,11 +42,15 @@ Result<Bundle> open_bundle(const std::string& path) {
   auto config = parse_config(bundle.text);
   if (!config) return std::unexpected(config.error());
   bundle.config = std::move(*config);
-  if (!bundle.config.seccomp) return bundle;
+  return bundle;
+}
+
+Result<void> compile_filter(Bundle& bundle) {
+  if (!bundle.config.seccomp) return {};
   auto filter = compile_seccomp(*bundle.config.seccomp);
   if (!filter) return std::unexpected(filter.error());
   bundle.filter = std::move(*filter);
-  return bundle;
+  return {};
 }
 
 }  // namespace userns::frontend

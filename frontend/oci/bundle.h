@@ -20,4 +20,7 @@ struct Bundle {
 };
 Result<Bundle> open_bundle(const std::string& path);
 
+// linux.seccomp, which takes milliseconds: once this program is where it is to be (seal.h).
+Result<void> compile_filter(Bundle& bundle);
+
 }  // namespace userns::frontend

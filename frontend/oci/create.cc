@@ -74,8 +74,8 @@ class Making {
     dir_.remove();
     // Whatever the earlier hooks have made is theirs to take away.
     if (hooks_ran_)
-      (void)run_oci_hooks(bundle_.config.hooks.poststop, "poststop",
-                          state_text(record_, OciStatus::kStopped));
+      run_late_hooks(bundle_.config.hooks.poststop, "poststop",
+                     state_text(record_, OciStatus::kStopped));
   }
 
   Result<void> begin(unsigned preserved);

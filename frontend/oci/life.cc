@@ -79,7 +79,8 @@ Result<void> delete_known(const ContainerDir& dir, const OciRecord& record, bool
   const auto config = config_of(dir);
   dir.remove();
   if (!config) return {};
-  return run_oci_hooks(config->hooks.poststop, "poststop", state_text(record, OciStatus::kStopped));
+  run_late_hooks(config->hooks.poststop, "poststop", state_text(record, OciStatus::kStopped));
+  return {};
 }
 
 std::uint64_t pid_space(pid_t pid) {
@@ -105,8 +106,8 @@ Result<void> start_container(const std::string& root, const std::string& id) {
   if (auto sent = channel.send({.kind = Message::Kind::kGo}); !sent) return sent;
   if (auto heard = hear_exec(channel); !heard) return heard;
   dir->forget_start();
-  return run_oci_hooks(config->hooks.poststart, "poststart",
-                       state_text(*record, OciStatus::kRunning));
+  run_late_hooks(config->hooks.poststart, "poststart", state_text(*record, OciStatus::kRunning));
+  return {};
 }
 
 Result<std::vector<pid_t>> processes_of(const OciRecord& record) {

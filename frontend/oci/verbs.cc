@@ -59,6 +59,7 @@ Result<Bundle> prepare(const Arguments& told) {
   if (auto checked = check_resources(told, bundle->config); !checked)
     return std::unexpected(checked.error());
   if (auto sealed = seal(bundle->config); !sealed) return std::unexpected(sealed.error());
+  if (auto compiled = compile_filter(*bundle); !compiled) return std::unexpected(compiled.error());
   return bundle;
 }
 

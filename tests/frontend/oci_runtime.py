@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from bundle import Bundle  # noqa: E402
-from harness import case, cases, main, spawn, status_of, wait_for  # noqa: E402
+from harness import ROOT, case, cases, main, spawn, status_of, wait_for  # noqa: E402
 
 
 def lines(done):
@@ -243,6 +243,39 @@ def _(root):
     assert {'ro', 'nosuid'} <= set(found['/a/data'][5].split(',')), found
 
 
+@case('tmpcopyup: a tmpfs begins with what it covers')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    top = f'{bundle.path}/rootfs/tmp'
+    os.makedirs(f'{top}/d')
+    root.write(f'{top}/d/file', 'here\n', 0o640, (root.alice.uid, root.alice.gid))
+    os.symlink('/etc/shadow', f'{top}/link')
+    os.mkfifo(f'{top}/fifo')
+    bundle.config['mounts'].append({'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['tmpcopyup', 'nosuid']})
+    done = bundle.sh('cat /tmp/d/file; readlink /tmp/link; stat -c %a:%u /tmp/d/file; touch /tmp/new && ls /tmp')
+    assert lines(done) == ['here', '/etc/shadow', '640:0', 'd', 'link', 'new'], done
+    assert not os.path.exists(f'{top}/new')
+    os.chmod(top, 0o700)
+    bundle.config['mounts'].append({'destination': '/fresh', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['tmpcopyup']})
+    bundle.config['mounts'].append({'destination': '/etc', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['tmpcopyup', 'mode=711']})
+    bundle.config['root']['readonly'] = False
+    assert lines(bundle.sh('stat -c %a /tmp /fresh /etc')) == ['700', '1777', '711']
+
+
+@case('the host\'s root as the caller: no node that is made is a device, and no cover comes off')
+def _(root):
+    bundle = Bundle(root, ROOT)
+    config = bundle.config
+    config['linux']['namespaces'] = [space for space in config['linux']['namespaces'] if space['type'] != 'user']
+    del config['linux']['uidMappings'], config['linux']['gidMappings']
+    caps = ['CAP_SYS_ADMIN', 'CAP_MKNOD', 'CAP_DAC_OVERRIDE', 'CAP_SYS_CHROOT', 'CAP_SYS_PTRACE']
+    config['process']['capabilities'] = {kind: caps for kind in ('bounding', 'effective', 'permitted')}
+    config['root']['readonly'] = False
+    done = bundle.sh('id -u; for d in /tmp /dev /dev/shm /; do mknod $d/n c 1 3 && cat $d/n && echo opened $d; done; umount /proc/keys; '
+                     'for d in / /dev /dev/shm; do mount -o remount,bind,dev $d && echo changed $d; done; cat /proc/keys; echo x > /dev/null && echo well')
+    assert done.out.split() == ['0', 'well'] and done.err.count('Permission denied') >= 4, done
+
+
 @case('paths that are masked show nothing, and those that are read-only stay so')
 def _(root):
     bundle = Bundle(root, root.alice)
@@ -373,6 +406,19 @@ def _(root):
     assert states['createRuntime']['status'] == 'creating' and states['createRuntime']['pid'] > 1, states
     assert states['createContainer']['pid'] == states['startContainer']['pid'] == states['createRuntime']['pid'], states
     assert states['poststart']['status'] == 'running' and states['poststop']['status'] == 'stopped', states
+
+
+@case('a hook after the start or the end that fails is told, and changes nothing')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    log = f'{bundle.run_dir}/late'
+    bundle.config['hooks'] = {name: [{'path': '/bin/false'}, {'path': '/bin/sh', 'args': ['sh', '-c', f'echo {name} >> {log}']}]
+                              for name in ('poststart', 'poststop')}
+    done = bundle.sh('exit 3')
+    assert done.code == 3 and 'hooks.poststart' in done.err and 'hooks.poststop' in done.err, done
+    with open(log) as file:
+        assert file.read().split() == ['poststart', 'poststop']
+    assert bundle.left() == []
 
 
 # --- strangers' bundles ---------------------------------------------------------------------

@@ -40,6 +40,7 @@ class Bundle:
         self.runtime = runtime or [root.program('userns-oci')]
         self.path = f'{root.tmp}/home/{user.name}/{name}'
         self.run_dir = f'{root.tmp}/home/{user.name}/run'
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
         for directory in ('bin', 'etc', 'tmp'):
             os.makedirs(f'{self.path}/rootfs/{directory}')

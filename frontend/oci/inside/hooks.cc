@@ -13,6 +13,7 @@
 
 #include "common/fd.h"
 #include "frontend/run/argv.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/inside/clean.h"
 #include "policy/text.h"
 
@@ -76,6 +77,13 @@ Result<void> run_oci_hooks(const std::vector<OciHook>& hooks, std::string_view p
           {}, concat("the hook ", quoted(hook.path), " (hooks.", point, ") ", done.error().text),
           done.error().code);
   return {};
+}
+
+void run_late_hooks(const std::vector<OciHook>& hooks, std::string_view point,
+                    const std::string& state) {
+  for (const auto& hook : hooks)
+    if (const auto done = run_oci_hooks({hook}, point, state); !done)
+      tell("userns-oci", done.error());
 }
 
 }  // namespace userns::frontend

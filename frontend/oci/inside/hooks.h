@@ -17,4 +17,9 @@ namespace userns::frontend {
 Result<void> run_oci_hooks(const std::vector<OciHook>& hooks, std::string_view point,
                            const std::string& state);
 
+// The same for those whose failure changes nothing any more: all of them run, and each failure is
+// told.
+void run_late_hooks(const std::vector<OciHook>& hooks, std::string_view point,
+                    const std::string& state);
+
 }  // namespace userns::frontend

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 
+#include "frontend/oci/inside/copy_up.h"
 #include "frontend/oci/inside/devices.h"
 #include "frontend/run/mount_api.h"
 #include "frontend/start/mounts/destination.h"
@@ -98,7 +99,9 @@ Result<Fd> make_cgroups(const OciConfig& config, const OciMount& mount) {
 
 Result<Fd> make_step(const OciConfig& config, const OciMount& mount) {
   if (mount.type == "cgroup" || mount.type == "cgroup2") return make_cgroups(config, mount);
-  auto tree = new_filesystem(mount.type.c_str(), mount.options.data, mount.options.set);
+  // What is to be read only may have to be filled first.
+  const auto at_once = mount.options.set & ~std::uint64_t{MOUNT_ATTR_RDONLY};
+  auto tree = new_filesystem(mount.type.c_str(), mount.options.data, at_once);
   // Of a network namespace that belongs to somebody else's user namespace there is no fresh one.
   if (!tree && mount.type == "sysfs" && tree.error().code == EPERM) return hosts_own("/sys");
   return tree;
@@ -156,12 +159,24 @@ PlaceKind kind_of(const Fd& tree) {
                                                                      : PlaceKind::kDirectory;
 }
 
+// What is missing is made later, and empty.
+Result<void> fill(const OciMount& mount, const Fd& tree, const Fd& root) {
+  const auto covered = open_at(root.get(), mount.destination.c_str(), O_RDONLY | O_DIRECTORY,
+                               RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  if (!covered && covered.error().code == ENOENT) return {};
+  if (!covered) return std::unexpected(covered.error());
+  const bool has_mode = concat(",", mount.options.data).find(",mode=") != std::string::npos;
+  return copy_up(*covered, tree, has_mode ? CopyTop::kNo : CopyTop::kYes);
+}
+
 Result<void> put_step(const OciConfig& config, const OciMount& mount, Fd& tree, const Fd& root) {
   if (!tree.valid()) {
     auto made = make_step(config, mount);
     if (!made) return std::unexpected(made.error());
     tree = std::move(*made);
   }
+  if (mount.options.copy_up && mount.type == "tmpfs")
+    if (auto copied = fill(mount, tree, root); !copied) return copied;
   const auto place = place_inside(root, mount.destination, kind_of(tree));
   if (!place) return std::unexpected(place.error());
   if (is_same(*place, root)) return fail({}, "the root is not a place for a mount");

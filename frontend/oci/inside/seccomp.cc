@@ -131,8 +131,6 @@ Result<SeccompFilter> compile_seccomp(const SeccompRules& rules) {
   const auto otherwise = action_of(rules.otherwise);
   const Context context(::seccomp_init(otherwise), ::seccomp_release);
   if (context == nullptr) return failed("begin with this default action", -EINVAL);
-  // Large lists are searched, and not gone through, where the library can.
-  (void)::seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
   if (auto added = add_architectures(context, rules); !added) return std::unexpected(added.error());
   for (const auto& rule : rules.rules)
     if (auto added = add_rule(context, rule, otherwise); !added)
