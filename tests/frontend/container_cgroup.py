@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cgroups import Cgroups, below, pids_in, read  # noqa: E402
 from container import FIRST, fails, rootfs, well  # noqa: E402
+from oci import layout, need_skopeo  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
 from harness import case, main, skip, wait_for  # noqa: E402
 from inside import killed_at_each_moment  # noqa: E402
@@ -315,6 +316,45 @@ def _(root):
     well(store.do('create', 'copy', '--from=web', timeout=120))
     assert sorted(name for name in os.listdir(store.path) if not name.startswith('.lock')) == ['copy', 'web']
     well(store.do('stop', 'web', '--timeout=0'))
+
+
+@case('instant containers of a user whose ids come from a directory: frozen, copied as it runs, thawed, no id in common')
+def _(root):
+    need_skopeo()
+    libraries = '/usr/lib/x86_64-linux-gnu'
+    root.overlay(libraries)
+    shutil.copyfile(os.path.join(root.build, 'tests', 'helpers', 'libsubid_x.so'), f'{libraries}/libsubid_x.so')
+    for write in root.subuid, root.subgid:
+        write('nobody-else:1:1\n')
+    root.write('/etc/nsswitch.conf', 'passwd: files\ngroup: files\nsubid: x\n')
+    root.write('/etc/subid-plugin', 'blocks')
+    root.write(f'{root.tmp}/witness', '', mode=0o666)
+    cgroups.begin(root, 'alice containers=3')
+    store = Store(root)
+    shutil.rmtree(f'{store.user_home()}/.local', ignore_errors=True)
+    image = layout(root)
+    idle = ('sh', '-c', 'trap "exit 0" TERM; echo up; while :; do sleep 1000 & wait; done')
+    well(store.do('create', 'one', f'--image=oci:{image}:it', '--cgroup=helper', '--', *idle, timeout=120))
+    assert os.listdir(f'{store.path}/one') and not os.path.exists(f'{store.path}/one/rootfs')
+    well(store.do('start', 'one'))
+    await_log(store, 'one', 'up')
+    well(store.do('exec', 'one', command=('sh', '-c', 'echo x >/root/x; rm /etc/group')))
+    well(store.do('freeze', 'one'))
+    done = well(store.do('create', 'two', '--from=one', timeout=120))
+    assert done.err == '' and 'frozen 1' in read(f'{store.state("one")["cgroup"]}/payload/cgroup.events'), done
+    well(store.do('thaw', 'one'))
+    well(store.do('start', 'two'))
+    await_log(store, 'two', 'up')
+    assert well(store.do('exec', 'two', command=('sh', '-c', 'cat /root/x; ls /etc/group 2>/dev/null || echo gone'))).out.split() == ['x', 'gone']
+    maps = {}
+    for name in ('one', 'two'):
+        pid = store.state(name)['init']['pid']
+        maps[name] = [tuple(map(int, read(f'/proc/{pid}/{kind}_map').split())) for kind in ('uid', 'gid')]
+    (one_uid, one_gid), (two_uid, two_gid) = maps['one'], maps['two']
+    assert one_uid[1] >= 400000 and one_gid[1] >= 500000 and one_uid[1] != two_uid[1] and one_gid[1] != two_gid[1], maps
+    assert os.stat(f'{store.path}/two/upper/root/x').st_uid == two_uid[1]
+    for name in ('one', 'two'):
+        well(store.do('destroy', name, '--force'))
 
 
 main()

@@ -11,53 +11,12 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import FIRST, fails, well  # noqa: E402
-from harness import case, main, mount, skip, spawn, umount, wait_for  # noqa: E402
+from container import fails, well  # noqa: E402
+from harness import case, main, skip, umount, wait_for  # noqa: E402
 from images import busybox_layer  # noqa: E402
 from rootfs_tree import Archive  # noqa: E402
-from oci import Registry, layout, need_skopeo  # noqa: E402
-
-BLOCK = 65536
-
-
-class Home:
-    """Alice's store of images, empty."""
-
-    def __init__(self, root, small=False):
-        need_skopeo()
-        for write in root.subuid, root.subgid:
-            write(f'alice:{FIRST}:{4 * BLOCK}\n')
-        self.root = root
-        self.data = f'{root.tmp}/data'
-        if os.path.ismount(self.data):
-            umount(self.data)
-        shutil.rmtree(self.data, ignore_errors=True)
-        os.makedirs(self.data)
-        if small:
-            mount('tmpfs', self.data, 'tmpfs', 0, 'size=600k')
-        os.chown(self.data, root.alice.uid, root.alice.gid)
-        self.images = f'{self.data}/userns/.images'
-
-    def env(self, **more):
-        return {'PATH': os.environ['PATH'], 'HOME': f'{self.root.tmp}/home/alice', 'XDG_DATA_HOME': self.data, **more}
-
-    def words(self, *words):
-        return [self.root.program('userns-run'), *words]
-
-    def do(self, *words, timeout=120, **env):
-        return self.root.run(self.words(*words), self.root.alice, timeout=timeout, env=self.env(**env))
-
-    def begin(self, *words, **env):
-        return spawn(self.words(*words), self.root.alice, env=self.env(**env))
-
-    def list(self):
-        return json.loads(well(self.do('images', '--json')).out)
-
-    def blobs(self):
-        return set(os.listdir(f'{self.images}/blobs/sha256'))
-
-    def litter(self):
-        return [name for name in os.listdir(self.images) if name.startswith('.pull-')]
+from oci import Registry, layout  # noqa: E402
+from registry_home import Home, trusted  # noqa: E402
 
 
 def big(root, name='big', megabytes=24):
@@ -182,13 +141,6 @@ def _(root):
     assert well(home.do('start', 'box', '--foreground', '--', 'cat', '/more')).out == 'more'
     assert well(home.do(f'--image=oci:{first}:it', '--', 'echo', 'whole')).out == 'whole\n'
     fails(home.do('rmi', 'nobody'), 'there is no image')
-
-
-def trusted(root, registry):
-    """Everybody's registries.conf knows that this one has no TLS."""
-    os.makedirs('/etc/containers/registries.conf.d', exist_ok=True)
-    root.write('/etc/containers/registries.conf.d/it.conf', f'[[registry]]\nlocation = "{registry.address}"\ninsecure = true\n', 0o644)
-    return registry
 
 
 def data(home):

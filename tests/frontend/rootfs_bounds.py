@@ -121,7 +121,7 @@ def _(root):
     layer = Archive().add('big', b'\0' * (1 << 20)).add('.wh.big', b'')
     name = f'{0:064x}/layer.tar'
     whole = Archive().add(name, layer.data()).add('c.json', b'{}')
-    whole.add('manifest.json', json.dumps([{'Config': 'c.json', 'Layers': [name] * 5000}]).encode())
+    whole.add('manifest.json', json.dumps([{'Config': 'c.json', 'Layers': [name] * 900}]).encode())
     _, done, _ = cpu_of(root, whole.write(f'{root.tmp}/again.tar'), '--max-size', str(64 << 20))
     fails(done, '--max-size')
 

@@ -95,6 +95,7 @@ subid_status shadow_subid_list_owner_ranges(const char* owner, subid_type type, 
   *out = ranges(1, type == ID_TYPE_UID ? 400000 : 500000, 10, 0);
   if (is("good"))
     return std::strcmp(owner, "alice") == 0 ? SUBID_STATUS_SUCCESS : SUBID_STATUS_UNKNOWN_USER;
+  if (is("blocks")) *out = ranges(*count = 4, type == ID_TYPE_UID ? 400000 : 500000, 65536, 65536);
   if (is("crash")) ::raise(SIGSEGV);
   if (is("exit0")) ::_exit(0);
   if (is("exit1")) std::exit(0);

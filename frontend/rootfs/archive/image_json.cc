@@ -97,6 +97,12 @@ Result<std::vector<std::string>> choose(const Json& manifests, std::string_view 
   return fail({}, concat("there are several images in it (", seen, "): save one alone"));
 }
 
+Result<void> check_count(std::size_t layers) {
+  if (layers <= kMostLayers) return {};
+  return fail({}, concat("the image has ", layers, " layers; more than ", kMostLayers,
+                         " are not unpacked"));
+}
+
 }  // namespace
 
 Result<OciNode> parse_oci_node(std::string_view text, std::string_view architecture) {
@@ -114,6 +120,7 @@ Result<OciNode> parse_oci_node(std::string_view text, std::string_view architect
   const auto& layers = member(json, "layers");
   if (!layers.is_array())
     return fail({}, "the image is damaged: neither an index nor a manifest of the OCI format");
+  if (auto few = check_count(layers.size()); !few) return std::unexpected(few.error());
   auto config = digest_in(member(json, "config"));
   if (!config) return std::unexpected(config.error());
   node.config = std::move(*config);
@@ -147,6 +154,7 @@ Result<DockerImage> parse_docker_manifest(std::string_view text) {
   }
   auto layers = texts_in(json[0], "Layers");
   if (!layers) return std::unexpected(layers.error());
+  if (auto few = check_count(layers->size()); !few) return std::unexpected(few.error());
   return DockerImage{.config = text_in(json[0], "Config"), .layers = std::move(*layers)};
 }
 

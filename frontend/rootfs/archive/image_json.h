@@ -14,6 +14,8 @@
 namespace userns::frontend {
 
 inline constexpr std::size_t kLargestJson = 8UL << 20U;
+// Other programs take 128 or fewer; each of ours may be a whole archive.
+inline constexpr std::size_t kMostLayers = 1000;
 
 // An index or a manifest of the OCI format.
 struct OciNode {

@@ -48,6 +48,16 @@ TEST(OciManifest, ConfigAndLayersInOrder) {
   EXPECT_EQ(node->layers, (std::vector{kB, kA}));
 }
 
+TEST(OciManifest, MoreLayersThanAnyImageHasAreRefused) {
+  const auto manifest_of = [](std::size_t count) {
+    std::string layers = entry(kB);
+    for (std::size_t i = 1; i < count; ++i) layers += "," + entry(kB);
+    return concat("{\"config\": ", entry(kA), ", \"layers\": [", layers, "]}");
+  };
+  EXPECT_TRUE(parse_oci_node(manifest_of(kMostLayers), "amd64"));
+  EXPECT_TRUE(contains(text_of(parse_oci_node(manifest_of(kMostLayers + 1), "amd64")), "1001"));
+}
+
 TEST(OciManifest, WhatIsNoneIsAnError) {
   for (const std::string text :
        {"", "{", "null", "[]", "1", "{}", "{\"layers\": 1}", "{\"layers\": []}",
