@@ -11,9 +11,10 @@ from cgroups import Cgroups, below, pids_in, read  # noqa: E402
 from container import FIRST, fails, rootfs, well  # noqa: E402
 from oci import layout, need_skopeo  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, main, skip, wait_for  # noqa: E402
+from harness import case, main, skip, wait_for, with_own_pids  # noqa: E402
 from inside import killed_at_each_moment  # noqa: E402
 
+with_own_pids()  # ids are chosen that no process in sight has
 cgroups = Cgroups.become_tenant()
 
 

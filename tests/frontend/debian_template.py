@@ -12,9 +12,10 @@ from container import well  # noqa: E402
 import debian  # noqa: E402
 from leased import inside, lease_of  # noqa: E402
 from named import Store  # noqa: E402
-from harness import case, main, skip, wait_for  # noqa: E402
+from harness import case, main, skip, wait_for, with_own_pids  # noqa: E402
 from net_host import Dhcp, Host  # noqa: E402
 
+with_own_pids()  # ids are chosen that no process in sight has
 cgroups = Cgroups.become_tenant()
 
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import build_dir, case, main, skip  # noqa: E402
+from harness import build_dir, case, main, skip, with_own_pids  # noqa: E402
 
+with_own_pids()  # ids are chosen that no process in sight has
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'packaging', 'demo')
 
 

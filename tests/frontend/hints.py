@@ -18,9 +18,10 @@ sys.path.insert(0, os.path.dirname(__file__))
 from container import spawn  # noqa: E402
 from cgroups import Cgroups  # noqa: E402
 from filtered import filtered  # noqa: E402
-from harness import (CLONE_NEWUSER, MS_BIND, MS_REC, Result, cases, libc, main, mount, skip, trace, umount)  # noqa: E402
+from harness import (CLONE_NEWUSER, MS_BIND, MS_REC, Result, cases, libc, main, mount, skip, trace, umount, with_own_pids)  # noqa: E402
 from net_host import Host, sh  # noqa: E402
 
+with_own_pids()  # ids are chosen that no process in sight has
 cgroups = Cgroups.become_tenant()
 PATH = {'PATH': '/usr/bin:/bin:/usr/sbin:/sbin'}
 STATFS, FSTATFS, UNSHARE, MOVE_MOUNT, CLONE3, OPENAT2 = 137, 138, 272, 429, 435, 437
