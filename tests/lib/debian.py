@@ -30,7 +30,7 @@ def _source_files():
     return texts
 
 
-def _mirrors():
+def mirrors():
     """The archives that this machine takes its own Debian from, without those of security updates."""
     uris = []
     for text in _source_files().values():
@@ -41,7 +41,7 @@ def _mirrors():
 def sources(suite):
     """What mmdebstrap is told about where `suite` comes from: this machine's files, if they name it, else its first mirror."""
     own = [path for path, text in _source_files().items() if re.search(rf'\b{suite}\b', text) and re.search(r'/debian/?\s', text)]
-    return own or [f'deb {uri} {suite} main' for uri in _mirrors()[:1]]
+    return own or [f'deb {uri} {suite} main' for uri in mirrors()[:1]]
 
 
 def _apt_options():
