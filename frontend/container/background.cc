@@ -17,6 +17,7 @@
 #include "frontend/monitor/handover.h"
 #include "frontend/run/channel.h"
 #include "frontend/run/own_words.h"
+#include "frontend/run/process.h"
 #include "frontend/spec/shell_words.h"
 #include "frontend/store/registry.h"
 #include "frontend/store/state.h"
@@ -131,10 +132,7 @@ void close_all_but(std::array<int, 4> kept) {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int number : {STDIN_FILENO, STDOUT_FILENO})
     if (null < 0 || ::dup2(null, number) < 0) ::_exit(kExitOwnFailure);
-  for (int number = 1; number < NSIG; ++number) (void)::signal(number, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+  reset_signals();
   close_all_but({handover.directory, handover.lock, handover.control, handover.report});
   ::_exit(be_starter(handover));
 }
@@ -217,7 +215,7 @@ Step<std::optional<Attached>> start_in_background(const Container& container,
   for (const char* name : {kControlFile, kStartedFile})
     (void)::unlinkat(container.dir().get(), name, 0);
   // Its locks are free when it has ended.
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+  (void)collect(pid);
   return std::unexpected(std::move(heard.error()));
 }
 

@@ -17,6 +17,7 @@
 #include "frontend/container/connection.h"
 #include "frontend/container/facts.h"
 #include "frontend/run/exit_status.h"
+#include "frontend/run/process.h"
 #include "frontend/run/signals.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/ids/process_ids.h"
@@ -91,10 +92,7 @@ int end_as_the_command_did(const Ended& ended, bool in_leaf) {
   if (!in_leaf || !ended.by_a_signal) return ended.status;
   (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // no core of ours
   const int number = ended.status - kExitSignalBase;
-  sigset_t none;
-  ::sigemptyset(&none);
-  (void)::signal(number, SIG_DFL);
-  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+  reset_signals();
   (void)::raise(number);
   return ended.status;
 }

@@ -61,15 +61,8 @@ Result<Producer> Producer::start(const Act& act) {
 Result<void> Producer::finish() {
   output_.reset();
   const auto text = read_all(said_, kLongest);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
-  pid_ = 0;
+  (void)child_.end();
   return to_result(text ? *text : "");
-}
-
-Producer::~Producer() {
-  if (pid_ == 0) return;
-  ::kill(pid_, SIGTERM);  // not reaped yet, so the number is still its own
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
 }  // namespace userns::frontend

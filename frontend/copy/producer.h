@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/fd.h"
+#include "frontend/run/process.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -22,20 +23,11 @@ class Producer {
   // EPIPE: it has written what nobody read.
   Result<void> finish();
 
-  Producer(Producer&& other) noexcept
-      : pid_(std::exchange(other.pid_, 0)),
-        output_(std::move(other.output_)),
-        said_(std::move(other.said_)) {}
-  Producer(const Producer&) = delete;
-  Producer& operator=(const Producer&) = delete;
-  Producer& operator=(Producer&&) = delete;
-  ~Producer();
-
  private:
   Producer(pid_t pid, Fd output, Fd said)
-      : pid_(pid), output_(std::move(output)), said_(std::move(said)) {}
-  pid_t pid_;
-  Fd output_;
+      : child_(pid, SIGTERM), output_(std::move(output)), said_(std::move(said)) {}
+  Child child_;
+  Fd output_;  // closed first
   Fd said_;
 };
 

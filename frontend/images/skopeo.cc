@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "common/fd.h"
-#include "frontend/run/helper.h"
+#include "frontend/run/process.h"
 #include "frontend/run/signals.h"
 #include "policy/text.h"
 
@@ -76,12 +76,6 @@ std::string policy_behind(std::string_view complaint) {
                 " (containers-policy.json(5))");
 }
 
-int wait_for(pid_t child) {
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  return status;
-}
-
 }  // namespace
 
 Result<void> skopeo_copy(const std::vector<std::string>& given) {
@@ -97,21 +91,25 @@ Result<void> skopeo_copy(const std::vector<std::string>& given) {
   if (child < 0) return fail_errno("cannot start skopeo");
   if (child == 0) {
     const int progress = ::isatty(STDERR_FILENO) == 1 ? STDERR_FILENO : -1;
-    become_program(words, progress, pipe->write.get(), starter);
+    unblock_signals();
+    become_program({.words = words,
+                    .output = progress,
+                    .errors = pipe->write.get(),
+                    .dies_by = SIGTERM,
+                    .starter = starter});
   }
   pipe->write.reset();
   const auto said = listen(child, pipe->read, *signals);
-  const int status = wait_for(child);
+  const int status = collect(child);
   if (!said) return std::unexpected(said.error());
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  if (status == 0) return {};
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
     return fail({},
                 "cannot find skopeo, which fetches images: install the package skopeo, or unpack "
                 "an archive with create --tar FILE");
   const auto complaint = complaint_in(*said);
   if (!complaint.empty()) return fail({}, concat("skopeo: ", complaint, policy_behind(complaint)));
-  return fail({}, WIFSIGNALED(status) ? concat("skopeo was ended by signal ", WTERMSIG(status))
-                                      : concat("skopeo failed with status ", WEXITSTATUS(status)));
+  return fail({}, concat("skopeo ", how_it_ended(status)));
 }
 
 }  // namespace userns::frontend

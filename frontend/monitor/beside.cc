@@ -12,8 +12,8 @@
 #include <string_view>
 #include <utility>
 
-#include "frontend/run/argv.h"
 #include "frontend/run/exit_status.h"
+#include "frontend/run/process.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -51,24 +51,12 @@ Result<Beside> start_beside(const std::string& program, const Request& request,
     if (!leaf) return std::unexpected(leaf.error());
     beside.leaf = std::move(*leaf);
   }
-  int pidfd = -1;
-  clone_args args{};
-  args.flags = CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid == 0) become_beside(program, request, fds, beside.leaf);
-  if (pid < 0) return fail_errno("cannot start a process");
-  beside.pid = static_cast<pid_t>(pid);
-  beside.pidfd = Fd(pidfd);
+  auto made = clone_process(CLONE_PIDFD);
+  if (!made) return std::unexpected(made.error());
+  if (made->pid == 0) become_beside(program, request, fds, beside.leaf);
+  beside.pid = made->pid;
+  beside.pidfd = std::move(made->pidfd);
   return beside;
-}
-
-void reset_signals() {
-  for (int number = 1; number < NSIG; ++number) (void)::signal(number, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 }  // namespace userns::frontend

@@ -28,7 +28,4 @@ Result<Beside> start_beside(const std::string& program, const Request& request,
                             const std::vector<Fd>& fds, const Cgroup& cgroup,
                             const Fd& user_namespace, unsigned number);
 
-// A process of ours that becomes another program begins with none of our signals' settings.
-void reset_signals();
-
 }  // namespace userns::frontend

@@ -1,8 +1,6 @@
 #include "frontend/monitor/hooks.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +14,7 @@
 #include <vector>
 
 #include "common/fd.h"
+#include "frontend/run/process.h"
 #include "frontend/spec/shell_words.h"
 #include "policy/text.h"
 
@@ -24,21 +23,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-[[noreturn]] void become(std::vector<std::string> words) {
+[[noreturn]] void become_hook(const std::vector<std::string>& words, pid_t starter) {
   (void)::setpgid(0, 0);
-  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (null.valid()) (void)::dup2(null.get(), STDIN_FILENO);
-  for (int number = 1; number < NSIG; ++number) (void)::signal(number, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  ::execvp(argv[0], argv.data());
-  ::_exit(errno == ENOENT ? 127 : 126);
+  reset_signals();
+  become_program({.words = words,
+                  .output = STDOUT_FILENO,
+                  .errors = STDERR_FILENO,
+                  .dies_by = SIGKILL,
+                  .starter = starter});
 }
 
 enum class Awaited : std::uint8_t { kEnd, kTimeout, kGivenUp };
@@ -61,18 +53,18 @@ Result<void> run_hook(const std::string& command, const HookLimits& limits) {
   auto words = split_words(command);
   if (!words) return std::unexpected(words.error());
   if (words->empty()) return fail({}, "a hook is empty");
+  const pid_t starter = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno(concat("cannot start the hook ", quoted(command)));
-  if (pid == 0) become(std::move(*words));
+  if (pid == 0) become_hook(*words, starter);
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   const auto awaited = pidfd.valid() ? await(pidfd, limits) : Awaited::kEnd;
   if (awaited != Awaited::kEnd) {
     (void)::kill(pid, SIGKILL);
     (void)::kill(-pid, SIGKILL);  // not reaped, so the numbers are still its own
   }
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return fail_errno(concat("lost the hook ", quoted(command)));
+  const int status = collect(pid);
+  if (status < 0) return fail_errno(concat("lost the hook ", quoted(command)));
   if (awaited == Awaited::kGivenUp)
     return fail({}, concat("given up while the hook ", quoted(command), " ran"), EINTR);
   if (awaited == Awaited::kTimeout)

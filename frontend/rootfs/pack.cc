@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "frontend/rootfs/layers.h"
-#include "frontend/run/argv.h"
+#include "frontend/run/process.h"
 #include "frontend/start/ids/in_map.h"
 #include "policy/text.h"
 
@@ -46,18 +46,6 @@ std::vector<std::string> words_for(const PackWhat& what, const Fd& names) {
     words.push_back(concat("--transform=s,^[.],", what.below, ",S"));
   words.insert(words.end(), {"--", what.name == "." ? what.name : "./" + what.name});
   return words;
-}
-
-[[noreturn]] void become_tar(const Fd& top, const std::vector<std::string>& words, const Fd& out,
-                             const Fd& names) {
-  const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  ::signal(SIGPIPE, SIG_DFL);
-  if (::fchdir(top.get()) != 0 || ::dup2(nothing.get(), STDIN_FILENO) < 0 ||
-      ::dup2(out.get(), STDOUT_FILENO) < 0 ||
-      (names.valid() && ::fcntl(names.get(), F_SETFD, 0) != 0))
-    ::_exit(126);
-  ::execvp("tar", argv_of(words).data());
-  ::_exit(127);
 }
 
 // The first of the names that tar writes down, one a line, that would be a whiteout in an image.
@@ -96,11 +84,15 @@ Result<void> pack_with_tar(const Fd& top, const PackWhat& what, const Fd& out) {
   const auto words = words_for(what, names->write);
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start tar");
-  if (child == 0) become_tar(top, words, out, names->write);
+  if (child == 0) {
+    ::signal(SIGPIPE, SIG_DFL);
+    if (names->write.valid()) (void)::fcntl(names->write.get(), F_SETFD, 0);
+    become_program(
+        {.words = words, .output = out.get(), .errors = STDERR_FILENO, .directory = top.get()});
+  }
   names->write.reset();
   const auto whiteout = what.as_layer ? find_whiteout(names->read) : std::string{};
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  const int status = collect(child);
   if (!whiteout.empty())
     return fail({},
                 concat(quoted(whiteout), " cannot be in an image, where a name that begins with ",

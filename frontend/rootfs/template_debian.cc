@@ -152,7 +152,14 @@ Result<Mmdebstrap> Mmdebstrap::start(const DebianWish& wish) {
   const pid_t starter = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("cannot start mmdebstrap");
-  if (pid == 0) become_program(words, pipe->write.get(), said.get(), starter);
+  if (pid == 0) {
+    unblock_signals();
+    become_program({.words = words,
+                    .output = pipe->write.get(),
+                    .errors = said.get(),
+                    .dies_by = SIGTERM,
+                    .starter = starter});
+  }
   return Mmdebstrap(std::move(pipe->read), std::move(said), pid);
 }
 
@@ -182,23 +189,13 @@ Result<void> Mmdebstrap::finish() {
   std::array<char, 65536> rest;  // NOLINT(*-member-init): is not looked at
   while (tar_.valid() && read_some(tar_, rest).value_or(0) > 0) continue;
   tar_.reset();
-  int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0)
-    if (errno != EINTR) return fail_errno("lost mmdebstrap");
-  pid_ = 0;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  const int status = child_.end();
+  if (status < 0) return fail_errno("lost mmdebstrap");
+  if (status == 0) return {};
   const auto complaint = complaint_in(all_of(said_));
   if (!complaint.empty()) return fail({}, concat("mmdebstrap failed: ", quoted(complaint)));
-  return fail({}, WIFSIGNALED(status) ? concat("mmdebstrap was ended by signal ", WTERMSIG(status))
-                                      : concat("mmdebstrap failed with status ",
-                                               WEXITSTATUS(status), " and said nothing"));
-}
-
-Mmdebstrap::~Mmdebstrap() {
-  if (pid_ == 0) return;
-  tar_.reset();
-  ::kill(pid_, SIGTERM);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
+  return fail({}, concat("mmdebstrap ", how_it_ended(status),
+                         WIFSIGNALED(status) ? "" : " and said nothing"));
 }
 
 }  // namespace userns::frontend

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/fd.h"
+#include "frontend/run/process.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -34,23 +35,13 @@ class Mmdebstrap {
   // Its end. Anything but success is an error with the last that it complained of.
   Result<void> finish();
 
-  Mmdebstrap(Mmdebstrap&& other) noexcept
-      : tar_(std::move(other.tar_)),
-        said_(std::move(other.said_)),
-        pid_(std::exchange(other.pid_, 0)) {}
-  Mmdebstrap(const Mmdebstrap&) = delete;
-  Mmdebstrap& operator=(const Mmdebstrap&) = delete;
-  Mmdebstrap& operator=(Mmdebstrap&&) = delete;
-  // Ends it (SIGTERM: it cleans up behind itself) and waits.
-  ~Mmdebstrap();
-
  private:
   Mmdebstrap(Fd tar, Fd said, pid_t pid)
-      : tar_(std::move(tar)), said_(std::move(said)), pid_(pid) {}
+      : child_(pid, SIGTERM), tar_(std::move(tar)), said_(std::move(said)) {}
 
-  Fd tar_;
+  Child child_;  // TERM: it cleans up behind itself
+  Fd tar_;       // closed first
   Fd said_;
-  pid_t pid_;
 };
 
 // Its words, but for the program's name. `sources`: files; `options`: of apt.

@@ -2,10 +2,9 @@
 
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include "frontend/run/process.h"
 
 namespace userns::frontend {
 
@@ -17,10 +16,7 @@ bool as_root_of(const Fd& user_namespace, const std::function<bool()>& act) {
                        ::setresgid(0, 0, 0) == 0 && ::setresuid(0, 0, 0) == 0;
     ::_exit(is_in && act() ? 0 : 1);
   }
-  int status = 0;
-  while (child > 0 && ::waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) return false;
-  return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return child > 0 && collect(child) == 0;
 }
 
 }  // namespace userns::frontend

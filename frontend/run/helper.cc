@@ -1,7 +1,6 @@
 #include "frontend/run/helper.h"
 
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,7 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
-#include "frontend/run/argv.h"
+#include "frontend/run/process.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -46,7 +45,7 @@ Result<pid_t> spawn(const char* path, const std::string& name, char* const* word
   }
   if (pid < 0) return fail_errno(concat("cannot start ", name));
   if (error == 0) return pid;
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
+  (void)collect(pid);
   if (error == ENOENT)
     return fail({}, concat("cannot find ", name,
                            name == "newuidmap" || name == "newgidmap"
@@ -84,37 +83,13 @@ Result<void> Helper::finish() {
   std::array<char, kLongestComplaint> said{};
   const auto length = read_some(errors_, said);
   errors_.reset();
-  int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0)
-    if (errno != EINTR) return fail_errno(concat("lost ", name_));
-  pid_ = 0;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  const int status = child_.end();
+  if (status < 0) return fail_errno(concat("lost ", name_));
+  if (status == 0) return {};
   const auto complaint = one_line({said.data(), length.value_or(0)});
   if (!complaint.empty()) return fail({}, complaint);
-  return fail({}, WIFSIGNALED(status) ? concat(name_, " was ended by signal ", WTERMSIG(status))
-                                      : concat(name_, " failed with status ", WEXITSTATUS(status),
-                                               " and said nothing"));
-}
-
-Helper::~Helper() {
-  if (pid_ == 0) return;
-  errors_.reset();
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
-}
-
-void become_program(const std::vector<std::string>& words, int output, int errors, pid_t starter) {
-  auto pointers = argv_of(words);
-  const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (::dup2(nothing.get(), STDIN_FILENO) < 0 ||
-      ::dup2(output < 0 ? nothing.get() : output, STDOUT_FILENO) < 0 ||
-      ::dup2(errors, STDERR_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0 ||
-      ::getppid() != starter)
-    ::_exit(126);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execvp(pointers[0], pointers.data());
-  ::_exit(errno == ENOENT ? 127 : 126);
+  return fail(
+      {}, concat(name_, " ", how_it_ended(status), WIFSIGNALED(status) ? "" : " and said nothing"));
 }
 
 }  // namespace userns::frontend

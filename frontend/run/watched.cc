@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "frontend/run/apparmor.h"
+#include "frontend/run/process.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -22,12 +23,7 @@ namespace {
   // A watcher that is killed takes it along.
   (void)::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (::getppid() != watcher) ::_exit(127);
-  std::vector<char*> argv;
-  for (const auto& word : command.words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  unblock_signals();
   // Nobody reads what it says once it is ready. pasta sees to that itself, and refuses to start
   // where it is done for it.
   ::signal(SIGPIPE, command.third >= 0 ? SIG_IGN : SIG_DFL);
@@ -37,7 +33,7 @@ namespace {
   ::dup2(errors, 2);
   if (command.third >= 0) ::dup2(command.third, 3);
   ::close_range(command.third >= 0 ? 4 : 3, UINT_MAX, 0);
-  ::execv(command.path.c_str(), argv.data());
+  ::execv(command.path.c_str(), argv_of(command.words).data());
   ::_exit(127);
 }
 
@@ -58,7 +54,7 @@ namespace {
     leave_apparmor_profile();  // ours may not signal the one of pasta
     ::kill(child, SIGKILL);    // not reaped, so the number is still its own
   }
-  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  if (child > 0) (void)collect(child);
   ::_exit(0);  // closes our end of `life`: end_watched() waits for that
 }
 
@@ -109,7 +105,7 @@ Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& 
     if (::fork() != 0) ::_exit(0);
     watch(command, life->theirs, errors->write);
   }
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  (void)collect(child);
   errors->write.reset();
   if (theirs != nullptr) theirs->reset();
   if (auto begun = await(name, ready, errors->read); !begun) return std::unexpected(begun.error());

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "common/config.h"
-#include "frontend/run/argv.h"
 #include "frontend/run/cgroup/files.h"
 #include "frontend/run/helper.h"
 #include "frontend/run/own_words.h"
+#include "frontend/run/process.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/ids/in_map.h"
 #include "policy/cgroup_rules.h"

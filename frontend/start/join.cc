@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "frontend/run/channel.h"
+#include "frontend/run/process.h"
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/start/inside/child.h"
 #include "frontend/start/running.h"
@@ -42,25 +43,15 @@ namespace {
   // Both ends of the way into a leaf have to be in the cgroup namespace of who asks (nsdelegate).
   const auto last = wish.leaf.valid() ? wish.namespaces & CLONE_NEWCGROUP : 0;
   enter(wish.namespaces & ~last);
-  clone_args args{};
-  args.flags = CLONE_PARENT;
-  if (wish.leaf.valid()) {
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<decltype(args.cgroup)>(wish.leaf.get());
-  }
-  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) give_up("cannot start a process in the container");
-  if (pid == 0) {
+  const auto made = clone_process(CLONE_PARENT, wish.leaf);
+  if (!made) give_up("cannot start a process in the container");
+  if (made->pid == 0) {
     enter(last);
     run_joined(plan, inheritance, wish.user, wish.group);
   }
   [[maybe_unused]] const auto sent =
-      inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = concat(pid)});
+      inheritance.channel.send({.kind = Message::Kind::kNamespaces, .text = concat(made->pid)});
   ::_exit(0);
-}
-
-void collect(pid_t pid) {
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
 // The process inside, by what the one that went in says about it. A number of a child that was not
@@ -101,7 +92,7 @@ Step<FirstProcess> send_in(const Plan& plan, const JoinWish& wish, const Signals
   }
   auto inside = meet(std::move(channel->outside), signals);
   if (!inside && inside.error().error.code == EINTR) (void)::kill(visitor, SIGKILL);
-  collect(visitor);
+  (void)collect(visitor);
   return inside;
 }
 

@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "frontend/run/apparmor.h"
 #include "frontend/run/channel.h"
 #include "frontend/run/exit_status.h"
+#include "frontend/run/process.h"
 #include "frontend/run/signals.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/cgroup_entry.h"
@@ -51,26 +51,14 @@ Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, R
                                 .signal_mask = signals.original(),
                                 .starter = ::getpid(),
                                 .left_to_unshare = plan.namespaces & ~kAtClone};
-  int pidfd = -1;
-  clone_args args{};
-  args.flags = (plan.namespaces & kAtClone) | CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  if (cgroup.payload().valid()) {
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<decltype(args.cgroup)>(cgroup.payload().get());
-  }
-  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  const int code = errno;
-  if (pid < 0)
-    return fail({}, concat("cannot make a user namespace", why_no_clone(code, apparmor_label())),
-                code);
-  if (pid == 0) {
+  auto made = clone_process((plan.namespaces & kAtClone) | CLONE_PIDFD, cgroup.payload());
+  if (!made) return std::unexpected(made.error());
+  if (made->pid == 0) {
     channel->outside.close();
     run_inside(plan, inheritance);
   }
-  FirstProcess first({.pid = static_cast<pid_t>(pid), .pidfd = Fd(pidfd)},
-                     std::move(channel->outside));
+  const pid_t pid = made->pid;
+  FirstProcess first({.pid = pid, .pidfd = std::move(made->pidfd)}, std::move(channel->outside));
   if ((plan.namespaces & CLONE_NEWUSER) == 0) return first;
   auto space = open_at(AT_FDCWD, concat("/proc/", pid, "/ns/user").c_str(), O_RDONLY);
   if (!space) return fail({}, "cannot look at the new user namespace", space.error().code);
@@ -200,7 +188,7 @@ Result<void> open_standard_fds() {
 FirstProcess::~FirstProcess() {
   if (payload_.pid == 0) return;
   ::kill(payload_.pid, SIGKILL);  // not reaped yet, so the number is still its own
-  while (::waitpid(payload_.pid, nullptr, 0) < 0 && errno == EINTR) continue;
+  (void)collect(payload_.pid);
 }
 
 Step<void> await_word(const Channel& channel, const Signals& heeded) {
@@ -257,8 +245,7 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   if (!container) return std::unexpected(container.error());
   if (auto looked = let_a_person_look(plan, *container, *signals); !looked)
     return std::unexpected(looked.error());
-  if (auto mapped = map(plan, *container, cgroup); !mapped)
-    return std::unexpected(mapped.error());
+  if (auto mapped = map(plan, *container, cgroup); !mapped) return std::unexpected(mapped.error());
   auto info = look_for_info(
       plan, *container);  // waits for the namespaces, too: until then the network is the caller's
   if (!info) return std::unexpected(info.error());

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "common/fd.h"
-#include "frontend/run/argv.h"
 #include "frontend/run/own_words.h"
+#include "frontend/run/process.h"
 #include "policy/text.h"
 
 namespace userns::frontend {

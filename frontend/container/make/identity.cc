@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "common/fd.h"
-#include "frontend/run/argv.h"
+#include "frontend/run/process.h"
 #include "frontend/start/mounts/changes.h"
 #include "policy/text.h"
 
@@ -78,17 +78,10 @@ bool make_key(const Fd& directory, const std::string& type, const std::string& c
   const pid_t child = ::fork();
   if (child < 0) return false;
   if (child == 0) {
-    const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    if (::fchdir(directory.get()) != 0) ::_exit(126);
-    for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-      (void)::dup2(nothing.get(), number);
     ::umask(077);
-    ::execvp(words.front().c_str(), argv_of(words).data());
-    ::_exit(127);
+    become_program({.words = words, .directory = directory.get()});
   }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return collect(child) == 0;
 }
 
 // What could not be made: one key's type a word.

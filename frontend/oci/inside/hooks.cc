@@ -12,7 +12,7 @@
 #include <csignal>
 
 #include "common/fd.h"
-#include "frontend/run/argv.h"
+#include "frontend/run/process.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/inside/clean.h"
 #include "policy/text.h"

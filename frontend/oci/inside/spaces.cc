@@ -17,6 +17,7 @@
 
 #include "frontend/run/apparmor.h"
 #include "frontend/run/channel.h"
+#include "frontend/run/process.h"
 #include "frontend/start/ids/map_helpers.h"
 #include "policy/text.h"
 

@@ -21,8 +21,8 @@
 #include <optional>
 #include <utility>
 
-#include "frontend/run/apparmor.h"
 #include "frontend/run/mount_api.h"
+#include "frontend/run/process.h"
 #include "frontend/run/signals.h"
 #include "frontend/start/ids/map_helpers.h"
 #include "frontend/start/ids/process_ids.h"
@@ -82,51 +82,23 @@ void tell(const Channel& channel, const Result<std::string>& result) {
 
 // --- the starter's side -----------------------------------------------------------------------
 
-class Worker {
- public:
-  Worker(pid_t pid, Channel channel) : pid_(pid), channel_(std::move(channel)) {}
-  Worker(Worker&& other) noexcept
-      : pid_(std::exchange(other.pid_, 0)), channel_(std::move(other.channel_)) {}
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
-  Worker& operator=(Worker&&) = delete;
-  ~Worker() {
-    if (pid_ == 0) return;
-    ::kill(pid_, SIGKILL);  // not reaped yet, so the number is still its own
-    (void)end();
-  }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-  [[nodiscard]] const Channel& channel() const { return channel_; }
-  int end() {
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
-    pid_ = 0;
-    return status;
-  }
-
- private:
-  pid_t pid_;
-  Channel channel_;
+struct Worker {
+  Child child;
+  Channel channel;
 };
 
 Result<Worker> start_worker(const Work& work, const InMap& how) {
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
   const pid_t starter = ::getpid();
-  clone_args args{};
-  args.flags = CLONE_NEWUSER | (how.mount_namespace ? CLONE_NEWNS : 0);
-  args.exit_signal = SIGCHLD;
-  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  const int code = errno;
-  if (pid < 0)
-    return fail({}, concat("cannot make a user namespace", why_no_clone(code, apparmor_label())),
-                code);
-  if (pid == 0) {
+  const auto made = clone_process(CLONE_NEWUSER | (how.mount_namespace ? CLONE_NEWNS : 0));
+  if (!made) return std::unexpected(made.error());
+  if (made->pid == 0) {
     channel->outside.close();
     tell(channel->inside, do_work(work, how, channel->inside, starter));
     ::_exit(0);
   }
-  return Worker(static_cast<pid_t>(pid), std::move(channel->outside));
+  return Worker{.child = Child(made->pid), .channel = std::move(channel->outside)};
 }
 
 std::unexpected<Error> died(int status) {
@@ -153,7 +125,7 @@ Result<void> open_for(const Worker& worker, const std::string& name, const InMap
     answer.code = opened.error().code;
     answer.text = std::move(opened.error().text);
   }
-  return worker.channel().send(answer);
+  return worker.channel.send(answer);
 }
 
 // What the worker says, until it is done. A signal of ours ends it: its destructor kills.
@@ -161,20 +133,20 @@ Result<std::string> listen(Worker& worker, const Signals& signals, const InMap& 
   std::string text;
   while (true) {
     std::array polled{pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0},
-                      pollfd{.fd = worker.channel().raw(), .events = POLLIN, .revents = 0}};
+                      pollfd{.fd = worker.channel.raw(), .events = POLLIN, .revents = 0}};
     if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
       return fail_errno("cannot wait for the worker");
     if (const auto number = signals.next()) return interrupted(*number);
     if (polled[1].revents == 0) continue;
-    auto message = worker.channel().receive();
+    auto message = worker.channel.receive();
     if (!message) return std::unexpected(message.error());
-    if (!*message) return died(worker.end());
+    if (!*message) return died(worker.child.end());
     if ((*message)->kind == Kind::kFailure)
       return fail({}, std::move((*message)->text), (*message)->code);
     if ((*message)->kind == Kind::kDone) return text;
     if ((*message)->kind == Kind::kOpen)
       if (auto answered = open_for(worker, (*message)->text, how); !answered)
-        return died(worker.end());
+        return died(worker.child.end());
     if ((*message)->kind == Kind::kPart) text += (*message)->text;
     if (text.size() > kLongestResult) return fail({}, "the worker inside says more than it has to");
     if ((*message)->kind == Kind::kProgress && how.on_progress) how.on_progress((*message)->text);
@@ -234,10 +206,11 @@ Result<std::string> in_map(const ChosenIds& ids, const Work& work, const InMap& 
   const SignalsAgain again(*signals);
   auto worker = start_worker(work, how);
   if (!worker) return std::unexpected(worker.error());
-  if (auto mapped = map_ids(ids, worker->pid()); !mapped)
-    return is_dying(worker->pid()) ? died(worker->end()) : std::unexpected(mapped.error());
+  if (auto mapped = map_ids(ids, worker->child.pid()); !mapped)
+    return is_dying(worker->child.pid()) ? died(worker->child.end())
+                                         : std::unexpected(mapped.error());
   [[maybe_unused]] const auto sent =
-      worker->channel().send({.kind = Kind::kGo});  // if not, listen() says why
+      worker->channel.send({.kind = Kind::kGo});  // if not, listen() says why
   return listen(*worker, *signals, how);
 }
 

@@ -96,18 +96,4 @@ std::vector<std::string> helper_words(const ChosenMap& map) {
   return words;
 }
 
-std::string why_no_clone(int code, std::string_view label) {
-  if (code == ENOSPC) return ": a limit in /proc/sys/user is reached";
-  if ((code == EACCES || code == EPERM) && is_enforced(label))
-    return concat(": this process is under the AppArmor profile ", quoted(profile_name(label)),
-                  ", which has no rule for it");
-  if (code == EACCES) return ": a security module forbids it; the kernel's log says which";
-  if (code == EPERM)
-    return ": user namespaces are switched off here (sysctl kernel.unprivileged_userns_clone, "
-           "user.max_user_namespaces, "
-           "kernel.apparmor_restrict_unprivileged_userns, or a seccomp filter), or this is a "
-           "chroot";
-  return {};
-}
-
 }  // namespace userns::frontend

@@ -25,8 +25,4 @@ Result<void> map_ids(const ChosenIds& ids, pid_t target, const MapWork& how = {}
 // The words of a helper after the pid; none where no helper is needed.
 std::vector<std::string> helper_words(const ChosenMap& map);
 
-// What the errno of a clone(2) that was to make a user namespace means to people; ": why" or empty.
-// `label`: of this process (apparmor_label()). Pure.
-std::string why_no_clone(int code, std::string_view label);
-
 }  // namespace userns::frontend

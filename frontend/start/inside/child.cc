@@ -12,9 +12,9 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "frontend/run/argv.h"
 #include "frontend/run/exit_status.h"
 #include "frontend/run/failure.h"
+#include "frontend/run/process.h"
 #include "frontend/start/boot/boot.h"
 #include "frontend/start/ids/inside_names.h"
 #include "frontend/start/inside/clean.h"
@@ -249,7 +249,7 @@ Failure run_command(const Plan& plan, const Inheritance& inheritance) {
   if (auto closed = close_all_but(inheritance.channel); !closed) return {closed.error()};
   if (auto entered = enter_directory(plan); !entered) return {entered.error()};
   ::sigprocmask(SIG_SETMASK, &inheritance.signal_mask, nullptr);
-  if (plan.boot) reset_signals();
+  if (plan.boot) reset_signals();  // an init blocks and ignores what it wants itself
   if (auto sent = inheritance.channel.send(last_words()); !sent) return {sent.error()};
   ::environ = environment_words.data();  // its PATH is searched
   ::execvp(command_words[0], command_words.data());

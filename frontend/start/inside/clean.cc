@@ -4,8 +4,6 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
-#include <csignal>
-
 #include "common/fd.h"
 #include "policy/text.h"
 
@@ -25,13 +23,6 @@ Result<void> refuse_directories() {
                              "give a file, a pipe, a terminal or /dev/null instead"));
   }
   return {};
-}
-
-void reset_signals() {
-  sigset_t none;
-  ::sigemptyset(&none);
-  for (int number = 1; number <= SIGRTMAX; ++number) (void)::signal(number, SIG_DFL);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 std::string read_inside(const char* name) {

@@ -10,9 +10,6 @@ namespace userns::frontend {
 // An open directory of the host's leads out of any root file system: fds 0-2 may not be one.
 Result<void> refuse_directories();
 
-// All to their defaults, none blocked. An init blocks and ignores what it wants itself.
-void reset_signals();
-
 // A file of the container's, which may be anything: no link leads out, nothing but a regular file
 // is read, and not for ever. Empty where there is none.
 std::string read_inside(const char* name);

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "common/config.h"
-#include "frontend/run/apparmor.h"
 #include "frontend/run/helper.h"
+#include "frontend/run/process.h"
 #include "frontend/start/ids/map_helpers.h"
 #include "frontend/start/mounts/source_path.h"
 #include "policy/text.h"
@@ -27,43 +27,19 @@
 namespace userns::frontend {
 namespace {
 
-// A process in a user namespace of its own that does nothing, for as long as this lives.
-class MapsHolder {
- public:
-  static Result<MapsHolder> start();
-  MapsHolder(MapsHolder&& other) noexcept : pid_(std::exchange(other.pid_, 0)) {}
-  MapsHolder(const MapsHolder&) = delete;
-  MapsHolder& operator=(const MapsHolder&) = delete;
-  MapsHolder& operator=(MapsHolder&&) = delete;
-  ~MapsHolder() {
-    if (pid_ == 0) return;
-    ::kill(pid_, SIGKILL);  // not reaped yet, so the number is still its own
-    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
-  }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-
- private:
-  explicit MapsHolder(pid_t pid) : pid_(pid) {}
-  pid_t pid_;
-};
-
 [[noreturn]] void hold(pid_t starter) {
   // Its parent reads 0 only in a pid namespace of its own, which it has not.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != starter) ::_exit(1);
   while (true) ::pause();
 }
 
-Result<MapsHolder> MapsHolder::start() {
+// A process in a user namespace of its own that does nothing, for as long as this lives.
+Result<Child> start_maps_holder() {
   const pid_t starter = ::getpid();
-  clone_args args{};
-  args.flags = CLONE_NEWUSER;
-  args.exit_signal = SIGCHLD;
-  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0)
-    return fail({}, concat("cannot make a user namespace", why_no_clone(errno, apparmor_label())),
-                errno);
-  if (pid == 0) hold(starter);
-  return MapsHolder(static_cast<pid_t>(pid));
+  const auto made = clone_process(CLONE_NEWUSER);
+  if (!made) return std::unexpected(made.error());
+  if (made->pid == 0) hold(starter);
+  return Child(made->pid);
 }
 
 ChosenIds as_maps(const TreeIds& ids) {
@@ -121,7 +97,7 @@ Result<Fd> ask_helper(const Fd& directory, pid_t holder, bool read_only) {
 }  // namespace
 
 Result<Fd> idmapped_mount(const Fd& directory, const TreeIds& ids, bool read_only) {
-  const auto holder = MapsHolder::start();
+  const auto holder = start_maps_holder();
   if (!holder) return std::unexpected(holder.error());
   if (auto mapped = map_ids(as_maps(ids), holder->pid()); !mapped)
     return std::unexpected(mapped.error());

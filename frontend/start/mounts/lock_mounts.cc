@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "common/fd.h"
+#include "frontend/run/process.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -64,8 +65,7 @@ Result<Copy> copy_in_a_child(const Plan& plan) {
   constexpr int kLikeVfork = CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD;
   const pid_t child = ::clone(make_copy, stack.data() + stack.size(), kLikeVfork, &copy);
   if (child < 0) return fail_errno("cannot start the process that locks the mounts");
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  const int status = collect(child);
   if (WIFSIGNALED(status))
     return fail({},
                 "the process that locks the container's mounts was killed while its file system "

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "common/config.h"
+#include "frontend/run/process.h"
 #include "frontend/run/watched.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/net/net_choice.h"
@@ -129,15 +130,12 @@ std::string help_of(const std::string& path) {
   auto said = make_pipe();
   if (!said) return {};
   const pid_t child = ::fork();
-  if (child == 0) {
-    ::dup2(said->write.get(), STDOUT_FILENO);
-    ::dup2(said->write.get(), STDERR_FILENO);
-    ::execl(path.c_str(), path.c_str(), "--help", nullptr);
-    ::_exit(127);
-  }
+  if (child == 0)
+    become_program(
+        {.words = {path, "--help"}, .output = said->write.get(), .errors = said->write.get()});
   said->write.reset();
   auto text = read_all(said->read, kLongest);
-  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+  if (child > 0) (void)collect(child);
   return text ? std::move(*text) : std::string{};
 }
 

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "frontend/start/ids/map_helpers.h"
+#include "frontend/run/process.h"
 
 namespace userns::frontend {
 namespace {
