@@ -67,7 +67,8 @@ Result<Process> Process::open(const Target& target) {
 Result<void> Process::gather() {
   struct stat facts{};
   if (::fstat(directory_.get(), &facts) != 0)
-    return fail_errno("cannot examine the target's directory");
+    // hidepid=2 hides a process as if there were none.
+    return errno == ENOENT ? gone() : fail_errno("cannot examine the target's directory");
   owner_ = Uid{facts.st_uid};
   group_ = Gid{facts.st_gid};
   if (pid_ != 0) return still_alive();

@@ -75,6 +75,29 @@ def _(root):
         given(ask(root, tree, target, words=['--source', 'fd:3', '--userns', target.pid, '--to', 'fd:5']))
 
 
+@case('with hidepid=2 the own process is found by all its names, and another\'s is told from none by nothing')
+def _(root):
+    two_blocks(root)
+    tree = make_tree(root, 'hidden')
+    mount('proc', '/proc', 'proc', 0, 'hidepid=2')
+    try:
+        with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
+            seen = root.run(['/bin/sh', '-c', f'ls /proc/{os.getpid()} >/dev/null 2>&1 || echo hidden'], root.alice)
+            assert seen.out == 'hidden\n', seen
+            for fd in (target.dirfd, target.pidfd):
+                given(ask(root, tree, target, fds={4: fd}))
+            given(ask(root, tree, target, words=['--source', 'fd:3', '--userns', target.pid, '--to', 'fd:5']))
+        with Namespace(root, root.bob, [(400000, 465536, BLOCK)]) as target:
+            said = []
+            for pid in (target.pid, 4_000_000):
+                done, fd = ask(root, tree, target, words=['--source', 'fd:3', '--userns', pid, '--to', 'fd:5'])
+                assert done.code == 1 and fd is None, done
+                said.append(done.err.replace(str(pid), 'PID'))
+            assert said[0] == said[1], said
+    finally:
+        umount('/proc')
+
+
 @case('what lies below a mount stays covered, and the mounts below the tree come along, nodev and with its ids')
 def _(root):
     two_blocks(root)
