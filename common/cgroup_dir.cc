@@ -9,8 +9,9 @@
 
 #include <cerrno>
 #include <ctime>
-#include <memory>
+#include <utility>
 
+#include "common/list_directory.h"
 #include "policy/text.h"
 
 namespace userns {
@@ -44,17 +45,7 @@ bool still_named(const Fd& dir, const std::string& name, const Fd& opened) {
 Result<std::vector<std::string>> entries(const Fd& dir, unsigned char type) {
   auto again = open_cgroup(dir, ".");
   if (!again) return std::unexpected(again.error());
-  const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(again->get()), ::closedir);
-  if (!list) return fail_errno("cannot list a cgroup");
-  (void)again->release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* const entry = ::readdir(list.get()))
-    if (entry->d_type == type && std::string_view(".") != entry->d_name &&
-        std::string_view("..") != entry->d_name)
-      names.emplace_back(entry->d_name);
-  if (errno != 0) return fail_errno("cannot list a cgroup");
-  return names;
+  return names_in(std::move(*again), type);
 }
 
 }  // namespace

@@ -177,7 +177,7 @@ Result<void> take_line(CgroupConf& conf, std::string_view who, ConfLine& line) {
   if (who.contains('=') || who == "@")
     return line.refuse("CC-LINE", who,
                        "a line is WHO KEY=VALUE...; WHO is a login name, a uid, @GROUP or *");
-  CgroupLine taken{.who = std::string(who), .settings = {}, .number = line.number()};
+  CgroupLine taken{.who = std::string(who), .settings = {}, .path = {}, .number = line.number()};
   for (auto word = line.next(); !word.empty(); word = line.next())
     if (auto done = take_setting(taken, line, word); !done) return done;
   if (taken.settings.empty())
@@ -197,12 +197,19 @@ std::string_view CgroupLine::text_of(std::string_view key) const {
   return found == settings.end() ? std::string_view{} : std::string_view(found->text);
 }
 
-Result<CgroupConf> parse_cgroup_conf(std::string_view text, std::string_view path) {
-  CgroupConf conf;
+Result<void> add_cgroup_conf(CgroupConf& conf, std::string_view text, std::string_view path) {
   const auto take = [&](std::string_view first, ConfLine& line) {
     return take_line(conf, first, line);
   };
-  const auto read = each_conf_line(path, text, "CC-LINE", take);
+  const auto had = conf.lines.size();
+  auto read = each_conf_line(path, text, "CC-LINE", take);
+  for (auto& line : std::span(conf.lines).subspan(had)) line.path = path;
+  return read;
+}
+
+Result<CgroupConf> parse_cgroup_conf(std::string_view text, std::string_view path) {
+  CgroupConf conf;
+  const auto read = add_cgroup_conf(conf, text, path);
   return read ? Result<CgroupConf>(std::move(conf)) : std::unexpected(read.error());
 }
 

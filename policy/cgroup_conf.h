@@ -41,6 +41,7 @@ Result<Setting> parse_setting(std::string_view name, std::string_view value);
 struct CgroupLine {
   std::string who;  // "*", "@GROUP", a login name or a decimal uid
   std::vector<Setting> settings;
+  std::string path;        // of the file
   std::size_t number = 0;  // in the file, from 1
   // What a key that is set at most once is set to; empty: it is not.
   [[nodiscard]] std::string_view text_of(std::string_view key) const;
@@ -53,7 +54,9 @@ struct CgroupConf {
   std::vector<CgroupLine> lines;
 };
 
+// Puts one file of the policy behind the files before it: bases are given once in all of them.
 // `path` is for messages.
+Result<void> add_cgroup_conf(CgroupConf& conf, std::string_view text, std::string_view path);
 Result<CgroupConf> parse_cgroup_conf(std::string_view text, std::string_view path);
 
 // Levels below a user's cgroup that a line may allow: what is walked when a container is released.

@@ -85,7 +85,7 @@ Objection no_line(const CgroupFacts& f, const ContainerName& /*name*/) {
 }
 Objection no_containers(const CgroupFacts& f, const ContainerName& /*name*/) {
   if (f.line->text_of("containers") != "0") return {};
-  return concat(f.conf_path, ":", f.line->number, " denies uid ", f.caller.value(),
+  return concat(f.line->path, ":", f.line->number, " denies uid ", f.caller.value(),
                 " any container: ask the administrator");
 }
 Objection systemds_own(const CgroupFacts& f, const ContainerName& /*name*/) {

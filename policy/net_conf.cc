@@ -10,9 +10,6 @@
 namespace userns {
 namespace {
 
-constexpr std::string_view kWordCharacters =
-    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.";
-
 struct Setting {
   std::string_view key, values;  // `values`: for the message
   bool (*set)(NetTerms&, std::string_view value);
@@ -166,20 +163,20 @@ bool is_interface_name(std::string_view text) {
   return !text.empty() && text.front() != '-' && text.front() != '.' && is_plain_word(text, 15);
 }
 
-bool is_plain_word(std::string_view text, std::size_t longest) {
-  return text.size() <= longest &&
-         text.find_first_not_of(kWordCharacters) == std::string_view::npos;
-}
-
-Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text) {
-  std::vector<NetLine> lines;
+Result<void> add_net_conf(std::vector<NetLine>& lines, std::string_view path,
+                          std::string_view text) {
   const auto take = [&](std::string_view who, ConfLine& words) -> Result<void> {
     const auto line = take_line(who, words);
     if (!line) return std::unexpected(line.error());
     lines.push_back(*line);
     return {};
   };
-  const auto read = each_conf_line(path, text, "NC-LINE", take);
+  return each_conf_line(path, text, "NC-LINE", take);
+}
+
+Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text) {
+  std::vector<NetLine> lines;
+  const auto read = add_net_conf(lines, path, text);
   return read ? Result<std::vector<NetLine>>(std::move(lines)) : std::unexpected(read.error());
 }
 

@@ -50,6 +50,7 @@ struct NetTerms {
   std::uint16_t macs = 0;             // MAC addresses beside its own
   [[nodiscard]] bool needs_guard() const;
   [[nodiscard]] std::uint32_t port_group() const;
+  friend bool operator==(const NetTerms&, const NetTerms&) = default;
 };
 inline constexpr std::string_view kGuardTable = "userns_guard";  // of nftables' family bridge
 // The groups of ports that the guard leaves alone, and of those that may send from any MAC address.
@@ -66,14 +67,15 @@ struct NetLine {
   [[nodiscard]] bool bans() const { return count == 0 && who != "*"; }
 };
 
-// `path` only for messages: "PATH:LINE:COLUMN: what is wrong".
+// Puts the lines of one file of the policy behind those of the files before it. `path` only for
+// messages: "PATH:LINE:COLUMN: what is wrong".
+Result<void> add_net_conf(std::vector<NetLine>& lines, std::string_view path,
+                          std::string_view text);
 Result<std::vector<NetLine>> parse_net_conf(std::string_view path, std::string_view text);
 
 // What we take as an interface name: letters, digits, "-", "_", ".", at most 15, not beginning with
 // "-" or ".". Stricter than the kernel, which would take terminal control characters, and "eth%d"
 // as a template.
 bool is_interface_name(std::string_view text);
-// The same letters, at most `longest`, or none. Goes into an alias that other programs read.
-bool is_plain_word(std::string_view text, std::size_t longest);
 
 }  // namespace userns

@@ -52,4 +52,11 @@ std::string_view take_until(std::string_view& text, char separator) {
   return head;
 }
 
+bool is_plain_word(std::string_view text, std::size_t longest) {
+  constexpr std::string_view kWordCharacters =
+      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.";
+  return text.size() <= longest &&
+         text.find_first_not_of(kWordCharacters) == std::string_view::npos;
+}
+
 }  // namespace userns

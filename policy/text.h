@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,6 +25,10 @@ struct Quoted {
   std::string operator()(std::string_view text) const;
 };
 inline constexpr Quoted quoted{};
+
+// Letters, digits, "-", "_" and ".", at most `longest`, or none: goes into what other programs
+// read, such as aliases of interfaces, and into messages as it is.
+bool is_plain_word(std::string_view text, std::size_t longest);
 
 // Splits off everything up to the first `separator`; the rest stays in `text`. Without a separator
 // all of it is taken and `text` is left empty.

@@ -21,9 +21,9 @@
 
 #include "common/config.h"
 #include "common/fd.h"
+#include "common/policy_files.h"
 #include "common/report.h"
 #include "common/subid_source.h"
-#include "common/trusted_file.h"
 #include "frontend/container/make/instant.h"
 #include "frontend/doctor/directory.h"
 #include "frontend/doctor/probe.h"
@@ -267,14 +267,14 @@ Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
   return subids;
 }
 
-// By the helpers' own look at the file, which waits for nothing that is not a file.
-PolicyFile look_at_policy(std::string_view name, std::string_view rule, std::string& text) {
+// By the helpers' own look at the files, which waits for nothing that is not a file.
+PolicyFile look_at_policy(std::string_view name, std::string_view rule,
+                          std::vector<ConfText>& texts) {
   PolicyFile file{.path = concat(std::string_view(kPolicyDir), "/", name), .error = {}};
-  const auto opened = open_trusted_file(file.path);
-  file.is_there = !opened || opened->has_value();
-  auto read = read_opened(opened, file.path, rule);
+  auto read = PolicyFiles::read(PolicyFiles::open(file.path, rule));
+  file.is_there = !read || !read->empty();
   if (read) {
-    text = std::move(*read);
+    texts = std::move(*read);
     return file;
   }
   file.is_unseen = read.error().code == EACCES;
@@ -301,15 +301,16 @@ Bridge look_at_bridge(std::string_view name) {
 }
 
 void look_at_net_conf(Facts& facts, Directory& directory) {
-  std::string text;
-  facts.net_conf = look_at_policy("net.conf", "NC-READ", text);
+  std::vector<ConfText> texts;
+  facts.net_conf = look_at_policy("net.conf", "NC-READ", texts);
+  std::vector<NetLine> lines;
+  for (const auto& [path, text] : texts)
+    if (const auto added = add_net_conf(lines, path, text); !added && facts.net_conf.error.empty())
+      facts.net_conf.error = to_text(added.error());
   if (!facts.net_conf.error.empty()) return;
-  const auto lines = parse_net_conf(facts.net_conf.path, text);
-  if (!lines) facts.net_conf.error = to_text(lines.error());
-  if (!lines) return;
   const auto in_group = [&](std::string_view group) { return directory.is_in(group); };
   std::vector<std::string_view> banned;
-  for (const auto& line : *lines) {
+  for (const auto& line : lines) {
     if (!is_for(line.who, Uid{facts.uid}, facts.login, in_group)) continue;
     if (line.bans()) banned.push_back(line.bridge);
     if (line.count == 0) continue;
@@ -327,17 +328,19 @@ void look_at_net_conf(Facts& facts, Directory& directory) {
 }
 
 void look_at_cgroup_conf(Facts& facts, Directory& directory) {
-  std::string text;
-  facts.cgroup_conf = look_at_policy("cgroup.conf", "CC-READ", text);
+  std::vector<ConfText> texts;
+  facts.cgroup_conf = look_at_policy("cgroup.conf", "CC-READ", texts);
+  CgroupConf conf;
+  for (const auto& [path, text] : texts)
+    if (const auto added = add_cgroup_conf(conf, text, path);
+        !added && facts.cgroup_conf.error.empty())
+      facts.cgroup_conf.error = to_text(added.error());
   if (!facts.cgroup_conf.error.empty()) return;
-  const auto conf = parse_cgroup_conf(text, facts.cgroup_conf.path);
-  if (!conf) facts.cgroup_conf.error = to_text(conf.error());
-  if (!conf) return;
-  facts.has_own_base = !conf->base.empty();
-  if (facts.has_own_base && !exists(concat(conf->base, "/cgroup.procs")))
-    facts.lost_base = conf->base;
+  facts.has_own_base = !conf.base.empty();
+  if (facts.has_own_base && !exists(concat(conf.base, "/cgroup.procs")))
+    facts.lost_base = conf.base;
   const auto* const line =
-      matching_line(*conf, Uid{facts.uid}, facts.login,
+      matching_line(conf, Uid{facts.uid}, facts.login,
                     [&](std::string_view group) { return directory.is_in(group); });
   if (line == nullptr) return;
   for (const auto& setting : line->settings)

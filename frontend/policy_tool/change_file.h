@@ -1,19 +1,20 @@
-// One change to an installed policy file, under its lock: shown as a diff, or done and shown.
+// One change to the installed files of a policy, under their lock: shown as a diff, or done and
+// shown.
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
-#include <string_view>
 
 #include "frontend/policy_tool/check/checks.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
 
-// The text that is to be there; the same where nothing is to change.
-using Edit = std::function<Result<std::string>(std::string_view before)>;
+// Makes of the texts what is to be there.
+using Edit = std::function<Result<void>(std::span<PolicyText> files)>;
 
-// `dry`: nothing is locked or written. The diff; empty where nothing changes.
-Result<std::string> change_file(PolicyFile kind, const Edit& edit, bool dry);
+// `dry`: nothing is locked or written. The diffs; empty where nothing changes.
+Result<std::string> change_files(PolicyFile kind, const Edit& edit, bool dry);
 
 }  // namespace userns::frontend

@@ -10,11 +10,16 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 
+#include "common/list_directory.h"
+#include "common/policy_files.h"
 #include "common/subid_source.h"
 #include "frontend/policy_tool/check/checks.h"
 #include "frontend/policy_tool/check/free_range.h"
+#include "frontend/policy_tool/check/living_ids.h"
 #include "frontend/policy_tool/check/subid_change.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/lock.h"
@@ -106,13 +111,14 @@ struct Around {
 
   // MAC addresses of hosts that have one machine-id are the same for the same users and containers.
   void check_machine_id() {
-    const auto net_path = installed_path(PolicyFile::kNet);
-    const auto text = text_of(net_path, root);
-    const auto lines = parse_net_conf(net_path, text);
-    if (!lines || std::ranges::all_of(*lines, [](const NetLine& line) {
-          return line.count == 0 || !line.terms.salt.empty() || !line.terms.blocks.empty();
-        }))
-      return;
+    bool needs_id = false;
+    for (const auto& net_path : installed_paths(PolicyFile::kNet, root)) {
+      const auto text = text_of(net_path, root);
+      for (const auto& [line, parsed] : net_entries(net_path, text, nullptr))
+        needs_id = needs_id ||
+                   (parsed.count > 0 && parsed.terms.salt.empty() && parsed.terms.blocks.empty());
+    }
+    if (!needs_id) return;
     const auto path = concat(root, "/etc/machine-id");
     const auto id_text = text_of("/etc/machine-id", root);
     std::string_view rest = id_text;
@@ -135,6 +141,51 @@ struct Around {
           "containers, and two on one network disturb each other",
           concat("empty the file in the image (: > ", path,
                  "), or write salt= with a word of its own into net.conf of each host"));
+  }
+
+  [[nodiscard]] std::string owner_of(IdRange range) const {
+    const auto path = installed_path(PolicyFile::kSubuid);
+    const auto text = text_of(path);
+    for (const auto& entry : subid_entries(path, text, IdKind::kUid, nullptr))
+      if (entry.parsed.range.overlaps(range)) return std::string(entry.parsed.owner);
+    return {};
+  }
+
+  // Processes outlive the account of who started them, and then their ids go to somebody else.
+  void check_ids_of_the_gone() {
+    if (!root.empty() || is_other_root() || ::geteuid() != 0) return;
+    std::set<std::pair<std::uint32_t, std::uint64_t>> told;
+    for (const auto& living : living_ids(IdKind::kUid)) {
+      if (!living.maker || facts.user_by_uid(*living.maker)) continue;
+      if (!told.insert({*living.maker, living.range.first()}).second) continue;
+      const auto owner = owner_of(living.range);
+      say(owner.empty() ? Severity::kWarning : Severity::kError, "living-ids",
+          installed_path(PolicyFile::kSubuid),
+          concat("process ", living.pid, " (", quoted(living.command), ") has ids of ",
+                 to_text(living.range), ", and uid ", *living.maker,
+                 ", which started it, has no account any more"),
+          owner.empty() ? "whoever gets these ids next can end it and read its files"
+                        : concat("they are ", quoted(owner),
+                                 "'s now: that user can end it and read its files"),
+          concat("end it: kill ", living.pid));
+    }
+  }
+
+  // Whoever puts a file there means it to count.
+  void check_unread(PolicyFile kind) {
+    const auto directory = concat(installed_path(kind), ".d");
+    auto at = open_below(root, directory);
+    const auto names = at ? names_in(std::move(*at), DT_UNKNOWN) : std::unexpected(at.error());
+    for (const auto& name : names.value_or(std::vector<std::string>{})) {
+      std::vector<std::string> counts{name};
+      keep_conf_names(counts);
+      if (counts.empty())
+        say(Severity::kWarning, "leftover", concat(root, directory, "/", name),
+            name.starts_with('.') ? "has a name that begins with a dot, so nobody reads it"
+                                  : "has a name that does not end in .conf, so nobody reads it",
+            "who looks for a line there believes that it counts",
+            "rename it to NAME.conf, or remove it");
+    }
   }
 
   void check_lock(const std::string& lock, const std::string& path) {
@@ -184,6 +235,8 @@ std::vector<Finding> check_around(const std::string& root, const HostFacts& fact
        {PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::kNet, PolicyFile::kCgroup})
     around.check_leftovers(kind);
   around.check_machine_id();
+  for (const auto kind : {PolicyFile::kNet, PolicyFile::kCgroup}) around.check_unread(kind);
+  around.check_ids_of_the_gone();
   return std::move(around.found);
 }
 

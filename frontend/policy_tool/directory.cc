@@ -63,7 +63,7 @@ Known known_in(const std::string& root, const IdsConf& conf) {
   for (const auto kind : {PolicyFile::kSubuid, PolicyFile::kSubgid})
     add_owners(known, text_of(installed_path(kind), root));
   for (const auto kind : {PolicyFile::kNet, PolicyFile::kCgroup})
-    add_words(known, text_of(installed_path(kind), root));
+    for (const auto& path : installed_paths(kind, root)) add_words(known, text_of(path, root));
   known.users.insert(conf.user_names.begin(), conf.user_names.end());
   add_homes(known, concat(root, "/home"), 2);
   return known;

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -407,6 +408,12 @@ HostFacts host_facts(const std::string& root) {
                                       facts.login_defs);
   facts.quiet = quiet_sources(text_of("/etc/nsswitch.conf", root));
   facts.ask_id = ask_id;
+  facts.may_ask_more = [end = std::optional<std::chrono::steady_clock::time_point>{}]() mutable {
+    constexpr auto kPatience = std::chrono::seconds(2);  // of all questions of one run
+    const auto now = std::chrono::steady_clock::now();
+    if (!end) end = now + kPatience;
+    return now < *end;
+  };
   if (!root.empty() || is_other_root())
     facts.quiet.clear();  // this system's name service does not speak for another
   auto accounts = root.empty() ? from_nss() : from_files(root);

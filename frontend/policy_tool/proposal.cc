@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/policy_files.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/idmap.h"
@@ -30,6 +31,14 @@ bool take_back(std::span<const Proposal> written) {
   return all;
 }
 
+// What the helpers refuse whole is not changed: nothing in it would have an effect.
+Result<void> check_believed(PolicyFile kind) {
+  if (!has_directory(kind)) return {};
+  const auto rule = kind == PolicyFile::kNet ? "NC-READ" : "CC-READ";
+  const auto read = PolicyFiles::read(PolicyFiles::open(installed_path(kind), rule));
+  return read ? Result<void>{} : std::unexpected(read.error());
+}
+
 }  // namespace
 
 bool is_subid(PolicyFile kind) {
@@ -38,12 +47,29 @@ bool is_subid(PolicyFile kind) {
 Result<std::vector<Proposal>> read_files(std::span<const PolicyFile> kinds) {
   std::vector<Proposal> all;
   for (const auto kind : kinds) {
-    auto before = snapshot(installed_path(kind));
-    if (!before) return std::unexpected(before.error());
-    auto same = before->text;
-    all.push_back({kind, std::move(*before), std::move(same)});
+    if (auto believed = check_believed(kind); !believed) return std::unexpected(believed.error());
+    for (const auto& path : installed_paths(kind)) {
+      auto before = snapshot(path);
+      if (!before) return std::unexpected(before.error());
+      auto same = before->text;
+      all.push_back({kind, path, std::move(*before), std::move(same)});
+    }
   }
   return all;
+}
+
+std::vector<PolicyText> texts_of(std::span<const Proposal> all, PolicyFile kind) {
+  std::vector<PolicyText> texts;
+  for (const auto& file : all)
+    if (file.kind == kind) texts.push_back({kind, file.path, file.after});
+  return texts;
+}
+
+void put_texts(std::span<Proposal> all, std::span<const PolicyText> texts) {
+  for (const auto& text : texts) {
+    const auto file = std::ranges::find(all, text.path, &Proposal::path);
+    if (file != all.end()) file->after = text.text;
+  }
 }
 
 Result<void> write_files(std::span<const Proposal> all) {
@@ -82,14 +108,15 @@ Result<void> check_login_defs(const HostFacts& facts) {
 
 // Which accounts a grant could not see.
 std::string what_is_not_known(const HostFacts& facts) {
-  if (facts.quiet.empty() || facts.quiet_ranges_known) return {};
+  if (facts.quiet.empty() || facts.quiet_ranges_known || facts.not_asked == 0) return {};
   std::string sources;
   for (const auto& source : facts.quiet) sources += concat(sources.empty() ? "" : ", ", source);
-  return concat("note: ", sources,
-                " (nsswitch.conf) may have accounts that it does not list: it was asked for some "
-                "of these ids, for names in policy files and for owners of homes; write the ranges "
-                "that it uses into ",
-                ids_conf_path(), " to be sure\n");
+  return concat(
+      "note: ", sources,
+      " (nsswitch.conf) may have accounts that it does not list: it was asked for names in "
+      "policy files, for owners of homes and for these ids, but in 2 seconds not for ",
+      facts.not_asked, " of them; write the ranges that it uses into ", ids_conf_path(),
+      " to be sure\n");
 }
 
 // Ids that a process still has must not come to somebody else.
@@ -109,18 +136,17 @@ Result<void> check_unused(const SubidSide& side, std::span<const IdRange> ranges
   return {};
 }
 
-std::string place_of_line(const Proposal& file, const TextLine& line) {
-  return concat(file.before.path, ":", line.number, " (", quoted(line.text), ")");
+std::string place_of_line(const TextLine& line) {
+  return concat(line.file, ":", line.number, " (", quoted(line.text), ")");
 }
 
-Result<void> check_cgroup_decides(const Proposal& file, const Owner& owner) {
+Result<void> check_cgroup_decides(PolicyTexts files, const Owner& owner) {
   const Membership membership(owner);
-  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
+  for (const auto& entry : cgroup_entries(files, nullptr).lines) {
     if (contains(owner.forms, entry.parsed.who)) return {};
     if (membership.is_for_owner(entry.parsed.who))
-      return fail({},
-                  concat("for ", quoted(owner.forms.front()), " ", place_of_line(file, entry.line),
-                         " would still decide: userns-policy edit cgroup.conf"));
+      return fail({}, concat("for ", quoted(owner.forms.front()), " ", place_of_line(entry.line),
+                             " would still decide: userns-policy edit cgroup.conf"));
   }
   return {};
 }

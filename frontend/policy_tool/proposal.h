@@ -18,13 +18,17 @@ namespace userns::frontend {
 // A policy file as it is, and as it shall be.
 struct Proposal {
   PolicyFile kind;
+  std::string path;  // as installed; that of the file itself, behind links, is before.path
   Snapshot before;
   std::string after;
 };
 
 bool is_subid(PolicyFile kind);
-// By their installed paths.
+// By their installed paths, with the files of their directories.
 Result<std::vector<Proposal>> read_files(std::span<const PolicyFile> kinds);
+// The proposed texts of one kind, and their way back.
+std::vector<PolicyText> texts_of(std::span<const Proposal> all, PolicyFile kind);
+void put_texts(std::span<Proposal> all, std::span<const PolicyText> texts);
 // Under the locks. Fails and puts back what was written before.
 Result<void> write_files(std::span<const Proposal> all);
 
@@ -39,8 +43,8 @@ std::string what_is_not_known(const HostFacts& facts);
 Result<void> check_unused(const SubidSide& side, std::span<const IdRange> ranges,
                           const Owner& owner);
 // After a grant the line of the owner's own is the one that decides.
-Result<void> check_cgroup_decides(const Proposal& file, const Owner& owner);
+Result<void> check_cgroup_decides(PolicyTexts files, const Owner& owner);
 // "/etc/userns/net.conf:3 ('alice veth br0 1')"
-std::string place_of_line(const Proposal& file, const TextLine& line);
+std::string place_of_line(const TextLine& line);
 
 }  // namespace userns::frontend

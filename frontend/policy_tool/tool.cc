@@ -1,5 +1,6 @@
 #include "frontend/policy_tool/tool.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/mount.h>
@@ -15,6 +16,8 @@
 
 #include "common/config.h"
 #include "common/fd.h"
+#include "common/list_directory.h"
+#include "common/policy_files.h"
 #include "frontend/spec/printable.h"
 #include "frontend/spec/tell.h"
 #include "frontend/spec/user_database.h"
@@ -55,6 +58,22 @@ std::string installed_path(PolicyFile kind) {
       return concat(std::string_view(kPolicyDir), "/cgroup.conf");
   }
   return {};
+}
+
+bool has_directory(PolicyFile kind) {
+  return kind == PolicyFile::kNet || kind == PolicyFile::kCgroup;
+}
+
+std::vector<std::string> installed_paths(PolicyFile kind, const std::string& root) {
+  std::vector<std::string> paths{installed_path(kind)};
+  const auto directory = concat(paths.front(), ".d");
+  auto opened = has_directory(kind) ? open_below(root, directory) : Result<Fd>(Fd());
+  auto names = opened && opened->valid() ? names_in(std::move(*opened), DT_UNKNOWN)
+                                         : Result<std::vector<std::string>>{};
+  if (!names) return paths;
+  keep_conf_names(*names);
+  for (const auto& name : *names) paths.push_back(concat(directory, "/", name));
+  return paths;
 }
 
 std::string ids_conf_path() { return concat(std::string_view(kPolicyDir), "/ids.conf"); }

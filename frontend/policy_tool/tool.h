@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/fd.h"
 #include "frontend/policy_tool/check/checks.h"
@@ -46,6 +47,11 @@ bool wants_colour(int fd);
 
 // Where a policy file is installed: "/etc/subuid", POLICYDIR/net.conf.
 std::string installed_path(PolicyFile kind);
+// That file, whether it is there or not, and behind it those of its directory (net.conf.d) as the
+// helpers read them. `root` as for read_policy(); the paths are without it.
+std::vector<std::string> installed_paths(PolicyFile kind, const std::string& root = {});
+// net.conf and cgroup.conf alone have a directory.
+bool has_directory(PolicyFile kind);
 // Of ids.conf (userns-policy(8)).
 std::string ids_conf_path();
 

@@ -17,8 +17,8 @@
 #include "common/config.h"
 #include "common/groups.h"
 #include "common/lockdown.h"
+#include "common/policy_files.h"
 #include "common/report.h"
-#include "common/trusted_file.h"
 #include "helpers/cgroup/subtree.h"
 #include "lockdown_blob.h"
 #include "policy/cgroup_conf.h"
@@ -51,8 +51,13 @@ const std::string& conf_path() {
 }
 
 Result<CgroupConf> read_conf() {
-  const auto text = read_trusted_file(conf_path(), "CC-READ");
-  return text ? parse_cgroup_conf(*text, conf_path()) : std::unexpected(text.error());
+  const auto texts = PolicyFiles::read(PolicyFiles::open(conf_path(), "CC-READ"));
+  if (!texts) return std::unexpected(texts.error());
+  CgroupConf conf;
+  for (const auto& [path, text] : *texts)
+    if (auto added = add_cgroup_conf(conf, text, path); !added)
+      return std::unexpected(added.error());
+  return conf;
 }
 
 // The line of the policy that is for the caller.

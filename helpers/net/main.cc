@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "common/helper.h"
 #include "common/namespace_fd.h"
 #include "common/netlink.h"
+#include "common/policy_files.h"
 #include "common/trusted_file.h"
 #include "helpers/net/nic.h"
 #include "lockdown_blob.h"
@@ -36,13 +38,14 @@ const std::string& conf_path() {
 struct Opened {
   Result<Asker> asker;  // first: its child shall not have the others even for a moment
   Result<NetNamespace> netns;
-  Result<std::optional<Fd>> policy, machine_id;
+  Result<PolicyFiles> policy;
+  Result<std::optional<Fd>> machine_id;
   Result<Netlink> netfilter;
 };
 
 Opened open_all(const Caller& caller, const Target& netns) {
   return {Asker::start(caller.uid, Asker::Asks::kUsersAndGroups), open_net_namespace(netns),
-          open_trusted_file(conf_path()), open_trusted_file("/etc/machine-id"),
+          PolicyFiles::open(conf_path(), "NC-READ"), open_trusted_file("/etc/machine-id"),
           with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(NETLINK_NETFILTER); })};
 }
 
@@ -53,9 +56,10 @@ struct Who {
 
 // The lines of the policy that are for the caller and the bridge; they view `policy`.
 Result<std::vector<NetLine>> find_lines(const Who& who, const Asker& asker, std::string_view login,
-                                        std::string_view policy, std::string_view bridge) {
-  auto lines = parse_net_conf(conf_path(), policy);
-  if (!lines) return lines;
+                                        std::span<const ConfText> policy, std::string_view bridge) {
+  std::vector<NetLine> lines;
+  for (const auto& [path, text] : policy)
+    if (auto added = add_net_conf(lines, path, text); !added) return std::unexpected(added.error());
   if (const auto odd = why_not_a_who(login); !odd.empty())
     return fail("SU-NAME", concat("no line of net.conf can name this user: the login name ", odd));
   std::optional<Error> failed;
@@ -64,7 +68,7 @@ Result<std::vector<NetLine>> find_lines(const Who& who, const Asker& asker, std:
     if (!gid) failed = gid.error();
     return gid && *gid && who.groups.have(**gid);
   };
-  std::erase_if(*lines, [&](const NetLine& line) {
+  std::erase_if(lines, [&](const NetLine& line) {
     return line.bridge != bridge || !is_for(line.who, who.caller.uid, login, in_group);
   });
   if (failed) return std::unexpected(*failed);
@@ -167,7 +171,7 @@ Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
   if (!opened.netns) return std::unexpected(opened.netns.error());  // 5
   const auto bridge = find_link(netlink, request.bridge);
   if (!bridge) return std::unexpected(bridge.error());
-  const auto policy = read_opened(opened.policy, conf_path(), "NC-READ");
+  const auto policy = PolicyFiles::read(opened.policy);
   if (!policy) return std::unexpected(policy.error());
   const auto login =
       opened.asker ? opened.asker->login(who.caller.uid) : std::unexpected(opened.asker.error());

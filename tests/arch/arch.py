@@ -20,7 +20,9 @@ from harness import build_dir, build_info, case, main, skip
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
 
 # What the front-end may take from common/: mechanism that is not about privilege.
-FRONTEND_MAY = {'caller', 'config', 'fd', 'groups', 'namespace_fd', 'netlink', 'process', 'protocol', 'report', 'generate/seccomp_text', 'subid_source'}
+FRONTEND_MAY = {'caller', 'config', 'fd', 'groups', 'namespace_fd', 'netlink', 'process', 'protocol', 'report', 'generate/seccomp_text', 'subid_source',
+                # Which bridge is granted, by the files that userns-net reads.
+                'policy_files', 'list_directory'}
 # userns-policy explains what the helpers' checks of a file say; it asks them, with no privilege to lose. What binds a port is one text, for a new one
 # and for one that comes back to its bridge.
 POLICY_TOOL_MAY = FRONTEND_MAY | {'trusted_file', 'bridge_port'}
@@ -200,7 +202,7 @@ def _(_root):
 # The front-end's rooms, ground floor first: a room includes itself and what stands before it.
 ROOMS = ['spec', 'run', 'run/cgroup', 'nics', 'start/ids', 'start/plan', 'start/mounts', 'start/net', 'start/boot', 'start/inside', 'start',
          'rootfs/archive', 'rootfs', 'store', 'monitor', 'container', 'container/make', 'copy', 'export', 'images', 'doctor', 'shift', 'cli', 'cli/shift', 'cli/verbs', 'cli/files', 'cli/program', 'cli/completions',
-         'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'policy_tool/program', 'policy_tool/completions', 'lxc_user_nic', 'oci/config', 'oci/inside', 'oci']
+         'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'policy_tool/report', 'policy_tool/program', 'policy_tool/completions', 'lxc_user_nic', 'oci/config', 'oci/inside', 'oci']
 MOST_IN_A_ROOM = 25
 
 

@@ -67,7 +67,8 @@ def _(root):
 
 @case('what export writes, apply finds in place; and it brings an empty host to the same state')
 def _(root):
-    files(root, net='alice veth br0 2 mtu=1400 isolated=yes # x\n* veth br1 0\nbob veth br0 0\nalice veth br2 1\n',
+    files(root, net='alice veth br0 2 mtu=1400 isolated=yes # x\n* veth br1 0\nbob veth br0 0\nalice veth br2 1\n'
+          'carol veth br9 1 ip=10.9.0.16/28,fd09::10/124 gateway=10.9.0.1/24,fd09::1/64 dns=10.9.0.1,10.9.0.2 group=7\n',
           cgroup='alice memory.max=1G io.max=8:0,rbps=5 io.max=8:16,rbps=6\n# y\nbob containers=0\n@root pids.max=5\n* pids.max=7\n')
     root.write(NET, read(NET).replace('* veth br1 0\n', '* veth br1 1\n'))
     said = tool(root, 'export')

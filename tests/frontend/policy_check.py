@@ -9,7 +9,7 @@ import shlex
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import case, cases, main  # noqa: E402
+from harness import User, case, cases, main  # noqa: E402
 
 NET, CGROUP = '/etc/userns/net.conf', '/etc/userns/cgroup.conf'
 
@@ -453,5 +453,33 @@ def _(root):
     done = check(root, '--errors-only')
     assert done.code == 2 and 'error' in done.out and 'warning:' not in done.out, done
 
+
+@case('ids of a process whose account is gone: a warning, and an error once they are somebody else\'s')
+def _(root):
+    gone = User('gone', 70909)
+    kept = {path: open(path).read() for path in ('/etc/passwd', '/etc/subuid', '/etc/subgid')}
+
+    def found():
+        return [f for f in json.loads(check(root, '--json').out)['findings'] if f['id'] == 'living-ids' and '70909' in f['what']]
+    try:
+        with open('/etc/passwd', 'a') as file:
+            file.write('gone:x:70909:70909::/:/bin/sh\n')
+        for path in ('/etc/subuid', '/etc/subgid'):
+            root.write(path, kept[path] + 'gone:900000:1000\n')
+        with root.target(gone) as target:
+            done = root.run([root.newuidmap, target.pid, 0, 900000, 1000], gone)
+            assert done.code == 0 and found() == [], done
+            # userdel, while it runs; then the ids are given to the next one.
+            for path in kept:
+                root.write(path, kept[path])
+            (one,) = found()
+            assert one['severity'] == 'warning' and f'process {target.pid} ' in one['what'] and '[900000-901000)' in one['what'], one
+            root.write('/etc/subuid', kept['/etc/subuid'] + 'bob:900500:10\n')
+            (one,) = found()
+            assert one['severity'] == 'error' and "'bob'" in one['why'], one
+        assert found() == []
+    finally:
+        for path, text in kept.items():
+            root.write(path, text)
 
 main()

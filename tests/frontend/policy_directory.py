@@ -28,7 +28,7 @@ def directory(root, users=QUIET, groups='', subids='alice:100000:65536\nbob:2000
     root.write('/etc/quiet-groups', groups)
     root.subuid(subids)
     root.subgid(subids)
-    for path in (IDS, '/etc/userns/net.conf', '/etc/userns/cgroup.conf'):
+    for path in (IDS, '/etc/userns/net.conf', '/etc/userns/cgroup.conf', '/etc/quiet-slow'):
         if os.path.exists(path):
             os.unlink(path)
 
@@ -148,12 +148,25 @@ def _(root):
         assert 'carol' not in file.read()
 
 
-@case('grant says what it could not know, and not where ids.conf names the ranges or nothing is quiet')
+@case('an account or group at any id of a range is found, if the directory answers fast enough')
+def _(root):
+    for number in (4, 77, 1022):
+        for users, groups in ((f'quiet1:{265536 + number}\n', ''), ('', f'quietg:{265536 + number}\n')):
+            directory(root, users, groups)
+            done = tool(root, 'grant', 'carol', '--ids', '1024')
+            first = int(re.search(r'subuid \[(\d+)', done.out)[1])
+            assert done.code == 0 and done.err == '' and not first <= 265536 + number < first + 1024, (users, groups, done)
+
+
+@case('grant says how many ids a slow directory was not asked for, and not where ids.conf names the ranges or nothing is quiet')
 def _(root):
     directory(root)
+    root.write('/etc/quiet-slow', '')
     _, done = given(root, 'carol')
-    assert 'quiet' in done.err and 'does not list' in done.err and IDS in done.err, done
+    said = re.search(r'in 2 seconds not for (\d+) of them', done.err)
+    assert 'quiet' in done.err and 'does not list' in done.err and IDS in done.err and 100000 < int(said[1]) <= 131072, done
     directory(root)
+    root.write('/etc/quiet-slow', '')
     root.write(IDS, 'ranges = 700000-799999\n')
     _, done = given(root, 'carol')
     assert done.err == '', done

@@ -161,7 +161,7 @@ def _(root):
         assert file.read() == f'bob veth br0 1\n# From {root.tmp}/usernet.\nalice veth lxcbr0 2\n'
     root.write(NET, 'bob veth\n')
     done = tool(root, *merge)
-    assert done.code == 125 and 'malformed and stays as it is' in done.err, done
+    assert done.code == 125 and 'malformed and all stay as they are' in done.err, done
     with open(NET) as file:
         assert file.read() == 'bob veth\n'
 

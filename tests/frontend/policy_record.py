@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def edit(root):
     return tool(root, 'edit', 'net.conf', env={'PATH': '/usr/bin:/bin', 'EDITOR': f'{root.tmp}/editor'})
 
 
+def in_directory(root):
+    os.mkdir(f'{NET}.d', 0o755)
+    root.write(f'{NET}.d/50-x.conf', 'bob veth br0 1\n')
+    done = tool(root, 'grant', 'bob', '--net', 'br0:3')
+    shutil.rmtree(f'{NET}.d')
+    return done
+
+
 def merge(root):
     root.write(f'{root.tmp}/usernet', '* veth br9 1\n')
     return tool(root, 'import-lxc', '--merge', '--usernet', f'{root.tmp}/usernet')
@@ -72,6 +81,7 @@ def merge(root):
      [('/etc/subuid', 'grant%20carol%20--ids%2010', '', r'carol:\d+:10'), ('/etc/subgid', 'grant%20carol%20--ids%2010', '', r'carol:\d+:10')]),
     ('grant --net that changes a line', lambda r: tool(r, 'grant', 'alice', '--net', 'br0:3'),
      [(NET, 'grant%20alice%20--net%20br0:3', 'alice%20veth%20br0%201', 'alice%20%20veth%20%20br0%20%203')]),
+    ('grant --net that changes a line in net.conf.d', in_directory, [(f'{NET}.d/50-x.conf', 'grant%20bob%20--net%20br0:3', 'bob%20veth%20br0%201', 'bob%20%20veth%20%20br0%20%203')]),
     ('revoke --cgroup', lambda r: tool(r, 'revoke', 'alice', '--cgroup', 'all'), [(CGROUP, 'revoke%20alice%20--cgroup%20all', 'alice%20pids.max=5', '')]),
     ('edit', edit, [(NET, 'edit%20net.conf', '', r'\*%20veth%20br9%201')]),
     ('import-lxc --merge', merge, [(NET, r'import-lxc%20.*', '', r'.*\*%20veth%20br9%201')]),

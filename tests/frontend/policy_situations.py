@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -88,8 +89,8 @@ def doctor_on_net(root, seed, user, bridge, real, text):
     checks = doctor(root, user)
     rule = rule_in(real.err)
     status, said = checks['net-conf']
-    if (rule or '').startswith('NC-'):
-        place = re.search(r'net\.conf:\d+:\d+', real.err)
+    if (rule or '').startswith(('NC-', 'TF-')):
+        place = re.search(r'/etc/userns/net\.conf\S*', real.err)
         assert status == 'fail' and place[0] in said, (f'POLICY_SEED={seed}', status, said, real, text)
         return
     VERDICTS['net', checks.get(f'bridge {bridge}', ('none', ''))[0]] += 1
@@ -125,6 +126,75 @@ def subid_file(rng):
         fields = [rng.choice(owners), number(rng), count(rng)]
         lines.append(rng.choice([':'.join(fields)] * 9 + [':'.join(fields[:2]), ':'.join(fields + ['x']), '', '# ' + ':'.join(fields), 'x' * 1100, ':'.join(fields) + '\r']))
     return '\n'.join(lines) + rng.choice(('\n', '\n', ''))
+
+
+def put(root, rng, conf, lines, mode=0o644):
+    """The lines in `conf`, or spread over it and files of its directory, which are not always well: what they say, for messages."""
+    shutil.rmtree(f'{conf}.d', ignore_errors=True)
+    cut = len(lines)
+    names = []
+    if rng.random() < 0.5:
+        cut = rng.randrange(len(lines) + 1)
+        names = sorted(rng.sample(['10-a.conf', '50-b.conf', '9-c.conf', 'Z.conf', 'd.conf'], rng.choice((1, 1, 2, 3))))
+        os.mkdir(f'{conf}.d', 0o755)
+    texts = {conf: '\n'.join(lines[:cut]) + '\n'}
+    root.write(conf, texts[conf], mode=mode)
+    for at, name in enumerate(names):
+        texts[f'{conf}.d/{name}'] = '\n'.join(lines[cut + at:][:1] if at + 1 < len(names) else lines[cut + at:]) + rng.choice(('\n', ''))
+        root.write(f'{conf}.d/{name}', texts[f'{conf}.d/{name}'], mode=mode)
+    if names and rng.random() < 0.2:
+        spoil = rng.choice(SPOILT)
+        texts['spoilt'] = spoil.__name__
+        spoil(f'{conf}.d')
+    return texts
+
+
+def not_read(d):
+    with open(f'{d}/README', 'w') as file:
+        file.write('x\n')
+
+
+def writable(d):
+    os.chmod(d, 0o775)
+
+
+def a_users(d):
+    os.chown(f'{d}/{sorted(os.listdir(d))[0]}', 70002, 0)
+
+
+def a_fifo(d):
+    os.mkfifo(f'{d}/00.conf', 0o644)
+
+
+def a_link_to_nothing(d):
+    os.symlink('gone', f'{d}/zz.conf')
+
+
+def an_odd_name(d):
+    with open(f'{d}/a b.conf', 'w'):
+        pass
+
+
+def many(d):
+    for n in range(65):
+        with open(f'{d}/00{n}.conf', 'w'):
+            pass
+
+
+SPOILT = [not_read, not_read, writable, a_users, a_fifo, a_link_to_nothing, an_odd_name, many]
+
+
+def check_finds(root, seed, real, conf, texts):
+    """What the helper refuses the whole policy for, check has as an error: at the same place, or about the same directory."""
+    rule = rule_in(real.err) or ''
+    if not rule.startswith(('NC-', 'CC-', 'TF-')):
+        return
+    done = tool(root, 'check')
+    place = re.search(rf'({conf}\S*?:\d+:\d+): ', real.err)
+    if place:
+        assert f'{place[1]}: error' in done.out, (seed, real, done, texts)
+    else:
+        assert done.code == 2 and re.search(rf'^{conf}\S*: error', done.out, re.M), (seed, real, done, texts)
 
 
 def agree(seed, what, said, real, rule_said, rule_real, files):
@@ -195,8 +265,10 @@ def _(root):
     cgroups.clear()
     for seed in seeds(45):
         rng = random.Random(seed)
-        text = rng.choice((f'base = {cgroups.v2}\n', '')) + '\n'.join(cgroup_line(rng) for _ in range(rng.choice((1, 1, 2, 3)))) + '\n'
-        root.write(CGROUP, text, mode=rng.choice((0o644, 0o600)))
+        lines = rng.choice(([f'base = {cgroups.v2}'], [])) + [cgroup_line(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
+        if lines[0].startswith('base'):
+            lines.insert(rng.choice((0, 0, len(lines))), lines.pop(0))
+        text = put(root, rng, CGROUP, lines, mode=rng.choice((0o644, 0o600)))
         name = rng.choice(USERS)
         user = getattr(root, name)
         if name != 'bob':
@@ -211,12 +283,10 @@ def _(root):
         if rule_in(real.err) not in ('CG-LIMIT', 'CG-FROM', 'CG-BUSY'):
             agree(seed, name, said.code, real.code, rule_in(said.out), rule_in(real.err), text)
         granted += real.code == 0
-        if rule_in(real.err) and rule_in(real.err).startswith('CC-'):
-            done = tool(root, 'check')
-            place = re.search(r'cgroup\.conf:(\d+):(\d+)', real.err)
-            assert f'{CGROUP}:{place[1]}:{place[2]}: error' in done.out, (seed, real, done)
+        check_finds(root, seed, real, CGROUP, text)
     cgroups.clear()
     root.write('/etc/group', groups)
+    shutil.rmtree(f'{CGROUP}.d', ignore_errors=True)
     root.write(CGROUP, '')
     assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, granted
     return f'{granted} granted; doctor: {verdicts("cgroups")}'
@@ -232,8 +302,7 @@ def _(root):
     sh('ip link add dummy type veth peer dummy2')
     for seed in seeds(30):
         rng = random.Random(seed)
-        text = '\n'.join(net_line(rng) for _ in range(rng.choice((1, 1, 1, 2, 3, 4)))) + '\n'
-        host.conf(text)
+        text = put(root, rng, NET, [net_line(rng) for _ in range(rng.choice((1, 1, 1, 2, 3, 4)))])
         name, bridge = rng.choice(USERS), rng.choice(['br0'] * 8 + ['down', 'dummy', 'none', '-x'])
         user = getattr(root, name)
         if name != 'bob':
@@ -247,11 +316,9 @@ def _(root):
         said = tool(root, 'explain', name, 'net', bridge)
         agree(seed, (name, bridge), said.code, real.code, rule_in(said.out), rule_in(real.err), text)
         granted += real.code == 0
-        if (rule_in(real.err) or '').startswith('NC-'):
-            done = tool(root, 'check')
-            place = re.search(r'net\.conf:(\d+):(\d+)', real.err)
-            assert f'{NET}:{place[1]}:{place[2]}: error' in done.out, (seed, real, done)
+        check_finds(root, seed, real, NET, text)
     root.write('/etc/group', groups)
+    shutil.rmtree(f'{NET}.d', ignore_errors=True)
     root.write(NET, '')
     assert granted > MANY // 20 or 'POLICY_SEED' in os.environ, granted
     return f'{granted} granted; doctor: {verdicts("net")}'

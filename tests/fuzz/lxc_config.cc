@@ -1,5 +1,5 @@
 // LXC's files: whatever they hold, what they come to is well-formed, and no line of theirs is lost.
-#include "frontend/policy_tool/check/lxc_config.h"
+#include "frontend/policy_tool/verbs/lxc_config.h"
 
 #include <algorithm>
 

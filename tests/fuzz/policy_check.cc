@@ -25,6 +25,10 @@ const HostFacts& nobody() {
   return facts;
 }
 
+bool same_texts(const std::vector<PolicyText>& a, const std::vector<PolicyText>& b) {
+  return std::ranges::equal(a, b, {}, &PolicyText::text, &PolicyText::text);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -47,16 +51,27 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       must(refused == !parse_cgroup_conf(text, "x"), "cgroup.conf: as the helper");
   }
   const std::string who[] = {"alice", "1000"}, setting[] = {"pids.max=5"}, all[] = {"all"};
-  if (const auto granted = grant_cgroup(text, who, setting)) {
-    must(parse_cgroup_conf(*granted, "x").has_value(), "a changed cgroup.conf is one");
-    must(grant_cgroup(*granted, who, setting).value_or("") == *granted, "a grant is made once");
-    must(revoke_cgroup(*granted, who, all).has_value(), "what was granted can be revoked");
+  // The first half in the file itself, the other in its directory.
+  const auto half = std::min(text.find('\n', text.size() / 2), text.size());
+  const auto files_of = [&](PolicyFile kind) {
+    return std::vector<PolicyText>{{kind, "x", std::string(text.substr(0, half))},
+                                   {kind, "x.d/y", std::string(text.substr(half))}};
+  };
+  auto files = files_of(PolicyFile::kCgroup);
+  if (grant_cgroup(files, who, setting)) {
+    must(parse(files).has_value(), "a changed cgroup.conf is one");
+    const auto granted = files;
+    must(grant_cgroup(files, who, setting).has_value(), "a grant can be made again");
+    must(same_texts(files, granted), "a grant is made once");
+    must(revoke_cgroup(files, who, all).has_value(), "what was granted can be revoked");
   }
-  if (const auto granted = grant_net(text, who, "br0:2,mtu=1400")) {
-    must(parse_net_conf("x", *granted).has_value(), "a changed net.conf is one");
-    must(grant_net(*granted, who, "br0:2,mtu=1400").value_or("") == *granted,
-         "a grant is made once");
-    must(revoke_net(*granted, who, "br0").has_value(), "what was granted can be revoked");
+  files = files_of(PolicyFile::kNet);
+  if (grant_net(files, who, "br0:2,mtu=1400")) {
+    must(parse(files).has_value(), "a changed net.conf is one");
+    const auto granted = files;
+    must(grant_net(files, who, "br0:2,mtu=1400").has_value(), "a grant can be made again");
+    must(same_texts(files, granted), "a grant is made once");
+    must(revoke_net(files, who, "br0").has_value(), "what was granted can be revoked");
   }
   return 0;
 }

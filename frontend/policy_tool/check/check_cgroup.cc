@@ -78,10 +78,10 @@ struct Checker : Reporter {
     for (const auto& setting : entry.parsed.settings) {
       if (!setting.key->is_a_file()) continue;
       const CgroupLine only{
-          .who = entry.parsed.who, .settings = {setting}, .number = entry.line.number};
+          .who = entry.parsed.who, .settings = {setting}, .path = {}, .number = entry.line.number};
       const auto grant = decide({.caller = Uid{0},
                                  .line = &only,
-                                 .conf_path = file.path,
+                                 .conf_path = entry.line.file,
                                  .base = base.path,
                                  .base_is_systemds = false,
                                  .hierarchy = base.hierarchy,
@@ -111,6 +111,15 @@ struct Checker : Reporter {
             "nobody can come from there until there is", "correct the path, or start its unit");
   }
 
+  // A ban is meant. Limits beside it hold nobody.
+  void check_ban(const CgroupEntry& entry) const {
+    if (entry.parsed.text_of("containers") != "0" || entry.parsed.settings.size() == 1) return;
+    say(Severity::kWarning, "count-zero", entry.line, word(entry.line, "containers"),
+        "the line refuses its users every container, so its other settings are never used",
+        "who reads them believes that these users have something (CG-POLICY)",
+        "remove the other settings, or allow a container");
+  }
+
   // The first line that is for a user decides.
   void check_order(const std::vector<CgroupEntry>& entries) const {
     const CgroupEntry* everyone = nullptr;
@@ -121,12 +130,12 @@ struct Checker : Reporter {
           std::ranges::find_if(entries, [&](const CgroupEntry& e) { return e.parsed.who == who; });
       if (everyone != nullptr)
         say(Severity::kWarning, "unreachable", entry.line, part, "the line is never looked at",
-            concat("line ", everyone->line.number,
+            concat(place_seen_from(everyone->line, entry.line),
                    " is for everyone (*), and the first line that is for a user decides"),
-            concat("move it before line ", everyone->line.number));
-      else if (same->line.number < entry.line.number && same->line.text != entry.line.text)
+            concat("move it before ", place_seen_from(everyone->line, entry.line)));
+      else if (!same->line.is(entry.line) && same->line.text != entry.line.text)
         say(Severity::kWarning, "unreachable", entry.line, part, "the line is never looked at",
-            concat("line ", same->line.number,
+            concat(place_seen_from(same->line, entry.line),
                    " is for the same, and the first line that is for a user decides"),
             "unite the two lines");
       if (who == "*" && everyone == nullptr) everyone = &entry;
@@ -134,35 +143,38 @@ struct Checker : Reporter {
   }
 };
 
+// Of one line; what an earlier one said of the base stays.
+void take_line(CgroupEntries& all, const TextLine& line, std::vector<Finding>* findings) {
+  auto parsed = parse_cgroup_conf(line.text, {});
+  if (!parsed && findings != nullptr) findings->push_back(from_parser(line, parsed.error(), {}));
+  if (!parsed) return;
+  const bool again = (!parsed->base.empty() && !all.conf.base.empty()) ||
+                     (!parsed->v1_base.empty() && !all.conf.v1_base.empty());
+  if (again && findings != nullptr)
+    findings->push_back(
+        from_parser(line, {.rule = "CC-BASE", .code = 0, .text = ":1:1: it is given twice"}, {}));
+  if (!parsed->base.empty() || !parsed->v1_base.empty()) all.base_line = line;
+  if (!parsed->base.empty()) all.conf.base = parsed->base, all.conf.delegated = parsed->delegated;
+  if (!parsed->v1_base.empty()) all.conf.v1_base = parsed->v1_base;
+  for (auto& entry : parsed->lines) {
+    entry.number = line.number;
+    entry.path = line.file;
+    all.lines.push_back({line, std::move(entry)});
+  }
+}
+
 }  // namespace
 
-CgroupEntries cgroup_entries(std::string_view path, std::string_view text,
-                             std::vector<Finding>* findings) {
+CgroupEntries cgroup_entries(PolicyTexts files, std::vector<Finding>* findings) {
   CgroupEntries all;
-  for (const auto& line : lines_of(text)) {
-    auto parsed = parse_cgroup_conf(line.text, {});
-    if (!parsed && findings != nullptr)
-      findings->push_back(from_parser(path, line, parsed.error(), {}));
-    if (!parsed) continue;
-    const bool again = (!parsed->base.empty() && !all.conf.base.empty()) ||
-                       (!parsed->v1_base.empty() && !all.conf.v1_base.empty());
-    if (again && findings != nullptr)
-      findings->push_back(from_parser(
-          path, line, {.rule = "CC-BASE", .code = 0, .text = ":1:1: it is given twice"}, {}));
-    if (!parsed->base.empty() || !parsed->v1_base.empty()) all.base_line = line;
-    if (!parsed->base.empty()) all.conf.base = parsed->base, all.conf.delegated = parsed->delegated;
-    if (!parsed->v1_base.empty()) all.conf.v1_base = parsed->v1_base;
-    for (auto& entry : parsed->lines) {
-      entry.number = line.number;
-      all.lines.push_back({line, std::move(entry)});
-    }
-  }
+  for (const auto& file : files)
+    for (const auto& line : lines_of(file.text, file.path)) take_line(all, line, findings);
   return all;
 }
 
-void check_cgroup(const PolicyText& file, const HostFacts& facts, std::vector<Finding>& found) {
-  const Checker checker{{file, found}, facts};
-  const auto entries = cgroup_entries(file.path, file.text, &found);
+void check_cgroup(PolicyTexts files, const HostFacts& facts, std::vector<Finding>& found) {
+  const Checker checker{{found}, facts};
+  const auto entries = cgroup_entries(files, &found);
   std::vector<TextLine> lines;
   std::optional<Result<CgroupBase>> base;
   if (facts.machine && !(entries.lines.empty() && entries.base_line.number == 0))
@@ -182,8 +194,9 @@ void check_cgroup(const PolicyText& file, const HostFacts& facts, std::vector<Fi
   }
   for (const auto& entry : entries.lines) {
     const auto who = std::string_view(entry.parsed.who);
-    check_who(file, entry.line, entry.line.text.substr(entry.line.text.find(who), who.size()),
-              facts, found);
+    check_who(PolicyFile::kCgroup, entry.line,
+              entry.line.text.substr(entry.line.text.find(who), who.size()), facts, found);
+    checker.check_ban(entry);
     if (facts.machine)
       for (const auto& setting : entry.parsed.settings) checker.check_amount(entry, setting);
     if (base && *base) checker.check_controllers(entry, **base, entries.conf);
@@ -191,7 +204,7 @@ void check_cgroup(const PolicyText& file, const HostFacts& facts, std::vector<Fi
     lines.push_back(entry.line);
   }
   checker.check_order(entries.lines);
-  check_duplicates(file, lines, found);
+  check_duplicates(PolicyFile::kCgroup, lines, found);
 }
 
 }  // namespace userns::frontend

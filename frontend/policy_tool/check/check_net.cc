@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "frontend/policy_tool/check/checks.h"
@@ -95,8 +96,8 @@ struct Checker : Reporter {
         for (const auto& theirs : other.parsed.terms.blocks)
           if (block.holds(theirs) || theirs.holds(block))
             return say(Severity::kWarning, "range-overlap", entry, word(entry, "ip="),
-                       concat(block.text(), " and ", theirs.text(), " of line ", other.line.number,
-                              " overlap"),
+                       concat(block.text(), " and ", theirs.text(), " of ",
+                              place_seen_from(other.line, entry.line), " overlap"),
                        "the users of one line use up the addresses of the other's",
                        "give each line a block of its own");
   }
@@ -173,22 +174,29 @@ struct Checker : Reporter {
 std::vector<NetEntry> net_entries(std::string_view path, std::string_view text,
                                   std::vector<Finding>* findings) {
   std::vector<NetEntry> entries;
-  for (const auto& line : lines_of(text)) {
+  for (const auto& line : lines_of(text, path)) {
     const auto parsed = parse_net_conf({}, line.text);
     if (parsed && !parsed->empty())
       entries.push_back({line, parsed->front()});
     else if (!parsed && findings != nullptr)
-      findings->push_back(from_parser(path, line, parsed.error(), {}));
+      findings->push_back(from_parser(line, parsed.error(), {}));
   }
   return entries;
 }
 
-void check_net(const PolicyText& file, const HostFacts& facts, std::vector<Finding>& found) {
-  const Checker checker{{file, found}, facts};
+std::vector<NetEntry> net_entries(PolicyTexts files, std::vector<Finding>* findings) {
+  std::vector<NetEntry> all;
+  for (const auto& file : files)
+    for (auto& entry : net_entries(file.path, file.text, findings)) all.push_back(std::move(entry));
+  return all;
+}
+
+void check_net(PolicyTexts files, const HostFacts& facts, std::vector<Finding>& found) {
+  const Checker checker{{found}, facts};
   std::vector<TextLine> lines;
-  const auto entries = net_entries(file.path, file.text, &found);
+  const auto entries = net_entries(files, &found);
   for (const auto& entry : entries) {
-    check_who(file, entry.line, entry.parsed.who, facts, found);
+    check_who(PolicyFile::kNet, entry.line, entry.parsed.who, facts, found);
     checker.check_count(entry);
     checker.check_addresses(entry);
     checker.check_overlap(entry, std::span(entries).first(lines.size()));
@@ -197,7 +205,7 @@ void check_net(const PolicyText& file, const HostFacts& facts, std::vector<Findi
     lines.push_back(entry.line);
   }
   if (facts.machine) checker.check_guard(entries);
-  check_duplicates(file, lines, found);
+  check_duplicates(PolicyFile::kNet, lines, found);
 }
 
 }  // namespace userns::frontend

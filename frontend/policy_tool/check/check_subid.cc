@@ -41,7 +41,7 @@ Fault fault_of(std::string_view line, std::string_view error) {
 Finding malformed(std::string_view path, const TextLine& line, const Error& error,
                   std::string_view program) {
   const auto fault = fault_of(line.text, error.text);
-  auto finding = finding_at(Severity::kError, fault.id, path, line, fault.part);
+  auto finding = finding_at(Severity::kError, fault.id, line, fault.part);
   finding.what = concat("the line ", error.text);
   finding.why = concat("the line gives nothing: ", program, " passes it over");
   finding.fix = "write it as OWNER:START:COUNT, or remove it";
@@ -64,6 +64,7 @@ std::string grant_command(std::string_view owner, std::uint64_t count) {
 }
 
 struct Checker : Reporter {
+  const PolicyText& file;
   const HostFacts& facts;
   IdKind kind = file.kind == PolicyFile::kSubuid ? IdKind::kUid : IdKind::kGid;
   const IdFacts& ids = kind == IdKind::kUid ? facts.uids : facts.gids;
@@ -226,7 +227,7 @@ struct Checker : Reporter {
     std::set<std::string_view> seen;
     for (const auto& entry : entries) {
       if (seen.insert(entry.parsed.owner).second)
-        check_who(file, entry.line, entry.parsed.owner, facts, found);
+        check_who(file.kind, entry.line, entry.parsed.owner, facts, found);
       auto& owned = owners[owner_key(entry.parsed.owner)];
       if (owned.first == nullptr) owned.first = &entry;
       if (!owned.ranges.add(entry.parsed.range, entry.line.number)) owned.too_many = true;
@@ -263,7 +264,7 @@ std::vector<SubidEntry> subid_entries(std::string_view path, std::string_view te
                                       std::vector<Finding>* findings) {
   const std::string_view program = kind == IdKind::kUid ? "newuidmap" : "newgidmap";
   std::vector<SubidEntry> entries;
-  for (const auto& line : lines_of(text)) {
+  for (const auto& line : lines_of(text, path)) {
     if (line.text.empty() || line.text.starts_with('#')) continue;
     const auto parsed = line.text.size() > kLongestLine
                             ? Result<SubidLine>(fail("SU-LINE", "is longer than 1023 bytes"))
@@ -278,7 +279,7 @@ std::vector<SubidEntry> subid_entries(std::string_view path, std::string_view te
 
 void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyText* other,
                  std::vector<Finding>& found) {
-  const Checker checker{{file, found}, facts};
+  const Checker checker{{found}, file, facts};
   const auto entries = subid_entries(file.path, file.text, checker.kind, &found);
   std::vector<TextLine> lines;
   std::vector<const SubidEntry*> all;
@@ -291,7 +292,7 @@ void check_subid(const PolicyText& file, const HostFacts& facts, const PolicyTex
   }
   checker.check_overlaps(std::move(all));
   checker.check_owners(entries, other);
-  check_duplicates(file, lines, found);
+  check_duplicates(file.kind, lines, found);
 }
 
 }  // namespace userns::frontend

@@ -111,6 +111,9 @@ struct HostFacts {
   std::vector<std::string> quiet;
   bool quiet_ranges_known = false;
   std::function<std::optional<Account>(IdKind kind, std::uint32_t id)> ask_id;
+  // Whether there is time for one more question; a slow directory is not asked for each id.
+  std::function<bool()> may_ask_more;
+  std::uint64_t not_asked = 0;  // ids of a grant that there was no time to ask for
   // By name; a directory's users need not be among those that it lists.
   std::function<std::optional<Account>(std::string_view name)> user_by_name;
   std::function<std::optional<Account>(std::uint32_t uid)> user_by_uid;

@@ -32,21 +32,26 @@ std::string excerpt(const Finding& finding, std::string_view mark, std::string_v
 
 }  // namespace
 
-std::vector<TextLine> lines_of(std::string_view text) {
+std::vector<TextLine> lines_of(std::string_view text, std::string_view file) {
   std::vector<TextLine> lines;
   while (!text.empty()) {
     const auto line = take_until(text, '\n');
-    lines.push_back({lines.size() + 1, line});
+    lines.push_back({lines.size() + 1, line, file});
   }
   return lines;
 }
 
-Finding finding_at(Severity severity, std::string_view id, std::string_view file,
-                   const TextLine& line, std::string_view part) {
+std::string place_seen_from(const TextLine& line, const TextLine& from) {
+  return line.file == from.file ? concat("line ", line.number)
+                                : concat(line.file, ":", line.number);
+}
+
+Finding finding_at(Severity severity, std::string_view id, const TextLine& line,
+                   std::string_view part) {
   Finding finding;
   finding.severity = severity;
   finding.id = id;
-  finding.file = file;
+  finding.file = line.file;
   finding.line = line.number;
   finding.column = static_cast<std::size_t>(part.data() - line.text.data()) + 1;
   finding.length = std::max<std::size_t>(part.size(), 1);

@@ -30,12 +30,19 @@ struct Finding {
 struct TextLine {
   std::size_t number = 0;  // from 1
   std::string_view text;
+  std::string_view file;  // as it is to be shown
+
+  [[nodiscard]] bool is(const TextLine& other) const {
+    return number == other.number && file == other.file;
+  }
 };
-std::vector<TextLine> lines_of(std::string_view text);
+std::vector<TextLine> lines_of(std::string_view text, std::string_view file = {});
+// "line 3", seen from a line of the same file; else "FILE:3".
+std::string place_seen_from(const TextLine& line, const TextLine& from);
 
 // A finding at `part`, which is a view into `line`.
-Finding finding_at(Severity severity, std::string_view id, std::string_view file,
-                   const TextLine& line, std::string_view part);
+Finding finding_at(Severity severity, std::string_view id, const TextLine& line,
+                   std::string_view part);
 
 // As compilers do: the place, the line, a caret; then why and what to do.
 std::string to_text(const Finding& finding, bool colour);

@@ -40,12 +40,12 @@ Result<void> take(std::string_view key, ConfLine& line, IdsConf& conf) {
 
 IdsConf read_ids_conf(std::string_view path, std::string_view text, std::vector<Finding>& found) {
   IdsConf conf;
-  for (const auto& line : lines_of(text)) {
+  for (const auto& line : lines_of(text, path)) {
     const auto taken = each_conf_line({}, line.text, kRule, [&](std::string_view key, ConfLine& l) {
       return take(key, l, conf);
     });
     if (!taken)
-      found.push_back(from_parser(path, line, taken.error(),
+      found.push_back(from_parser(line, taken.error(),
                                   "what the line means is not known, so grant refuses to guess"));
   }
   return conf;

@@ -2,11 +2,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "common/fd.h"
 #include "policy/text.h"
@@ -39,13 +43,35 @@ std::string_view field(std::string_view status, std::string_view name) {
   return {};
 }
 
+bool is_same(const Fd& a, const Fd& b) {
+  struct stat first{}, second{};
+  return ::fstat(a.get(), &first) == 0 && ::fstat(b.get(), &second) == 0 &&
+         first.st_ino == second.st_ino && first.st_dev == second.st_dev;
+}
+
+// Source: ioctl_ns(2).
+std::optional<std::uint32_t> maker_of(const Fd& process) {
+  const auto ours = open_at(AT_FDCWD, "/proc/self/ns/user", O_RDONLY);
+  auto at = open_at(process.get(), "ns/user", O_RDONLY);
+  if (!ours || !at || is_same(*ours, *at)) return std::nullopt;
+  for (;;) {
+    Fd above(::ioctl(at->get(), NS_GET_PARENT));
+    if (!above.valid() || is_same(*ours, above)) break;
+    *at = std::move(above);
+  }
+  uid_t maker = 0;
+  const bool is_told = ::ioctl(at->get(), NS_GET_OWNER_UID, &maker) == 0;
+  return is_told ? std::optional<std::uint32_t>(maker) : std::nullopt;
+}
+
 struct Reader {
   int pid;
   std::string command;
   std::vector<LivingIds>& found;
+  std::optional<std::uint32_t> maker = {};
 
   void add(std::optional<IdRange> range) {
-    if (range) found.push_back({*range, pid, command});
+    if (range) found.push_back({*range, pid, command, maker});
   }
   // Real, effective, saved and file system id.
   void add_own(std::string_view ids) {
@@ -77,6 +103,7 @@ std::vector<LivingIds> living_ids(IdKind kind) {
     auto name = field(status, "Name");
     Reader reader{static_cast<int>(*pid), std::string(next_word(name)), found};
     reader.add_own(field(status, kind == IdKind::kUid ? "Uid" : "Gid"));
+    reader.maker = maker_of(*process);
     reader.add_mapped(text_in(*process, kind == IdKind::kUid ? "uid_map" : "gid_map"));
   }
   return found;

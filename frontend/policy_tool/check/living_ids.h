@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ struct LivingIds {
   IdRange range;
   int pid = 0;
   std::string command;  // as the process calls itself: text from elsewhere
+  // Of a mapped range: who made the outermost of the process's user namespaces; nothing where that
+  // cannot be seen.
+  std::optional<std::uint32_t> maker = {};
 };
 
 // One walk of /proc. Processes that end meanwhile are passed over. Ids of the initial user

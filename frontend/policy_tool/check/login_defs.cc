@@ -57,7 +57,7 @@ struct Reader {
 
   void say(Severity severity, const Entry& entry, std::string what, std::string why,
            std::string fix) {
-    auto& f = found.emplace_back(finding_at(severity, "login-defs", path, entry.line, entry.value));
+    auto& f = found.emplace_back(finding_at(severity, "login-defs", entry.line, entry.value));
     f.what = std::move(what);
     f.why = std::move(why);
     f.fix = std::move(fix);
@@ -106,7 +106,7 @@ LoginDefs read_login_defs(std::string_view path, std::string_view text, std::str
                           std::vector<Finding>& found) {
   LoginDefs standard;
   LoginDefs defs;
-  Reader reader{path, lines_of(text), found};
+  Reader reader{path, lines_of(text, path), found};
   const auto key = [&](std::string_view prefix, std::string_view suffix) {
     return concat(prefix, letter, suffix);
   };

@@ -1,6 +1,7 @@
 #include "frontend/policy_tool/check/vetted_ids.h"
 
 #include <algorithm>
+#include <bit>
 #include <optional>
 
 #include "policy/text.h"
@@ -16,10 +17,20 @@ struct Hit {
   Account account;
 };
 
-std::optional<Hit> first_hit(std::span<const NewRange> ranges, const HostFacts& facts) {
+// The places most likely to show an account at first, then every id as long as there is time: far
+// ones before near ones, so that accounts in a row are met early.
+std::optional<Hit> first_hit(std::span<const NewRange> ranges, HostFacts& facts) {
   for (const auto& [kind, range] : ranges)
     for (const auto id : points_of(range))
       if (auto account = facts.ask_id(kind, id)) return Hit{kind, std::move(*account)};
+  facts.not_asked = 0;
+  if (facts.quiet_ranges_known) return std::nullopt;
+  for (const auto& [kind, range] : ranges)
+    for (const auto id : spread_over(range))
+      if (!facts.may_ask_more || !facts.may_ask_more())
+        ++facts.not_asked;
+      else if (auto account = facts.ask_id(kind, id))
+        return Hit{kind, std::move(*account)};
   return std::nullopt;
 }
 
@@ -33,6 +44,18 @@ std::vector<std::uint32_t> points_of(IdRange range) {
   if (points.back() != range.end() - 1)
     points.push_back(static_cast<std::uint32_t>(range.end() - 1));
   return points;
+}
+
+std::vector<std::uint32_t> spread_over(IdRange range) {
+  const auto bits = static_cast<unsigned>(std::bit_width(range.count() - 1));
+  std::vector<std::uint32_t> ids;
+  for (std::uint64_t i = 0; i < std::uint64_t{1} << bits; ++i) {
+    std::uint64_t reversed = 0;
+    for (unsigned bit = 0; bit < bits; ++bit) reversed |= ((i >> bit) & 1U) << (bits - 1 - bit);
+    if (reversed < range.count())
+      ids.push_back(static_cast<std::uint32_t>(range.first() + reversed));
+  }
+  return ids;
 }
 
 Result<std::vector<NewRange>> plan_vetted_ids(std::span<const SubidSide> sides, const IdWish& wish,

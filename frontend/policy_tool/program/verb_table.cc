@@ -89,7 +89,7 @@ constexpr std::array<Verb, 12> kVerbs{
     Verb{"report", "[--json]",
          "Says who has what, through which line, and what of it is used: 0; 1 if a file is refused",
          kReportOptions, false, report_verb, kProgram},
-    Verb{"edit", "subuid | subgid | net.conf | cgroup.conf",
+    Verb{"edit", "subuid | subgid | net.conf | cgroup.conf | net.conf.d/NAME.conf",
          "Opens a copy in an editor, checks it, and puts it in place whole", kEditOptions, false,
          edit_verb, kProgram},
     Verb{"grant", "USER --ids N | --net BRIDGE:COUNT[,key=value...] | --cgroup KEY=VALUE...",

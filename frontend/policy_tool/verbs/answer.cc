@@ -10,15 +10,12 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "common/fd.h"
+#include "common/policy_files.h"
 #include "common/report.h"
-#include "common/trusted_file.h"
 #include "frontend/spec/user_database.h"
 
 namespace userns::frontend {
 namespace {
-
-constexpr std::size_t kLargestConf = 1UL << 20U;
 
 nlohmann::ordered_json json_of_lines(std::span<const SourceLine> lines) {
   auto all = nlohmann::ordered_json::array();
@@ -78,12 +75,13 @@ Result<void> become(const User& user) {
   return {};
 }
 
-Result<std::string> read_trusted(const std::string& path, std::string_view rule) {
-  const auto file = open_trusted_file(path);
-  if (!file) return std::unexpected(file.error());
-  auto text = *file ? read_all(**file, kLargestConf) : Result<std::string>{};
-  if (!text) return fail(rule, concat("cannot read ", path), text.error().code);
-  return text;
+Result<std::vector<PolicyText>> read_as_helpers_do(PolicyFile kind) {
+  const auto rule = kind == PolicyFile::kNet ? "NC-READ" : "CC-READ";
+  auto texts = PolicyFiles::read(PolicyFiles::open(installed_path(kind), rule));
+  if (!texts) return std::unexpected(texts.error());
+  std::vector<PolicyText> all;
+  for (auto& [path, text] : *texts) all.push_back({kind, std::move(path), std::move(text)});
+  return all;
 }
 
 void Answer::refuse(std::string_view what, const Error& error) {
@@ -100,17 +98,20 @@ Item& Answer::say(std::string_view what, std::string_view sentence) {
   return items.back();
 }
 
-void Answer::line(std::string_view path, const TextLine& line, std::string_view note) {
-  text += concat("  ", path, ":", line.number, ": ", line.text, note.empty() ? "" : "   -- ", note,
-                 "\n");
-  items.back().lines.push_back({std::string(path), line.number, std::string(line.text)});
+void Answer::line(const TextLine& line, std::string_view note) {
+  text += concat("  ", line.file, ":", line.number, ": ", line.text, note.empty() ? "" : "   -- ",
+                 note, "\n");
+  items.back().lines.push_back({std::string(line.file), line.number, std::string(line.text)});
 }
 
-void Answer::malformed(std::string_view how, std::vector<Finding> findings, std::uint64_t named) {
+void Answer::malformed(std::string_view how, std::vector<Finding> findings, std::uint64_t named,
+                       std::string_view file) {
   constexpr std::size_t kMost = 5;
   for (const auto& finding : findings)
     items.back().malformed.push_back({finding.file, finding.line, finding.what});
-  std::erase_if(findings, [&](const Finding& f) { return f.line == named; });
+  std::erase_if(findings, [&](const Finding& f) {
+    return f.line == named && (file.empty() || f.file == file);
+  });
   for (const auto& finding : std::span(findings).first(std::min(findings.size(), kMost)))
     text += concat("  ", finding.file, ":", finding.line, ": ", how, ": ", finding.what, "\n");
   if (findings.size() > kMost)
@@ -119,8 +120,10 @@ void Answer::malformed(std::string_view how, std::vector<Finding> findings, std:
 }
 
 void Answer::malformed(std::vector<Finding> findings) {
+  // The others of that number are in other files.
   const auto first = findings.empty() ? 0 : findings.front().line;
-  malformed("malformed, too", std::move(findings), first);
+  const auto file = findings.empty() ? std::string{} : findings.front().file;
+  malformed("malformed, too", std::move(findings), first, file);
 }
 
 nlohmann::ordered_json json_of(const SourceLine& line) {

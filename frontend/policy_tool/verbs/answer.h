@@ -50,8 +50,9 @@ Result<User> find_user(const std::string& word);
 // As the helpers are when they read: so that a file which only root can read is as shut to us as to
 // them.
 Result<void> become(const User& user);
-// A policy file by the helpers' rules (TF-*); `rule` where it cannot be read. Absent: empty.
-Result<std::string> read_trusted(const std::string& path, std::string_view rule);
+// net.conf or cgroup.conf with the files of its directory, by the helpers' rules (TF-*, NC-READ,
+// CC-READ). What is not there is not among them.
+Result<std::vector<PolicyText>> read_as_helpers_do(PolicyFile kind);
 
 // A line of a policy file that decides something.
 struct SourceLine {
@@ -84,9 +85,11 @@ struct Answer {
   void refuse(std::string_view what, const Error& error);
   // The item that lines are added to from now on.
   Item& say(std::string_view what, std::string_view sentence);
-  void line(std::string_view path, const TextLine& line, std::string_view note = {});
-  // Malformed lines, in check's words, but for one that was named already.
-  void malformed(std::string_view how, std::vector<Finding> findings, std::uint64_t named);
+  void line(const TextLine& line, std::string_view note = {});
+  // Malformed lines, in check's words, but for one that was named already; `file`: of it, if there
+  // are several.
+  void malformed(std::string_view how, std::vector<Finding> findings, std::uint64_t named,
+                 std::string_view file = {});
   // Of a file that a helper refuses whole; the refusal names the first.
   void malformed(std::vector<Finding> findings);
 };

@@ -36,7 +36,8 @@ constexpr std::array kAll{PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::
 using Kind = DesiredLine::Kind;
 
 struct Job {
-  std::vector<Proposal> files;  // as kAll
+  std::vector<Proposal> files;  // of kAll: subuid and subgid first
+  std::vector<PolicyText> net_texts, cgroup_texts;
   HostFacts facts;
   std::vector<LivingIds> living_uids, living_gids;
   bool force = false;
@@ -55,7 +56,7 @@ struct Job {
   bool names_uids = false;
 
   void index_nets() {
-    for (const auto& entry : net_entries({}, files[2].before.text, nullptr)) {
+    for (const auto& entry : net_entries(net_texts, nullptr)) {
       names_uids = names_uids || parse_decimal(entry.parsed.who).has_value();
       nets[std::string(entry.parsed.who)].push_back(net_wish_of(entry.line.text));
     }
@@ -116,7 +117,7 @@ Result<void> want_ids(Job& job, const Owner& owner, const DesiredLine& wish) {
     auto& file = job.files[kind == IdKind::kUid ? 0 : 1];
     file.after = with_range(file.after, owner.forms.front(), range);
   }
-  if (!ranges->empty() && job.notes.empty()) job.notes = what_is_not_known(job.facts);
+  if (!ranges->empty() && job.notes.empty()) job.notes = what_is_not_known(facts);
   return {};
 }
 
@@ -124,40 +125,33 @@ std::string_view bridge_of(std::string_view wish) { return wish.substr(0, wish.f
 
 // The owner's lines of net.conf are these and no others.
 Result<void> want_nets(Job& job, const Owner& owner, const DesiredLine& wish) {
-  auto& text = job.files[2].after;
   std::vector<std::string> bridges;
-  for (const auto& entry : net_entries({}, text, nullptr))
+  for (const auto& entry : net_entries(job.net_texts, nullptr))
     if (contains(owner.forms, entry.parsed.who)) bridges.emplace_back(entry.parsed.bridge);
   for (const auto& bridge : bridges) {
     if (std::ranges::find(wish.words, bridge, bridge_of) != wish.words.end()) continue;
-    auto without = revoke_net(text, owner.forms, bridge);
-    if (!without) return std::unexpected(without.error());
-    text = std::move(*without);
+    if (auto without = revoke_net(job.net_texts, owner.forms, bridge); !without) return without;
   }
-  for (const auto& word : wish.words) {
-    auto with = set_net(text, owner.forms, word);
-    if (!with) return std::unexpected(with.error());
-    text = std::move(*with);
-  }
+  for (const auto& word : wish.words)
+    if (auto with = set_net(job.net_texts, owner.forms, word); !with) return with;
   return {};
 }
 
 // The owner's line of cgroup.conf has these settings and no others.
 Result<void> want_cgroup(Job& job, const Owner& owner, const DesiredLine& wish) {
-  auto& file = job.files[3];
+  auto& files = job.cgroup_texts;
   std::vector<std::string> others;
-  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
+  for (const auto& entry : cgroup_entries(files, nullptr).lines) {
     if (!contains(owner.forms, entry.parsed.who)) continue;
     others = settings_not_in(entry.line.text, wish.words);
     break;
   }
   if (wish.words.empty()) others = {"all"};
-  auto text = others.empty() ? Result<std::string>(file.after)
-                             : revoke_cgroup(file.after, owner.forms, others);
-  if (text && !wish.words.empty()) text = grant_cgroup(*text, owner.forms, wish.words);
-  if (!text) return std::unexpected(text.error());
-  file.after = std::move(*text);
-  return wish.words.empty() ? Result<void>{} : check_cgroup_decides(file, owner);
+  Result<void> done;
+  if (!others.empty()) done = revoke_cgroup(files, owner.forms, others);
+  if (done && !wish.words.empty()) done = grant_cgroup(files, owner.forms, wish.words);
+  if (done && !wish.words.empty()) done = check_cgroup_decides(files, owner);
+  return done;
 }
 
 Result<void> want(Job& job, const DesiredLine& wish) {
@@ -181,6 +175,8 @@ Result<Job> work_out(std::string_view path, std::span<const DesiredLine> wishes,
   auto files = read_files(kAll);
   if (!files) return std::unexpected(files.error());
   job.files = std::move(*files);
+  job.net_texts = texts_of(job.files, PolicyFile::kNet);
+  job.cgroup_texts = texts_of(job.files, PolicyFile::kCgroup);
   if (contains(wishes, Kind::kIds, &DesiredLine::kind)) {
     if (auto source = check_source(); !source) return std::unexpected(source.error());
     if (!is_other_root())
@@ -193,6 +189,8 @@ Result<Job> work_out(std::string_view path, std::span<const DesiredLine> wishes,
       return fail(done.error().rule,
                   concat(path, ":", wish.number, ": ", done.error().text, "; nothing was changed"),
                   done.error().code);
+  put_texts(job.files, job.net_texts);
+  put_texts(job.files, job.cgroup_texts);
   return job;
 }
 
@@ -255,13 +253,16 @@ int export_verb(const Words& words) {
         "export takes no words: userns-policy export >FILE; userns-policy apply --from "
         "FILE");
   if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
-  std::array<std::string, kAll.size()> texts;
-  for (std::size_t i = 0; i < kAll.size(); ++i) {
-    auto text = read_policy(installed_path(kAll[i]));
-    if (!text && text.error().code != ENOENT) return tool_failure(text.error());
-    texts[i] = std::move(text).value_or("");
-  }
-  return put(to_desired({texts[0], texts[1], texts[2], texts[3]}));
+  std::map<PolicyFile, std::vector<PolicyText>> texts;
+  for (const auto kind : kAll)
+    for (const auto& path : installed_paths(kind)) {
+      auto text = read_policy(path);
+      if (!text && text.error().code != ENOENT) return tool_failure(text.error());
+      texts[kind].push_back({kind, path, std::move(text).value_or("")});
+    }
+  return put(
+      to_desired({texts[PolicyFile::kSubuid].front().text, texts[PolicyFile::kSubgid].front().text,
+                  texts[PolicyFile::kNet], texts[PolicyFile::kCgroup]}));
 }
 
 }  // namespace userns::frontend

@@ -6,7 +6,14 @@
 #include <cerrno>
 #include <iterator>
 #include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "common/policy_files.h"
+#include "common/report.h"
 #include "frontend/policy_tool/check_around.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/safe_path.h"
@@ -19,7 +26,6 @@ namespace {
 
 constexpr std::array kAll{PolicyFile::kSubuid, PolicyFile::kSubgid, PolicyFile::kNet,
                           PolicyFile::kCgroup};
-constexpr std::size_t kLargestConf = 1UL << 20U;  // that a helper reads
 
 struct Subject {
   PolicyText text;
@@ -29,9 +35,11 @@ struct Subject {
 struct Report {
   std::vector<std::string> files;
   std::vector<Finding> findings;
+  std::set<PolicyFile> refused;  // by the helpers, for a reason that is among the findings
 
   // Two files may share a directory.
-  void add_path(std::vector<Finding> found) {
+  void add_path(std::vector<Finding> found, std::optional<PolicyFile> kind = {}) {
+    if (kind && contains(found, Severity::kError, &Finding::severity)) refused.insert(*kind);
     for (auto& f : found)
       if (std::ranges::none_of(findings, [&](const Finding& g) {
             return g.line == 0 && g.file == f.file && g.what == f.what;
@@ -55,26 +63,31 @@ Result<Subject> subject_of(std::string_view file, std::optional<PolicyFile> as) 
   return Subject{{*kind, std::string(file), std::move(*text)}, false};
 }
 
+void add_installed(std::vector<Subject>& all, const std::string& root, const std::string& below,
+                   PolicyFile kind, Report& report) {
+  const auto path = concat(root, below);
+  auto text = read_policy(below, root);
+  if (text || text.error().code != ENOENT) report.files.push_back(path);
+  if (text) {
+    all.push_back({{kind, path, std::move(*text)}, true});
+  } else if (auto found = check_path(root, path, kind); !found.empty()) {
+    report.add_path(std::move(found), kind);
+  } else if (text.error().code != ENOENT) {
+    auto& f = report.findings.emplace_back();
+    f.id = "unreadable";
+    f.file = path;
+    f.what = text.error().code == EACCES ? "can not be read by you" : text.error().text;
+    f.why = "what is in it is not known";
+    f.fix = "run userns-policy check as root";
+  }
+}
+
 // The installed files that are there. An unreadable one is a finding, not the end.
 std::vector<Subject> installed(const std::string& root, Report& report) {
   std::vector<Subject> all;
-  for (const auto kind : kAll) {
-    const auto path = concat(root, installed_path(kind));
-    auto text = read_policy(installed_path(kind), root);
-    if (text || text.error().code != ENOENT) report.files.push_back(path);
-    if (text) {
-      all.push_back({{kind, path, std::move(*text)}, true});
-    } else if (auto found = check_path(root, path, kind); !found.empty()) {
-      report.add_path(std::move(found));
-    } else if (text.error().code != ENOENT) {
-      auto& f = report.findings.emplace_back();
-      f.id = "unreadable";
-      f.file = path;
-      f.what = text.error().code == EACCES ? "can not be read by you" : text.error().text;
-      f.why = "what is in it is not known";
-      f.fix = "run userns-policy check as root";
-    }
-  }
+  for (const auto kind : kAll)
+    for (const auto& below : installed_paths(kind, root))
+      add_installed(all, root, below, kind, report);
   return all;
 }
 
@@ -94,10 +107,10 @@ void check_nsswitch(const std::string& root, Report& report) {
   if (source == "files") return;
   const auto at = static_cast<std::size_t>(source.data() - text.data());
   std::size_t before = 0;
-  for (const auto& line : lines_of(text)) {
+  for (const auto& line : lines_of(text, path)) {
     if (at < before + line.text.size() + 1) {
-      auto& f = report.findings.emplace_back(
-          finding_at(Severity::kWarning, "not-read", path, line, source));
+      auto& f =
+          report.findings.emplace_back(finding_at(Severity::kWarning, "not-read", line, source));
       f.what = concat("subordinate ids come from ", quoted(source), ", not from files");
       f.why = "/etc/subuid and /etc/subgid are not read while this stands";
       f.fix = "grant ids there, or write subid: files";
@@ -107,16 +120,61 @@ void check_nsswitch(const std::string& root, Report& report) {
   }
 }
 
-void check_size(const Subject& subject, Report& report) {
-  const bool is_conf =
-      subject.text.kind == PolicyFile::kNet || subject.text.kind == PolicyFile::kCgroup;
-  if (!is_conf || subject.text.text.size() <= kLargestConf) return;
+void say(Report& report, std::string_view id, const std::string& file, std::string what,
+         std::string why, std::string fix) {
   auto& f = report.findings.emplace_back();
-  f.id = "too-large";
-  f.file = subject.text.path;
-  f.what = "is longer than 1 MiB";
-  f.why = "the helpers refuse it whole";
-  f.fix = "make it shorter: groups stand for many users";
+  f.id = id;
+  f.file = file;
+  f.what = std::move(what);
+  f.why = std::move(why);
+  f.fix = std::move(fix);
+}
+
+// The helpers' bounds, of a file that was named or of a whole policy.
+void check_size(PolicyTexts files, Report& report) {
+  if (!has_directory(files.front().kind)) return;
+  std::size_t bytes = 0;
+  for (const auto& file : files) bytes += file.text.size();
+  const bool is_many = files.size() > PolicyFiles::kMost + 1;
+  if (is_many || bytes > PolicyFiles::kMostBytes) report.refused.insert(files.front().kind);
+  if (bytes > PolicyFiles::kMostBytes)
+    say(report, "too-large", files.back().path,
+        files.size() == 1 ? "is longer than 1 MiB"
+                          : "and the files before it are longer than 1 MiB",
+        "the helpers refuse the whole policy", "make it shorter: groups stand for many users");
+  if (is_many)
+    say(report, "too-large", files.back().path,
+        concat("is one of ", files.size() - 1, " files in its directory"),
+        concat("the helpers read at most ", PolicyFiles::kMost, ", and refuse the whole policy"),
+        "unite some of them");
+}
+
+// The helpers' own word on the installed files, should nothing here have found what they find.
+void check_helpers_word(PolicyFile kind, Report& report) {
+  const auto path = installed_path(kind);
+  if (report.refused.contains(kind)) return;
+  const auto read = PolicyFiles::read(PolicyFiles::open(path, {}));
+  if (!read && read.error().code != EACCES)
+    say(report, "unsafe-path", path, userns::to_text(read.error()),
+        "the helpers refuse the whole policy", "");
+}
+
+void add(Report& report, std::vector<Finding> found) {
+  report.findings.insert(report.findings.end(), std::make_move_iterator(found.begin()),
+                         std::make_move_iterator(found.end()));
+}
+
+// One policy: an installed one has several files.
+void check_policy(std::span<const Subject> subjects, const std::string& root,
+                  const HostFacts& facts, const PolicyText* other, Report& report) {
+  std::vector<PolicyText> files;
+  for (const auto& subject : subjects) {
+    if (subject.is_installed)
+      report.add_path(check_path(root, subject.text.path, subject.text.kind), subject.text.kind);
+    files.push_back(subject.text);
+  }
+  check_size(files, report);
+  add(report, check(files, facts, other));
 }
 
 // `is_whole`: the installed files are meant, not some that were named.
@@ -130,16 +188,15 @@ void check_all(const std::vector<Subject>& subjects, const std::string& root, bo
       }))
     report.findings.insert(report.findings.end(), facts.login_defs.begin(), facts.login_defs.end());
   if (is_whole) report.add_path(check_around(root, facts));
-  for (const auto& subject : subjects) {
-    const auto add = [&](std::vector<Finding> found) {
-      report.findings.insert(report.findings.end(), std::make_move_iterator(found.begin()),
-                             std::make_move_iterator(found.end()));
-    };
-    if (subject.is_installed)
-      report.add_path(check_path(root, subject.text.path, subject.text.kind));
-    check_size(subject, report);
-    add(check(subject.text, facts, other_of(subjects, subject.text.kind)));
+  for (std::span<const Subject> rest = subjects; !rest.empty();) {
+    const auto kind = rest.front().text.kind;
+    std::size_t count = 1;
+    while (is_whole && count < rest.size() && rest[count].text.kind == kind) ++count;
+    check_policy(rest.first(count), root, facts, other_of(subjects, kind), report);
+    rest = rest.subspan(count);
   }
+  for (const auto kind : {PolicyFile::kNet, PolicyFile::kCgroup})
+    if (is_whole && root.empty()) check_helpers_word(kind, report);
 }
 
 std::string to_text(const Report& report, bool errors_only) {

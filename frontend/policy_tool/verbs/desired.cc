@@ -62,7 +62,7 @@ struct Ids {
   std::vector<IdRange> uids, gids;
 };
 
-std::map<std::string, Ids, std::less<>> ids_in(const PolicyTexts& texts) {
+std::map<std::string, Ids, std::less<>> ids_in(const WholePolicy& texts) {
   std::map<std::string, OwnedRanges, std::less<>> uids, gids;
   const auto take = [](std::string_view text, IdKind kind, auto& owners) {
     for (const auto& entry : subid_entries({}, text, kind, nullptr))
@@ -78,7 +78,7 @@ std::map<std::string, Ids, std::less<>> ids_in(const PolicyTexts& texts) {
   return all;
 }
 
-std::string ids_text(const PolicyTexts& texts) {
+std::string ids_text(const WholePolicy& texts) {
   std::string out;
   for (const auto& [owner, ids] : ids_in(texts)) {
     if (ids.uids.size() == 1 && ids.uids == ids.gids)
@@ -90,16 +90,16 @@ std::string ids_text(const PolicyTexts& texts) {
   return out;
 }
 
-std::string net_text(std::string_view net) {
+std::string net_text(PolicyTexts net) {
   std::map<std::string, std::string, std::less<>> lines;
   std::vector<std::string> order;
   std::set<std::pair<std::string, std::string>> seen;
   std::string comments;
-  for (const auto& entry : net_entries({}, net, nullptr)) {
+  for (const auto& entry : net_entries(net, nullptr)) {
     const auto who = std::string(entry.parsed.who), bridge = std::string(entry.parsed.bridge);
     if (!seen.insert({who, bridge}).second) {
-      comments += concat("# net.conf:", entry.line.number, ": a second line for ", who, " on ",
-                         bridge, ": counts add up there\n");
+      comments += concat("# ", entry.line.file, ":", entry.line.number, ": a second line for ", who,
+                         " on ", bridge, ": counts add up there\n");
       continue;
     }
     if (!lines.contains(who)) order.push_back(who);
@@ -110,16 +110,17 @@ std::string net_text(std::string_view net) {
   return out + comments;
 }
 
-std::string cgroup_text(std::string_view cgroup) {
+std::string cgroup_text(PolicyTexts cgroup) {
   std::set<std::string> seen;
   std::string out;
-  const auto all = cgroup_entries({}, cgroup, nullptr);
+  const auto all = cgroup_entries(cgroup, nullptr);
   if (all.base_line.number > 0)
-    out += concat("# cgroup.conf:", all.base_line.number, ": ", all.base_line.text, "\n");
+    out +=
+        concat("# ", all.base_line.file, ":", all.base_line.number, ": ", all.base_line.text, "\n");
   for (const auto& entry : all.lines) {
     if (!seen.insert(entry.parsed.who).second) {
-      out += concat("# cgroup.conf:", entry.line.number, ": a second line for ", entry.parsed.who,
-                    " never decides\n");
+      out += concat("# ", entry.line.file, ":", entry.line.number, ": a second line for ",
+                    entry.parsed.who, " never decides\n");
       continue;
     }
     ConfLine words({}, entry.line.text, entry.line.number);
@@ -128,7 +129,7 @@ std::string cgroup_text(std::string_view cgroup) {
     for (auto word = words.next(); !word.empty(); word = words.next())
       settings += concat(" ", word);
     if (settings.empty())
-      out += concat("# cgroup.conf:", entry.line.number, ": ", entry.parsed.who,
+      out += concat("# ", entry.line.file, ":", entry.line.number, ": ", entry.parsed.who,
                     " has a line without settings\n");
     else
       out += concat(entry.parsed.who, "  cgroup", settings, "\n");
@@ -171,7 +172,7 @@ Result<std::vector<DesiredLine>> read_desired(std::string_view path, std::string
   return all;
 }
 
-std::string to_desired(const PolicyTexts& texts) {
+std::string to_desired(const WholePolicy& texts) {
   return concat("# Written by userns-policy export; userns-policy apply --from reads it.\n",
                 ids_text(texts), net_text(texts.net), cgroup_text(texts.cgroup));
 }

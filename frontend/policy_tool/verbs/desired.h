@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "frontend/policy_tool/check/checks.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
@@ -37,9 +38,10 @@ Result<std::vector<DesiredLine>> read_desired(std::string_view path, std::string
 // A line of net.conf as a word of it: "br0:2,mtu=1400".
 std::string net_wish_of(std::string_view line);
 
-struct PolicyTexts {
-  std::string_view subuid, subgid, net, cgroup;
+struct WholePolicy {
+  std::string_view subuid, subgid;
+  PolicyTexts net, cgroup;
 };
-std::string to_desired(const PolicyTexts& texts);
+std::string to_desired(const WholePolicy& policy);
 
 }  // namespace userns::frontend

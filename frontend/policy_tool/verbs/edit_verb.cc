@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "common/fd.h"
+#include "common/policy_files.h"
 #include "common/report.h"
 #include "frontend/policy_tool/host_facts.h"
 #include "frontend/policy_tool/lock.h"
@@ -174,6 +175,7 @@ bool wants_to_edit_again() {
 struct Job {
   Here here;
   PolicyFile kind;
+  std::string path;  // as installed
   Snapshot before;
   PrivateCopy copy;
 };
@@ -183,14 +185,36 @@ bool has_errors(std::span<const Finding> findings) {
                              [](const Finding& f) { return f.severity == Severity::kError; });
 }
 
+// The policy with this text in the place of the file that is edited, which may be new.
+std::vector<PolicyText> policy_with(const Job& job, const std::string& text) {
+  auto paths = installed_paths(job.kind);
+  if (!contains(paths, job.path)) paths.push_back(job.path);
+  std::ranges::sort(paths.begin() + 1, paths.end());
+  std::vector<PolicyText> all;
+  for (const auto& path : paths)
+    all.push_back({job.kind, path, path == job.path ? text : text_of(path)});
+  return all;
+}
+
+bool same_finding(const Finding& a, const Finding& b) {
+  return a.file == b.file && a.line == b.line && a.id == b.id;
+}
+
+// Of the file, and of others of the policy what they had not before: a base that is given twice.
 std::vector<Finding> check_copy(const Job& job, const std::string& text) {
   const auto facts = host_facts({});
   const bool is_subuid = job.kind == PolicyFile::kSubuid;
   PolicyText other{is_subuid ? PolicyFile::kSubgid : PolicyFile::kSubuid, {}, {}};
   other.path = installed_path(other.kind);
   other.text = text_of(other.path);
-  return check({job.kind, job.before.path, text}, facts,
-               is_subuid || job.kind == PolicyFile::kSubgid ? &other : nullptr);
+  if (!has_directory(job.kind)) return check({job.kind, job.path, text}, facts, &other);
+  auto found = check(policy_with(job, text), facts, nullptr);
+  const auto before = check(policy_with(job, job.before.text), facts, nullptr);
+  std::erase_if(found, [&](const Finding& f) {
+    return f.file != job.path &&
+           std::ranges::any_of(before, [&](const Finding& b) { return same_finding(f, b); });
+  });
+  return found;
 }
 
 int failed_with(Job& job, const Error& error, const std::string& text) {
@@ -227,38 +251,57 @@ int edit(Job& job) {
 
 }  // namespace
 
+namespace {
+
+int failure(std::string text) {
+  return tool_failure({.rule = {}, .code = 0, .text = std::move(text)});
+}
+
+// The installed file that a word names: "net.conf", "net.conf.d/50-lab.conf", or its whole path.
+// Empty: none.
+std::string file_named(std::string_view word, std::optional<PolicyFile> kind) {
+  if (!kind) return {};
+  const auto main = installed_path(*kind);
+  const auto directory = main.substr(0, main.rfind('/') + 1);
+  const auto path = word.starts_with('/') ? std::string(word) : concat(directory, word);
+  if (path == main) return path;
+  const auto within = concat(main, ".d/");
+  if (!has_directory(*kind) || !path.starts_with(within)) return {};
+  std::vector<std::string> name{path.substr(within.size())};
+  keep_conf_names(name);
+  return name.empty() || name.front().contains('/') ? std::string{} : path;
+}
+
+constexpr std::string_view kFiles =
+    "subuid, subgid, net.conf, cgroup.conf, net.conf.d/NAME.conf and cgroup.conf.d/NAME.conf";
+
+}  // namespace
+
 int edit_verb(const Words& words) {
   if (words.names.size() != 1)
-    return tool_failure({.rule = {},
-                         .code = 0,
-                         .text = "edit takes one of subuid, subgid, net.conf, cgroup.conf, as in "
-                                 "userns-policy edit net.conf"});
+    return failure(concat("edit takes one of ", kFiles, ", as in userns-policy edit net.conf"));
   const auto kind = kind_of(words.names[0]);
-  const auto path = kind ? installed_path(*kind) : std::string{};
-  if (!kind || (words.names[0].find('/') != std::string::npos && words.names[0] != path))
-    return tool_failure(
-        {.rule = {},
-         .code = 0,
-         .text = concat(userns::quoted(words.names[0]),
-                        " is none of the policy files: subuid, subgid, net.conf, cgroup.conf")});
+  const auto path = file_named(words.names[0], kind);
+  if (path.empty())
+    return failure(
+        concat(userns::quoted(words.names[0]), " is none of the policy files: ", kFiles));
   if (::geteuid() != 0)
-    return tool_failure({.rule = {},
-                         .code = 0,
-                         .text = concat("only root can change ", path, ": sudo userns-policy edit ",
-                                        words.names[0])});
+    return failure(
+        concat("only root can change ", path, ": sudo userns-policy edit ", words.names[0]));
   auto here = look_here();
   if (!here) return tool_failure(here.error());
   if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
   if (auto there = check_directory(path); !there) return tool_failure(there.error());
   const Signals signals;
-  const std::vector<std::string> paths{path};
+  // The lock of the main file is for its directory, too.
+  const std::vector<std::string> paths{installed_path(*kind)};
   const auto lock = PolicyLock::take(paths, Hold::kFiles);
   if (!lock) return tool_failure(lock.error());
   auto before = snapshot(path);
   if (!before) return tool_failure(before.error());
   auto copy = PrivateCopy::make(*here, path.substr(path.rfind('/') + 1), before->text);
   if (!copy) return tool_failure(copy.error());
-  Job job{std::move(*here), *kind, std::move(*before), std::move(*copy)};
+  Job job{std::move(*here), *kind, path, std::move(*before), std::move(*copy)};
   return edit(job);
 }
 

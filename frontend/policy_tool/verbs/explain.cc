@@ -52,7 +52,7 @@ int explain_verb(const Words& words) {
   const auto sources =
       all || topic == "cgroup" ? std::optional(read_cgroup_sources(user->uid)) : std::nullopt;
   // A user who asks for himself may not be able to read what the helper reads as root.
-  if (sources && !sources->text && sources->text.error().code == EACCES && !all)
+  if (sources && !sources->texts && sources->texts.error().code == EACCES && !all)
     return tool_failure({.rule = {},
                          .code = EACCES,
                          .text = concat("cannot read ", sources->path,

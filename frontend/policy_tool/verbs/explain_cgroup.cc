@@ -41,13 +41,23 @@ void add_grant(Answer& answer, const CgroupGrant& grant, std::string_view direct
     }
 }
 
+Result<CgroupConf> parsed(PolicyTexts files) {
+  CgroupConf conf;
+  for (const auto& file : files)
+    if (auto added = add_cgroup_conf(conf, file.text, file.path); !added)
+      return std::unexpected(added.error());
+  return conf;
+}
+
 }  // namespace
 
 CgroupSources read_cgroup_sources(Uid uid) {
   CgroupSources all;
   all.path = installed_path(PolicyFile::kCgroup);
-  all.text = read_trusted(all.path, "CC-READ");
-  all.conf = all.text ? parse_cgroup_conf(*all.text, all.path) : std::unexpected(all.text.error());
+  all.texts = read_as_helpers_do(PolicyFile::kCgroup);
+  all.conf = all.texts ? parsed(*all.texts) : std::unexpected(all.texts.error());
+  for (const auto& file : all.texts ? PolicyTexts(*all.texts) : PolicyTexts())
+    all.lines[file.path] = lines_of(file.text, file.path);
   all.base = cgroup_base(all.conf.value_or(CgroupConf{}), uid);
   return all;
 }
@@ -58,7 +68,7 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
     answer.refuse("cgroup", error);
     return answer;
   };
-  if (!sources.text && sources.text.error().code == EACCES) {
+  if (!sources.texts && sources.texts.error().code == EACCES) {
     answer
         .say("cgroup", concat("not known to you: only root can read ", sources.path,
                               ": sudo userns-policy explain ",
@@ -69,7 +79,7 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
   if (!sources.conf) {
     answer.refuse("cgroup", sources.conf.error());
     std::vector<Finding> findings;
-    if (sources.text) (void)cgroup_entries(sources.path, *sources.text, &findings);
+    if (sources.texts) (void)cgroup_entries(*sources.texts, &findings);
     answer.malformed(std::move(findings));
     return answer;
   }
@@ -80,11 +90,10 @@ Answer explain_cgroup(const User& user, const CgroupSources& sources) {
                           [&](std::string_view group) { return user.is_in(group, failed); })
           : nullptr;
   if (failed) return refuse(*failed);
-  return explain_cgroup_line(user, sources, line, lines_of(*sources.text));
+  return explain_cgroup_line(user, sources, line);
 }
 
-Answer explain_cgroup_line(const User& user, const CgroupSources& sources, const CgroupLine* line,
-                           std::span<const TextLine> lines) {
+Answer explain_cgroup_line(const User& user, const CgroupSources& sources, const CgroupLine* line) {
   Answer answer;
   if (!sources.base) {
     answer.refuse("cgroup", sources.base.error());
@@ -106,7 +115,7 @@ Answer explain_cgroup_line(const User& user, const CgroupSources& sources, const
     add_grant(answer, *grant, concat(sources.base->path, "/", user.uid.value()));
     answer.text += from_text(user.uid, *line, *sources.base);
   }
-  if (line != nullptr) answer.line(sources.path, lines[line->number - 1]);
+  if (line != nullptr) answer.line(sources.line_of(*line));
   return answer;
 }
 

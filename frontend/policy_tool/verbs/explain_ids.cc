@@ -43,11 +43,10 @@ void show_sources(Answer& answer, const SubidRanges& subids, const User& user, I
     if (wanted == nullptr || std::ranges::any_of(wanted->extents(), [&](const Extent& e) {
           return e.outside().overlaps(entry.parsed.range);
         }))
-      answer.line(subids.source, entry.line,
-                  concat(to_text(entry.parsed.range),
-                         entry.parsed.range.first() == 0 && user.uid.value() != 0
-                             ? ", but id 0, which is given to nobody but root (IM-ROOT)"
-                             : ""));
+      answer.line(entry.line, concat(to_text(entry.parsed.range),
+                                     entry.parsed.range.first() == 0 && user.uid.value() != 0
+                                         ? ", but id 0, which is given to nobody but root (IM-ROOT)"
+                                         : ""));
   }
 }
 

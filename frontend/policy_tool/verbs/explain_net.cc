@@ -30,21 +30,21 @@ std::string terms_text(const NetTerms& terms) {
 }
 
 // Of all lines of the file.
-void explain_one(Answer& answer, const User& user, const std::string& path,
-                 std::span<const NetEntry> entries, std::string_view bridge) {
+void explain_one(Answer& answer, const User& user, std::span<const NetEntry> entries,
+                 std::string_view bridge) {
   std::vector<const NetEntry*> lines;
   std::optional<Error> failed;
   for (const auto& entry : entries)
     if (entry.parsed.bridge == bridge && user.is_meant_by(entry.parsed.who, failed))
       lines.push_back(&entry);
   if (failed) return answer.refuse(concat("net ", bridge), *failed);
-  explain_bridge(answer, user, path, lines, bridge);
+  explain_bridge(answer, user, lines, bridge);
 }
 
 }  // namespace
 
-void explain_bridge(Answer& answer, const User& user, const std::string& path,
-                    std::span<const NetEntry* const> lines, std::string_view bridge) {
+void explain_bridge(Answer& answer, const User& user, std::span<const NetEntry* const> lines,
+                    std::string_view bridge) {
   const auto what = concat("net ", bridge);
   NetFacts facts{.caller = user.uid, .netns_owner = user.uid, .bridge = {}, .lines = {}};
   for (const auto* const entry : lines) facts.lines.push_back(entry->parsed);
@@ -64,8 +64,7 @@ void explain_bridge(Answer& answer, const User& user, const std::string& path,
         .most = slots;
   }
   for (const auto* const entry : lines)
-    answer.line(path, entry->line,
-                concat(entry->parsed.count, ":", terms_text(entry->parsed.terms)));
+    answer.line(entry->line, concat(entry->parsed.count, ":", terms_text(entry->parsed.terms)));
 }
 
 Result<Answer> explain_net(const User& user, std::optional<std::string_view> asked) {
@@ -78,18 +77,18 @@ Result<Answer> explain_net(const User& user, std::optional<std::string_view> ask
     return answer;
   }
   const auto path = installed_path(PolicyFile::kNet);
-  const auto text = read_trusted(path, "NC-READ");
-  const auto lines = text ? parse_net_conf(path, *text) : std::unexpected(text.error());
-  if (!lines) {
-    answer.refuse("net", lines.error());
+  const auto texts = read_as_helpers_do(PolicyFile::kNet);
+  const auto parsed = texts ? parse(*texts) : std::unexpected(texts.error());
+  if (!parsed) {
+    answer.refuse("net", parsed.error());
     std::vector<Finding> findings;
-    if (text) (void)net_entries(path, *text, &findings);
+    if (texts) (void)net_entries(*texts, &findings);
     answer.malformed(std::move(findings));
     return answer;
   }
-  const auto entries = net_entries(path, *text, nullptr);
+  const auto entries = net_entries(*texts, nullptr);
   if (asked) {
-    explain_one(answer, user, path, entries, *asked);
+    explain_one(answer, user, entries, *asked);
     return answer;
   }
   std::vector<std::string_view> bridges;
@@ -102,7 +101,7 @@ Result<Answer> explain_net(const User& user, std::optional<std::string_view> ask
         false;
     answer.allowed = false;
   }
-  for (const auto bridge : bridges) explain_one(answer, user, path, entries, bridge);
+  for (const auto bridge : bridges) explain_one(answer, user, entries, bridge);
   return answer;
 }
 

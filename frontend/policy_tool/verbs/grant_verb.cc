@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -119,10 +120,18 @@ Result<void> revoke_ids(std::vector<Proposal>& all, const Owner& owner, const Re
 
 // --- net.conf and cgroup.conf ---------------------------------------------------------------
 
+// The texts of a policy before a change and after it.
+struct Change {
+  std::vector<PolicyText> before, after;
+  [[nodiscard]] bool is_none() const {
+    return std::ranges::equal(before, after, {}, &PolicyText::text, &PolicyText::text);
+  }
+};
+
 // The line of net.conf that gives the owner NICs on a bridge after all.
-std::optional<NetEntry> net_line_left(const std::string& text, std::string_view bridge,
+std::optional<NetEntry> net_line_left(PolicyTexts files, std::string_view bridge,
                                       const Membership& membership) {
-  for (auto& entry : net_entries({}, text, nullptr))
+  for (auto& entry : net_entries(files, nullptr))
     if (entry.parsed.bridge == bridge && entry.parsed.count > 0 &&
         membership.is_for_owner(entry.parsed.who))
       return entry;
@@ -131,30 +140,30 @@ std::optional<NetEntry> net_line_left(const std::string& text, std::string_view 
 
 // What other lines still give, where lines of one's own were taken away; a refusal where there were
 // none, since nothing would change.
-Result<void> tell_net_left(const Proposal& file, const Owner& owner, const Request& request,
+Result<void> tell_net_left(const Change& change, const Owner& owner, const Request& request,
                            Report& report) {
   const Membership membership(owner);
   for (const auto net : request.nets) {
     const auto bridge = net.substr(0, net.find(':'));
-    const auto left = net_line_left(file.after, bridge, membership);
+    const auto left = net_line_left(change.after, bridge, membership);
     if (!left) continue;
     const auto text = concat(quoted(owner.forms.front()), " may have NICs on ", bridge, " through ",
-                             place_of_line(file, left->line), "; to ban them: userns-policy grant ",
+                             place_of_line(left->line), "; to ban them: userns-policy grant ",
                              owner.forms.front(), " --net ", bridge, ":0");
-    if (file.after == file.before.text) return fail({}, text);
+    if (change.is_none()) return fail({}, text);
     report.notes += concat("note: ", text, "\n");
   }
   return {};
 }
 
-Result<void> tell_cgroup_left(const Proposal& file, const Owner& owner, Report& report) {
+Result<void> tell_cgroup_left(const Change& change, const Owner& owner, Report& report) {
   const Membership membership(owner);
-  for (const auto& entry : cgroup_entries({}, file.after, nullptr).lines) {
+  for (const auto& entry : cgroup_entries(change.after, nullptr).lines) {
     if (!membership.is_for_owner(entry.parsed.who)) continue;
     if (contains(owner.forms, entry.parsed.who)) return {};
-    const auto text = concat("for ", quoted(owner.forms.front()), " ",
-                             place_of_line(file, entry.line), " decides");
-    if (file.after == file.before.text)
+    const auto text =
+        concat("for ", quoted(owner.forms.front()), " ", place_of_line(entry.line), " decides");
+    if (change.is_none())
       return fail({}, concat(text,
                              ", and no line of their own: nothing was changed; to refuse "
                              "them: userns-policy grant ",
@@ -165,34 +174,34 @@ Result<void> tell_cgroup_left(const Proposal& file, const Owner& owner, Report& 
   return {};
 }
 
-Result<void> change_nets(Proposal& file, const Owner& owner, const Request& request,
+Result<void> change_nets(Change& change, const Owner& owner, const Request& request,
                          Report& report) {
   for (const auto net : request.nets) {
-    auto text = request.grants ? grant_net(file.after, owner.forms, net)
-                               : revoke_net(file.after, owner.forms, net);
-    if (!text) return std::unexpected(text.error());
-    file.after = std::move(*text);
+    auto done = request.grants ? grant_net(change.after, owner.forms, net)
+                               : revoke_net(change.after, owner.forms, net);
+    if (!done) return done;
   }
-  return request.grants ? Result<void>{} : tell_net_left(file, owner, request, report);
+  return request.grants ? Result<void>{} : tell_net_left(change, owner, request, report);
 }
 
-Result<void> change_cgroups(Proposal& file, const Owner& owner, const Request& request,
+Result<void> change_cgroups(Change& change, const Owner& owner, const Request& request,
                             Report& report) {
-  auto text = request.grants ? grant_cgroup(file.after, owner.forms, request.cgroups)
-                             : revoke_cgroup(file.after, owner.forms, request.cgroups);
-  if (!text) return std::unexpected(text.error());
-  file.after = std::move(*text);
-  return request.grants ? check_cgroup_decides(file, owner) : tell_cgroup_left(file, owner, report);
+  auto done = request.grants ? grant_cgroup(change.after, owner.forms, request.cgroups)
+                             : revoke_cgroup(change.after, owner.forms, request.cgroups);
+  if (!done) return done;
+  return request.grants ? check_cgroup_decides(change.after, owner)
+                        : tell_cgroup_left(change, owner, report);
 }
 
 // What check has to say about lines that were not there before.
-std::string findings_of(const Proposal& file, const HostFacts& facts) {
+std::string findings_of(const Change& change, const HostFacts& facts) {
   std::string text;
-  const auto old = lines_of(file.before.text);
-  if (file.before.text == file.after) return text;
-  for (const auto& finding :
-       check({file.kind, installed_path(file.kind), file.after}, facts, nullptr))
-    if (finding.line > 0 && !contains(old, finding.source, &TextLine::text))
+  if (change.is_none()) return text;
+  std::set<std::string_view> old;
+  for (const auto& file : change.before)
+    for (const auto& line : lines_of(file.text)) old.insert(line.text);
+  for (const auto& finding : check(change.after, facts, nullptr))
+    if (finding.line > 0 && !old.contains(finding.source))
       text += to_text(finding, wants_colour(STDERR_FILENO));
   return text;
 }
@@ -208,12 +217,14 @@ Result<void> propose(std::vector<Proposal>& all, const Owner& owner, const Reque
                                : revoke_ids(all, owner, request, facts, report);
     if (!done) return done;
   }
-  for (auto& file : all) {
-    if (is_subid(file.kind)) continue;
-    auto done = file.kind == PolicyFile::kNet ? change_nets(file, owner, request, report)
-                                              : change_cgroups(file, owner, request, report);
+  for (const auto kind : request.files()) {
+    if (is_subid(kind)) continue;
+    Change change{texts_of(all, kind), texts_of(all, kind)};
+    auto done = kind == PolicyFile::kNet ? change_nets(change, owner, request, report)
+                                         : change_cgroups(change, owner, request, report);
     if (!done) return done;
-    if (request.grants) report.notes += findings_of(file, facts);
+    put_texts(all, change.after);
+    if (request.grants) report.notes += findings_of(change, facts);
   }
   for (const auto& file : all)
     if (request.dry || !is_subid(file.kind))

@@ -1,11 +1,12 @@
 // userns-policy guard: the packet filter that goes with net.conf.
-#include <cerrno>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "frontend/policy_tool/guard/guard_text.h"
 #include "frontend/policy_tool/guard/nft.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/policy_tool/verbs/answer.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
 
@@ -66,6 +67,15 @@ int apply(const std::vector<NetLine>& lines) {
   return done ? 0 : tool_failure(done.error());
 }
 
+// The file that is named; else all that userns-net reads. No file grants nothing: the guard is then
+// for ports of before.
+Result<std::vector<PolicyText>> texts_to_guard(const Words& words) {
+  if (words.names.empty()) return read_as_helpers_do(PolicyFile::kNet);
+  auto text = read_policy(words.names.front());
+  if (!text) return std::unexpected(text.error());
+  return std::vector{PolicyText{PolicyFile::kNet, words.names.front(), std::move(*text)}};
+}
+
 }  // namespace
 
 int guard_verb(const Words& words) {
@@ -76,14 +86,14 @@ int guard_verb(const Words& words) {
                          .text = "guard takes one of --print, --apply and --check, and at most one "
                                  "file (userns-policy guard --help)"});
   const auto path = words.names.empty() ? installed_path(PolicyFile::kNet) : words.names.front();
-  auto text = read_policy(path);
-  // No file grants nothing: the guard is then for ports of before.
-  if (!text && text.error().code == ENOENT && words.names.empty()) text = std::string{};
-  if (!text) return tool_failure(text.error());
-  const auto lines = parse_net_conf(path, *text);
-  if (!lines) return tool_failure(lines.error());
-  if (is_check) return check(path, *lines);
-  return is_apply ? apply(*lines) : put(guard_text(*lines));
+  const auto texts = texts_to_guard(words);
+  if (!texts) return tool_failure(texts.error());
+  std::vector<NetLine> lines;
+  for (const auto& file : *texts)
+    if (const auto added = add_net_conf(lines, file.path, file.text); !added)
+      return tool_failure(added.error());
+  if (is_check) return check(path, lines);
+  return is_apply ? apply(lines) : put(guard_text(lines));
 }
 
 }  // namespace userns::frontend

@@ -15,8 +15,8 @@
 #include "common/fd.h"
 #include "frontend/policy_tool/change_file.h"
 #include "frontend/policy_tool/check/change.h"
-#include "frontend/policy_tool/check/lxc_config.h"
 #include "frontend/policy_tool/tool.h"
+#include "frontend/policy_tool/verbs/lxc_config.h"
 #include "frontend/spec/tell.h"
 #include "policy/text.h"
 
@@ -122,17 +122,15 @@ int merge(const Words& words) {
   // The files that are named are this system's.
   if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
   std::vector<std::string> notes;
-  const auto edit = [&](std::string_view before) -> Result<std::string> {
-    std::string text(before);
+  const auto edit = [&](std::span<PolicyText> policy) -> Result<void> {
     for (const auto& file : files) {
-      auto merged = merge_net(text, file.path, file.text, is_same_who);
+      auto merged = merge_net(policy, file.path, file.text, is_same_who);
       if (!merged) return std::unexpected(merged.error());
-      text = std::move(merged->text);
-      std::ranges::move(merged->notes, std::back_inserter(notes));
+      std::ranges::move(*merged, std::back_inserter(notes));
     }
-    return text;
+    return {};
   };
-  const auto shown = change_file(PolicyFile::kNet, edit, dry);
+  const auto shown = change_files(PolicyFile::kNet, edit, dry);
   if (!shown) return tool_failure(shown.error());
   for (const auto& note : notes) tell("userns-policy", {.rule = {}, .code = 0, .text = note});
   const bool is_there = shown->empty() && notes.empty() && !dry;

@@ -163,15 +163,16 @@ int reattach_verb(const Words& words) {
   if (words.names.size() > 1) return refuse("reattach takes at most one bridge");
   if (::geteuid() != 0 && !words.has("dry-run"))
     return refuse("only root may put ports on a bridge: add sudo, or --dry-run");
-  const auto path = installed_path(PolicyFile::kNet);
-  const auto text = read_policy(path);
-  if (!text) return tool_failure(text.error());
-  auto lines = parse_net_conf(path, *text);
-  if (!lines) return tool_failure(lines.error());
+  const auto texts = read_as_helpers_do(PolicyFile::kNet);
+  if (!texts) return tool_failure(texts.error());
+  std::vector<NetLine> lines;
+  for (const auto& file : *texts)
+    if (const auto added = add_net_conf(lines, file.path, file.text); !added)
+      return tool_failure(added.error());
   auto netlink = Netlink::open();
   const auto nics = netlink ? all_nics() : std::unexpected(netlink.error());
   if (!nics) return tool_failure(nics.error());
-  Reattacher reattacher(std::move(*netlink), std::move(*lines), words.has("dry-run"));
+  Reattacher reattacher(std::move(*netlink), std::move(lines), words.has("dry-run"));
   std::string said;
   int status = 0;
   for (const auto& nic : *nics) {

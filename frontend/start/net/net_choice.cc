@@ -15,6 +15,7 @@
 #include "common/config.h"
 #include "common/fd.h"
 #include "common/groups.h"
+#include "common/policy_files.h"
 #include "frontend/spec/user_database.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
@@ -45,10 +46,14 @@ struct Granted {
 
 Granted granted_bridge(std::string& why_not) {
   const auto path = concat(std::string_view(kPolicyDir), "/net.conf");
-  const auto text = text_of(path);
-  auto lines = parse_net_conf(path, text);
-  why_not = lines ? concat("no bridge that is up is granted by ", path) : lines.error().text;
-  if (!lines || lines->empty()) return {};
+  const auto texts = PolicyFiles::read(PolicyFiles::open(path, "NC-READ"));
+  std::vector<NetLine> lines;
+  Result<void> read;
+  if (!texts) read = std::unexpected(texts.error());
+  for (std::size_t i = 0; read && i < texts->size(); ++i)
+    read = add_net_conf(lines, (*texts)[i].path, (*texts)[i].text);
+  why_not = read ? concat("no bridge that is up is granted by ", path) : read.error().text;
+  if (!read || lines.empty()) return {};
   if (::access(concat(std::string_view(kHelperDir), "/userns-net").c_str(), X_OK) != 0) {
     why_not = "userns-net is not installed";
     return {};
@@ -56,17 +61,17 @@ Granted granted_bridge(std::string& why_not) {
   const auto name = login_name(Uid{::getuid()}).value_or("");
   const auto groups = Groups::of_caller().value_or(Groups{});
   const auto in_group = [&](std::string_view group) { return contain(groups, group); };
-  std::erase_if(*lines, [&](const NetLine& line) {
+  std::erase_if(lines, [&](const NetLine& line) {
     return !is_for(line.who, Uid{::getuid()}, name, in_group);
   });
   const auto is_banned_from = [&](std::string_view bridge) {
     return std::ranges::any_of(
-        *lines, [&](const NetLine& line) { return line.bans() && line.bridge == bridge; });
+        lines, [&](const NetLine& line) { return line.bans() && line.bridge == bridge; });
   };
-  const auto granted = std::ranges::find_if(*lines, [&](const NetLine& line) {
+  const auto granted = std::ranges::find_if(lines, [&](const NetLine& line) {
     return line.count > 0 && is_up(line.bridge) && !is_banned_from(line.bridge);
   });
-  if (granted == lines->end()) return {};
+  if (granted == lines.end()) return {};
   return {.bridge = std::string(granted->bridge), .has_addresses = granted->terms.addresses() != 0};
 }
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "frontend/policy_tool/check/free_range.h"
 #include "frontend/policy_tool/check/subid_change.h"
 #include "frontend/policy_tool/replace.h"
@@ -19,6 +21,49 @@ using test::text_of;
 const std::vector<std::string> kAlice{"alice", "1000"};
 const std::vector<std::string> kStaff{"@staff"};
 const std::vector<std::string> kEveryone{"*"};
+
+// A policy of one file.
+template <class Change>
+Result<std::string> changed(PolicyFile kind, std::string_view text, const Change& change) {
+  PolicyText file{kind, kind == PolicyFile::kNet ? "net.conf" : "cgroup.conf", std::string(text)};
+  const auto done = change(std::span(&file, 1));
+  return done ? Result<std::string>(file.text) : std::unexpected(done.error());
+}
+Result<std::string> grant_net(std::string_view text, Who who, std::string_view wish) {
+  return changed(PolicyFile::kNet, text,
+                 [&](ChangedTexts files) { return frontend::grant_net(files, who, wish); });
+}
+Result<std::string> revoke_net(std::string_view text, Who who, std::string_view bridge) {
+  return changed(PolicyFile::kNet, text,
+                 [&](ChangedTexts files) { return frontend::revoke_net(files, who, bridge); });
+}
+Result<std::string> grant_cgroup(std::string_view text, Who who,
+                                 std::span<const std::string> settings) {
+  return changed(PolicyFile::kCgroup, text,
+                 [&](ChangedTexts files) { return frontend::grant_cgroup(files, who, settings); });
+}
+Result<std::string> revoke_cgroup(std::string_view text, Who who,
+                                  std::span<const std::string> keys) {
+  return changed(PolicyFile::kCgroup, text,
+                 [&](ChangedTexts files) { return frontend::revoke_cgroup(files, who, keys); });
+}
+
+std::string desired(const std::array<std::string_view, 4>& texts) {
+  const PolicyText net{PolicyFile::kNet, "net.conf", std::string(texts[2])},
+      cgroup{PolicyFile::kCgroup, "cgroup.conf", std::string(texts[3])};
+  return to_desired({texts[0], texts[1], {&net, 1}, {&cgroup, 1}});
+}
+
+// A policy of several files, the texts of which `change` makes what it returns, with "|" between.
+template <class Change>
+std::string changed_set(PolicyFile kind, std::vector<std::string> texts, const Change& change) {
+  std::vector<PolicyText> files;
+  for (auto& text : texts) files.push_back({kind, concat("f", files.size()), std::move(text)});
+  const auto done = change(std::span(files));
+  std::string all = done ? "" : concat("failed: ", done.error().text, " ");
+  for (const auto& file : files) all += concat(file.text, "|");
+  return all;
+}
 
 IdRange range(std::uint64_t first, std::uint64_t count) { return *IdRange::make(first, count); }
 
@@ -120,6 +165,14 @@ TEST(ChangeNet, KeepsWhatItDoesNotChange) {
       {"alice veth br0 1\n", "br0:0", "alice  veth  br0  0\n"},
       {"1000   veth br0 1   isolated=yes", "br0:1,isolated=yes",
        "1000   veth br0 1   isolated=yes"},
+      // Of each setting there is, not only of some.
+      {"alice veth br0 1\n", "br0:1,ip=10.9.0.16/28,fd09::10/124",
+       "alice  veth  br0  1  ip=10.9.0.16/28,fd09::10/124\n"},
+      {"alice veth br0 1 group=7 rate=5mbit\n", "br0:1,rate=9mbit",
+       "alice  veth  br0  1  group=7 rate=9mbit\n"},
+      {"alice veth br0 1 dns=10.0.0.1\n", "br0:1,dns=10.0.0.1,10.0.0.2",
+       "alice  veth  br0  1  dns=10.0.0.1,10.0.0.2\n"},
+      {"alice veth br0 1 guard=no\n", "br0:1,guard=yes", "alice  veth  br0  1  guard=yes\n"},
       {"alice veth br1 1\n", "br0:1", "alice veth br1 1\nalice  veth  br0  1\n"},
   };
   for (const auto& row : rows) {
@@ -196,9 +249,9 @@ TEST(Desired, IsReadAndWrittenTheSame) {
   EXPECT_EQ((*read)[1].words, (std::vector<std::string>{"br0:1,mtu=1400", "br1:0"}));
   EXPECT_EQ((*read)[3].ids, 0U);
   EXPECT_EQ((*read)[3].number, 5U);
-  const auto written = to_desired({"alice:100000:65536\n", "alice:100000:65536\n",
-                                   "bob veth br0 1 mtu=1400 # y\nbob veth br1 0\nbob veth br0 2\n",
-                                   "@lab pids.max=5\n@lab pids.max=6\nbase = /sys/fs/cgroup/x\n"});
+  const auto written = desired({"alice:100000:65536\n", "alice:100000:65536\n",
+                                "bob veth br0 1 mtu=1400 # y\nbob veth br1 0\nbob veth br0 2\n",
+                                "@lab pids.max=5\n@lab pids.max=6\nbase = /sys/fs/cgroup/x\n"});
   EXPECT_NE(written.find("bob  net br0:1,mtu=1400 br1:0\n"), std::string::npos) << written;
   EXPECT_NE(written.find("# net.conf:3: a second line for bob on br0"), std::string::npos);
   EXPECT_NE(written.find("# cgroup.conf:2: a second line for @lab"), std::string::npos);
@@ -206,7 +259,7 @@ TEST(Desired, IsReadAndWrittenTheSame) {
 }
 
 TEST(Desired, DifferentNumbersOfUidsAndGidsAreAComment) {
-  EXPECT_NE(to_desired({"a:5:1\n", "a:6:1\n", "", ""}).find("# a: "), std::string::npos);
+  EXPECT_NE(desired({"a:5:1\n", "a:6:1\n", "", ""}).find("# a: "), std::string::npos);
 }
 
 TEST(Record, SaysWhatWasThereBeforeAndIsThereAfter) {
@@ -222,6 +275,67 @@ TEST(Record, SaysWhatWasThereBeforeAndIsThereAfter) {
   const auto many = change_words("x", "/e", "", std::string(5000, 'q') + "\n");
   EXPECT_LT(many.size(), 1200U);
   EXPECT_NE(many.find("...1%20lines"), std::string::npos);
+}
+
+TEST(ChangeOfSeveralFiles, PutsANetLineIntoTheFirstAndChangesOneWhereItStands) {
+  const auto grant = [](std::vector<std::string> texts, std::string_view wish) {
+    return changed_set(PolicyFile::kNet, std::move(texts), [&](ChangedTexts files) {
+      return frontend::grant_net(files, kAlice, wish);
+    });
+  };
+  EXPECT_EQ(grant({"bob veth br0 1\n", "bob veth br1 1\n"}, "br0:2"),
+            "bob veth br0 1\nalice  veth  br0  2\n|bob veth br1 1\n|");
+  EXPECT_EQ(grant({"bob veth br0 1\n", "# k\nalice veth br0 1 mtu=1400 # x"}, "br0:2"),
+            "bob veth br0 1\n|# k\nalice  veth  br0  2  mtu=1400 # x|");
+  EXPECT_TRUE(contains(grant({"alice veth br0 1\n", "1000 veth br0 1\n"}, "br0:2"), "2 lines"));
+  EXPECT_TRUE(contains(grant({"", "x\n"}, "br0:2"), "f1:1:"));
+  const auto revoke = [](ChangedTexts files) { return frontend::revoke_net(files, kAlice, "br0"); };
+  EXPECT_EQ(
+      changed_set(PolicyFile::kNet,
+                  {"1000 veth br0 1\n# a\nalice veth br0 1\n", "alice veth br0 2\n# b\n"}, revoke),
+      "# a\n|# b\n|");
+  const auto set = [](ChangedTexts files) { return frontend::set_net(files, kAlice, "br0:3"); };
+  EXPECT_EQ(changed_set(PolicyFile::kNet,
+                        {"", "alice veth br0 1 mtu=1400 # x\n", "1000 veth br0 2\n"}, set),
+            "|alice  veth  br0  3 # x\n||");
+}
+
+TEST(ChangeOfSeveralFiles, PutsACgroupLineWhereItDecides) {
+  const auto grant = [](std::vector<std::string> texts, Who who) {
+    const std::vector<std::string> settings{"pids.max=5"};
+    return changed_set(PolicyFile::kCgroup, std::move(texts), [&](ChangedTexts files) {
+      return frontend::grant_cgroup(files, who, settings);
+    });
+  };
+  // Before the first wider line, in its file.
+  EXPECT_EQ(grant({"bob pids.max=1\n", "bob depth=1\n@a pids.max=2\n", "* depth=2\n"}, kAlice),
+            "bob pids.max=1\n|bob depth=1\nalice pids.max=5\n@a pids.max=2\n|* depth=2\n|");
+  // One that is there, and decides, stays.
+  EXPECT_EQ(grant({"", "1000 depth=3\n", "* depth=2\n"}, kAlice),
+            "|1000 depth=3 pids.max=5\n|* depth=2\n|");
+  // One behind a wider line goes before it.
+  EXPECT_EQ(grant({"* depth=2\n", "alice depth=3\n"}, kAlice),
+            "alice depth=3 pids.max=5\n* depth=2\n||");
+  EXPECT_EQ(grant({"# a\n@a depth=2\n", "x depth=1\nalice depth=3\n"}, kAlice),
+            "# a\nalice depth=3 pids.max=5\n@a depth=2\n|x depth=1\n|");
+  // Without a wider line a user's goes to the first file; a group's takes from nobody behind it.
+  EXPECT_EQ(grant({"bob depth=1\n", "carol depth=1\n"}, kAlice),
+            "bob depth=1\nalice pids.max=5\n|carol depth=1\n|");
+  EXPECT_EQ(grant({"bob depth=1\n", "carol depth=1\n"}, kStaff),
+            "bob depth=1\n|carol depth=1\n@staff pids.max=5\n|");
+  EXPECT_EQ(grant({"bob depth=1\n", "carol depth=1\n"}, kEveryone),
+            "bob depth=1\n|carol depth=1\n* pids.max=5\n|");
+}
+
+TEST(ChangeOfSeveralFiles, LeavesAllAsTheyWereWhereItFails) {
+  const std::vector<std::string> settings{"pids.max=5"};
+  const auto grant = [&](ChangedTexts files) {
+    return frontend::grant_cgroup(files, kAlice, settings);
+  };
+  const auto after =
+      changed_set(PolicyFile::kCgroup, {"base = /a\nalice depth=2\n", "base = /b\n"}, grant);
+  EXPECT_TRUE(contains(after, "f1:1:8: base is given twice")) << after;
+  EXPECT_TRUE(contains(after, " base = /a\nalice depth=2\n|base = /b\n|")) << after;
 }
 
 }  // namespace

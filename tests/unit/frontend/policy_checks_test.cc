@@ -453,6 +453,18 @@ TEST(VettedIds, AskForTheEndsOfARangeAndForSomeBetween) {
   EXPECT_EQ(points.back(), 165535U);
 }
 
+TEST(VettedIds, AskForEveryIdOnceAndFarOnesFirst) {
+  EXPECT_EQ(spread_over(*IdRange::make(7, 1)), std::vector<std::uint32_t>{7});
+  EXPECT_EQ(spread_over(*IdRange::make(0, 8)),
+            (std::vector<std::uint32_t>{0, 4, 2, 6, 1, 5, 3, 7}));
+  auto ids = spread_over(*IdRange::make(100, 1000));
+  ASSERT_EQ(ids.size(), 1000U);
+  std::ranges::sort(ids);
+  EXPECT_EQ(ids.front(), 100U);
+  EXPECT_EQ(ids.back(), 1099U);
+  EXPECT_EQ(std::ranges::adjacent_find(ids), ids.end());
+}
+
 TEST(HostFacts, ReadADirectorysRanges) {
   EXPECT_EQ(sssd_ranges("[sssd]\nid_provider = ad\n[domain/a]\nid_provider = ad\n"),
             std::vector{*IdRange::make(200000, 2000000001)});

@@ -1,4 +1,4 @@
-#include "frontend/policy_tool/verbs/people.h"
+#include "frontend/policy_tool/report/people.h"
 
 #include <grp.h>
 #include <pwd.h>

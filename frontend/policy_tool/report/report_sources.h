@@ -41,11 +41,10 @@ struct ReportSources {
   std::vector<Problem> problems;  // files that helpers refuse whole, so that they give nothing
 
   SubidLines uids, gids;
-  std::string net_path, net_text;
-  std::vector<NetEntry> nets;
+  std::vector<PolicyText> net_texts;
+  std::vector<NetEntry> nets;  // in the order in which they are read
   LinesByWho<const NetEntry*> nets_by_who;
   CgroupSources cgroups;
-  std::vector<TextLine> cgroup_lines;
   LinesByWho<const CgroupLine*> cgroups_by_who;
 
   // What is used. Only root sees all of it.

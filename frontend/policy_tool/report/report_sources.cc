@@ -1,4 +1,4 @@
-#include "frontend/policy_tool/verbs/report_sources.h"
+#include "frontend/policy_tool/report/report_sources.h"
 
 #include <grp.h>
 #include <unistd.h>
@@ -54,6 +54,11 @@ Result<std::string> read_as_users_do(const std::string& path, std::string_view r
   return text;
 }
 
+Result<std::vector<PolicyText>> net_texts_as_users_do() {
+  const AsNobody nobody;
+  return read_as_helpers_do(PolicyFile::kNet);
+}
+
 }  // namespace
 
 void ReportSources::read_subids(SubidLines& file, PolicyFile kind) {
@@ -69,13 +74,13 @@ void ReportSources::read_subids(SubidLines& file, PolicyFile kind) {
 }
 
 void ReportSources::read_nets() {
-  net_path = installed_path(PolicyFile::kNet);
-  auto text = read_as_users_do(net_path, "NC-READ");
-  if (!text) return problems.push_back({net_path, text.error()});
-  net_text = std::move(*text);
-  if (const auto lines = parse_net_conf(net_path, net_text); !lines)
-    return problems.push_back({net_path, lines.error()});
-  nets = net_entries(net_path, net_text, nullptr);
+  const auto path = installed_path(PolicyFile::kNet);
+  auto texts = net_texts_as_users_do();
+  if (!texts) return problems.push_back({path, texts.error()});
+  net_texts = std::move(*texts);
+  if (const auto parsed = parse(net_texts); !parsed)
+    return problems.push_back({path, parsed.error()});
+  nets = net_entries(net_texts, nullptr);
   for (const auto& entry : nets) nets_by_who[std::string(entry.parsed.who)].push_back(&entry);
 }
 
@@ -91,7 +96,6 @@ void ReportSources::read_cgroups() {
                                 : error});
     return;
   }
-  cgroup_lines = lines_of(*cgroups.text);
   for (const auto& line : cgroups.conf->lines) cgroups_by_who[line.who].push_back(&line);
   if (!cgroups.base) return;
   const bool is_v1 = !cgroups.base->hierarchy.empty();
@@ -116,7 +120,7 @@ void ReportSources::see_nics() {
   }
 }
 
-ReportSources::ReportSources() : cgroups(CgroupSources{{}, {}, {}, {}}) {
+ReportSources::ReportSources() : cgroups(CgroupSources{{}, {}, {}, {}, {}}) {
   read_subids(uids, PolicyFile::kSubuid);
   read_subids(gids, PolicyFile::kSubgid);
   read_nets();

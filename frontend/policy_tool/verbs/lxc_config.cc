@@ -1,4 +1,4 @@
-#include "frontend/policy_tool/check/lxc_config.h"
+#include "frontend/policy_tool/verbs/lxc_config.h"
 
 #include <algorithm>
 #include <array>
