@@ -1,6 +1,7 @@
 #include "frontend/oci/container_dir.h"
 
 #include <fcntl.h>
+#include <linux/bpf_common.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -28,6 +29,9 @@ using Json = nlohmann::json;
 constexpr const char* kState = "state.json";
 constexpr const char* kConfig = "config.json";
 constexpr const char* kLock = "lock";
+constexpr const char* kFilter = "filter";
+// As many instructions as the kernel takes.
+constexpr std::size_t kLargestFilter = BPF_MAXINSNS * sizeof(sock_filter);
 constexpr std::size_t kLargestState = 1UL << 20U;
 constexpr int kFormat = 1;
 
@@ -208,6 +212,22 @@ Result<std::string> ContainerDir::config() const {
 
 Result<void> ContainerDir::keep_config(std::string_view text) const {
   return replace_file_of_this_boot(dir_, kConfig, text);
+}
+
+Result<void> ContainerDir::keep_filter(const SeccompFilter& filter) const {
+  const auto& program = filter.program;
+  return replace_file_of_this_boot(
+      dir_, kFilter,
+      {reinterpret_cast<const char*>(program.data()), program.size() * sizeof(sock_filter)});
+}
+
+Result<SeccompFilter> ContainerDir::filter(unsigned flags) const {
+  const auto bytes = read_file_at(dir_.get(), kFilter, kLargestFilter);
+  if (!bytes) return std::unexpected(bytes.error());
+  SeccompFilter filter{.program = std::vector<sock_filter>(bytes->size() / sizeof(sock_filter)),
+                       .flags = flags};
+  std::memcpy(filter.program.data(), bytes->data(), filter.program.size() * sizeof(sock_filter));
+  return filter;
 }
 
 OciStatus ContainerDir::status(const OciRecord& record) const {

@@ -104,6 +104,8 @@ class Making {
 Result<void> Making::begin(unsigned preserved) {
   const auto& config = bundle_.config;
   if (auto kept = dir_.keep_config(bundle_.text); !kept) return kept;
+  if (bundle_.filter)
+    if (auto kept = dir_.keep_filter(*bundle_.filter); !kept) return kept;
   auto ids = ids_of_config(config);
   if (!ids) return std::unexpected(ids.error());
   ids_ = std::move(*ids);

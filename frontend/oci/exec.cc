@@ -72,6 +72,7 @@ struct Target {
   Fd pidfd;
   std::uint64_t spaces = 0;
   ChosenIds ids;
+  std::optional<SeccompFilter> filter = {};
 };
 
 Result<Target> find_target(const Arguments& told) {
@@ -93,7 +94,12 @@ Result<Target> find_target(const Arguments& told) {
   if (!pidfd.valid() || !spaces || !ids || !denied || !record->process.lives())
     return fail({}, concat("container ", told.id, " has just ended"));
   ids->deny_setgroups = *denied;
-  return Target{std::move(*record), std::move(*config), std::move(pidfd), *spaces, std::move(*ids)};
+  Target target{std::move(*record), std::move(*config), std::move(pidfd), *spaces, std::move(*ids)};
+  if (!target.config.seccomp) return target;
+  auto filter = dir->filter(target.config.seccomp->flags);
+  if (!filter) return std::unexpected(filter.error());
+  target.filter = std::move(*filter);
+  return target;
 }
 
 Result<void> hear_exec(const Channel& channel, const TakeTerminal& terminal) {
@@ -119,18 +125,12 @@ void end_child(pid_t pid) {
 
 Result<pid_t> start_process(const Target& target, unsigned preserved,
                             const TakeTerminal& terminal) {
-  std::optional<SeccompFilter> filter;
-  if (target.config.seccomp) {
-    auto compiled = compile_seccomp(*target.config.seccomp);
-    if (!compiled) return std::unexpected(compiled.error());
-    filter = std::move(*compiled);
-  }
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
   const auto pid = clone_beside(target.pidfd, target.spaces, [&] {
     channel->outside.close();
     run_in_container({.config = target.config,
-                      .filter = filter,
+                      .filter = target.filter,
                       .ids = target.ids,
                       .channel = std::move(channel->inside),
                       .bundle = {target.record.bundle, Fd{}},

@@ -140,8 +140,8 @@ def _(root):
     podman = Podman(root)
     done = podman.run('--userns', 'keep-id', 'i', 'sh', '-c', 'id -u; id -g')
     assert done.out.split() == [str(root.alice.uid), str(root.alice.gid)], done
-    done = podman.run('--userns', 'auto', 'i', 'sh', '-c', 'id -u; cat /proc/self/uid_map')
-    assert done.code == 0 and done.out.split()[:2] == ['0', '0'] and done.out.split()[2] != '0', done
+    done = podman.run('--userns', 'auto', '--oom-score-adj', '100', 'i', 'sh', '-c', 'id -u; cat /proc/self/oom_score_adj /proc/self/uid_map')
+    assert done.code == 0 and done.out.split()[:3] == ['0', '100', '0'] and done.out.split()[3] != '0', done
 
 
 @case('--privileged has all capabilities; --cap-add SYS_ADMIN takes no cover away')

@@ -95,6 +95,24 @@ def _(root):
     bundle.end('c')
 
 
+@case('as the lines for Slurm in userns-oci(1) call it')
+def _(root):
+    bundle = Bundle(root, root.alice).write('sh', '-c', 'echo well; exit 6')
+    first = ['--rootless=true', f'--root={bundle.run_dir}/slurm']
+    name = 'node1.alice.7.0.0'
+    done = bundle.call(*first, 'run', name, '-b', bundle.path)
+    assert done.code == 6 and done.out == 'well\n', done
+    assert bundle.call(*first, 'state', name).code == 1
+    assert bundle.call(*first, 'delete', '--force', name).code == 0
+    bundle.write('sleep', '1000')
+    assert bundle.call(*first, 'create', name, '-b', bundle.path).code == 0
+    assert json.loads(bundle.call(*first, 'state', name).out)['status'] == 'created'
+    assert bundle.call(*first, 'start', name).code == 0
+    assert bundle.call(*first, 'kill', '-a', name, 'KILL').code == 0
+    wait_for(lambda: json.loads(bundle.call(*first, 'state', name).out)['status'] == 'stopped', 'the end')
+    assert bundle.call(*first, 'delete', '--force', name).code == 0
+
+
 @case('a failure is told in the log as JSON, too')
 def _(root):
     bundle = Bundle(root, root.alice).write('nonesuch')
@@ -382,6 +400,27 @@ def _(root):
 
 
 # --- hooks ----------------------------------------------------------------------------------
+
+@case('a first process that shares a pid namespace is hidden until it is the command')
+def _(root):
+    bundle = Bundle(root, root.alice).write('sleep', '1000')
+    assert bundle.call('run', '-d', '-b', bundle.path, 'first').code == 0
+    pid = bundle.state('first')['pid']
+    other = Bundle(root, root.alice, 'other')
+    for space in other.config['linux']['namespaces']:
+        if space['type'] in ('pid', 'user'):
+            space['path'] = f'/proc/{pid}/ns/{space["type"]}'
+    del other.config['linux']['uidMappings'], other.config['linux']['gidMappings']
+    other.write('sleep', '1000')
+    assert other.call('create', '-b', other.path, 'second').code == 0
+    second = other.state('second')['pid']
+    assert os.stat(f'/proc/{second}/environ').st_uid == 0
+    assert other.call('start', 'second').code == 0
+    wait_for(lambda: os.stat(f'/proc/{second}/environ').st_uid == root.alice.uid, 'the command')
+    assert os.readlink(f'/proc/{second}/ns/pid') == os.readlink(f'/proc/{pid}/ns/pid')
+    bundle.end('second')
+    bundle.end('first')
+
 
 @case('six hooks run in their order, with the state on their stdin')
 def _(root):

@@ -35,21 +35,32 @@
 namespace userns::frontend {
 namespace {
 
-// Of the host's /proc and /dev, while they can be reached.
+// Of the host's /proc and /dev, while they can be reached, and while the files of this process
+// there are its own.
 struct HostsProc {
-  Fd self;
+  Fd oom_score;
+  Fd time_offsets;  // none: a kernel without time namespaces
   Fd settings;
   Fd null;
 };
 
 Result<HostsProc> open_proc() {
-  auto null = open_at(AT_FDCWD, "/dev/null", O_PATH);
-  if (!null) return std::unexpected(null.error());
-  auto self = open_at(AT_FDCWD, "/proc/self", O_PATH | O_DIRECTORY);
+  auto oom_score = open_at(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY);
+  auto offsets = open_at(AT_FDCWD, "/proc/self/timens_offsets", O_WRONLY);
   auto settings = open_at(AT_FDCWD, "/proc/sys", O_PATH | O_DIRECTORY);
-  if (!self) return std::unexpected(self.error());
-  if (!settings) return std::unexpected(settings.error());
-  return HostsProc{std::move(*self), std::move(*settings), std::move(*null)};
+  auto null = open_at(AT_FDCWD, "/dev/null", O_PATH);
+  for (const auto* const needed : {&oom_score, &settings, &null})
+    if (!*needed) return std::unexpected(needed->error());
+  return HostsProc{std::move(*oom_score), offsets ? std::move(*offsets) : Fd{},
+                   std::move(*settings), std::move(*null)};
+}
+
+// Others in a pid namespace that it shares cannot look into it. In a new one nobody is, and hooks
+// may have to find its namespaces. Its maps are written.
+Result<void> hide(const OciConfig& config) {
+  if (config.makes(CLONE_NEWPID)) return {};
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0) return {};
+  return fail_errno("cannot hide the container's first process");
 }
 
 // What the starting process says; it may be gone, and then nobody is left to tell.
@@ -83,20 +94,18 @@ Result<void> become_root_inside(const Prepared& prepared) {
 }
 
 // The offsets can be set until somebody is in it, which the exec is.
-Result<void> make_time(const OciConfig& config) {
+Result<void> make_time(const OciConfig& config, const Fd& offsets) {
   if (!config.makes(CLONE_NEWTIME)) return {};
   if (::unshare(CLONE_NEWTIME) != 0) return fail_errno("cannot make a time namespace");
-  for (const auto& offset : config.time_offsets) {
-    const auto file = open_at(AT_FDCWD, "/proc/self/timens_offsets", O_WRONLY);
-    const auto text = concat(offset.clock, " ", offset.seconds, " ", offset.nanoseconds, "\n");
-    const auto set = file ? write_once(*file, text) : std::unexpected(file.error());
-    if (!set)
-      return fail({}, concat("cannot set linux.timeOffsets.", offset.clock), set.error().code);
-  }
-  return {};
+  std::string text;
+  for (const auto& offset : config.time_offsets)
+    text += concat(offset.clock, " ", offset.seconds, " ", offset.nanoseconds, "\n");
+  const auto set = text.empty() ? Result<void>{} : write_once(offsets, text);
+  if (set) return {};
+  return fail({}, "cannot set linux.timeOffsets", set.error().code);
 }
 
-Result<void> make_rest(const OciConfig& config) {
+Result<void> make_rest(const OciConfig& config, const Fd& time_offsets) {
   if (config.makes(CLONE_NEWCGROUP) && ::unshare(CLONE_NEWCGROUP) != 0)
     return fail_errno("cannot make a cgroup namespace");
   if (config.hostname && ::sethostname(config.hostname->data(), config.hostname->size()) != 0)
@@ -104,7 +113,7 @@ Result<void> make_rest(const OciConfig& config) {
   if (config.domainname &&
       ::setdomainname(config.domainname->data(), config.domainname->size()) != 0)
     return fail_errno("cannot set domainname");
-  return make_time(config);
+  return make_time(config, time_offsets);
 }
 
 // A plan for what frontend/start does with one.
@@ -137,10 +146,10 @@ Result<void> build(const Prepared& prepared, OciSources sources, const HostsProc
   ::umask(022);
   if (auto built = build_oci_mounts(config, sources, proc.null); !built) return built;
   if (auto done = hooks_outside(prepared); !done) return done;
-  if (auto made = make_rest(config); !made) return made;
+  if (auto made = make_rest(config, proc.time_offsets); !made) return made;
   if (auto set = set_oci_sysctls(config, proc.settings); !set) return set;
   if (config.process)
-    if (auto set = set_process_values(*config.process, proc.self); !set) return set;
+    if (auto set = set_process_values(*config.process, proc.oom_score); !set) return set;
   if (auto entered = enter_oci_root(config, sources.root); !entered) return entered;
   return lock(prepared);
 }
@@ -243,6 +252,7 @@ Result<void> set_up(Prepared& prepared) {
   if (config.makes(CLONE_NEWNET))
     if (auto raised = raise_loopback(); !raised) return raised;
   (void)wait_for_go(prepared.channel);
+  if (auto hidden = hide(config); !hidden) return hidden;
   if (auto become = become_root_inside(prepared); !become) return become;
   if (auto built = build(prepared, std::move(*sources), *proc); !built) return built;
   prepared.bundle.dir.reset();

@@ -23,9 +23,8 @@ namespace {
 
 // --- values of the process ------------------------------------------------------------------
 
-Result<void> set_oom_score(int score, const Fd& proc) {
-  const auto file = open_at(proc.get(), "oom_score_adj", O_WRONLY);
-  const auto done = file ? write_once(*file, concat(score)) : std::unexpected(file.error());
+Result<void> set_oom_score(int score, const Fd& file) {
+  const auto done = write_once(file, concat(score));
   if (done) return {};
   return fail({},
               concat("cannot set process.oomScoreAdj to ", score,
@@ -170,9 +169,9 @@ bool is_program(const std::string& path) {
 
 }  // namespace
 
-Result<void> set_process_values(const OciProcess& process, const Fd& proc) {
+Result<void> set_process_values(const OciProcess& process, const Fd& oom_score) {
   if (process.oom_score_adj)
-    if (auto set = set_oom_score(*process.oom_score_adj, proc); !set) return set;
+    if (auto set = set_oom_score(*process.oom_score_adj, oom_score); !set) return set;
   if (process.scheduler)
     if (auto set = set_scheduler(*process.scheduler); !set) return set;
   if (process.io_priority &&

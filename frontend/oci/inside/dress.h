@@ -13,8 +13,8 @@
 namespace userns::frontend {
 
 // Of the container's process before it is the command's user: nice, limits, OOM score, personality.
-// `proc`: the host's /proc/self, which no container can have made.
-Result<void> set_process_values(const OciProcess& process, const Fd& proc);
+// `oom_score`: its file of that, opened while its /proc was the host's.
+Result<void> set_process_values(const OciProcess& process, const Fd& oom_score);
 
 // Takes away all that the process is not to have, for good. Afterwards it is the command's user, in
 // its directory, and nothing is open but 0-2, `preserved` more, and `kept`, which closes with the
