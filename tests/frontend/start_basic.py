@@ -138,7 +138,8 @@ def _(root):
     assert inner
     import shutil
     shutil.copy(root.program('userns-run'), f'{where}/bin/userns-run')
-    for library in ('/lib64/ld-linux-x86-64.so.2', '/lib/x86_64-linux-gnu/libc.so.6', '/lib/x86_64-linux-gnu/libcap.so.2', '/lib/x86_64-linux-gnu/libm.so.6'):
+    for library in ('/lib64/ld-linux-x86-64.so.2', '/lib/x86_64-linux-gnu/libc.so.6', '/lib/x86_64-linux-gnu/libcap.so.2', '/lib/x86_64-linux-gnu/libm.so.6',
+                    '/usr/lib/x86_64-linux-gnu/libmnl.so.0'):
         if os.path.exists(library):
             os.makedirs(os.path.dirname(where + library), exist_ok=True)
             shutil.copy(os.path.realpath(library), where + library)
