@@ -4,6 +4,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from container import fails, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import MS_BIND, MS_RDONLY, MS_REMOUNT, case, cases, main, mount, spawn, wait_for  # noqa: E402
+from harness import MS_BIND, MS_RDONLY, MS_REMOUNT, case, cases, main, mount, skip, spawn, wait_for  # noqa: E402
 
 CROWD = 70
 
@@ -308,17 +309,67 @@ def _(root):
 
 # --- F10: races --------------------------------------------------------------------------------------
 
-@case('stop that races with an end says 0')
-def _(root):
+ENDS = 'command = sh -c "echo up; read line"'
+SLOW = 150_000  # us that each of these calls takes
+
+
+def slowed(call):
+    return ['-qq', '-o', '/dev/null', '-e', f'trace={call}', '-e', f'inject={call}:delay_enter={SLOW}:delay_exit={SLOW}']
+
+
+def end_of_input(store):
+    """The end of its command: a key that its console types."""
+    typed, keyboard = os.pipe()
+    console = store.begin('console', 'web', stdin=typed)
+    os.write(keyboard, b'\n')
+    return console, (typed, keyboard)
+
+
+def says_that_it_ended(done):
+    assert 'killed' not in done.err and 'does not' not in done.err, done
+    assert done.code == 0 or (done.code == 125 and 'is not running' in done.err), done
+
+
+@cases([(f'stop that is slow at its {call} while the container ends says that it ended', call)
+        for call in ('connect', 'sendmsg', 'recvmsg', 'poll', 'fcntl', 'openat2')])
+def _(root, call):
     store = Store(root)
-    store.make('web', 'command = sh -c "echo up; sleep 0.3"')
-    for _ in range(12):
-        well(store.do('start', 'web'))
-        time.sleep(0.2)
-        stops = [store.begin('stop', 'web') for _ in range(4)]
-        for child in stops:
-            done = child.wait()
-            assert 'killed' not in done.err and (done.code == 0 or 'is not running' in done.err), done
+    store.make('web', ENDS)
+    strace = shutil.which('strace') or skip('strace is not installed')
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    stop = spawn([strace, '-u', 'alice', *slowed(call), *store.words('stop', 'web')])
+    console, ends = end_of_input(store)
+    says_that_it_ended(stop.wait())
+    console.wait()
+    for end in ends:
+        os.close(end)
+    assert ' running' not in well(store.do('list')).out
+
+
+@cases([(f'stop, at any time of an end whose monitor is slow at {call}, says that it ended', call)
+        for call in ('unlinkat', 'renameat', 'rmdir')])
+def _(root, call):
+    """Each step of the end takes long, so that a stop falls between any two."""
+    store = Store(root)
+    store.make('web', ENDS)
+    strace = shutil.which('strace') or skip('strace is not installed')
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    slow = spawn([strace, *slowed(call), '-p', str(store.state('web')['monitor']['pid'])])
+    wait_for(lambda: 'TracerPid:\t0' not in open(f'/proc/{store.state("web")["monitor"]["pid"]}/status').read(), 'strace')
+    console, ends = end_of_input(store)
+    stops = []
+    while os.path.exists(f'{store.path}/web/state.json') and len(stops) < 12:
+        stops.append(store.begin('stop', 'web'))
+        time.sleep(0.1)
+    for stop in stops:
+        says_that_it_ended(stop.wait())
+    assert stops
+    console.wait()
+    slow.wait()
+    for end in ends:
+        os.close(end)
 
 
 # --- F11: size ---------------------------------------------------------------------------------------
@@ -371,6 +422,32 @@ def _(root):
     await_log(store, 'web', 'done 3')
     well(store.do('stop', 'web', '--timeout=1s'))
     console.wait()
+
+
+# --- F13: ps ---------------------------------------------------------------------------------------------
+
+@case('ps looks at all processes once, however many containers there are')
+def _(root):
+    store = Store(root)
+    strace = shutil.which('strace') or skip('strace is not installed')
+
+    def walks():
+        trace = f'{root.tmp}/trace-of-ps'
+        done = spawn([strace, '-qq', '-f', '-y', '-u', 'alice', '-o', trace, '-e', 'trace=getdents64', *store.words('ps')]).wait()
+        assert done.code == 0, done
+        with open(trace, encoding='utf-8') as file:
+            text = file.read()
+        return text.count('</proc>')
+
+    seen = []
+    for number in range(6):
+        store.make(f'c{number}', IDLE)
+        well(store.do('start', f'c{number}'))
+        if number in (0, 5):
+            seen.append(walks())
+    assert seen[0] == seen[1] > 0, seen
+    for number in range(6):
+        well(store.do('stop', f'c{number}'))
 
 
 if __name__ == '__main__':
