@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, well  # noqa: E402
-from harness import case, main, wait_for  # noqa: E402
+from harness import case, main, mount, umount, wait_for  # noqa: E402
 from images import busybox_layer  # noqa: E402
 from named import Store  # noqa: E402
 from oci import layout, need_skopeo  # noqa: E402
@@ -151,6 +151,28 @@ def _(root):
         assert inside(store, 'one', 'echo ok').split() == ['ok']
     finally:
         os.rename(helper + '.gone', helper)
+
+
+@case('on a file system that cannot show other ids (an overlay) the files are copied, which is said; --from there, too')
+def _(root):
+    store, image = prepared(root)
+    for name in ('lower', 'upper', 'work'):
+        os.makedirs(f'{root.tmp}/layers/{name}', exist_ok=True)
+    os.chown(f'{root.tmp}/layers/upper', root.alice.uid, root.alice.gid)
+    os.chmod(f'{root.tmp}/layers/upper', 0o700)
+    mount('overlay', store.path, 'overlay', 0, ','.join(f'{name}dir={root.tmp}/layers/{name}' for name in ('lower', 'upper', 'work')))
+    try:
+        done = create(store, 'one', f'--image=oci:{image}:it')
+        assert done.err.count('the files are copied: ') == 1 and 'file system' in done.err, done
+        assert os.path.isdir(f'{store.path}/one/rootfs') and bases(store) == []
+        assert inside(store, 'one', 'echo x >/root/x; cat /root/x').split() == ['x']
+        done = create(store, 'two', '--from=one', '--instant')
+        assert done.err.count('the files are copied: ') == 1, done
+        assert inside(store, 'two', 'cat /root/x').split() == ['x'] and set(uids(store, 'one')).isdisjoint(uids(store, 'two'))
+        for name in ('one', 'two'):
+            well(store.do('destroy', name))
+    finally:
+        umount(store.path)
 
 
 @case('what the image says about how to run it, as in create --tar')
