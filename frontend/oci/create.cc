@@ -87,6 +87,7 @@ class Making {
 
  private:
   Result<Message> hear();
+  Result<void> words_of(Result<void> done);
   Result<void> go() const;
   Result<void> map();
   Result<void> run_hooks();
@@ -150,6 +151,13 @@ Result<Message> Making::hear() {
   return std::move(**message);
 }
 
+// What a process that has given up says tells more than that it cannot be reached or mapped.
+Result<void> Making::words_of(Result<void> done) {
+  while (channel_->has_message())
+    if (const auto heard = hear(); !heard) return std::unexpected(heard.error());
+  return done;
+}
+
 Result<void> Making::go() const {
   return channel_->send({.kind = Message::Kind::kGo, .text = concat(record_.process.pid)});
 }
@@ -157,12 +165,7 @@ Result<void> Making::go() const {
 Result<void> Making::map() {
   if (const auto process = ProcessId::of(record_.process.pid)) record_.process = *process;
   if (bundle_.config.makes(CLONE_NEWUSER))
-    if (auto mapped = map_ids(*ids_, record_.process.pid); !mapped) {
-      // Of a process that has given up, its own words say more.
-      if (!channel_->has_message()) return mapped;
-      const auto heard = hear();
-      return heard ? mapped : std::unexpected(heard.error());
-    }
+    if (auto mapped = map_ids(*ids_, record_.process.pid); !mapped) return mapped;
   return go();
 }
 
@@ -191,7 +194,7 @@ Result<void> Making::finish(const Arguments& told, const TakeTerminal& terminal)
     if (message->kind == Message::Kind::kHooks) done = run_hooks();
     if (message->kind == Message::Kind::kTerminal) done = terminal(std::move(message->fd));
     if (message->kind == Message::Kind::kDone) return become_created(told);
-    if (!done) return done;
+    if (!done) return words_of(done);
   }
 }
 
