@@ -238,6 +238,8 @@ def _(root):
 @case('--from a running one that has never changed anything; of one with a tree of its own, a copy')
 def _(root):
     store, image = prepared(root)
+    for write in root.subuid, root.subgid:
+        write(f'alice:{FIRST}:{6 * BLOCK}\n')
     create(store, 'plain', '--template=busybox')
     create(store, 'one', f'--image=oci:{image}:it')
     for name in ('plain', 'one'):
