@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "frontend/policy_tool/check/checks.h"
 #include "policy/cgroup_rules.h"
@@ -10,6 +13,14 @@ namespace {
 
 struct Checker : Reporter {
   const HostFacts& facts;
+  mutable std::map<std::string, Result<void>, std::less<>> v1 = {};  // by controller
+
+  // Asked once for each controller: lines can be many.
+  const Result<void>& v1_hierarchy(std::string_view controller, const CgroupConf& conf) const {
+    const auto known = v1.find(controller);
+    if (known != v1.end()) return known->second;
+    return v1.emplace(controller, facts.machine->v1_hierarchy(controller, conf)).first->second;
+  }
 
   // KEY=VALUE of a line, as a view into it.
   static std::string_view word(const TextLine& line, std::string_view key) {
@@ -91,8 +102,8 @@ struct Checker : Reporter {
       std::string why = grant ? "" : grant.error().text;
       if (grant)
         for (const auto& part : grant->parts().subspan(1))
-          if (const auto v1 = facts.machine->v1_hierarchy(part.controller, conf); !v1)
-            why = v1.error().text;
+          if (const auto& there = v1_hierarchy(part.controller, conf); !there)
+            why = there.error().text;
       if (why.empty()) continue;
       const auto key = key_of(setting);
       say(Severity::kError, "no-controller", entry.line, word(entry.line, key), std::move(why),
@@ -123,11 +134,11 @@ struct Checker : Reporter {
   // The first line that is for a user decides.
   void check_order(const std::vector<CgroupEntry>& entries) const {
     const CgroupEntry* everyone = nullptr;
+    std::map<std::string_view, const CgroupEntry*> first;  // by who: there can be many
     for (const auto& entry : entries) {
       const auto who = std::string_view(entry.parsed.who);
       const auto part = entry.line.text.substr(entry.line.text.find(who), who.size());
-      const auto same =
-          std::ranges::find_if(entries, [&](const CgroupEntry& e) { return e.parsed.who == who; });
+      const auto* const same = first.try_emplace(who, &entry).first->second;
       if (everyone != nullptr)
         say(Severity::kWarning, "unreachable", entry.line, part, "the line is never looked at",
             concat(place_seen_from(everyone->line, entry.line),
