@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "frontend/doctor/nic_check.h"
+
 namespace userns::frontend::doctor {
 
 struct Sysctl {
@@ -137,11 +139,7 @@ struct Facts {
   bool can_open_tun = false;
   bool has_default_route = false;
   std::vector<NetTrial> user_net;  // in the order of preference
-  struct Nic {
-    std::string host, container;
-    std::vector<std::string> troubles;
-  };
-  std::vector<Nic> nics;  // of the caller's containers on bridges; for root everybody's
+  std::vector<NicProblem> nics;    // of the caller's; for root everybody's
 
   std::string start_error;  // of a container for trial; empty: it ran, or `unanswered` is not
                             // empty: it was not tried

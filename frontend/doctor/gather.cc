@@ -27,7 +27,6 @@
 #include "frontend/container/make/instant.h"
 #include "frontend/doctor/directory.h"
 #include "frontend/doctor/probe.h"
-#include "frontend/nics/health.h"
 #include "frontend/run/apparmor.h"
 #include "frontend/run/helper.h"
 #include "frontend/spec/user_database.h"
@@ -446,19 +445,6 @@ void try_other_ids(Facts& facts) {
 
 }  // namespace
 
-namespace {
-
-void look_at_nics(Facts& facts) {
-  const auto nics = all_nics();
-  if (!nics) return;
-  for (const auto& nic : *nics)
-    if (facts.uid == 0 || nic.slot.owner.value() == facts.uid)
-      facts.nics.push_back(
-          {.host = nic.name, .container = nic.word("container"), .troubles = troubles(nic)});
-}
-
-}  // namespace
-
 Facts gather() {
   Facts facts;
   facts.version = kVersion;
@@ -469,7 +455,7 @@ Facts gather() {
   look_at_keys(facts);
   probe_namespaces(facts);
   look_at_user_net(facts);
-  look_at_nics(facts);
+  facts.nics = nic_problems(std::nullopt);
   look_at_programs(facts);
   facts.subids = {look_at_subids(facts, IdKind::kUid, directory),
                   look_at_subids(facts, IdKind::kGid, directory)};

@@ -638,12 +638,11 @@ void other_ids(const Facts& facts, Findings& all) {
              "(--path) with Linux 5.19 or newer");
 }
 void nics(const Facts& facts, Findings& all) {
-  for (const auto& nic : facts.nics)
-    for (const auto& trouble : nic.troubles) {
-      const auto at = trouble.find(": ");
-      Check(all, kFiles, "nic", nic.container.empty() ? nic.host : nic.container)
-          .warn(trouble.substr(0, at), at == std::string::npos ? "" : trouble.substr(at + 2));
-    }
+  for (const auto& nic : facts.nics) {
+    const auto at = nic.text.find(": ");
+    Check(all, kFiles, "nic", nic.container.empty() ? nic.host : nic.container)
+        .warn(nic.text.substr(0, at), at == std::string::npos ? "" : nic.text.substr(at + 2));
+  }
 }
 void user_network(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "user-network");

@@ -14,6 +14,7 @@
 #include "common/caller.h"
 #include "common/config.h"
 #include "common/fd.h"
+#include "frontend/nics/health.h"
 #include "frontend/nics/host_ends.h"
 #include "frontend/run/helper.h"
 #include "frontend/spec/printable.h"
@@ -27,7 +28,8 @@ constexpr const char* kProgram = "lxc-user-nic";
 constexpr std::size_t kLongestAnswer = 4096;
 constexpr const char* kUsage =
     "usage: lxc-user-nic create LXCPATH NAME PID veth BRIDGE [IFNAME] |"
-    " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME] | list [--all] [--json]";
+    " delete LXCPATH NAME NETNS veth BRIDGE [IFNAME] | list [--all] [--json] | check [--pid PID] "
+    "[--json]";
 
 using Words = std::vector<std::string>;
 
@@ -103,10 +105,36 @@ Result<void> list(std::span<const std::string> options) {
   return put(has("--all") ? list_all_text(*nics, has("--json")) : list_text(*nics, has("--json")));
 }
 
+// What is wrong: of the NICs in the network namespace of a process, or of all that are the
+// caller's.
+Result<void> check(std::span<const std::string> options) {
+  const bool json = std::ranges::find(options, "--json") != options.end();
+  const auto named = std::ranges::find(options, "--pid");
+  const bool has_pid = named != options.end();
+  const auto pid = has_pid && named + 1 != options.end() ? parse_decimal(named[1]) : std::nullopt;
+  if (options.size() != static_cast<std::size_t>(json + 2 * has_pid) || has_pid != pid.has_value())
+    return fail("NR-ARGS", kUsage);
+  const auto uid = Caller::identify().uid;
+  const auto nics = pid ? nics_of(static_cast<pid_t>(*pid)) : all_nics();
+  if (!nics) return std::unexpected(nics.error());
+  std::string lines;
+  auto array = nlohmann::ordered_json::array();
+  for (const auto& nic : *nics) {
+    if (!pid && uid != Uid{0} && nic.slot.owner != uid) continue;
+    for (const auto& text : troubles(nic)) {
+      array.push_back(
+          {{"host", nic.name}, {"container", nic.word("container")}, {"problem", text}});
+      lines += concat(nic.name, " container=", nic.word("container"), ": ", text, "\n");
+    }
+  }
+  return put(json ? concat(array.dump(), "\n") : lines);
+}
+
 Result<void> serve(const Words& words) {
   const auto verb = words.empty() ? std::string_view{} : std::string_view(words[0]);
   if (verb == "--version" && words.size() == 1)
     return put(concat(kProgram, " (userns suite) ", std::string_view(kVersion), "\n"));
+  if (verb == "check") return check(std::span(words).subspan(1));
   if (verb == "list") return list(std::span(words).subspan(1));
   const bool is_lxcs = words.size() >= 6 && words.size() <= 7 && words[4] == "veth";
   if (verb == "create" && is_lxcs) return create(words);

@@ -161,15 +161,13 @@ std::vector<std::string> troubles(const HostEnd& nic) {
   return said;
 }
 
-std::vector<std::string> nic_troubles(pid_t pid) {
-  std::vector<std::string> said;
+Result<std::vector<HostEnd>> nics_of(pid_t pid) {
   auto netlink = Netlink::open();
-  const auto id = netlink ? netnsid_of(*netlink, pid) : -1;
-  const auto nics = id < 0 ? Result<std::vector<HostEnd>>(std::vector<HostEnd>{}) : all_nics();
-  if (!nics) return said;
-  for (const auto& nic : *nics)
-    if (nic.netnsid == id) std::ranges::move(troubles(nic), std::back_inserter(said));
-  return said;
+  if (!netlink) return std::unexpected(netlink.error());
+  const auto id = netnsid_of(*netlink, pid);
+  auto nics = all_nics();
+  if (nics) std::erase_if(*nics, [&](const HostEnd& nic) { return id < 0 || nic.netnsid != id; });
+  return nics;
 }
 
 }  // namespace userns::frontend

@@ -15,7 +15,7 @@ namespace userns::frontend {
 // Sentences, each with what to do; none: all is well, or the other end cannot be seen.
 std::vector<std::string> troubles(const HostEnd& nic);
 
-// Those of all NICs whose other end is in the network namespace of the process.
-std::vector<std::string> nic_troubles(pid_t pid);
+// Those whose other end is in the network namespace of the process.
+Result<std::vector<HostEnd>> nics_of(pid_t pid);
 
 }  // namespace userns::frontend

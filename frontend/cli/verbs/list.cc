@@ -7,7 +7,7 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
-#include "frontend/nics/health.h"
+#include "frontend/doctor/nic_check.h"
 #include "frontend/store/files.h"
 #include "frontend/store/registry.h"
 #include "frontend/store/state.h"
@@ -82,7 +82,9 @@ int run_info(const Words& words) {
   if (spec) more.rootfs = spec->rootfs;
   if (auto snapshots = snapshots_of(*store, container->name()))
     more.snapshots = std::move(*snapshots);
-  if (facts.running && facts.running->pid != 0) more.network = nic_troubles(facts.running->pid);
+  if (facts.running && facts.running->pid != 0)
+    for (auto& problem : nic_problems(facts.running->pid))
+      more.network.push_back(std::move(problem.text));
   constexpr std::size_t kLargestImage = 64UL << 10U;
   const auto image = read_file_at(container->dir().get(), kImageFile, kLargestImage);
   for (std::string_view rest = image ? std::string_view(*image) : ""; !rest.empty();)
