@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Figures of userns-net and --net beside those of other programs, in one run, as ratios. Not a test: nothing here can fail.
 
-usage: net.py BUILD_DIR [start|life|throughput|add]
+usage: net.py BUILD_DIR [start|guarded-start|life|throughput|guarded-throughput|add|guarded-add]
+
+"guarded": with an address of net.conf and the guard loaded.
 """
 
 import json
@@ -57,10 +59,22 @@ def show(title, figures, unit, ours):
     sys.stdout.flush()
 
 
-def bench_add(root, h):
+def guarded(root, h, conf):
+    h.conf(conf)
+    done = root.run([root.program('userns-policy'), 'guard', '--apply'])
+    assert done.code == 0, done
+
+
+def bench_guarded_add(root, h):
+    guarded(root, h, 'alice veth br0 1023 ip=10.10.0.0/20 gateway=10.10.255.1/16\n')
+    bench_add(root, h, conf=False)
+
+
+def bench_add(root, h, conf=True):
     """Each program has a bridge, a user and a number of NICs of its own that exist already."""
     mount('tmpfs', '/run/lxc', 'tmpfs') if os.path.isdir('/run/lxc') else None
-    h.conf('alice veth br0 1023\n')
+    if conf:
+        h.conf('alice veth br0 1023\n')
     root.write('/etc/lxc/lxc-usernet', 'bob veth br1 5000\n')
     with Container(root.alice) as a, Container(root.bob) as b:
         ours = [h.helper, 'add', '--netns', f'pid:{a.pid}', '--bridge', 'br0', '--name']
@@ -145,15 +159,44 @@ def bench_throughput(root, h):
         show('one TCP stream out of a container', figures, 'Gbit/s', '--net bridge')
 
 
-def bench_start(root, h):
-    h.conf('alice veth br0 64\n')
+def bench_guarded_throughput(root, h):
+    """To a machine behind the same bridge: out of a guarded port, out of a veth that nothing binds, and by pasta."""
+    mount('tmpfs', '/dev/net', 'tmpfs')
+    os.mknod('/dev/net/tun', 0o20666, os.makedev(10, 200))
+    os.chmod('/dev/net/tun', 0o666)
+    guarded(root, h, 'alice veth br0 8 ip=10.9.0.64/28 gateway=10.9.0.1/24\n')
+    with Container(root.bob) as server, Container(root.bob) as plain:
+        for number, (one, address) in enumerate(((server, '10.9.0.200/24'), (plain, '10.9.0.201/24'))):
+            sh(f'ip link add plain{number} type veth peer name eth0 netns {one.pid}')
+            sh(f'ip link set plain{number} master br0 up')
+            one.up(address)
+        sh('ip route add default via 10.9.0.200')
+        serving = subprocess.Popen(['nsenter', f'--net=/proc/{server.pid}/ns/net', 'iperf3', '-s'], stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+        run = ['setpriv', '--reuid', '70001', '--regid', '71001', '--clear-groups', 'env', f'PATH={PATH}', root.program('userns-run')]
+        ways = {'guarded port': run + ['--net', 'bridge=br0', '--'],
+                'veth without a guard': ['nsenter', f'--net=/proc/{plain.pid}/ns/net'],
+                '--net user (pasta)': run + ['--net', 'user', '--']}
+        figures = interleaved(5, **{name: lambda words=words: (iperf(words, '10.9.0.200'),) for name, words in ways.items()})
+        serving.kill()
+        show('one TCP stream to a machine behind the bridge', {name: pair[0] for name, pair in figures.items()}, 'Gbit/s', 'veth without a guard')
+
+
+def bench_guarded_start(root, h):
+    guarded(root, h, 'alice veth br0 64 ip=10.9.0.64/26 gateway=10.9.0.1/24\n')
+    bench_start(root, h, conf=False)
+
+
+def bench_start(root, h, conf=True):
+    if conf:
+        h.conf('alice veth br0 64\n')
     run = root.program('userns-run')
     commands = {
         'userns-run --net bridge=br0': [run, '--net', 'bridge=br0', '--', '/bin/true'],
         'userns-run': [run, '--', '/bin/true'],
         'bwrap --unshare-all': ['/usr/bin/bwrap', '--unshare-all', '--bind', '/', '/', '/bin/true'],
         'unshare, all, no maps': ['/usr/bin/unshare', '-UrmpinuCf', '/bin/true']}
-    figures = interleaved(7, **{name: lambda argv=argv: timed(root, 10, argv, root.alice, env={'PATH': PATH}) for name, argv in commands.items()})
+    figures = interleaved(15, **{name: lambda argv=argv: timed(root, 10, argv, root.alice, env={'PATH': PATH}) for name, argv in commands.items()})
     show('start of true in a container, with a NIC and without', figures, 'ms', 'userns-run --net bridge=br0')
 
 
@@ -161,7 +204,8 @@ def main():
     root = Root(sys.argv[1])
     h = Host(root)
     try:
-        for what, bench in (('start', bench_start), ('life', bench_life), ('throughput', bench_throughput), ('add', bench_add)):
+        for what, bench in (('start', bench_start), ('guarded-start', bench_guarded_start), ('life', bench_life), ('throughput', bench_throughput),
+                            ('guarded-throughput', bench_guarded_throughput), ('guarded-add', bench_guarded_add), ('add', bench_add)):
             if len(sys.argv) < 3 or sys.argv[2] == what:
                 bench(root, h)
                 h.all_gone() if what != 'add' else None
