@@ -66,6 +66,7 @@ std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, b
   row.push_back(running && running->pid != 0 ? concat(running->pid) : "");
   row.push_back(running ? running->init : "");
   row.push_back(running ? joined(running->addresses, ",") : "");
+  row.push_back(joined(values_of(facts.config, "publish"), ","));
   row.push_back(running && running->memory ? size_for_people(*running->memory) : "");
   row.push_back(running && running->started_at != 0 ? for_people(now - running->started_at) : "");
   row.push_back(joined(facts.config.groups, ","));
@@ -83,6 +84,7 @@ Json to_json(const ContainerFacts& facts) {
   json["pid"] = has_pid ? Json(running->pid) : Json(nullptr);
   json["init"] = running ? Json(running->init) : Json(nullptr);
   json["addresses"] = running ? Json(running->addresses) : Json::array();
+  json["ports"] = values_of(facts.config, "publish");
   json["memory"] = running && running->memory ? Json(*running->memory) : Json(nullptr);
   json["started_at"] =
       running && running->started_at != 0 ? Json(running->started_at) : Json(nullptr);
@@ -103,7 +105,7 @@ std::string dump(const Json& json) {
 
 std::string list_table(std::span<const ContainerFacts> all, std::int64_t now, bool with_path) {
   std::vector<std::vector<std::string>> rows{
-      {"NAME", "STATE", "PID", "INIT", "ADDRESS", "MEMORY", "UPTIME", "GROUPS"}};
+      {"NAME", "STATE", "PID", "INIT", "ADDRESS", "PORTS", "MEMORY", "UPTIME", "GROUPS"}};
   if (with_path) rows.front().emplace_back("PATH");
   for (const auto& facts : all) rows.push_back(row_of(facts, now, with_path));
   return rows.size() == 1 ? std::string{} : to_table(rows);
@@ -143,6 +145,7 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
   for (const auto& map : values_of(facts.config, "map")) add("Ids", map);
   if (value_of(facts.config, "map-self") == "yes") add("Ids", "the caller's own");
   add("Network", joined(values_of(facts.config, "net"), ", "));
+  add("Ports", joined(values_of(facts.config, "publish"), ", "));
   for (const auto& [name, key] : {std::pair{"Host", "add-host"},
                                   {"Sysctl", "sysctl"},
                                   {"Time zone", "tz"},

@@ -105,6 +105,26 @@ Result<std::uint16_t> parse_port(std::string_view text) {
   return static_cast<std::uint16_t>(port);
 }
 
+// What stands before the ports: "[::1]", "127.0.0.1", "localhost". Takes it off `text`.
+Result<std::optional<IpAddress>> take_address(std::string_view& text) {
+  std::string_view address;
+  if (text.starts_with('[')) {
+    text.remove_prefix(1);
+    address = take_until(text, ']');
+    if (!text.starts_with(':'))
+      return fail({}, "an IPv6 address stands in [], as in [::1]:8080:80");
+    text.remove_prefix(1);
+  } else if (std::ranges::count(text, ':') == 2) {
+    address = take_until(text, ':');
+    if (address == "localhost") address = "127.0.0.1";
+  } else {
+    return std::nullopt;
+  }
+  auto parsed = parse_address(address);
+  if (!parsed) return std::unexpected(parsed.error());
+  return *parsed;
+}
+
 }  // namespace
 
 Result<IpAddress> parse_address(std::string_view text) {
@@ -130,6 +150,8 @@ Result<NetWish> parse_net(std::string_view text) {
 
 Result<PublishWish> parse_publish(std::string_view text) {
   auto container = text;
+  const auto address = take_address(container);
+  if (!address) return std::unexpected(address.error());
   const auto host = parse_port(take_until(container, ':'));
   auto protocol = container;
   const auto port = parse_port(take_until(protocol, '/'));
@@ -137,7 +159,7 @@ Result<PublishWish> parse_publish(std::string_view text) {
   if (!port) return std::unexpected(port.error());
   if (!protocol.empty() && protocol != "tcp" && protocol != "udp")
     return fail({}, concat(quoted(protocol), " is no protocol: tcp or udp"));
-  return PublishWish{*host, *port, protocol == "udp"};
+  return PublishWish{*host, *port, protocol == "udp", *address};
 }
 
 Result<void> add_net(std::optional<NetWish>& all, NetWish one) {
@@ -171,6 +193,15 @@ std::string to_text(const IpAddress& address) {
   return ::inet_ntop(address.family, address.bytes.data(), text, sizeof text) == nullptr
              ? std::string{}
              : text;
+}
+
+std::string to_text(const PublishWish& publish) {
+  std::string place;
+  if (publish.address) {
+    const auto address = to_text(*publish.address);
+    place = publish.address->family == AF_INET6 ? concat("[", address, "]:") : address + ":";
+  }
+  return concat(publish.udp ? "udp " : "tcp ", place, publish.host, " -> ", publish.container);
 }
 
 }  // namespace userns::frontend

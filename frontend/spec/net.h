@@ -2,6 +2,7 @@
 // error's text says what is wrong with it.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "frontend/spec/spec.h"
@@ -12,7 +13,8 @@ namespace userns::frontend {
 // none | host | user | auto |
 // bridge=BR[,name=IFNAME][,address=CIDR...][,gateway=IP...][,dns=IP...][,mac=MAC][,mtu=N]
 Result<NetWish> parse_net(std::string_view text);
-// HOST:CONTAINER, decimal ports, with an optional /udp or /tcp behind.
+// [ADDR:]HOST:CONTAINER, decimal ports, with an optional /udp or /tcp behind. ADDR: 192.0.2.1,
+// [2001:db8::1], localhost (127.0.0.1).
 Result<PublishWish> parse_publish(std::string_view text);
 
 // "10.0.0.2", "fd00::2"
@@ -25,5 +27,8 @@ Result<void> name_nics(NetBridges& bridges);
 
 // "10.0.0.2", "fd00::2"
 std::string to_text(const IpAddress& address);
+
+// "tcp 127.0.0.1:8080 -> 80"
+std::string to_text(const PublishWish& publish);
 
 }  // namespace userns::frontend

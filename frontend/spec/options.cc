@@ -157,7 +157,7 @@ constexpr std::array kOptions{
     Option{"net", "NET", kNamespaces, kMany,
            "none (default) | host | user | auto | bridge=BR[,address=CIDR,...]",
            [](Draft& d, Text t) { return take_net(d, t); }},
-    Option{"publish", "HOST:PORT", kNamespaces, kMany,
+    Option{"publish", "[ADDR:]HOST:PORT", kNamespaces, kMany,
            "a port of the host's leads to one inside (--net user)",
            [](Draft& d, Text t) { return add(parse_publish(t), d.spec.publish); }},
     Option{"publish-loopback", "", kNamespaces, kOnce,

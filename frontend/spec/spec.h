@@ -105,6 +105,7 @@ struct PublishWish {
   std::uint16_t host = 0;
   std::uint16_t container = 0;
   bool udp = false;
+  std::optional<IpAddress> address = {};  // of the host's; none: all that it has
 };
 
 // --- limits ---------------------------------------------------------------------------------

@@ -357,6 +357,106 @@ def _(root):
         assert run(root, '--net', 'user', '--', 'true', path=path_with(root, 'pasta')).code == 0
 
 
+GREETS = '''
+import socket, sys
+family = socket.AF_INET6 if sys.argv[1] == '::' else socket.AF_INET
+s = socket.create_server((sys.argv[1], 80), family=family)
+while True:
+    peer, _ = s.accept()
+    peer.sendall(b'hello')
+    peer.close()
+'''
+
+
+def hears(address, port):
+    try:
+        with socket.create_connection((address, port), timeout=2) as peer:
+            return peer.recv(100)
+    except OSError:
+        return b''
+
+
+def _one_address(root, program, *options):
+    """A port that is published on 127.0.0.1 alone."""
+    host(root)
+    with World(root) as world:
+        path = path_with(root, program)
+        child = spawn([root.program('userns-run'), '--net', 'user', '--publish', 'localhost:18086:80', '--publish', '18087:80', *options, '--',
+                       '/usr/bin/python3', '-c', GREETS, '0.0.0.0'], root.alice, env={'PATH': path})
+        try:
+            wait_for(lambda: hears('127.0.0.1', 18086), 'the published port to answer')
+            assert listening(18086) == {'127.0.0.1'} and '127.0.0.1' not in listening(18087), (listening(18086), listening(18087))
+            assert not asked_from(world, 18086), 'a port of the loopback answers elsewhere'
+            if program == 'slirp4netns':  # this pasta's TCP does not get through the veth of the test
+                assert wait_for(lambda: asked_from(world, 18087), 'the port on all addresses to answer') == 'hello'
+        finally:
+            child.kill(signal.SIGTERM)
+            child.wait()
+    nothing_left()
+
+
+def asked_from(world, port):
+    question = (f'import socket\ntry:\n s = socket.create_connection(("198.51.100.2", {port}), timeout=2)\n print(s.recv(100).decode(), end="")\n'
+                'except OSError:\n pass')
+    return sh('nsenter', f'--net=/proc/{world.box.pid}/ns/net', '/usr/bin/python3', '-c', question, code=None)
+
+
+def listening(port):
+    """The addresses of the host's on which something listens on that port."""
+    lines = sh('ss', '--listening', '--tcp', '--numeric', '--no-header').splitlines()
+    places = [line.split()[3].rpartition(':') for line in lines]
+    return {place[0].strip('[]').split('%')[0] for place in places if place[2] == str(port)}
+
+
+def opens(address, port):
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
+@case('--publish localhost:HOST:PORT by slirp4netns answers on 127.0.0.1 and nowhere else')
+def _(root):
+    _one_address(root, 'slirp4netns')
+
+
+@case('--publish localhost:HOST:PORT by pasta answers on 127.0.0.1 and nowhere else')
+def _(root):
+    _one_address(root, 'pasta', '--publish-loopback')
+
+
+@case('--publish [::1]:HOST:PORT answers there with pasta; slirp4netns says that it cannot')
+def _(root):
+    host(root)
+    with World(root):
+        if not shutil.which('pasta'):
+            skip('pasta is not installed')
+        sh('ip -6 addr add 2001:db8::2/64 dev out0 nodad')
+        sh('ip -6 route add default via 2001:db8::1 dev out0')  # without one, pasta leaves IPv6 alone
+        child = spawn([root.program('userns-run'), '--net', 'user', '--publish', '[::1]:18088:80', '--publish-loopback', '--', '/usr/bin/python3',
+                       '-c', GREETS, '::'], root.alice, env={'PATH': path_with(root, 'pasta')})
+        try:
+            wait_for(lambda: opens('::1', 18088), 'the published port to be open')
+            assert listening(18088) == {'::1'}, listening(18088)
+        finally:
+            child.kill(signal.SIGTERM)
+            child.wait()
+        done = run(root, '--net', 'user', '--publish', '[::1]:18088:80', '--', 'true', path=path_with(root, 'slirp4netns'))
+        assert done.code == 125 and 'IPv4 addresses only' in done.err and '[::1]:18088' in done.err, done
+    nothing_left()
+
+
+@case('a port that only root may open is refused before anything starts, and the sysctl is named')
+def _(root):
+    host(root)
+    with World(root):
+        for program in ('pasta', 'slirp4netns'):
+            done = run(root, '--net', 'user', '--publish', '81:80', '--publish-loopback', '--', 'true', path=path_with(root, program))
+            assert done.code == 125 and 'tcp 81 -> 80' in done.err and 'net.ipv4.ip_unprivileged_port_start=81' in done.err, done
+    nothing_left()
+
+
 @case('--publish where no port is to be published says why')
 def _(root):
     host(root)

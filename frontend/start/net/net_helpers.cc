@@ -19,6 +19,7 @@
 #include "common/config.h"
 #include "frontend/run/process.h"
 #include "frontend/run/watched.h"
+#include "frontend/spec/net.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/net/net_choice.h"
 #include "policy/text.h"
@@ -63,7 +64,9 @@ void add_forwards(std::vector<std::string>& words, const PublishWishes& ports, b
   bool any = false;
   for (const auto& publish : ports) {
     if (publish.udp != udp) continue;
-    words.insert(words.end(), {udp ? "-u" : "-t", concat(publish.host, ":", publish.container)});
+    const auto place = publish.address ? to_text(*publish.address) + "/" : std::string{};
+    words.insert(words.end(),
+                 {udp ? "-u" : "-t", concat(place, publish.host, ":", publish.container)});
     any = true;
   }
   if (!any) words.insert(words.end(), {udp ? "-u" : "-t", "none"});
@@ -189,17 +192,22 @@ Result<std::string> ask_slirp(const std::string& socket_path, std::string_view r
 
 Result<void> forward(const std::string& socket_path, const PublishWish& publish) {
   const std::string_view protocol = publish.udp ? "udp" : "tcp";
+  if (publish.address && publish.address->family != AF_INET)
+    return fail(
+        {}, concat("--publish ", to_text(publish),
+                   ": slirp4netns publishes IPv4 addresses only; pasta does both (package passt)"));
+  const auto address = publish.address ? to_text(*publish.address) : std::string("0.0.0.0");
   const auto answer = ask_slirp(
       socket_path, concat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
-                          R"(","host_addr":"0.0.0.0","host_port":)", publish.host,
+                          R"(","host_addr":")", address, R"(","host_port":)", publish.host,
                           R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
   if (!answer) return std::unexpected(answer.error());
   if (answer->find("\"return\"") != std::string::npos) return {};
-  return fail(
-      {},
-      concat("--publish ", publish.host, ":", publish.container, "/", protocol,
-             ": slirp4netns could not open that port of the host; is it in use, or below 1024? (",
-             std::string_view(*answer), ")"));
+  return fail({}, concat("--publish ", to_text(publish),
+                         ": slirp4netns could not open that port of the host; is it in use, or the "
+                         "address none of "
+                         "the host's? (",
+                         std::string_view(*answer), ")"));
 }
 
 // Writes "1" to its fd 3 when it is ready; then its socket takes the ports. They lead to the
@@ -219,6 +227,26 @@ Result<Fd> start_slirp(const std::string& path, const Ports& ports, pid_t target
     if (auto open = life ? forward(scratch.path(), publish) : Result<void>{}; !open)
       return std::unexpected(open.error());
   return life;
+}
+
+// The first port that an ordinary user may listen on: ip(7), ip_unprivileged_port_start.
+constexpr const char* kFirstPort = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+Result<void> check_ports(const PublishWishes& ports) {
+  constexpr std::size_t kLongest = 16;
+  const auto file = open_at(AT_FDCWD, kFirstPort, O_RDONLY);
+  auto text = file ? read_all(*file, kLongest) : std::unexpected(file.error());
+  if (!text || ::geteuid() == 0) return {};
+  while (text->ends_with('\n')) text->pop_back();
+  const auto first = parse_decimal(*text).value_or(0);
+  for (const auto& publish : ports)
+    if (publish.host < first)
+      return fail({}, concat("--publish ", to_text(publish),
+                             ": only root opens ports of the host below ", first,
+                             ": choose another one, or have the administrator say sysctl "
+                             "net.ipv4.ip_unprivileged_port_start=",
+                             publish.host));
+  return {};
 }
 
 // The order is that of preference. That a program is there does not mean that it works: on Debian
@@ -281,6 +309,7 @@ UserNet::~UserNet() { end_watched(std::move(life_)); }
 
 Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
   if (!std::holds_alternative<NetUser>(plan.spec.net)) return UserNet{};
+  if (auto may = check_ports(plan.spec.publish); !may) return std::unexpected(may.error());
   std::string refusals;
   const Ports ports{.wishes = plan.spec.publish, .loopback = plan.spec.publish_loopback};
   for (const auto& way : kWays) {

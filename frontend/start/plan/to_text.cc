@@ -99,8 +99,7 @@ std::string network_lines(const Plan& plan) {
   if (std::holds_alternative<NetUser>(plan.spec.net))
     text += "network     user, by pasta or slirp4netns\n";
   for (const auto& publish : plan.spec.publish)
-    text += concat("publish     ", publish.udp ? "udp " : "tcp ", publish.host, " -> ",
-                   publish.container, "\n");
+    text += concat("publish     ", to_text(publish), "\n");
   return plan.net_why.empty() ? text : concat(text, plan.net_why, "\n");
 }
 

@@ -81,8 +81,31 @@ TEST(Publish, TakesPortsAndAProtocol) {
   EXPECT_TRUE(web->host == 8080 && web->container == 80 && !web->udp);
   EXPECT_TRUE(parse_publish("53:53/udp")->udp);
   EXPECT_FALSE(parse_publish("1:65535/tcp")->udp);
-  for (const auto* text : {"", "80", "80:", ":80", "0:80", "80:0", "65536:1", "1:65536",
-                           "80:80/sctp", "80:80:80", "-1:80", "080:80", "localhost:80:80"})
+  EXPECT_EQ(to_text(*parse_publish("8080:80")), "tcp 8080 -> 80");
+  EXPECT_EQ(to_text(*parse_publish("localhost:8080:80/udp")), "udp 127.0.0.1:8080 -> 80");
+  EXPECT_EQ(to_text(*parse_publish("192.0.2.7:1:2")), "tcp 192.0.2.7:1 -> 2");
+  EXPECT_EQ(to_text(*parse_publish("[2001:db8::1]:1:2")), "tcp [2001:db8::1]:1 -> 2");
+  for (const auto* text : {"",
+                           "80",
+                           "80:",
+                           ":80",
+                           "0:80",
+                           "80:0",
+                           "65536:1",
+                           "1:65536",
+                           "80:80/sctp",
+                           "80:80:80",
+                           "-1:80",
+                           "080:80",
+                           "localhost:80",
+                           "::1:80:80",
+                           "[::1]80:80",
+                           "[::1:80:80",
+                           "[]:80:80",
+                           "1.2.3:80:80",
+                           "[127.0.0.1]:x:80",
+                           "host:80:80",
+                           "1.2.3.4:80:80:80"})
     EXPECT_FALSE(parse_publish(text)) << text;
 }
 
