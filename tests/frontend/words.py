@@ -2,6 +2,8 @@
 """The words that people type: verbs of other tools, a command without "--", shell, -h, and a first screen of help that fits."""
 
 import os
+import re
+import shlex
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -9,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from terminal import Terminal  # noqa: E402
 from container import FIRST, fails, rootfs, run, well  # noqa: E402
 from named import IDLE, Store  # noqa: E402
-from harness import case, cases, main  # noqa: E402
+from harness import case, cases, main, spawn, wait_for  # noqa: E402
 
 
 def begin(root, passwd=None):
@@ -120,6 +122,56 @@ def _(root):
         assert console.end() == 3
     end(store)
     fails(store.do('shell', 'web'), 'is not running', 'userns-run start web')
+
+
+@case('wait --condition: ready when a command runs, at once or when it is started; stopped as before; what has ended is never ready')
+def _(root):
+    store = begin(root)
+    well(store.do('wait', 'web', '--condition=ready'))
+    child = store.begin('wait', 'web', '--condition=stopped')
+    end(store)
+    assert child.wait().out == '0\n'
+    fails(store.do('wait', 'web', '--condition=ready'), 'web is not running', 'userns-run start web')
+    fails(store.do('wait', 'web', '--condition=up'), '--condition is ready or stopped')
+    assert well(store.do('wait', 'web')).out == '0\n'
+
+
+@case('update: what holds later is said, with the reason; a stopped container needs no word; the config is that of config')
+def _(root):
+    store = begin(root)
+    done = well(store.do('update', 'web', 'hostname=other'))
+    assert 'web: hostname holds from the next start on' in done.err and done.out == '', done
+    assert 'hostname = other' in well(store.do('config', 'web')).out
+    end(store)
+    done = well(store.do('update', 'web', '--unset=hostname', 'env+=A=1'))
+    assert done.err == '' and 'hostname' not in well(store.do('config', 'web')).out, done
+    fails(store.do('update', 'web'), 'what is to be changed')
+    fails(store.do('update'), 'what is to be changed')
+    fails(store.do('update', 'web', 'nosuch=1'), 'nosuch')
+    fails(store.do('update', 'nosuch', 'env=A'), 'nosuch')
+
+
+@case('userns@.service: its words start a container in the foreground and stop it in order')
+def _(root):
+    store = begin(root)
+    end(store)
+    with open(os.path.join(os.path.dirname(__file__), '../../packaging/systemd/userns@.service.in')) as file:
+        unit = file.read()
+    words = {key: shlex.split(re.search(rf'^{key}=(.*)$', unit, re.M)[1].replace('@BINDIR@', os.path.dirname(root.program('userns-run'))).replace('%i', 'web'))
+             for key in ('ExecStart', 'ExecStop')}
+    how = {'env': {'PATH': '/usr/bin:/bin', 'XDG_DATA_HOME': f'{root.tmp}/home/alice/data', 'HOME': f'{root.tmp}/home/alice'}}
+    os.makedirs(f'{root.tmp}/home/alice/data', exist_ok=True)
+    os.symlink(store.path, f'{root.tmp}/home/alice/data/userns')
+    child = spawn(words['ExecStart'], root.alice, **how)
+    well(wait_until_it_runs(store))
+    well(root.run(words['ExecStop'], root.alice, **how))
+    assert child.wait().code in (0, 143)
+    assert store.state('web') is None
+
+
+def wait_until_it_runs(store):
+    wait_for(lambda: (store.state('web') or {}).get('init', {}).get('pid'), 'it to run')
+    return store.do('wait', 'web', '--condition=ready')
 
 
 main()

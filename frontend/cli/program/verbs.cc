@@ -5,6 +5,7 @@
 #include "frontend/cli/files/rename.h"
 #include "frontend/cli/files/shell.h"
 #include "frontend/cli/files/snapshot.h"
+#include "frontend/cli/files/update.h"
 #include "frontend/cli/shift/shift.h"
 #include "frontend/cli/verbs/config.h"
 #include "frontend/cli/verbs/create.h"
@@ -75,6 +76,7 @@ const std::array kVerbs{
     kExportVerb,
     kRenameVerb,
     kSnapshotVerb,
+    kUpdateVerb,
     Verb{.name = "shift",
          .arguments = "DIR... --from FIRST:COUNT --to FIRST:COUNT [OPTIONS]",
          .summary = "Gives the files of a tree other owners, with all that goes with them",

@@ -1,5 +1,7 @@
 #include "frontend/cli/verbs/life.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -225,8 +227,41 @@ Result<int> wait_for_end(const Container& container) {
   return last->exit_status;
 }
 
+// Of a booted system: it has said that it is up; of a command: it runs.
+Result<void> wait_until_ready(const Container& container) {
+  constexpr int kLookEvery = 100;  // ms
+  while (true) {
+    const auto state = read_state(container.dir());
+    if (!state) return std::unexpected(state.error());
+    if (!*state)
+      return fail({}, concat(container.name(),
+                             " is not running, so it will not be ready: userns-run start ",
+                             container.name()));
+    const bool runs = (*state)->init.pid != 0;
+    const bool is_command = (*state)->kind == "command";
+    if (runs && (is_command ||
+                 ::faccessat(container.dir().get(), kReadyFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
+      return {};
+    (void)::poll(nullptr, 0, kLookEvery);
+  }
+}
+
+int wait_for_ready(const std::vector<Container>& containers) {
+  return for_each(containers, [](const Container& container) {
+    const auto ready = wait_until_ready(container);
+    return ready ? 0 : own_failure(ready.error());
+  });
+}
+
 int wait_verb(const Words& words) {
+  const auto condition = words.one("condition").value_or("stopped");
+  if (condition != "ready" && condition != "stopped")
+    return own_failure(
+        {.rule = {},
+         .code = 0,
+         .text = concat("--condition is ready or stopped, not ", quoted(condition))});
   const auto containers = selected(words);
+  if (containers && condition == "ready") return wait_for_ready(*containers);
   if (!containers) return own_failure(containers.error());
   return for_each(*containers, [&](const Container& container) {
     const auto status = wait_for_end(container);
@@ -297,7 +332,11 @@ constexpr std::array kStopOptions{kTimeout, kGroupOption, kPathOption};
 constexpr std::array kKillOptions{
     VerbOption{"signal", "SIGNAL", "its name or number (KILL)", false, 's'}, kGroupOption,
     kPathOption};
-constexpr std::array kWaitOptions{kGroupOption, kPathOption};
+constexpr std::array kFreezeOptions{kGroupOption, kPathOption};
+constexpr std::array kWaitOptions{
+    VerbOption{"condition", "WHAT", "stopped (default) | ready: it runs, or its system is up",
+               false},
+    kGroupOption, kPathOption};
 
 }  // namespace
 
@@ -325,13 +364,13 @@ constinit const Verb kFreezeVerb{
     .name = "freeze",
     .arguments = "NAME... [OPTIONS]",
     .summary = "Stops all processes of containers where they are, until thaw",
-    .options = kWaitOptions,
+    .options = kFreezeOptions,
     .run = freeze_verb,
     .kind = VerbKind::kRun};
 constinit const Verb kThawVerb{.name = "thaw",
                                .arguments = "NAME... [OPTIONS]",
                                .summary = "Lets frozen containers go on",
-                               .options = kWaitOptions,
+                               .options = kFreezeOptions,
                                .run = thaw_verb,
                                .kind = VerbKind::kRun};
 constinit const Verb kKillVerb{.name = "kill",
@@ -343,7 +382,7 @@ constinit const Verb kKillVerb{.name = "kill",
 constinit const Verb kWaitVerb{
     .name = "wait",
     .arguments = "NAME... [OPTIONS]",
-    .summary = "Waits until containers have ended; prints and returns the exit status",
+    .summary = "Waits until containers have ended (prints the status), or are ready",
     .options = kWaitOptions,
     .run = wait_verb,
     .kind = VerbKind::kRun};
