@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <optional>
 
 #include "frontend/oci/inside/container.h"
 #include "frontend/oci/inside/hooks.h"
