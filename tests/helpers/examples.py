@@ -39,6 +39,8 @@ ELSEWHERE = {
         ('this machine may have no auditd', 'tests/helpers/newidmap_audit.py', ["'--refused'", "'--since', '1h'"]),
     'systemctl enable --now userns-cgroup.service':
         (NO_SYSTEMD, 'tests/system/guest/cgroups.py', ['systemctl enable --now userns-cgroup.service']),
+    'userns-run cp ./site web:/srv/www': ('these files are not here', 'tests/frontend/copies.py', ["'cp', f'{here}/www', 'web:/srv'", "'web:/srv/data', '-'"]),
+    'systemctl --user enable --now userns@web': (NO_SYSTEMD, 'tests/frontend/words.py', ['userns@.service.in']),
     'userns-oci create --bundle bundle web': ('it needs a bundle', 'tests/frontend/oci_runtime.py', ["'create', '-b'", "'start'", "'exec'", "'kill'"]),
     "userns-cgroup enter work -- sh -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
     "userns-cgroup enter work -- bash -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
