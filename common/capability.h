@@ -49,8 +49,8 @@ struct Needs {
 Result<void> drop_all_but(const Needs& needs, Uid uid, std::optional<Uid> real_and_saved = {});
 
 // All three uids become `uid`, permitted capabilities stay: the caller may stop and kill the
-// process again, and his limits count it. Before each write that he can make wait for ever. Nothing
-// to do where the kernel refuses.
+// process again, and the caller's limits count it. For use before each write that the caller can
+// block for ever. If the kernel refuses, nothing changes.
 void step_down(Uid uid);
 
 // Gives up all that is still permitted but `caps`. Verified (PR-DROP).

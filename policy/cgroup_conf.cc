@@ -125,7 +125,7 @@ Result<Setting> parse_setting(std::string_view name, std::string_view value) {
   if (!setting.text.empty()) return setting;
   const auto bounds =
       key->most < kAny && key->most > 0 ? concat(", ", key->least, " to ", key->most) : "";
-  return fail("CC-VALUE", concat(quoted(value), " is no ", name, ": ",
+  return fail("CC-VALUE", concat(quoted(value), " is not a valid ", name, ": ",
                                  kForms[static_cast<int>(key->form)], bounds));
 }
 

@@ -140,9 +140,10 @@ Result<ContainerName> ContainerName::parse(std::string_view text) {
                     text.find_first_not_of(kFirst) == std::string_view::npos &&
                     text.front() != '_' && text.front() != '-';
   if (good) return ContainerName(text);
-  return fail("CG-NAME",
-              concat(quoted(text),
-                     " is no container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
+  return fail(
+      "CG-NAME",
+      concat(quoted(text),
+             " is not a container name: at most 32 of a-z 0-9 _ -, a letter or digit first"));
 }
 
 Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> words) {

@@ -48,8 +48,8 @@ std::string_view cgroup_path(std::string_view text, std::string_view controller)
 // `path` as one within the hierarchy that is mounted at `mount`; empty if it is not below that.
 std::string path_below(std::string_view mount, std::string_view path);
 
-// A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: who is below
-// his user cgroup already gets the same one again.
+// A user's own directory in a v1 hierarchy, and `path` up to where it lies below one: a caller who
+// is already below that user cgroup gets the same one again.
 std::string v1_user_cgroup(Uid uid);
 std::string_view above_user_cgroup(std::string_view path, std::string_view user);
 
@@ -75,8 +75,8 @@ struct CgroupFacts {
   CgroupPlace place;             // in that hierarchy
 };
 
-// CG-FROM of a hierarchy: a caller leaves no limits of anybody's but of his own session, unless his
-// line lets him (from=).
+// CG-FROM of a hierarchy: a caller leaves no limits except those of the caller's own session,
+// unless the line says from=.
 Result<void> may_leave(const CgroupFacts& facts, const CgroupPlace& place);
 
 struct CgroupWrite {

@@ -21,7 +21,8 @@ struct MapFacts {
   // The target process, as /proc/PID says.
   Uid target_uid{0};
   Gid target_gid{0};
-  // The caller's real gid is the primary group of his login, or login.defs(5) does not mind.
+  // The caller's real gid is the primary group of the caller's login, or login.defs(5) allows
+  // others.
   bool group_may_delegate = true;
   // What policy delegates to the caller.
   const OwnedRanges* owned = nullptr;

@@ -171,10 +171,10 @@ Result<Mac> Mac::parse(std::string_view text) {
     const auto end = std::from_chars(pair.data(), pair.data() + pair.size(), byte, 16);
     if (pair.size() != 2 || end.ec != std::errc{} || end.ptr != pair.data() + 2)
       return fail("NR-MAC",
-                  concat(quoted(whole), " is no MAC address of the form 02:00:5e:10:00:ff"));
+                  concat(quoted(whole), " is not a MAC address of the form 02:00:5e:10:00:ff"));
   }
   if (!text.empty() || whole.size() != 17 || (mac.bytes[0] & 1U) != 0 || mac == Mac{})
-    return fail("NR-MAC", concat(quoted(whole), " is no address of a single interface"));
+    return fail("NR-MAC", concat(quoted(whole), " is not an address of a single interface"));
   return mac;
 }
 

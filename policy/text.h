@@ -44,7 +44,8 @@ void append_piece(std::string& out, Number number) {
   out.append(digits, end.ptr);
 }
 
-// concat("fd ", 3, " is no pidfd"): the pieces one after the other. Pieces: text, char, integers.
+// concat("fd ", 3, " is not a pidfd"): the pieces one after the other. Pieces: text, char,
+// integers.
 template <class... Pieces>
 std::string concat(const Pieces&... pieces) {
   std::string out;

@@ -70,7 +70,7 @@ Plan plan_for(const State& state, const ExecWish& wish) {
   return plan;
 }
 
-// Nothing of the caller's environment goes in but what says how to talk to his terminal.
+// Nothing of the caller's environment goes in except how to talk to the terminal.
 void forget_environment() {
   const char* const term = std::getenv("TERM");
   const std::string kept = term == nullptr ? "" : term;

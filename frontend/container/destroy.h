@@ -12,8 +12,8 @@
 namespace userns::frontend {
 
 // Fails, and nothing has happened, where it runs and `force` is not set, and where snapshots of it
-// are left. After an interruption it is no container any more, and destroy_rest() does the rest. An
-// adopted root file system stays.
+// are left. After an interruption it is not a container any more, and destroy_rest() does the rest.
+// An adopted root file system stays.
 Result<void> destroy_container(const Store& store, const Container& container, bool force);
 
 // What is left of an interrupted creation or deletion of a container of this name. False where

@@ -115,7 +115,7 @@ struct Facts {
   bool has_systemd = false;
   bool has_cgroup_unit = false;  // a cgroup of userns-cgroup.service is there
   bool has_own_base = false;     // cgroup.conf names another
-  std::string lost_base;         // which is no directory there; empty: it is
+  std::string lost_base;         // which is not a directory there; empty: it is
   std::string delegated;         // controllers of the user's own service manager; empty: none
 
   std::string runtime_dir;  // XDG_RUNTIME_DIR; empty: unset

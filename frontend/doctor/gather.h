@@ -5,8 +5,9 @@
 
 namespace userns::frontend::doctor {
 
-// As the caller, with his own rights. Makes namespaces for trial in a child, asks the helpers for
-// their versions, and starts one container. What cannot be found out stays as it is in a new Facts.
+// Runs as the caller, with the caller's rights. Makes namespaces for trial in a child, asks the
+// helpers for their versions, and starts one container. What cannot be found out stays as it is in
+// a new Facts.
 Facts gather();
 
 }  // namespace userns::frontend::doctor

@@ -478,7 +478,7 @@ void bridge(const Facts& facts, const Bridge& bridge, Findings& all) {
         concat(bridge.name, " is granted, but does not exist"),
         concat("ip link add ", bridge.name, " type bridge && ip link set ", bridge.name, " up"));
   if (!bridge.is_bridge)
-    return check.fail(concat(bridge.name, " is granted, but is no bridge"),
+    return check.fail(concat(bridge.name, " is granted, but is not a bridge"),
                       "name a bridge in net.conf");
   if (!bridge.is_up)
     return check.fail(concat(bridge.name, " is down"), concat("ip link set ", bridge.name, " up"));
@@ -538,9 +538,9 @@ constexpr std::string_view kCgroups = "Cgroups";
 void cgroups(const Facts& facts, Findings& all) {
   Check check(all, kCgroups, "cgroups");
   if (!facts.lost_base.empty())
-    return check.fail(
-        concat(facts.cgroup_conf.path, " names the base ", facts.lost_base, ", which is no cgroup"),
-        "name one that is there, or leave base out");
+    return check.fail(concat(facts.cgroup_conf.path, " names the base ", facts.lost_base,
+                             ", which is not a cgroup"),
+                      "name one that is there, or leave base out");
   const std::string fix = "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2";
   switch (facts.cgroups) {
     case CgroupLayout::kV2:
@@ -605,10 +605,9 @@ void containers(const Facts& facts, Findings& all) {
                facts.containers),
         "set XDG_DATA_HOME to a directory of your own");
   if (!facts.remote.empty())
-    return check.fail(
-        concat(facts.containers_there, " is on ", facts.remote,
-               ", whose server does not let a user give files to his subordinate ids"),
-        "set XDG_DATA_HOME to a directory on a local disk, or give --path DIR");
+    return check.fail(concat(facts.containers_there, " is on ", facts.remote,
+                             ", whose server does not let a user give files to subordinate ids"),
+                      "set XDG_DATA_HOME to a directory on a local disk, or give --path DIR");
   if (facts.noexec)
     return check.fail(
         concat(facts.containers_there, " is mounted noexec: nothing in a container could run"),

@@ -25,7 +25,7 @@ struct StoredImage {
   friend bool operator==(const StoredImage&, const StoredImage&) = default;
 };
 
-// Entries without a name or a digest are left out. A text that is no index is an error.
+// Entries without a name or a digest are left out. A text that is not an index is an error.
 Result<std::vector<StoredImage>> parse_image_index(std::string_view json);
 std::string index_text(const std::vector<StoredImage>& images);
 // An index that leads to this one alone.

@@ -24,7 +24,7 @@ constexpr std::array<std::pair<Kind, std::string_view>, 7> kNames{{{Kind::kInit,
                                                                    {Kind::kLongExec, "exec-long"}}};
 
 std::unexpected<Error> no_request() {
-  return fail({}, "this is no request of a container's monitor");
+  return fail({}, "this is not a request of a container's monitor");
 }
 
 std::optional<std::uint16_t> parse_16(std::string_view text) {

@@ -298,7 +298,7 @@ class Monitor {
   }
 
   void serve(Client& client) {
-    // One packet a turn: whoever sends without end waits his turn.
+    // One packet a turn: a client that sends without end must wait, too.
     auto packet = client.receive();
     if (!packet) return;
     if (client.mode == Mode::kNew)
@@ -716,7 +716,7 @@ class Monitor {
     for (const char* name : {kControlFile, kStartedFile})
       (void)::unlinkat(directory_.get(), name, 0);
     control_.reset();
-    lock_.reset();  // before anybody hears of the end: he may start it again
+    lock_.reset();  // before a client hears of the end: it may start the container again
     const auto until = Clock::now() + kFarewellTakes;
     for (auto& client : clients_) {
       if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;

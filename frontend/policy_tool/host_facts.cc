@@ -259,7 +259,7 @@ Result<void> check_base(const std::string& path, long magic) {
   if (!trusted) return std::unexpected(trusted.error());
   struct statfs fs{};
   if (*trusted && ::fstatfs((*trusted)->get(), &fs) == 0 && fs.f_type == magic) return {};
-  return fail("CG-BASE", concat(path, " is no directory of a cgroup ",
+  return fail("CG-BASE", concat(path, " is not a directory of a cgroup ",
                                 magic == CGROUP2_SUPER_MAGIC ? "v2" : "v1", " file system"));
 }
 

@@ -44,7 +44,7 @@ Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
     if (for_ids)
       return fail({}, concat(quoted(word), ": ids are given to users, one by one: name a user"));
     if (word.find_first_of(" \t#=\n") != std::string::npos || word == "@")
-      return fail({}, concat(quoted(word), " is no group that a line can name"));
+      return fail({}, concat(quoted(word), " is not a group that a line can name"));
     const auto group =
         word == "*" ? std::optional<Gid>(Gid{0}) : group_id(word.substr(1)).value_or(std::nullopt);
     if (!group) return find_gone(word, "group", word.substr(1), grants);

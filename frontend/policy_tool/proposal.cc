@@ -130,7 +130,7 @@ Result<void> check_unused(const SubidSide& side, std::span<const IdRange> ranges
                 concat("process ", user->pid, " (", quoted(user->command), ") still has ids of ",
                        to_text(range), ", which are ", quoted(owner.forms.front()),
                        "'s: end it first (as that user: userns-run list --running, userns-run "
-                       "stop NAME), or say --force: whoever gets these ids later can then read "
+                       "stop NAME), or say --force: the next user of these ids can then read "
                        "its files and end its processes"));
   }
   return {};

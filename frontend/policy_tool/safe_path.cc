@@ -34,8 +34,8 @@ struct Walker {
     const bool is_file = S_ISREG(facts.st_mode);
     const std::string_view rule = is_file ? "TF-FILE" : "TF-PATH",
                            id = is_file ? "unsafe-file" : "unsafe-path";
-    const auto why = concat("whoever can change it can write policy, so the helpers refuse ", asked,
-                            " (", rule, ")");
+    const auto why = concat("a user who can change it can write policy, so the helpers refuse ",
+                            asked, " (", rule, ")");
     if (facts.st_uid != 0)
       say(id, path, concat("is owned by uid ", facts.st_uid, ", not by root"), why,
           concat("chown root ", path));

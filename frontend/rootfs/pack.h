@@ -15,7 +15,7 @@ namespace userns::frontend {
 struct PackWhat {
   std::string name = ".";         // an entry of the directory, or the directory itself
   std::string below;              // names begin with this directory instead of "."; empty: with "."
-  bool may_change = false;        // a container's that runs: tar says so, and it is no failure
+  bool may_change = false;        // a container's that runs: tar says so, and it is not a failure
   bool as_callers_files = false;  // owned by root in the archive; user attributes only
   bool as_layer = false;          // of an image: a name that would be a whiteout there is refused
 };

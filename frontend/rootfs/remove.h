@@ -12,8 +12,8 @@ namespace userns::frontend {
 
 // Inside: `name` in `directory` with everything below it. By directory fds, never through a
 // symbolic link or into a mount; trees of any depth with a bounded number of open files; what
-// vanishes or appears meanwhile is no failure. Goes on after a failure and returns the first one:
-// which, why, and how many there were.
+// vanishes or appears meanwhile is not a failure. Goes on after a failure and returns the first
+// one: which, why, and how many there were.
 Result<void> remove_inside(int directory, const std::string& name);
 // The same for everything in `directory`, which stays.
 Result<void> empty_inside(int directory);

@@ -224,7 +224,7 @@ Result<void> Unpacker::make(TarReader& reader, archive_entry* entry, const Names
   if (!facts) return std::unexpected(facts.error());
   if (names.empty() && beside_ && type == AE_IFDIR) return {};
   if (names.empty()) {
-    if (type != AE_IFDIR) return fail({}, "the root is no directory in this archive");
+    if (type != AE_IFDIR) return fail({}, "the root is not a directory in this archive");
     directories_[""] = std::move(*facts);
     return {};
   }
@@ -254,7 +254,7 @@ Result<Unpacker::Owner> Unpacker::owner_of(archive_entry* entry) const {
   const auto gid = ::archive_entry_gid(entry);
   if (uid < 0 || gid < 0 || static_cast<std::uint64_t>(uid) > kLargestId ||
       static_cast<std::uint64_t>(gid) > kLargestId)
-    return fail({}, "its owner is no id");
+    return fail({}, "its owner is not an id");
   return Owner{static_cast<std::uint32_t>(uid), static_cast<std::uint32_t>(gid)};
 }
 

@@ -55,7 +55,8 @@ Result<void> check_command(std::string_view text) {
 }
 
 Result<void> check_base(std::string_view text) {
-  return ContainerName::parse(text) ? Result<void>{} : fail({}, "is no container's name");
+  return ContainerName::parse(text) ? Result<void>{}
+                                    : fail({}, "is not a valid name of a container");
 }
 
 constexpr std::array kKeys{
@@ -202,7 +203,7 @@ Placed<std::optional<Setting>> parse_line(std::string_view line) {
   for (std::size_t i = 0; i < line.size(); ++i)
     if (is_control(line[i]) && !kBlank.contains(line[i]))
       return std::unexpected(
-          Misplaced{i + 1, "a control character stands here: this is no config file"});
+          Misplaced{i + 1, "a control character stands here: this is not a config file"});
   const auto text = trimmed(line);
   if (text.empty() || text.front() == '#') return std::nullopt;
   if (!text.contains('='))

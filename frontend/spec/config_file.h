@@ -23,7 +23,7 @@ namespace userns::frontend {
 
 inline constexpr std::size_t kLargestConfig = std::size_t{1} << 18;
 
-// A key of a named container's that is no option of the throw-away kind.
+// A key of a named container's that is not an option of the throw-away kind.
 struct ContainerKey {
   std::string_view name;
   std::string_view value;  // placeholder

@@ -18,7 +18,7 @@ struct KnownOption {
 };
 
 struct Given {
-  std::string name;  // empty: a word that is no option
+  std::string name;  // empty: a word that is not an option
   std::string value;
 };
 

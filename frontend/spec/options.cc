@@ -304,8 +304,9 @@ Result<void> take(Draft& draft, const Given& given, std::span<bool, kOptions.siz
   const auto* const option = find_option(given.name);
   if (option == nullptr)
     return fail(
-        {}, concat("the word ", quoted(value),
-                   " is no option; a command is written after --, as in: userns-run -- COMMAND"));
+        {},
+        concat("the word ", quoted(value),
+               " is not an option; a command is written after --, as in: userns-run -- COMMAND"));
   const std::string_view name = option->name;
   bool& before = seen[static_cast<std::size_t>(option - kOptions.data())];
   if (before && option->times == kOnce)

@@ -8,7 +8,7 @@ namespace userns::frontend {
 namespace {
 
 // Ranges of characters that are obeyed or not seen: the categories Cc, Cf, Zl, Zp and the
-// variation selectors of the Unicode character database, and what is no character.
+// variation selectors of the Unicode character database, and what is not a character.
 constexpr std::array<std::pair<std::uint32_t, std::uint32_t>, 23> kNotShown{{
     {0x00, 0x1f},     {0x7f, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},   {0x600, 0x605},
     {0x61c, 0x61c},   {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x115f, 0x1160}, {0x17b4, 0x17b5},

@@ -3,7 +3,7 @@
 //
 // Left alone is UTF-8 that shows something. In place of each other character stands a '?': control
 // characters, also those of U+0080 to U+009F, which terminals obey; those that turn the direction
-// of a text or are not seen at all, so that it reads as something else; bytes that are no UTF-8.
+// of a text or are not seen at all, so that it reads as something else; bytes that are not UTF-8.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace userns::frontend {
 
 // The first character of a text that is not empty.
 struct Letter {
-  std::size_t size = 1;  // bytes; what is no UTF-8 is taken byte by byte
+  std::size_t size = 1;  // bytes; what is not a UTF-8 is taken byte by byte
   bool shows = false;
 };
 Letter first_letter(std::string_view text);

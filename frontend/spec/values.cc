@@ -377,7 +377,7 @@ Result<LimitWish> parse_limit(std::string_view option, std::string_view key,
     const bool is_fraction =
         fraction.size() <= 2 && fraction.find_first_not_of("0123456789") == std::string_view::npos;
     if (!whole || *whole > 10'000 || !is_fraction || text.ends_with('.'))
-      return fail({}, concat(quoted(text), " is no number of CPUs, as 2 or 0.5"));
+      return fail({}, concat(quoted(text), " is not a number of CPUs, as 2 or 0.5"));
     std::uint64_t percent = *whole * 100;
     for (std::uint64_t place = 10; !fraction.empty(); fraction.remove_prefix(1), place /= 10)
       percent += static_cast<std::uint64_t>(fraction.front() - '0') * place;
@@ -402,7 +402,7 @@ Result<int> parse_signal(std::string_view text) {
   if (const auto number = parse_decimal(name)) {
     if (*number >= 1 && *number <= static_cast<std::uint64_t>(SIGRTMAX))
       return static_cast<int>(*number);
-    return fail({}, concat(quoted(text), " is no signal"));
+    return fail({}, concat(quoted(text), " is not a signal"));
   }
   if (name.starts_with("RTMIN+")) {
     const auto more = parse_decimal(name.substr(6));
@@ -413,8 +413,8 @@ Result<int> parse_signal(std::string_view text) {
     const char* const known = ::sigabbrev_np(number);
     if (known != nullptr && name == known) return number;
   }
-  return fail({},
-              concat(quoted(text), " is no signal: give a name, as TERM or RTMIN+3, or a number"));
+  return fail(
+      {}, concat(quoted(text), " is not a signal: give a name, as TERM or RTMIN+3, or a number"));
 }
 
 Result<bool> parse_yes_no(std::string_view text) {

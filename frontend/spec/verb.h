@@ -29,7 +29,7 @@ struct VerbOption {
 
 // A verb's words, taken apart.
 struct Words {
-  std::vector<std::string> names;  // what is no option, in order
+  std::vector<std::string> names;  // what is not an option, in order
   std::vector<std::pair<std::string, std::string>>
       given;                           // the verb's own options; a flag's value is "yes"
   std::vector<std::string> container;  // options of a container, in order, each as "--name=value"

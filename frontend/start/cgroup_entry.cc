@@ -121,9 +121,9 @@ Result<std::string> own_directory() {
   return concat(kMount, is_pure ? "" : "/unified", path);
 }
 
-// The caller, by his group, may still start processes in it (exec). Others of that group may not:
-// whoever moves a process needs the right to what both places have in common, which is root's or
-// the caller's.
+// The caller may still start processes in it (exec), by the caller's group. Others of that group
+// may not: moving a process takes the right to write the common ancestor, which is root's or the
+// caller's.
 Result<std::string> give(const Fd& leaf, gid_t callers) {
   for (const char* const name : {".", "cgroup.threads", "cgroup.subtree_control"})
     if (::fchownat(leaf.get(), name, 0, 0, AT_SYMLINK_NOFOLLOW) != 0)

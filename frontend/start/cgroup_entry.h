@@ -19,8 +19,8 @@ Result<void> check_way_to_cgroup(const Spec& spec);
 // own), in a cgroup of the caller's. So this returns in the second life.
 Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words = {});
 
-// After the clone, which still has to be the caller's: the root inside, where he is not the
-// caller, may make cgroups.
+// To be called after the clone, for which the cgroup still has to be the caller's: a root inside
+// who is not the caller may then make cgroups.
 Result<void> give_to_root_inside(const Cgroup& cgroup, const Plan& plan);
 
 }  // namespace userns::frontend

@@ -39,8 +39,8 @@ bool is_mapped(const ChosenMap& map, std::uint64_t outside) {
                                     [&](const Extent& e) { return e.outside().contains(*one); });
 }
 
-// The kernel's own files are the host's root's. In a user namespace that does not have him they are
-// nobody's, and so shows the number of no id that anybody has.
+// The kernel's own files are the host's root's. In a user namespace without the host's root they
+// are nobody's.
 bool has_host_root(const ChosenIds& ids) {
   constexpr uid_t kNobody = 65534;
   struct stat facts{};

@@ -14,7 +14,7 @@ class RawTerminal {
   RawTerminal& operator=(RawTerminal&&) = delete;
   ~RawTerminal() { leave(); }
 
-  // Does nothing where `fd` is no terminal. `fd` is not owned.
+  // Does nothing where `fd` is not a terminal. `fd` is not owned.
   void enter(int fd);
   void leave();
 

@@ -21,7 +21,7 @@ Result<Fd> open_own_file(int dir, const char* name) {
   if (!file) return file;
   struct stat facts{};
   if (::fstat(file->get(), &facts) != 0) return fail_errno(concat("cannot look at ", name));
-  if (!S_ISREG(facts.st_mode)) return fail({}, concat(name, " is no regular file"));
+  if (!S_ISREG(facts.st_mode)) return fail({}, concat(name, " is not a regular file"));
   if (facts.st_uid != ::geteuid() && facts.st_uid != 0)
     return fail({}, concat(name, " belongs to uid ", facts.st_uid, ", not to you"));
   return file;

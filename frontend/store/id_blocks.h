@@ -1,4 +1,5 @@
-// Which of a user's ids a new container gets: a block that no other container of his holds. Pure.
+// Which of a user's ids a new container gets: a block that no other container of the user holds.
+// Pure.
 #pragma once
 
 #include <cstdint>

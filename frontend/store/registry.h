@@ -1,5 +1,5 @@
-// What all of a user's containers have in common: his ids. Held by one process of his at a time,
-// for as long as it takes to choose ids and to write down that they are taken.
+// What all of a user's containers have in common: the user's ids. One process of the user holds it
+// at a time, while it chooses ids and writes down that they are taken.
 //
 //   ~/.local/share/userns/.lock
 //   ~/.local/share/userns/.index   store PATH                       a directory of --path's

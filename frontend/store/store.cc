@@ -230,7 +230,7 @@ Result<void> make_directories(const std::string& path) {
   return {};
 }
 
-// Whoever else could write here could have the caller start, or delete, what is his.
+// Another user who could write here could make the caller start or delete files of that user.
 Result<void> check_owner(const Fd& dir, const std::string& path) {
   struct stat facts{};
   if (::fstat(dir.get(), &facts) != 0) return fail_errno(concat("cannot look at ", path));

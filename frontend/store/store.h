@@ -72,7 +72,7 @@ class Container {
   [[nodiscard]] Result<Spec> spec(const ConfigFile& own,
                                   std::span<const std::string> extra = {}) const;
 
-  // The containers whose files a snapshot shows, the nearest first; the last one is no snapshot.
+  // The containers whose files a snapshot shows, the nearest first; the last one is not a snapshot.
   // None where it is none itself. Fails where there are too many.
   [[nodiscard]] Result<std::vector<Container>> bases(const ConfigFile& own) const;
 
@@ -121,7 +121,7 @@ class Store {
   [[nodiscard]] Result<std::vector<std::string>> names() const;
   // The names of all containers and of those that are unfinished (frontend/store/unfinished.h).
   [[nodiscard]] Result<std::vector<std::string>> directories() const;
-  // A directory of the store that is no finished container (".web.new-x4Gk2a").
+  // A directory of the store that is not a finished container (".web.new-x4Gk2a").
   [[nodiscard]] Result<Container> open_unfinished(std::string_view name,
                                                   const std::string& directory) const;
 

@@ -33,14 +33,14 @@ constexpr const char* kProgram = "userns-cgroup";
 // Of a command that can't be run, as nice(1) and env(1) have it.
 constexpr int kFailed = 125, kNotExecutable = 126, kNotFound = 127;
 
-// The tree is root's: to hand a part of it over, to go where the user may have taken root's right
-// of way, to become him.
+// The tree is root's. The helper hands a part of it over, enters directories whose users may have
+// removed root's search permission, and becomes the user.
 constexpr Needs kNeeds{.names = "CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_SETUID",
                        .required = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETUID},
                        .wanted = {CAP_AUDIT_WRITE},
                        .for_exec = true};
-// What `list` and `release` still need of it: to look at and remove what was handed over, to become
-// him.
+// What `list` and `release` still need of it: to look at and remove directories of the user, to
+// become the user.
 constexpr Needs kLockedNeeds{.names = "CAP_DAC_OVERRIDE and CAP_SETUID",
                              .required = {CAP_DAC_OVERRIDE, CAP_SETUID},
                              .wanted = {CAP_AUDIT_WRITE}};
@@ -231,8 +231,8 @@ int main(int argc, char** argv) {
   const auto done = cgroup::serve(argc, argv, known);
   if (done) return 0;
   if (done.error().rule != kExecFailed) cgroup::audit_decision(known, &done.error());
-  // From here on he may kill us, and his limits count us: the write of the message can wait for
-  // ever.
+  // From here on the caller may kill this process, and the caller's limits count it: the write of
+  // the message can block for ever.
   (void)step_down_for_good(known.caller.uid);
   const auto check = cgroup::check_about(done.error().rule);
   const auto hint = check.empty() ? "" : concat(" (see ", check, " in userns-run doctor)");

@@ -19,7 +19,7 @@ Result<Fd> open_base(const std::string& path, CgroupVersion version) {
   auto dir = open_trusted_directory(path);
   if (!dir) return std::unexpected(dir.error());
   if (!*dir || !is_cgroup(**dir, version))
-    return fail("CG-BASE", concat(path, " is no directory of a cgroup ",
+    return fail("CG-BASE", concat(path, " is not a directory of a cgroup ",
                                   version == CgroupVersion::kV2 ? "v2" : "v1", " file system"));
   return std::move(**dir);
 }

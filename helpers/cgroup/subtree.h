@@ -1,13 +1,13 @@
-// The privileged act: a user's cgroup in each hierarchy, and his containers' directories below it.
+// The privileged act: a user's cgroup in each hierarchy, and the containers' directories below it.
 //
 //   BASE/            root's; v2: configured or found; v1: configured, or where the caller is
 //   BASE/UID/        root's, 0711, holds the limits and stays; v1: userns-UID. Its lock
 //                    serialises all work of one user
 //   BASE/UID/NAME/   the user's (v1: root's)
 //
-// The tree is the only record there is. A caller who is killed half-way (his own cgroup.kill or
-// cgroup.freeze reach even a setuid process) leaves empty directories below his own limits, which
-// his next container sweeps.
+// The tree is the only record. A call that is killed half-way (the caller's cgroup.kill and
+// cgroup.freeze reach even a setuid process) leaves empty directories below the user's own limits,
+// and the user's next container sweeps them.
 #pragma once
 
 #include <span>
@@ -49,8 +49,8 @@ bool is_systemds_own(const Hierarchy& v2, const CgroupConf& conf);
 // each part of the grant, sets the limits, hands the container over and moves this process there.
 // Unmade where it fails. CG-LIMIT, CG-COUNT, CG-BUSY.
 Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all);
-// Takes back what an older policy may have limited in the user's cgroup of this hierarchy, where he
-// has one.
+// Takes back what an older policy may have limited in the user's cgroup of this hierarchy, if there
+// is one.
 void take_back(const Hierarchy& where, const CgroupPart& part);
 // Removes an empty container: CG-GONE, CG-BUSY.
 Result<void> release(const ContainerName& name, std::span<const Hierarchy> all);

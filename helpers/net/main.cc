@@ -126,10 +126,10 @@ std::string summary_of(const NetRequest& request) {
       request.mac ? " mac=" : "", request.mac ? request.mac->text() : "");
 }
 
-// Real and saved uid become root's where a setuid bit allows it, and the terminal's keys do
-// nothing: nobody stops us half-way. With file capabilities, in a cgroup of the caller's, by his
-// RLIMIT_CPU or by the kernel's memory killer it can happen all the same: helpers/net/nic.h says
-// what then is left.
+// Real and saved uid become root's if a setuid bit allows it, and the terminal's keys do nothing,
+// so the caller cannot stop this process half-way. File capabilities, a cgroup of the caller's, the
+// caller's RLIMIT_CPU and the kernel's memory killer still can: helpers/net/nic.h says what is left
+// then.
 class NetHelper final : public Helper {
  public:
   NetHelper()

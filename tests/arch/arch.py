@@ -449,7 +449,7 @@ def _(_root):
             if not path.endswith('.cc'):
                 continue
             for function, public in functions_with_brackets(path):
-                # What the linker threw away is no operation of this program's.
+                # What the linker threw away is not an operation of this program's.
                 if not public or path in own or re.search(rf'\b{re.escape(function.split("::")[-1])}\(', linked):
                     brackets.append(f'{path}: {function}')
         assert name in rows, f'SECURITY.md lists no brackets of {name}: {brackets}'

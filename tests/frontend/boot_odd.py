@@ -131,7 +131,7 @@ def _(root):
     fails(boot(root, tree(root, places=False, owner=0)), "'/proc'", 'may not write', 'userns-run shift')
 
 
-@case('device nodes of the image are no devices inside; /dev is made anew, with those that are harmless')
+@case('device nodes of the image are not devices inside; /dev is made anew, with those that are harmless')
 def _(root):
     where = tree(root, 'ls /dev; head -c1 /srv/null; head -c1 /srv/disk; echo x 2>/dev/null >/srv/null || echo kept; echo x >/dev/null && head -c1 /dev/zero >/dev/null && echo fine')
     os.mkdir(where + '/srv')

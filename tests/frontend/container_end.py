@@ -367,7 +367,7 @@ def without(key):
 
 OTHERS = [('without a key', without('dress')), ('with a key of another kind', lambda text: text.replace('"kind":"', '"kind":7,"was":"')),
           ('of version 9.9', lambda text: json.dumps({**json.loads(text), 'version': '9.9', 'init': 'elsewhere'})),
-          ('that is no JSON', lambda text: text[:40]), ('that is empty of sense', lambda text: '{}')]
+          ('that is not a JSON', lambda text: text[:40]), ('that is empty of sense', lambda text: '{}')]
 
 
 @cases([(f'a record {name} is of a container that runs: list says so, stop and kill work', change) for name, change in OTHERS])

@@ -51,7 +51,7 @@ def _(root):
 
 @cases([
     ('a command that is not there', ['--', '/bin/nothing'], 127, 'cannot run'),
-    ('a command that is no program', ['--', '/etc/passwd'], 126, 'cannot run'),
+    ('a command that is not a program', ['--', '/etc/passwd'], 126, 'cannot run'),
     ('a root file system that is not there', ['--rootfs=/nowhere'], 125, '/nowhere'),
     ('an id that is not mapped', ['--uid=70000'], 125, '70000'),
     ('a bind mount of nothing', ['--bind=/nowhere:/mnt'], 125, '/nowhere'),

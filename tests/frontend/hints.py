@@ -190,7 +190,7 @@ ROWS = [
     ('userns-cgroup', 'userns-cgroup lost its setuid bit', HELPER, lambda r: without_bit(r, 'userns-cgroup'), True),
     ('cgroup-conf', 'no line for the caller (CG-POLICY)', HELPER, lambda r: cgroup(r, 'bob pids.max=5'), True),
     ('cgroup-conf', 'a malformed line (CC-KEY)', HELPER, lambda r: cgroup(r, 'alice pids.maxi=5'), True),
-    ('cgroups', 'a base that is no cgroup (CG-BASE)', HELPER, lambda r: cgroup(r, 'base = /usr\nalice pids.max=5', False), True),
+    ('cgroups', 'a base that is not a cgroup (CG-BASE)', HELPER, lambda r: cgroup(r, 'base = /usr\nalice pids.max=5', False), True),
     ('cgroup-conf', 'a base that others can write (TF-PATH)', HELPER, lambda r: cgroup(r, f'base = {r.tmp}/home/alice\nalice pids.max=5', False), None),
     ('cgroup-conf', 'a limit that the kernel does not take (CG-LIMIT)', HELPER, lambda r: cgroup(r, 'alice cpuset.cpus=4000'), True),
     ('cgroup-conf', 'as many containers as the line grants (CG-COUNT)', HELPER, lambda r: cgroup(r, 'alice containers=0'), True),

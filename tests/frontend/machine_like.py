@@ -165,7 +165,7 @@ def _(root):
 
 # --- resolvers ----------------------------------------------------------------------------------
 
-@case('resolv.conf: a link into a /run that is not there yet is no obstacle; what is in the way otherwise is named')
+@case('resolv.conf: a link into a /run that is not there yet is not an obstacle; what is in the way otherwise is named')
 def _(root):
     where = rootfs(root)
     root.write('/etc/resolv.conf', 'nameserver 198.51.100.53\n')

@@ -180,7 +180,7 @@ def _(root):
     assert done.code == 125 and 'nowhere/etc: No such file' in done.err, done
 
 
-@case('a login.defs that is no range is said, with its line and what stands in for it')
+@case('a login.defs that is not a range is said, with its line and what stands in for it')
 def _(root):
     before = open('/etc/login.defs').read()
     try:
@@ -306,9 +306,9 @@ def _(root):
     (['grant', 'alice', 'br0:2'], ['did you mean --net br0:2?'], False),
     (['grant', 'alice', 'pids.max=2'], ['did you mean --cgroup pids.max=2?'], False),
     (['grant', 'alice', '--ids', '65,536'], ["--ids '65,536' is not a decimal number: write how many", 'as in --ids 65536'], False),
-    (['grant', 'alice', '--net', ':1'], ["--net ':1': '' is no name of a bridge"], False),
+    (['grant', 'alice', '--net', ':1'], ["--net ':1': '' is not a name of a bridge"], False),
     (['grant', 'alice', '--ids', '65536'], ['only root may: sudo', '--dry-run'], True),
-    (['revoke', 'alice', '--net', ''], ["--net '': that is no name of a bridge"], False),
+    (['revoke', 'alice', '--net', ''], ["--net '': that is not a name of a bridge"], False),
     (['import-lxc', '--usernet', '/etc'], ['/etc is a directory: name a file in it'], False),
     (['import-lxc', '--usernet', '/dev/stdin', '--dry-run'], ['--dry-run goes with --merge'], False),
     (['import-lxc', '--usernet', '/etc/subuid', '--output', '/nowhere'], ['cannot make /nowhere/net.conf; --output names a directory that is there: No such file'], False),

@@ -42,7 +42,7 @@ VERDICTS = collections.Counter()
 
 
 def verdicts(about):
-    """For a note: what doctor said. Of a table that is no single seed both good and bad."""
+    """For a note: what doctor said. Of a table that is not a single seed both good and bad."""
     got = {status: many for (what, status), many in sorted(VERDICTS.items()) if what == about}
     assert len(got) > 1 or 'POLICY_SEED' in os.environ, f'doctor said only {got} of {about}: the sample is not worth much'
     return ', '.join(f'{many} {status}' for status, many in got.items())

@@ -225,7 +225,7 @@ def tampered(name_part, change):
     ('a digest that is a path', lambda root: as_tar(oci(config={'digest': 'sha256:../../../../etc/passwd'}), f'{root.tmp}/i.tar'), 'digest'),
     ('a digest of an algorithm that nobody checks', lambda root: as_tar(oci(config={'digest': 'md5:00'}), f'{root.tmp}/i.tar'), 'sha256'),
     ('a layer that is not there', lambda root: as_tar(oci(layers=[{'digest': 'sha256:' + '0' * 64}]), f'{root.tmp}/i.tar'), 'incomplete'),
-    ('layers that are no list', lambda root: as_tar(oci(layers={'digest': 1}), f'{root.tmp}/i.tar'), 'damaged'),
+    ('layers that are not list', lambda root: as_tar(oci(layers={'digest': 1}), f'{root.tmp}/i.tar'), 'damaged'),
     ('JSON that is none', lambda root: as_tar({**oci(), 'index.json': b'{' * 100000}, f'{root.tmp}/i.tar'), 'damaged'),
     ('JSON deeper than a stack', lambda root: as_tar({**oci(), 'index.json': b'[' * 4_000_000 + b']' * 4_000_000}, f'{root.tmp}/i.tar'), 'damaged'),
     ('JSON that is too large', lambda root: as_tar({**oci(), 'index.json': b'[' + b' ' * (9 << 20) + b']'}, f'{root.tmp}/i.tar'), 'larger than'),
@@ -363,7 +363,7 @@ def _(root):
     ('a failure half way', 'head -c 60000 {archive}; echo "E: disk full" >&2; exit 3', 'disk full'),
     ('a failure at the end', 'cat {archive}; echo "E: hook failed" >&2; exit 1', 'hook failed'),
     ('a death by a signal', 'kill -9 $$', 'running apt-get update'),
-    ('something that is no tar', 'echo hello', 'not a tar'),
+    ('something that is not a tar', 'echo hello', 'not a tar'),
 ])
 def _(root, act, says):
     """Of mmdebstrap, is the error, with its own words."""

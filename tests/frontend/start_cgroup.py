@@ -101,8 +101,8 @@ def _(root):
 
 
 @cases([(f'{" ".join(words)}: {text}', words, text) for words, text in (
-    (['--memory', '1Q'], 'is no memory.max'), (['--cpus', '1.234'], 'is no number of CPUs'), (['--cpus', '1.'], 'is no number'),
-    (['--cpus', '0'], 'is no cpu.max'), (['--pids', '0'], 'is no pids.max'), (['--cpu-weight', '0'], 'is no cpu.weight'),
+    (['--memory', '1Q'], 'is not a valid memory.max'), (['--cpus', '1.234'], 'is not a number of CPUs'), (['--cpus', '1.'], 'is not a number'),
+    (['--cpus', '0'], 'is not a valid cpu.max'), (['--pids', '0'], 'is not a valid pids.max'), (['--cpu-weight', '0'], 'is not a valid cpu.weight'),
     (['--cgroup', 'maybe'], 'auto'), (['--cgroup', 'none', '--memory', '5M'], 'no limit holds'))])
 def _(root, words, text):
     done = run(root, *words, '--dry-run', '--', 'true')

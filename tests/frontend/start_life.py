@@ -186,7 +186,7 @@ def _(root):
     assert terminal.wait() == 0
 
 
-@case('redirected output stays redirected and is no terminal')
+@case('redirected output stays redirected and is not a terminal')
 def _(root):
     done = well(shell(root, 'tty; test -t 1 || echo plain'), 0)
     assert done.out.split('\n')[-2] == 'plain', done

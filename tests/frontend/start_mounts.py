@@ -61,7 +61,7 @@ def _(root):
 
 @case('--overlay of the host\'s tree: changes to one\'s own files are seen inside and thrown away')
 def _(root):
-    home = f'/home/userns-test-{os.getpid()}'  # /home is no mount of its own here, so it can be a layer
+    home = f'/home/userns-test-{os.getpid()}'  # /home is not a mount of its own here, so it can be a layer
     os.makedirs(home)
     try:
         os.chown(home, root.alice.uid, root.alice.gid)

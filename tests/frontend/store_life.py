@@ -258,7 +258,7 @@ def _(root):
     assert names(root) == []
 
 
-@case('one that is finished just when another creation looks at it is no litter')
+@case('one that is finished just when another creation looks at it is not a litter')
 def _(root):
     strace = shutil.which('strace') or skip('strace is not installed')
     tar = fresh(root)
@@ -343,7 +343,7 @@ def _(root):
 
 
 @cases([
-    ('a name that is none is refused', ['create', 'We/b', '--template', 'busybox'], ["'We/b' is no container name"]),
+    ('a name that is none is refused', ['create', 'We/b', '--template', 'busybox'], ["'We/b' is not a container name"]),
     ('a creation says what it is from', ['create', 'web'], ['--template busybox']),
     ('a creation is from one thing', ['create', 'web', '--tar', 'x', '--template', 'busybox'], ['give one of']),
     ('a template that is none is refused', ['create', 'web', '--template', 'busibox'], ['did you mean busybox?']),
@@ -559,7 +559,7 @@ def _(root):
     well(do(root, 'config', 'web', 'rlimit=nofile=64', 'bind=rel:/x', 'bind=/tmp:/y:ro', 'env+=A=1', cwd='/usr'))
     text = well(do(root, 'config', 'web')).out
     assert re.search(r'# mine\nrlimit = nofile=64\nbind = /usr/rel:/x\nbind = /tmp:/y:ro\nenv = A=1\n', text), text
-    fails(do(root, 'config', 'web', 'memory=lots'), "memory: 'lots' is no memory.max")
+    fails(do(root, 'config', 'web', 'memory=lots'), "memory: 'lots' is not a valid memory.max")
     fails(do(root, 'config', 'web', 'memroy=1G'), 'did you mean memory')
     fails(do(root, 'config', 'web', 'read-only=yes', 'overlay=yes'), '--read-only')
     fails(do(root, 'config', 'web', '--unset', 'map'), 'ids of its own')

@@ -148,10 +148,10 @@ def _(root):
     assert not os.path.exists(f'{store.path}/web/rootfs/etc/shadow')
 
 
-@cases([('Entrypoint of no text', {'Entrypoint': [1]}), ('Cmd that is no list', {'Cmd': 'sh -c true'}),
-        ('Env that is no list', {'Env': {'A': '1'}}), ('Env with a NUL', {'Env': ['A=\0B']}),
-        ('User that is no text', {'User': 0}), ('WorkingDir that is no text', {'WorkingDir': ['/']}),
-        ('StopSignal that is no text', {'StopSignal': 15}), ('User with a NUL', {'User': '0\x00'})])
+@cases([('Entrypoint of no text', {'Entrypoint': [1]}), ('Cmd that is not a list', {'Cmd': 'sh -c true'}),
+        ('Env that is not a list', {'Env': {'A': '1'}}), ('Env with a NUL', {'Env': ['A=\0B']}),
+        ('User that is not a text', {'User': 0}), ('WorkingDir that is not a text', {'WorkingDir': ['/']}),
+        ('StopSignal that is not a text', {'StopSignal': 15}), ('User with a NUL', {'User': '0\x00'})])
 def _(root, config):
     _, done = created(root, config)
     fails(done, 'image')

@@ -573,7 +573,7 @@ def _(root, rule, line, where):
     refused(enter(root, 'web', ['/bin/true']), rule, '/etc/userns/cgroup.conf' + where)
 
 
-@cases([(f'{name!r} is no container name (CG-NAME)', name) for name in (
+@cases([(f'{name!r} is not a container name (CG-NAME)', name) for name in (
     '', '.', '..', 'a/b', '../bob', '/etc', 'a.b', 'cgroup.procs', 'A', '-a', '_a', 'a b', 'a\n', 'é', 'a' * 33, '*')])
 def _(root, name):
     setup(root, 'alice containers=3')
@@ -596,7 +596,7 @@ def _(root, words):
 
 
 @cases([
-    ('a base that is no cgroup directory (CG-BASE)', 'CG-BASE', '/usr'),
+    ('a base that is not a cgroup directory (CG-BASE)', 'CG-BASE', '/usr'),
     ('a base that does not exist (CG-BASE)', 'CG-BASE', '/sys/fs/cgroup/nowhere'),
     ('a base below a directory that others can write (TF-PATH)', 'TF-PATH', '/tmp/x'),
 ])

@@ -266,7 +266,7 @@ def _(root):
         refused(ask(root, tree, target, words=['x'] * 8), 'ST-ARGS')
 
 
-@case('ID-SOURCE: what is no directory, or not open, is refused')
+@case('ID-SOURCE: what is not a directory, or not open, is refused')
 def _(root):
     two_blocks(root)
     tree = make_tree(root, 'things')
@@ -471,7 +471,7 @@ def _(root):
         assert done.code == 1 and none is None, done
 
 
-@case('ID-SOCKET: what is no Unix socket, and one that nobody reads, is refused')
+@case('ID-SOCKET: what is not a Unix socket, and one that nobody reads, is refused')
 def _(root):
     two_blocks(root)
     tree = make_tree(root, 'socket')
@@ -570,7 +570,7 @@ def traced_run(root, tree, target, strike):
 def failing_runs(root, tree, target):
     done, got, calls = traced_run(root, tree, target, lambda *_: None)
     assert done.code == 0 and got, done
-    ends = {231, 60, 9, 11, 12, 3, 59}  # exit, memory, close, execve: these cannot fail or are no act
+    ends = {231, 60, 9, 11, 12, 3, 59}  # exit, memory, close, execve: these cannot fail or are not act
     struck = 0
     for place, number in enumerate(calls, 1):
         if number in ends:

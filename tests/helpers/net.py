@@ -329,7 +329,7 @@ def _(root):
             refused(h.run(['add', '--netns', 'fd:9', '--bridge', 'br0'], root.alice, fds={9: fd}), 'NR-NETNS')
             os.close(fd)
         refused(h.run(['add', '--netns', 'fd:9', '--bridge', 'br0'], root.alice), 'NR-NETNS')
-        # A socket can't be opened again under a path; it is no namespace either.
+        # A socket can't be opened again under a path; it is not a namespace either.
         one, two = socket.socketpair()
         refused(h.run(['add', '--netns', 'fd:9', '--bridge', 'br0'], root.alice, fds={9: one.fileno()}), 'NR-NETNS')
         one.close(), two.close()
@@ -460,7 +460,7 @@ def _(root):
         assert h.ports() == [] and set(c.interfaces()) == {'lo'}, c.interfaces().keys()
 
 
-@case('NR-BRIDGE: one that is absent, is no bridge, or is down says so')
+@case('NR-BRIDGE: one that is absent, is not a bridge, or is down says so')
 def _(root):
     h = host(root, 'alice veth nobr 1\nalice veth v0 1\nalice veth br2 1\n')
     sh('ip link add v0 type veth peer name v1')

@@ -61,7 +61,7 @@ def _(root, kind):
         os.close(fd)
 
 
-@both('IM-PROC: a /proc directory that is no process is refused')
+@both('IM-PROC: a /proc directory that is not a process is refused')
 def _(root, kind):
     with root.target(root.alice) as target:
         for path in ('/proc', '/proc/sys', '/proc/fs', f'/proc/{target.pid}/ns', f'/proc/{target.pid}/task',
@@ -381,7 +381,7 @@ def _(root, kind):
         assert kind.map(target) == [(5, own, 1)]
 
 
-@both('the own uid is no gid and the own gid no uid')
+@both('the own uid is not a gid and the own gid no uid')
 def _(root, kind):
     other = root.alice.gid if kind.which == 'uid' else root.alice.uid
     with root.target(root.alice) as target:
@@ -495,7 +495,7 @@ def _(root, kind):
         granted(kind.run(root, target, 0, 100000, 10))
 
 
-@both('lines beyond any buffer: what a long line hides is no line')
+@both('lines beyond any buffer: what a long line hides is not a line')
 def _(root, kind):
     long_line = 'bob:1:' + '1' * 70000
     kind.write(root, f'{long_line}\n{"x" * 65530}alice:400000:10\nalice:100000:10\n')

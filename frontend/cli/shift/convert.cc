@@ -119,7 +119,7 @@ Result<std::string> make_instant(const Subject& subject, const Lock& lock) {
                 "; userns-run create NEW --from ", container.name(), " copies nothing\n");
 }
 
-// An ordinary user's files are his own: those become the root's of the container.
+// An ordinary user's files belong to that user: they become the container root's.
 Result<shift::Shift> own_to_root(const ChosenIds& ids) {
   const auto piece = [](const ChosenMap& map, std::uint32_t own) {
     std::vector<Extent> pieces;

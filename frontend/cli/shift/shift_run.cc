@@ -21,7 +21,7 @@ namespace {
 
 constexpr unsigned kMostJobs = 64;
 
-// One line that is written over; nothing where stderr is no terminal.
+// One line that is written over; nothing where stderr is not a terminal.
 void show(std::string_view text) {
   static const bool terminal = ::isatty(STDERR_FILENO) == 1;
   if (!terminal) return;
@@ -39,7 +39,7 @@ Result<unsigned> jobs_of(const Words& words) {
   if (!given) return std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
   const auto number = parse_decimal(*given);
   if (!number || *number == 0 || *number > kMostJobs)
-    return fail({}, concat("--jobs ", quoted(*given), " is no number from 1 to ", kMostJobs));
+    return fail({}, concat("--jobs ", quoted(*given), " is not a number from 1 to ", kMostJobs));
   return static_cast<unsigned>(*number);
 }
 

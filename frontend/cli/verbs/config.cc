@@ -31,7 +31,7 @@ Result<Edit> parse_edit(std::string_view word) {
   const auto at = word.find('=');
   if (at == std::string_view::npos || at == 0)
     return fail(
-        {}, concat(quoted(word), " is no setting: write KEY=VALUE, or KEY+=VALUE for one more"));
+        {}, concat(quoted(word), " is not a setting: write KEY=VALUE, or KEY+=VALUE for one more"));
   const bool adds = word[at - 1] == '+';
   const std::string key(word.substr(0, at - (adds ? 1 : 0)));
   auto value = value_to_store(key, word.substr(at + 1));

@@ -34,14 +34,14 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   const auto size = parse_setting("memory.max", text);
   const auto bytes = size ? parse_decimal(size->text) : std::nullopt;
   if (!bytes || *bytes == 0)
-    return fail({}, concat("--max-size ", quoted(text), " is no size, as 512M or 2G"));
+    return fail({}, concat("--max-size ", quoted(text), " is not a size, as 512M or 2G"));
   return *bytes;
 }
 
 Result<std::uint64_t> parse_count(std::string_view text) {
   const auto count = parse_decimal(text);
   if (!count || *count == 0 || *count > kLargestId)
-    return fail({}, concat("--ids ", quoted(text), " is no number of ids"));
+    return fail({}, concat("--ids ", quoted(text), " is not a number of ids"));
   return *count;
 }
 

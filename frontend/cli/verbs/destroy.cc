@@ -7,7 +7,7 @@
 namespace userns::frontend {
 namespace {
 
-// One that is no container any more may have been interrupted half way.
+// One that is not a container any more may have been interrupted half way.
 bool finish_earlier(const Store& store, const std::string& name) {
   const auto rest = destroy_rest(store, name);
   return rest && *rest;

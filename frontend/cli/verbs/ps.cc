@@ -96,7 +96,7 @@ Result<std::vector<Container>> wanted(const Words& words) {
   return running;
 }
 
-// One that has ended, or is just doing so, is no failure to look at it.
+// One that has ended, or is just doing so, is not a failure to look at it.
 bool runs_still(const Container& container) {
   const auto init = find_init_process(container);
   if (!init) return init.error().code != 0;

@@ -231,10 +231,9 @@ Result<void> check_file_system(const Store& store) {
   if (remote.empty()) return {};
   return fail(
       {},
-      concat(
-          "no container can live in ", store.path(), ": it is on ", remote,
-          ", and the server there does not let a user give files to his subordinate ids; choose a "
-          "directory on a local disk with --path DIR or XDG_DATA_HOME"));
+      concat("no container can live in ", store.path(), ": it is on ", remote,
+             ", and the server there does not let a user give files to subordinate ids; choose a "
+             "directory on a local disk with --path DIR or XDG_DATA_HOME"));
 }
 
 // Under the registry's lock: from here on the ids are taken.

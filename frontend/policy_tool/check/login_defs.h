@@ -1,4 +1,4 @@
-// What login.defs(5) says about ids, and what of it is no number or no range. Pure.
+// What login.defs(5) says about ids, and what of it is not a number or no range. Pure.
 //
 // A line is KEY, blanks, VALUE; the last line of a key decides, and the rest of a line after "#" is
 // ours alone to ignore.

@@ -93,7 +93,7 @@ constexpr std::array<Verb, 12> kVerbs{
          "Opens a copy in an editor, checks it, and puts it in place whole", kEditOptions, false,
          edit_verb, kProgram},
     Verb{"grant", "USER --ids N | --net BRIDGE:COUNT[,key=value...] | --cgroup KEY=VALUE...",
-         "Gives a user something, if he does not have it yet", kGrantOptions, false, grant_verb,
+         "Gives a user something that they do not have yet", kGrantOptions, false, grant_verb,
          kProgram},
     Verb{"revoke", "USER --ids N|all | --net BRIDGE | --cgroup KEY|all...", "Takes it away again",
          kRevokeOptions, false, revoke_verb, kProgram},

@@ -71,9 +71,10 @@ Result<Answer> explain_net(const User& user, std::optional<std::string_view> ask
   Answer answer;
   // In the helper's order: words first.
   if (asked && !is_interface_name(*asked)) {
-    answer.refuse(
-        concat("net ", *asked),
-        {.rule = "NR-NAME", .code = 0, .text = concat(quoted(*asked), " is no name of a bridge")});
+    answer.refuse(concat("net ", *asked),
+                  {.rule = "NR-NAME",
+                   .code = 0,
+                   .text = concat(quoted(*asked), " is not a name of a bridge")});
     return answer;
   }
   const auto path = installed_path(PolicyFile::kNet);

@@ -250,7 +250,7 @@ Result<void> take_id_words(Request& request, const Words& words) {
     const auto count = parse_decimal(number);
     if (request.grants && (!count || *count == 0 || *count > kLargestId))
       return fail({}, concat("--ids ", quoted(number), " ",
-                             count ? "is no number of ids" : why_not_decimal(number),
+                             count ? "is not a number of ids" : why_not_decimal(number),
                              ": write how many, from 1 to 4294967294, as in --ids 65536"));
     if (!request.grants && number != "all" && (!count || *count == 0))
       return fail(

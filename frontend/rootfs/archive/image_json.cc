@@ -45,7 +45,7 @@ Result<std::vector<std::string>> texts_in(const Json& object, const char* name) 
   std::vector<std::string> texts;
   if (found.is_null()) return texts;
   if (!found.is_array())
-    return fail({}, concat("the image is damaged: ", std::string_view(name), " is no list"));
+    return fail({}, concat("the image is damaged: ", std::string_view(name), " is not a list"));
   for (const auto& one : found) {
     if (!one.is_string())
       return fail({}, concat("the image is damaged: ", std::string_view(name), " holds no text"));
@@ -205,7 +205,7 @@ std::vector<std::string> what_it_says(const Json& config) {
 
 Result<ImageConfig> parse_image_config(std::string_view text) {
   const auto json = parse(text);
-  if (!json.is_object()) return fail({}, "the image is damaged: its config is no JSON object");
+  if (!json.is_object()) return fail({}, "the image is damaged: its config is not a JSON object");
   const auto& config = member(json, "config");
   ImageConfig image;
   for (const auto& [name, place] :

@@ -42,7 +42,7 @@ class FileSource : public Source {
   std::int64_t start_ = 0;  // its offset at first
   std::vector<char> buffer_;
   bool remembers_ = false;
-  std::string remembered_;  // of what is no regular file
+  std::string remembered_;  // of what is not a regular file
   bool replayed_ = false;
 };
 

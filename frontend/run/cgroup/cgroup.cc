@@ -117,7 +117,7 @@ Cgroup::~Cgroup() { end(); }
 void Cgroup::end() {
   if (!parts_.payload.valid()) return;
   kill();
-  // What root inside made below is his; userns-cgroup removes it with the rest.
+  // Cgroups that root inside made below are root's; userns-cgroup removes them with the rest.
   (void)::unlinkat(parts_.own.get(), "payload", AT_REMOVEDIR);
 }
 

@@ -37,8 +37,8 @@ class Cgroup {
   [[nodiscard]] const std::string& directory() const { return parts_.path; }
   void kill() const;  // all that are in it
   void thaw() const;
-  // After the last process has ended: what root inside has made below is his, and removed in his
-  // name.
+  // After the last process has ended: removes, as the root inside, the cgroups that this root has
+  // made below.
   void sweep(const Fd& user_namespace) const;
 
   Cgroup() = default;

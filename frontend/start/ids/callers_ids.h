@@ -1,5 +1,5 @@
-// The ids that the caller may give to containers: what subid files or NSS delegate to him (by the
-// helpers' own code), or, in a container whose root he is, all there is.
+// The ids that the caller may give to containers: what subid files or NSS delegate (read by
+// the helpers' own code), or, for the root of a container, all ids of that container.
 #pragma once
 
 #include <string>

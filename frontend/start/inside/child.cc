@@ -231,7 +231,8 @@ Result<void> close_all_but(const Channel& channel) {
   return {};
 }
 
-// Its mount namespace is not the one that the starter has seen, and its /proc is closed to him.
+// The child's mount namespace is not the one that the starter saw, and the starter may not read the
+// child's /proc.
 Message last_words() {
   struct stat space{};
   const bool known = ::stat("/proc/self/ns/mnt", &space) == 0;

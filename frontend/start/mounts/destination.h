@@ -19,7 +19,7 @@ enum class PlaceKind : unsigned char { kDirectory, kFile };
 Result<Fd> place_inside(const Fd& root, const std::string& path, PlaceKind kind);
 
 // Where a path leads by the links in its last part, as they are written; what is above is not
-// looked at but for /var/run, which is /run everywhere. `path` itself if it is no link.
+// looked at but for /var/run, which is /run everywhere. `path` itself if it is not a link.
 std::string where_it_leads(const Fd& root, const std::string& path);
 
 // The same of a file whose name is a symbolic link to something that is missing: what it leads to

@@ -113,7 +113,7 @@ std::string host_name() {
 }
 
 // For a tree that cannot be written to: a file in memory, on the one that is there. /run may be a
-// directory of the caller's, with files of his own.
+// directory of the caller's, with the caller's files.
 bool put_on(const Fd& dir, const char* name, std::string_view text) {
   const auto memory = open_at(AT_FDCWD, "/run", O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   const auto passing = concat(fresh_name(name), ".text");
@@ -124,7 +124,7 @@ bool put_on(const Fd& dir, const char* name, std::string_view text) {
   return done;
 }
 
-// Whether it says what it is to say. What is no plain file, or the caller's, is left alone.
+// Whether it says what it is to say. What is not a plain file, or the caller's, is left alone.
 bool has_hosts(const Plan& plan, const NetWish& net, const Fd& etc) {
   const auto there = what_is(etc, "hosts");
   if (is_callers(plan, "/etc/hosts") || there == There::kLink || there == There::kOther)

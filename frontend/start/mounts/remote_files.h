@@ -1,6 +1,6 @@
 // File systems whose files another machine keeps, by rules of its own: it knows nothing of this
-// host's user namespaces, and refuses to give a user's files to his subordinate ids. No container
-// can live there.
+// host's user namespaces, and refuses to give a user's files to that user's subordinate ids. No
+// container can live there.
 #pragma once
 
 #include <cstdint>

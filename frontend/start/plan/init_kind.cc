@@ -26,7 +26,7 @@ constexpr std::array<const char*, 10> kPlaces{"/sbin/init",
                                               "/sbin/runit-init",
                                               "/sbin/runit",
                                               "/init"};
-// The start of an init is enough to know it; what is longer is no init but may be a trap.
+// The start of an init is enough to know it; what is longer is not an init but may be a trap.
 constexpr std::size_t kLargestLook = 4UL << 20U;
 
 struct Sign {
@@ -87,7 +87,8 @@ Result<FoundInit> init_at(const Fd& rootfs, const std::string& path) {
   const auto file =
       open_at(rootfs.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   if (!file) return std::unexpected(file.error());
-  if (!is_program(*file)) return fail({}, concat(quoted(path), " is no executable file"), EACCES);
+  if (!is_program(*file))
+    return fail({}, concat(quoted(path), " is not an executable file"), EACCES);
   const auto name = name_behind(*file);
   return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(*file) : std::string{}),
                    .path = path};

@@ -79,7 +79,7 @@ TEST(TrustedFile, RefusesAPathThatOthersCouldBend) {
     }
     put("/mnt/f");
     EXPECT_EQ(verdict("/mnt/owned/../f"), "TF-PATH");
-    EXPECT_EQ(verdict("/mnt/f/x"), "TF-PATH") << "a file is no directory";
+    EXPECT_EQ(verdict("/mnt/f/x"), "TF-PATH") << "a file is not a directory";
   });
 }
 

@@ -36,7 +36,7 @@ TEST(ConfigFile, ErrorsSayWhere) {
   const std::pair<std::string_view, std::string_view> table[]{
       {"memory 512M", "config:1:1: no = in this line"},
       {"# x\n  memroy = 1\n", "config:2:3: there is no key 'memroy'; did you mean memory?"},
-      {"\nmemory = much\n", "config:2:10: memory: 'much' is no "},
+      {"\nmemory = much\n", "config:2:10: memory: 'much' is not a valid "},
       {"hostname = a\nhostname = b\n", "config:2:1: hostname was set in line 1 already"},
       {"= x", "config:1:1: there is no key ''"},
       {"\x7f"

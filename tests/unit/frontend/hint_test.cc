@@ -17,7 +17,7 @@ TEST(Hint, AFailureOfTheHostPointsToItsCheck) {
       {"newuidmap: /etc/subuid is not root's [TF-FILE]", "subuid"},
       {"userns-net: br0 is not up [NR-BRIDGE]", "bridge"},
       {"userns-cgroup: /etc/userns/cgroup.conf:1:3: x [CC-LINE]", "cgroup-conf"},
-      {"userns-cgroup: /usr is no directory of a cgroup v2 file system [CG-BASE]", "cgroups"},
+      {"userns-cgroup: /usr is not a directory of a cgroup v2 file system [CG-BASE]", "cgroups"},
       {"userns-net: cannot set up the NIC: the kernel did not lock the port against spoofing "
        "[NR-PORT]",
        "bridge"},

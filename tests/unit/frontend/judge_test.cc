@@ -300,7 +300,7 @@ const Case kCases[] = {
      [](Facts& f) { f.bridges[0].sets_vlan = true; }},
     {"bridge", Level::kFail, "above the bridge's own 1500", "mtu 9000",
      [](Facts& f) { f.bridges[0].most_mtu = 9000, f.bridges[0].mtu = 1500; }},
-    {"cgroups", Level::kFail, "/sys/fs/cgroup/none, which is no cgroup", "leave base out",
+    {"cgroups", Level::kFail, "/sys/fs/cgroup/none, which is not a cgroup", "leave base out",
      [](Facts& f) {
        f.has_own_base = true;
        f.lost_base = "/sys/fs/cgroup/none";

@@ -34,21 +34,22 @@ TEST(Net, TakesABridgeWithEverything) {
 }
 
 TEST(Net, SaysWhatIsWrong) {
-  for (const auto& [text, says] : {std::pair{"", "none, host, user, auto or bridge="},
-                                   {"bridged", "is possible"},
-                                   {"bridge=", "'' is no name of a bridge"},
-                                   {"bridge=a/b", "'a/b' is no name of a bridge"},
-                                   {"bridge=br0,bridge=br1", "bridge= is given twice"},
-                                   {"bridge=br0,name=eth%d", "is no interface name"},
-                                   {"bridge=br0,address=10.0.0.2", "prefix"},
-                                   {"bridge=br0,address=10.0.0.2/33", "prefix"},
-                                   {"bridge=br0,address=fd00::1/129", "prefix"},
-                                   {"bridge=br0,address=10.0.0/24", "'10.0.0' is no IP address"},
-                                   {"bridge=br0,gateway=gw", "is no IP address"},
-                                   {"bridge=br0,mac=02:00", "no MAC address"},
-                                   {"bridge=br0,mtu=67", "68 to 65535"},
-                                   {"bridge=br0,,mtu=1400", "'' is no setting"},
-                                   {"bridge=br0,vlan=3", "'vlan' is no setting"}})
+  for (const auto& [text, says] :
+       {std::pair{"", "none, host, user, auto or bridge="},
+        {"bridged", "is possible"},
+        {"bridge=", "'' is not a name of a bridge"},
+        {"bridge=a/b", "'a/b' is not a name of a bridge"},
+        {"bridge=br0,bridge=br1", "bridge= is given twice"},
+        {"bridge=br0,name=eth%d", "is not an interface name"},
+        {"bridge=br0,address=10.0.0.2", "prefix"},
+        {"bridge=br0,address=10.0.0.2/33", "prefix"},
+        {"bridge=br0,address=fd00::1/129", "prefix"},
+        {"bridge=br0,address=10.0.0/24", "'10.0.0' is not an IP address"},
+        {"bridge=br0,gateway=gw", "is not an IP address"},
+        {"bridge=br0,mac=02:00", "no MAC address"},
+        {"bridge=br0,mtu=67", "68 to 65535"},
+        {"bridge=br0,,mtu=1400", "'' is not a setting"},
+        {"bridge=br0,vlan=3", "'vlan' is not a setting"}})
     EXPECT_TRUE(contains(text_of(parse_net(text)), says)) << text;
 }
 

@@ -112,7 +112,7 @@ TEST(Options, AFlagMayBeSaidYesOrNo) {
   EXPECT_FALSE(parse({"--read-only=no"})->read_only);
   EXPECT_TRUE(contains(text_of(parse({"--read-only=maybe"})), "neither yes nor no"));
   // A word after a flag is not its value.
-  EXPECT_TRUE(contains(text_of(parse({"--read-only", "no"})), "'no' is no option"));
+  EXPECT_TRUE(contains(text_of(parse({"--read-only", "no"})), "'no' is not an option"));
 }
 
 TEST(Options, MountsStayInTheOrderGiven) {

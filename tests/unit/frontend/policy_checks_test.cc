@@ -65,7 +65,7 @@ HostFacts host() {
   machine.hugepages = {"2MB"};
   machine.has_block_device = [](std::string_view device) { return device == "8:0"; };
   machine.cgroup_base = [](const CgroupConf& conf) -> Result<CgroupBase> {
-    if (conf.base == "/nope") return fail("CG-BASE", "/nope is no cgroup");
+    if (conf.base == "/nope") return fail("CG-BASE", "/nope is not a cgroup");
     return CgroupBase{conf.base.empty() ? "/sys/fs/cgroup" : conf.base, "",
                       "cpu cpuset hugetlb io pids", conf.base == "/systemd" && !conf.delegated};
   };

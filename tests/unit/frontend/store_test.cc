@@ -83,7 +83,7 @@ TEST_F(StoreTest, ABadNameIsRefusedBeforeItIsOpened) {
   make("web");
   for (const auto* const name :
        {"", ".", "..", "../web", "we/b", "Web", "-web", "a234567890123456789012345678901234"})
-    EXPECT_TRUE(contains(text_of(store().find(name)), "is no container name")) << name;
+    EXPECT_TRUE(contains(text_of(store().find(name)), "is not a container name")) << name;
   EXPECT_TRUE(contains(text_of(store().find("wbe")), "did you mean web?"));
 }
 
@@ -162,7 +162,7 @@ TEST_F(StoreTest, HostileConfigsAreErrorsThatNameTheFile) {
   EXPECT_TRUE(contains(text_of(web->settings()), "goes too deep"));
   write("boxes/web/config", "include = /dev/zero\n");
   EXPECT_TRUE(contains(text_of(web->settings()),
-                       "web/config:1:1: include '/dev/zero': /dev/zero is no regular file"));
+                       "web/config:1:1: include '/dev/zero': /dev/zero is not a regular file"));
   write("boxes/web/config", "include = /nowhere\n");
   EXPECT_TRUE(contains(text_of(web->settings()), "cannot open /nowhere"));
   write("boxes/web/config", std::string(kLargestConfig + 1, '#'));
@@ -172,7 +172,7 @@ TEST_F(StoreTest, HostileConfigsAreErrorsThatNameTheFile) {
   EXPECT_TRUE(contains(text_of(web->settings()), "cannot read the config of web"));
   fs::remove(top_ + "/boxes/web/config");
   ASSERT_EQ(::mkfifo((top_ + "/boxes/web/config").c_str(), 0600), 0);
-  EXPECT_TRUE(contains(text_of(web->settings()), "is no regular file"));
+  EXPECT_TRUE(contains(text_of(web->settings()), "is not a regular file"));
 }
 
 TEST_F(StoreTest, AConfigIsReplacedWhole) {

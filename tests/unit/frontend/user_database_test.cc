@@ -13,7 +13,7 @@ using test::in_mnt;
 
 TEST(LoginName, IsThatOfThePasswd) {
   EXPECT_EQ(login_name(Uid{0}).value(), "root");
-  EXPECT_EQ(login_name(Uid{4242424}).value(), "") << "a uid without a name is no failure";
+  EXPECT_EQ(login_name(Uid{4242424}).value(), "") << "a uid without a name is not a failure";
 }
 
 // Rule SU-NAME.

@@ -216,7 +216,7 @@ TEST(Signal, IsANameOrANumber) {
   EXPECT_EQ(parse_signal("RTMIN+3").value_or(0), SIGRTMIN + 3);
   EXPECT_EQ(parse_signal("SIGRTMIN+0").value_or(0), SIGRTMIN);
   for (const auto* const text : {"", "0", "65", "-1", "term", "SIG", "RTMIN+99", "RTMIN+", "NOPE"})
-    EXPECT_TRUE(contains(text_of(parse_signal(text)), "is no signal")) << text;
+    EXPECT_TRUE(contains(text_of(parse_signal(text)), "is not a signal")) << text;
 }
 
 TEST(Choice, WhatIsNoneOfTheWordsListsThem) {

@@ -161,7 +161,7 @@ TEST(Decide, LetsNobodyLeaveLimitsThatAreNotOfTheirOwnSession) {
         "/system.slice/userns-cgroup.service/10000/web", "/user.slice/user-10001.slice/s",
         "/user.slice/user-0.slice/session-1.scope", "/user.slice", "/system.slice/userns-cgroup"})
     EXPECT_FALSE(from(bad, unit)) << bad;
-  // The base at the top is no licence, nor is one that is not to be seen.
+  // The base at the top is not a licence, nor is one that is not to be seen.
   EXPECT_FALSE(from("/job", "/"));
   EXPECT_TRUE(from("/1000/web", "/"));
   EXPECT_FALSE(from("/job", ""));
