@@ -142,7 +142,7 @@ void user_namespace(const Facts& facts, Findings& all) {
                       concat("sysctl -w user.max_user_namespaces=15000", kPersist));
   if (code == ENOSPC)
     return check.fail(
-        concat("as many user namespaces as may be are there (user.max_user_namespaces is ",
+        concat("the limit on user namespaces has been reached (user.max_user_namespaces is ",
                sysctl(facts, "user.max_user_namespaces").value_or(0),
                ", or a limit of a container above)"),
         "end some, or raise the limit with sysctl -w");

@@ -103,7 +103,7 @@ Result<RangeWish> parse_range(std::string_view text) {
   const auto first_text = take_until(rest, ':');
   if (!has_count)
     return fail({}, concat("the range ", quoted(text),
-                           " is not FIRST:COUNT, as 100000:65536 (u: or g: before it for uids "
+                           " is not FIRST:COUNT, such as 100000:65536 (u: or g: before it for uids "
                            "or gids alone)"));
   const auto first = parse_decimal(first_text);
   if (!first)

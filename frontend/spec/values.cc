@@ -377,7 +377,7 @@ Result<LimitWish> parse_limit(std::string_view option, std::string_view key,
     const bool is_fraction =
         fraction.size() <= 2 && fraction.find_first_not_of("0123456789") == std::string_view::npos;
     if (!whole || *whole > 10'000 || !is_fraction || text.ends_with('.'))
-      return fail({}, concat(quoted(text), " is not a number of CPUs, as 2 or 0.5"));
+      return fail({}, concat(quoted(text), " is not a number of CPUs, such as 2 or 0.5"));
     std::uint64_t percent = *whole * 100;
     for (std::uint64_t place = 10; !fraction.empty(); fraction.remove_prefix(1), place /= 10)
       percent += static_cast<std::uint64_t>(fraction.front() - '0') * place;

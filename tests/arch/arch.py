@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import size
 import std_headers
 import unbound
+import words
 from harness import build_dir, build_info, case, main, skip
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
@@ -561,6 +562,32 @@ def _(_root):
     rows = table_rows('Past faults', ['fault', 'what went wrong', 'here', 'test'], 'tests/evidence/past-faults.md')
     wrong = [f'{row[0]}: {word}' for row in rows for word, files in test_files(row[3]).items() if not files]
     assert rows and not wrong, wrong
+
+
+# --- how we write ---------------------------------------------------------------------------
+
+def read_by_people():
+    """What is not a list of the past: code with its messages and comments, manuals, documents."""
+    documents = [name for name in os.listdir(TOP) if name.endswith('.md') and name != 'CHANGELOG.md']
+    manuals = [f'man/{name}' for name in os.listdir(os.path.join(TOP, 'man')) if name[-1].isdigit()]
+    # It has the words as examples.
+    documents.remove('CONTRIBUTING.md')
+    return sources('policy', 'common', 'helpers', 'frontend') + documents + manuals
+
+
+@case('no words that stop a reader: he, "is no X", "until it is mended" and their like')
+def _(_root):
+    wrong = [f'{path}:{line}: "{found}": write {instead}' for path in read_by_people()
+             for line, found, instead in words.stumbles(text_of(path))]
+    assert not wrong, wrong
+
+
+@case('no sentence of a manual has more than forty words')
+def _(_root):
+    manuals = [path for path in read_by_people() if path.startswith('man/')]
+    wrong = [f'{path}: {count} words: {begin} ...' for path in manuals
+             for count, begin in words.long_sentences(words.prose_of_manual(text_of(path)))]
+    assert manuals and not wrong, wrong
 
 
 # Not in a helper, but its filter is made from them.

@@ -302,7 +302,7 @@ def _(root):
     (['edit', 'cgroup.conf'], ['only root can change', 'sudo userns-policy edit cgroup.conf'], True),
     (['grant', 'alice'], ['what to grant?', 'grant --help'], False),
     (['grant', '--ids', '5'], ['grant needs a user', 'grant --help'], False),
-    (['grant', 'alice', '65536'], ["'65536' is a word too many; did you mean --ids 65536?"], False),
+    (['grant', 'alice', '65536'], ["unexpected argument '65536'; did you mean --ids 65536?"], False),
     (['grant', 'alice', 'br0:2'], ['did you mean --net br0:2?'], False),
     (['grant', 'alice', 'pids.max=2'], ['did you mean --cgroup pids.max=2?'], False),
     (['grant', 'alice', '--ids', '65,536'], ["--ids '65,536' is not a decimal number: write how many", 'as in --ids 65536'], False),

@@ -280,7 +280,7 @@ def _(root):
 @case('bad words are refused in one sentence')
 def _(root):
     for words, says in (([], 'needs a user'), (['nosuch'], "no user 'nosuch'"), (['alice', 'nett'], 'map, net or cgroup'),
-                        (['alice', 'map', '0:1'], 'INSIDE:OUTSIDE:COUNT'), (['alice', 'net', 'a', 'b'], 'too many')):
+                        (['alice', 'map', '0:1'], 'INSIDE:OUTSIDE:COUNT'), (['alice', 'net', 'a', 'b'], 'unexpected argument')):
         done = explain(root, *words)
         assert done.code == 125 and says in done.err and done.err.count('\n') == 1 and done.out == '', done
 

@@ -161,7 +161,7 @@ def _(root):
     ('a group', '', ['@carol', '--ids', '65536'], 'name a user'),
     ('everyone', '', ['*', '--ids', '65536'], 'name a user'),
     ('nothing', '', ['carol'], '--ids, --net or --cgroup'),
-    ('a word too many', '', ['carol', 'x', '--ids', '1'], 'too many'),
+    ('an argument more than it takes', '', ['carol', 'x', '--ids', '1'], 'unexpected argument'),
 ])
 def _(root, defs, words, says):
     before = read('/etc/login.defs')

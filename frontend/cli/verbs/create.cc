@@ -34,7 +34,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   const auto size = parse_setting("memory.max", text);
   const auto bytes = size ? parse_decimal(size->text) : std::nullopt;
   if (!bytes || *bytes == 0)
-    return fail({}, concat("--max-size ", quoted(text), " is not a size, as 512M or 2G"));
+    return fail({}, concat("--max-size ", quoted(text), " is not a size, such as 512M or 2G"));
   return *bytes;
 }
 
@@ -109,7 +109,7 @@ Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
           (adopts ? 1 : 0) !=
       1)
     return fail({},
-                "from what? give one of --tar FILE, --import FILE, --image REF, --template "
+                "no source given; use one of --tar FILE, --import FILE, --image REF, --template "
                 "busybox, --from NAME and --rootfs DIR");
   auto source = adopts   ? Result<CreateSource>(FromDirectory{})
                 : tar    ? FromArchive{std::string(*tar)}

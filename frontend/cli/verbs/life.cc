@@ -41,8 +41,8 @@ Result<std::uint64_t> parse_log_size(std::string_view text) {
   if (shift != 0) text.remove_suffix(1);
   const auto number = parse_decimal(text);
   if (!number || *number > (kLargest >> shift))
-    return fail({},
-                concat("--log-size is a number of bytes, as 1M; 0 for no log; not ", quoted(text)));
+    return fail({}, concat("--log-size is a number of bytes, such as 1M; 0 for no log; not ",
+                           quoted(text)));
   return *number << shift;
 }
 

@@ -53,7 +53,7 @@ Result<void> take_rest(ConfLine& line, DesiredLine& wish) {
     for (auto more = line.next(); !more.empty(); more = line.next()) wish.words.emplace_back(more);
   }
   if (const auto more = line.next(); !more.empty())
-    return line.refuse(kRule, more, concat(quoted(more), " is a word too many"));
+    return line.refuse(kRule, more, concat("unexpected word ", quoted(more)));
   return {};
 }
 

@@ -43,8 +43,8 @@ int explain_verb(const Words& words) {
                                             : concat("there is nothing to explain about ",
                                                      quoted(topic), ": say map, net or cgroup"));
   if ((topic == "net" && count > 3) || (topic == "cgroup" && count > 2))
-    return failure(
-        concat(quoted(words.names.back()), " is a word too many: userns-policy explain --help"));
+    return failure(concat("unexpected argument ", quoted(words.names.back()),
+                          ": userns-policy explain --help"));
   if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
   const auto user = find_user(words.names[0]);
   if (!user) return tool_failure(user.error());

@@ -274,7 +274,7 @@ Result<Request> request_of(const Words& words, bool grants) {
     return fail({}, concat(verb, " needs a user: userns-policy ", verb, " --help"));
   for (std::size_t i = 1; i < words.names.size(); ++i) {
     if (request.cgroups.empty())
-      return fail({}, concat(quoted(words.names[i]), " is a word too many",
+      return fail({}, concat("unexpected argument ", quoted(words.names[i]),
                              likely_meant(words.names[i]), " (userns-policy ", verb, " --help)"));
     request.cgroups.push_back(words.names[i]);
   }
