@@ -26,7 +26,7 @@ Result<NewProcess> clone_process(std::uint64_t flags, const Fd& cgroup = {});
 // `label`: of this process (apparmor_label()). Pure.
 std::string why_no_clone(int code, std::string_view label);
 
-// Waits for a child. Its status is as wait(2) has it; -1: it is no child of ours.
+// Waits for a child. Its status is as wait(2) has it; -1: it is not a child of ours.
 int collect(pid_t child);
 // "was ended by signal 9", "failed with status 1".
 std::string how_it_ended(int status);

@@ -56,7 +56,7 @@ struct Verb {
   int (*run)(const Words&);  // returns the exit status of userns-run(1); has reported its errors
   std::string_view program = "userns-run";
   VerbKind kind = VerbKind::kMake;
-  // After the NAME may stand a command without "--": its first word that is no option, and all
+  // After the NAME may stand a command without "--": its first word that is not an option, and all
   // that follow.
   bool command_follows_name = false;
 };

@@ -519,7 +519,7 @@ def _(root):
     assert 'XDG_RUNTIME_DIR' not in done.out and str(root.tmp) not in done.out, done
 
 
-@case('a config.json that is no regular file, or too large, is refused at once')
+@case('a config.json that is not a regular file, or too large, is refused at once')
 def _(root):
     bundle = Bundle(root, root.alice)
     path = f'{bundle.path}/config.json'

@@ -125,7 +125,7 @@ bool is_of_devices(const Fd& tree) {
          facts.st_dev == devices.st_dev;
 }
 
-// A node that somebody made is no device in a container, unless "dev" says so.
+// A node that somebody made is not a device in a container, unless "dev" says so.
 std::uint64_t no_nodes(const OciMount& mount, const Fd& tree) {
   const bool wanted = (mount.options.clear & MOUNT_ATTR_NODEV) != 0 || mount.type == "devpts";
   return wanted || is_of_devices(tree) ? 0 : std::uint64_t{MOUNT_ATTR_NODEV};

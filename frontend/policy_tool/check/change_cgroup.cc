@@ -101,7 +101,7 @@ Result<void> revoke_cgroup(ChangedTexts files, Who who, std::span<const std::str
   for (const std::string_view key : keys)
     if (const auto known = parse_setting(key.substr(0, key.find('=')), "max");
         key != "all" && !known && known.error().rule == "CC-KEY")
-      return fail({}, concat("--cgroup ", quoted(key), " is no key of cgroup.conf(5), nor all"));
+      return fail({}, concat("--cgroup ", quoted(key), " is not a key of cgroup.conf(5), nor all"));
   const auto place = find_place(files, who);
   if (!place) return std::unexpected(place.error());
   if (!place->line) return {};

@@ -30,7 +30,7 @@ Result<std::vector<NetEntry>> lines_for(PolicyTexts files, Who who, std::string_
 
 std::unexpected<Error> no_bridge(std::string_view wish, std::string_view bridge) {
   return fail({}, concat("--net ", quoted(wish), ": ", bridge == wish ? "that" : quoted(bridge),
-                         " is no name of a bridge"));
+                         " is not a name of a bridge"));
 }
 
 // "WHO  veth  BRIDGE  COUNT  key=value ..."

@@ -12,7 +12,7 @@ namespace userns::frontend {
 namespace {
 
 std::string_view kWhyWhole =
-    "one malformed line refuses everything, other files of the policy too, until it is mended";
+    "one malformed line invalidates all files of this policy; nothing is granted until it is fixed";
 
 // The words of a line with one blank between them, without its comment.
 std::string essence(std::string_view line) {
@@ -113,12 +113,12 @@ void check_who(PolicyFile kind, const TextLine& line, std::string_view who, cons
   }
   const auto uid = parse_decimal(who);
   if (uid && *uid > kLargestId)
-    say("unknown-owner", concat(who, " is no uid: the largest is ", kLargestId),
+    say("unknown-owner", concat(who, " is not a uid: the largest is ", kLargestId),
         "the line is for nobody", "correct it");
   else if (uid ? !facts.user_by_uid(static_cast<std::uint32_t>(*uid)) : !facts.user_by_name(who))
     say("unknown-owner", concat("there is no user ", uid ? concat("with uid ", who) : quoted(who)),
-        uid ? "whoever gets this uid gets what the line gives"
-            : "whoever gets this name gets what the line gives",
+        uid ? "the next user with this uid gets what the line gives"
+            : "the next user with this name gets what the line gives",
         concat(revoke_command(kind, line, who), ", or correct who it is for"));
 }
 
