@@ -35,14 +35,15 @@ Result<void> append(Result<Value> value, std::vector<Value>& list) {
 }
 
 Result<void> take_bridge(NicWish& nic, std::string_view value) {
-  if (!is_interface_name(value)) return fail({}, concat(quoted(value), " is no name of a bridge"));
+  if (!is_interface_name(value))
+    return fail({}, concat(quoted(value), " is not a name of a bridge"));
   nic.bridge = value;
   return {};
 }
 Result<void> take_name(NicWish& nic, std::string_view value) {
   if (!is_interface_name(value))
     return fail({}, concat(quoted(value),
-                           " is no interface name: 1 to 15 letters, digits, '-', '_' and '.'"));
+                           " is not an interface name: 1 to 15 letters, digits, '-', '_' and '.'"));
   nic.name = value;
   return {};
 }
@@ -86,11 +87,9 @@ Result<NicWish> parse_nic(std::string_view text) {
     const auto name = take_until(value, '=');
     const auto* const key = std::ranges::find(kKeys, name, &Key::name);
     if (key == kKeys.end())
-      return fail(
-          {},
-          concat(
-              quoted(name),
-              " is no setting of a NIC: bridge= name= address= gateway= dns= mac= mtu= are known"));
+      return fail({}, concat(quoted(name),
+                             " is not a setting of a NIC: bridge= name= address= gateway= dns= "
+                             "mac= mtu= are known"));
     if (std::exchange(seen.at(static_cast<std::size_t>(key - kKeys.data())), true) && !key->many)
       return fail({}, concat(name, "= is given twice"));
     if (auto taken = key->take(nic, value); !taken) return std::unexpected(taken.error());
@@ -101,7 +100,7 @@ Result<NicWish> parse_nic(std::string_view text) {
 Result<std::uint16_t> parse_port(std::string_view text) {
   const auto port = parse_decimal(text).value_or(0);
   if (port == 0 || port > 65535)
-    return fail({}, concat(quoted(text), " is no port: 1 to 65535, as in 8080:80"));
+    return fail({}, concat(quoted(text), " is not a port: 1 to 65535, as in 8080:80"));
   return static_cast<std::uint16_t>(port);
 }
 
@@ -131,7 +130,7 @@ Result<IpAddress> parse_address(std::string_view text) {
   IpAddress address{.family = text.contains(':') ? AF_INET6 : AF_INET};
   if (::inet_pton(address.family, std::string(text).c_str(), address.bytes.data()) == 1)
     return address;
-  return fail({}, concat(quoted(text), " is no IP address"));
+  return fail({}, concat(quoted(text), " is not an IP address"));
 }
 
 Result<NetWish> parse_net(std::string_view text) {
@@ -158,7 +157,7 @@ Result<PublishWish> parse_publish(std::string_view text) {
   if (!host) return std::unexpected(host.error());
   if (!port) return std::unexpected(port.error());
   if (!protocol.empty() && protocol != "tcp" && protocol != "udp")
-    return fail({}, concat(quoted(protocol), " is no protocol: tcp or udp"));
+    return fail({}, concat(quoted(protocol), " is not a protocol: tcp or udp"));
   return PublishWish{*host, *port, protocol == "udp", *address};
 }
 
