@@ -10,7 +10,7 @@ WORDS = [
     (re.compile(r'\buntil it is mended\b'), '"until it is fixed"'),
     (re.compile(r'\bonce more by itself\b'), '"again"'),
     (re.compile(r'\bis a word too many\b'), '"unexpected argument X"'),
-    (re.compile(r'\bfrom what\?'), '"no source given; use one of ..."'),
+    (re.compile(r'\bfrom what\?'), '"no source given; give one of ..."'),
     (re.compile(r'\bas may be are there\b'), '"the limit on X has been reached"'),
 ]
 MOST_WORDS = 40

@@ -206,7 +206,7 @@ def _(root):
         done = theirs.do('create', 'copy', f'--import={forged(between, settings)}')
         assert done.code == 125 and piece in done.err and '\x1b' not in done.err, done
     fails(theirs.do('create', 'copy', '--tar=x', '--trust'), '--trust goes with --import')
-    fails(theirs.do('create', 'copy', '--tar=x', '--import=y'), 'no source given')
+    fails(theirs.do('create', 'copy', '--tar=x', '--import=y'), 'a container has one source')
     assert os.listdir(theirs.path) in ([], ['.index']) or not [n for n in os.listdir(theirs.path) if not n.startswith('.index')]
     well(store.do('destroy', 'web', timeout=60))
 

@@ -344,8 +344,8 @@ def _(root):
 
 @cases([
     ('a name that is none is refused', ['create', 'We/b', '--template', 'busybox'], ["'We/b' is not a container name"]),
-    ('a creation says what it is from', ['create', 'web'], ['--template busybox']),
-    ('a creation is from one thing', ['create', 'web', '--tar', 'x', '--template', 'busybox'], ['give one of']),
+    ('a creation says what it is from', ['create', 'web'], ['no source given', '--template busybox']),
+    ('a creation is from one thing', ['create', 'web', '--tar', 'x', '--template', 'busybox'], ['a container has one source', 'give one of']),
     ('a template that is none is refused', ['create', 'web', '--template', 'busibox'], ['did you mean busybox?']),
     ('options of debian are for debian', ['create', 'web', '--template', 'busybox', '--suite', 'sid'], ['--suite goes with']),
     ('a missing archive is named', ['create', 'web', '--tar', '/nowhere.tar'], ['/nowhere.tar']),

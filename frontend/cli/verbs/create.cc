@@ -1,6 +1,7 @@
 #include "frontend/cli/verbs/create.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <string>
@@ -105,12 +106,13 @@ Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
   const auto made = words.one("template");
   const auto from = words.one("from");
   const auto image = words.one("image");
-  if ((tar ? 1 : 0) + (import ? 1 : 0) + (made ? 1 : 0) + (from ? 1 : 0) + (image ? 1 : 0) +
-          (adopts ? 1 : 0) !=
-      1)
-    return fail({},
-                "no source given; use one of --tar FILE, --import FILE, --image REF, --template "
-                "busybox, --from NAME and --rootfs DIR");
+  const std::array given{tar.has_value(),  import.has_value(), made.has_value(),
+                         from.has_value(), image.has_value(),  adopts};
+  const auto sources = std::ranges::count(given, true);
+  if (sources != 1)
+    return fail({}, concat(sources == 0 ? "no source given" : "a container has one source",
+                           "; give one of --tar FILE, --import FILE, --image REF, --template "
+                           "busybox, --from NAME and --rootfs DIR"));
   auto source = adopts   ? Result<CreateSource>(FromDirectory{})
                 : tar    ? FromArchive{std::string(*tar)}
                 : import ? FromArchive{std::string(*import)}
