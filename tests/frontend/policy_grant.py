@@ -464,7 +464,7 @@ def _(root):
 @cases([
     ('a count that is none', 'br0:x', "the count 'x'"),
     ('no count', 'br0', 'BRIDGE:COUNT'),
-    ('a bridge that can not be', 'a/b:1', 'no name of a bridge'),
+    ('a bridge that can not be', 'a/b:1', 'not a name of a bridge'),
     ('a setting that is none', 'br0:1,colour=red', 'not a setting'),
     ('a second line in disguise', 'br0:1,mtu=1400\nbob veth br0 9', 'BRIDGE:COUNT'),
     ('a comment', 'br0:1,#', 'BRIDGE:COUNT'),

@@ -425,7 +425,7 @@ def _(root):
 @case('ID-TREE: a directory of another\'s, also by an O_PATH fd into one that cannot be searched, is refused')
 def _(root):
     two_blocks(root)
-    hidden = f'{root.tmp}/hidden'
+    hidden = f'{root.tmp}/searched-by-nobody'
     os.makedirs(hidden + '/below')
     os.chmod(hidden, 0o700)
     with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:

@@ -292,7 +292,7 @@ const Case kCases[] = {
      [](Facts& f) { f.has_proc = false; }},
     {"bridge", Level::kFail, "does not exist", "ip link add br0",
      [](Facts& f) { f.bridges[0].is_there = false; }},
-    {"bridge", Level::kFail, "no bridge", "name a bridge",
+    {"bridge", Level::kFail, "not a bridge", "name a bridge",
      [](Facts& f) { f.bridges[0].is_bridge = false; }},
     {"bridge", Level::kFail, "down", "ip link set br0 up",
      [](Facts& f) { f.bridges[0].is_up = false; }},

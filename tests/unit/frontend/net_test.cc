@@ -46,7 +46,7 @@ TEST(Net, SaysWhatIsWrong) {
         {"bridge=br0,address=fd00::1/129", "prefix"},
         {"bridge=br0,address=10.0.0/24", "'10.0.0' is not an IP address"},
         {"bridge=br0,gateway=gw", "is not an IP address"},
-        {"bridge=br0,mac=02:00", "no MAC address"},
+        {"bridge=br0,mac=02:00", "not a MAC address"},
         {"bridge=br0,mtu=67", "68 to 65535"},
         {"bridge=br0,,mtu=1400", "'' is not a setting"},
         {"bridge=br0,vlan=3", "'vlan' is not a setting"}})

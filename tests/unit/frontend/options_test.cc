@@ -191,7 +191,7 @@ TEST(Options, BadWordsSayWhatToDo) {
   EXPECT_TRUE(contains(text_of(parse({"-x"})), "'-x'"));
   EXPECT_TRUE(contains(text_of(parse({"-"})), "'-'"));
   EXPECT_TRUE(contains(text_of(parse({""})), "''"));
-  EXPECT_TRUE(contains(text_of(parse({"--=x"})), "no option"));
+  EXPECT_TRUE(contains(text_of(parse({"--=x"})), "not an option"));
   EXPECT_TRUE(contains(text_of(parse({"--rootfs", ""})), "--rootfs '': the value is empty"));
   EXPECT_TRUE(contains(text_of(parse({"--uid", "-1"})), "--uid: the id '-1' has a sign"));
   EXPECT_TRUE(contains(text_of(parse({"--tty", "maybe"})), "auto, yes, no"));
