@@ -1,9 +1,11 @@
 #include "common/policy_files.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "common/list_directory.h"
 #include "common/trusted_file.h"
@@ -13,9 +15,17 @@ namespace userns {
 namespace {
 
 constexpr std::size_t kLongestName = 255;
+constexpr int kTries = 8;
 
 bool is_not_read(const std::string& name) {
   return name.starts_with('.') || !name.ends_with(".conf");
+}
+
+// A link to nothing is there: it must not take a ban away in silence.
+Result<void> absent(const std::string& path) {
+  struct stat facts{};
+  if (::lstat(path.c_str(), &facts) != 0 && errno == ENOENT) return {};
+  return fail("TF-FILE", concat(path, " cannot be opened"), ENOENT);
 }
 
 }  // namespace
@@ -25,17 +35,28 @@ void keep_conf_names(std::vector<std::string>& names) {
   std::ranges::sort(names);
 }
 
-Result<void> PolicyFiles::add(std::string path) {
-  auto file = open_trusted_file(path);
+Result<void> PolicyFiles::add(const std::string& path) {
+  const auto file = open_trusted_file(path);
   if (!file) return std::unexpected(file.error());
-  opened_.emplace_back(std::move(path), std::move(*file));
+  if (!*file) return absent(path);
+  auto text = read_all(**file, kMostBytes - bytes_);
+  if (!text)
+    return fail(rule_,
+                text.error().code == EFBIG
+                    ? concat("cannot read ", path, ": it and the files before it have more than ",
+                             kMostBytes, " bytes")
+                    : concat("cannot read ", path),
+                text.error().code);
+  bytes_ += text->size();
+  texts_.push_back({path, std::move(*text)});
   return {};
 }
 
 Result<void> PolicyFiles::add_directory(const std::string& directory) {
   auto dir = open_trusted_directory(directory);
   if (!dir) return std::unexpected(dir.error());
-  auto names = *dir ? names_in(std::move(**dir), DT_UNKNOWN) : Result<std::vector<std::string>>{};
+  if (!*dir) return absent(directory);
+  auto names = names_in(std::move(**dir), DT_UNKNOWN);
   if (!names) return fail(rule_, concat("cannot list ", directory), names.error().code);
   keep_conf_names(*names);
   if (names->size() > kMost)
@@ -46,39 +67,30 @@ Result<void> PolicyFiles::add_directory(const std::string& directory) {
       return fail("TF-FILE", concat(directory, " has a file ", quoted(name),
                                     ": its name may have letters, digits, - _ and . only"));
     if (auto added = add(concat(directory, "/", name)); !added) return added;
-    // A link to nothing must not take a ban away in silence.
-    if (!opened_.back().second)
-      return fail("TF-FILE", concat(opened_.back().first, " cannot be opened"), ENOENT);
   }
   return {};
 }
 
-Result<PolicyFiles> PolicyFiles::open(const std::string& path, std::string_view rule) {
+Result<std::vector<ConfText>> PolicyFiles::read_once(const std::string& path,
+                                                     std::string_view rule) {
   PolicyFiles files(rule);
   auto added = files.add(path);
   if (added) added = files.add_directory(concat(path, ".d"));
   if (!added) return std::unexpected(added.error());
-  return files;
+  return std::move(files.texts_);
 }
 
-Result<std::vector<ConfText>> PolicyFiles::read(const Result<PolicyFiles>& files) {
-  if (!files) return std::unexpected(files.error());
-  std::vector<ConfText> texts;
-  std::size_t bytes = 0;
-  for (const auto& [path, file] : files->opened_) {
-    if (!file) continue;
-    auto text = read_all(*file, kMostBytes - bytes);
-    if (!text)
-      return fail(files->rule_,
-                  text.error().code == EFBIG
-                      ? concat("cannot read ", path, ": it and the files before it have more than ",
-                               kMostBytes, " bytes")
-                      : concat("cannot read ", path),
-                  text.error().code);
-    bytes += text->size();
-    texts.push_back({path, std::move(*text)});
+// Twice the same: so it was between the two, all at once. A caller can stop a helper half-way, and
+// would have a grant of afterwards without the ban that was written before it.
+Result<std::vector<ConfText>> PolicyFiles::read(const std::string& path, std::string_view rule) {
+  auto texts = read_once(path, rule);
+  for (int left = kTries; texts && left > 0; --left) {
+    auto again = read_once(path, rule);
+    if (!again || *again == *texts) return again;
+    texts = std::move(again);
   }
-  return texts;
+  if (!texts) return texts;
+  return fail(rule, concat(path, " and ", path, ".d change all the time: try again"));
 }
 
 }  // namespace userns

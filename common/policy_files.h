@@ -2,15 +2,13 @@
 //
 // Of FILE.d those count whose names end in ".conf" and do not begin with ".", in the order of their
 // names' bytes. Directory and files are believed by the rules of trusted_file.h; one that is not
-// refuses all. Opening and reading are two steps, so that a helper can lock itself down between
-// them.
+// refuses all. The texts are those of one moment. They are read and not interpreted, so that a
+// helper can do it before it locks itself down.
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "common/fd.h"
@@ -19,6 +17,7 @@ namespace userns {
 
 struct ConfText {
   std::string path, text;
+  friend bool operator==(const ConfText&, const ConfText&) = default;
 };
 
 // Leaves those names of FILE.d that count, in the order in which they are read.
@@ -30,18 +29,18 @@ class PolicyFiles {
   static constexpr std::size_t kMostBytes = 1UL << 20U;  // in all of them together
 
   // `path` is absolute and ours. `rule` speaks of what cannot be listed or read, and of too much;
-  // static storage.
-  static Result<PolicyFiles> open(const std::string& path, std::string_view rule);
-  // Of what open() returned. No file that is not there is among them.
-  static Result<std::vector<ConfText>> read(const Result<PolicyFiles>& files);
+  // static storage. No file that is not there is among them.
+  static Result<std::vector<ConfText>> read(const std::string& path, std::string_view rule);
 
  private:
   explicit PolicyFiles(std::string_view rule) : rule_(rule) {}
-  Result<void> add(std::string path);
+  static Result<std::vector<ConfText>> read_once(const std::string& path, std::string_view rule);
+  Result<void> add(const std::string& path);
   Result<void> add_directory(const std::string& directory);
 
   std::string_view rule_;
-  std::vector<std::pair<std::string, std::optional<Fd>>> opened_;
+  std::size_t bytes_ = 0;
+  std::vector<ConfText> texts_;
 };
 
 }  // namespace userns

@@ -270,7 +270,7 @@ Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
 PolicyFile look_at_policy(std::string_view name, std::string_view rule,
                           std::vector<ConfText>& texts) {
   PolicyFile file{.path = concat(std::string_view(kPolicyDir), "/", name), .error = {}};
-  auto read = PolicyFiles::read(PolicyFiles::open(file.path, rule));
+  auto read = PolicyFiles::read(file.path, rule);
   file.is_there = !read || !read->empty();
   if (read) {
     texts = std::move(*read);

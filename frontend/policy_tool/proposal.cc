@@ -35,7 +35,7 @@ bool take_back(std::span<const Proposal> written) {
 Result<void> check_believed(PolicyFile kind) {
   if (!has_directory(kind)) return {};
   const auto rule = kind == PolicyFile::kNet ? "NC-READ" : "CC-READ";
-  const auto read = PolicyFiles::read(PolicyFiles::open(installed_path(kind), rule));
+  const auto read = PolicyFiles::read(installed_path(kind), rule);
   return read ? Result<void>{} : std::unexpected(read.error());
 }
 

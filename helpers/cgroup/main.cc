@@ -51,7 +51,7 @@ const std::string& conf_path() {
 }
 
 Result<CgroupConf> read_conf() {
-  const auto texts = PolicyFiles::read(PolicyFiles::open(conf_path(), "CC-READ"));
+  const auto texts = PolicyFiles::read(conf_path(), "CC-READ");
   if (!texts) return std::unexpected(texts.error());
   CgroupConf conf;
   for (const auto& [path, text] : *texts)

@@ -38,14 +38,14 @@ const std::string& conf_path() {
 struct Opened {
   Result<Asker> asker;  // first: its child shall not have the others even for a moment
   Result<NetNamespace> netns;
-  Result<PolicyFiles> policy;
+  Result<std::vector<ConfText>> policy;
   Result<std::optional<Fd>> machine_id;
   Result<Netlink> netfilter;
 };
 
 Opened open_all(const Caller& caller, const Target& netns) {
   return {Asker::start(caller.uid, Asker::Asks::kUsersAndGroups), open_net_namespace(netns),
-          PolicyFiles::open(conf_path(), "NC-READ"), open_trusted_file("/etc/machine-id"),
+          PolicyFiles::read(conf_path(), "NC-READ"), open_trusted_file("/etc/machine-id"),
           with_capability({CAP_NET_ADMIN}, [] { return Netlink::open(NETLINK_NETFILTER); })};
 }
 
@@ -171,7 +171,7 @@ Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
   if (!opened.netns) return std::unexpected(opened.netns.error());  // 5
   const auto bridge = find_link(netlink, request.bridge);
   if (!bridge) return std::unexpected(bridge.error());
-  const auto policy = PolicyFiles::read(opened.policy);
+  const auto& policy = opened.policy;
   if (!policy) return std::unexpected(policy.error());
   const auto login =
       opened.asker ? opened.asker->login(who.caller.uid) : std::unexpected(opened.asker.error());

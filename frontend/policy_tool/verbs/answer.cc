@@ -77,7 +77,7 @@ Result<void> become(const User& user) {
 
 Result<std::vector<PolicyText>> read_as_helpers_do(PolicyFile kind) {
   const auto rule = kind == PolicyFile::kNet ? "NC-READ" : "CC-READ";
-  auto texts = PolicyFiles::read(PolicyFiles::open(installed_path(kind), rule));
+  auto texts = PolicyFiles::read(installed_path(kind), rule);
   if (!texts) return std::unexpected(texts.error());
   std::vector<PolicyText> all;
   for (auto& [path, text] : *texts) all.push_back({kind, std::move(path), std::move(text)});

@@ -153,7 +153,7 @@ void check_size(PolicyTexts files, Report& report) {
 void check_helpers_word(PolicyFile kind, Report& report) {
   const auto path = installed_path(kind);
   if (report.refused.contains(kind)) return;
-  const auto read = PolicyFiles::read(PolicyFiles::open(path, {}));
+  const auto read = PolicyFiles::read(path, {});
   if (!read && read.error().code != EACCES)
     say(report, "unsafe-path", path, userns::to_text(read.error()),
         "the helpers refuse the whole policy", "");

@@ -46,7 +46,7 @@ struct Granted {
 
 Granted granted_bridge(std::string& why_not) {
   const auto path = concat(std::string_view(kPolicyDir), "/net.conf");
-  const auto texts = PolicyFiles::read(PolicyFiles::open(path, "NC-READ"));
+  const auto texts = PolicyFiles::read(path, "NC-READ");
   std::vector<NetLine> lines;
   Result<void> read;
   if (!texts) read = std::unexpected(texts.error());
