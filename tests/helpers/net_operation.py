@@ -144,6 +144,49 @@ def _(root):
         sh('ip', 'link', 'del', forged)
 
 
+@case('reattach: an IP address or a MAC address that the line gives no more does not come back')
+def _(root):
+    h = host(root, 'alice veth br0 1 ip=10.9.0.16/28 guard=no\nbob veth br0 1 mac=any\n')
+    with Container(root.alice) as a, Container(root.bob) as b:
+        nics = [h.added(a, 'br0', '--container', 'x'), h.added(b, 'br0', '--mac', '02:00:00:00:00:77')]
+        again('br0', '10.9.0.1/24')
+        h.conf('alice veth br0 1 ip=10.9.0.32/28 guard=no\nbob veth br0 1\n')
+        done = reattach(root)
+        assert done.code == 1 and done.out.count('other addresses now') == 2, done
+        assert all('master' not in h.links()[n['host']] for n in nics)
+        h.conf('alice veth br0 1 ip=10.9.0.16/28 guard=no\nbob veth br0 1 mac=any\n')
+        assert reattach(root).code == 0 and all(h.links()[n['host']]['master'] == 'br0' for n in nics)
+
+
+@case('reattach: a port that cannot be bound is off the bridge again, down, and comes back when it can')
+def _(root):
+    h = host(root, 'alice veth br0 1\nbob veth br0 1 mac=any\n')
+    with Container(root.alice) as a, Container(root.bob) as b:
+        nic = h.added(a)
+        again('br0', '10.9.0.1/24')
+        other = h.added(b, 'br0', '--mac', nic['mac'])
+        done = reattach(root)
+        assert done.code == 1 and 'is in use' in done.out, done
+        link = h.links()[nic['host']]
+        assert 'master' not in link and 'UP' not in link['flags'], link
+        assert h.run(['del', other['host']], root.bob).code == 0
+        assert reattach(root).code == 0
+        link = h.links()[nic['host']]
+        assert link['master'] == 'br0' and 'UP' in link['flags'], link
+
+
+@case('reattach: a port that stays without a bridge goes down: it is an interface of the host, and no lock holds there')
+def _(root):
+    h = host(root, 'alice veth br0 1\n')
+    with Container(root.alice) as a:
+        nic = h.added(a)
+        sh('ip', 'link', 'del', 'br0')
+        assert reattach(root, '--dry-run').code == 1 and 'UP' in h.links()[nic['host']]['flags']
+        assert reattach(root).code == 1 and 'UP' not in h.links()[nic['host']]['flags']
+        Host.bridge('br0', '10.9.0.1/24')
+        assert reattach(root).code == 0 and 'UP' in h.links()[nic['host']]['flags']
+
+
 @case('list --all: user, container, addresses, bytes each way and state, in lines and as JSON; root deletes any of them')
 def _(root):
     h = host(root, 'alice veth br0 2 ip=10.9.0.16/28,fd09::10/124 gateway=10.9.0.1/24\nbob veth br0 1\n', guarded=True)

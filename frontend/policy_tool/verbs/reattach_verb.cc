@@ -2,6 +2,8 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <numeric>
 #include <string>
 #include <string_view>
@@ -28,8 +30,20 @@ class Reattacher {
   Reattacher(Netlink netlink, std::vector<NetLine> lines, bool dry_run)
       : netlink_(std::move(netlink)), lines_(std::move(lines)), dry_run_(dry_run) {}
 
-  // What was done with the port, or why nothing was.
+  // What was done with the port, or why nothing was. One without a bridge is an interface of the
+  // host's own, whose frames meet no lock and no guard of a bridge: it goes down.
   Result<std::string> reattach(const HostEnd& nic) {
+    auto done = go_back(nic);
+    if (!done && !dry_run_) (void)set_flags(changes(), nic, 0);
+    return done;
+  }
+
+ private:
+  ChangeLink changes() {
+    return [&](NetlinkRequest& request) { return netlink_.exchange(request); };
+  }
+
+  Result<std::string> go_back(const HostEnd& nic) {
     const auto name = nic.word("bridge");
     const auto bridge = find_link(netlink_, name);
     if (!bridge) return std::unexpected(bridge.error());
@@ -46,7 +60,6 @@ class Reattacher {
     return concat(dry_run_ ? "would go back to " : "is back on ", name);
   }
 
- private:
   // As userns-net would judge a new one: a line that was taken away gives nothing back.
   Result<NetGrant> judge(const HostEnd& nic, const Link& bridge, const NetRequest& request) {
     const auto user = find_user(concat(nic.slot.owner.value()));
@@ -80,13 +93,23 @@ class Reattacher {
     const auto mac = Mac::parse(nic.word("mac"));
     if (!mac) return std::unexpected(mac.error());
     const auto& terms = grant.terms(nic.slot.number);
-    const ChangeLink change = [&](NetlinkRequest& request) { return netlink_.exchange(request); };
+    const auto change = changes();
     if (auto done = pin_address(change, bridge); !done) return done;
-    if (auto done = join(change, nic, bridge, terms); !done) return done;
-    const auto macs = more_macs(nic, grant, *mac);
+    if (auto may = may_keep(nic, grant, *mac); !may) return may;
+    auto done = join(change, nic, bridge, terms);
+    if (done) done = bind_joined(change, nic, bridge, grant, *mac);
+    // All or nothing: one that is on the bridge and bound to nothing would not be looked at again.
+    if (!done) (void)leave(change, nic);
+    return done;
+  }
+
+  Result<void> bind_joined(const ChangeLink& change, const HostEnd& nic, const Link& bridge,
+                           const NetGrant& grant, const Mac& mac) {
+    const auto& terms = grant.terms(nic.slot.number);
+    const auto macs = more_macs(nic, grant, mac);
     if (auto done = bind_port(
             change,
-            {.terms = terms, .bridge = bridge, .mac = *mac, .macs = macs, .alias = nic.alias},
+            {.terms = terms, .bridge = bridge, .mac = mac, .macs = macs, .alias = nic.alias},
             nic.index);
         !done)
       return done;
@@ -94,6 +117,34 @@ class Reattacher {
     if (!now || !*now || (*now)->locked == terms.spoof)
       return fail("NR-PORT", "the kernel did not lock the port against spoofing");
     return set_flags(change, nic, IFF_UP);
+  }
+
+  // Whether the line would give the port the addresses that it has.
+  Result<void> may_keep(const HostEnd& nic, const NetGrant& grant, const Mac& mac) const {
+    const auto slot = nic.slot.number;
+    const auto& terms = grant.terms(slot);
+    const bool may_choose = (terms.any_mac || terms.spoof) && !mac.is_of_address();
+    const bool has_own = may_choose || salt_of(nic, grant, mac) < kSalts;
+    const auto places = terms.addresses();
+    if (places == 0 ? nic.addresses.empty() && has_own : has_place(nic, grant, mac)) return {};
+    return fail("NR-ADDRESS", "net.conf gives it other addresses now: restart the container");
+  }
+
+  static bool has_place(const HostEnd& nic, const NetGrant& grant, const Mac& mac) {
+    const auto slot = nic.slot.number;
+    const auto& terms = grant.terms(slot);
+    for (std::uint32_t place = 0; place < terms.addresses(); ++place) {
+      if (Mac::of_address(terms, place) != mac) continue;
+      const auto given = grant.addresses(slot, place);
+      return !given.empty() &&
+             std::ranges::is_permutation(given, nic.addresses, {}, &IpNet::address);
+    }
+    return false;
+  }
+
+  static Result<void> leave(const ChangeLink& change, const HostEnd& nic) {
+    NetlinkRequest request(RTM_NEWLINK, 0, link_header(nic.index));
+    return change(request.put_number(IFLA_MASTER, 0));
   }
 
   // Down: nothing passes before all that binds the port is there.
@@ -116,11 +167,18 @@ class Reattacher {
   }
 
   // Those of macs=, which userns-net printed: by the salt that gave the NIC its own.
+  // As userns-net tried them. kSalts: none of them gives the address.
+  unsigned salt_of(const HostEnd& nic, const NetGrant& grant, const Mac& own) const {
+    const auto name = nic.word("name");
+    unsigned salt = 0;
+    while (salt < kSalts && grant.mac(host_, name, nic.slot.number, salt) != own) ++salt;
+    return salt;
+  }
+
   std::vector<Mac> more_macs(const HostEnd& nic, const NetGrant& grant, const Mac& own) const {
     const auto name = nic.word("name");
     const auto of = [&](unsigned salt) { return grant.mac(host_, name, nic.slot.number, salt); };
-    unsigned salt = 0;
-    while (salt < kSalts && of(salt) != own) ++salt;
+    auto salt = salt_of(nic, grant, own);
     if (salt == kSalts) salt = 0;  // one that the user chose
     std::vector<Mac> macs;
     for (unsigned i = 1; i <= grant.terms(nic.slot.number).macs; ++i)
