@@ -3,6 +3,8 @@
 
 import json
 import os
+import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
@@ -185,6 +187,33 @@ def _(root):
         assert reattach(root).code == 1 and 'UP' not in h.links()[nic['host']]['flags']
         Host.bridge('br0', '10.9.0.1/24')
         assert reattach(root).code == 0 and 'UP' in h.links()[nic['host']]['flags']
+
+
+@case('guard: what a port without a bridge sends comes nowhere, with guard=no, too')
+def _(root):
+    h = host(root, 'alice veth br0 1 guard=no\n')
+    with Container(root.alice) as a, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        nic = h.added(a)
+        a.up('10.9.0.5/24')
+        sh('ip', 'addr', 'replace', '198.51.100.2/32', 'dev', 'lo')
+        server.bind(('198.51.100.2', 5353))
+        server.settimeout(10)
+        a.sh('ip route add 198.51.100.2 dev eth0')
+        a.sh(f'ip neigh add 198.51.100.2 lladdr {h.links()[nic["host"]]["address"]} dev eth0')
+        sh('ip', 'link', 'del', 'br0')
+
+        def send(word):
+            send_it = f'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"{word}", ("198.51.100.2", 5353))'
+            subprocess.run(['nsenter', f'--net=/proc/{a.pid}/ns/net', sys.executable, '-c', send_it], check=True)
+        send('before')
+        assert server.recv(100) == b'before', 'a port without a bridge is an interface of the host'
+        applied = root.run([root.program('userns-policy'), 'guard', '--apply'], ROOT)
+        assert applied.code == 0, applied
+        send('guarded')
+        for family in ('inet', 'arp', 'bridge'):
+            sh('nft', 'delete', 'table', family, 'userns_guard')
+        send('after')
+        assert server.recv(100) == b'after', 'it passed the guard'
 
 
 @case('list --all: user, container, addresses, bytes each way and state, in lines and as JSON; root deletes any of them')

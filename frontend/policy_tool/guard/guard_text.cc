@@ -208,12 +208,13 @@ std::string hook(std::string_view name, std::string_view rules) {
 // Frames to some reserved groups come to the host's own stack without a hook of the bridge's, and
 // so do all of a port whose bridge has gone. Nothing else does with a port as its interface.
 constexpr std::string_view kOthers[] = {"inet", "arp"};
+// Those of guard=no, too: what is let through on a bridge is not let through without one.
+constexpr std::string_view kAnyOfOurs = R"(meta iifkind "veth" iifname "u*")";
 
-std::string other_text(std::string_view family, const Sets& sets) {
-  return concat("table ", family, " ", kGuardTable, " {\n",
-                set_text("unguarded", kGroups, sets.unguarded),
-                "  chain own {\n    type filter hook ", family == "arp" ? "input" : "prerouting",
-                " priority -310; policy accept;\n    ", kOurs, " drop\n  }\n}\n");
+std::string other_text(std::string_view family) {
+  return concat("table ", family, " ", kGuardTable, " {\n  chain own {\n    type filter hook ",
+                family == "arp" ? "input" : "prerouting", " priority -310; policy accept;\n    ",
+                kAnyOfOurs, " drop\n  }\n}\n");
 }
 
 std::string table_text(std::span<const NetLine> lines) {
@@ -251,7 +252,7 @@ std::string guard_text(std::span<const NetLine> lines) {
   std::string others;
   for (const auto family : kOthers)
     others += concat("table ", family, " ", kGuardTable, " {}\ndelete table ", family, " ",
-                     kGuardTable, "\n", other_text(family, sets_of(lines)));
+                     kGuardTable, "\n", other_text(family));
   return concat(others, table, " {}\ndelete ", table, "\n", table, " {\n  chain ",
                 guard_mark(lines), " {}\n", table_text(lines));
 }
