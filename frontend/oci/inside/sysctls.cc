@@ -26,10 +26,19 @@ std::string path_of(std::string_view name) {
   return path;
 }
 
+// "net/../kernel/core_pattern" is not one of net's.
+bool is_plain(std::string_view path) {
+  while (!path.empty())
+    if (const auto part = take_until(path, '/'); part.empty() || part == "." || part == "..")
+      return false;
+  return true;
+}
+
 }  // namespace
 
 std::uint64_t space_of_sysctl(std::string_view name) {
   auto path = path_of(name);
+  if (!is_plain(path)) return 0;
   std::ranges::replace(path, '/', '.');
   if (path.starts_with("net.")) return CLONE_NEWNET;
   if (path.starts_with("fs.mqueue.") || path == "kernel.shmmni") return CLONE_NEWIPC;

@@ -13,8 +13,9 @@ TEST(OciSysctls, BelongToANamespaceOrToTheMachine) {
   EXPECT_EQ(space_of_sysctl("kernel.shmmax"), std::uint64_t{CLONE_NEWIPC});
   EXPECT_EQ(space_of_sysctl("fs.mqueue.msg_max"), std::uint64_t{CLONE_NEWIPC});
   EXPECT_EQ(space_of_sysctl("kernel.domainname"), std::uint64_t{CLONE_NEWUTS});
-  for (const char* machines : {"vm.swappiness", "kernel.core_pattern", "kernel.shmmaxx", "", "net",
-                               "fs.protected_symlinks"})
+  for (const char* machines :
+       {"vm.swappiness", "kernel.core_pattern", "kernel.shmmaxx", "", "net",
+        "net/../kernel/core_pattern", "net.//.kernel.core_pattern", "fs.protected_symlinks"})
     EXPECT_EQ(space_of_sysctl(machines), 0U) << machines;
 }
 
