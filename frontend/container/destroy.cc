@@ -5,6 +5,7 @@
 
 #include "frontend/container/facts.h"
 #include "frontend/container/stop.h"
+#include "frontend/store/files.h"
 #include "frontend/store/registry.h"
 #include "frontend/store/state.h"
 #include "frontend/store/unfinished.h"
@@ -93,12 +94,44 @@ Result<bool> destroy_rest(const Store& store, std::string_view name) {
   return any;
 }
 
+std::string name_before(const Store& store, std::string_view name) {
+  if (!store.dir().valid() || !container_name(name)) return {};
+  const auto text =
+      read_file_at(store.dir().get(), concat(name, "/", std::string_view(kRenamed)).c_str(), 64);
+  // Another container that has got the name since then has snapshots of its own.
+  return text && container_name(*text) && store.is_free(*text) ? *text : std::string{};
+}
+
+Result<void> check_not_awaited(const Store& store, std::string_view name) {
+  const auto snapshots = snapshots_of(store, name);
+  if (!snapshots) return std::unexpected(snapshots.error());
+  if (snapshots->empty()) return {};
+  return fail(
+      {}, concat(snapshots->front(), " is a snapshot of a container ", name,
+                 " that is not there: if renaming it was interrupted, userns-run rename ", name,
+                 " NEW goes on with it; else userns-run destroy ", snapshots->front(), " first"));
+}
+
+Result<void> remove_litter(const Store& store) {
+  if (!store.dir().valid()) return {};
+  auto registry = Registry::lock(store);
+  if (!registry) return std::unexpected(registry.error());
+  auto others = look_around(store, *registry, "");
+  if (!others) return std::unexpected(others.error());
+  registry = fail({}, "");  // the others' turn
+  for (const auto& left : others->litter)
+    if (auto removed = remove_unfinished(store, left); !removed) return removed;
+  return {};
+}
+
 Result<std::vector<std::string>> snapshots_of(const Store& store, std::string_view name) {
   auto names = store.names();
   if (!names) return names;
+  const auto before = name_before(store, name);
   std::erase_if(*names, [&](const std::string& other) {
     const auto container = store.find(other);
-    return !container || !is_snapshot_of(*container, name);
+    return !container || (!is_snapshot_of(*container, name) &&
+                          (before.empty() || !is_snapshot_of(*container, before)));
   });
   return names;
 }

@@ -27,4 +27,16 @@ Result<void> check_start(const Container& container, const Spec& spec);
 // The containers that are snapshots of it.
 Result<std::vector<std::string>> snapshots_of(const Store& store, std::string_view name);
 
+// For a name that is free: no snapshot stands on a container of that name.
+Result<void> check_not_awaited(const Store& store, std::string_view name);
+
+// In a container's directory from before it is renamed until all of its snapshots know the new
+// name: the old one. Whatever is killed meanwhile, they stay its snapshots.
+inline constexpr const char* kRenamed = "renamed";
+// Empty: it was not, or all know it.
+std::string name_before(const Store& store, std::string_view name);
+
+// What killed processes have left in the store, of containers and of base trees.
+Result<void> remove_litter(const Store& store);
+
 }  // namespace userns::frontend

@@ -44,7 +44,8 @@ constexpr int kTries = 50;
 constexpr std::chrono::milliseconds kPause{20};
 
 Result<void> check_free(const Store& store, const std::string& name) {
-  if (::faccessat(store.dir().get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
+  if (::faccessat(store.dir().get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+    return check_not_awaited(store, name);
   return fail({}, concat("there is a container ", name, " in ", store.path(),
                          " already: userns-run info ", name, " shows it"));
 }

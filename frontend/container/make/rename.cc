@@ -12,6 +12,7 @@
 
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/store/files.h"
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/registry.h"
 #include "policy/text.h"
@@ -89,6 +90,10 @@ Result<void> register_name(const Store& store, const Container& container, const
   if (!store.is_free(to))
     return fail({}, concat("there is ", to, " in ", store.path(), " already: choose another name"),
                 EEXIST);
+  // Back to the name that they still know is fine.
+  if (name_before(store, container.name()) != to)
+    if (auto unwanted = check_not_awaited(store, to); !unwanted) return unwanted;
+  if (auto noted = replace_file(container.dir(), kRenamed, container.name()); !noted) return noted;
   if (auto added = registry->add({held_by(concat(store.path(), "/", to), config->text())}); !added)
     return added;
   return move(store, container, to);
@@ -101,6 +106,7 @@ Result<bool> finish_earlier(const Store& store, const std::string& from, const s
   if (!snapshots) return std::unexpected(snapshots.error());
   if (snapshots->empty()) return false;
   if (auto pointed = point_to(*snapshots, to); !pointed) return std::unexpected(pointed.error());
+  ::unlinkat(store.dir().get(), concat(to, "/", std::string_view(kRenamed)).c_str(), 0);
   return true;
 }
 
@@ -126,6 +132,7 @@ Result<std::vector<std::string>> rename_container(const Store& store, const std:
                 concat("not all snapshots know the new name: ", pointed.error().text,
                        "; the same command goes on with it"),
                 pointed.error().code);
+  ::unlinkat(container->dir().get(), kRenamed, 0);
   return what_follows(config->settings(), to);
 }
 
