@@ -1,6 +1,8 @@
 #include "frontend/cli/files/export.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -57,15 +59,32 @@ Result<void> to_stdout(const ExportWish& wish) {
   return write_to(wish, out);
 }
 
+// One that a killed export has left is taken over; one that is being written is not.
+Result<Fd> open_part(const std::string& part) {
+  Fd out(::open(part.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  struct stat ours{}, named{};
+  if (!out.valid() || ::fstat(out.get(), &ours) != 0)
+    return fail_errno(concat("cannot make ", quoted(part)));
+  if (!S_ISREG(ours.st_mode) || ours.st_nlink != 1)
+    return fail({}, concat(quoted(part), " is in the way: remove it"), EEXIST);
+  // Before the lock was had, it may have got its name.
+  if (::flock(out.get(), LOCK_EX | LOCK_NB) != 0 || ::lstat(part.c_str(), &named) != 0 ||
+      named.st_dev != ours.st_dev || named.st_ino != ours.st_ino)
+    return fail({}, concat(quoted(part), " is being written by another export: try again"), EBUSY);
+  if (::fchmod(out.get(), 0600) != 0 || ::ftruncate(out.get(), 0) != 0)
+    return fail_errno(concat("cannot empty ", quoted(part)));
+  return out;
+}
+
 // It has its name when it is whole: what was interrupted leaves nothing that looks like one.
 Result<void> to_file(const ExportWish& wish) {
   const auto part = concat(wish.file, ".part");
   if (!wish.replace && ::access(wish.file.c_str(), F_OK) == 0)
     return fail({}, concat(quoted(wish.file), " is there already: give another name, or --force"),
                 EEXIST);
-  (void)::unlink(part.c_str());
-  const Fd out(::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!out.valid()) return fail_errno(concat("cannot make ", quoted(part)));
+  const auto opened = open_part(part);
+  if (!opened) return std::unexpected(opened.error());
+  const Fd& out = *opened;
   auto done = write_to(wish, out);
   if (done && ::fsync(out.get()) != 0) done = fail_errno(concat("cannot write ", quoted(part)));
   const unsigned no_replace = wish.replace ? 0U : RENAME_NOREPLACE;
