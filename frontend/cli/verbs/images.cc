@@ -9,6 +9,7 @@
 #include "frontend/cli/table.h"
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/select.h"
+#include "frontend/container/destroy.h"
 #include "frontend/images/commit_image.h"
 #include "frontend/store/base_trees.h"
 #include "policy/text.h"
@@ -163,6 +164,8 @@ int prune_verb(const Words& words) {
   const auto store = store_of(words);
   const auto all = images ? images->images() : std::unexpected(images.error());
   if (!all || !store) return own_failure(all ? store.error() : all.error());
+  // It may stand on base trees, too.
+  if (auto swept = remove_litter(*store); !swept) return own_failure(swept.error());
   const auto bases =
       remove_bases(*store, words.has("all") ? std::vector<std::string>{} : bases_of(*all));
   if (!bases) return own_failure(bases.error());
