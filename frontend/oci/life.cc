@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -88,6 +89,13 @@ std::uint64_t pid_space(pid_t pid) {
   return ::stat(concat("/proc/", pid, "/ns/pid").c_str(), &facts) == 0 ? facts.st_ino : 0;
 }
 
+// Its number may be somebody else's by now: held, it is looked at again.
+void signal_in(std::uint64_t space, pid_t pid, int number) {
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (pidfd.valid() && space != 0 && pid_space(pid) == space)
+    (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0);
+}
+
 }  // namespace
 
 Result<void> start_container(const std::string& root, const std::string& id) {
@@ -110,10 +118,13 @@ Result<void> start_container(const std::string& root, const std::string& id) {
   return {};
 }
 
-Result<std::vector<pid_t>> processes_of(const OciRecord& record) {
+// All in its pid namespace are its own only if that was made for it.
+Result<std::vector<pid_t>> processes_of(const ContainerDir& dir, const OciRecord& record) {
+  const auto config = config_of(dir);
+  if (!config) return std::unexpected(config.error());
   const auto space = pid_space(record.process.pid);
   if (space == 0) return fail({}, "the container's process has ended", ESRCH);
-  if (space == pid_space(::getpid()))
+  if (!config->makes(CLONE_NEWPID))
     return fail({},
                 "the container has no pid namespace and no cgroup of its own: its processes "
                 "cannot be told from others");
@@ -135,9 +146,9 @@ Result<void> kill_container(const std::string& root, const std::string& id, int 
   if (!pidfd || dir->status(*record) == OciStatus::kStopped)
     return fail({}, concat("cannot kill container ", id, ": it is not running"), ESRCH);
   if (!all) return send_signal(*pidfd, number);
-  const auto pids = processes_of(*record);
+  const auto pids = processes_of(*dir, *record);
   if (!pids) return std::unexpected(pids.error());
-  for (const pid_t pid : *pids) (void)::kill(pid, number);
+  for (const pid_t pid : *pids) signal_in(pid_space(record->process.pid), pid, number);
   return {};
 }
 

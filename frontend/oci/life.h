@@ -17,6 +17,6 @@ Result<void> kill_container(const std::string& root, const std::string& id, int 
 Result<void> delete_container(const std::string& root, const std::string& id, bool force);
 
 // Numbers of the processes that are in its cgroup or, without one, in its pid namespace.
-Result<std::vector<pid_t>> processes_of(const OciRecord& record);
+Result<std::vector<pid_t>> processes_of(const ContainerDir& dir, const OciRecord& record);
 
 }  // namespace userns::frontend

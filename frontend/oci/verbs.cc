@@ -163,7 +163,7 @@ Result<int> ps(const Arguments& told) {
   const auto root = oci_root(told.root);
   const auto dir = root ? ContainerDir::open(*root, told.id) : std::unexpected(root.error());
   const auto record = dir ? dir->record() : std::unexpected(dir.error());
-  const auto pids = record ? processes_of(*record) : std::unexpected(record.error());
+  const auto pids = record ? processes_of(*dir, *record) : std::unexpected(record.error());
   if (!pids) return std::unexpected(pids.error());
   if (told.json) return print(concat(Json(*pids).dump(), "\n"));
   std::string text = "PID\n";
