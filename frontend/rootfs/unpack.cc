@@ -331,6 +331,9 @@ Result<void> Unpacker::make_directory(const Names& names, const Place& place, Fa
         ::fstatat(place.first, place.second.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0)
       return fail_errno("cannot make the directory");
     if (stays(names, there)) return {};
+    // As cp(1) has it: a file of the caller's does not go for a directory of a stranger's.
+    if (beside_ && !S_ISLNK(there.st_mode))
+      return fail({}, "there is a file in its place: remove that first", ENOTDIR);
     if (!S_ISDIR(there.st_mode)) {
       if (auto cleared = clear(place); !cleared) return cleared;
       if (::mkdirat(place.first, place.second.c_str(), 0700) != 0)
