@@ -73,10 +73,12 @@ Result<void> put_links(const OciConfig& config, const Fd& root) {
   return {};
 }
 
-// What is not there needs no cover. A link leads to a place of the container's, which is covered.
-Fd find_inside(const Fd& root, const std::string& path) {
+// What is not there needs no cover: nothing. A link leads to a place of the container's, which is
+// covered. What cannot be reached from here may be from inside.
+Result<Fd> find_inside(const Fd& root, const std::string& path) {
   auto place = open_at(root.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-  return place ? std::move(*place) : Fd{};
+  if (place || (place.error().code != ENOENT && place.error().code != ENOTDIR)) return place;
+  return Fd{};
 }
 
 Result<void> failed_on(std::string_view what, const std::string& path, const Error& error) {
@@ -120,14 +122,20 @@ Result<void> put_devices(const OciConfig& config, const OciSources& sources) {
 }
 
 Result<void> cover_paths(const OciConfig& config, const Fd& root, const Fd& null) {
-  for (const auto& path : config.readonly_paths)
-    if (const auto place = find_inside(root, path); place.valid())
-      if (auto done = make_place_read_only(place); !done)
-        return failed_on("make read-only", path, done.error());
-  for (const auto& path : config.masked_paths)
-    if (const auto place = find_inside(root, path); place.valid())
-      if (auto done = cover_place(place, null); !done)
-        return failed_on("cover", path, done.error());
+  for (const auto& path : config.readonly_paths) {
+    const auto place = find_inside(root, path);
+    const auto done = !place           ? Result<void>(std::unexpected(place.error()))
+                      : place->valid() ? make_place_read_only(*place)
+                                       : Result<void>{};
+    if (!done) return failed_on("make read-only", path, done.error());
+  }
+  for (const auto& path : config.masked_paths) {
+    const auto place = find_inside(root, path);
+    const auto done = !place           ? Result<void>(std::unexpected(place.error()))
+                      : place->valid() ? cover_place(*place, null)
+                                       : Result<void>{};
+    if (!done) return failed_on("cover", path, done.error());
+  }
   return {};
 }
 
