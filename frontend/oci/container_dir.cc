@@ -196,6 +196,8 @@ Result<std::vector<std::string>> ContainerDir::list(const std::string& path) {
 
 Result<OciRecord> ContainerDir::record() const {
   const auto text = read_file_at(dir_.get(), kState, kLargestState);
+  if (!text && text.error().code != ENOENT)
+    return fail({}, concat("cannot read the state of container ", id_), text.error().code);
   if (!text)
     return fail({}, concat("container ", id_, " is being created, or its creation was killed"),
                 text.error().code);
