@@ -285,6 +285,7 @@ def _(root):
     change(f'ip address add {address}/24 dev eth0')
     assert said() == [], said()
     # A bridge with STP disables the port of who sends a BPDU.
+    wait_for(lambda: len(h.ports()) == 1, "doctor's own NICs to go")
     (port,) = h.ports()
     sh('ip link set br0 type bridge stp_state 1')
     try:

@@ -342,13 +342,14 @@ def _(root):
 
 @case('keep-id: the caller\'s files are the caller\'s inside; two containers have the own id, and neither the other\'s block')
 def _(root):
-    subids(root, f'alice:{FIRST}:{2 * 65536}\n')
+    mine = 50_000_000  # ids that no neighbour's process has
+    subids(root, f'alice:{mine}:{2 * 65536}\n')
     own = root.alice.uid
     home = f'{root.tmp}/home/alice/project'
     os.makedirs(home, exist_ok=True)
     os.chown(home, own, root.alice.gid)
     store = Store(root)
-    for name, first in (('one', FIRST), ('two', FIRST + 65536)):
+    for name, first in (('one', mine), ('two', mine + 65536)):
         well(store.do('create', name, '--template=busybox', '--map=keep-id', f'--bind={home}:/project', '--', 'sh', '-c', 'exec sleep 1000',
                       timeout=60))
         config = read(f'{store.path}/{name}/config')
@@ -357,7 +358,7 @@ def _(root):
     done = well(store.do('exec', 'one', f'--user={own}', command=['sh', '-c', 'stat -c %u /project; touch /project/mine']))
     assert done.out == f'{own}\n' and os.stat(f'{home}/mine').st_uid == own, done
     well(store.do('exec', 'one', command=['sh', '-c', 'mkdir /project/deep && touch /project/deep/x && chmod 700 /project/deep']))
-    assert os.stat(f'{home}/deep').st_uid == FIRST
+    assert os.stat(f'{home}/deep').st_uid == mine
     assert root.run(['rm', '-rf', f'{home}/deep'], root.alice).code != 0
     well(store.do('unshare', 'one', command=['sh', '-c', f'id -u; rm -rf {home}/deep {home}/mine']))
     assert os.listdir(home) == [] and 'what is to be run' in store.do('unshare', 'one').err
