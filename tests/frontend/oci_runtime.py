@@ -153,6 +153,9 @@ def add_mount(**mount):
     ('ids that are not the caller\'s', change('/linux/uidMappings/1/hostID', 1), 'newuidmap'),
     ('a sysctl of the machine\'s', change('/linux/sysctl', {'vm.swappiness': '1'}), 'vm.swappiness'),
     ('a sysctl whose name leads out of /proc/sys', change('/linux/sysctl', {'net.//.//.//./self/oom_score_adj': '1'}), 'linux.sysctl'),
+    ('a masked path that cannot be resolved', change('/linux/maskedPaths', ['/proc/self/root/etc']), 'cannot cover'),
+    ('a masked path that is too long', change('/linux/maskedPaths', ['/etc/' + 'x' * 300]), 'cannot cover'),
+    ('a read-only path that cannot be resolved', change('/linux/readonlyPaths', ['/proc/self/root/etc']), 'cannot make read-only'),
     ('limits that need a cgroup', change('/linux/resources', {'memory': {'limit': 1 << 30}}), 'linux.resources.memory'),
     ('a limit above the caller\'s own', change('/process/rlimits', [{'type': 'RLIMIT_NOFILE', 'soft': 1 << 40, 'hard': 1 << 40}]),
      'process.rlimits'),
@@ -241,6 +244,32 @@ def _(root):
     bundle.end('first')
 
 
+@case('kill --all and ps leave a container alone whose pid namespace was joined')
+def _(root):
+    bundle = Bundle(root, root.alice).write('sleep', '1000')
+    assert bundle.call('run', '-d', '-b', bundle.path, 'first').code == 0
+    pid = bundle.state('first')['pid']
+    other = Bundle(root, root.alice, 'other')
+    for space in other.config['linux']['namespaces']:
+        if space['type'] in ('pid', 'user'):
+            space['path'] = f'/proc/{pid}/ns/{space["type"]}'
+    del other.config['linux']['uidMappings'], other.config['linux']['gidMappings']
+    other.write('sleep', '1000')
+    assert other.call('run', '-d', '-b', other.path, 'second').code == 0
+    for words in (('ps', 'second'), ('kill', '--all', 'second', 'KILL')):
+        done = other.call(*words)
+        assert done.code == 1 and 'cannot be told from others' in done.err and not done.out, done
+    assert [bundle.state(name)['status'] for name in ('first', 'second')] == ['running', 'running']
+    assert other.call('kill', 'second', 'KILL').code == 0
+    wait_for(lambda: bundle.state('second')['status'] == 'stopped', 'the end of the second')
+    assert bundle.state('first')['status'] == 'running'
+    other.end('second')
+    assert pid in json.loads(bundle.call('ps', '--format', 'json', 'first').out)
+    assert bundle.call('kill', '--all', 'first', 'KILL').code == 0
+    wait_for(lambda: bundle.state('first')['status'] == 'stopped', 'the end of the first')
+    bundle.end('first')
+
+
 @case('mounts come in their order, with their options and propagation')
 def _(root):
     bundle = Bundle(root, root.alice)
@@ -292,6 +321,23 @@ def _(root):
     done = bundle.sh('id -u; for d in /tmp /dev /dev/shm /; do mknod $d/n c 1 3 && cat $d/n && echo opened $d; done; umount /proc/keys; '
                      'for d in / /dev /dev/shm; do mount -o remount,bind,dev $d && echo changed $d; done; cat /proc/keys; echo x > /dev/null && echo well')
     assert done.out.split() == ['0', 'well'] and done.err.count('Permission denied') >= 4, done
+
+
+@case('the host\'s root as the caller: a sysctl of the machine\'s stays so, however its name is spelt')
+def _(root):
+    bundle = Bundle(root, ROOT)
+    config = bundle.config
+    config['linux']['namespaces'] = [space for space in config['linux']['namespaces'] if space['type'] != 'user']
+    del config['linux']['uidMappings'], config['linux']['gidMappings']
+    with open('/proc/sys/kernel/core_uses_pid') as file:
+        value = file.read().strip()  # should one be written, it changes nothing
+    for name in ('net/../kernel/core_uses_pid', 'net/ipv4/../../kernel/core_uses_pid', 'net/.//../kernel/core_uses_pid', 'net//ipv4/ip_forward',
+                 'net/./ipv4/ip_forward'):
+        config['linux']['sysctl'] = {name: value}
+        done = bundle.sh('echo ran')
+        assert done.code == 1 and f"linux.sysctl: '{name}' is a setting of the whole machine" in done.err and 'ran' not in done.out, (name, done)
+    config['linux']['sysctl'] = {'net/ipv4/ip_forward': '1'}
+    assert lines(bundle.sh('cat /proc/sys/net/ipv4/ip_forward')) == ['1']
 
 
 @case('paths that are masked show nothing, and those that are read-only stay so')
@@ -541,6 +587,22 @@ def _(root):
     os.chmod(open_one, 0o777)
     done = bundle.call('--root', open_one, 'create', '-b', bundle.path, 'c')
     assert done.code == 1 and 'can be written by others' in done.err, done
+
+
+@case('the state of another user\'s container cannot be read, and that is said')
+def _(root):
+    bundle = Bundle(root, root.alice).write('sleep', '1000')
+    assert bundle.call('run', '-d', '-b', bundle.path, 'c').code == 0
+    top = f'{bundle.run_dir}/userns-oci'
+    for path in (os.path.dirname(bundle.path), bundle.run_dir, top, f'{top}/c'):
+        os.chmod(path, 0o755)
+    for words in (('state', 'c'), ('kill', 'c', 'KILL'), ('exec', 'c', 'true')):
+        done = root.run([*bundle.runtime, '--root', top, *words], root.bob, env=bundle.env(), cwd='/')
+        assert done.code == 1 and 'cannot read the state of container c: Permission denied' in done.err, (words, done)
+    done = root.run([*bundle.runtime, '--root', top, 'delete', '--force', 'c'], root.bob, env=bundle.env(), cwd='/')
+    assert done.code == 1 and 'Permission denied' in done.err, done
+    assert bundle.state()['status'] == 'running'
+    bundle.end('c')
 
 
 @case('a create that is killed at any moment leaves nothing that lives, and its id is free')
