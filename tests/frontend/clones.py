@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from clones_lib import IDLE, first_of, gone, inside, made, put  # noqa: E402
+from clones_lib import IDLE, first_of, gone, inside, killed_after_renaming, made, put  # noqa: E402
 from container import fails, well  # noqa: E402
 from harness import case, cases, main, skip  # noqa: E402
 
@@ -111,6 +111,23 @@ def _(root):
     well(store.do('rename', 'web', 'shop'))
     assert inside(store, 'snap', 'hostname') == 'snap\n'
     gone(store, 'snap', 'shop')
+
+
+@cases([('a rename killed between its steps: its snapshots stay so, and the same command goes on', ('web', 'shop'), 'shop'),
+        ('a rename killed between its steps can be taken back', ('shop', 'web'), 'web')])
+def _(root, words, name):
+    store = made(root)
+    put(store, 'web', 'etc/mark', 'of the base\n')
+    well(store.do('create', 'snap', '--from=web', '--snapshot', timeout=60))
+    killed_after_renaming(store, b'web\0', 'rename', 'web', 'shop')
+    assert 'base = web' in well(store.do('config', 'snap')).out and os.path.isdir(f'{store.path}/shop/rootfs')
+    fails(store.do('start', 'shop'), 'snap')
+    fails(store.do('create', 'web', '--template=busybox', *IDLE, timeout=60), 'snap is a snapshot of a container web', 'userns-run rename web')
+    fails(store.do('destroy', 'shop'), 'has snapshots', 'snap')
+    well(store.do('rename', *words))
+    assert f'base = {name}' in well(store.do('config', 'snap')).out
+    assert inside(store, 'snap', 'cat /etc/mark') == 'of the base\n'
+    gone(store, 'snap', name)
 
 
 @case('rename refuses what runs, a name that is taken or is none, and one that is not there')

@@ -1,13 +1,32 @@
 """What the tests of copies and snapshots share: a container of alice's that was made by create, and looking into it."""
 
 import os
+import signal
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(__file__))
 from container import well  # noqa: E402
+from harness import trace  # noqa: E402
 from named import Store  # noqa: E402
 
 IDLE = ('--', 'sh', '-c', 'trap "exit 0" TERM; echo up; sleep 1000 & wait')
+
+
+RENAMEAT2 = 316
+
+
+def killed_after_renaming(store, name, verb, *args):
+    """The verb is killed before the next system call once it has renamed what is called `name` or begins with it."""
+    seen = []
+
+    def watch(stop):
+        if seen:
+            os.kill(stop.pid, signal.SIGKILL)
+        elif stop.number == RENAMEAT2 and stop.memory(stop.args[1], len(name)) == name:
+            seen.append(stop.number)
+    done = trace(store.begin(verb, *args, traced=True), watch)
+    assert seen and done.code == -signal.SIGKILL, (seen, done)
 
 
 def made(root, *settings, name='web'):

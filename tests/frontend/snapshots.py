@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from clones_lib import gone, inside, made  # noqa: E402
+from clones_lib import gone, inside, killed_after_renaming, made  # noqa: E402
 from container import fails, rootfs, well  # noqa: E402
 from harness import case, main  # noqa: E402
 
@@ -63,6 +63,21 @@ def _(root):
     gone(store, 'web')
     well(store.do('prune', '--all'))
     assert bases(store) == []
+
+
+@case('prune sweeps the files that a killed delete has left')
+def _(root):
+    store = made(root)
+    for name in ('a', 'b'):
+        change(store, f'mkdir -p /srv; echo {name} > /srv/{name}')
+        well(store.do('snapshot', 'web', f'--as={name}'))
+    well(store.do('snapshot', 'restore', 'web', 'a'))
+    killed_after_renaming(store, b'', 'snapshot', 'delete', 'web', 'b')
+    assert [name for name in os.listdir(store.path) if '.gone-' in name], os.listdir(store.path)
+    well(store.do('prune'))
+    assert not [name for name in os.listdir(store.path) if '.gone-' in name], os.listdir(store.path)
+    assert len(bases(store)) == 1 and inside(store, 'web', 'ls /srv') == 'a\n'
+    gone(store, 'web')
 
 
 @case('more snapshots than an overlay has layers: each can be put back to, and the container starts')
