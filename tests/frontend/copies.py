@@ -270,6 +270,22 @@ def _(root):
         well(store.do('destroy', name, timeout=60))
 
 
+@cases([(f'{s}: a directory that comes out does not replace a file of the caller\'s', s) for s, in STATES])
+def _(root, state):
+    store, tree = begin(root, state)
+    here = own_dir(root, 'here')
+    write(f'{here}/notes', 'precious', root.alice)
+    os.makedirs(f'{tree}/srv/new/notes')
+    os.makedirs(f'{tree}/srv/new/other')
+    fails(store.do('cp', 'web:/srv/new/.', here), 'notes', 'there is a file in its place')
+    with open(f'{here}/notes') as file:
+        assert file.read() == 'precious'
+    os.unlink(f'{here}/notes')
+    well(store.do('cp', 'web:/srv/new/.', here))
+    assert sorted(os.listdir(here)) == ['notes', 'other'] and os.path.isdir(f'{here}/notes')
+    end(store, state)
+
+
 @case('refusals say what, which, why and what to do')
 def _(root):
     store, _ = begin(root, 'stopped')

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from container import FIRST, fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, await_log  # noqa: E402
-from harness import case, cases, main, skip, spawn, wait_for  # noqa: E402
+from harness import case, cases, main, skip, spawn, trace, wait_for  # noqa: E402
 
 BOBS = 400000
 CAP = b'\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00'  # cap_net_bind_service=ep, version 2
@@ -244,6 +244,38 @@ def _(root):
     well(store.do('start', 'web'))
     fails(store.do('export', 'web', file), 'is running', 'userns-run stop web')
     well(store.do('stop', 'web'))
+    well(store.do('destroy', 'web', timeout=60))
+
+
+FSYNC = 74
+
+
+@case('two exports to one file at once: the second is refused, the first is whole; what a killed one left is taken over')
+def _(root):
+    store, between = made(root)
+    file, others = f'{between}/web.tar', []
+
+    def second(stop):
+        if stop.number == FSYNC and not others:
+            others.append(store.do('export', 'web', file, timeout=60))
+    done = trace(store.begin('export', 'web', file, traced=True), second)
+    assert others[0].code == 125 and 'is being written by another export' in others[0].err, others
+    assert done.code == 0 and os.listdir(between) == ['web.tar'], (done, os.listdir(between))
+    with tarfile.open(file) as tar:
+        whole = tar.getnames()
+    assert 'rootfs/srv/sparse' in whole and 'userns-export/settings' in whole, whole
+    os.unlink(file)
+    put(f'{file}.part', 'left over' * 1000000, (root.alice.uid, root.alice.gid))
+    well(store.do('export', 'web', file, timeout=60))
+    with tarfile.open(file) as tar:
+        assert tar.getnames() == whole
+    os.unlink(file)
+    # A name of another file is not written through.
+    put(f'{between}/mine', 'mine', (root.alice.uid, root.alice.gid))
+    os.link(f'{between}/mine', f'{file}.part')
+    fails(store.do('export', 'web', file, timeout=60), 'is in the way')
+    with open(f'{between}/mine') as text:
+        assert text.read() == 'mine'
     well(store.do('destroy', 'web', timeout=60))
 
 
