@@ -359,10 +359,15 @@ def _(root):
     os.mkdir(f'{store.path}/.two.new-abcdef', 0o700)
     with open(f'{store.path}/.two.new-abcdef/config', 'w') as file:
         file.write(words)
-    for path in (f'{store.path}/.two.new-abcdef', f'{store.path}/.two.new-abcdef/config'):
+    own = open(f'{store.path}/.two.new-abcdef/lock', 'w')  # the creation lives
+    fcntl.flock(own, fcntl.LOCK_EX)
+    for path in (f'{store.path}/.two.new-abcdef', f'{store.path}/.two.new-abcdef/config', own.name):
         os.chown(path, root.alice.uid, root.alice.gid)
     turn.close()
     assert prune.wait(60).code == 0 and len(bases(store)) == 1, bases(store)
+    own.close()  # it was killed
+    well(store.do('prune', '--all'))
+    assert bases(store) == [] and begun('.two.new-') == []
 
 
 @case('a base that was never filled (a crash while files became one) leaves the container its own')
