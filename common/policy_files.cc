@@ -25,8 +25,7 @@ bool is_not_read(const std::string& name) {
 Result<void> absent(const std::string& path) {
   struct stat facts{};
   if (::lstat(path.c_str(), &facts) != 0 && errno == ENOENT) return {};
-  return fail("TF-FILE", concat(path, " cannot be opened: it is a symbolic link to nothing"),
-              ENOENT);
+  return fail("TF-FILE", concat(path, " cannot be opened: a symbolic link to nothing"), ENOENT);
 }
 
 }  // namespace
