@@ -9,9 +9,9 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <ctime>
 #include <optional>
 
+#include "frontend/oci/clock.h"
 #include "frontend/oci/inside/container.h"
 #include "frontend/oci/inside/hooks.h"
 #include "frontend/oci/inside/ids.h"
@@ -23,20 +23,11 @@
 namespace userns::frontend {
 namespace {
 
-std::string now() {
-  std::array<char, 32> text{};
-  const std::time_t seconds = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return {text.data(), size};
-}
-
 OciRecord record_of(const Arguments& told, const Bundle& bundle) {
   return {.id = told.id,
           .bundle = bundle.path,
           .process = {},
-          .created = now(),
+          .created = time_now(),
           .cgroup = {},
           .version = bundle.config.version,
           .annotations = bundle.config.annotations};

@@ -158,12 +158,9 @@ Result<int> exec_in_container(const Arguments& told) {
   if (!process) return std::unexpected(process.error());
   target->config.process = std::move(*process);
   const bool tty = target->config.process->terminal;
-  if (tty && told.detach && told.console_socket.empty())
-    return fail({}, "a terminal of a process that nobody waits for needs --console-socket");
   auto foreground = Foreground::take();
   if (!foreground) return std::unexpected(foreground.error());
-  auto terminal = told.console_socket.empty() ? Result<TakeTerminal>(foreground->taker())
-                                              : to_console_socket(told.console_socket);
+  auto terminal = foreground->taker(told, tty);
   if (!terminal) return std::unexpected(terminal.error());
   const auto pid = start_process(*target, told.preserve_fds, *terminal);
   if (!pid) return std::unexpected(pid.error());

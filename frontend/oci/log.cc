@@ -1,29 +1,20 @@
 #include "frontend/oci/log.h"
 
-#include <array>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "common/fd.h"
 #include "common/report.h"
+#include "frontend/oci/clock.h"
 #include "frontend/spec/tell.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
 
-std::string now() {
-  std::array<char, 32> text{};
-  const std::time_t seconds = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
-
 std::string line_of(const Arguments& told, const Error& error) {
   const auto text = printable(to_text(error));
-  if (!told.json_log) return concat(now(), ": ", text, "\n");
-  const nlohmann::json line{{"level", "error"}, {"msg", text}, {"time", now()}};
+  if (!told.json_log) return concat(time_now(), ": ", text, "\n");
+  const nlohmann::json line{{"level", "error"}, {"msg", text}, {"time", time_now()}};
   return concat(line.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), "\n");
 }
 

@@ -96,12 +96,9 @@ Result<int> run(const Arguments& told) {
   if (!bundle) return std::unexpected(bundle.error());
   if (!root) return std::unexpected(root.error());
   const bool tty = has_terminal(*bundle);
-  if (tty && told.detach && told.console_socket.empty())
-    return fail({}, "a terminal of a process that nobody waits for needs --console-socket");
   auto foreground = Foreground::take();
   if (!foreground) return std::unexpected(foreground.error());
-  auto terminal = told.console_socket.empty() ? Result<TakeTerminal>(foreground->taker())
-                                              : to_console_socket(told.console_socket);
+  auto terminal = foreground->taker(told, tty);
   if (!terminal) return std::unexpected(terminal.error());
   const auto record = create_container(told, *bundle, *terminal);
   if (!record) return std::unexpected(record.error());

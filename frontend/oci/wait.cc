@@ -14,7 +14,10 @@ Result<Foreground> Foreground::take() {
   return Foreground(std::move(*signals));
 }
 
-TakeTerminal Foreground::taker() {
+Result<TakeTerminal> Foreground::taker(const Arguments& told, bool tty) {
+  if (!told.console_socket.empty()) return to_console_socket(told.console_socket);
+  if (tty && told.detach)
+    return fail({}, "a terminal of a process that nobody waits for needs --console-socket");
   return [this](Fd master) -> Result<void> {
     relay_.use_terminal(std::move(master));
     relay_.copy_window_size();

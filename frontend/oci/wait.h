@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include "common/fd.h"
+#include "frontend/oci/config/arguments.h"
 #include "frontend/oci/console_socket.h"
 #include "frontend/run/signals.h"
 #include "frontend/start/relay.h"
@@ -15,8 +16,9 @@ class Foreground {
  public:
   // Before the process is made.
   static Result<Foreground> take();
-  // For a terminal that no engine takes.
-  [[nodiscard]] TakeTerminal taker();
+  // For the terminal of a process that has one (`tty`): an engine's --console-socket, else this
+  // process. A process that nobody waits for needs the first.
+  [[nodiscard]] Result<TakeTerminal> taker(const Arguments& told, bool tty);
   // Its exit status, or 128+N. `pid`: a child of this process.
   [[nodiscard]] Result<int> wait(pid_t pid, bool tty);
 

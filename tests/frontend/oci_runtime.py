@@ -244,8 +244,8 @@ def _(root):
     bundle.end('first')
 
 
-@case('kill --all and ps leave a container alone whose pid namespace was joined')
-def _(root):
+def two_of_one_pid_namespace(root):
+    """(the bundle of a container "first" that runs, one whose container joins its pid and user namespaces, its first pid)"""
     bundle = Bundle(root, root.alice).write('sleep', '1000')
     assert bundle.call('run', '-d', '-b', bundle.path, 'first').code == 0
     pid = bundle.state('first')['pid']
@@ -255,6 +255,12 @@ def _(root):
             space['path'] = f'/proc/{pid}/ns/{space["type"]}'
     del other.config['linux']['uidMappings'], other.config['linux']['gidMappings']
     other.write('sleep', '1000')
+    return bundle, other, pid
+
+
+@case('kill --all and ps leave a container alone whose pid namespace was joined')
+def _(root):
+    bundle, other, pid = two_of_one_pid_namespace(root)
     assert other.call('run', '-d', '-b', other.path, 'second').code == 0
     for words in (('ps', 'second'), ('kill', '--all', 'second', 'KILL')):
         done = other.call(*words)
@@ -449,15 +455,7 @@ def _(root):
 
 @case('a first process that shares a pid namespace is hidden until it is the command')
 def _(root):
-    bundle = Bundle(root, root.alice).write('sleep', '1000')
-    assert bundle.call('run', '-d', '-b', bundle.path, 'first').code == 0
-    pid = bundle.state('first')['pid']
-    other = Bundle(root, root.alice, 'other')
-    for space in other.config['linux']['namespaces']:
-        if space['type'] in ('pid', 'user'):
-            space['path'] = f'/proc/{pid}/ns/{space["type"]}'
-    del other.config['linux']['uidMappings'], other.config['linux']['gidMappings']
-    other.write('sleep', '1000')
+    bundle, other, pid = two_of_one_pid_namespace(root)
     assert other.call('create', '-b', other.path, 'second').code == 0
     second = other.state('second')['pid']
     assert os.stat(f'/proc/{second}/environ').st_uid == 0

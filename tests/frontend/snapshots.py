@@ -45,12 +45,18 @@ def _(root):
     gone(store, 'web')
 
 
-@case('delete takes the files away that nothing else stands on; prune leaves those of snapshots alone')
-def _(root):
+def made_with_two(root):
+    """A container "web" with the snapshots "a", which has /srv/a, and "b", which has /srv/b, too."""
     store = made(root)
     for name in ('a', 'b'):
         change(store, f'mkdir -p /srv; echo {name} > /srv/{name}')
         well(store.do('snapshot', 'web', f'--as={name}'))
+    return store
+
+
+@case('delete takes the files away that nothing else stands on; prune leaves those of snapshots alone')
+def _(root):
+    store = made_with_two(root)
     assert len(bases(store)) == 2, bases(store)
     well(store.do('snapshot', 'restore', 'web', 'a'))  # now nothing but its record holds b's files
     well(store.do('prune', '--all'))
@@ -67,10 +73,7 @@ def _(root):
 
 @case('prune sweeps the files that a killed delete has left')
 def _(root):
-    store = made(root)
-    for name in ('a', 'b'):
-        change(store, f'mkdir -p /srv; echo {name} > /srv/{name}')
-        well(store.do('snapshot', 'web', f'--as={name}'))
+    store = made_with_two(root)
     well(store.do('snapshot', 'restore', 'web', 'a'))
     killed_after_renaming(store, b'', 'snapshot', 'delete', 'web', 'b')
     assert [name for name in os.listdir(store.path) if '.gone-' in name], os.listdir(store.path)
