@@ -39,7 +39,7 @@ class Traced:
     """
 
     def __init__(self, first):
-        self.inside, self._ended = {first: False}, set()
+        self.inside, self._announced, self._ended = {first: False}, {first}, set()
 
     def born_of(self, pid):
         told = ctypes.c_ulong()
@@ -48,13 +48,15 @@ class Traced:
         if told.value in self._ended:
             self._ended.discard(told.value)
         else:
+            self._announced.add(told.value)
             self.inside.setdefault(told.value, None)
 
     def has_ended(self, pid):
-        if pid in self.inside:
-            del self.inside[pid]
-        else:
+        # Its first stop, and its end, may come before the word of who made it.
+        self.inside.pop(pid, None)
+        if pid not in self._announced:
             self._ended.add(pid)
+        self._announced.discard(pid)
 
 
 def trace_inside(child, on_entry):
@@ -81,7 +83,7 @@ def trace_inside(child, on_entry):
             traced.born_of(pid)
         if event == EXECED and inside[pid]:
             _ptrace(DETACH, pid)
-            del inside[pid]
+            traced.has_ended(pid)
             continue
         if number == signal.SIGTRAP | 0x80 and (stop := _enters_call(pid)):
             on_entry(stop)
