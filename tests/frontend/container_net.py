@@ -295,6 +295,7 @@ def _(root):
         wait_for(lambda: port_state(port) == 'disabled', 'the port to be disabled')
         (problem,) = said()
         assert 'the bridge br0 has disabled the port of eth0' in problem and 'BPDU' in problem and port in problem, problem
+        wait_for(lambda: len(h.ports()) == 1, "doctor's own NICs to go")
         front = json.loads(root.run([root.program('lxc-user-nic'), 'list', '--all', '--json'], root.alice).out)
         assert [n['state'] for n in front] == ['disabled'], front
     finally:
