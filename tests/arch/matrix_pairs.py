@@ -2,11 +2,14 @@
 """lib/matrix.py: its rows cover every pair that can occur, and what cannot occur is data with a reason."""
 
 import itertools
+import json
 import os
+import re
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import case, main  # noqa: E402
+from harness import build_dir, case, main  # noqa: E402
 from matrix import IMPOSSIBLE, PARAMETERS, every, pairs, pairwise, scenarios, why_not  # noqa: E402
 
 
@@ -54,6 +57,15 @@ def _(_root):
     acts = [acts for (init, cgroup), acts in scenarios(pairwise(PARAMETERS, why_not), hierarchy='v2').items()
             if init.startswith('systemd') and cgroup in ('helper', 'systemd')]
     assert any('exec' in one for one in acts), acts
+
+
+@case('each container of the v2 half is booted in exactly one of the guests')
+def _(_root):
+    tests = json.loads(subprocess.check_output(['meson', 'introspect', '--tests', build_dir()]))
+    parts = [part for test in tests for word in test['cmd'] for part in re.findall(r'(?:^|,)matrix:([^,]*)', word)]
+    for (init, cgroup), acts in scenarios(pairwise(PARAMETERS, why_not), hierarchy='v2').items():
+        name = f'{init}, cgroup {cgroup}: {", ".join(acts)}'
+        assert len([part for part in parts if re.search(part, name)]) == 1, (name, parts)
 
 
 main(need_root=False)
