@@ -16,7 +16,7 @@ RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'run')
 UNSTEADY = 'if mkdir $0/been; then echo 1..2; echo ok 1 - a; echo "not ok 2 - b (\\#c)"; echo "# why"; exit 1; fi; echo 1..1; test "$2" = "^(b\\ \\(\\#c\\))\\$" && echo "ok 1 - b (\\#c)"'
 
 
-def run(programs, *words, alone=(), suite='s', long=(), exclusive=(), watched=None):
+def run(programs, *words, alone=(), suite='s', long=(), exclusive=(), watched=None, parallel=False):
     """(exit status, output) of tests/run with these {name: shell script}; $0: a directory of its own, beside the others'."""
     with tempfile.TemporaryDirectory() as work:
         tests = []
@@ -24,7 +24,7 @@ def run(programs, *words, alone=(), suite='s', long=(), exclusive=(), watched=No
             os.mkdir(f'{work}/{name}')
             tests.append({'name': name, 'cmd': ['sh', '-c', script, f'{work}/{name}'], 'env': {}, 'workdir': None, 'timeout': 20,
                           'suite': [f's:{suite if name in alone else "s"}'] + ['s:long'] * (name in long) +
-                          ['s:exclusive'] * (name in exclusive), 'protocol': 'tap', 'is_parallel': name not in alone})
+                          ['s:exclusive'] * (name in exclusive), 'protocol': 'tap', 'is_parallel': parallel or name not in alone})
         with open(work + '/meson', 'w') as file:
             file.write(f"#!/bin/sh\ncat <<'END'\n{json.dumps(tests)}\nEND\n")
         os.chmod(work + '/meson', 0o755)
@@ -138,6 +138,18 @@ def _(_root):
     looks = 'mkdir $0/busy; echo 1..1; for n in one other; do test -e $0/../$n/done || printf "not "; done; echo ok 1 - a'
     done = run({'audit': looks, 'one': BUSY + '; mkdir $0/done', 'other': BUSY + '; mkdir $0/done'}, '-j', '2', '--strict', alone=('audit', 'one'), exclusive=('audit',))
     assert done[0] == 0 and done[1].endswith('3 passed, 0 failed, 0 skipped\n'), done
+
+
+@case('what waits for most of its time takes no job, and is there before what is exclusive')
+def _(_root):
+    all_three = ('mkdir $0/busy; echo 1..1; i=0; until [ -e $0/../quiet/busy ] && [ -e $0/../one/busy ] && [ -e $0/../two/busy ]; do '
+                 '[ $i = 150 ] && echo not ok 1 - a && exit 1; i=$((i+1)); sleep 0.1; done; echo ok 1 - a')
+    done = run({name: all_three for name in ('one', 'two', 'quiet')}, '-j', '2', '--strict', alone=('quiet',), suite='waiting', parallel=True)
+    assert done[0] == 0, done
+    looks = 'echo 1..1; test -e $0/../quiet/done || printf "not "; echo ok 1 - a'
+    done = run({'audit': looks, 'quiet': BUSY + '; mkdir $0/done'}, '-j', '2', '--strict', alone=('quiet',), suite='waiting', parallel=True,
+               exclusive=('audit',))
+    assert done[0] == 0, done
 
 
 @case('a booted guest runs beside the others, where there is more than one job')
