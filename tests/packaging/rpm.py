@@ -46,7 +46,7 @@ def _(_root):
 
 # What each needs beside libc, where nothing is linked statically.
 SHARED = {'userns-run': {'libarchive.so', 'libboost_program_options.so', 'libnettle.so'},
-          'userns-policy': {'libboost_program_options.so'}, 'userns-monitor': set(),
+          'userns-policy': {'libboost_program_options.so'}, 'userns-monitor': set(), 'userns-oci': {'libseccomp.so'},
           'userns-newuidmap': {'libcap.so', 'libaudit.so'}, 'userns-newgidmap': {'libcap.so', 'libaudit.so'},
           'userns-net': {'libcap.so', 'libaudit.so', 'libmnl.so'}, 'userns-cgroup': {'libcap.so', 'libaudit.so'},
           'userns-idmap': {'libcap.so', 'libaudit.so'}}
