@@ -22,6 +22,7 @@
 #include "policy/names.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -182,12 +183,11 @@ Result<std::optional<NameEntry>> Asker::entry(const Database& file, std::size_t 
 
 Result<Asker::Login> Asker::login(Uid uid) const {
   const auto key = concat(uid.value());
-  const auto found = entry(passwd_, kPasswdFields, 'u', key, "the caller's login name");
-  if (!found) return std::unexpected(found.error());
-  if (!*found) return Login{};
-  const auto name = (*found)->name;
+  const auto found = TRY(entry(passwd_, kPasswdFields, 'u', key, "the caller's login name"));
+  if (!found) return Login{};
+  const auto name = found->name;
   const bool is_number = name.find_first_not_of("0123456789") == std::string_view::npos;
-  return Login{std::string(is_number ? "" : name), Gid{(*found)->group}};
+  return Login{std::string(is_number ? "" : name), Gid{found->group}};
 }
 
 Result<std::optional<std::uint32_t>> Asker::group(std::string_view name) const {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -54,8 +55,7 @@ Result<void> set_vlan(const ChangeLink& change, const PortBinding& binding, int 
                  [&](NetlinkRequest& spec) { spec.put(IFLA_BRIDGE_VLAN_INFO, bytes_of(vlan)); });
     return change(request);
   };
-  for (const auto tagged : binding.terms.tagged)
-    if (const auto added = change_vlan(RTM_SETLINK, {0, tagged}); !added) return added;
+  for (const auto tagged : binding.terms.tagged) TRY(change_vlan(RTM_SETLINK, {0, tagged}));
   const auto vlan = binding.terms.vlan, standard = binding.bridge.default_pvid;
   if (vlan == 0 || vlan == standard) return {};
   const auto added =
@@ -76,8 +76,7 @@ Result<void> set_address(const ChangeLink& change, const Mac& mac, int port) {
 
 Result<void> set_addresses(const ChangeLink& change, const PortBinding& binding, int port) {
   if (binding.terms.spoof) return {};
-  for (const auto& mac : binding.macs)
-    if (const auto done = set_address(change, mac, port); !done) return done;
+  for (const auto& mac : binding.macs) TRY(set_address(change, mac, port));
   return set_address(change, binding.mac, port);
 }
 

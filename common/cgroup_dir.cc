@@ -13,6 +13,7 @@
 
 #include "common/list_directory.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -43,9 +44,8 @@ bool still_named(const Fd& dir, const std::string& name, const Fd& opened) {
 }
 
 Result<std::vector<std::string>> entries(const Fd& dir, unsigned char type) {
-  auto again = open_cgroup(dir, ".");
-  if (!again) return std::unexpected(again.error());
-  return names_in(std::move(*again), type);
+  auto again = TRY(open_cgroup(dir, "."));
+  return names_in(std::move(again), type);
 }
 
 }  // namespace
@@ -121,8 +121,7 @@ Result<void> remove_cgroups(const Fd& dir, const std::string& name, int depth) {
     const auto below = opened ? child_cgroups(*opened) : std::unexpected(opened.error());
     if (!below)
       return below.error().code == ENOENT ? Result<void>{} : std::unexpected(below.error());
-    for (const auto& child : *below)
-      if (auto removed = remove_cgroups(*opened, child, depth - 1); !removed) return removed;
+    for (const auto& child : *below) TRY(remove_cgroups(*opened, child, depth - 1));
   }
   const auto remove = [&] { return ::unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR); };
   if (with_capability({CAP_DAC_OVERRIDE}, remove) != 0 && errno != ENOENT)

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 
@@ -53,9 +54,7 @@ Result<std::string> read_all(const Fd& fd, std::size_t limit) {
   std::string text;
   std::array<char, 4096> piece{};
   for (std::size_t got = piece.size(); got == piece.size();) {
-    const auto read = read_some(fd, piece);
-    if (!read) return std::unexpected(read.error());
-    got = *read;
+    got = TRY(read_some(fd, piece));
     text.append(piece.data(), got);
     if (text.size() > limit) return fail({}, concat("is longer than ", limit, " bytes"), EFBIG);
   }

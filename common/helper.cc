@@ -18,6 +18,7 @@
 #include "common/fd.h"
 #include "common/report.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -109,11 +110,10 @@ Result<void> Helper::live(int argc, char** argv) {
   const auto args = sanitise(argc, argv, terms_.limits, named_fds(argc, argv));  // 1
   caller_ = Caller::identify();                                                  // 2
   summary_ = concat("uid=", caller_.uid.value(), " gid=", caller_.gid.value());
-  if (auto dropped = drop_all_but(needs(), caller_.uid, terms_.held); !dropped)
-    return dropped;  // 3
+  TRY(drop_all_but(needs(), caller_.uid, terms_.held));  // 3
   open();
-  if (auto logs = log_.open(); !logs) return logs;
-  if (auto locked = lock_down(terms_.filter, {}, terms_.files); !locked) return locked;
+  TRY(log_.open());
+  TRY(lock_down(terms_.filter, {}, terms_.files));
   if (!args) return std::unexpected(args.error());
   return serve(*args);  // 4 to 8
 }

@@ -14,6 +14,7 @@
 
 #include "common/pidfd.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -62,22 +63,19 @@ Result<Uid> owner_of(const Fd& netns) {
 
 Result<NetNamespace> open_net_namespace(const Target& target) {
   using enum Target::Kind;
-  auto fd = target.kind == kFd      ? Result<Fd>(Fd(::dup(target.number)))
-            : target.kind == kPidfd ? open_of_pidfd(target.number)
-                                    : open_path(concat("/proc/", target.number, "/ns/net"));
-  if (!fd) return std::unexpected(fd.error());
+  auto fd = TRY(target.kind == kFd      ? Result<Fd>(Fd(::dup(target.number)))
+                : target.kind == kPidfd ? open_of_pidfd(target.number)
+                                        : open_path(concat("/proc/", target.number, "/ns/net")));
   // A file system of the caller's need never say what a file is; what its name is the kernel knows.
   std::array<char, 5> name{};
   struct statfs fs{};
-  if (::readlink(concat("/proc/self/fd/", fd->get()).c_str(), name.data(), name.size()) != 5 ||
-      std::string_view(name.data(), name.size()) != "net:[" || ::fstatfs(fd->get(), &fs) != 0 ||
-      fs.f_type != NSFS_MAGIC || ::ioctl(fd->get(), NS_GET_NSTYPE) != CLONE_NEWNET)
+  if (::readlink(concat("/proc/self/fd/", fd.get()).c_str(), name.data(), name.size()) != 5 ||
+      std::string_view(name.data(), name.size()) != "net:[" || ::fstatfs(fd.get(), &fs) != 0 ||
+      fs.f_type != NSFS_MAGIC || ::ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET)
     return fail("NR-NETNS", "the file descriptor given is not one of a network namespace");
-  const auto ours = is_own(*fd, "net");
-  if (!ours) return std::unexpected(ours.error());
-  const auto owner = owner_of(*fd);
-  if (!owner) return std::unexpected(owner.error());
-  return NetNamespace{std::move(*fd), *ours, *owner};
+  const auto ours = TRY(is_own(fd, "net"));
+  const auto owner = TRY(owner_of(fd));
+  return NetNamespace{std::move(fd), ours, owner};
 }
 
 }  // namespace userns

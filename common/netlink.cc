@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -120,9 +121,8 @@ Result<void> Netlink::exchange(NetlinkRequest& request, const Each& each) {
     if (got < 0) return fail_errno("the kernel's netlink answer was lost");
     if (static_cast<std::size_t>(got) > kLargestAnswer)
       return fail({}, "the kernel's netlink answer was too long", EMSGSIZE);
-    const auto ended = take({answer_.get(), static_cast<std::size_t>(got)}, sequence_, each);
-    if (!ended) return std::unexpected(ended.error());
-    if (*ended) return {};
+    const auto ended = TRY(take({answer_.get(), static_cast<std::size_t>(got)}, sequence_, each));
+    if (ended) return {};
   }
 }
 

@@ -10,6 +10,7 @@
 #include "common/list_directory.h"
 #include "common/trusted_file.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -36,10 +37,9 @@ void keep_conf_names(std::vector<std::string>& names) {
 }
 
 Result<void> PolicyFiles::add(const std::string& path) {
-  const auto file = open_trusted_file(path);
-  if (!file) return std::unexpected(file.error());
-  if (!*file) return absent(path);
-  auto text = read_all(**file, kMostBytes - bytes_);
+  const auto file = TRY(open_trusted_file(path));
+  if (!file) return absent(path);
+  auto text = read_all(*file, kMostBytes - bytes_);
   if (!text)
     return fail(rule_,
                 text.error().code == EFBIG
@@ -53,10 +53,9 @@ Result<void> PolicyFiles::add(const std::string& path) {
 }
 
 Result<void> PolicyFiles::add_directory(const std::string& directory) {
-  auto dir = open_trusted_directory(directory);
-  if (!dir) return std::unexpected(dir.error());
-  if (!*dir) return absent(directory);
-  auto names = names_in(std::move(**dir), DT_UNKNOWN);
+  auto dir = TRY(open_trusted_directory(directory));
+  if (!dir) return absent(directory);
+  auto names = names_in(std::move(*dir), DT_UNKNOWN);
   if (!names) return fail(rule_, concat("cannot list ", directory), names.error().code);
   keep_conf_names(*names);
   if (names->size() > kMost)
@@ -66,7 +65,7 @@ Result<void> PolicyFiles::add_directory(const std::string& directory) {
     if (!is_plain_word(name, kLongestName))
       return fail("TF-FILE", concat(directory, " has a file ", quoted(name),
                                     ": its name may have letters, digits, - _ and . only"));
-    if (auto added = add(concat(directory, "/", name)); !added) return added;
+    TRY(add(concat(directory, "/", name)));
   }
   return {};
 }

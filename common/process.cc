@@ -11,6 +11,7 @@
 
 #include "common/pidfd.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -55,12 +56,10 @@ Result<std::uint64_t> pid_of(const Fd& given) {
 
 Result<Process> Process::open(const Target& target) {
   Fd given(target.kind == Target::Kind::kPid ? -1 : target.number);
-  const auto pid = given.valid() ? pid_of(given) : static_cast<std::uint64_t>(target.number);
-  if (!pid) return std::unexpected(pid.error());
-  auto directory = *pid == 0 ? Result<Fd>(std::exchange(given, Fd(-1))) : open_directory(*pid);
-  if (!directory) return std::unexpected(directory.error());
-  Process process(std::move(*directory), std::move(given), *pid);
-  if (auto gathered = process.gather(); !gathered) return std::unexpected(gathered.error());
+  const auto pid = TRY(given.valid() ? pid_of(given) : static_cast<std::uint64_t>(target.number));
+  auto directory = TRY(pid == 0 ? Result<Fd>(std::exchange(given, Fd(-1))) : open_directory(pid));
+  Process process(std::move(directory), std::move(given), pid);
+  TRY(process.gather());
   return process;
 }
 

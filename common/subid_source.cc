@@ -8,6 +8,7 @@
 
 #include "common/trusted_file.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -32,18 +33,16 @@ Result<SubidRanges> ranges_in_module(IdKind kind, std::string_view module, std::
                                      Uid uid, const Asker& asker) {
   SubidScanner scanner(name, uid);
   const std::string owner = name.empty() ? concat(uid.value()) : std::string(name);
-  const auto lines = asker.subids(kind, module, owner);
-  if (!lines) return std::unexpected(lines.error());
-  scanner.feed(*lines);
-  if (const auto done = scanner.finish(); !done) return std::unexpected(done.error());
+  const auto lines = TRY(asker.subids(kind, module, owner));
+  scanner.feed(lines);
+  TRY(scanner.finish());
   return SubidRanges{scanner.ranges(), concat("NSS source ", module), {}};
 }
 
 Result<SubidRanges> ranges_in_file(IdKind kind, const Result<std::optional<Fd>>& file,
                                    SubidScanner scanner) {
   if (!file) return std::unexpected(file.error());
-  if (const auto done = scan(scanner, *file, path_of(kind)); !done)
-    return std::unexpected(done.error());
+  TRY(scan(scanner, *file, path_of(kind)));
   return SubidRanges{scanner.ranges(), std::string(path_of(kind)), scanner.skipped()};
 }
 
@@ -58,9 +57,8 @@ SubidSource SubidSource::open(IdKind kind) {
 
 Result<SubidRanges> SubidSource::read(std::string_view name, Uid uid, const Asker& asker,
                                       std::span<const Extent> wanted) const {
-  const auto module = asker.subid_source();
-  if (!module) return std::unexpected(module.error());
-  if (*module != "files") return ranges_in_module(kind_, *module, name, uid, asker);
+  const auto module = TRY(asker.subid_source());
+  if (module != "files") return ranges_in_module(kind_, module, name, uid, asker);
   auto found = ranges_in_file(kind_, file_, SubidScanner(name, uid));
   const auto is_covered = [&](const Extent& extent) {
     return found->owned.covers(extent.outside());
@@ -74,15 +72,13 @@ Result<SubidRanges> SubidSource::read(std::string_view name, Uid uid, const Aske
 }
 
 Result<SubidRanges> find_subids(IdKind kind, std::string_view name, Uid uid) {
-  const auto nsswitch = read_trusted_file("/etc/nsswitch.conf", "SU-READ");
-  if (!nsswitch) return std::unexpected(nsswitch.error());
-  const std::string module(nss_subid_source(*nsswitch));
+  const auto nsswitch = TRY(read_trusted_file("/etc/nsswitch.conf", "SU-READ"));
+  const std::string module(nss_subid_source(nsswitch));
   if (module == "files")
     return ranges_in_file(kind, open_trusted_file(path_of(kind)), SubidScanner(name, uid));
-  auto asker = Asker::start(Uid{::getuid()}, Asker::Asks::kUsers);
-  if (!asker) return std::unexpected(asker.error());
-  auto found = ranges_in_module(kind, module, name, uid, *asker);
-  (void)asker->end();
+  auto asker = TRY(Asker::start(Uid{::getuid()}, Asker::Asks::kUsers));
+  auto found = ranges_in_module(kind, module, name, uid, asker);
+  (void)asker.end();
   return found;
 }
 

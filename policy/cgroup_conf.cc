@@ -5,6 +5,7 @@
 
 #include "policy/conf_line.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -171,15 +172,14 @@ Result<bool> take_base(CgroupConf& conf, std::string_view first, ConfLine line) 
 }
 
 Result<void> take_line(CgroupConf& conf, std::string_view who, ConfLine& line) {
-  const auto is_base = take_base(conf, who, line);
-  if (!is_base) return std::unexpected(is_base.error());
-  if (*is_base) return {};
+  const auto is_base = TRY(take_base(conf, who, line));
+  if (is_base) return {};
   if (who.contains('=') || who == "@")
     return line.refuse("CC-LINE", who,
                        "a line is WHO KEY=VALUE...; WHO is a login name, a uid, @GROUP or *");
   CgroupLine taken{.who = std::string(who), .settings = {}, .path = {}, .number = line.number()};
   for (auto word = line.next(); !word.empty(); word = line.next())
-    if (auto done = take_setting(taken, line, word); !done) return done;
+    TRY(take_setting(taken, line, word));
   if (taken.settings.empty())
     return line.refuse("CC-LINE", who,
                        concat(quoted(who), " is given nothing: add KEY=VALUE, as containers=1"));

@@ -6,6 +6,7 @@
 
 #include "policy/rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 #include "policy/who.h"
 
 namespace userns {
@@ -157,9 +158,8 @@ Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> wor
     return fail(
         "CG-ARGS",
         "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
-  auto name = ContainerName::parse(words[1]);
-  if (!name) return std::unexpected(name.error());
-  return CgroupRequest{.verb = enters ? kEnter : kRelease, .name = std::move(*name), .json = false};
+  auto name = TRY(ContainerName::parse(words[1]));
+  return CgroupRequest{.verb = enters ? kEnter : kRelease, .name = std::move(name), .json = false};
 }
 
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,

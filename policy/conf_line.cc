@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -37,7 +38,7 @@ Result<void> each_conf_line(
                          "a control character: is this a text file with Unix line ends?");
     const auto first = line.next();
     if (first.empty()) continue;
-    if (auto taken = take(first, line); !taken) return taken;
+    TRY(take(first, line));
   }
   return {};
 }

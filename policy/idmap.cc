@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -50,9 +51,7 @@ Result<IdMap> IdMap::parse(std::span<const std::string_view> words) {
                        words.size(), " numbers"));
   std::vector<Extent> extents;
   for (; !words.empty(); words = words.subspan(kWordsPerExtent)) {
-    const auto extent = parse_extent(words);
-    if (!extent) return std::unexpected(extent.error());
-    extents.push_back(*extent);
+    extents.push_back(TRY(parse_extent(words)));
   }
   return from_extents(std::move(extents));
 }
@@ -62,7 +61,7 @@ Result<IdMap> IdMap::from_extents(std::vector<Extent> extents) {
   if (extents.size() > kMaxExtents)
     return fail("IM-EXTENTS",
                 concat(extents.size(), " triples; the kernel takes at most ", kMaxExtents));
-  if (const auto apart = check_overlap(extents); !apart) return std::unexpected(apart.error());
+  TRY(check_overlap(extents));
   IdMap map(std::move(extents));
   if (const auto bytes = map.kernel_text().size(); bytes > kMaxMapBytes)
     return fail("IM-EXTENTS", concat("the map is ", bytes,

@@ -6,6 +6,7 @@
 
 #include "policy/rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -78,8 +79,7 @@ bool is_own_id(IdKind kind, Uid uid, Gid gid, const Extent& extent) {
 }
 
 Result<MapGrant> decide(const MapFacts& facts, const IdMap& request) {
-  const auto judged = judge(kRules, facts, request);
-  if (!judged) return std::unexpected(judged.error());
+  TRY(judge(kRules, facts, request));
   const bool delegated = std::ranges::any_of(request.extents(), [&](const Extent& extent) {
     return facts.owned->covers(extent.outside());
   });

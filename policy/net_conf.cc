@@ -6,6 +6,7 @@
 
 #include "policy/conf_line.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -129,8 +130,7 @@ Result<NetLine> take_line(std::string_view who, ConfLine& line) {
   taken.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(*count, kMostPorts));
   std::array<bool, kSettings.size()> seen{};
   for (auto word = line.next(); !word.empty(); word = line.next())
-    if (const auto set = take_setting(taken, seen, line, word); !set)
-      return std::unexpected(set.error());
+    TRY(take_setting(taken, seen, line, word));
   const auto& terms = taken.terms;
   // The address of such a NIC is computed from its IP address, and is all that its port may send.
   if (!terms.blocks.empty() && (terms.spoof || terms.any_mac || terms.macs != 0))
@@ -166,9 +166,7 @@ bool is_interface_name(std::string_view text) {
 Result<void> add_net_conf(std::vector<NetLine>& lines, std::string_view path,
                           std::string_view text) {
   const auto take = [&](std::string_view who, ConfLine& words) -> Result<void> {
-    const auto line = take_line(who, words);
-    if (!line) return std::unexpected(line.error());
-    lines.push_back(*line);
+    lines.push_back(TRY(take_line(who, words)));
     return {};
   };
   return each_conf_line(path, text, "NC-LINE", take);

@@ -10,6 +10,7 @@
 
 #include "policy/rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -79,13 +80,9 @@ Result<NetRequest> parse_add(std::span<const std::string_view> words) {
   }
   if (!words.empty() || netns.empty() || request.bridge.empty())
     return fail("NR-ARGS", std::string(kUsage));
-  const auto target = parse_netns(netns);
-  if (!target) return std::unexpected(target.error());
-  request.netns = *target;
+  request.netns = TRY(parse_netns(netns));
   if (mac.empty()) return request;
-  const auto chosen = Mac::parse(mac);
-  if (!chosen) return std::unexpected(chosen.error());
-  request.mac = *chosen;
+  request.mac = TRY(Mac::parse(mac));
   return request;
 }
 
@@ -202,10 +199,8 @@ Mac Mac::of_address(const NetTerms& terms, std::uint32_t place) {
 bool Mac::is_of_address() const { return bytes[0] == 0x56 && (bytes[1] | 1U) == 0x75; }
 
 Result<NetRequest> parse_net_request(std::span<const std::string_view> words) {
-  auto request = parse_words(words);
-  if (request)
-    if (const auto checked = check_words(*request); !checked)
-      return std::unexpected(checked.error());
+  const auto request = TRY(parse_words(words));
+  TRY(check_words(request));
   return request;
 }
 

@@ -8,6 +8,7 @@
 #include "policy/idmap.h"
 #include "policy/rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns {
 namespace {
@@ -91,15 +92,9 @@ Result<TreeRequest> parse_tree_request(std::span<const std::string_view> words) 
   }
   if (words.size() != 6 || words[0] != "--source" || words[2] != "--userns" || words[4] != "--to")
     return fail("ID-ARGS", std::string(kUsage));
-  const auto source = parse_fd(words[1]);
-  if (!source) return std::unexpected(source.error());
-  const auto userns = parse_target(words[3]);
-  if (!userns) return std::unexpected(userns.error());
-  const auto to = parse_fd(words[5]);
-  if (!to) return std::unexpected(to.error());
-  request.source = *source;
-  request.userns = *userns;
-  request.to = *to;
+  request.source = TRY(parse_fd(words[1]));
+  request.userns = TRY(parse_target(words[3]));
+  request.to = TRY(parse_fd(words[5]));
   return request;
 }
 
@@ -125,8 +120,7 @@ Result<std::vector<Extent>> parse_kernel_map(std::string_view text) {
 }
 
 Result<TreeGrant> decide(const TreeFacts& facts, const TreeRequest& request) {
-  const auto judged = judge(kRules, facts);
-  if (!judged) return std::unexpected(judged.error());
+  TRY(judge(kRules, facts));
   return TreeGrant(request.read_only);
 }
 

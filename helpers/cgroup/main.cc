@@ -24,6 +24,7 @@
 #include "policy/cgroup_conf.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 #include "policy/who.h"
 
 namespace userns::cgroup {
@@ -51,21 +52,17 @@ const std::string& conf_path() {
 }
 
 Result<CgroupConf> read_conf() {
-  const auto texts = PolicyFiles::read(conf_path(), "CC-READ");
-  if (!texts) return std::unexpected(texts.error());
+  const auto texts = TRY(PolicyFiles::read(conf_path(), "CC-READ"));
   CgroupConf conf;
-  for (const auto& [path, text] : *texts)
-    if (auto added = add_cgroup_conf(conf, text, path); !added)
-      return std::unexpected(added.error());
+  for (const auto& [path, text] : texts) TRY(add_cgroup_conf(conf, text, path));
   return conf;
 }
 
 // The line of the policy that is for the caller.
 Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, const Groups& groups,
                                     const Asker& asker) {
-  const auto login = asker.login(caller);
-  if (!login) return std::unexpected(login.error());
-  if (const auto odd = why_not_a_who(login->name); !odd.empty())
+  const auto login = TRY(asker.login(caller));
+  if (const auto odd = why_not_a_who(login.name); !odd.empty())
     return fail("SU-NAME",
                 concat("no line of cgroup.conf can name this user: the login name ", odd));
   std::optional<Error> failed;
@@ -74,7 +71,7 @@ Result<const CgroupLine*> find_line(const CgroupConf& conf, Uid caller, const Gr
     if (!gid) failed = gid.error();
     return gid && *gid && groups.have(**gid);
   };
-  const auto* const line = matching_line(conf, caller, login->name, in_group);
+  const auto* const line = matching_line(conf, caller, login.name, in_group);
   if (failed) return std::unexpected(*failed);
   return line;
 }
@@ -101,8 +98,7 @@ Result<void> enter_all(const CgroupGrant& grant, const CgroupFacts& facts, const
   all.push_back(std::move(counted));
   for (const auto& part : grant.parts().subspan(1)) {
     auto v1 = open_v1(part.controller, conf, caller.uid);
-    const auto may = v1 ? may_leave(facts, v1->place) : std::unexpected(v1.error());
-    if (!may) return may;
+    TRY(v1 ? may_leave(facts, v1->place) : std::unexpected(v1.error()));
     all.push_back(std::move(*v1));
   }
   for (const auto& part : grant.idle())
@@ -115,7 +111,7 @@ Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FIL
 // For the verbs that no command of the caller's follows, which would have to live with it: no way
 // out but the tree's.
 Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
-  if (auto logs = known.log.open(); !logs) return logs;
+  TRY(known.log.open());
   std::vector<const Fd*> trees;
   for (const auto& where : all) trees.push_back(&where.base);
   const auto dropped = drop_all_but(kLockedNeeds, Uid{0});
@@ -123,10 +119,9 @@ Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
 }
 
 Result<void> list_all(Known& known, const Hierarchy& counted) {
-  const auto text = list(counted, known.request->json);
-  if (!text) return std::unexpected(text.error());
+  const auto text = TRY(list(counted, known.request->json));
   auto dropped = step_down_for_good(known.caller.uid);
-  return dropped ? print(*text) : dropped;
+  return dropped ? print(text) : dropped;
 }
 
 // `list` and `release`: locked before argv is parsed, but for the verb. Before that, root's
@@ -140,10 +135,8 @@ Result<void> serve_locked(Known& known, std::span<const std::string_view> words,
     if (auto v1 = open_v1(controller, conf, known.caller.uid);
         v1 && controller != all[0].controller)
       all.push_back(std::move(*v1));
-  if (auto locked = lock_in(known, all); !locked) return locked;
-  auto request = parse_cgroup_request(words);  // 4
-  if (!request) return std::unexpected(request.error());
-  known.request = std::move(*request);
+  TRY(lock_in(known, all));
+  known.request = TRY(parse_cgroup_request(words));  // 4
   if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, all[0]);
   audit_decision(known, nullptr);
   return release(*known.request->name, all);
@@ -151,10 +144,9 @@ Result<void> serve_locked(Known& known, std::span<const std::string_view> words,
 
 Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupConf& conf,
                               Hierarchy counted) {
-  auto asker = Asker::start(known.caller.uid, Asker::Asks::kUsersAndGroups);
-  if (!asker) return std::unexpected(asker.error());
-  const auto line = find_line(conf, known.caller.uid, groups, *asker);
-  const auto ended = asker->end();
+  auto asker = TRY(Asker::start(known.caller.uid, Asker::Asks::kUsersAndGroups));
+  const auto line = find_line(conf, known.caller.uid, groups, asker);
+  const auto ended = asker.end();
   const auto controllers =
       counted.controller.empty() ? read_cgroup_file(counted.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
@@ -168,10 +160,9 @@ Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupCo
       .hierarchy = counted.controller,
       .controllers = std::string_view(*controllers).substr(0, controllers->find('\n')),
       .place = counted.place};
-  const auto grant = decide(facts, *known.request->name);  // 6
-  if (!grant) return std::unexpected(grant.error());
-  audit_decision(known, nullptr);                                           // 7
-  return enter_all(*grant, facts, conf, known.caller, std::move(counted));  // 8
+  const auto grant = TRY(decide(facts, *known.request->name));             // 6
+  audit_decision(known, nullptr);                                          // 7
+  return enter_all(grant, facts, conf, known.caller, std::move(counted));  // 8
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main.
@@ -180,22 +171,17 @@ Result<void> serve(int argc, char** argv, Known& known) {
   const auto process = CallerProcess::begin();  // 1
   known.caller = Caller::identify();            // 2
   auto groups = Groups::of_caller();
-  if (auto dropped = drop_all_but(kNeeds, Uid{0}); !dropped) return dropped;  // 3
+  TRY(drop_all_but(kNeeds, Uid{0}));  // 3
   if (!process || !groups) return std::unexpected(process ? groups.error() : process.error());
   // What comes after the command's first word is the command's alone.
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + std::min(argc, 5));
   const bool enters = !words.empty() && words[0] == "enter";
-  auto request = enters ? parse_cgroup_request(words) : Result<CgroupRequest>{};  // 4
-  if (!request) return std::unexpected(request.error());
-  if (enters) known.request = std::move(*request);
-  const auto conf = read_conf();  // 5
-  if (!conf) return std::unexpected(conf.error());
-  auto counted = open_count_hierarchy(*conf, known.caller.uid);
-  if (!counted) return std::unexpected(counted.error());
-  if (!enters) return serve_locked(known, words, *conf, std::move(*counted));
-  if (auto entered = decide_and_enter(known, *groups, *conf, std::move(*counted)); !entered)
-    return entered;
-  if (auto dropped = become_for_good(known.caller.uid); !dropped) return dropped;
+  if (enters) known.request = TRY(parse_cgroup_request(words));  // 4
+  const auto conf = TRY(read_conf());                            // 5
+  auto counted = TRY(open_count_hierarchy(conf, known.caller.uid));
+  if (!enters) return serve_locked(known, words, conf, std::move(counted));
+  TRY(decide_and_enter(known, *groups, conf, std::move(counted)));
+  TRY(become_for_good(known.caller.uid));
   return std::unexpected(process->exec(argv + 4));  // 9
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/trusted_file.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::cgroup {
 namespace {
@@ -16,19 +17,17 @@ constexpr const char* kEnable = "cgroup.subtree_control";
 constexpr const char* kUnit = "/userns-cgroup.service";  // of ours, with Delegate=yes
 
 Result<Fd> open_base(const std::string& path, CgroupVersion version) {
-  auto dir = open_trusted_directory(path);
-  if (!dir) return std::unexpected(dir.error());
-  if (!*dir || !is_cgroup(**dir, version))
+  auto dir = TRY(open_trusted_directory(path));
+  if (!dir || !is_cgroup(*dir, version))
     return fail("CG-BASE", concat(path, " is not a directory of a cgroup ",
                                   version == CgroupVersion::kV2 ? "v2" : "v1", " file system"));
-  return std::move(**dir);
+  return std::move(*dir);
 }
 
 Result<std::string> own_path(std::string_view controller) {
   const auto file = open_at(AT_FDCWD, "/proc/self/cgroup", O_RDONLY);
-  const auto text = file ? read_all(*file, 64UL << 10U) : std::unexpected(file.error());
-  if (!text) return std::unexpected(text.error());
-  return std::string(cgroup_path(*text, controller));
+  const auto text = TRY(file ? read_all(*file, 64UL << 10U) : std::unexpected(file.error()));
+  return std::string(cgroup_path(text, controller));
 }
 
 // Where this process is in v2, a directory that may be the caller's. None if that cannot be seen
@@ -54,8 +53,7 @@ bool is_populated(const Fd& user, const std::string& name) {
 Result<void> fill_cpuset(const Fd& parent, const Fd& dir) {
   for (const char* const file : {"cpuset.cpus", "cpuset.mems"}) {
     const auto text = read_cgroup_file(parent, file);
-    auto done = text ? write_cgroup_file(dir, file, *text) : std::unexpected(text.error());
-    if (!done) return done;
+    TRY(text ? write_cgroup_file(dir, file, *text) : std::unexpected(text.error()));
   }
   return {};
 }
@@ -92,9 +90,7 @@ struct Prepared {
 Result<void> prepare_user_cgroup(Prepared& made, const Hierarchy& where, const CgroupPart& part,
                                  const CgroupGrant& grant) {
   const bool enables = part.controller.empty() && !grant.enable().empty();
-  auto user = lock_cgroup(where.base, where.place.user_cgroup, true);
-  if (!user) return std::unexpected(user.error());
-  made.user = std::move(*user);
+  made.user = TRY(lock_cgroup(where.base, where.place.user_cgroup, true));
   Result<void> done;
   if (enables) done = write_cgroup_file(where.base, kEnable, grant.enable());
   if (part.controller == "cpuset") done = fill_cpuset(where.base, made.user);
@@ -118,9 +114,8 @@ Result<void> look_for_room(const Prepared& made, const CgroupPart& part) {
   const auto limit = std::ranges::find(part.writes, "pids.max", &CgroupWrite::file);
   const auto most = limit == part.writes.end() ? std::nullopt : parse_decimal(limit->text);
   if (!most) return {};
-  auto text = read_cgroup_file(made.user, "pids.current");
-  if (!text) return std::unexpected(text.error());
-  std::string_view rest = *text;
+  auto text = TRY(read_cgroup_file(made.user, "pids.current"));
+  std::string_view rest = text;
   if (parse_decimal(take_until(rest, '\n')).value_or(UINT64_MAX) <= *most) return {};
   return fail(
       "CG-FULL",
@@ -207,10 +202,9 @@ Result<std::string> list(const Hierarchy& counted, bool json) {
   std::string out;
   const auto user = open_cgroup(counted.base, counted.place.user_cgroup);
   if (!user && user.error().code != ENOENT) return std::unexpected(user.error());
-  auto names = user ? child_cgroups(*user) : Result<std::vector<std::string>>{};
-  if (!names) return std::unexpected(names.error());
-  std::ranges::sort(*names);
-  for (const auto& name : *names) {
+  auto names = TRY(user ? child_cgroups(*user) : Result<std::vector<std::string>>{});
+  std::ranges::sort(names);
+  for (const auto& name : names) {
     const bool populated = is_populated(*user, name);
     const std::string path = concat(counted.path, "/", counted.place.user_cgroup, "/", name);
     out += json ? concat(out.empty() ? "" : ",", R"({"name":")", name, R"(","populated":)",
@@ -221,24 +215,21 @@ Result<std::string> list(const Hierarchy& counted, bool json) {
 }
 
 Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, Uid uid) {
-  const auto own = own_path(controller);
-  if (!own) return std::unexpected(own.error());
-  if (own->empty() || own->contains("/.."))
+  const auto own = TRY(own_path(controller));
+  if (own.empty() || own.contains("/.."))
     return fail("CG-CONTROLLER",
                 concat("this host has no ", controller, " controller that can be used here"));
-  const auto mount = concat(kMount, "/", controller), home = concat(mount, *own);
+  const auto mount = concat(kMount, "/", controller), home = concat(mount, own);
   const std::string path = conf.v1_base.empty()
                                ? std::string(above_user_cgroup(home, v1_user_cgroup(uid)))
                                : concat(mount, conf.v1_base);
-  auto at = open_base(home, CgroupVersion::kV1);
-  if (!at) return std::unexpected(at.error());
-  auto base = path == home ? open_cgroup(*at, ".") : open_base(path, CgroupVersion::kV1);
-  if (!base) return std::unexpected(base.error());
+  auto at = TRY(open_base(home, CgroupVersion::kV1));
+  auto base = TRY(path == home ? open_cgroup(at, ".") : open_base(path, CgroupVersion::kV1));
   return Hierarchy{controller,
-                   std::move(*base),
+                   std::move(base),
                    path,
-                   std::move(*at),
-                   {*own, path_below(mount, path), v1_user_cgroup(uid)}};
+                   std::move(at),
+                   {own, path_below(mount, path), v1_user_cgroup(uid)}};
 }
 
 Result<Hierarchy> open_count_hierarchy(const CgroupConf& conf, Uid uid) {
@@ -250,10 +241,9 @@ Result<Hierarchy> open_count_hierarchy(const CgroupConf& conf, Uid uid) {
   const std::string& path = conf.base.empty() ? found : conf.base;
   auto base = open_base(path, CgroupVersion::kV2);
   if (base) {
-    const auto own = own_path("");
-    if (!own) return std::unexpected(own.error());
-    auto home = find_home(mount, *own);
-    const CgroupPlace place{home.valid() ? *own : "", path_below(mount, path), concat(uid.value())};
+    const auto own = TRY(own_path(""));
+    auto home = find_home(mount, own);
+    const CgroupPlace place{home.valid() ? own : "", path_below(mount, path), concat(uid.value())};
     return Hierarchy{{}, std::move(*base), path, std::move(home), place};
   }
   if (conf.base.empty() && base.error().rule == "CG-BASE")

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "common/capability.h"
+#include "policy/try.h"
 
 namespace userns::idmap {
 namespace {
@@ -53,19 +54,18 @@ int lock_in_child(const Fd& clone, const Fd& answer) {
 }
 
 Result<Fd> lock_flags(const Fd& clone) {
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
+  auto pipe = TRY(make_pipe());
   clone_args like_fork{};
   like_fork.flags = CLONE_FILES;
   like_fork.exit_signal = SIGCHLD;
   const auto child = static_cast<pid_t>(::syscall(SYS_clone3, &like_fork, sizeof like_fork));
-  if (child == 0) ::_exit(lock_in_child(clone, pipe->write));
+  if (child == 0) ::_exit(lock_in_child(clone, pipe.write));
   int status = 0;
   while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   const bool done = child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
   int locked = -1;
-  if (done && ::read(pipe->read.get(), &locked, sizeof locked) == sizeof locked) return Fd(locked);
+  if (done && ::read(pipe.read.get(), &locked, sizeof locked) == sizeof locked) return Fd(locked);
   return fail("ID-LOCK",
               "cannot lock the flags of the mount in a user namespace; see \"userns-run doctor\" "
               "for the limits on user namespaces",

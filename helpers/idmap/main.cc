@@ -19,6 +19,7 @@
 #include "lockdown_blob.h"
 #include "policy/text.h"
 #include "policy/tree_rules.h"
+#include "policy/try.h"
 
 namespace userns::idmap {
 namespace {
@@ -57,20 +58,17 @@ bool is_same(const Fd& one, const Fd& other) {
 // leaves one can never come back to it, so it was there all the time if it is there before and
 // after.
 Result<Maps> open_maps(const Result<Target>& target) {
-  const auto process = target ? Process::open(*target) : std::unexpected(target.error());
-  if (!process) return std::unexpected(process.error());
-  auto userns = user_namespace_of(*process);
-  if (!userns) return std::unexpected(userns.error());
-  auto uid_map = process->open_file("uid_map", O_RDONLY);
-  auto gid_map = process->open_file("gid_map", O_RDONLY);
-  const auto after = user_namespace_of(*process);
-  if (!after) return std::unexpected(after.error());
-  if (!is_same(userns->fd, after->fd))
+  const auto process = TRY(target ? Process::open(*target) : std::unexpected(target.error()));
+  auto userns = TRY(user_namespace_of(process));
+  auto uid_map = process.open_file("uid_map", O_RDONLY);
+  auto gid_map = process.open_file("gid_map", O_RDONLY);
+  const auto after = TRY(user_namespace_of(process));
+  if (!is_same(userns.fd, after.fd))
     return fail("ID-MAPS", "the process given with --userns has changed its user namespace");
   if (!uid_map || !gid_map)
     return fail("ID-MAPS", "cannot open the maps of the process given with --userns",
                 (uid_map ? gid_map : uid_map).error().code);
-  return Maps{std::move(*userns), std::move(*uid_map), std::move(*gid_map)};
+  return Maps{std::move(userns), std::move(*uid_map), std::move(*gid_map)};
 }
 
 Fd copy_of(const Result<Target>& word) { return Fd(::fcntl(fd_in(word), F_DUPFD_CLOEXEC, 0)); }
@@ -108,12 +106,9 @@ Result<std::vector<Extent>> read_map(const Fd& file) {
 Result<void> gather_ids(Gathered& all, IdKind kind, std::uint64_t own, const Fd& map,
                         const std::string& name, const Caller& caller, const Opened& opened) {
   const std::size_t at = kind == IdKind::kUid ? 0 : 1;
-  auto extents = read_map(map);
-  if (!extents) return std::unexpected(extents.error());
-  auto ranges = opened.subids.at(at).read(name, caller.uid, *opened.asker, *extents);
-  if (!ranges) return std::unexpected(ranges.error());
-  all.ranges.at(at) = std::move(*ranges);
-  all.facts.ids.at(at) = {kind, own, std::move(*extents), &all.ranges.at(at).owned,
+  auto extents = TRY(read_map(map));
+  all.ranges.at(at) = TRY(opened.subids.at(at).read(name, caller.uid, *opened.asker, extents));
+  all.facts.ids.at(at) = {kind, own, std::move(extents), &all.ranges.at(at).owned,
                           all.ranges.at(at).source};
   return {};
 }
@@ -125,16 +120,13 @@ Result<void> gather(Gathered& all, const Caller& caller, const Opened& opened) {
   if (!opened.maps) return std::unexpected(opened.maps.error());
   const auto& [userns, uid_map, gid_map] = *opened.maps;
   if (!opened.asker) return std::unexpected(opened.asker.error());
-  const auto login = opened.asker->login(caller.uid);
-  if (!login) return std::unexpected(login.error());
+  const auto login = TRY(opened.asker->login(caller.uid));
   all.facts.caller = caller.uid;
   all.facts.userns_owner = userns.owner;
   all.facts.userns_is_child = userns.is_child;
   all.facts.tree_owner = Uid{directory.st_uid};
-  auto done =
-      gather_ids(all, IdKind::kUid, caller.uid.value(), uid_map, login->name, caller, opened);
-  if (!done) return done;
-  return gather_ids(all, IdKind::kGid, caller.gid.value(), gid_map, login->name, caller, opened);
+  TRY(gather_ids(all, IdKind::kUid, caller.uid.value(), uid_map, login.name, caller, opened));
+  return gather_ids(all, IdKind::kGid, caller.gid.value(), gid_map, login.name, caller, opened);
 }
 
 std::string map_of(const TreeIds& ids) {
@@ -179,17 +171,14 @@ class IdmapHelper final : public Helper {
 };
 
 Result<void> IdmapHelper::serve(std::span<const std::string_view> args) {
-  const auto request = parse_tree_request(args);  // 4
-  if (!request) return std::unexpected(request.error());
+  const auto request = TRY(parse_tree_request(args));  // 4
   Gathered all;
-  if (auto gathered = gather(all, caller_, *opened_); !gathered) return gathered;  // 5
-  summary_ += summary_of(all, opened_->directory, *request);
-  const auto grant = decide(all.facts, *request);  // 6
-  if (!grant) return std::unexpected(grant.error());
-  record_grant();                                                                         // 7
-  const auto clone = locked_clone(*grant, opened_->directory, opened_->maps->userns.fd);  // 8
-  if (!clone) return std::unexpected(clone.error());
-  return send_mount(opened_->socket, *clone);
+  TRY(gather(all, caller_, *opened_));  // 5
+  summary_ += summary_of(all, opened_->directory, request);
+  const auto grant = TRY(decide(all.facts, request));                                         // 6
+  record_grant();                                                                             // 7
+  const auto clone = TRY(locked_clone(grant, opened_->directory, opened_->maps->userns.fd));  // 8
+  return send_mount(opened_->socket, clone);
 }
 
 }  // namespace

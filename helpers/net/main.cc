@@ -23,6 +23,7 @@
 #include "policy/net_conf.h"
 #include "policy/net_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 #include "policy/who.h"
 
 namespace userns::net {
@@ -58,8 +59,7 @@ struct Who {
 Result<std::vector<NetLine>> find_lines(const Who& who, const Asker& asker, std::string_view login,
                                         std::span<const ConfText> policy, std::string_view bridge) {
   std::vector<NetLine> lines;
-  for (const auto& [path, text] : policy)
-    if (auto added = add_net_conf(lines, path, text); !added) return std::unexpected(added.error());
+  for (const auto& [path, text] : policy) TRY(add_net_conf(lines, path, text));
   if (const auto odd = why_not_a_who(login); !odd.empty())
     return fail("SU-NAME", concat("no line of net.conf can name this user: the login name ", odd));
   std::optional<Error> failed;
@@ -169,14 +169,12 @@ Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
   auto& opened = opened_.value();
   const Who who{caller_, *groups_};
   if (!opened.netns) return std::unexpected(opened.netns.error());  // 5
-  const auto bridge = find_link(netlink, request.bridge);
-  if (!bridge) return std::unexpected(bridge.error());
+  const auto bridge = TRY(find_link(netlink, request.bridge));
   const auto& policy = opened.policy;
   if (!policy) return std::unexpected(policy.error());
-  const auto login =
-      opened.asker ? opened.asker->login(who.caller.uid) : std::unexpected(opened.asker.error());
-  if (!login) return std::unexpected(login.error());
-  auto lines = find_lines(who, *opened.asker, login->name, *policy, request.bridge);
+  const auto login = TRY(opened.asker ? opened.asker->login(who.caller.uid)
+                                      : std::unexpected(opened.asker.error()));
+  auto lines = find_lines(who, *opened.asker, login.name, *policy, request.bridge);
   opened.asker = fail({}, {});  // its child ends: it shall not wait for a reader as we may have to
   if (!lines) return std::unexpected(lines.error());
   NetFacts facts{.caller = who.caller.uid,
@@ -185,45 +183,39 @@ Result<void> NetHelper::add(Netlink& netlink, const NetRequest& request) {
                  .bridge = {},
                  .has_guard = false,
                  .lines = std::move(*lines)};
-  if (const auto& b = *bridge)
+  if (const auto& b = bridge)
     facts.bridge = {static_cast<std::uint32_t>(b->index),
                     b->kind == "bridge",
                     (b->flags & IFF_UP) != 0,
                     b->filters_vlans,
                     b->mtu,
                     {}};
-  if (const auto known = find_addresses(netlink, facts.bridge); !known)
-    return std::unexpected(known.error());
-  if (const auto asked = find_guard(opened.netfilter, facts); !asked) return asked;
-  const auto grant = decide(facts, request);  // 6
-  if (!grant) return std::unexpected(grant.error());
-  record_grant();  // 7
-  const auto user = is_interface_name(login->name) ? login->name : std::string{};
+  TRY(find_addresses(netlink, facts.bridge));
+  TRY(find_guard(opened.netfilter, facts));
+  const auto grant = TRY(decide(facts, request));  // 6
+  record_grant();                                  // 7
+  const auto user = is_interface_name(login.name) ? login.name : std::string{};
   const auto host = read_opened(opened.machine_id, "/etc/machine-id", "NC-READ").value_or("");
-  const auto nic = make_nic(netlink, *grant, **bridge, *opened.netns, user, host);  // 8
-  if (!nic) return std::unexpected(nic.error());
-  const auto said = put_out(who.caller.uid, line_of(*nic, request.bridge));  // 9
-  if (!said) (void)unmake_nic(netlink, nic->host);
+  const auto nic = TRY(make_nic(netlink, grant, *bridge, *opened.netns, user, host));  // 8
+  const auto said = put_out(who.caller.uid, line_of(nic, request.bridge));             // 9
+  if (!said) (void)unmake_nic(netlink, nic.host);
   return said;
 }
 
 Result<void> NetHelper::remove(Netlink& netlink, const NetRequest& request) {
-  const auto link = find_link(netlink, request.name);
-  if (!link) return std::unexpected(link.error());
-  const auto may = may_delete(request.name, *link ? (*link)->kind : "", caller_.uid);
-  if (!may) return may;
+  const auto link = TRY(find_link(netlink, request.name));
+  TRY(may_delete(request.name, link ? link->kind : "", caller_.uid));
   record_grant();
   return unmake_nic(netlink, request.name);
 }
 
 Result<void> NetHelper::serve(std::span<const std::string_view> args) {
   if (!groups_) return std::unexpected(groups_.error());
-  const auto request = parse_net_request(args);  // 4
-  if (!request) return std::unexpected(request.error());
-  summary_ += summary_of(*request);
+  const auto request = TRY(parse_net_request(args));  // 4
+  summary_ += summary_of(request);
   if (!netlink_) return std::unexpected(netlink_.error());
-  if (request->verb == NetRequest::Verb::kDelete) return remove(*netlink_, *request);
-  return add(*netlink_, *request);
+  if (request.verb == NetRequest::Verb::kDelete) return remove(*netlink_, request);
+  return add(*netlink_, request);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "common/bridge_port.h"
 #include "common/capability.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::net {
 namespace {
@@ -102,10 +103,9 @@ Result<void> choose_addresses(Netlink& netlink, Attempt& attempt, unsigned salt)
     attempt.addresses = attempt.grant.addresses(attempt.slot, place);
     bool free = !attempt.addresses.empty(), mine = false;
     for (const auto& address : attempt.addresses) {
-      const auto holder = find_link(netlink, name_of(address), IFLA_ALT_IFNAME);
-      if (!holder) return std::unexpected(holder.error());
-      free = free && !*holder;
-      mine = mine || (*holder && (*holder)->alias == attempt.alias());
+      const auto holder = TRY(find_link(netlink, name_of(address), IFLA_ALT_IFNAME));
+      free = free && !holder;
+      mine = mine || (holder && holder->alias == attempt.alias());
     }
     if (free) return {};
     if (mine && salt == 0) break;
@@ -154,9 +154,8 @@ bool may_pass(const Error& error) {
 }
 
 Result<Nic> make_in_slot(Netlink& netlink, const Attempt& attempt) {
-  const auto busy = is_in_use(netlink, attempt.bridge, attempt.mac);
-  if (!busy) return std::unexpected(busy.error());
-  if (*busy)
+  const auto busy = TRY(is_in_use(netlink, attempt.bridge, attempt.mac));
+  if (busy)
     return fail("NR-MAC",
                 concat("MAC address ", attempt.mac.text(), " is in use on ", attempt.bridge.name));
   const auto made = make_pair(netlink, attempt);
@@ -190,9 +189,7 @@ Result<Nic> try_slots(Netlink& netlink, Attempt& attempt, std::string_view host,
     attempt.macs.clear();
     for (unsigned i = 1; i <= attempt.terms().macs; ++i)
       attempt.macs.push_back(attempt.grant.mac(host, attempt.name, slot, salt + (i << 10U)));
-    if (attempt.terms().addresses() != 0)
-      if (const auto found = choose_addresses(netlink, attempt, salt); !found)
-        return std::unexpected(found.error());
+    if (attempt.terms().addresses() != 0) TRY(choose_addresses(netlink, attempt, salt));
     auto nic = make_in_slot(netlink, attempt);
     if (nic || nic.error().rule != "NR-NAME") return nic;
     // Was it the slot that was taken meanwhile, or the name inside?
@@ -216,8 +213,7 @@ Result<bool> has_guard(Netlink& netfilter) {
 
 Result<Nic> make_nic(Netlink& netlink, const NetGrant& grant, const Link& bridge,
                      const NetNamespace& netns, std::string_view user, std::string_view host) {
-  if (const auto pinned = pin_address(changes(netlink), bridge); !pinned)
-    return std::unexpected(pinned.error());
+  TRY(pin_address(changes(netlink), bridge));
   const auto wanted = grant.request().name;
   unsigned number = 0;
   Attempt attempt{grant, bridge, netns, wanted.empty() ? "eth0" : std::string(wanted), user, 0,

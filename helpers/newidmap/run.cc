@@ -19,6 +19,7 @@
 #include "policy/idmap_rules.h"
 #include "policy/target.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::newidmap {
 namespace {
@@ -72,8 +73,7 @@ Result<MapFile> open_map_file(const Traits& traits, const Process& process, bool
 // Writes the granted map, all of it or nothing; for gids that were not delegated denies
 // setgroups(2) first (IM-SETGROUPS), which cannot be taken back.
 Result<void> write_map(const Traits& traits, const MapFile& map, const MapGrant& grant) {
-  if (grant.deny_setgroups())
-    if (const auto denied = deny_setgroups(map.setgroups); !denied) return denied;
+  if (grant.deny_setgroups()) TRY(deny_setgroups(map.setgroups));
   const std::string text = grant.map().kernel_text();
   const auto written = with_capability(needs_of(traits, grant.needs_setfcap()),
                                        [&] { return write_once(map.file, text); });
@@ -125,15 +125,13 @@ struct Policy {
 Result<Policy> read_policy(const Caller& caller, const Opened& opened,
                            std::span<const Extent> wanted) {
   if (!opened.asker) return std::unexpected(opened.asker.error());
-  const auto login = opened.asker->login(caller.uid);
-  if (!login) return std::unexpected(login.error());
-  auto subids = opened.subids.read(login->name, caller.uid, *opened.asker, wanted);
-  if (!subids) return std::unexpected(subids.error());
-  if (!login->group || *login->group == caller.gid) return Policy{login->name, std::move(*subids)};
+  const auto login = TRY(opened.asker->login(caller.uid));
+  auto subids = TRY(opened.subids.read(login.name, caller.uid, *opened.asker, wanted));
+  if (!login.group || *login.group == caller.gid) return Policy{login.name, std::move(subids)};
   // As shadow has it.
   if (!opened.login_defs) return std::unexpected(opened.login_defs.error());
   const bool may = login_defs_says_yes(*opened.login_defs, "GRANT_AUX_GROUP_SUBIDS");
-  return Policy{login->name, std::move(*subids), may};
+  return Policy{login.name, std::move(subids), may};
 }
 
 Result<MapGrant> judge(const Traits& traits, const Caller& caller, const Opened& opened,
@@ -208,11 +206,10 @@ Result<void> MapHelper::serve(std::span<const std::string_view> args) {
   if (!target_) return std::unexpected(target_.error());
   if (!request) return std::unexpected(request.error());
   if (!process) return std::unexpected(process.error());
-  const auto grant = judge(traits_, caller_, *opened_, *request);  // 5, 6
-  if (!grant) return std::unexpected(grant.error());
+  const auto grant = TRY(judge(traits_, caller_, *opened_, *request));  // 5, 6
   if (!map_file) return std::unexpected(map_file.error());
-  record_grant();                                // 7
-  return write_map(traits_, *map_file, *grant);  // 8
+  record_grant();                               // 7
+  return write_map(traits_, *map_file, grant);  // 8
 }
 
 }  // namespace
