@@ -1,11 +1,12 @@
 // What the user database and the NSS source of subordinate ids say. This process reads the
 // database's own files, passwd and group, if nsswitch.conf names them first. Everything else is
-// asked in one child that has no privilege at all, so that no code of others runs in a process that
-// could raise any.
+// asked in one child that has no privilege at all, by a program of its own (userns-names), so that
+// no code of others is in a process that could raise any, or ever could.
 //
 // The child does nothing until it is asked, for which it waits 10 seconds at most. It is killed
 // with its parent and with the last word to it, lives 10 seconds at most from the first one on,
-// holds no fd but its end of a socket, and is not dumpable. What it says is text, in the form of
+// holds no fd but its end of a socket, and is not dumpable: it becomes the program only if users
+// cannot read its file. What it says is text, in the form of
 // the files, and counts as NSS's word. Source: nss(5), nsswitch.conf(5), unix(7).
 #pragma once
 

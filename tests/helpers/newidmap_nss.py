@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from newidmap import both, granted, refused, unmapped
-from harness import cases, main, spawn, status_of, wait_for
+from harness import MS_BIND, cases, main, mount, spawn, status_of, umount, wait_for
 
 LIBRARIES = '/usr/lib/x86_64-linux-gnu'
 
@@ -52,7 +52,7 @@ def _(root, kind):
     with root.target(root.alice) as target:
         granted(kind.run(root, target, 0, first(kind), 10))
     seen = witness(root)
-    assert seen['Name'] == kind.name and seen['NoNewPrivs'] == '1' and seen['Dumpable'] == '0', seen
+    assert seen['Name'] == 'userns-names' and seen['NoNewPrivs'] == '1' and seen['Dumpable'] == '0', seen
     for name in ('CapPrm', 'CapEff', 'CapInh', 'CapAmb'):
         assert int(seen[name], 16) == 0, (name, seen[name])
     assert seen['Uid'].split() == [str(root.alice.uid)] * 4, seen['Uid']
@@ -202,6 +202,55 @@ def _(root, kind):
         asker = wait_for(lambda: children_of(child.pid), 'the child that asks')[0]
         child.kill()
         wait_for(lambda: not os.path.exists(f'/proc/{asker}') or status_of(asker)['State'].startswith('Z'), 'the end of the child')
+
+
+def passwd_by_module(root, mode):
+    plugin(root, mode)
+    shutil.copyfile(f'{LIBRARIES}/libsubid_x.so', f'{LIBRARIES}/libnss_x.so.2')
+    root.write('/etc/nsswitch.conf', 'passwd: x files\ngroup: files\n')
+
+
+@both('SU-NAME: the caller cannot trace the process that answers, nor read or write in it, nor take its socket')
+def _(root, kind):
+    passwd_by_module(root, 'pause')
+    with root.target(root.alice) as target:
+        child = spawn([kind.program(root), target.pid, 0, 100000, 1], root.alice)
+        asker = wait_for(lambda: children_of(child.pid), 'the child that asks')[0]
+        wait_for(lambda: os.readlink(f'/proc/{asker}/exe').endswith('/userns-names'), 'the program that answers')
+        assert status_of(asker)['Uid'].split() == [str(root.alice.uid)] * 4
+        for what in ('mem', 'fd/3', 'environ', 'maps'):
+            for how in ('<', '>'):
+                done = root.run(['/bin/sh', '-c', f'exec 9{how}/proc/{asker}/{what}'], root.alice)
+                assert done.code != 0 and 'ermission denied' in done.err, (what, how, done)
+        traced = root.run(['/usr/bin/strace', '-p', asker], root.alice)
+        assert traced.code != 0 and 'ermitted' in traced.err, traced
+        child.kill()
+
+
+@both('SU-NAME: an answering program that users can read, or of another owner, or a kernel in which all can be traced: not started')
+def _(root, kind):
+    program = root.program('userns-names')
+    passwd_by_module(root, 'thief')
+    everybody = f'{root.tmp}/suid_dumpable'
+    root.write(everybody, '1\n')
+    with root.target(root.alice) as target:
+        for mode, owner in ((0o755, 0), (0o751, 0), (0o715, 0), (0o731, 0), (0o711, root.alice.uid)):
+            os.chown(program, owner, 0)
+            os.chmod(program, mode)
+            refused(kind.run(root, target, 0, 100000, 10), 'SU-NAME')
+        os.chown(program, 0, 0)
+        os.chmod(program, 0o711)
+        mount(everybody, '/proc/sys/fs/suid_dumpable', None, MS_BIND)
+        try:
+            refused(kind.run(root, target, 0, 100000, 10), 'SU-NAME')
+        finally:
+            umount('/proc/sys/fs/suid_dumpable')
+        os.rename(program, program + '.away')
+        refused(kind.run(root, target, 0, 100000, 10), 'SU-NAME')
+        os.rename(program + '.away', program)
+        assert not witness(root), witness(root)
+        unmapped(target)
+        granted(kind.run(root, target, 0, 100000, 10))
 
 
 @cases([(f'an nsswitch line "{line}" means {meaning}', line, meaning) for line, meaning in (

@@ -46,6 +46,7 @@ MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 CAP = {'dac_override': 1, 'setgid': 6, 'setuid': 7, 'setpcap': 8, 'net_admin': 12, 'sys_admin': 21, 'audit_write': 29, 'setfcap': 31}
 
+MODES = {'userns-names': 0o711}  # of what is installed otherwise than programs are
 # Capabilities that stand in for the setuid bit (privilege=filecaps). userns-cgroup has no such mode.
 FILECAPS = {'userns-idmap': 'cap_sys_admin,cap_audit_write=ep',
             'newuidmap': 'cap_setuid,cap_audit_write=ep', 'newgidmap': 'cap_setgid,cap_audit_write=ep',
@@ -721,7 +722,8 @@ class Root:
         shutil.copyfile(source, destination)
         os.chown(destination, 0, 0)
         caps = FILECAPS.get(os.path.basename(source))
-        os.chmod(destination, 0o4755 if privilege == 'setuid' or (privilege and not caps) else 0o755)
+        mode = 0o4755 if privilege == 'setuid' or (privilege and not caps) else MODES.get(os.path.basename(source), 0o755)
+        os.chmod(destination, mode)
         if privilege == 'filecaps' and caps:
             subprocess.run(['/sbin/setcap', caps, destination], check=True)
         return destination

@@ -49,7 +49,7 @@ SHARED = {'userns-run': {'libarchive.so', 'libboost_program_options.so', 'libnet
           'userns-policy': {'libboost_program_options.so'}, 'userns-monitor': set(), 'userns-oci': {'libseccomp.so'},
           'userns-newuidmap': {'libcap.so', 'libaudit.so'}, 'userns-newgidmap': {'libcap.so', 'libaudit.so'},
           'userns-net': {'libcap.so', 'libaudit.so', 'libmnl.so'}, 'userns-cgroup': {'libcap.so', 'libaudit.so'},
-          'userns-idmap': {'libcap.so', 'libaudit.so'}}
+          'userns-idmap': {'libcap.so', 'libaudit.so'}, 'userns-names': set()}
 
 
 @case('every program is linked shared: with libraries, with the C++ runtime, and the monitor, too')
