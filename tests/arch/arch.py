@@ -357,7 +357,8 @@ def _(_root):
     if sanitized()['buildtype'] != 'release':
         skip('only the release build is fortified')
     for name, (path, _) in helpers().items():
-        symbols = readelf('--dyn-syms', path)
+        # A program with libc inside imports nothing.
+        symbols = readelf('--syms', path)
         assert '__stack_chk_fail' in symbols, name
     # Of fortified calls only the flag tells: a program whose sizes are all known at build time has none to show.
     with open(os.path.join(build_dir(), 'compile_commands.json')) as file:
