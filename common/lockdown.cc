@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "policy/try.h"
+
 namespace userns {
 namespace {
 
@@ -37,13 +39,18 @@ bool deny_files(std::span<const Fd* const> trees) {
 
 }  // namespace
 
+Result<void> keep_to(std::span<const Fd* const> trees) {
+  if (deny_files(trees)) return {};
+  return fail("PR-LOCK", "cannot keep this process away from files", errno);
+}
+
 Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees,
                        Files files) {
   auto* const first =
       const_cast<sock_filter*>(filter.data());  // NOLINT(*-const-cast): as prctl(2) takes it
   const sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = first};
-  const bool denied = files == Files::kAsTheyAre || deny_files(trees);
-  if (!denied || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+  if (files == Files::kDenied) TRY(keep_to(trees));
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
     return fail("PR-LOCK", "cannot lock this process down before its act", errno);
   return {};
 }

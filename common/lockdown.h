@@ -24,4 +24,7 @@ enum class Files : bool { kAsTheyAre, kDenied };
 Result<void> lock_down(std::span<const sock_filter> filter, std::span<const Fd* const> trees = {},
                        Files files = Files::kDenied);
 
+// The same with fewer trees, in a process that is locked already and may make Landlock's calls.
+Result<void> keep_to(std::span<const Fd* const> trees);
+
 }  // namespace userns

@@ -69,9 +69,13 @@ inline constexpr Allowed kNetMay[] = {
     {"setresuid", {Is::kNotZero, 1, kInt}},
 };
 
-// Walking the tree of cgroups and removing directories there (Landlock keeps it in); stepping down
-// to the caller.
+// Finding the tree of cgroups, which the policy names; then walking it and removing directories
+// there (Landlock keeps it in); stepping down to the caller.
 inline constexpr Allowed kCgroupMay[] = {
+    {"readlinkat", {}},
+    {"landlock_create_ruleset", {}},
+    {"landlock_add_rule", {}},
+    {"landlock_restrict_self", {}},
     {"openat2", {}},
     {"getdents64", {}},
     {"newfstatat", {}},

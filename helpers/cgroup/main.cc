@@ -51,8 +51,7 @@ const std::string& conf_path() {
   return path;
 }
 
-Result<CgroupConf> read_conf() {
-  const auto texts = TRY(PolicyFiles::read(conf_path(), "CC-READ"));
+Result<CgroupConf> parse(std::span<const ConfText> texts) {
   CgroupConf conf;
   for (const auto& [path, text] : texts) TRY(add_cgroup_conf(conf, text, path));
   return conf;
@@ -108,14 +107,14 @@ Result<void> enter_all(const CgroupGrant& grant, const CgroupFacts& facts, const
 
 Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
 
-// For the verbs that no command of the caller's follows, which would have to live with it: no way
-// out but the tree's.
-Result<void> lock_in(Known& known, std::span<const Hierarchy> all) {
+// For the verbs that no command of the caller's follows, which would have to live with it. What is
+// left to them is to read, and to remove empty directories.
+Result<void> lock_in(Known& known) {
   TRY(known.log.open());
-  std::vector<const Fd*> trees;
-  for (const auto& where : all) trees.push_back(&where.base);
-  const auto dropped = drop_all_but(kLockedNeeds, Uid{0});
-  return dropped ? lock_down(kCgroupFilter, trees) : dropped;
+  const auto top = TRY(open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  const Fd* const trees[] = {&top};
+  TRY(drop_all_but(kLockedNeeds, Uid{0}));
+  return lock_down(kCgroupFilter, trees);
 }
 
 Result<void> list_all(Known& known, const Hierarchy& counted) {
@@ -124,8 +123,7 @@ Result<void> list_all(Known& known, const Hierarchy& counted) {
   return dropped ? print(text) : dropped;
 }
 
-// `list` and `release`: locked before argv is parsed, but for the verb. Before that, root's
-// cgroup.conf says what is to be opened.
+// `list` and `release`, locked by now: what the policy named is open, and is all from here on.
 Result<void> serve_locked(Known& known, std::span<const std::string_view> words,
                           const CgroupConf& conf, Hierarchy counted) {
   std::vector<Hierarchy> all;
@@ -135,7 +133,9 @@ Result<void> serve_locked(Known& known, std::span<const std::string_view> words,
     if (auto v1 = open_v1(controller, conf, known.caller.uid);
         v1 && controller != all[0].controller)
       all.push_back(std::move(*v1));
-  TRY(lock_in(known, all));
+  std::vector<const Fd*> trees;
+  for (const auto& where : all) trees.push_back(&where.base);
+  TRY(keep_to(trees));
   known.request = TRY(parse_cgroup_request(words));  // 4
   if (known.request->verb == CgroupRequest::Verb::kList) return list_all(known, all[0]);
   audit_decision(known, nullptr);
@@ -176,8 +176,10 @@ Result<void> serve(int argc, char** argv, Known& known) {
   // What comes after the command's first word is the command's alone.
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + std::min(argc, 5));
   const bool enters = !words.empty() && words[0] == "enter";
-  if (enters) known.request = TRY(parse_cgroup_request(words));  // 4
-  const auto conf = TRY(read_conf());                            // 5
+  if (enters) known.request = TRY(parse_cgroup_request(words));       // 4
+  const auto texts = TRY(PolicyFiles::read(conf_path(), "CC-READ"));  // 5
+  if (!enters) TRY(lock_in(known));
+  const auto conf = TRY(parse(texts));
   auto counted = TRY(open_count_hierarchy(conf, known.caller.uid));
   if (!enters) return serve_locked(known, words, conf, std::move(counted));
   TRY(decide_and_enter(known, *groups, conf, std::move(counted)));

@@ -237,7 +237,7 @@ Result<Hierarchy> open_count_hierarchy(const CgroupConf& conf, Uid uid) {
   const std::string mount =
       top && is_cgroup(*top, CgroupVersion::kV2) ? kMount : concat(kMount, "/unified");
   const std::string unit = concat(mount, "/system.slice", kUnit);
-  const std::string found = ::access(unit.c_str(), F_OK) == 0 ? unit : mount;
+  const std::string found = open_at(AT_FDCWD, unit.c_str(), O_PATH) ? unit : mount;
   const std::string& path = conf.base.empty() ? found : conf.base;
   auto base = open_base(path, CgroupVersion::kV2);
   if (base) {

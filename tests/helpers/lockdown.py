@@ -263,6 +263,31 @@ def _(root, who, all):
         assert locked_at_refusal(root, [program, *words]), words
 
 
+@cases([(f'userns-cgroup {words[0]}: what is wrong with cgroup.conf is found behind the lock', words) for words in (['release', 'x'], ['list'])])
+def _(root, words):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    for text in ('alice nonsense\n', 'base = relative\n', 'base = /\nalice containers=4\n'):
+        root.write('/etc/userns/cgroup.conf', text)
+        assert locked_at_refusal(root, [root.program('userns-cgroup'), *words]), text
+
+
+@case('userns-cgroup release: once it knows its base it can read no file elsewhere')
+def _(root):
+    if cgroups.why_not:
+        skip(cgroups.why_not)
+    cgroups.begin(root, '@alice containers=1')
+    calls = []
+
+    def look(stop):
+        if stop.number in (SYSCALL['openat2'], SYSCALL['landlock_restrict_self']):
+            calls.append('open' if stop.number == SYSCALL['openat2'] else 'narrow')
+    done = trace(spawn([root.program('userns-cgroup'), 'release', 'x'], root.alice, traced=True), look)
+    assert '[CG-GONE]' in done.err, done
+    first = calls.index('narrow')
+    assert calls[first:].count('narrow') == 2 and 'open' in calls[first:], calls
+
+
 @case('userns-cgroup enter parses its words without a lock: the case above can fail')
 def _(root):
     if cgroups.why_not:
@@ -303,6 +328,9 @@ def _(root):
         runs.append(traced(root, [program, *words]))
         watcher and watcher.join()
     os.close(node)
+    os.symlink(cgroups.v2, f'{root.tmp}/base')
+    root.write('/etc/userns/cgroup.conf', f'base = {root.tmp}/base\nalice containers=4\n')
+    runs.append(traced(root, [program, 'list']))
     return compare(root, 'userns-cgroup', runs, 'kAllMay', 'kCgroupMay')
 
 

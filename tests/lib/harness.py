@@ -628,7 +628,7 @@ def trace(child, on_entry, seconds=60):
 
 
 SYSCALL = {'read': 0, 'write': 1, 'open': 2, 'close': 3, 'ioctl': 16, 'pwrite64': 18, 'getpid': 39, 'socket': 41, 'sendto': 44, 'execve': 59, 'fstatfs': 138, 'exit_group': 231,
-           'openat': 257, 'openat2': 437}
+           'openat': 257, 'openat2': 437, 'landlock_restrict_self': 446}
 
 
 def full_pipe():
