@@ -49,7 +49,7 @@ SHARED = {'userns-run': {'libarchive.so', 'libboost_program_options.so', 'libnet
           'userns-policy': {'libboost_program_options.so'}, 'userns-monitor': set(), 'userns-oci': {'libseccomp.so'},
           'userns-newuidmap': {'libcap.so', 'libaudit.so'}, 'userns-newgidmap': {'libcap.so', 'libaudit.so'},
           'userns-net': {'libcap.so', 'libaudit.so', 'libmnl.so'}, 'userns-cgroup': {'libcap.so', 'libaudit.so'},
-          'userns-idmap': {'libcap.so', 'libaudit.so'}, 'userns-names': set()}
+          'userns-idmap': {'libcap.so', 'libaudit.so'}, 'userns-names': set(), 'lxc-user-nic': set()}
 
 
 @case('every program is linked shared: with libraries, with the C++ runtime, and the monitor, too')
@@ -63,6 +63,15 @@ def _(_root):
         for name, said in found.items():
             needed = set(re.findall(r'NEEDED.*\[(.*?\.so)', said))
             assert 'INTERP' in said and SHARED[name] | {'libc.so', 'libstdc++.so'} <= needed, (name, needed)
+
+
+@case('the AppArmor profiles are profiles: no program of the same name was built over one')
+def _(_root):
+    with tempfile.TemporaryDirectory() as tree:
+        for package, name in (('userns-tools', 'userns-run'), ('userns-helpers', 'userns-helpers')):
+            must('sh', '-ec', 'rpm2cpio "$1" | (cd "$2" && cpio --quiet -idm)', 'unpack', rpms()[package], tree)
+            with open(f'{tree}/usr/share/userns/apparmor/{name}', 'rb') as file:
+                assert b'\nprofile ' in file.read(), name
 
 
 @case('policy files are kept by an update')
