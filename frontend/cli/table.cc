@@ -46,7 +46,8 @@ std::string for_people(std::int64_t seconds) {
 }
 
 std::string time_for_people(std::int64_t seconds_since_1970) {
-  const std::time_t when = seconds_since_1970;
+  const auto when = static_cast<std::time_t>(seconds_since_1970);  // 32 bits on some CPUs
+  if (when != seconds_since_1970) return concat(seconds_since_1970);
   std::tm parts{};
   std::array<char, 32> text{};
   if (::localtime_r(&when, &parts) == nullptr) return concat(seconds_since_1970);

@@ -42,7 +42,7 @@ Awaited await(const Fd& pidfd, const HookLimits& limits) {
                       pollfd{.fd = limits.give_up, .events = POLLIN, .revents = 0},
                       pollfd{.fd = limits.signals, .events = POLLIN, .revents = 0}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
-    (void)::poll(polled.data(), polled.size(), static_cast<int>(std::clamp<long>(left, 0, 60'000)));
+    (void)::poll(polled.data(), polled.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000)));
     if (polled[0].revents != 0) return Awaited::kEnd;
     if (polled[1].revents != 0 || polled[2].revents != 0) return Awaited::kGivenUp;
     if (Clock::now() >= until) return Awaited::kTimeout;
