@@ -5,6 +5,7 @@
 
 #include "frontend/container/facts.h"
 #include "frontend/container/stop.h"
+#include "frontend/events/event_log.h"
 #include "frontend/store/files.h"
 #include "frontend/store/registry.h"
 #include "frontend/store/state.h"
@@ -63,6 +64,7 @@ Result<void> destroy_container(const Store& store, const Container& container, b
     return alone;
   const auto ended = end_container(store, container, std::move(*lock));
   if (!ended) return std::unexpected(ended.error());
+  write_event(store.dir(), {.name = container.name(), .what = std::string(event::kDestroy)});
   if (auto removed = remove_unfinished(store, *ended); !removed)
     return not_whole(container, removed.error());
   return {};

@@ -11,6 +11,7 @@
 
 #include "common/fd.h"
 #include "frontend/container/connection.h"
+#include "frontend/events/event_log.h"
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/store/processes.h"
 #include "frontend/store/state.h"
@@ -107,12 +108,22 @@ Result<std::string> act(const Container& container, bool stop) {
   return by_signals(*init, stop ? SIGSTOP : SIGCONT);
 }
 
+Result<std::string> noted(const Container& container, std::string_view what,
+                          Result<std::string> done) {
+  if (done) write_event_of(container.dir(), {.name = container.name(), .what = std::string(what)});
+  return done;
+}
+
 }  // namespace
 
 Result<std::string> freeze_cgroup(const std::string& path) { return by_cgroup(path, true); }
 Result<std::string> thaw_cgroup(const std::string& path) { return by_cgroup(path, false); }
 
-Result<std::string> freeze(const Container& container) { return act(container, true); }
-Result<std::string> thaw(const Container& container) { return act(container, false); }
+Result<std::string> freeze(const Container& container) {
+  return noted(container, event::kPause, act(container, true));
+}
+Result<std::string> thaw(const Container& container) {
+  return noted(container, event::kUnpause, act(container, false));
+}
 
 }  // namespace userns::frontend

@@ -18,6 +18,7 @@
 
 #include "common/config.h"
 #include "frontend/container/destroy.h"
+#include "frontend/events/event_log.h"
 #include "frontend/monitor/console_log.h"
 #include "frontend/monitor/control.h"
 #include "frontend/monitor/handover.h"
@@ -260,6 +261,10 @@ void record(const Handover& handover, const Failure& failure) {
   ConsoleLog(directory, handover.log_size).append(concat("userns-run: ", text, "\r\n"));
   (void)write_last_end(directory,
                        {.exit_status = failure.exit_status, .ended_at = now(), .text = text});
+  write_event_of(directory, {.name = handover.name,
+                             .what = std::string(event::kDie),
+                             .exit_status = failure.exit_status,
+                             .text = text});
   for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory.get(), name, 0);
   Fd(handover.lock).reset();
   const auto end = concat(static_cast<char>(Said::kEnd), failure.exit_status);

@@ -23,10 +23,12 @@
 #include <utility>
 
 #include "common/report.h"
+#include "frontend/events/event_log.h"
 #include "frontend/monitor/beside.h"
 #include "frontend/monitor/client.h"
 #include "frontend/monitor/console_log.h"
 #include "frontend/monitor/hooks.h"
+#include "frontend/monitor/limit_watch.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/run/channel.h"
 #include "frontend/run/default_action.h"
@@ -107,7 +109,8 @@ class Monitor {
         signals_(std::move(signals)),
         log_(directory_, h_.log_size),
         ring_(kRemembered),
-        cgroup_(Cgroup::adopt(h_.cgroup, h_.limits)) {
+        cgroup_(Cgroup::adopt(h_.cgroup, h_.limits)),
+        watch_(cgroup_.payload()) {
     for (const int fd : {h_.directory, h_.lock, h_.control, h_.pidfd, h_.user_namespace,
                          h_.terminal, h_.notify, h_.life, h_.report})
       keep_across_exec(fd, false);
@@ -124,6 +127,8 @@ class Monitor {
   }
 
   int live() {
+    log_.begin_run();
+    note(event::kStart, {}, h_.restarts == 0 ? "" : concat("restart ", h_.restarts));
     if (!ready_by_ && !tell_success()) kill_all();
     meet_waiting();
     reap();
@@ -147,12 +152,34 @@ class Monitor {
                                      .text = std::move(text)});
   }
 
+  // --- events -------------------------------------------------------------------------------
+  void note(std::string_view what, std::optional<int> status = {}, std::string text = {}) const {
+    write_event_of(directory_, {.name = h_.name,
+                                .what = std::string(what),
+                                .pid = h_.pid,
+                                .exit_status = status,
+                                .text = std::move(text)});
+  }
+
+  void hear_of_limits() {
+    while (const auto which = watch_.next()) look_at_limit(*which);
+  }
+
+  void look_at_limit(LimitWatch::Of which) {
+    auto met = which == LimitWatch::Of::kMemory ? cgroup_.memory_met() : cgroup_.pids_met();
+    auto& said = said_[static_cast<std::size_t>(which)];
+    if (met.empty() || std::exchange(said, true)) return;
+    watch_.forget(which);
+    note(event::kLimit, {}, std::move(met));
+  }
+
   // --- one turn -----------------------------------------------------------------------------
   void step() {
     polled_.assign({{.fd = signals_.fd().get(), .events = POLLIN},
                     {.fd = notify_.get(), .events = POLLIN},
                     {.fd = has_room() ? control_.get() : -1, .events = POLLIN},
-                    {.fd = terminal_.get(), .events = terminal_events()}});
+                    {.fd = terminal_.get(), .events = terminal_events()},
+                    {.fd = watch_.fd().get(), .events = POLLIN}});
     for (const auto& client : clients_)
       polled_.push_back({.fd = client.raw(), .events = events_of(client)});
     if (::poll(polled_.data(), polled_.size(), time_left()) < 0) {
@@ -162,7 +189,8 @@ class Monitor {
     if (polled_[0].revents != 0) take_signals();
     if (polled_[1].revents != 0) hear_system();
     if (polled_[3].revents != 0) move_console(polled_[3].revents);
-    std::size_t at = 4;
+    if (polled_[4].revents != 0) hear_of_limits();
+    std::size_t at = 5;
     for (auto& client : clients_) {
       if (at < polled_.size() && polled_[at].revents != 0) serve(client);
       ++at;
@@ -429,6 +457,7 @@ class Monitor {
     if (!says_ready(notify_, h_.pid) || ready_) return;
     ready_ = true;
     (void)replace_file(directory_, kReadyFile, "");
+    note(event::kReady);
     if (std::exchange(ready_by_, std::nullopt) && !tell_success()) kill_all();
     for (auto& client : clients_)
       if (client.mode == Mode::kWantsReady) tell_ready(client);
@@ -493,6 +522,7 @@ class Monitor {
     cgroup_.thaw();
     send(SIGCONT);
     if (std::exchange(stopping_, true)) return;
+    note(event::kStop);
     ready_by_.reset();
     ask_to_stop(asked_by);
   }
@@ -585,6 +615,7 @@ class Monitor {
     while (terminal_.valid() && read_console()) continue;
     const int status = exit_status();
     met_ = cgroup_.what_was_met();
+    for (const auto which : {LimitWatch::Of::kMemory, LimitWatch::Of::kPids}) look_at_limit(which);
     cgroup_.sweep(user_namespace_);
     cgroup_ = Cgroup{};
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
@@ -593,6 +624,7 @@ class Monitor {
         run_hooks(h_.post_stop, h_.name, h_.pid, status,
                   {.timeout = Milliseconds(h_.hook_timeout)});  // nobody is left to tell
     record_end(status);
+    note(event::kDie, status, met_);
     for (const char* name : {kReadyFile, kStateFile}) (void)::unlinkat(directory_.get(), name, 0);
     if (h_.report >= 0)
       tell_failure(concat("the container ended with status ", status,
@@ -738,6 +770,8 @@ class Monitor {
   ConsoleLog log_;
   Ring ring_;
   Cgroup cgroup_;
+  LimitWatch watch_;
+  std::array<bool, 2> said_{};  // of limits, by LimitWatch::Of
   std::list<Client> clients_;
   std::vector<Orphan> orphans_;
   ExecLeaves leaves_;

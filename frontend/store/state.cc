@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/config.h"
+#include "frontend/events/event_log.h"
 #include "frontend/run/cgroup/files.h"
 #include "frontend/run/helper.h"
 #include "frontend/spec/printable.h"
@@ -33,7 +34,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kLargestState = 64UL << 20U;  // what execve(2) takes, escaped
 constexpr int kDeathTakes = 5000;                   // ms at most
 constexpr int kLookEvery = 20;                      // ms
-constexpr int kStartTime = 22;                      // proc(5): which field of /proc/PID/stat
+constexpr std::size_t kLongestPath = 4096;
+constexpr int kStartTime = 22;  // proc(5): which field of /proc/PID/stat
 
 json json_of(const Dress& dress) {
   json object{{"cap_drop", dress.cap_drop}, {"no_new_privs", dress.no_new_privs},
@@ -213,6 +215,19 @@ void remove_cgroup(const State& state) {
   if (auto helper = nowhere ? Helper::start(program.c_str(), {"release", name}, &*nowhere)
                             : std::unexpected(nowhere.error()))
     (void)helper->finish();
+}
+
+// Who was killed could not say so.
+void note_killed(const Fd& directory, bool of_this_boot) {
+  std::string path(kLongestPath, '\0');
+  const auto size =
+      ::readlink(concat("/proc/self/fd/", directory.get()).c_str(), path.data(), path.size());
+  if (size <= 0) return;
+  path.resize(static_cast<std::size_t>(size));
+  write_event_of(directory, {.name = path.substr(path.rfind('/') + 1),
+                             .what = std::string(event::kDie),
+                             .text = of_this_boot ? "its monitor was killed"
+                                                  : "the machine went down while it ran"});
 }
 
 }  // namespace
@@ -411,8 +426,10 @@ Result<void> clean_up_after_crash(const Fd& directory) {
                   EBUSY);
     remove_cgroup(state);
   }
-  if (::unlinkat(directory.get(), kStateFile, 0) != 0 && errno != ENOENT)
-    return fail_errno("cannot remove the container's old state.json");
+  if (::unlinkat(directory.get(), kStateFile, 0) != 0)
+    return errno == ENOENT ? Result<void>{}
+                           : fail_errno("cannot remove the container's old state.json");
+  note_killed(directory, state.boot_id == boot_id());
   return {};
 }
 

@@ -17,6 +17,8 @@
 #include "frontend/cli/verbs/list.h"
 #include "frontend/cli/verbs/ps.h"
 #include "frontend/cli/verbs/unshare.h"
+#include "frontend/cli/watch/events.h"
+#include "frontend/cli/watch/logs.h"
 #include "frontend/spec/verb.h"
 
 namespace userns::frontend {
@@ -72,6 +74,7 @@ const std::array kVerbs{
     kExecVerb,
     kConsoleVerb,
     kLogsVerb,
+    kEventsVerb,
     kCopyVerb,
     kExportVerb,
     kRenameVerb,

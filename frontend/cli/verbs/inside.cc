@@ -117,114 +117,6 @@ int console_verb(const Words& words) {
   return status ? *status : own_failure(status.error());
 }
 
-// --- logs ---------------------------------------------------------------------------------------
-
-constexpr int kLookEvery = 200;  // ms
-constexpr std::size_t kLargestLog = std::size_t{1} << 30U;
-
-// Both files, as they belong together. The files are held open: so the inode number of one that is
-// gone is no other's.
-struct Log {
-  Fd old;
-  Fd now;
-};
-
-bool is_same(const Fd& one, const Fd& other) {
-  struct stat a{};
-  struct stat b{};
-  return one.valid() && other.valid() && ::fstat(one.get(), &a) == 0 &&
-         ::fstat(other.get(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-Result<Fd> open_part(const Container& container, const char* name) {
-  auto file = open_own_file(container.dir().get(), name);
-  if (!file && file.error().code == ENOENT) return Fd{};
-  if (!file)
-    return fail({}, concat("cannot read the log of ", container.name(), ": ", file.error().text),
-                file.error().code);
-  return file;
-}
-
-Result<Log> open_both(const Container& container) {
-  while (true) {
-    auto old = open_part(container, kOldLogFile);
-    if (!old) return std::unexpected(old.error());
-    auto now = open_part(container, kLogFile);
-    if (!now) return std::unexpected(now.error());
-    const auto again = open_part(container, kOldLogFile);
-    const bool is_still = !old->valid() ? again && !again->valid() : again && is_same(*old, *again);
-    if (is_still) return Log{.old = std::move(*old), .now = std::move(*now)};
-  }
-}
-
-// From where it was read to last.
-Result<std::string> rest_of(const Fd& file) {
-  return file.valid() ? read_all(file, kLargestLog) : Result<std::string>(std::string{});
-}
-
-std::string_view last_lines(std::string_view text, std::uint64_t count) {
-  std::size_t at = text.size();
-  if (text.ends_with('\n') && at > 0) --at;
-  for (; count > 0; --count) {
-    const auto before = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
-    if (before == std::string_view::npos) return text;
-    at = before;
-  }
-  return text.substr(std::min(at + 1, text.size()));
-}
-
-// What has come since. `file` is where the last look ended; of one that was put aside meanwhile the
-// rest comes first, and then the one that was put aside after it.
-Result<std::string> what_is_new(const Container& container, Fd& file) {
-  auto log = open_both(container);
-  if (!log) return std::unexpected(log.error());
-  auto text = rest_of(file);
-  if (!text || is_same(file, log->now) || !log->now.valid()) return text;
-  if (!is_same(file, log->old)) {
-    const auto between = rest_of(log->old);
-    if (!between) return between;
-    *text += *between;
-  }
-  const auto newest = rest_of(log->now);
-  if (!newest) return newest;
-  file = std::move(log->now);
-  return *text + *newest;
-}
-
-int follow(const Container& container, Fd file) {
-  while (true) {
-    const auto state =
-        read_state(container.dir());  // before the look: what is said last is not missed
-    const auto text = what_is_new(container, file);
-    if (!text) return own_failure(text.error());
-    if (const int put = text->empty() ? 0 : print_as_it_is(*text); put != 0) return put;
-    if (!state || !*state) return 0;
-    (void)::poll(nullptr, 0, kLookEvery);
-  }
-}
-
-int logs_verb(const Words& words) {
-  const auto container = one_container(words);
-  if (!container) return own_failure(container.error());
-  std::uint64_t lines = std::numeric_limits<std::uint64_t>::max();
-  if (const auto text = words.one("lines")) {
-    const auto number = parse_decimal(*text);
-    if (!number)
-      return own_failure(
-          {.rule = {}, .code = 0, .text = concat("--lines is a number, not ", quoted(*text))});
-    lines = *number;
-  }
-  auto log = open_both(*container);
-  if (!log) return own_failure(log.error());
-  auto text = rest_of(log->old);
-  const auto newest = text ? rest_of(log->now) : text;
-  if (!newest) return own_failure(newest.error());
-  *text += *newest;
-  const auto shown = last_lines(*text, lines);
-  if (const int put = shown.empty() ? 0 : print_as_it_is(shown); put != 0) return put;
-  return words.has("follow") ? follow(*container, std::move(log->now)) : 0;
-}
-
 // --- the table ----------------------------------------------------------------------------------
 
 constexpr std::array kExecOptions{
@@ -237,9 +129,6 @@ constexpr std::array kExecOptions{
     kPathOption};
 constexpr std::array kConsoleOptions{
     VerbOption{"escape", "KEYS", "keys that detach (^]^]), or none", false}, kPathOption};
-constexpr std::array kLogsOptions{
-    VerbOption{"follow", "", "go on as more comes, until it stops", false, 'f'},
-    VerbOption{"lines", "N", "only the last N lines", false, 'n'}, kPathOption};
 
 }  // namespace
 
@@ -257,11 +146,5 @@ constinit const Verb kConsoleVerb{
     .options = kConsoleOptions,
     .run = console_verb,
     .kind = VerbKind::kInside};
-constinit const Verb kLogsVerb{.name = "logs",
-                               .arguments = "NAME [OPTIONS]",
-                               .summary = "Shows what the console of a container has said",
-                               .options = kLogsOptions,
-                               .run = logs_verb,
-                               .kind = VerbKind::kLook};
 
 }  // namespace userns::frontend

@@ -1,4 +1,4 @@
-// The verbs that look into a container or reach into it: exec, console, logs.
+// The verbs that look into a container or reach into it: exec, console.
 #pragma once
 
 #include "frontend/spec/verb.h"
@@ -7,6 +7,5 @@ namespace userns::frontend {
 
 extern const Verb kExecVerb;
 extern const Verb kConsoleVerb;
-extern const Verb kLogsVerb;
 
 }  // namespace userns::frontend

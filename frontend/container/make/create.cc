@@ -20,6 +20,7 @@
 #include "frontend/container/make/image_settings.h"
 #include "frontend/container/make/other.h"
 #include "frontend/container/pause.h"
+#include "frontend/events/event_log.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/run/signals.h"
 #include "frontend/start/cgroup_entry.h"
@@ -480,6 +481,7 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
   if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
   if (auto finished = finish_container(store, unfinished); !finished)
     return std::unexpected(finished.error());
+  write_event(store.dir(), {.name = wish.name, .what = std::string(event::kCreate)});
   auto container = store.find(wish.name);
   if (!container) return std::unexpected(container.error());
   created.container = std::move(*container);

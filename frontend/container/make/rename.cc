@@ -12,6 +12,7 @@
 
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/events/event_log.h"
 #include "frontend/store/files.h"
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/registry.h"
@@ -78,6 +79,8 @@ Result<void> move(const Store& store, const Container& container, const std::str
   if (::renameat2(store.dir().get(), container.name().c_str(), store.dir().get(), to.c_str(),
                   RENAME_NOREPLACE) != 0)
     return fail_errno(concat("cannot give ", container.name(), " the name ", to));
+  write_event(store.dir(),
+              {.name = container.name(), .what = std::string(event::kRename), .to = to});
   ::fsync(store.dir().get());
   return {};
 }

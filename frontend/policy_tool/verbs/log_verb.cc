@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "frontend/events/moment.h"
 #include "frontend/policy_tool/tool.h"
 #include "frontend/policy_tool/verbs/log_source.h"
 #include "policy/ids.h"
@@ -22,23 +23,11 @@ Result<std::uint64_t> uid_of(std::string_view user) {
   return fail({}, concat("there is no user ", quoted(user)));
 }
 
-// "30m", "2h", "7d" ago, or a local "2026-11-30", "2026-11-30 14:00".
+// In seconds.
 Result<std::int64_t> time_of(std::string_view text) {
-  const auto now = static_cast<std::int64_t>(std::time(nullptr));
-  const auto number = text.empty() ? std::nullopt : parse_decimal(text.substr(0, text.size() - 1));
-  const auto unit = std::string_view("mhd").find(text.empty() ? ' ' : text.back());
-  constexpr std::int64_t kSeconds[] = {60, 3600, 86400};
-  if (number && *number < 100000 && unit != std::string_view::npos)
-    return now - static_cast<std::int64_t>(*number) * kSeconds[unit];
-  for (const char* const form : {"%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"}) {
-    std::tm when{};
-    when.tm_isdst = -1;
-    const std::string whole(text);
-    const char* const end = ::strptime(whole.c_str(), form, &when);
-    if (end != nullptr && *end == '\0') return static_cast<std::int64_t>(std::mktime(&when));
-  }
-  return fail({}, concat(quoted(text),
-                         " is not a time: write 30m, 2h, 7d, 2026-11-30 or \"2026-11-30 14:00\""));
+  constexpr std::int64_t kSecond = 1000;
+  const auto moment = parse_moment(text, static_cast<std::int64_t>(std::time(nullptr)) * kSecond);
+  return moment ? Result<std::int64_t>(*moment / kSecond) : std::unexpected(moment.error());
 }
 
 std::string text_of(std::int64_t time) {

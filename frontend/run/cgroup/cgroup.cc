@@ -58,23 +58,37 @@ bool remove_cgroups_below(const Fd& cgroup) {
   return ::fchdir(here.get()) == 0 && looked;
 }
 
+std::string_view Cgroup::option_of(std::string_view file) const {
+  const auto found = std::ranges::find(parts_.limits, file, &LimitWish::file);
+  return found == parts_.limits.end() ? std::string_view{} : std::string_view(found->option);
+}
+
+std::string Cgroup::memory_met() const {
+  if (!parts_.payload.valid()) return {};
+  return memory_that_was_met(parts_.payload, option_of("memory.max"));
+}
+
+std::string Cgroup::pids_met() const {
+  if (!parts_.payload.valid()) return {};
+  const auto refused = count_here(parts_.payload, "pids.events", "max");
+  if (refused == 0) return {};
+  const auto limit = option_of("pids.max");
+  return concat("the limit of processes (", limit.empty() ? "the administrator's" : limit,
+                ") was reached: ", refused, " could not be started");
+}
+
+std::string Cgroup::cpu_met() const {
+  if (!parts_.payload.valid()) return {};
+  const auto throttled = count_of(parts_.payload, "cpu.stat", "nr_throttled");
+  if (throttled == 0) return {};
+  return concat("the CPU limit (", option_of("cpu.max"), ") held it back in ", throttled, " of ",
+                count_of(parts_.payload, "cpu.stat", "nr_periods"), " periods");
+}
+
 std::string Cgroup::what_was_met() const {
-  const auto limit = [&](std::string_view file) {
-    const auto found = std::ranges::find(parts_.limits, file, &LimitWish::file);
-    return found == parts_.limits.end() ? std::string_view{} : std::string_view(found->option);
-  };
   std::string met;
-  const auto add = [&](std::string_view text) { met += concat(met.empty() ? "" : "; ", text); };
-  if (!parts_.payload.valid()) return met;
-  if (const auto memory = memory_that_was_met(parts_.payload, limit("memory.max")); !memory.empty())
-    add(memory);
-  if (const auto refused = count_here(parts_.payload, "pids.events", "max"); refused > 0)
-    add(concat("the limit of processes (",
-               limit("pids.max").empty() ? "the administrator's" : limit("pids.max"),
-               ") was reached: ", refused, " could not be started"));
-  if (const auto throttled = count_of(parts_.payload, "cpu.stat", "nr_throttled"); throttled > 0)
-    add(concat("the CPU limit (", limit("cpu.max"), ") held it back in ", throttled, " of ",
-               count_of(parts_.payload, "cpu.stat", "nr_periods"), " periods"));
+  for (const auto& text : {memory_met(), pids_met(), cpu_met()})
+    if (!text.empty()) met += concat(met.empty() ? "" : "; ", text);
   return met;
 }
 

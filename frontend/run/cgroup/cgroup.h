@@ -7,6 +7,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,8 @@ class Cgroup {
   [[nodiscard]] const Fd& payload() const { return parts_.payload; }
   // Which limits it met: "memory limit 512M reached, killed". Empty where none was met.
   [[nodiscard]] std::string what_was_met() const;
+  [[nodiscard]] std::string memory_met() const;
+  [[nodiscard]] std::string pids_met() const;
 
   // Of a process that becomes another program: what it was, by its directory (directory(); "":
   // none) and its limits, each a file and the option that asked for it.
@@ -50,6 +53,8 @@ class Cgroup {
   ~Cgroup();
 
  private:
+  [[nodiscard]] std::string cpu_met() const;
+  [[nodiscard]] std::string_view option_of(std::string_view file) const;
   void end();
 
   Parts parts_;
