@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +20,8 @@
 #include "common/report.h"
 #include "frontend/shift/inode.h"
 #include "frontend/shift/log_text.h"
+#include "frontend/shift/narrow.h"
+#include "frontend/shift/plain_inodes.h"
 #include "frontend/shift/undo_log.h"
 #include "frontend/shift/walk.h"
 #include "policy/text.h"
@@ -30,6 +33,9 @@ using Act = ShiftWishes::Act;
 
 constexpr std::uint32_t kSpecialBits = S_ISUID | S_ISGID;
 constexpr int kMostPasses = 5;
+// Of a tree in which fewer have the same owner, a walk of their own does not pay.
+constexpr std::size_t kFewest = 64;
+constexpr std::size_t kSmallestShare = 4;
 constexpr std::size_t kMostShown = 10;  // failures that get a line of their own
 
 struct KeyHash {
@@ -78,6 +84,7 @@ class Tree {
   Result<void> adopt(const LogContent& log);
   Result<void> lock_root();
   bool run(bool hold, const std::function<void(const Found&)>& found, std::string_view verb);
+  bool should_stop(std::string_view verb, std::uint64_t met) const;
   bool claim(const Found& found);
   bool leaves(const Found& found);
   void fails(const std::string& path, const Error& error);
@@ -90,6 +97,10 @@ class Tree {
   void count_links();
   Result<void> verdict() const;
 
+  void remember_plain(const Found& found, const InodeState& plain);
+  bool change_plain();
+  bool change_plain_of(const Owner& owner, const std::vector<std::uint64_t>& numbers);
+  [[nodiscard]] bool is_changed_plain(const Listed& listed) const;
   void do_one(const Found& found);
   Result<void> go(const Found& found, const InodeState& state);
   Result<void> go_back(const Found& found, const InodeState& state);
@@ -127,6 +138,14 @@ class Tree {
   std::mutex attributes_mutex_;
   std::unordered_set<InodeKey, KeyHash> with_attributes_;
   bool surveyed_ = false;
+
+  // By owner, the numbers of inodes of the tree's own device that have nothing else to be changed.
+  std::mutex plain_mutex_;
+  std::map<Owner, std::vector<std::uint64_t>> plain_;
+  std::vector<PlainInodes> in_change_;
+  // Directories list what stat(2) says: their numbers can be relied on.
+  std::atomic<bool> lists_numbers_{true};
+  bool all_plain_ = false;  // each inode that there was is changed
   std::uint64_t with_names_elsewhere_ = 0;
 
   std::atomic<std::uint64_t> gone_{0};
@@ -151,6 +170,18 @@ class Tree {
 
 // --- before anything --------------------------------------------------------------------------
 
+// A shift that was killed holds its lock until its process in the narrow namespace has ended, too.
+bool lock_soon(const Fd& directory) {
+  constexpr int kTries = 50;
+  for (int i = 0; i < kTries; ++i) {
+    if (::flock(directory.get(), LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno != EWOULDBLOCK) return false;
+    (void)::usleep(20'000);
+  }
+  errno = EWOULDBLOCK;
+  return false;
+}
+
 Result<void> Tree::lock_root() {
   auto root = open_at(AT_FDCWD, directory_.c_str(), O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   if (!root && root.error().code == ENOTDIR)
@@ -161,7 +192,7 @@ Result<void> Tree::lock_root() {
   if (!facts) return std::unexpected(facts.error());
   root_facts_ = *facts;
   if (wishes_.dry_run) return {};
-  if (::flock(root_.get(), LOCK_EX | LOCK_NB) != 0)
+  if (!lock_soon(root_))
     return errno == EWOULDBLOCK ? fail({}, concat("another shift of ", quoted(directory_),
                                                   " is running, or someone holds a lock on it"))
                                 : fail_errno(concat("cannot lock ", quoted(directory_)));
@@ -242,14 +273,10 @@ bool Tree::run(bool hold, const std::function<void(const Found&)>& found, std::s
   met_ = 0;
   gone_ = 0;
   links_.clear();
-  const auto stop = [&] {
-    if (hooks_.progress)
-      hooks_.progress(
-          total_ == 0 ? concat(verb, " ", quoted(directory_), ": ", met_.load())
-                      : concat(verb, " ", quoted(directory_), ": ", met_.load(), " of ", total_));
-    return fatal_.load() || (hooks_.interrupted && hooks_.interrupted());
-  };
   const WalkHooks hooks{
+      .quick = in_change_.empty()
+                   ? std::function<bool(const Listed&)>{}
+                   : [this](const Listed& listed) { return is_changed_plain(listed); },
       .found = found,
       .failed = [this](const std::string& path, const Error& error) { fails(path, error); },
       .mount =
@@ -257,12 +284,19 @@ bool Tree::run(bool hold, const std::function<void(const Found&)>& found, std::s
             if (!surveyed_) mounts_.add([&] { return path; });
           },
       .gone = [this] { gone_.fetch_add(1, std::memory_order_relaxed); },
-      .stop = stop,
+      .stop = [&] { return should_stop(verb, met_); },
   };
   const bool ended =
       walk(root_, {.jobs = wishes_.jobs, .cross_mounts = cross_mounts_, .hold = hold}, hooks);
   if (hooks_.progress) hooks_.progress({});
   return ended && !fatal_;
+}
+
+bool Tree::should_stop(std::string_view verb, std::uint64_t met) const {
+  if (hooks_.progress)
+    hooks_.progress(concat(verb, " ", quoted(directory_), ": ", met,
+                           total_ == 0 ? std::string{} : concat(" of ", total_)));
+  return fatal_.load() || (hooks_.interrupted && hooks_.interrupted());
 }
 
 // Whether this is the first name of the inode.
@@ -310,7 +344,17 @@ void Tree::look_at(const Found& found) {
   if (which->any() || plain.is_fragile() || shift_.uids.gives(facts.uid) ||
       shift_.gids.gives(facts.gid))
     return look_closely(found, *which);
-  if (const auto after = shifted(plain, shift_)) note(found, facts, plain, *after);
+  const auto after = shifted(plain, shift_);
+  if (!after) return;
+  note(found, facts, plain, *after);
+  if (after->state != plain && !wishes_.dry_run) remember_plain(found, plain);
+}
+
+void Tree::remember_plain(const Found& found, const InodeState& plain) {
+  if (found.facts.key.dev != root_facts_.key.dev) return;
+  if (found.listed != 0 && found.listed != found.facts.key.ino) lists_numbers_ = false;
+  const std::scoped_lock lock(plain_mutex_);
+  plain_[{.uid = plain.uid, .gid = plain.gid}].push_back(found.facts.key.ino);
 }
 
 // What goes into the log is read of one inode, and not of whatever has its name.
@@ -512,6 +556,41 @@ Result<void> Tree::go_back(const Found& found, const InodeState& state) {
   return {};
 }
 
+// Most of a tree has one owner. In a tree with devices or mounts, a name must be looked at: neither
+// may be changed, whoever moves them meanwhile.
+bool Tree::change_plain() {
+  const bool by_name = lists_numbers_ && devices_.count() == 0 && mounts_.count() == 0;
+  for (const auto& [owner, numbers] : by_name ? plain_ : decltype(plain_){})
+    if (numbers.size() >= std::max(kFewest, total_ / kSmallestShare) &&
+        !change_plain_of(owner, numbers))
+      return false;
+  plain_.clear();
+  return true;
+}
+
+bool Tree::change_plain_of(const Owner& owner, const std::vector<std::uint64_t>& numbers) {
+  auto inodes = PlainInodes::make(numbers);
+  if (!inodes) return true;  // the careful way does all of it
+  const NarrowWork work{
+      .from = owner,
+      .to = {.uid = shift_.uids.of(owner.uid), .gid = shift_.gids.of(owner.gid)},
+      .device = root_facts_.key.dev,
+      .walk = {.jobs = wishes_.jobs, .cross_mounts = cross_mounts_, .hold = true}};
+  const auto before = changed_.load();
+  const auto stop = [&] { return should_stop("shifting", before + inodes->news().changed.load()); };
+  const auto done = change_in_narrow_namespace(root_, work, *inodes, stop);
+  changed_ += inodes->news().changed;
+  all_plain_ = done && !inodes->news().left;
+  in_change_.push_back(std::move(*inodes));
+  return !done || *done;
+}
+
+bool Tree::is_changed_plain(const Listed& listed) const {
+  if (listed.key.dev != root_facts_.key.dev) return false;
+  return std::ranges::any_of(
+      in_change_, [&](const PlainInodes& inodes) { return inodes.is_changed(listed.key.ino); });
+}
+
 void Tree::do_one(const Found& found) {
   if (!claim(found) || leaves(found)) return;
   const auto& facts = found.facts;
@@ -562,7 +641,9 @@ Result<std::string> Tree::change() {
   if (surveyed_)
     if (auto begun = begin(); !begun) return std::unexpected(begun.error());
   const auto one = [this](const Found& found) { do_one(found); };
-  bool completed = false;
+  bool completed = !surveyed_ || change_plain();
+  if (hooks_.progress) hooks_.progress({});
+  if (!completed || all_plain_) return finish(completed);
   // Again where something was moved: what is done already is not done twice.
   for (int pass = 0; pass < kMostPasses; ++pass) {
     completed = run(true, one, wishes_.act == Act::kUndo ? "shifting back" : "shifting");

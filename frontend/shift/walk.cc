@@ -76,9 +76,15 @@ constexpr std::size_t kLongestPath = 4000;  // PATH_MAX is 4096
 constexpr int kMoved = ESTALE;
 constexpr auto kTick = std::chrono::milliseconds(100);
 
+struct Name {
+  std::string text;
+  std::uint64_t inode = 0;
+};
+
 struct Item {
   std::shared_ptr<Branch> branch;
-  std::vector<std::string> names;
+  std::vector<Name> names;
+  bool is_directory = false;  // as far as its directory says
 };
 
 class Walk {
@@ -95,8 +101,9 @@ class Walk {
   bool take(Item& item);
   void give(Item item);
   void do_item(const Item& item);
-  void do_name(const std::shared_ptr<Branch>& branch, int directory, const std::string& name,
+  void do_name(const std::shared_ptr<Branch>& branch, int directory, const Name& listed,
                bool may_enter);
+  [[nodiscard]] bool is_done(const Branch& branch, int directory, const Name& listed) const;
   void enter(const std::shared_ptr<Branch>& parent, const std::string& name, const Facts& facts,
              const Fd& held);
   void read(const std::shared_ptr<Branch>& branch, const Fd& fd);
@@ -240,8 +247,9 @@ void Walk::enter(const std::shared_ptr<Branch>& parent, const std::string& name,
 
 // Without `may_enter` a directory becomes an item: a name that was a file's when it was read may be
 // one by now.
-void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const std::string& name,
+void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const Name& listed,
                    bool may_enter) {
+  const auto& name = listed.text;
   Fd held;
   Spot spot{.at = directory, .name = name.c_str()};
   const auto grab = [&]() -> Result<void> {
@@ -259,7 +267,8 @@ void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const s
     facts = look(spot);
   }
   if (!facts) return failed(branch.get(), name, facts.error());
-  if (S_ISDIR(facts->mode) && !may_enter) return give({.branch = branch, .names = {name}});
+  if (S_ISDIR(facts->mode) && !may_enter)
+    return give({.branch = branch, .names = {listed}, .is_directory = true});
   // Not the device where there are mounts to tell: an overlay's files are on other devices than its
   // directories.
   const bool other_mount = mount_ != 0 ? facts->mount != mount_ : facts->key.dev != dev_;
@@ -268,12 +277,19 @@ void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const s
                 .named = {.at = directory, .name = name.c_str()},
                 .facts = *facts,
                 .parent = branch.get(),
-                .name = name});
+                .name = name,
+                .listed = listed.inode});
   if (S_ISDIR(facts->mode) && held.valid()) enter(branch, name, *facts, held);
 }
 
+bool Walk::is_done(const Branch& branch, int directory, const Name& listed) const {
+  return hooks_.quick && hooks_.quick({.directory = directory,
+                                       .name = listed.text.c_str(),
+                                       .key = {.dev = branch.key().dev, .ino = listed.inode}});
+}
+
 void Walk::read(const std::shared_ptr<Branch>& branch, const Fd& fd) {
-  std::vector<std::string> files;
+  std::vector<Name> files;
   alignas(dirent64) std::array<char, kEntries>
       buffer;  // NOLINT(*-member-init): filled by the kernel
   while (true) {
@@ -290,14 +306,16 @@ void Walk::read(const std::shared_ptr<Branch>& branch, const Fd& fd) {
       const std::string_view name(entry->d_name);
       if (name == "." || name == "..") continue;
       if (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) {
-        give({.branch = branch, .names = {std::string(name)}});
+        give(
+            {.branch = branch, .names = {{std::string(name), entry->d_ino}}, .is_directory = true});
       } else {
-        files.emplace_back(name);
+        files.emplace_back(std::string(name), entry->d_ino);
         if (files.size() == kBatch) give({.branch = branch, .names = std::exchange(files, {})});
       }
     }
   }
-  for (const auto& name : files) do_name(branch, fd.get(), name, false);
+  for (const auto& name : files)
+    if (!is_done(*branch, fd.get(), name)) do_name(branch, fd.get(), name, false);
 }
 
 void Walk::do_item(const Item& item) {
@@ -307,7 +325,9 @@ void Walk::do_item(const Item& item) {
     if (!again) return failed(item.branch->parent(), item.branch->name(), again.error());
     fd = std::move(*again);
   }
-  for (const auto& name : item.names) do_name(item.branch, fd->get(), name, true);
+  for (const auto& name : item.names)
+    if (item.is_directory || !is_done(*item.branch, fd->get(), name))
+      do_name(item.branch, fd->get(), name, true);
 }
 
 void Walk::work() {
@@ -334,7 +354,8 @@ bool Walk::run() {
                 .named = {root_.get(), ""},
                 .facts = *facts,
                 .parent = nullptr,
-                .name = ""});
+                .name = "",
+                .listed = 0});
   (void)::lseek(root_.get(), 0, SEEK_SET);
   read(root, root_);
   return wishes_.jobs < 2 ? work_alone() : work_with(wishes_.jobs);

@@ -7,6 +7,7 @@
 // (openat2(2) RESOLVE_BENEATH), and must then be the same inode.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -27,8 +28,16 @@ struct Found {
   const Facts& facts;
   const Branch* parent;   // nullptr: the tree's own directory
   std::string_view name;  // in it
+  std::uint64_t listed;   // the inode number that the directory says, 0: of the tree's own
   [[nodiscard]] std::string path()
       const;  // from the tree's own directory on, for messages; "." for itself
+};
+
+// A name of something that is not a directory, as its directory lists it.
+struct Listed {
+  int directory;
+  const char* name;
+  InodeKey key;  // the device is the directory's
 };
 
 struct WalkWishes {
@@ -40,6 +49,8 @@ struct WalkWishes {
 };
 // Called by all threads at once; each hard link of an inode is met.
 struct WalkHooks {
+  // True: that was all, nothing is to be found out about it. May be empty.
+  std::function<bool(const Listed&)> quick;
   std::function<void(const Found&)> found;
   // Something of the tree that could not be walked (found() may have been called for it).
   std::function<void(const std::string& path, const Error&)> failed;

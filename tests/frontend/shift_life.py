@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """userns-run shift that is killed, interrupted, met by failures, or whose tree others change meanwhile."""
 
-import ctypes
 import os
 import random
 import shutil
@@ -9,17 +8,13 @@ import signal
 import threading
 import time
 
-from shift_tree import (A, B, RANGE, TO_B, USER, acl, capability, check, expected, listing, logs, make_file, many, needs_acls,
-                        on_disk, same, shift, state, there, zoo)
+from shift_tree import (A, B, RANGE, TO_B, USER, acl, capability, check, exchange, expected, listing, logs, make_file, many, needs_acls,
+                        on_disk, same, shift, start, state, there, zoo)
 from container import fails, well
-from harness import case, libc, main, own_children, skip, spawn, trace, wait_for
+from harness import case, main, own_children, skip, spawn, trace, wait_for
 from inside import is_zombie
 
 KILLS = int(os.environ.get('SHIFT_TEST_KILLS', '50'))
-
-
-def start(root, *words, user=None, **how):
-    return spawn([root.program('userns-run'), 'shift', *words], user, env=state(root, user), **how)
 
 
 def strangers(top):
@@ -282,14 +277,6 @@ def _(root):
 
 
 # --- others at work ---------------------------------------------------------------------------
-
-RENAME_EXCHANGE = 2
-
-
-def exchange(directory, one, other, there=None):
-    return libc.renameat2(directory, one.encode(), directory if there is None else there, other.encode(),
-                          ctypes.c_uint(RENAME_EXCHANGE)) == 0
-
 
 class Attacker(threading.Thread):
     """Swaps names in a tree, never by a path that a symlink is in: it touches nothing outside itself."""

@@ -1,6 +1,7 @@
 """What the tests of userns-run shift share: trees with every kind of inode, and what is expected of them."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import stat
@@ -9,10 +10,12 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import skip  # noqa: E402,F401
+from harness import libc, skip, spawn  # noqa: E402,F401
+
 
 ACCESS, DEFAULT, CAPABILITY = 'system.posix_acl_access', 'system.posix_acl_default', 'security.capability'
 NO_ID = 0xffffffff
+RENAME_EXCHANGE = 2
 USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER = 1, 2, 4, 8, 16, 32
 CAP_NET_RAW = 1 << 13
 
@@ -214,6 +217,18 @@ def many(top, count, first, per_directory=100):
     return top
 
 
+def plain(top, count, first, per_directory=100):
+    """`count` inodes of one owner, with nothing that chown(2) takes away."""
+    os.makedirs(top)
+    own(top, first, first)
+    for d in range((count - 1) // (per_directory + 1)):
+        os.mkdir(f'{top}/d{d}')
+        own(f'{top}/d{d}', first, first)
+        for i in range(per_directory):
+            make_file(f'{top}/d{d}/f{i}', first, first)
+    return top
+
+
 # --- shifts ------------------------------------------------------------------------------------
 
 RANGE = 65536
@@ -228,6 +243,16 @@ def state(root, user=None):
     if user:
         os.chown(path, user.uid, user.gid)
     return {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'XDG_STATE_HOME': path, 'HOME': path}
+
+
+def start(root, *words, user=None, **how):
+    return spawn([root.program('userns-run'), 'shift', *words], user, env=state(root, user), **how)
+
+
+def exchange(directory, one, other, there=None):
+    """Swaps two names, the second in the directory `there` if it is given."""
+    return libc.renameat2(directory, one.encode(), directory if there is None else there, other.encode(),
+                          ctypes.c_uint(RENAME_EXCHANGE)) == 0
 
 
 def shift(root, *words, user=None, **how):
