@@ -14,10 +14,6 @@
 namespace userns {
 namespace {
 
-std::string_view bytes_of(const auto& value) {
-  return {reinterpret_cast<const char*>(&value), sizeof value};
-}
-
 Result<void> set_port(const ChangeLink& change, const PortBinding& binding, int port) {
   NetlinkRequest set(RTM_NEWLINK, 0, link_header(port));
   set.put(IFLA_IFALIAS, binding.alias);

@@ -49,6 +49,11 @@ class Attrs {
   std::array<const nlattr*, kMostAttrs> found_{};
 };
 
+// What stands in memory, as attributes and headers are put.
+std::string_view bytes_of(const auto& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
 // A request under construction: header, family header, attributes. What is put must fit into kRoom:
 // callers put a few fixed-size or bounded values.
 class NetlinkRequest {
@@ -63,7 +68,7 @@ class NetlinkRequest {
   NetlinkRequest& put_name(std::uint16_t type, std::string_view text);  // with its NUL
   template <std::integral Number>
   NetlinkRequest& put_number(std::uint16_t type, Number value) {
-    return put(type, {reinterpret_cast<const char*>(&value), sizeof value});
+    return put(type, bytes_of(value));
   }
   // Attributes that `fill` puts (or a family header that it adds by raw()) are inside `type`.
   NetlinkRequest& nest(std::uint16_t type, const std::function<void(NetlinkRequest&)>& fill);

@@ -99,24 +99,17 @@ Result<TreeRequest> parse_tree_request(std::span<const std::string_view> words) 
 }
 
 Result<std::vector<Extent>> parse_kernel_map(std::string_view text) {
-  std::vector<Extent> map;
-  while (!text.empty()) {
-    std::array<std::uint64_t, 3> numbers{};
-    auto line = take_until(text, '\n');
-    for (auto& number : numbers) {
-      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-      number = parse_decimal(take_until(line, ' ')).value_or(~0ULL);
-    }
-    const auto extent = Extent::make(numbers[0], numbers[1], numbers[2]);
-    if (!extent || !line.empty() || map.size() == kMaxExtents)
-      return fail("ID-MAPS", "the kernel's text of a map of the user namespace cannot be read");
-    map.push_back(*extent);
-  }
-  if (map.empty())
+  std::vector<std::string_view> words;
+  while (!text.empty())
+    for (auto line = take_until(text, '\n'); !line.empty();)
+      if (const auto word = take_until(line, ' '); !word.empty()) words.push_back(word);
+  if (words.empty())
     return fail("ID-MAPS",
                 "uid_map and gid_map of the user namespace are not both written: write them "
                 "first, with newuidmap and newgidmap");
-  return map;
+  const auto map = IdMap::parse(words);
+  if (map) return std::vector(map->extents().begin(), map->extents().end());
+  return fail("ID-MAPS", "the kernel's text of a map of the user namespace cannot be read");
 }
 
 Result<TreeGrant> decide(const TreeFacts& facts, const TreeRequest& request) {

@@ -29,10 +29,6 @@ ChangeLink changes(Netlink& netlink) {
   return [&](NetlinkRequest& request) { return change(netlink, request); };
 }
 
-std::string_view bytes_of(const auto& value) {
-  return {reinterpret_cast<const char*>(&value), sizeof value};
-}
-
 // What is tried to be made; its names and addresses are in use or free.
 struct Attempt {
   const NetGrant& grant;
