@@ -48,7 +48,9 @@ Result<void> PolicyFiles::add(const std::string& path) {
                     : concat("cannot read ", path),
                 text.error().code);
   bytes_ += text->size();
-  texts_.push_back({path, std::move(*text)});
+  struct stat facts{};
+  const bool is_public = ::fstat(file->get(), &facts) == 0 && (facts.st_mode & S_IROTH) != 0;
+  texts_.push_back({path, std::move(*text), !is_public});
   return {};
 }
 

@@ -17,6 +17,7 @@ namespace userns {
 
 struct ConfText {
   std::string path, text;
+  bool is_secret = false;  // users cannot read the file
   friend bool operator==(const ConfText&, const ConfText&) = default;
 };
 

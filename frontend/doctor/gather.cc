@@ -303,7 +303,7 @@ void look_at_net_conf(Facts& facts, Directory& directory) {
   std::vector<ConfText> texts;
   facts.net_conf = look_at_policy("net.conf", "NC-READ", texts);
   std::vector<NetLine> lines;
-  for (const auto& [path, text] : texts)
+  for (const auto& [path, text, is_secret] : texts)
     if (const auto added = add_net_conf(lines, path, text); !added && facts.net_conf.error.empty())
       facts.net_conf.error = to_text(added.error());
   if (!facts.net_conf.error.empty()) return;
@@ -330,7 +330,7 @@ void look_at_cgroup_conf(Facts& facts, Directory& directory) {
   std::vector<ConfText> texts;
   facts.cgroup_conf = look_at_policy("cgroup.conf", "CC-READ", texts);
   CgroupConf conf;
-  for (const auto& [path, text] : texts)
+  for (const auto& [path, text, is_secret] : texts)
     if (const auto added = add_cgroup_conf(conf, text, path);
         !added && facts.cgroup_conf.error.empty())
       facts.cgroup_conf.error = to_text(added.error());

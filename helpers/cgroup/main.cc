@@ -51,9 +51,18 @@ const std::string& conf_path() {
   return path;
 }
 
+// This process reads as root. Of a file that users cannot read a caller is told no word.
+Result<void> add_conf(CgroupConf& conf, const ConfText& file) {
+  auto added = add_cgroup_conf(conf, file.text, file.path);
+  if (added || !file.is_secret) return added;
+  const auto& [rule, code, text] = added.error();
+  const auto place = text.substr(0, text.find(": ", file.path.size()));
+  return fail(rule, concat(place, ": not valid: an administrator can run userns-policy check"));
+}
+
 Result<CgroupConf> parse(std::span<const ConfText> texts) {
   CgroupConf conf;
-  for (const auto& [path, text] : texts) TRY(add_cgroup_conf(conf, text, path));
+  for (const auto& file : texts) TRY(add_conf(conf, file));
   return conf;
 }
 

@@ -59,7 +59,7 @@ struct Who {
 Result<std::vector<NetLine>> find_lines(const Who& who, const Asker& asker, std::string_view login,
                                         std::span<const ConfText> policy, std::string_view bridge) {
   std::vector<NetLine> lines;
-  for (const auto& [path, text] : policy) TRY(add_net_conf(lines, path, text));
+  for (const auto& file : policy) TRY(add_net_conf(lines, file.path, file.text));
   if (const auto odd = why_not_a_who(login); !odd.empty())
     return fail("SU-NAME", concat("no line of net.conf can name this user: the login name ", odd));
   std::optional<Error> failed;

@@ -233,6 +233,25 @@ def _(root):
 
 # --- bounds ---------------------------------------------------------------------------------
 
+@case('CC-KEY: no word of a file that users cannot read is told to a caller, only its line and column; userns-net cannot read it either')
+def _(root):
+    for mode, is_told in ((0o644, True), (0o640, False), (0o600, False)):
+        for files in (None, {'50-lab.conf': '\nalice s3cret=1\n'}):
+            where = ':2:' if files is None else '.d/50-lab.conf:2:'
+            texts = {}
+            for conf in (NET, CGROUP):
+                policy(root, conf, '\nalice s3cret=1\n' if files is None else '', files)
+                os.chmod(conf if files is None else f'{conf}.d/50-lab.conf', mode)
+            with Container(root.alice) as c:
+                texts[NET] = nets(root, c)[1]
+            texts[CGROUP] = enter(root)[1]
+            for conf, said in texts.items():
+                assert ('s3cret' in said) == is_told, (oct(mode), said)
+                assert f'{conf}{where}7: ' in said if is_told or conf == CGROUP else '[TF-FILE]' in said, (oct(mode), said)
+    policy(root, NET, '')
+    policy(root, CGROUP, '')
+
+
 @case('NC-READ, CC-READ: 64 files and 1 MiB are read; one more file or byte refuses everybody in clear words')
 def _(root):
     def both(net, cgroup, files):

@@ -80,7 +80,8 @@ Result<std::vector<PolicyText>> read_as_helpers_do(PolicyFile kind) {
   auto texts = PolicyFiles::read(installed_path(kind), rule);
   if (!texts) return std::unexpected(texts.error());
   std::vector<PolicyText> all;
-  for (auto& [path, text] : *texts) all.push_back({kind, std::move(path), std::move(text)});
+  for (auto& [path, text, is_secret] : *texts)
+    all.push_back({kind, std::move(path), std::move(text)});
   return all;
 }
 
