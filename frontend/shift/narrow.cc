@@ -59,7 +59,7 @@ class Inside {
     change({.at = listed.directory, .name = listed.name}, listed.key, AT_SYMLINK_NOFOLLOW);
     return true;
   }
-  // By its fd; what is no directory by now is not for here.
+  // By its fd; what is not a directory by now is not for here.
   void directory(const Found& found) {
     change(found.spot, found.facts.key, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
   }
