@@ -8,10 +8,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <csignal>
 #include <ctime>
 #include <limits>
+#include <optional>
+#include <thread>
+#include <utility>
 
 #include "frontend/container/starter.h"
 #include "frontend/monitor/handover.h"
@@ -41,6 +45,21 @@ std::unexpected<Error> runs_already(const Container& container) {
   return fail(
       {}, concat(container.name(), " runs since ", time_text((*state)->started_at), " (process ",
                  (*state)->init.pid, "); to stop it: userns-run stop ", container.name()));
+}
+
+constexpr auto kEndTakes = std::chrono::seconds(5);
+constexpr auto kLookEvery = std::chrono::milliseconds(5);
+
+// The record of a life goes before its lock does. A start in between waits for the lock.
+Result<std::optional<Fd>> lock_next_run(const Container& container) {
+  const auto until = std::chrono::steady_clock::now() + kEndTakes;
+  while (true) {
+    auto run = lock_run(container.dir());
+    if (!run || *run || std::chrono::steady_clock::now() >= until) return run;
+    const auto state = read_state(container.dir());
+    if (!state || (*state && ((*state)->init.pid != 0 || !(*state)->problem.empty()))) return run;
+    std::this_thread::sleep_for(kLookEvery);
+  }
 }
 
 // All that the start needs, held here until it is handed over.
@@ -92,7 +111,7 @@ Result<Prepared> prepare(const Container& container, const StartWish& wish) {
   if (!config) return std::unexpected(config.error());
   auto program = own_program();
   if (!program) return std::unexpected(program.error());
-  auto run = lock_run(container.dir());
+  auto run = lock_next_run(container);
   if (!run) return std::unexpected(run.error());
   if (!*run) return runs_already(container);
   if (auto clean = clean_up_after_crash(container.dir()); !clean)

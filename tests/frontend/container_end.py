@@ -5,11 +5,13 @@ USERNS_TEST_ROUNDS=N has a container with a published port started, restarted an
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import select
 import shutil
 import signal
+import struct
 import sys
 import time
 
@@ -22,6 +24,7 @@ from harness import MS_BIND, case, cases, main, mount, own_children, skip, spawn
 from net_host import Host, way_out  # noqa: E402
 
 made = {}
+F_OFD_SETLK, CLOCK_NANOSLEEP = 37, 230
 
 # A process that has left its session, its parent and its first thread; it ignores all that it may.
 LEFT = '''
@@ -435,6 +438,22 @@ def _(root):
         if verb == 'restart':
             assert store.state('web')['version']
             well(store.do('stop', 'web'))
+
+
+# --- start at the end ---------------------------------------------------------------------------
+
+@case('a start between the end of a life and the release of its lock waits for the lock')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(store.do('start', 'web'))
+    well(store.do('stop', 'web'))
+    with open(f'{store.path}/web/running', 'r+') as held:
+        fcntl.fcntl(held, F_OFD_SETLK, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0))
+        child = store.begin('start', 'web')
+        wait_for(lambda: open(f'/proc/{child.pid}/syscall').read().startswith(f'{CLOCK_NANOSLEEP} '), 'it to wait')
+    well(child.wait(60))
+    well(store.do('stop', 'web'))
 
 
 # --- exec at the end ----------------------------------------------------------------------------

@@ -491,7 +491,8 @@ def _(root):
                 os.chown(path, root.alice.uid, root.alice.gid)
             child = spawn([root.program('userns-run'), '--net', 'user', '--', 'sh', '-c', 'echo up; exec sleep 100'], root.alice,
                           env={'PATH': path_with(root, program)})
-            (pid,) = wait_for(left_over, f'{program} to run')
+            # One that goes into the background is two for a moment.
+            (pid,) = wait_for(lambda: len(found := left_over()) == 1 and found, f'{program} to run')
             assert not os.path.exists(litter)
             os.kill(int(status_of(pid)['PPid']), signal.SIGKILL)
             nothing_left()
