@@ -44,7 +44,7 @@ def maps(store, name):
 
 
 def left_over(store):
-    return [name for name in os.listdir(store.path) if name.startswith('.') and name not in ('.lock', '.index')]
+    return [name for name in os.listdir(store.path) if name.startswith('.') and name not in ('.lock', '.index', '.events')]
 
 
 # --- F1, F2: what a container has, when its config says it no longer ----------------------------------

@@ -315,7 +315,7 @@ def _(root):
         wait_for(lambda: 'frozen 0' in read(events), 'it to go on', 60)
         assert not os.path.exists(f'{store.path}/copy')
     well(store.do('create', 'copy', '--from=web', timeout=120))
-    assert sorted(name for name in os.listdir(store.path) if not name.startswith('.lock')) == ['copy', 'web']
+    assert sorted(name for name in os.listdir(store.path) if not name.startswith(('.lock', '.events'))) == ['copy', 'web']
     well(store.do('stop', 'web', '--timeout=0'))
 
 

@@ -36,7 +36,7 @@ def processes_of(user):
 def nothing_left(store, names, seconds=20):
     wait_for(lambda: not processes_of(store.user), 'all processes to end', seconds)
     for name in names:
-        left = store.files(name) - {'config', 'lock', 'running', 'console.log', 'console.log.1', 'last.json'}
+        left = store.files(name) - {'config', 'lock', 'running', 'console.log', 'console.log.1', 'console.times', 'last.json'}
         assert not left, (name, left)
 
 

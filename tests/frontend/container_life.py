@@ -20,7 +20,7 @@ from harness import case, cases, main, skip, spawn, status_of, wait_for  # noqa:
 
 def gone(store, name, state):
     wait_for(lambda: not alive(state['monitor']['pid']) and not alive(state['init']['pid']), f'{name} to be gone')
-    left = store.files(name) - {'config', 'lock', 'running', 'console.log', 'console.log.1', 'last.json'}
+    left = store.files(name) - {'config', 'lock', 'running', 'console.log', 'console.log.1', 'console.times', 'last.json'}
     assert not left, left
 
 
@@ -211,11 +211,11 @@ def _(root):
         done = store.do('wait', 'web')
         assert done.code == status or 'is not running' in done.err or 'there is no container' in done.err, done
         wait_for(lambda: not os.path.exists(f'{store.path}/web'), 'it to be destroyed')
-        assert os.listdir(store.path) == [], os.listdir(store.path)
+        assert os.listdir(store.path) == ['.events'], os.listdir(store.path)
         store.make('web')
         done = well(store.do('start', 'web', '--foreground', '--rm', command=['sh', '-c', f'echo hello; exit {status}']), status)
         assert (done.out, done.err) == ('hello\r\n', ''), done
-        assert os.listdir(store.path) == [], 'gone when its end is told'
+        assert os.listdir(store.path) == ['.events'], 'gone when its end is told'
     store.make('web')
     fails(store.do('start', 'web', '--rm', command=['/bin/nothing']), 'web', code=127)
     assert store.files('web') <= {'config', 'lock', 'running'}, store.files('web')

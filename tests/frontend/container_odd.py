@@ -105,7 +105,7 @@ def _(root, closed):
     well(odd(root, store, f'exec {closed}', 'stop', 'web', '--timeout=1s'))
     if '>&-' in closed:
         assert odd(root, store, f'exec {closed}', 'list').code == 125
-    assert store.files('web') == {'config', 'lock', 'running', 'console.log', 'last.json'}
+    assert store.files('web') == {'config', 'lock', 'running', 'console.log', 'console.times', 'last.json'}
 
 
 def make_known(store, *settings):

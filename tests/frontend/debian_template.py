@@ -59,7 +59,7 @@ def _(root):
     wait_for(lambda: not pids_in(cgroups.v2), 'its cgroups to be empty: the next start sweeps them')
     well(store.do('destroy', 'deb', timeout=120))
     assert not os.path.exists(f'{store.path}/deb') and store.do('list', '--names').out == ''
-    assert not [name for name in os.listdir(store.path) if name not in ('.lock', '.index')], os.listdir(store.path)
+    assert not [name for name in os.listdir(store.path) if name not in ('.lock', '.index', '.events')], os.listdir(store.path)
 
 
 main()
