@@ -17,10 +17,11 @@ AFTER_THE_LOCK = {
     'x86': {
         'newuidmap': _MAP_WRITERS,
         'newgidmap': _MAP_WRITERS,
-        'userns-net': ('capget capset clock_nanosleep close dup exit_group getpid ioctl poll prctl read readlink '
+        'userns-net': ('capget capset clock_nanosleep close dup exit_group getpid ioctl poll prctl readlink '
                        'setresuid32 socketcall.recv socketcall.recvfrom socketcall.sendto write').split(),
-        'userns-cgroup': ('capget capset clock_nanosleep close dup exit_group fcntl64 flock fstatfs64 getdents64 getpid openat2 '
-                          'poll read readlink setresuid32 socketcall.recvfrom socketcall.sendto statx unlinkat write').split(),
+        'userns-cgroup': ('capget capset clock_nanosleep close dup exit_group fcntl64 flock fstatfs64 getdents64 getpid '
+                          'landlock_add_rule landlock_create_ruleset landlock_restrict_self openat2 poll read readlink readlinkat '
+                          'setresuid32 socketcall.recvfrom socketcall.sendto statx unlinkat write').split(),
         'userns-idmap': ('_llseek capget capset clone3 close exit_group getpid mount_setattr move_mount open_tree pipe2 '
                          'poll read readlink socketcall.getsockopt socketcall.recvfrom socketcall.sendmsg socketcall.sendto statx unshare '
                          'wait4 write').split(),

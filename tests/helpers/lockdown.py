@@ -235,6 +235,7 @@ def unlocks_when(log, word, fd):
 # Before the host of the network's test, which has mounts of its own.
 def locked_at_refusal(root, argv):
     """Whether the process that wrote its refusal to stderr was under its filter."""
+    stop_by_register(root)
     locked = []
 
     def look(stop):
