@@ -101,6 +101,7 @@ struct Facts {
   int openat2_code = 0;  // errno of openat2(2), by which all parts open files; 0: it works
 
   std::vector<Program> programs;  // newuidmap, newgidmap, userns-net, userns-cgroup, in this order
+  std::string names_fault;        // why helpers would not start userns-names; empty: they would
   std::string unanswered;  // what the user database was asked for when patience ended (Directory);
                            // empty: it answered
   std::array<Subids, 2> subids;

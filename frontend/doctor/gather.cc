@@ -197,7 +197,17 @@ Program look_at_program(std::string_view name, const std::string& installed) {
   return program;
 }
 
+// As common/asker.cc looks at it.
+std::string fault_of_names() {
+  struct stat found{};
+  if (::stat(kNamesPath, &found) != 0) return concat(kNamesPath, " is not installed");
+  if (found.st_uid != 0) return concat(kNamesPath, " is not root's");
+  if ((found.st_mode & 066U) == 0) return {};
+  return concat(kNamesPath, " can be read or written by users, who could trace it then");
+}
+
 void look_at_programs(Facts& facts) {
+  facts.names_fault = fault_of_names();
   const std::string_view helpers(kHelperDir);
   facts.programs = {look_at_program("newuidmap", kNewuidmapPath),
                     look_at_program("newgidmap", kNewgidmapPath),

@@ -387,6 +387,14 @@ void program(const Facts& facts, const Program& program, Findings& all) {
   check.pass(concat(program.path, ", ", how, ", ", version));
 }
 
+void names(const Facts& facts, Findings& all) {
+  Check check(all, kHelpers, "userns-names");
+  if (facts.names_fault.empty()) return check.pass("helpers can ask NSS for names");
+  check.warn(
+      concat(facts.names_fault, ": helpers know the names in /etc/passwd and /etc/group alone"),
+      "install userns-helpers anew: the program is root's, mode 0711");
+}
+
 // --- ids ------------------------------------------------------------------------------------
 constexpr std::string_view kIds = "Ids";
 
@@ -712,6 +720,7 @@ Findings judge(const Facts& facts) {
   runtime_dir(facts, all);
   user_manager(facts, all);
   for (const auto& one : facts.programs) program(facts, one, all);
+  names(facts, all);
   user_database(facts, all);
   for (const auto& one : facts.subids) subids(facts, one, all);
   net_conf(facts, all);

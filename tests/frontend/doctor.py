@@ -61,6 +61,27 @@ def _(root):
     assert '65536 in /etc/subuid' in checks['subuid']['text'], checks['subuid']
 
 
+@case('userns-names that users can read, of another owner or not there: a warning that says how it must be')
+def _(root):
+    program = root.program('userns-names')
+    assert examine(root)['userns-names']['status'] == 'pass'
+    try:
+        os.chmod(program, 0o755)
+        found(root, 'userns-names', 'warn', 'can be read', '0711')
+        os.chmod(program, 0o711)
+        os.chown(program, root.alice.uid, 0)
+        found(root, 'userns-names', 'warn', "is not root's", '0711')
+        os.chown(program, 0, 0)
+        os.rename(program, f'{program}.away')
+        found(root, 'userns-names', 'warn', 'not installed', 'install userns-helpers')
+        os.rename(f'{program}.away', program)
+    finally:
+        if not os.path.exists(program):
+            os.rename(f'{program}.away', program)
+        os.chown(program, 0, 0)
+        os.chmod(program, 0o711)
+
+
 @cases([('a user database that hangs is given up after ten seconds, and said: login names', 'passwd: x\ngroup: files\n', 'asked for the login name of uid 70001'),
         ('a user database that hangs is given up after ten seconds, and said: subordinate ids',
          'passwd: files\ngroup: files\nsubid: x\n', 'ranges of uid 70001')])

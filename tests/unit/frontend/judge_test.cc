@@ -368,6 +368,8 @@ const Case kCases[] = {
     {"user-network", Level::kWarn, "tun", "modprobe", [](Facts& f) { f.can_open_tun = false; }},
     {"busybox", Level::kNote, "not static", "busybox-static",
      [](Facts& f) { f.busybox_is_static = false; }},
+    {"userns-names", Level::kWarn, "is not root's: helpers know", "mode 0711",
+     [](Facts& f) { f.names_fault = "x is not root's"; }},
     {"user-database", Level::kWarn, "within 10 s, asked for the group 'lab'", "getent passwd 1000",
      [](Facts& f) { f.unanswered = concat("the group 'lab'"); }},
     {"start", Level::kWarn, "not tried", "correct that first",
