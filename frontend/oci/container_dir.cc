@@ -30,6 +30,7 @@ constexpr const char* kState = "state.json";
 constexpr const char* kConfig = "config.json";
 constexpr const char* kLock = "lock";
 constexpr const char* kFilter = "filter";
+constexpr const char* kCgroups = "cgroups";
 // As many instructions as the kernel takes.
 constexpr std::size_t kLargestFilter = BPF_MAXINSNS * sizeof(sock_filter);
 constexpr std::size_t kLargestState = 1UL << 20U;
@@ -221,6 +222,17 @@ Result<void> ContainerDir::keep_filter(const SeccompFilter& filter) const {
   return replace_file_of_this_boot(
       dir_, kFilter,
       {reinterpret_cast<const char*>(program.data()), program.size() * sizeof(sock_filter)});
+}
+
+Result<CgroupNote> ContainerDir::cgroups() const {
+  const auto text = read_file_at(dir_.get(), kCgroups, kLargestState);
+  if (!text && text.error().code == ENOENT) return CgroupNote{};
+  if (!text) return std::unexpected(text.error());
+  return parse_cgroup_note(*text);
+}
+
+Result<void> ContainerDir::keep_cgroups(const CgroupNote& note) const {
+  return replace_file_of_this_boot(dir_, kCgroups, to_text(note));
 }
 
 Result<SeccompFilter> ContainerDir::filter(unsigned flags) const {

@@ -2,6 +2,7 @@
 //
 //   ROOT/ID/lock         locked (flock(2)) by whoever changes something
 //   ROOT/ID/config.json  the bundle's, as it was read
+//   ROOT/ID/cgroups      those that were made for it (cgroup/note.h)
 //   ROOT/ID/filter       linux.seccomp, compiled; none: it has none
 //   ROOT/ID/start        the socket by which `start` comes to a container that is created
 //   ROOT/ID/state.json   the process and the bundle, replaced whole; none: it is just being made
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "common/fd.h"
+#include "frontend/oci/cgroup/note.h"
 #include "frontend/oci/config/config.h"
 #include "frontend/oci/inside/seccomp.h"
 #include "frontend/store/state.h"
@@ -57,6 +59,9 @@ class ContainerDir {
   [[nodiscard]] Result<void> keep_config(std::string_view text) const;
   [[nodiscard]] Result<void> keep_filter(const SeccompFilter& filter) const;
   [[nodiscard]] Result<SeccompFilter> filter(unsigned flags) const;
+  // Empty where there is none.
+  [[nodiscard]] Result<CgroupNote> cgroups() const;
+  [[nodiscard]] Result<void> keep_cgroups(const CgroupNote& note) const;
   // Of what the record says, now.
   [[nodiscard]] OciStatus status(const OciRecord& record) const;
   // A socket that listens for `start`; a connection to it; its end.

@@ -2,21 +2,26 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <optional>
 
+#include "frontend/oci/cgroup/make.h"
+#include "frontend/oci/cgroup/members.h"
 #include "frontend/oci/clock.h"
 #include "frontend/oci/inside/container.h"
 #include "frontend/oci/inside/hooks.h"
 #include "frontend/oci/inside/ids.h"
 #include "frontend/oci/inside/spaces.h"
 #include "frontend/run/channel.h"
+#include "frontend/start/cgroup_entry.h"
 #include "frontend/start/ids/map_helpers.h"
 #include "policy/text.h"
 
@@ -53,8 +58,8 @@ Result<std::optional<OciSources>> open_as_root(const Bundle& bundle) {
 // A container on its way: what of it is there goes with this object, unless it is kept.
 class Making {
  public:
-  Making(const Bundle& bundle, ContainerDir dir, OciRecord record)
-      : bundle_(bundle), dir_(std::move(dir)), record_(std::move(record)) {}
+  Making(const Bundle& bundle, const CgroupChoice& cgroup, ContainerDir dir, OciRecord record)
+      : bundle_(bundle), cgroup_(cgroup), dir_(std::move(dir)), record_(std::move(record)) {}
   Making(const Making&) = delete;
   Making& operator=(const Making&) = delete;
   ~Making() {
@@ -63,7 +68,9 @@ class Making {
       (void)::kill(record_.process.pid, SIGKILL);
       while (::waitpid(record_.process.pid, nullptr, 0) < 0 && errno == EINTR) continue;
     }
-    dir_.remove();
+    // What cannot be taken away is left for "delete" to find.
+    if (remove_cgroups(dir_.cgroups().value_or(CgroupNote{}), ids_.value_or(ChosenIds{})))
+      dir_.remove();
     // Whatever the earlier hooks have made is theirs to take away.
     if (hooks_ran_)
       run_late_hooks(bundle_.config.hooks.poststop, "poststop",
@@ -85,7 +92,12 @@ class Making {
   Result<void> run_hooks();
   Result<void> become_created(const Arguments& told);
 
+  Result<void> make_cgroup();
+  Result<void> give_cgroup() const;
+
   const Bundle& bundle_;
+  const CgroupChoice& cgroup_;
+  CgroupNote cgroups_;
   ContainerDir dir_;
   OciRecord record_;
   std::optional<ChosenIds> ids_;
@@ -103,6 +115,7 @@ Result<void> Making::begin(unsigned preserved) {
   if (!ids) return std::unexpected(ids.error());
   ids_ = std::move(*ids);
   const auto joined = open_spaces(config);
+  if (auto made = make_cgroup(); !made) return made;
   auto channel = make_channel();
   auto listener = dir_.listen();
   if (!joined) return std::unexpected(joined.error());
@@ -110,7 +123,7 @@ Result<void> Making::begin(unsigned preserved) {
   if (!listener) return std::unexpected(listener.error());
   auto sources = open_as_root(bundle_);
   if (!sources) return std::unexpected(sources.error());
-  const auto pid = clone_into(*joined, new_spaces(config), [&] {
+  const auto pid = clone_into(*joined, new_spaces(config), cgroups_, [&] {
     channel->outside.close();
     dir_.let_go();
     run_container({.config = config,
@@ -129,7 +142,40 @@ Result<void> Making::begin(unsigned preserved) {
   if (!pid) return std::unexpected(pid.error());
   record_.process.pid = *pid;
   channel_ = std::move(channel->outside);
+  if (joined->empty()) return join_v1(cgroups_, *pid);
   return {};
+}
+
+// Of an earlier creation that was killed, whatever is left goes first.
+Result<void> Making::make_cgroup() {
+  if (const auto left = dir_.cgroups(); left && !left->entries.empty())
+    if (auto removed = remove_cgroups(*left, *ids_); !removed) return removed;
+  if (cgroup_.path.empty()) return {};
+  if (!cgroup_.own.empty())
+    if (auto aside = step_aside(cgroup_.own); !aside) return aside;
+  auto made = make_cgroups(cgroup_.path, bundle_.config.resources,
+                           {.entries = {}, .maker = cgroup_.maker, .name = cgroup_.name},
+                           [&](const CgroupNote& note) { return dir_.keep_cgroups(note); });
+  if (!made) return std::unexpected(made.error());
+  cgroups_ = std::move(*made);
+  record_.cgroup = cgroup_of(cgroups_);
+  return {};
+}
+
+bool mounts_own_cgroup(const OciConfig& config) {
+  return config.makes(CLONE_NEWCGROUP) && std::ranges::any_of(config.mounts, [](const OciMount& m) {
+           return (m.type == "cgroup" || m.type == "cgroup2") &&
+                  (m.options.set & MOUNT_ATTR_RDONLY) == 0;
+         });
+}
+
+// An init inside makes cgroups of its own.
+Result<void> Making::give_cgroup() const {
+  const auto& config = bundle_.config;
+  if (cgroups_.entries.empty() || !config.makes(CLONE_NEWUSER) || !mounts_own_cgroup(config))
+    return {};
+  const auto leaf = open_cgroup(cgroups_);
+  return leaf ? give_leaf_to_root_inside(*leaf, *ids_) : std::unexpected(leaf.error());
 }
 
 // The next thing that it says; a failure of its is one here.
@@ -158,6 +204,7 @@ Result<void> Making::map() {
   if (const auto process = ProcessId::of(record_.process.pid)) record_.process = *process;
   if (bundle_.config.makes(CLONE_NEWUSER))
     if (auto mapped = map_ids(*ids_, record_.process.pid); !mapped) return mapped;
+  if (auto given = give_cgroup(); !given) return given;
   return go();
 }
 
@@ -193,12 +240,12 @@ Result<void> Making::finish(const Arguments& told, const TakeTerminal& terminal)
 }  // namespace
 
 Result<OciRecord> create_container(const Arguments& told, const Bundle& bundle,
-                                   const TakeTerminal& terminal) {
+                                   const CgroupChoice& cgroup, const TakeTerminal& terminal) {
   const auto root = oci_root(told.root);
   if (!root) return std::unexpected(root.error());
   auto dir = ContainerDir::make(*root, told.id);
   if (!dir) return std::unexpected(dir.error());
-  Making making(bundle, std::move(*dir), record_of(told, bundle));
+  Making making(bundle, cgroup, std::move(*dir), record_of(told, bundle));
   if (auto begun = making.begin(told.preserve_fds); !begun) return std::unexpected(begun.error());
   if (auto made = making.finish(told, terminal); !made) return std::unexpected(made.error());
   return making.keep();

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <optional>
 
+#include "frontend/oci/cgroup/make.h"
 #include "frontend/oci/config/read_config.h"
 #include "frontend/oci/config/read_process.h"
 #include "frontend/oci/console_socket.h"
@@ -19,6 +20,8 @@
 #include "frontend/oci/inside/seccomp.h"
 #include "frontend/oci/inside/spaces.h"
 #include "frontend/oci/wait.h"
+#include "frontend/run/cgroup/exec_leaf.h"
+#include "frontend/run/cgroup/files.h"
 #include "frontend/run/channel.h"
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/start/seal.h"
@@ -73,6 +76,7 @@ struct Target {
   std::uint64_t spaces = 0;
   ChosenIds ids;
   std::optional<SeccompFilter> filter = {};
+  CgroupNote cgroups = {};
 };
 
 Result<Target> find_target(const Arguments& told) {
@@ -95,6 +99,9 @@ Result<Target> find_target(const Arguments& told) {
     return fail({}, concat("container ", told.id, " has just ended"));
   ids->deny_setgroups = *denied;
   Target target{std::move(*record), std::move(*config), std::move(pidfd), *spaces, std::move(*ids)};
+  auto cgroups = dir->cgroups();
+  if (!cgroups) return std::unexpected(cgroups.error());
+  target.cgroups = std::move(*cgroups);
   if (!target.config.seccomp) return target;
   auto filter = dir->filter(target.config.seccomp->flags);
   if (!filter) return std::unexpected(filter.error());
@@ -123,21 +130,38 @@ void end_child(pid_t pid) {
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
+// An init inside that has cgroups of its own has nobody beside them: then a leaf, which goes with
+// the container.
+Result<void> join(const Target& target) {
+  auto joined = join_cgroups(target.cgroups);
+  if (joined || joined.error().code != EBUSY) return joined;
+  const auto payload = open_cgroup(target.cgroups);
+  const auto space =
+      open_at(AT_FDCWD, concat("/proc/", target.record.process.pid, "/ns/user").c_str(), O_RDONLY);
+  if (!payload) return std::unexpected(payload.error());
+  if (!space) return std::unexpected(space.error());
+  const auto leaf = ExecLeaf::make(*payload, *space, static_cast<unsigned>(::getpid()));
+  if (!leaf) return std::unexpected(leaf.error());
+  return write_file(leaf->dir().get(), "cgroup.procs", "0");
+}
+
 Result<pid_t> start_process(const Target& target, unsigned preserved,
                             const TakeTerminal& terminal) {
   auto channel = make_channel();
   if (!channel) return std::unexpected(channel.error());
-  const auto pid = clone_beside(target.pidfd, target.spaces, [&] {
-    channel->outside.close();
-    run_in_container({.config = target.config,
-                      .filter = target.filter,
-                      .ids = target.ids,
-                      .channel = std::move(channel->inside),
-                      .bundle = {target.record.bundle, Fd{}},
-                      .sources = {},
-                      .listener = {},
-                      .preserved = preserved});
-  });
+  const auto pid = clone_beside(
+      target.pidfd, target.spaces, [&] { return join(target); },
+      [&] {
+        channel->outside.close();
+        run_in_container({.config = target.config,
+                          .filter = target.filter,
+                          .ids = target.ids,
+                          .channel = std::move(channel->inside),
+                          .bundle = {target.record.bundle, Fd{}},
+                          .sources = {},
+                          .listener = {},
+                          .preserved = preserved});
+      });
   if (!pid) return pid;
   channel->inside.close();
   const auto heard = hear_exec(channel->outside, terminal);

@@ -20,7 +20,7 @@ std::string features_text() {
   auto& kernel = text["linux"];
   kernel["namespaces"] = {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"};
   kernel["capabilities"] = capability_names();
-  for (const char* v : {"v1", "v2", "systemd", "systemdUser", "rdma"}) kernel["cgroup"][v] = false;
+  for (const char* v : {"v1", "v2", "systemd", "systemdUser", "rdma"}) kernel["cgroup"][v] = true;
   auto& seccomp = kernel["seccomp"];
   seccomp["enabled"] = true;
   seccomp["actions"] = known_seccomp_actions();

@@ -11,8 +11,11 @@
 #include <cerrno>
 #include <csignal>
 
+#include "frontend/oci/cgroup/make.h"
+#include "frontend/oci/cgroup/members.h"
 #include "frontend/oci/config/read_config.h"
 #include "frontend/oci/inside/hooks.h"
+#include "frontend/oci/inside/ids.h"
 #include "frontend/run/channel.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
@@ -71,6 +74,15 @@ Result<void> end(const ContainerDir& dir, const OciRecord& record) {
   return fail({}, concat("container ", record.id, " does not end, though it was killed"));
 }
 
+// The ids are those of its config: its user namespace has ended with its processes.
+Result<void> leave_cgroups(const ContainerDir& dir) {
+  const auto note = dir.cgroups();
+  if (!note || note->entries.empty()) return {};
+  const auto config = config_of(dir);
+  auto ids = config ? ids_of_config(*config) : std::unexpected(config.error());
+  return remove_cgroups(*note, ids ? *ids : ChosenIds{});
+}
+
 Result<void> delete_known(const ContainerDir& dir, const OciRecord& record, bool force) {
   const auto status = dir.status(record);
   if (status != OciStatus::kStopped && status != OciStatus::kCreated && !force)
@@ -78,6 +90,7 @@ Result<void> delete_known(const ContainerDir& dir, const OciRecord& record, bool
                            ": stop it first, or use --force"));
   if (auto ended = end(dir, record); !ended) return ended;
   const auto config = config_of(dir);
+  if (auto left = leave_cgroups(dir); !left) return left;
   dir.remove();
   if (!config) return {};
   run_late_hooks(config->hooks.poststop, "poststop", state_text(record, OciStatus::kStopped));
@@ -120,6 +133,7 @@ Result<void> start_container(const std::string& root, const std::string& id) {
 
 // All in its pid namespace are its own only if that was made for it.
 Result<std::vector<pid_t>> processes_of(const ContainerDir& dir, const OciRecord& record) {
+  if (!record.cgroup.empty()) return processes_in(record.cgroup);
   const auto config = config_of(dir);
   if (!config) return std::unexpected(config.error());
   const auto space = pid_space(record.process.pid);
@@ -146,10 +160,37 @@ Result<void> kill_container(const std::string& root, const std::string& id, int 
   if (!pidfd || dir->status(*record) == OciStatus::kStopped)
     return fail({}, concat("cannot kill container ", id, ": it is not running"), ESRCH);
   if (!all) return send_signal(*pidfd, number);
+  if (!record->cgroup.empty()) return signal_all(record->cgroup, number);
   const auto pids = processes_of(*dir, *record);
   if (!pids) return std::unexpected(pids.error());
   for (const pid_t pid : *pids) signal_in(pid_space(record->process.pid), pid, number);
   return {};
+}
+
+Result<void> pause_container(const std::string& root, const std::string& id, bool pause) {
+  const auto dir = ContainerDir::open(root, id, true);
+  const auto record = dir ? dir->record() : std::unexpected(dir.error());
+  if (!record) return std::unexpected(record.error());
+  const auto status = dir->status(*record);
+  const bool is_fit = pause ? status == OciStatus::kRunning || status == OciStatus::kCreated
+                            : status == OciStatus::kPaused;
+  if (!is_fit)
+    return fail({}, concat("cannot ", pause ? "pause" : "resume", " container ", id, ": it is ",
+                           name_of(status)));
+  return pause ? freeze(record->cgroup) : thaw(record->cgroup);
+}
+
+Result<void> update_container(const std::string& root, const std::string& id,
+                              const OciResources& resources) {
+  const auto dir = ContainerDir::open(root, id, true);
+  const auto record = dir ? dir->record() : std::unexpected(dir.error());
+  if (!record) return std::unexpected(record.error());
+  const auto note = dir->cgroups();
+  if (!note) return std::unexpected(note.error());
+  if (note->entries.empty() && !resources.wishes.empty())
+    return fail({}, concat("container ", id, " has no cgroup of its own, which ",
+                           resources.wishes.front().place, " needs: see linux.cgroupsPath"));
+  return set_resources(*note, resources);
 }
 
 Result<void> delete_container(const std::string& root, const std::string& id, bool force) {
@@ -160,6 +201,7 @@ Result<void> delete_container(const std::string& root, const std::string& id, bo
   if (record) return delete_known(*dir, *record, force);
   // The rest of a creation that was killed. With the lock nobody is at it.
   if (record.error().code != ENOENT) return std::unexpected(record.error());
+  if (auto left = leave_cgroups(*dir); !left) return left;
   dir->remove();
   return {};
 }

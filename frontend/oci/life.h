@@ -2,7 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "frontend/oci/config/resources.h"
 #include "frontend/oci/container_dir.h"
 #include "policy/error.h"
 
@@ -12,6 +14,13 @@ Result<void> start_container(const std::string& root, const std::string& id);
 
 // To its first process, or to all of its processes.
 Result<void> kill_container(const std::string& root, const std::string& id, int number, bool all);
+
+// Stops all of its processes, or has them go on.
+Result<void> pause_container(const std::string& root, const std::string& id, bool pause);
+
+// New limits; those that are not named stay.
+Result<void> update_container(const std::string& root, const std::string& id,
+                              const OciResources& resources);
 
 // `force`: what runs is killed first, and what is not there is well.
 Result<void> delete_container(const std::string& root, const std::string& id, bool force);

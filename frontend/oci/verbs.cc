@@ -9,6 +9,8 @@
 
 #include "common/config.h"
 #include "frontend/oci/bundle.h"
+#include "frontend/oci/cgroup/entry.h"
+#include "frontend/oci/cgroup/new_limits.h"
 #include "frontend/oci/console_socket.h"
 #include "frontend/oci/container_dir.h"
 #include "frontend/oci/create.h"
@@ -46,21 +48,21 @@ Result<void> seal(const OciConfig& config) {
   return be_out_of_reach(ids);
 }
 
-Result<void> check_resources(const Arguments& told, const OciConfig& config) {
-  if (config.resources.empty() || told.cgroup_manager == "disabled") return {};
-  return fail({}, concat("config.json: ", config.resources.front(),
-                         " needs a cgroup, and this runtime makes none: leave it out (podman: "
-                         "--cgroups=disabled), or say --cgroup-manager disabled"));
-}
-
-Result<Bundle> prepare(const Arguments& told) {
+struct Ready {
+  Bundle bundle;
+  CgroupChoice cgroup;
+};
+// This program may become another one twice on the way, and begin again.
+Result<Ready> prepare(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  if (!root) return std::unexpected(root.error());
   auto bundle = open_bundle(told.bundle);
-  if (!bundle) return bundle;
-  if (auto checked = check_resources(told, bundle->config); !checked)
-    return std::unexpected(checked.error());
+  if (!bundle) return std::unexpected(bundle.error());
+  auto cgroup = choose_cgroup(told, bundle->config, *root);
+  if (!cgroup) return std::unexpected(cgroup.error());
   if (auto sealed = seal(bundle->config); !sealed) return std::unexpected(sealed.error());
   if (auto compiled = compile_filter(*bundle); !compiled) return std::unexpected(compiled.error());
-  return bundle;
+  return Ready{std::move(*bundle), std::move(*cgroup)};
 }
 
 bool has_terminal(const Bundle& bundle) {
@@ -68,9 +70,9 @@ bool has_terminal(const Bundle& bundle) {
 }
 
 Result<int> create(const Arguments& told) {
-  const auto bundle = prepare(told);
-  if (!bundle) return std::unexpected(bundle.error());
-  const bool tty = has_terminal(*bundle);
+  const auto ready = prepare(told);
+  if (!ready) return std::unexpected(ready.error());
+  const bool tty = has_terminal(ready->bundle);
   if (tty != !told.console_socket.empty())
     return fail({}, tty ? "process.terminal needs --console-socket"
                         : "--console-socket is for a process with a terminal (process.terminal)");
@@ -80,7 +82,7 @@ Result<int> create(const Arguments& told) {
     if (!socket) return std::unexpected(socket.error());
     terminal = std::move(*socket);
   }
-  const auto record = create_container(told, *bundle, terminal);
+  const auto record = create_container(told, ready->bundle, ready->cgroup, terminal);
   return record ? Result<int>(0) : std::unexpected(record.error());
 }
 
@@ -91,16 +93,16 @@ Result<int> finish_run(const Arguments& told, const std::string& root, Result<in
 }
 
 Result<int> run(const Arguments& told) {
-  const auto bundle = prepare(told);
+  const auto ready = prepare(told);
   const auto root = oci_root(told.root);
-  if (!bundle) return std::unexpected(bundle.error());
+  if (!ready) return std::unexpected(ready.error());
   if (!root) return std::unexpected(root.error());
-  const bool tty = has_terminal(*bundle);
+  const bool tty = has_terminal(ready->bundle);
   auto foreground = Foreground::take();
   if (!foreground) return std::unexpected(foreground.error());
   auto terminal = foreground->taker(told, tty);
   if (!terminal) return std::unexpected(terminal.error());
-  const auto record = create_container(told, *bundle, *terminal);
+  const auto record = create_container(told, ready->bundle, ready->cgroup, *terminal);
   if (!record) return std::unexpected(record.error());
   if (auto started = start_container(*root, told.id); !started)
     return finish_run(told, *root, std::unexpected(started.error()));
@@ -186,6 +188,23 @@ Result<int> remove(const Arguments& told) {
   return root ? done(delete_container(*root, told.id, told.force)) : std::unexpected(root.error());
 }
 
+Result<int> pause(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  return root ? done(pause_container(*root, told.id, true)) : std::unexpected(root.error());
+}
+Result<int> resume(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  return root ? done(pause_container(*root, told.id, false)) : std::unexpected(root.error());
+}
+
+Result<int> update(const Arguments& told) {
+  const auto root = oci_root(told.root);
+  if (!root) return std::unexpected(root.error());
+  const auto resources = resources_of(told);
+  if (!resources) return std::unexpected(resources.error());
+  return done(update_container(*root, told.id, *resources));
+}
+
 Result<int> features(const Arguments&) { return print(concat(features_text(), "\n")); }
 Result<int> help(const Arguments&) { return print(usage()); }
 Result<int> version(const Arguments&) {
@@ -196,10 +215,21 @@ struct Entry {
   std::string_view verb;
   Result<int> (*run)(const Arguments&);
 };
-constexpr Entry kEntries[]{
-    {"create", create}, {"start", start},       {"run", run},     {"state", state},
-    {"kill", kill},     {"delete", remove},     {"list", list},   {"exec", exec_in_container},
-    {"ps", ps},         {"features", features}, {"--help", help}, {"--version", version}};
+constexpr Entry kEntries[]{{"create", create},
+                           {"start", start},
+                           {"run", run},
+                           {"state", state},
+                           {"kill", kill},
+                           {"delete", remove},
+                           {"list", list},
+                           {"exec", exec_in_container},
+                           {"ps", ps},
+                           {"pause", pause},
+                           {"resume", resume},
+                           {"update", update},
+                           {"features", features},
+                           {"--help", help},
+                           {"--version", version}};
 
 }  // namespace
 

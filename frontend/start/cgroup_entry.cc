@@ -32,7 +32,6 @@ constexpr const char* kEnable = "cgroup.subtree_control";
 
 // --- the first life: becoming somebody who can make a cgroup --------------------------------
 
-std::string helper_path() { return concat(std::string_view(kHelperDir), "/userns-cgroup"); }
 std::string name_for_helper() { return concat("run-", ::getpid()); }
 std::string name_for_systemd() { return concat("userns-run-", ::getpid(), ".scope"); }
 
@@ -46,22 +45,10 @@ Result<std::vector<std::string>> same_again(std::vector<std::string> words) {
   return ours;
 }
 
-Error become(std::vector<std::string> words, const std::vector<std::string>& ours) {
-  words.insert(words.end(), ours.begin(), ours.end());
-  ::execvp(words.front().c_str(), argv_of(words).data());
-  return {.rule = {}, .code = errno, .text = concat("cannot start ", words.front())};
-}
-
-bool has_user_manager() {
-  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
-  return runtime != nullptr &&
-         ::access(concat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
-}
-
 // Says yes by having made the container that will be entered.
 Result<void> try_helper() {
   auto tried =
-      Helper::start(helper_path().c_str(), {"enter", name_for_helper(), "--", "/bin/true"});
+      Helper::start(cgroup_helper().c_str(), {"enter", name_for_helper(), "--", "/bin/true"});
   return tried ? tried->finish() : std::unexpected(tried.error());
 }
 
@@ -91,15 +78,13 @@ Result<CgroupMode> choose_mode(const Spec& spec) {
 Error begin_second_life(const Spec& spec, std::vector<std::string> words) {
   const auto mode = choose_mode(spec);
   if (!mode) return mode.error();
-  const auto ours = same_again(std::move(words));
-  if (!ours) return ours.error();
   if (::setenv(kMark, concat(::getpid()).c_str(), 1) != 0)
     return {.rule = {}, .code = errno, .text = "cannot set a variable"};
   if (*mode == CgroupMode::kHelper)
-    return become({helper_path(), "enter", name_for_helper(), "--"}, *ours);
-  return become({"systemd-run", "--user", "--scope", "--quiet", "--collect",
-                 "--property=Delegate=yes", concat("--unit=", name_for_systemd()), "--"},
-                *ours);
+    return begin_again_by({cgroup_helper(), "enter", name_for_helper(), "--"}, std::move(words));
+  return begin_again_by({"systemd-run", "--user", "--scope", "--quiet", "--collect",
+                         "--property=Delegate=yes", concat("--unit=", name_for_systemd()), "--"},
+                        std::move(words));
 }
 
 // --- the second life ------------------------------------------------------------------------
@@ -179,12 +164,8 @@ Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
   if (::unlinkat(own->get(), "payload", AT_REMOVEDIR) != 0 && errno != ENOENT) {
     const auto leaf = open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY);
     if (!leaf) return std::unexpected(leaf.error());
-    const auto remove = [&](gid_t) -> Result<std::string> {
-      if (!remove_cgroups_below(*leaf)) return fail_errno("cannot look through it");
-      return "";
-    };
     remove_cgroups_below(*leaf);
-    if (auto swept = as_root_inside(plan.ids, remove); !swept)
+    if (auto swept = sweep_as_root_inside(*leaf, plan.ids); !swept)
       return std::unexpected(swept.error());
     (void)::unlinkat(own->get(), "payload", AT_REMOVEDIR);
   }
@@ -205,6 +186,33 @@ Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
 
 }  // namespace
 
+std::string cgroup_helper() { return concat(std::string_view(kHelperDir), "/userns-cgroup"); }
+
+bool has_user_manager() {
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  return runtime != nullptr &&
+         ::access(concat(std::string_view(runtime), "/systemd/private").c_str(), F_OK) == 0;
+}
+
+Error begin_again_by(std::vector<std::string> program, std::vector<std::string> words) {
+  const auto ours = same_again(std::move(words));
+  if (!ours) return ours.error();
+  program.insert(program.end(), ours->begin(), ours->end());
+  ::execvp(program.front().c_str(), argv_of(program).data());
+  return {.rule = {}, .code = errno, .text = concat("cannot start ", program.front())};
+}
+
+Result<void> give_leaf_to_root_inside(const Fd& leaf, const ChosenIds& ids) {
+  return as_root_inside(ids, [&](gid_t callers) { return give(leaf, callers); });
+}
+
+Result<void> sweep_as_root_inside(const Fd& leaf, const ChosenIds& ids) {
+  return as_root_inside(ids, [&](gid_t) -> Result<std::string> {
+    if (!remove_cgroups_below(leaf)) return fail_errno("cannot look through it");
+    return "";
+  });
+}
+
 Result<void> check_way_to_cgroup(const Spec& spec) {
   if (spec.cgroup == CgroupMode::kNone) return {};
   const auto mode = choose_mode(spec);
@@ -212,7 +220,7 @@ Result<void> check_way_to_cgroup(const Spec& spec) {
   if (*mode != CgroupMode::kHelper) return {};
   if (spec.cgroup == CgroupMode::kHelper)
     if (auto tried = try_helper(); !tried) return tried;
-  if (auto released = Helper::start(helper_path().c_str(), {"release", name_for_helper()}))
+  if (auto released = Helper::start(cgroup_helper().c_str(), {"release", name_for_helper()}))
     (void)released->finish();
   return {};
 }
@@ -238,7 +246,7 @@ Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words) {
 
 Result<void> give_to_root_inside(const Cgroup& cgroup, const Plan& plan) {
   if (!cgroup.payload().valid() || (plan.namespaces & CLONE_NEWCGROUP) == 0) return {};
-  return as_root_inside(plan.ids, [&](gid_t callers) { return give(cgroup.payload(), callers); });
+  return give_leaf_to_root_inside(cgroup.payload(), plan.ids);
 }
 
 }  // namespace userns::frontend

@@ -4,11 +4,26 @@
 #include <string>
 #include <vector>
 
+#include "common/fd.h"
 #include "frontend/run/cgroup/cgroup.h"
+#include "frontend/start/ids/choose_ids.h"
 #include "frontend/start/plan/plan.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
+
+// Where userns-cgroup(8) is installed, and whether there is a systemd manager of the user's.
+std::string cgroup_helper();
+bool has_user_manager();
+
+// Becomes `program`, which is to become this program again, with the same pid and these words
+// (none: its own). Returns only where that failed.
+Error begin_again_by(std::vector<std::string> program, std::vector<std::string> words = {});
+
+// A cgroup of the caller's becomes the container's root's, to make others below; those below it go.
+// Nothing to do where no helper maps that root: then it is the caller.
+Result<void> give_leaf_to_root_inside(const Fd& leaf, const ChosenIds& ids);
+Result<void> sweep_as_root_inside(const Fd& leaf, const ChosenIds& ids);
 
 // Whether this caller could have the cgroup that a Spec asks for, now: a refusal when they are
 // asked for is worth more than one at the start. Finds out by entering a cgroup, and leaves none.

@@ -90,7 +90,7 @@ def _(root):
     assert json.loads(bundle.call('ps', '--format', 'json', 'c').out) == [listed['pid']]
     features = json.loads(bundle.call('features').out)
     assert features['ociVersionMax'] == '1.2.0' and 'rro' in features['mountOptions'], features
-    assert not features['linux']['cgroup']['v2'] and not features['linux']['apparmor']['enabled']
+    assert features['linux']['cgroup']['v2'] and not features['linux']['apparmor']['enabled']
     assert 'spec: 1.2.0' in bundle.call('--version').out
     bundle.end('c')
 

@@ -27,7 +27,33 @@ constexpr std::array kVerbs{
     Verb{"list", "", "list containers"},
     Verb{"exec", "ID [COMMAND...]", "run one more process in a container"},
     Verb{"ps", "ID", "list the processes of a container"},
+    Verb{"pause", "ID", "stop all processes of a container"},
+    Verb{"resume", "ID", "let them go on"},
+    Verb{"update", "ID", "set new limits"},
     Verb{"features", "", "print what this runtime does as JSON"}};
+
+// As other runtimes name them.
+struct LimitOption {
+  const char* name;
+  const char* field;
+};
+constexpr std::array kLimits{LimitOption{"memory", "memory.limit"},
+                             LimitOption{"memory-reservation", "memory.reservation"},
+                             LimitOption{"memory-swap", "memory.swap"},
+                             LimitOption{"cpu-share", "cpu.shares"},
+                             LimitOption{"cpu-quota", "cpu.quota"},
+                             LimitOption{"cpu-period", "cpu.period"},
+                             LimitOption{"cpu-burst", "cpu.burst"},
+                             LimitOption{"cpuset-cpus", "cpu.cpus"},
+                             LimitOption{"cpuset-mems", "cpu.mems"},
+                             LimitOption{"pids-limit", "pids.limit"},
+                             LimitOption{"blkio-weight", "blockIO.weight"}};
+
+void take_limits(const po::variables_map& found, Arguments& told) {
+  for (const auto& limit : kLimits)
+    if (found.contains(limit.name))
+      told.limits.push_back({.field = limit.field, .text = found[limit.name].as<std::string>()});
+}
 
 po::options_description global_options(Arguments& a) {
   po::options_description options("Options before the verb");
@@ -65,7 +91,10 @@ po::options_description verb_options(Arguments& a) {
       ("user,u", po::value(&a.user), "exec: UID[:GID]")                                           //
       ("no-new-privs", po::bool_switch(&a.no_new_privs), "exec: without new privileges")          //
       ("quiet,q", po::bool_switch(&a.quiet), "list: identifiers only")                            //
-      ("format", po::value<std::string>(), "list, ps: table or json");
+      ("format", po::value<std::string>(), "list, ps: table or json")                             //
+      ("resources,r", po::value(&a.resources), "update: a file with a resources object, or -");
+  for (const auto& limit : kLimits)
+    options.add_options()(limit.name, po::value<std::string>(), "update: a new limit, or -1");
   return options;
 }
 
@@ -144,6 +173,7 @@ Result<void> take_verb(const std::vector<std::string>& words, std::size_t at, Ar
       break;
     }
   }
+  take_limits(found, told);
   return take_format(found, "format", told.json, "table");
 }
 

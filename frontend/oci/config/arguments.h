@@ -9,6 +9,12 @@
 
 namespace userns::frontend {
 
+// A limit of `update`, by the field of linux.resources that it is.
+struct LimitWord {
+  std::string field;  // "memory.limit"
+  std::string text;
+};
+
 struct Arguments {
   // Before the verb.
   std::string root;
@@ -25,6 +31,7 @@ struct Arguments {
   std::string cwd;
   std::string user;
   std::string resources;
+  std::vector<LimitWord> limits;
   std::vector<std::string> env;
   unsigned preserve_fds = 0;
   bool detach = false;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "frontend/oci/config/mount_options.h"
+#include "frontend/oci/config/resources.h"
 #include "frontend/oci/config/seccomp_rules.h"
 #include "frontend/spec/spec.h"
 #include "policy/id_range.h"
@@ -110,8 +111,7 @@ struct OciConfig {
   std::vector<TimeOffset> time_offsets;
   std::vector<OciDevice> devices;
   std::string cgroups_path;
-  // Fields of linux.resources that ask for something only a cgroup can hold, by their places.
-  std::vector<std::string> resources;
+  OciResources resources;
   std::vector<std::pair<std::string, std::string>> sysctls;
   std::optional<SeccompRules> seccomp;
   std::uint64_t propagation = 0;  // MS_SHARED, MS_SLAVE, ... of the root; 0: none asked for

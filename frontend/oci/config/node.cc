@@ -78,11 +78,16 @@ std::vector<std::string> Node::texts() const {
   return texts;
 }
 
+void Node::for_each_member(const std::function<void(const std::string&, const Node&)>& act) const {
+  if (!is(value_ != nullptr && value_->is_object(), "an object")) return;
+  for (const auto& [name, value] : value_->items())
+    act(name, Node(&value, concat(place_, ".", name), *errors_));
+}
+
 std::vector<std::pair<std::string, std::string>> Node::pairs() const {
   std::vector<std::pair<std::string, std::string>> pairs;
-  if (!is(value_ != nullptr && value_->is_object(), "an object")) return pairs;
-  for (const auto& [name, value] : value_->items())
-    pairs.emplace_back(name, Node(&value, concat(place_, ".", name), *errors_).text());
+  for_each_member(
+      [&](const std::string& name, const Node& one) { pairs.emplace_back(name, one.text()); });
   return pairs;
 }
 

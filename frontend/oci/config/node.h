@@ -52,6 +52,7 @@ class Node {
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> pairs() const;
   // At most kMostItems.
   void for_each(const std::function<void(const Node&)>& act) const;
+  void for_each_member(const std::function<void(const std::string&, const Node&)>& act) const;
   // The number of this text in a table; refused if it is in none.
   template <class Table>
   [[nodiscard]] auto one_of(const Table& table) const -> decltype(table.begin()->second) {

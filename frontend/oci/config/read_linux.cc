@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 
+#include "frontend/oci/config/read_resources.h"
 #include "frontend/oci/config/read_seccomp.h"
 #include "policy/text.h"
 
@@ -85,15 +86,6 @@ OciDevice read_device(const Node& node) {
   return device;
 }
 
-// Rules of devices ask for nothing that no wall holds: in a container a device is what is bound
-// there, and nobody in it can make a node.
-void read_resources(const Node& node, OciConfig& config) {
-  constexpr std::array kHeldByCgroups{"memory",         "cpu",     "pids", "blockIO",
-                                      "hugepageLimits", "network", "rdma", "unified"};
-  for (const char* name : kHeldByCgroups)
-    if (node[name].asks()) config.resources.push_back(node[name].place());
-}
-
 std::uint64_t read_propagation(const Node& node) {
   constexpr std::array<std::pair<std::string_view, std::uint64_t>, 9> kKinds{
       {{"", 0},
@@ -132,7 +124,7 @@ void read_linux(const Node& node, OciConfig& config) {
   read_offsets(node["timeOffsets"], config);
   node["devices"].for_each([&](const Node& one) { config.devices.push_back(read_device(one)); });
   config.cgroups_path = node["cgroupsPath"].text();
-  read_resources(node["resources"], config);
+  config.resources = read_resources(node["resources"]);
   config.sysctls = node["sysctl"].pairs();
   if (const auto seccomp = node["seccomp"]; seccomp.asks()) config.seccomp = read_seccomp(seccomp);
   config.propagation = read_propagation(node["rootfsPropagation"]);

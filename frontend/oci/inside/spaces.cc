@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "frontend/oci/cgroup/make.h"
 #include "frontend/run/apparmor.h"
 #include "frontend/run/channel.h"
 #include "frontend/run/process.h"
@@ -34,9 +35,13 @@ constexpr std::array<std::pair<const char*, std::uint64_t>, 8> kFiles{{{"user", 
                                                                        {"time", CLONE_NEWTIME}}};
 
 // Of this process, which a visitor's parent is, too.
-long clone_child(std::uint64_t flags, bool as_sibling) {
+long clone_child(std::uint64_t flags, bool as_sibling, const Fd& cgroup = {}) {
   clone_args args{};
   args.flags = flags | (as_sibling ? CLONE_PARENT : 0U);
+  if (cgroup.valid()) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<unsigned>(cgroup.get());
+  }
   args.exit_signal = as_sibling ? 0 : SIGCHLD;
   return ::syscall(SYS_clone3, &args, sizeof args);
 }
@@ -142,9 +147,15 @@ Result<std::vector<JoinedSpace>> open_spaces(const OciConfig& config) {
 }
 
 Result<pid_t> clone_into(const std::vector<JoinedSpace>& joined, std::uint64_t flags,
-                         const std::function<void()>& first) {
-  if (!joined.empty()) return clone_by_visitor([&] { return enter_all(joined); }, flags, first);
-  const long pid = clone_child(flags, false);
+                         const CgroupNote& cgroups, const std::function<void()>& first) {
+  const auto enter = [&]() -> Result<void> {
+    auto entered = join_cgroups(cgroups);
+    return entered ? enter_all(joined) : entered;
+  };
+  if (!joined.empty()) return clone_by_visitor(enter, flags, first);
+  const auto leaf = cgroups.entries.empty() ? Result<Fd>(Fd{}) : open_cgroup(cgroups);
+  if (!leaf) return std::unexpected(leaf.error());
+  const long pid = clone_child(flags, false, *leaf);
   if (pid == 0) {
     first();
     ::_exit(1);
@@ -168,8 +179,10 @@ Result<std::uint64_t> spaces_of(pid_t pid) {
 }
 
 Result<pid_t> clone_beside(const Fd& pidfd, std::uint64_t spaces,
+                           const std::function<Result<void>()>& join,
                            const std::function<void()>& first) {
   const auto enter = [&]() -> Result<void> {
+    if (auto joined = join(); !joined) return joined;
     if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
       return fail_errno("cannot hide the process that goes in");
     if (spaces == 0 || ::setns(pidfd.get(), static_cast<int>(spaces)) == 0) return {};

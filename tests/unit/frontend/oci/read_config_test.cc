@@ -133,16 +133,6 @@ TEST(OciConfig, TheFiveSetsOfCapabilitiesAreRead) {
   EXPECT_EQ(sets.ambient, 1U << CAP_SETGID);
 }
 
-TEST(OciConfig, ResourcesThatNeedACgroupAreKeptByTheirNames) {
-  auto config = smallest();
-  config["linux"]["resources"] = {{"devices", {{{"allow", false}, {"access", "rwm"}}}},
-                                  {"memory", {{"limit", 4096}}},
-                                  {"pids", {{"limit", 0}}},
-                                  {"cpu", nlohmann::json::object()}};
-  EXPECT_EQ(parse_config(config.dump())->resources,
-            (std::vector<std::string>{"linux.resources.memory", "linux.resources.pids"}));
-}
-
 TEST(OciConfig, NoJsonIsNoConfig) {
   EXPECT_FALSE(parse_config(""));
   EXPECT_FALSE(parse_config("[]"));
