@@ -7,6 +7,7 @@
 #include "frontend/cli/table.h"
 #include "frontend/spec/printable.h"
 #include "frontend/spec/shell_words.h"
+#include "frontend/start/plan/desktop_text.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -84,6 +85,9 @@ Json to_json(const ContainerFacts& facts) {
   json["pid"] = has_pid ? Json(running->pid) : Json(nullptr);
   json["init"] = running ? Json(running->init) : Json(nullptr);
   json["addresses"] = running ? Json(running->addresses) : Json::array();
+  json["hands_in"] = Json::array();
+  for (const auto& part : desktop_parts())
+    if (value_of(facts.config, part.option) == "yes") json["hands_in"].push_back(part.option);
   json["ports"] = values_of(facts.config, "publish");
   json["memory"] = running && running->memory ? Json(*running->memory) : Json(nullptr);
   json["started_at"] =
@@ -145,6 +149,9 @@ std::string info_text(const ContainerFacts& facts, const MoreFacts& more, std::i
   for (const auto& map : values_of(facts.config, "map")) add("Ids", map);
   if (value_of(facts.config, "map-self") == "yes") add("Ids", "the caller's own");
   add("Network", joined(values_of(facts.config, "net"), ", "));
+  for (const auto& part : desktop_parts())
+    if (value_of(facts.config, part.option) == "yes")
+      add("Hands in", concat(part.gives, " (", part.option, ")"));
   add("Ports", joined(values_of(facts.config, "publish"), ", "));
   for (const auto& [name, key] : {std::pair{"Host", "add-host"},
                                   {"Sysctl", "sysctl"},

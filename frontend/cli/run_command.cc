@@ -55,7 +55,7 @@ Result<Plan> plan_for(std::span<const std::string_view> words,
     return fail({}, "no command after --: write one, or leave out the -- to get a shell");
   spec->command.assign(command.begin(), command.end());
   if (!has_command && !spec->boot) spec->command = {shell_for(*spec)};
-  return make_plan(*spec);
+  return make_plan_to_start(std::move(*spec));
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ int run_command(std::span<const std::string_view> words, std::span<const std::st
     for (const auto& note : image.notes) tell("userns-run", {.rule = {}, .code = 0, .text = note});
   }
   const auto plan =
-      image.held.valid() ? make_plan(image.spec) : plan_for(words, command, has_command);
+      image.held.valid() ? make_plan_to_start(image.spec) : plan_for(words, command, has_command);
   if (!plan) return own_failure(plan.error());
   return plan->spec.dry_run ? print(to_text(*plan)) : run(*plan);
 }

@@ -96,7 +96,7 @@ Result<Planned> make_plan_for(const Handover& handover) {
   if (auto chosen = choose_command(*spec, command); !chosen) return std::unexpected(chosen.error());
   spec->die_with_parent = true;  // with the monitor
   spec->tty = TtyMode::kYes;
-  auto plan = make_plan(*spec);
+  auto plan = make_plan_to_start(*spec);
   if (!plan) return std::unexpected(plan.error());
   plan->kept = true;
   return Planned{std::move(*plan), std::move(*config)};

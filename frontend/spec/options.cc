@@ -190,6 +190,18 @@ constexpr std::array kOptions{
     Option{"shm-size", "SIZE", kFiles, kOnce, "how much /dev/shm holds (half of the memory)",
            [](Draft& d, Text t) { return put(parse_bytes(t), d.spec.shm_size); }},
 
+    Option{"home", "", kFiles, kOnce,
+           "your home directory, and you as a user with your name; that user is you on disk",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.desktop.home); }},
+    Option{"gpu", "", kFiles, kOnce, "the GPU's devices",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.desktop.gpu); }},
+    Option{"wayland", "", kFiles, kOnce, "the socket of your Wayland compositor",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.desktop.wayland); }},
+    Option{"x11", "", kFiles, kOnce, "the socket of your X server, and its cookie",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.desktop.x11); }},
+    Option{"audio", "", kFiles, kOnce, "the sockets of PulseAudio and PipeWire",
+           [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.desktop.audio); }},
+
     Option{"env", "NAME[=VALUE]", kProcess, kMany, "sets a variable, or passes the caller's on",
            [](Draft& d, Text t) { return add(parse_env(t), d.spec.env); }},
     Option{"tz", "ZONE", kProcess, kOnce, "time zone inside: host (default) | keep | Europe/Berlin",
@@ -326,6 +338,7 @@ Result<void> finish_ids(Draft& draft) {
         {}, "--map auto, --map-self and maps by hand exclude each other: give one of the three");
   spec.uid = draft.uid.value_or(0);
   spec.gid = draft.gid.value_or(0);
+  spec.user_said = draft.uid.has_value() || draft.gid.has_value();
   if (draft.map_auto) spec.mapping = *draft.map_auto;
   if (draft.map_self) spec.mapping = MapSelf{};
   if (spec.keep_groups && !(spec.groups.empty() && spec.group_add.empty()))
@@ -406,6 +419,10 @@ Result<void> check(const Spec& spec) {
     return fail({},
                 "--add-host, --shm-size and --tz are about a root file system of the container's "
                 "own: give --rootfs or --overlay, too");
+  if (spec.rootfs.empty() && spec.desktop.any())
+    return fail({},
+                "--home, --gpu, --wayland, --x11 and --audio hand in to a root file system of the "
+                "container's own what the host's tree has anyway: give --rootfs, too");
   if (lacks(CLONE_NEWUTS) && spec.hostname)
     return fail({}, "--hostname needs a uts namespace: do not share uts");
   if (lacks(CLONE_NEWPID) && spec.init)

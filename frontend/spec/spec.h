@@ -132,6 +132,24 @@ struct RlimitWish {
 enum class TtyMode : std::uint8_t { kAuto, kYes, kNo };
 enum class SeccompMode : std::uint8_t { kDefault, kNone };
 
+// Parts of the caller's session that go in.
+struct DesktopWish {
+  bool home = false;
+  bool gpu = false;
+  bool wayland = false;
+  bool x11 = false;
+  bool audio = false;
+  [[nodiscard]] bool any() const { return home || gpu || wayland || x11 || audio; }
+};
+
+// A line of /etc/passwd and /etc/group, if the id has none there.
+struct UserWish {
+  std::string name;
+  std::uint32_t id = 0;
+  std::string home;
+  std::string shell;
+};
+
 struct Spec {
   std::vector<std::string>
       command;  // at least one word; with boot none: what is found in the rootfs
@@ -159,6 +177,9 @@ struct Spec {
   std::string changes;              // writes go to this directory's upper/; empty: into rootfs
   std::vector<MountWish> mounts;    // in the order given
   std::uint64_t shm_size = 0;       // bytes; 0: the kernel's choice
+  DesktopWish desktop;
+  bool user_said = false;        // --uid or --gid: --home changes neither
+  std::optional<UserWish> user;  // whom the caller is inside; without a name nobody is to be made
 
   std::optional<std::string> hostname;
   std::vector<HostWish> add_hosts;

@@ -12,6 +12,7 @@
 #include "frontend/start/boot/boot.h"
 #include "frontend/start/ids/callers_ids.h"
 #include "frontend/start/ids/own_groups.h"
+#include "frontend/start/mounts/desktop.h"
 #include "frontend/start/mounts/etc_files.h"
 #include "frontend/start/mounts/source_path.h"
 #include "frontend/start/net/net_choice.h"
@@ -162,6 +163,14 @@ bool is_hosts_tree(const Spec& spec) {
          root.st_dev == host.st_dev && root.st_ino == host.st_ino;
 }
 
+// The caller's uid if the container has it, else that of a first user.
+std::uint32_t own_number(const ChosenIds& ids) {
+  constexpr std::uint32_t kFirstUser = 1000;
+  for (const std::uint32_t id : {::geteuid(), kFirstUser})
+    if (ids.uids.has(id) && ids.gids.has(id)) return id;
+  return 0;
+}
+
 }  // namespace
 
 Result<Plan> make_plan(const Spec& spec) {
@@ -191,6 +200,18 @@ Result<Plan> make_plan(const Spec& spec) {
   if (auto plain = make_binds_plain(plan); !plain) return std::unexpected(plain.error());
   if (auto planned = plan_idmapped_binds(plan); !planned) return std::unexpected(planned.error());
   if (auto planned = plan_idmapped_layers(plan); !planned) return std::unexpected(planned.error());
+  return plan;
+}
+
+Result<Plan> make_plan_to_start(Spec spec) {
+  if (!spec.desktop.any()) return make_plan(spec);
+  const auto ids = find_ids(spec);
+  if (!ids) return std::unexpected(ids.error());
+  std::vector<std::string> notes;
+  if (auto added = add_desktop(spec, own_number(*ids), notes); !added)
+    return std::unexpected(added.error());
+  auto plan = make_plan(spec);
+  if (plan) plan->notes.insert(plan->notes.end(), notes.begin(), notes.end());
   return plan;
 }
 

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -35,9 +37,20 @@ std::string passwd_of(const Container& container) {
   return text ? *text : std::string{};
 }
 
+// Whom --home has made; empty: the container had a user of that name or number.
+std::string name_of_caller(std::string_view passwd) {
+  const char* const home = std::getenv("HOME");                // NOLINT(concurrency-mt-unsafe)
+  const struct passwd* const entry = ::getpwuid(::geteuid());  // NOLINT(concurrency-mt-unsafe)
+  if (home == nullptr || entry == nullptr) return {};
+  const auto login = inside_login(passwd, entry->pw_name);
+  return login.home == home ? std::string(entry->pw_name) : std::string{};
+}
+
 ExecWish wish_of(const Words& words, const Container& container) {
   ExecWish wish{.user = std::string(words.one("user").value_or("")), .tty = true};
   const auto passwd = passwd_of(container);
+  const auto spec = container.spec();
+  if (wish.user.empty() && spec && spec->desktop.home) wish.user = name_of_caller(passwd);
   const auto login = inside_login(passwd, wish.user.empty() ? "0" : wish.user);
   wish.cwd = std::string(login.home);
   wish.env.emplace_back("SHELL", login.shell);

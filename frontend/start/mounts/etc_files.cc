@@ -145,6 +145,26 @@ Result<void> furnish_hosts(const Plan& plan, const NetWish& net, const Fd& etc) 
               "that --bind or --tmpfs covers");
 }
 
+// --- passwd and group ---------------------------------------------------------------------------
+
+// What is not a plain file stays as it is: then the user has a number, and no name.
+void furnish_user(const Plan& plan, const Fd& root, const Fd& etc) {
+  if (!plan.spec.user || plan.hosts_tree || is_callers(plan, "/etc/passwd")) return;
+  auto user = *plan.spec.user;
+  struct stat facts{};
+  const auto shell = open_at(root.get(), user.shell.c_str(), O_PATH, kWithin);
+  if (!shell || ::fstat(shell->get(), &facts) != 0 || !S_ISREG(facts.st_mode))
+    user.shell = "/bin/sh";
+  const auto add = [&](const char* name, auto&& with) {
+    if (what_is(etc, name) != There::kFile) return;
+    const auto present = text_at(etc.get(), name, kLargest, RESOLVE_BENEATH);
+    const auto text = present ? with(*present, user) : std::nullopt;
+    if (text) (void)replace(etc, name, *text);
+  };
+  add("passwd", passwd_with);
+  add("group", group_with);
+}
+
 // --- localtime ----------------------------------------------------------------------------------
 
 // Whether a zone was chosen inside: that one stays.
@@ -197,7 +217,9 @@ Result<void> furnish_etc(const Plan& plan, const NetWish& net) {
   const auto root = open_root();
   const auto etc = open_etc(root);
   if (auto done = furnish_hosts(plan, net, etc); !done) return done;
-  return etc.valid() ? furnish_zone(plan, root, etc) : Result<void>{};
+  if (!etc.valid()) return {};
+  furnish_user(plan, root, etc);
+  return furnish_zone(plan, root, etc);
 }
 
 bool write_hostname(const Plan& plan) {

@@ -76,6 +76,48 @@ std::string zone_of_link(std::string_view target) {
                                       : std::string(target.substr(at + kDirectory.size()));
 }
 
+namespace {
+
+constexpr std::size_t kLongestUser = 32;  // useradd(8)
+
+bool can_stand_in_a_line(const UserWish& user) {
+  constexpr std::string_view kLetters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+  return !user.name.empty() && user.name.size() <= kLongestUser && user.name.front() != '-' &&
+         user.name.find_first_not_of(kLetters) == std::string::npos &&
+         concat(user.home, user.shell).find_first_of(":\n") == std::string::npos;
+}
+
+// Of files whose third word is the id.
+bool has_entry(std::string_view text, const UserWish& user) {
+  while (!text.empty()) {
+    auto line = take_until(text, '\n');
+    const auto name = take_until(line, ':');
+    take_until(line, ':');
+    if (name == user.name || parse_decimal(take_until(line, ':')) == user.id) return true;
+  }
+  return false;
+}
+
+std::optional<std::string> with_line(std::string_view present, const UserWish& user,
+                                     const std::string& line) {
+  if (!can_stand_in_a_line(user) || has_entry(present, user)) return std::nullopt;
+  const bool whole = present.empty() || present.ends_with('\n');
+  return concat(present, whole ? "" : "\n", line, "\n");
+}
+
+}  // namespace
+
+std::optional<std::string> passwd_with(std::string_view present, const UserWish& user) {
+  return with_line(
+      present, user,
+      concat(user.name, ":x:", user.id, ":", user.id, "::", user.home, ":", user.shell));
+}
+
+std::optional<std::string> group_with(std::string_view present, const UserWish& user) {
+  return with_line(present, user, concat(user.name, ":x:", user.id, ":"));
+}
+
 bool is_utc_link(std::string_view target) {
   constexpr std::array<std::string_view, 12> kNames{
       "UTC",     "UCT",     "Zulu",     "Universal",     "GMT",       "Etc/UTC",

@@ -23,6 +23,11 @@ struct HostNames {
 // counts; localhost and the own name come last, and only where no other line has them.
 std::optional<std::string> hosts_with(std::string_view present, const HostNames& names);
 
+// passwd(5) and group(5) with a line for the user of --home; none where the id or the name has one,
+// or the name or the paths cannot stand in such a line.
+std::optional<std::string> passwd_with(std::string_view present, const UserWish& user);
+std::optional<std::string> group_with(std::string_view present, const UserWish& user);
+
 // Whether a symbolic link or the data of a zone says UTC.
 bool is_utc_link(std::string_view target);
 bool is_utc_data(std::string_view data);

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <string_view>
+
+#include "frontend/start/plan/desktop_text.h"
+
 #include <vector>
 
 namespace userns::frontend {
@@ -30,6 +35,52 @@ TEST(HostsFile, has_the_addresses_that_are_known_and_forgets_its_own_lines) {
             "127.0.0.1 localhost\n10.9.0.5\tnew\t# userns-run\nfd00::5\tnew\t# userns-run\n");
   // A name in a comment or in the place of an address is none.
   EXPECT_TRUE(hosts_with("127.0.0.1 localhost # box\nbox x\n", {.own = "box"}).has_value());
+}
+
+TEST(PasswdFile, has_the_user_once_and_only_what_can_stand_in_a_line) {
+  const UserWish user{.name = "ann", .id = 1000, .home = "/home/ann", .shell = "/bin/sh"};
+  EXPECT_EQ(passwd_with("root:x:0:0::/:/bin/sh", user),
+            "root:x:0:0::/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n");
+  EXPECT_EQ(group_with("", user), "ann:x:1000:\n");
+  EXPECT_FALSE(passwd_with("ann:x:5:5::/:/bin/sh\n", user));
+  EXPECT_FALSE(passwd_with("bob:x:1000:5::/:/bin/sh\n", user));
+  EXPECT_TRUE(passwd_with("bob:x:10000:1000::/:/bin/sh\n", user));
+  for (const std::string name : {"", "a:b", "a\nroot", "-a", "a b"})
+    EXPECT_FALSE(passwd_with("", {.name = name, .id = 1, .home = "/", .shell = "/bin/sh"}));
+  EXPECT_FALSE(passwd_with("", {.name = "a", .id = 1, .home = "/a:b", .shell = "/bin/sh"}));
+  EXPECT_FALSE(passwd_with("", {.name = "a", .id = 1, .home = "/a", .shell = "/x\ny::0:0"}));
+}
+
+TEST(Display, is_one_of_this_machine) {
+  EXPECT_EQ(local_display(":0"), 0U);
+  EXPECT_EQ(local_display(":12.1"), 12U);
+  for (const std::string_view text : {"", "0", "host:0", ":", ":a", ":-1", ":70000", ":0/x"})
+    EXPECT_FALSE(local_display(text)) << text;
+}
+
+TEST(Cookies, of_one_display_for_any_host) {
+  using namespace std::string_literals;
+  const auto one =
+      "\x01\x00\x00\x03"
+      "box\x00\x01"
+      "0\x00\x01"
+      "n\x00\x02"
+      "ab"s;
+  const auto two =
+      "\x01\x00\x00\x03"
+      "box\x00\x01"
+      "1\x00\x01"
+      "n\x00\x02"
+      "cd"s;
+  const auto wild =
+      "\xff\xff\x00\x00\x00\x01"
+      "0\x00\x01"
+      "n\x00\x02"
+      "ab"s;
+  EXPECT_EQ(cookies_for(one + two, 0), wild);
+  EXPECT_EQ(cookies_for(two, 0), "");
+  for (std::size_t size = 0; size < one.size(); ++size)
+    EXPECT_EQ(cookies_for(one.substr(0, size), 0), "") << size;
 }
 
 TEST(TimeZoneLink, is_a_name_below_zoneinfo) {
