@@ -28,7 +28,7 @@ from debian import run as _run  # noqa: E402
 TOOLS = {'qemu-system-x86_64': 'qemu-system-x86', 'qemu-img': 'qemu-utils', 'mmdebstrap': 'mmdebstrap',
          'mke2fs': 'e2fsprogs', 'cpio': 'cpio', 'busybox': 'busybox-static'}
 PACKAGES = ('systemd systemd-sysv dbus dbus-user-session libpam-systemd iproute2 procps auditd apparmor uidmap acl strace '
-            'util-linux mount kmod udev python3 busybox-static passwd login passt slirp4netns linux-image-cloud-amd64').split()
+            'util-linux mount kmod udev python3 busybox-static passwd login passt slirp4netns nftables linux-image-cloud-amd64').split()
 MASKED = ('getty@tty1 serial-getty@ttyS0 e2scrub_all.timer fstrim.timer apt-daily.timer apt-daily-upgrade.timer '
           'dpkg-db-backup.timer systemd-networkd systemd-resolved systemd-timesyncd').split()
 DRIVERS = ('virtio_pci', 'virtio_blk', 'virtio_console', 'ext4')

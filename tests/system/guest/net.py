@@ -3,10 +3,12 @@
 
 import json
 import os
+import socket
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import CLONE_NEWNS, MS_PRIVATE, MS_REC, User, case, main, mount, spawn, unshare, wait_for  # noqa: E402
+from harness import CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE, MS_REC, ROOT, User, case, main, mount, setns, spawn, unshare, wait_for  # noqa: E402
 from net_host import Container, Host, refused, sh  # noqa: E402
 
 ALICE, BOB = User('alice', 1000), User('bob', 1001)
@@ -82,6 +84,91 @@ def _(root):
         a2.sh(f'ip link set eth0 address {nic["mac"]}')
         a2.sh('ip link set eth0 up')
         assert not a2.reaches('10.7.0.2', tries=1) and a.interfaces()['eth0']['address'] == nic['mac']
+
+
+def guard():
+    done = Installed.run(['userns-policy', 'guard', '--apply'], ROOT)
+    assert done.code == 0, done
+
+
+def frames(name, seconds=5):
+    ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    ear.bind((name, 0))
+    ear.settimeout(seconds * 12)
+    return ear
+
+
+@case('tagged=30 on a bridge that filters VLANs: frames of that VLAN and no other leave with their tag, from the port\'s own address')
+def _(root):
+    h = host('alice veth br7 1 group=72 tagged=30\n')
+    h.bridge('br7', '10.6.0.1/24', 'vlan_filtering 1')
+    guard()
+    sh('ip link add lan7 type veth peer name out7')
+    for name in ('lan7', 'out7'):
+        sh(f'ip link set {name} up')
+    sh('ip link set lan7 master br7')
+    for vid in (30, 31):
+        sh(f'bridge vlan add dev lan7 vid {vid}')
+    ear = frames('out7')
+    with Container(ALICE) as c:
+        nic = h.added(c, 'br7')
+        c.sh('ip link set eth0 up')
+
+        def tagged(vid, mark, mac=None):
+            head = b'\xff' * 6 + bytes.fromhex((mac or nic['mac']).replace(':', ''))
+            payload = mark.ljust(26, b'.')
+            ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 20 + len(payload), 7, 0, 64, 253, 0, bytes([10, 6, 0, 9]), bytes([10, 6, 0, 1]))
+            return head + struct.pack('!HHH', 0x8100, vid, 0x800) + ip + payload
+        attack, last = b'an attack of the test', b'the last of the test'
+        own = os.open('/proc/self/ns/net', os.O_RDONLY)
+        setns(c.netns, CLONE_NEWNET)
+        out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        out.bind(('eth0', 0))
+        setns(own, CLONE_NEWNET)
+        for frame in (tagged(31, attack), tagged(30, attack, '02:11:22:33:44:55'), tagged(30, last)):
+            out.send(frame)
+        heard = []
+        while not heard or last not in heard[-1]:
+            heard.append(ear.recv(9000))
+        assert not any(attack in frame for frame in heard), heard
+        out.close()
+        # A bridge that was made anew: VLANs are those of before.
+        sh('ip link del br7')
+        h.bridge('br7', '10.6.0.1/24', 'vlan_filtering 1')
+        done = Installed.run(['userns-policy', 'reattach'], ROOT)
+        assert done.code == 0 and 'is back on br7' in done.out, done
+        vlans = json.loads(sh(f'bridge -j vlan show dev {nic["host"]}'))[0]['vlans']
+        assert sorted(v['vlan'] for v in vlans) == [1, 30], vlans
+    ear.close()
+
+
+@case('the guard\'s units under systemd: loaded at the start, again after a change of net.conf and after nftables, and ports whose bridge was made anew come back')
+def _(root):
+    # In the guest's own network and mounts, where its systemd is.
+    def run(command, code=0):
+        return sh(*f'nsenter --target 1 --net --mount -- {command}'.split(), code=code)
+
+    def mark():
+        return [line.split()[1] for line in run('nft list table bridge userns_guard').splitlines() if line.strip().startswith('chain ')]
+    with open('/proc/1/root/etc/userns/net.conf', 'w') as file:
+        file.write('alice veth brg 1 ip=10.5.0.16/28 gateway=10.5.0.1/24\n')
+    run('ip link add brg type bridge')
+    run('ip link set brg up')
+    try:
+        run('systemctl enable --now userns-net-guard.service userns-net-guard.path')
+        before = mark()
+        assert before, 'the guard is not loaded'
+        assert run('userns-policy guard --check').startswith('the guard is loaded from what')
+        with open('/proc/1/root/etc/userns/net.conf', 'a') as file:
+            file.write('bob veth brg 1 ip=10.5.0.32/28 gateway=10.5.0.1/24\n')
+        wait_for(lambda: mark() != before, 'the guard to be loaded again', SLOW)
+        run('systemctl restart nftables.service')
+        wait_for(lambda: mark(), 'the guard to be loaded after nftables', SLOW)
+        run('systemctl reload userns-net-guard.service')
+        assert run('systemctl is-failed userns-net-guard.service', code=None).strip() == 'active'
+    finally:
+        run('systemctl disable --now userns-net-guard.service userns-net-guard.path')
+        run('ip link del brg')
 
 
 @case('NR-PORT: a container that takes another\'s MAC reaches nobody')
