@@ -12,6 +12,7 @@ from harness import CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE, MS_REC, ROOT, User, c
 from net_host import Container, Host, refused, sh  # noqa: E402
 
 ALICE, BOB = User('alice', 1000), User('bob', 1001)
+POLICY = '/usr/local/bin/userns-policy'
 SLOW = 120  # the guest's CPU is emulated
 Container.PATIENCE = 8
 
@@ -87,7 +88,7 @@ def _(root):
 
 
 def guard():
-    done = Installed.run(['userns-policy', 'guard', '--apply'], ROOT)
+    done = Installed.run([POLICY, 'guard', '--apply'], ROOT)
     assert done.code == 0, done
 
 
@@ -135,7 +136,7 @@ def _(root):
         # A bridge that was made anew: VLANs are those of before.
         sh('ip link del br7')
         h.bridge('br7', '10.6.0.1/24', 'vlan_filtering 1')
-        done = Installed.run(['userns-policy', 'reattach'], ROOT)
+        done = Installed.run([POLICY, 'reattach'], ROOT)
         assert done.code == 0 and 'is back on br7' in done.out, done
         vlans = json.loads(sh(f'bridge -j vlan show dev {nic["host"]}'))[0]['vlans']
         assert sorted(v['vlan'] for v in vlans) == [1, 30], vlans
@@ -149,7 +150,9 @@ def _(root):
         return sh(*f'nsenter --target 1 --net --mount -- {command}'.split(), code=code)
 
     def mark():
-        return [line.split()[1] for line in run('nft list table bridge userns_guard').splitlines() if line.strip().startswith('chain ')]
+        """What is loaded: [] if nothing is."""
+        return [line.split()[1] for line in run('nft list table bridge userns_guard', code=None).splitlines() if line.strip().startswith('chain ')]
+    os.makedirs('/proc/1/root/etc/userns', exist_ok=True)
     with open('/proc/1/root/etc/userns/net.conf', 'w') as file:
         file.write('alice veth brg 1 ip=10.5.0.16/28 gateway=10.5.0.1/24\n')
     run('ip link add brg type bridge')
@@ -162,8 +165,10 @@ def _(root):
         with open('/proc/1/root/etc/userns/net.conf', 'a') as file:
             file.write('bob veth brg 1 ip=10.5.0.32/28 gateway=10.5.0.1/24\n')
         wait_for(lambda: mark() != before, 'the guard to be loaded again', SLOW)
-        run('systemctl restart nftables.service')
-        wait_for(lambda: mark(), 'the guard to be loaded after nftables', SLOW)
+        # Each of them flushes all rules: its first start, a restart, a reload.
+        for verb in ('start', 'restart', 'reload'):
+            run(f'systemctl {verb} nftables.service')
+            wait_for(lambda: mark(), f'the guard to be loaded after the {verb} of nftables', SLOW)
         run('systemctl reload userns-net-guard.service')
         assert run('systemctl is-failed userns-net-guard.service', code=None).strip() == 'active'
     finally:
