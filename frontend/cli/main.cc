@@ -36,7 +36,7 @@ constexpr std::string_view kMostUsed =
     "  --rootfs DIR         the root file system (the host's own tree)\n"
     "  --image REF          an image's: docker://HOST/NAME:TAG, or a pulled one\n"
     "  --bind SRC:DST[:ro]  SRC of the host appears as DST inside\n"
-    "  --net NET            none (default) | host | user | auto | bridge=BR\n"
+    "  --net NET            none (default) | host | user[=NAME] | auto | bridge=BR\n"
     "  --map-self           only the caller's own id; no delegated ones needed\n"
     "  --overlay            changes to the root file system are thrown away\n"
     "  --memory SIZE        and --pids, --cpus: limits of the whole container\n"

@@ -46,7 +46,7 @@ void keep_across_exec(std::initializer_list<int> fds, bool keep) {
 
 void keep_across_exec(const Handover& h, bool keep) {
   keep_across_exec({h.directory, h.lock, h.control, h.report, h.pidfd, h.user_namespace, h.terminal,
-                    h.notify, h.life},
+                    h.notify, h.life, h.network},
                    keep);
   for (const auto& client : h.clients) keep_across_exec({client.fd}, keep);
 }
@@ -158,6 +158,7 @@ void describe_run(Handover& handover, const Plan& plan, const Running& running) 
                       .gids = all_but(plan.ids.gids, ::getgid())};
   handover.terminal = running.relay.master().get();
   handover.life = running.user_net.life().get();
+  handover.network = running.user_net.network().get();
   handover.notify = payload.notify.get();
   handover.boots = plan.boot.has_value();
   handover.kind = plan.boot ? name_of(plan.boot->init.kind) : "command";

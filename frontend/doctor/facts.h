@@ -139,8 +139,9 @@ struct Facts {
   bool busybox_is_static = false;
   bool can_open_tun = false;
   bool has_default_route = false;
-  std::vector<NetTrial> user_net;  // in the order of preference
-  std::vector<NicProblem> nics;    // of the caller's; for root everybody's
+  std::vector<NetTrial> user_net;            // in the order of preference
+  std::optional<std::string> network_error;  // of a network for trial; empty: it works
+  std::vector<NicProblem> nics;              // of the caller's; for root everybody's
 
   std::string start_error;  // of a container for trial; empty: it ran, or `unanswered` is not
                             // empty: it was not tried

@@ -239,7 +239,7 @@ void look_at_user_net(Facts& facts) {
           {.program = std::string(name), .path = std::move(path), .refusal = {}});
   facts.can_open_tun = ::access("/dev/net/tun", R_OK | W_OK) == 0;
   facts.has_default_route = has_default_route();
-  if (facts.can_open_tun && facts.has_default_route) probe_user_net(facts);
+  probe_user_net(facts);
 }
 
 // --- ids and policy -------------------------------------------------------------------------

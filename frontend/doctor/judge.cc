@@ -679,6 +679,16 @@ void user_network(const Facts& facts, Findings& all) {
                     kSeeDenials));
 }
 
+void own_network(const Facts& facts, Findings& all) {
+  if (!facts.network_error) return;
+  Check check(all, kFiles, "own-network");
+  if (facts.network_error->empty())
+    return check.pass("containers can share a network of yours (--net user=NAME)");
+  check.warn(
+      concat("no --net user=NAME: ", *facts.network_error),
+      concat("load the kernel modules bridge and veth (modprobe bridge veth); or ", kSeeDenials));
+}
+
 void busybox(const Facts& facts, Findings& all) {
   Check check(all, kFiles, "busybox");
   const std::string fix = "install busybox-static";
@@ -732,6 +742,7 @@ Findings judge(const Facts& facts) {
   containers(facts, all);
   other_ids(facts, all);
   user_network(facts, all);
+  own_network(facts, all);
   nics(facts, all);
   busybox(facts, all);
   start(facts, all);

@@ -16,6 +16,7 @@
 #include "frontend/run/apparmor.h"
 #include "frontend/run/mount_api.h"
 #include "frontend/start/net/net_helpers.h"
+#include "frontend/start/net/user_network.h"
 #include "policy/text.h"
 
 namespace userns::frontend::doctor {
@@ -108,7 +109,10 @@ void probe_user_net(Facts& facts) {
   }
   ready->write.reset();
   char one = 0;
-  if (::read(ready->read.get(), &one, 1) == 1) take_refusals(facts, child);
+  if (::read(ready->read.get(), &one, 1) == 1) {
+    facts.network_error = try_network(child);
+    if (facts.can_open_tun && facts.has_default_route) take_refusals(facts, child);
+  }
   life->write.reset();
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
 }

@@ -147,6 +147,7 @@ const std::vector<Key>& keys() {
                                       number("terminal", &Handover::terminal),
                                       number("notify", &Handover::notify),
                                       number("life", &Handover::life),
+                                      number("network", &Handover::network),
                                       word("kind", &Handover::kind),
                                       number("stop-signal", &Handover::stop_signal),
                                       flag("boots", &Handover::boots),

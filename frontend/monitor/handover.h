@@ -61,6 +61,7 @@ struct Handover {
   int terminal = -1;  // master side of its console
   int notify = -1;    // where a booted system says that it is up
   int life = -1;      // of its user networking: ends with the monitor
+  int network = -1;   // its place in a network of the user's, likewise
   std::string kind;   // of init
   int stop_signal = 0;
   bool boots = false;

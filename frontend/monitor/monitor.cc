@@ -106,13 +106,14 @@ class Monitor {
         terminal_(h_.terminal),
         notify_(h_.notify),
         life_(h_.life),
+        network_(h_.network),
         signals_(std::move(signals)),
         log_(directory_, h_.log_size),
         ring_(kRemembered),
         cgroup_(Cgroup::adopt(h_.cgroup, h_.limits)),
         watch_(cgroup_.payload()) {
     for (const int fd : {h_.directory, h_.lock, h_.control, h_.pidfd, h_.user_namespace,
-                         h_.terminal, h_.notify, h_.life, h_.report})
+                         h_.terminal, h_.notify, h_.life, h_.network, h_.report})
       keep_across_exec(fd, false);
     for (const auto& client : h_.clients) {
       keep_across_exec(client.fd, false);
@@ -566,6 +567,7 @@ class Monitor {
   // It is over when nobody is left; until then it counts as running, and keeps its ids.
   void await_empty() {
     end_watched(std::move(life_));
+    network_.reset();
     end_all_beside();
     auto pause = kFirstLook;
     dead_by_ = Clock::now() + kDeathTakes;
@@ -765,7 +767,8 @@ class Monitor {
   }
 
   Handover h_;
-  Fd directory_, lock_, control_, pidfd_, user_namespace_, terminal_, notify_, life_, held_;
+  Fd directory_, lock_, control_, pidfd_, user_namespace_, terminal_, notify_, life_, network_,
+      held_;
   Signals signals_;
   ConsoleLog log_;
   Ring ring_;

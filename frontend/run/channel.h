@@ -18,6 +18,7 @@ struct Message {
     kGo,          // outside -> inside: the ids are mapped
     kTerminal,    // inside -> outside: the master side of the command's terminal
     kNotify,      // inside -> outside: the socket by which an init says that it is up
+    kHosts,       // inside -> outside: its /etc/hosts, in which a network keeps names
     kNote,        // inside -> outside: `text` is for the caller to read
     kLeft,        // inside -> outside: a namespace to let go of, which takes a while
     kExec,        // inside -> outside: the next thing is the exec; `text`: the mount namespace
@@ -33,7 +34,7 @@ struct Message {
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno
   std::string text;     // kFailure, kProgress, kPart, kExec; at most kLongestText bytes
-  Fd fd;                // kTree, kTerminal, kNotify, kLeft, kOpened
+  Fd fd;                // kTree, kTerminal, kNotify, kHosts, kLeft, kOpened
 };
 inline constexpr std::size_t kLongestText = 4000;
 

@@ -124,6 +124,15 @@ Result<std::optional<IpAddress>> take_address(std::string_view& text) {
   return *parsed;
 }
 
+Result<NetWish> parse_network(std::string_view name) {
+  constexpr std::size_t kLongest = 32;
+  if (name.empty() || name.front() == '.' || name.front() == '-' || !is_plain_word(name, kLongest))
+    return fail({}, concat(quoted(name),
+                           " is not a valid name of a network: 1 to 32 letters, digits, '-', '_' "
+                           "and '.', the first a letter, digit or '_'"));
+  return NetUser{.network = std::string(name)};
+}
+
 }  // namespace
 
 Result<IpAddress> parse_address(std::string_view text) {
@@ -137,10 +146,11 @@ Result<NetWish> parse_net(std::string_view text) {
   if (text == "none") return NetNone{};
   if (text == "host") return NetHost{};
   if (text == "user") return NetUser{};
+  if (text.starts_with("user=")) return parse_network(text.substr(5));
   if (text == "auto") return NetAuto{};
   if (!text.starts_with("bridge="))
     return fail({},
-                "none, host, user, auto or "
+                "none, host, user, user=NAME, auto or "
                 "bridge=BR[,name=...,address=CIDR,gateway=IP,dns=IP,mac=...,mtu=...] is possible");
   auto nic = parse_nic(text);
   if (!nic) return std::unexpected(nic.error());

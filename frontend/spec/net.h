@@ -10,7 +10,7 @@
 
 namespace userns::frontend {
 
-// none | host | user | auto |
+// none | host | user | user=NAME | auto |
 // bridge=BR[,name=IFNAME][,address=CIDR...][,gateway=IP...][,dns=IP...][,mac=MAC][,mtu=N]
 Result<NetWish> parse_net(std::string_view text);
 // [ADDR:]HOST:CONTAINER, decimal ports, with an optional /udp or /tcp behind. ADDR: 192.0.2.1,

@@ -155,7 +155,7 @@ constexpr std::array kOptions{
     Option{"share", "LIST", kNamespaces, kMany, "all but these (and time, which isolates nothing)",
            take_share},
     Option{"net", "NET", kNamespaces, kMany,
-           "none (default) | host | user | auto | bridge=BR[,address=CIDR,...]",
+           "none (default) | host | user[=NAME] | auto | bridge=BR[,address=CIDR,...]",
            [](Draft& d, Text t) { return take_net(d, t); }},
     Option{"publish", "[ADDR:]HOST:PORT", kNamespaces, kMany,
            "a port of the host's leads to one inside (--net user)",

@@ -83,7 +83,9 @@ struct NetHost {};  // the caller's network namespace
 struct NetBridges {
   std::vector<NicWish> nics;  // at least one
 };
-struct NetUser {};  // connections made by a process of the caller's (pasta, slirp4netns)
+struct NetUser {             // connections made by a process of the caller's (pasta, slirp4netns)
+  std::string network = {};  // shared with other containers of the caller's; empty: none
+};
 struct NetAuto {};  // the first of: a bridge that policy grants, user, none
 using NetWish = std::variant<NetNone, NetHost, NetBridges, NetUser, NetAuto>;
 

@@ -19,6 +19,7 @@
 #include "frontend/run/process.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/ids/in_map.h"
+#include "frontend/start/net/user_network.h"
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
@@ -231,7 +232,12 @@ Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words) {
   if (!path) return std::unexpected(path.error());
   const char* const mark = std::getenv(kMark);
   const bool is_second = !path->empty() || (mark != nullptr && mark == concat(::getpid()));
-  if (!is_second) return std::unexpected(begin_second_life(plan.spec, std::move(words)));
+  if (!is_second) {
+    const auto* const user = std::get_if<NetUser>(&plan.spec.net);
+    if (user != nullptr && !user->network.empty())
+      if (auto held = hold_network(user->network); !held) return std::unexpected(held.error());
+    return std::unexpected(begin_second_life(plan.spec, std::move(words)));
+  }
   ::unsetenv(kMark);
   if (path->empty())
     return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");

@@ -28,6 +28,7 @@
 #include "frontend/start/mounts/changes.h"
 #include "frontend/start/mounts/idmapped.h"
 #include "frontend/start/net/net_helpers.h"
+#include "frontend/start/net/user_network.h"
 #include "frontend/start/record.h"
 #include "frontend/start/relay.h"
 #include "frontend/start/seal.h"
@@ -217,6 +218,7 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
     if (message->kind == Message::Kind::kNote)
       tell("userns-run", {.rule = {}, .code = 0, .text = message->text});
     if (message->kind == Message::Kind::kLeft) left.push_back(std::move(message->fd));
+    if (message->kind == Message::Kind::kHosts) first.hosts = std::move(message->fd);
     if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
     if (message->kind == Message::Kind::kNotify) first.hear_on(std::move(message->fd));
   }
@@ -251,9 +253,12 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   if (!info) return std::unexpected(info.error());
   auto user_net = own(UserNet::start(plan, container->payload().pid));
   if (!user_net) return std::unexpected(user_net.error());
+  if (!user_net->given().empty()) container->given = user_net->given();
   if (auto sent = send_trees(plan, *container); !sent) return std::unexpected(sent.error());
   if (auto started = go(plan, *container, *relay); !started)
     return std::unexpected(started.error());
+  if (container->hosts.valid())
+    keep_hosts(user_net->network(), std::exchange(container->hosts, Fd{}));
   auto told =
       info->empty() ? std::string{} : with_mount_namespace(*info, container->mount_namespace);
   return Running{.cgroup = std::move(cgroup),

@@ -24,6 +24,7 @@ class FirstProcess {
       : has_namespaces(other.has_namespaces),
         mount_namespace(other.mount_namespace),
         given(std::move(other.given)),
+        hosts(std::move(other.hosts)),
         payload_(std::exchange(other.payload_, {})),
         channel_(std::move(other.channel_)),
         user_namespace_(std::move(other.user_namespace_)) {}
@@ -42,7 +43,8 @@ class FirstProcess {
   void hear_on(Fd notify) { payload_.notify = std::move(notify); }
   bool has_namespaces = false;
   std::uint64_t mount_namespace = 0;  // its id, as it was told at the exec
-  std::string given;                  // what net.conf gave to its NICs
+  std::string given;                  // what net.conf, or its network, gave to its NICs
+  Fd hosts;                           // its /etc/hosts, if a network keeps names there
 
  private:
   Payload payload_;

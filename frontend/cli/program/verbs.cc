@@ -2,6 +2,7 @@
 
 #include "frontend/cli/files/copy.h"
 #include "frontend/cli/files/export.h"
+#include "frontend/cli/files/network.h"
 #include "frontend/cli/files/rename.h"
 #include "frontend/cli/files/shell.h"
 #include "frontend/cli/files/snapshot.h"
@@ -91,6 +92,7 @@ const std::array kVerbs{
          .options = convert_options(),
          .run = convert_verb},
     kPsVerb,
+    kNetworkVerb,
     Verb{.name = "unshare",
          .arguments = "NAME -- COMMAND [ARG...]",
          .summary = "Runs a command in the host's tree with the ids of a container and your own",

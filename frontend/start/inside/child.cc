@@ -114,6 +114,22 @@ bool is_asked_for(const Plan& plan, std::string_view destination) {
   });
 }
 
+// Of a network of the caller's: the file goes to the process that keeps names in it.
+Result<void> share_names(const Plan& plan, const Channel& channel, std::string_view given) {
+  const auto* const user = std::get_if<NetUser>(&plan.spec.net);
+  if (user == nullptr || user->network.empty()) return {};
+  (void)take_until(given, '\n');
+  auto hosts = share_hosts(plan, given);
+  if (!hosts) return std::unexpected(hosts.error());
+  if (hosts->valid())
+    return channel.send({.kind = Message::Kind::kHosts, .text = {}, .fd = std::move(*hosts)});
+  return channel.send(
+      {.kind = Message::Kind::kNote,
+       .text = concat("network ", user->network,
+                      ": no names: /etc/hosts inside is not a plain file, or --bind covers it"),
+       .fd = {}});
+}
+
 Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources sources,
                      std::string_view given) {
   const auto umask = ::umask(022);
@@ -132,7 +148,8 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
   if (auto set = set_sysctls(plan); !set) return set;
   // In the host's tree the command makes the caller's files.
   if (!plan.own_root) ::umask(umask);
-  return furnish_etc(plan, *net);
+  if (auto furnished = furnish_etc(plan, *net); !furnished) return furnished;
+  return has(plan, CLONE_NEWNS) ? share_names(plan, inheritance.channel, given) : Result<void>{};
 }
 
 // A session of its own: the caller's terminal is not this process's to control, whatever fd leads

@@ -18,6 +18,7 @@
 #include "frontend/run/mount_api.h"
 #include "frontend/spec/net.h"
 #include "frontend/start/plan/etc_text.h"
+#include "frontend/start/plan/network_hosts.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -220,6 +221,22 @@ Result<void> furnish_etc(const Plan& plan, const NetWish& net) {
   if (!etc.valid()) return {};
   furnish_user(plan, root, etc);
   return furnish_zone(plan, root, etc);
+}
+
+Result<Fd> share_hosts(const Plan& plan, std::string_view lines) {
+  const auto root = open_root();
+  const auto etc = open_etc(root);
+  const auto present =
+      etc.valid() ? text_at(etc.get(), "hosts", kLargest, RESOLVE_BENEATH) : std::nullopt;
+  const auto there = etc.valid() ? what_is(etc, "hosts") : There::kNothing;
+  if (!present || there == There::kLink || is_callers(plan, "/etc/hosts") ||
+      !put_on(etc, "hosts", hosts_with_network(*present, lines)))
+    return Fd{};
+  auto file = open_at(etc.get(), "hosts", O_RDWR, RESOLVE_BENEATH);
+  struct stat facts{};
+  // One that is in no directory is ours.
+  if (!file || ::fstat(file->get(), &facts) != 0 || facts.st_nlink != 0) return Fd{};
+  return file;
 }
 
 bool write_hostname(const Plan& plan) {

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
+#include "common/fd.h"
 #include "frontend/start/plan/plan.h"
 #include "policy/error.h"
 
@@ -21,6 +23,11 @@ Result<TimeZone> find_time_zone(const Spec& spec);
 // stays as it is, but for a hosts file that is put on the one that is there. `net`: with what was
 // given to its NICs.
 Result<void> furnish_etc(const Plan& plan, const NetWish& net);
+
+// Of a container in a network of the caller's, after furnish_etc(): /etc/hosts in memory, with
+// `lines` of the network, on the one that is there; open for whoever keeps names in it. Not valid()
+// if there is no plain file, or the caller mounted something there. In the host's own tree, too.
+Result<Fd> share_hosts(const Plan& plan, std::string_view lines);
 
 // False: it could not be written.
 bool write_hostname(const Plan& plan);

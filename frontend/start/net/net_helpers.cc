@@ -22,6 +22,7 @@
 #include "frontend/spec/net.h"
 #include "frontend/spec/tell.h"
 #include "frontend/start/net/net_choice.h"
+#include "frontend/start/net/user_network.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
@@ -266,6 +267,17 @@ Result<Fd> start_by(const Way& way, const Ports& ports, pid_t target) {
   return way.start(path, ports, target);
 }
 
+// Not valid() if none works; then `refusals` say why.
+Fd start_way_out(const Plan& plan, pid_t target, std::string& refusals) {
+  const Ports ports{.wishes = plan.spec.publish, .loopback = plan.spec.publish_loopback};
+  for (const auto& way : kWays) {
+    auto life = start_by(way, ports, target);
+    if (life) return std::move(*life);
+    refusals += concat(refusals.empty() ? "" : "; ", to_text(life.error()));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target) {
@@ -308,22 +320,29 @@ std::vector<UserNetTrial> try_user_net(pid_t target) {
 UserNet::~UserNet() { end_watched(std::move(life_)); }
 
 Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
-  if (!std::holds_alternative<NetUser>(plan.spec.net)) return UserNet{};
+  const auto* const wish = std::get_if<NetUser>(&plan.spec.net);
+  if (wish == nullptr) return UserNet{};
   if (auto may = check_ports(plan.spec.publish); !may) return std::unexpected(may.error());
+  UserNet net;
   std::string refusals;
-  const Ports ports{.wishes = plan.spec.publish, .loopback = plan.spec.publish_loopback};
-  for (const auto& way : kWays) {
-    auto life = start_by(way, ports, target);
-    if (life) return UserNet(std::move(*life));
-    refusals += concat(refusals.empty() ? "" : "; ", to_text(life.error()));
-  }
-  const bool must_have = plan.net_why.empty() || !plan.spec.publish.empty();
-  if (must_have) return fail({}, concat("cannot set up user networking: ", refusals));
-  tell("userns-run",
-       {.rule = {},
-        .code = 0,
-        .text = concat("network: none (", refusals, "; see user-network in userns-run doctor)")});
-  return UserNet{};
+  net.life_ = start_way_out(plan, target, refusals);
+  const bool is_alone = wish->network.empty();
+  const bool must_have = (plan.net_why.empty() && is_alone) || !plan.spec.publish.empty();
+  if (!net.life_.valid() && must_have)
+    return fail({}, concat("cannot set up user networking: ", refusals));
+  if (!net.life_.valid())
+    tell("userns-run", {.rule = {},
+                        .code = 0,
+                        .text = concat(is_alone ? "network: none (" : "network: no way out (",
+                                       refusals, "; see user-network in userns-run doctor)")});
+  if (is_alone) return net;
+  auto seat = join_network(wish->network, plan.spec.hostname.value_or(""), target);
+  if (!seat)
+    return fail({}, concat("cannot join the network ", wish->network, ": ", seat.error().text),
+                seat.error().code);
+  net.network_ = std::move(seat->connection);
+  net.given_ = std::move(seat->given);
+  return net;
 }
 
 }  // namespace userns::frontend

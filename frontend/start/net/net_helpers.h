@@ -36,15 +36,21 @@ class UserNet {
   ~UserNet();  // waits until it is gone
   // After the maps: the program enters the container's user namespace. Returns when it is ready;
   // nothing to do if the plan has no user networking. pasta is tried first, then slirp4netns. If
-  // neither works and the network was chosen by --net auto, the container goes on without one, and
-  // a line on stderr says why; --publish needs one in any case.
+  // neither works and the network was chosen by --net auto, or is one that containers share, the
+  // container goes on without a way out, and a line on stderr says why; --publish needs one in any
+  // case.
   static Result<UserNet> start(const Plan& plan, pid_t target);
   // For a process that becomes another program; not valid() where there is nothing.
   [[nodiscard]] const Fd& life() const { return life_; }
+  // The place in a network of the caller's, likewise.
+  [[nodiscard]] const Fd& network() const { return network_; }
+  // What the container sets up inside for that place, for with_given() of net_inside.h.
+  [[nodiscard]] const std::string& given() const { return given_; }
 
  private:
-  explicit UserNet(Fd life) : life_(std::move(life)) {}
-  Fd life_;  // its closing is the end
+  Fd life_;     // its closing is the end
+  Fd network_;  // likewise
+  std::string given_;
 };
 
 // Whether a program that user networking could be by works here.

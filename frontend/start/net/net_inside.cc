@@ -17,55 +17,11 @@
 
 #include "common/fd.h"
 #include "frontend/spec/net.h"
+#include "frontend/start/net/netlink_request.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
-
-// A request to the kernel: header, family header, attributes. What is put is a handful of
-// addresses.
-class Request {
- public:
-  template <class Header>
-  Request(std::uint16_t type, int flags, const Header& header) {
-    append({reinterpret_cast<const char*>(&header), sizeof header});
-    head_.nlmsg_type = type;
-    head_.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
-  }
-  Request& put(std::uint16_t type, std::string_view value) {
-    const nlattr attribute{.nla_len = static_cast<std::uint16_t>(sizeof(nlattr) + value.size()),
-                           .nla_type = type};
-    append({reinterpret_cast<const char*>(&attribute), sizeof attribute});
-    append(value);
-    return *this;
-  }
-  template <class Number>
-  Request& put_number(std::uint16_t type, Number value) {
-    return put(type, {reinterpret_cast<const char*>(&value), sizeof value});
-  }
-  // The kernel's errno; 0 where it did as asked.
-  [[nodiscard]] int send(const Fd& socket) {
-    head_.nlmsg_len = static_cast<std::uint32_t>(sizeof head_ + body_.size());
-    const auto text = std::string(reinterpret_cast<const char*>(&head_), sizeof head_) + body_;
-    struct {
-      nlmsghdr head;
-      nlmsgerr error;
-      std::array<char, 512> rest;
-    } answer{};
-    if (::send(socket.get(), text.data(), text.size(), 0) < 0 ||
-        ::recv(socket.get(), &answer, sizeof answer, 0) < 0)
-      return errno;
-    return answer.head.nlmsg_type == NLMSG_ERROR ? -answer.error.error : EBADMSG;
-  }
-
- private:
-  void append(std::string_view bytes) {
-    body_ += bytes;
-    body_.resize(NLMSG_ALIGN(body_.size()));
-  }
-  nlmsghdr head_{};
-  std::string body_;
-};
 
 std::string_view bytes_of(const IpAddress& address) {
   return {reinterpret_cast<const char*>(address.bytes.data()),
@@ -80,7 +36,7 @@ int add_address(const Fd& socket, unsigned index, const IpSubnet& subnet) {
   // The address was given by hand: a second of waiting for somebody to object is not what was asked
   // for.
   header.ifa_flags = subnet.address.family == AF_INET6 ? IFA_F_NODAD : 0;
-  Request request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, header);
+  NetlinkRequest request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, header);
   return request.put(IFA_LOCAL, bytes_of(subnet.address))
       .put(IFA_ADDRESS, bytes_of(subnet.address))
       .send(socket);
@@ -90,7 +46,7 @@ int set_up(const Fd& socket, unsigned index, std::uint32_t mtu) {
   ifinfomsg header{};
   header.ifi_index = static_cast<int>(index);
   header.ifi_flags = header.ifi_change = IFF_UP;
-  Request request(RTM_NEWLINK, 0, header);
+  NetlinkRequest request(RTM_NEWLINK, 0, header);
   if (mtu != 0) request.put_number(IFLA_MTU, mtu);
   return request.send(socket);
 }
@@ -101,7 +57,7 @@ int add_default_route(const Fd& socket, unsigned index, const IpAddress& gateway
   header.rtm_table = RT_TABLE_MAIN;
   header.rtm_protocol = RTPROT_STATIC;
   header.rtm_type = RTN_UNICAST;
-  Request request(RTM_NEWROUTE, NLM_F_CREATE, header);
+  NetlinkRequest request(RTM_NEWROUTE, NLM_F_CREATE, header);
   return request.put(RTA_GATEWAY, bytes_of(gateway)).put_number(RTA_OIF, index).send(socket);
 }
 
@@ -130,7 +86,7 @@ Result<void> configure(const Fd& socket, const NicWish& nic) {
 Result<void> configure_nics(const NetWish& net) {
   const auto* const bridges = std::get_if<NetBridges>(&net);
   if (bridges == nullptr) return {};
-  const Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  const Fd socket = open_rtnetlink();
   if (!socket.valid()) return fail_errno("cannot open a netlink socket");
   for (const auto& nic : bridges->nics)
     if (auto done = configure(socket, nic); !done) return done;
@@ -138,6 +94,8 @@ Result<void> configure_nics(const NetWish& net) {
 }
 
 Result<NetWish> with_given(NetWish net, std::string_view given) {
+  if (std::holds_alternative<NetUser>(net) && !given.empty())
+    return parse_net(take_until(given, '\n'));
   auto* const bridges = std::get_if<NetBridges>(&net);
   while (bridges != nullptr && !given.empty()) {
     auto parsed = parse_net(take_until(given, '\n'));

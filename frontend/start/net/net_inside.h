@@ -19,6 +19,7 @@ Result<void> raise_loopback();
 Result<void> configure_nics(const NetWish& net);
 
 // With what net.conf gave to NICs that were asked for without an address: lines of --net's words.
+// For a network of the caller's: the NIC there, of the first line.
 Result<NetWish> with_given(NetWish net, std::string_view given);
 
 }  // namespace userns::frontend

@@ -96,8 +96,10 @@ std::string network_lines(const Plan& plan) {
       text += nic.addresses.empty() ? ", by userns-net; addresses by DHCP inside\n"
                                     : ", by userns-net\n";
     }
-  if (std::holds_alternative<NetUser>(plan.spec.net))
-    text += "network     user, by pasta or slirp4netns\n";
+  if (const auto* const user = std::get_if<NetUser>(&plan.spec.net))
+    text += concat(
+        "network     user, by pasta or slirp4netns",
+        user->network.empty() ? "" : concat("; and the caller's network ", user->network), "\n");
   for (const auto& publish : plan.spec.publish)
     text += concat("publish     ", to_text(publish), "\n");
   return plan.net_why.empty() ? text : concat(text, plan.net_why, "\n");

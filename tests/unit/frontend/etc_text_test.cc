@@ -9,6 +9,8 @@
 
 #include <vector>
 
+#include "frontend/start/plan/network_hosts.h"
+
 namespace userns::frontend {
 namespace {
 
@@ -96,6 +98,19 @@ TEST(Resolvers, on_the_loopback_are_told_from_others) {
   EXPECT_TRUE(only_loopback_resolvers("# x\nnameserver 127.0.0.53\nnameserver ::1\n"));
   EXPECT_FALSE(only_loopback_resolvers("nameserver 127.0.0.53\nnameserver 9.9.9.9\n"));
   EXPECT_FALSE(only_loopback_resolvers("search example\n#nameserver 127.0.0.1\n"));
+}
+
+TEST(NetworkHosts, TakeThePlaceOfThoseBeforeAndNeverCutTheFile) {
+  const auto one = hosts_with_network("127.0.0.1 localhost\n", "10.89.7.2\tweb\n");
+  EXPECT_EQ(one, "127.0.0.1 localhost\n10.89.7.2\tweb # userns-run network\n");
+  const auto two = hosts_with_network(one, "10.89.7.2\tweb\n10.89.7.3\tdb\n");
+  EXPECT_TRUE(two.ends_with("10.89.7.3\tdb # userns-run network\n") && two.starts_with(one));
+  const auto none = hosts_with_network(two + "192.0.2.1 own\n", "");
+  EXPECT_TRUE(none.starts_with("127.0.0.1 localhost\n192.0.2.1 own\n"));
+  EXPECT_EQ(none.find("web"), std::string::npos);
+  EXPECT_EQ(none.size(), two.size() + 14) << "a reader who is at its end finds no part of a line";
+  EXPECT_EQ(hosts_with_network(none, "10.89.7.2\tweb\n").size(), none.size());
+  EXPECT_EQ(hosts_with_network("no line end", ""), "no line end\n");
 }
 
 }  // namespace

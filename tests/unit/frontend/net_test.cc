@@ -35,7 +35,7 @@ TEST(Net, TakesABridgeWithEverything) {
 
 TEST(Net, SaysWhatIsWrong) {
   for (const auto& [text, says] :
-       {std::pair{"", "none, host, user, auto or bridge="},
+       {std::pair{"", "none, host, user, user=NAME, auto or bridge="},
         {"bridged", "is possible"},
         {"bridge=", "'' is not a name of a bridge"},
         {"bridge=a/b", "'a/b' is not a name of a bridge"},
@@ -108,6 +108,16 @@ TEST(Publish, TakesPortsAndAProtocol) {
                            "host:80:80",
                            "1.2.3.4:80:80:80"})
     EXPECT_FALSE(parse_publish(text)) << text;
+}
+
+TEST(Net, AUsersNetworkHasAName) {
+  const auto lab = parse_net("user=lab.1");
+  ASSERT_TRUE(lab);
+  EXPECT_EQ(std::get<NetUser>(*lab).network, "lab.1");
+  EXPECT_TRUE(std::get<NetUser>(*parse_net("user")).network.empty());
+  for (const auto* bad : {"user=", "user=.a", "user=-a", "user=a/b", "user=a b", "user=a,b",
+                          "user=a=b", "user=\x1b", "user=abcdefghijklmnopqrstuvwxyz0123456"})
+    EXPECT_FALSE(parse_net(bad)) << bad;
 }
 
 }  // namespace
