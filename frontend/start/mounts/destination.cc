@@ -58,8 +58,12 @@ Result<Fd> look_up_or_make(const Fd& root, const std::string& path, PlaceKind ki
   if (parent_path == path || name.empty() || name == "." || name == "..") return found;
   const auto parent = look_up_or_make(root, parent_path, PlaceKind::kDirectory);
   if (!parent) return std::unexpected(parent.error());
-  if (const auto made = make_in(*parent, name, kind); !made) return std::unexpected(made.error());
-  return look_up(root, path, kind);
+  const auto made = make_in(*parent, name, kind);
+  // Another container may start in the same tree, and have made it meanwhile.
+  if (!made && made.error().code != EEXIST) return std::unexpected(made.error());
+  found = look_up(root, path, kind);
+  if (!found && !made) return std::unexpected(made.error());
+  return found;
 }
 
 // "/etc/../run/x" is "/run/x": of a link's text, in which no other link stands in between as a
