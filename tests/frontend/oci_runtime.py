@@ -95,7 +95,7 @@ def _(root):
     bundle.end('c')
 
 
-@case('as the lines for Slurm in userns-oci(1) call it')
+@case('as Slurm calls it')
 def _(root):
     bundle = Bundle(root, root.alice).write('sh', '-c', 'echo well; exit 6')
     first = ['--rootless=true', f'--root={bundle.run_dir}/slurm']
