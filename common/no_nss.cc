@@ -1,16 +1,13 @@
 // For programs with the C library inside. libaudit has functions that ask NSS for hosts, users and
 // groups, and no record of ours needs one (common/audit.cc). These take its place, so that none of
-// NSS is linked.
-#include <grp.h>
-#include <netdb.h>
-#include <pwd.h>
-
+// NSS is linked. As other C libraries declare them with other words, their headers are left out.
 extern "C" {
-int getaddrinfo(const char* /*host*/, const char* /*service*/, const addrinfo* /*hints*/,
-                addrinfo** /*found*/) {
-  return EAI_FAIL;
+int getaddrinfo(const char* /*host*/, const char* /*service*/, const void* /*hints*/,
+                void** /*found*/) {
+  constexpr int kFailed = -4;  // EAI_FAIL
+  return kFailed;
 }
-void freeaddrinfo(addrinfo* /*found*/) noexcept {}
-passwd* getpwnam(const char* /*name*/) { return nullptr; }
-group* getgrnam(const char* /*name*/) { return nullptr; }
+void freeaddrinfo(void* /*found*/) {}
+void* getpwnam(const char* /*name*/) { return nullptr; }
+void* getgrnam(const char* /*name*/) { return nullptr; }
 }
