@@ -162,6 +162,26 @@ def _(root):
     assert podman.run('built').out == 'built\n'
 
 
+@case('buildah run: output, exit status, and what it commits')
+def _(root):
+    podman = Podman(root)
+    if not shutil.which('buildah'):
+        skip('buildah is not installed')
+
+    def buildah(*words, **how):
+        return podman.works(*words, program='/usr/bin/buildah', **how)
+    name = buildah('from', '--pull-never', 'i')
+    run = ('run', '--isolation', 'oci', '--runtime', root.program('userns-oci'), '--network', 'none', name)
+    done = podman.call(*run, 'sh', '-c', 'id -u; readlink /proc/self/exe; echo made > /made; exit 3', program='/usr/bin/buildah')
+    assert done.code == 3 and done.out.split() == ['0', '/bin/busybox'], done
+    assert buildah(*run, 'cat', '/made') == 'made'
+    assert podman.call(*run, 'nonesuch', program='/usr/bin/buildah').code != 0
+    buildah('commit', '-q', name, 'committed')
+    buildah('rm', name)
+    assert podman.run('committed', 'cat', '/made').out == 'made\n'
+    assert podman.left() == []
+
+
 @case('a pod: its containers share namespaces by path')
 def _(root):
     podman = Podman(root)
