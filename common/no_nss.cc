@@ -10,4 +10,15 @@ int getaddrinfo(const char* /*host*/, const char* /*service*/, const void* /*hin
 void freeaddrinfo(void* /*found*/) {}
 void* getpwnam(const char* /*name*/) { return nullptr; }
 void* getgrnam(const char* /*name*/) { return nullptr; }
+// These since libaudit 4.1.
+int getpwnam_r(const char* /*name*/, void* /*entry*/, char* /*text*/, decltype(sizeof 0) /*size*/,
+               void** found) {
+  *found = nullptr;
+  return 0;
+}
+int getgrnam_r(const char* /*name*/, void* /*entry*/, char* /*text*/, decltype(sizeof 0) /*size*/,
+               void** found) {
+  *found = nullptr;
+  return 0;
+}
 }
