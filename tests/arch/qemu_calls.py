@@ -2,7 +2,7 @@
 """usage: qemu_calls.py BUILD_DIR CPU QEMU COMPILER
 
 What newuidmap's C library calls after the lock on another CPU, by qemu-user's -strace, against the filter that was built
-for that CPU. qemu-user has no seccomp(2): a prctl(2) of our own, preloaded, says yes in its place and marks the moment.
+for that CPU. qemu-user has no seccomp(2): a prctl(2) of our own, linked in, says yes in its place and marks the moment.
 Run by packaging/cross, as root.
 """
 
@@ -37,15 +37,27 @@ ARGUMENTS = {'mmap': (0, 4096, 1), 'mmap2': (0, 4096, 1)}
 SOCKET_CALLS = {'send': 9, 'recv': 10, 'sendto': 11, 'recvfrom': 12}
 
 
+HELPER = 'helpers/newidmap/newuidmap'
+
+
+def link_with_shim(build, compiler, work):
+    """The helper linked once more as ninja links it, statically or not."""
+    with open(f'{work}/shim.c', 'w') as file:
+        file.write('#define _GNU_SOURCE\n' + SHIM)
+    subprocess.run([compiler, '-fPIE', '-c', f'{work}/shim.c', '-o', f'{work}/shim.o'], check=True)
+    commands = subprocess.check_output(['ninja', '-C', build, '-t', 'commands', HELPER], text=True).splitlines()
+    link = commands[-1].replace(f' -o {HELPER} ', f' -o {work}/newuidmap {work}/shim.o ')
+    assert link != commands[-1], commands[-1]
+    subprocess.run(link, shell=True, check=True, cwd=build)
+    return f'{work}/newuidmap'
+
+
 def calls_after_the_lock(build, qemu, compiler):
     with tempfile.TemporaryDirectory() as work:
-        with open(f'{work}/shim.c', 'w') as file:
-            file.write('#define _GNU_SOURCE\n' + SHIM)
-        subprocess.run([compiler, '-shared', '-fPIC', f'{work}/shim.c', '-o', f'{work}/shim.so'], check=True)
+        helper = link_with_shim(build, compiler, work)
         with subprocess.Popen(['unshare', '--user', 'sh', '-c', 'echo ready; exec sleep 300'], stdout=subprocess.PIPE) as target:
             target.stdout.readline()
-            done = subprocess.run([qemu, '-strace', '-E', f'LD_PRELOAD={work}/shim.so', f'{build}/helpers/newidmap/newuidmap',
-                                   str(target.pid), '0', '0', '1'], capture_output=True, text=True, errors='replace')
+            done = subprocess.run([qemu, '-strace', helper, str(target.pid), '0', '0', '1'], capture_output=True, text=True, errors='replace')
             with open(f'/proc/{target.pid}/uid_map') as file:
                 written = file.read().split()
             target.kill()
