@@ -191,7 +191,7 @@ constexpr std::array kOptions{
            [](Draft& d, Text t) { return put(parse_bytes(t), d.spec.shm_size); }},
 
     Option{"home", "", kFiles, kOnce,
-           "your home directory, and you as a user with your name; that user is you on disk",
+           "your home directory, and a user of your name who is you on disk",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.desktop.home); }},
     Option{"gpu", "", kFiles, kOnce, "the GPU's devices",
            [](Draft& d, Text t) { return put(parse_yes_no(t), d.spec.desktop.gpu); }},

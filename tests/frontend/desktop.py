@@ -129,7 +129,7 @@ def _(root):
             well(store.do('exec', 'box', command=('touch', name), env=here.env))
             assert os.stat(name).st_uid == 100000, os.stat(name)
             os.chmod(here.home, 0o700)
-            done = root.run(['sh', '-c', 'printf "id -u; pwd\n" | "$@"', 'sh', *store.words('shell', 'box')], root.alice, env=here.env)
+            done = root.run(['/bin/sh', '-c', 'printf "id -u; pwd\n" | "$@"', 'sh', *store.words('shell', 'box')], root.alice, env=here.env)
             assert done.out.split() == ['1000', here.home], done
             well(store.do('stop', 'box', env=here.env))
         with open(f'{tree}/etc/passwd') as file:

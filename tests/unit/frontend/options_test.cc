@@ -212,7 +212,7 @@ TEST(Options, HelpNamesEachInALineOfATerminal) {
   for (auto end = help.find('\n'); end != std::string::npos;
        begin = end + 1, end = help.find('\n', begin), ++lines)
     EXPECT_LE(end - begin, 100U) << help.substr(begin, end - begin);
-  EXPECT_LE(lines, 64U);
+  EXPECT_LE(lines, 68U);
 }
 
 }  // namespace
