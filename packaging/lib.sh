@@ -17,7 +17,7 @@ peer_packages=(skopeo docker-registry umoci openssl jq uidmap lxc bubblewrap key
 # A booted Debian for the tests that need one: cgroup v2 alone, systemd, auditd, AppArmor.
 guest_packages=(qemu-system-x86 qemu-utils e2fsprogs cpio)
 # Packages, and what judges them.
-packaging_packages=(dpkg-dev debhelper dh-apparmor lintian devscripts blhc apparmor)
+packaging_packages=(build-essential dpkg-dev debhelper dh-apparmor lintian devscripts blhc apparmor)
 full_packages=(slurmctld slurmd slurm-client munge faketime rpm rpmlint piuparts autopkgtest)
 
 if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'; else bold='' dim='' red='' green='' plain=''; fi
