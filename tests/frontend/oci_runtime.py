@@ -222,6 +222,15 @@ def _(root):
     bundle.end('c')
 
 
+@case('a filter without new privileges or with them may refuse close_range, which is called before it')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    bundle.config['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW',
+                                         'syscalls': [{'names': ['close_range'], 'action': 'SCMP_ACT_ERRNO'}]}
+    for no_new_privs in (True, False):
+        assert bundle.sh('echo well', noNewPrivileges=no_new_privs).out == 'well\n'
+
+
 @case('namespaces are those that are listed: new, by path, or the caller\'s')
 def _(root):
     bundle = Bundle(root, root.alice).write('sleep', '1000')

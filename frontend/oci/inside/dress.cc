@@ -186,13 +186,14 @@ Result<void> become_command(const Undress& what) {
   const auto& process = what.process;
   const bool entered = ::chdir(process.cwd.c_str()) == 0;
   give_stdio(process);
+  // Before the filter, which may not know the call.
+  if (auto closed = close_all_but(what.preserved, what.kept); !closed) return closed;
   if (what.filter && !process.no_new_privs)
     if (auto installed = install_seccomp(*what.filter); !installed) return installed;
   if (auto bounded = bound(process.capabilities.bounding); !bounded) return bounded;
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return fail_errno("cannot keep capabilities");
   if (auto become = become_user(process, what.may_set_groups); !become) return become;
   if (auto set = set_capabilities(process.capabilities); !set) return set;
-  if (auto closed = close_all_but(what.preserved, what.kept); !closed) return closed;
   if (auto directory = enter_directory(process, entered); !directory) return directory;
   ::umask(process.umask.value_or(022));
   if (!process.no_new_privs) return {};
