@@ -18,7 +18,7 @@ peer_packages=(skopeo docker-registry umoci openssl jq uidmap lxc bubblewrap key
 guest_packages=(qemu-system-x86 qemu-utils e2fsprogs cpio)
 # Packages, and what judges them.
 packaging_packages=(build-essential dpkg-dev debhelper dh-apparmor lintian devscripts blhc apparmor)
-full_packages=(slurmctld slurmd slurm-client munge faketime rpm rpmlint piuparts autopkgtest)
+full_packages=(slapd ldap-utils slurmctld slurmd slurm-client munge faketime rpm rpmlint piuparts autopkgtest)
 
 if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'; else bold='' dim='' red='' green='' plain=''; fi
 
