@@ -20,6 +20,7 @@
 #include "frontend/cli/verbs/unshare.h"
 #include "frontend/cli/watch/events.h"
 #include "frontend/cli/watch/logs.h"
+#include "frontend/cli/watch/top.h"
 #include "frontend/spec/verb.h"
 
 namespace userns::frontend {
@@ -93,6 +94,7 @@ const std::array kVerbs{
          .run = convert_verb},
     kPsVerb,
     kNetworkVerb,
+    kTopVerb,
     Verb{.name = "unshare",
          .arguments = "NAME -- COMMAND [ARG...]",
          .summary = "Runs a command in the host's tree with the ids of a container and your own",
@@ -114,6 +116,7 @@ constexpr std::array kOtherWords{
     OtherWord{"delete", "destroy", ""},
     OtherWord{"inspect", "info", ""},
     OtherWord{"mv", "rename", ""},
+    OtherWord{"stats", "top", ""},
     OtherWord{"attach", "console", ""},
     OtherWord{"pause", "freeze", ""},
     OtherWord{"unpause", "thaw", ""},

@@ -5,6 +5,7 @@
 
 #include "frontend/cli/facts_text.h"
 #include "frontend/cli/terminal.h"
+#include "frontend/cli/usage/host.h"
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
 #include "frontend/doctor/nic_check.h"
@@ -56,6 +57,7 @@ Result<std::vector<std::string>> paths_of(const Words& words) {
 }  // namespace
 
 int run_list(const Words& words) {
+  if (words.has("host")) return list_host(words.has("json"));
   const auto paths = paths_of(words);
   if (!paths) return own_failure(paths.error());
   std::vector<ContainerFacts> all;
@@ -73,6 +75,8 @@ int run_list(const Words& words) {
 }
 
 int run_info(const Words& words) {
+  if (words.has("host"))
+    return info_host(words.names.empty() ? "" : words.names.front(), words.has("json"));
   const auto store = store_of(words);
   const auto container = store ? one_container(words) : std::unexpected(store.error());
   if (!container) return own_failure(container.error());

@@ -16,6 +16,7 @@ inline constexpr std::array kListOptions{
     kGroupOption,
     VerbOption{"autostart", "", "only those with autostart = yes"},
     VerbOption{"all-paths", "", "those of every --path that was ever used"},
+    VerbOption{"host", "", "those of all users (root)"},
     VerbOption{"names", "", "only names, a line each"},
     kPathOption,
 };
@@ -23,6 +24,7 @@ int run_list(const Words& words);
 
 inline constexpr std::array kInfoOptions{
     VerbOption{"json", "", "for programs"},
+    VerbOption{"host", "", "NAME is USER/NAME, of any user (root)"},
     kPathOption,
 };
 int run_info(const Words& words);
