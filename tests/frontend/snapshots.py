@@ -54,6 +54,22 @@ def made_with_two(root):
     return store
 
 
+@case('of one that runs: a copy of what it has by then; it goes on, and can be put back to it when it is stopped')
+def _(root):
+    store = made(root)
+    well(store.do('start', 'web'))
+    well(store.do('exec', 'web', command=['sh', '-c', 'mkdir -p /srv; echo one > /srv/file']))
+    done = well(store.do('snapshot', 'web', '--as=live', timeout=60))
+    assert done.out == 'live\n' and 'has no cgroup' in done.err, done
+    well(store.do('exec', 'web', command=['sh', '-c', 'echo two > /srv/file; echo new > /srv/new']))
+    fails(store.do('snapshot', 'restore', 'web', 'live'), 'is running', 'userns-run stop web')
+    well(store.do('stop', 'web'))
+    well(store.do('snapshot', 'restore', 'web', 'live'))
+    assert inside(store, 'web', 'cat /srv/file; ls /srv') == 'one\nfile\n'
+    well(store.do('snapshot', 'delete', 'web', 'live'))
+    gone(store, 'web')
+
+
 @case('delete takes the files away that nothing else stands on; prune leaves those of snapshots alone')
 def _(root):
     store = made_with_two(root)
@@ -131,7 +147,6 @@ def _(root):
     fails(store.do('snapshot', 'list', 'web', '--as=x'), '--as')
     fails(store.do('snapshot', 'nosuch'), 'nosuch')
     well(store.do('start', 'web'))
-    fails(store.do('snapshot', 'web'), 'is running', 'userns-run stop web')
     fails(store.do('snapshot', 'restore', 'web', 'a'), 'is running')
     gone(store, 'web')
     store.make('own', 'command = sleep 1', 'map = b:0:100000:65536', tree=rootfs(root, 'trees/own'))

@@ -11,6 +11,8 @@
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
 #include "frontend/container/make/instant.h"
+#include "frontend/container/pause.h"
+#include "frontend/spec/tell.h"
 #include "frontend/start/ids/callers_ids.h"
 #include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
@@ -113,6 +115,21 @@ Result<void> keep_files(const Store& store, const Container& container, const Lo
   return id ? write_record(directory, name, *config, *id) : std::unexpected(id.error());
 }
 
+// Its layers are in use, so they are copied; it stands still meanwhile.
+Result<void> keep_running(const Store& store, const Container& container, const Lock& lock,
+                          const Fd& directory, const std::string& name, const ConfigFile& config) {
+  const auto pause = Pause::begin(container, lock);
+  if (!pause) return std::unexpected(pause.error());
+  if (!pause->is_still())
+    tell("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = concat(container.name(),
+                         " runs, and has no cgroup by which it could be stopped for a moment: "
+                         "what it changed meanwhile is copied as it was found")});
+  return keep_copy(store, container, directory, name, config);
+}
+
 bool is_of_snapshots(std::string_view id) { return id.starts_with('t'); }
 
 // From the topmost on, until one is still in use. An image's stays: prune knows whether it is
@@ -158,7 +175,7 @@ Result<std::vector<Snapshot>> snapshots_in(const Container& container) {
 
 Result<std::string> take_snapshot(const Store& store, const Container& container,
                                   const std::optional<std::string>& asked) {
-  const auto lock = lock_stopped(container);
+  const auto lock = container.lock();
   const auto name = lock ? name_for(container, asked) : std::unexpected(lock.error());
   const auto config = name ? container.config() : std::unexpected(name.error());
   if (!config) return std::unexpected(config.error());
@@ -166,7 +183,9 @@ Result<std::string> take_snapshot(const Store& store, const Container& container
     return std::unexpected(can.error());
   const auto directory = directory_of(container, true);
   if (!directory) return std::unexpected(directory.error());
-  const auto kept = keep_files(store, container, *lock, *directory, *name);
+  const auto kept = is_running(container)
+                        ? keep_running(store, container, *lock, *directory, *name, *config)
+                        : keep_files(store, container, *lock, *directory, *name);
   return kept ? Result<std::string>(*name) : std::unexpected(kept.error());
 }
 
