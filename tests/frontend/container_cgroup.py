@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Named containers with cgroups of their own, on a host without systemd."""
 
+import json
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from cgroups import Cgroups, below, pids_in, read  # noqa: E402
 from container import FIRST, fails, rootfs, well  # noqa: E402
 from oci import layout, need_skopeo  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, main, skip, wait_for, with_own_pids  # noqa: E402
+from harness import ROOT, case, main, skip, wait_for, with_own_pids  # noqa: E402
 from inside import killed_at_each_moment  # noqa: E402
 
 with_own_pids()  # ids are chosen that no process in sight has
@@ -281,6 +282,18 @@ def writing(root, files):
 def number_in(path):
     with open(path) as file:
         return int(file.read() or 0)
+
+
+@case('top and list --host have the numbers of the cgroup, and say so')
+def _(root):
+    store, cgroup = writing(root, 10)
+    for words, user in (((f'--path={store.path}',), root.alice), (('--host',), ROOT)):
+        seen = json.loads(well(root.run([root.program('userns-run'), 'top', '--json', *words], user, timeout=60)).out)
+        [one] = [one for one in seen if one['name'] == 'web']
+        assert one['source'] == 'cgroup' and one['cpu_usec'] > 0 and one['memory'] > 0 and one['processes'] >= 1, one
+    listed = json.loads(well(root.run([root.program('userns-run'), 'list', '--host', '--json'], ROOT, timeout=60)).out)
+    assert [one['cgroup'] for one in listed if one['name'] == 'web'] == [f'{cgroup}/payload'], listed
+    well(store.do('stop', 'web', '--timeout=0'))
 
 
 @case('a copy of a running container is of one moment, and it goes on')
