@@ -26,7 +26,10 @@ std::string shell_for(const Spec& spec) {
 }
 
 const VerbOption kImageOption[]{
-    {"image", "REF", "the root file system of an image; changes to it are thrown away"}};
+    {"image", "REF", "the root file system of an image; changes to it are thrown away"},
+    kAuthOption,
+    kCertOption,
+    kPlainOption};
 const Verb kRunWords{.name = "run",
                      .arguments = "[OPTIONS] [-- COMMAND...]",
                      .summary = "",

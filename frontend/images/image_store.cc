@@ -281,6 +281,16 @@ Result<StoredImage> ImageStore::pull(std::string_view reference, const PullHow& 
   return fail({}, about(reference, image.error()), image.error().code);
 }
 
+// skopeo's words; `side`: "src" or "dest".
+PullHow transfer_of(const Words& words, std::string_view side) {
+  PullHow how;
+  if (const auto file = words.one("authfile")) how.words.push_back(concat("--authfile=", *file));
+  if (const auto dir = words.one("cert-dir"))
+    how.words.push_back(concat("--", side, "-cert-dir=", *dir));
+  if (words.has("no-tls-verify")) how.words.push_back(concat("--", side, "-tls-verify=false"));
+  return how;
+}
+
 Result<StoredImage> ImageStore::have(std::string_view reference, const PullHow& how,
                                      const Store& store) {
   const auto found = find(reference);

@@ -25,6 +25,7 @@
 #include "common/fd.h"
 #include "frontend/container/make/instant.h"
 #include "frontend/images/image_index.h"
+#include "frontend/spec/verb.h"
 #include "frontend/store/store.h"
 #include "policy/error.h"
 
@@ -34,6 +35,13 @@ struct PullHow {
   std::vector<std::string> words;  // of skopeo's: "--src-creds=...", "--src-tls-verify=..."
   bool tree_alone = false;         // StoredImage::is_tree_alone
 };
+
+inline constexpr VerbOption kAuthOption{"authfile", "FILE",
+                                        "passwords of registries, as skopeo has them"};
+inline constexpr VerbOption kCertOption{"cert-dir", "DIR", "certificates of the registry"};
+inline constexpr VerbOption kPlainOption{"no-tls-verify", "", "plain HTTP, and any certificate"};
+// What these options say; `side`: "src" or "dest".
+PullHow transfer_of(const Words& words, std::string_view side);
 
 struct Blob {
   std::string digest;

@@ -84,7 +84,7 @@ Result<ImageRun> spec_of_image(const std::string& reference, const Words& words)
   auto images = ImageStore::open();
   const auto store = images ? Store::open_or_make(std::nullopt) : std::unexpected(images.error());
   if (!store) return std::unexpected(store.error());
-  const auto image = images->have(reference, {}, *store);
+  const auto image = images->have(reference, transfer_of(words, "src"), *store);
   if (!image) return std::unexpected(image.error());
   const auto base = unpacked(*images, *image, *store);
   auto held = base ? hold_base(*base) : std::unexpected(base.error());

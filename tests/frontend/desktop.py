@@ -133,7 +133,7 @@ def _(root):
             assert done.out.split() == ['1000', here.home], done
             well(store.do('stop', 'box', env=here.env))
         with open(f'{tree}/etc/passwd') as file:
-            assert file.read().count('alice:') == 1
+            assert file.read().count('\nalice:') == 1
         well(store.do('destroy', 'box', env=here.env))
 
 

@@ -44,6 +44,11 @@ def _(root):
                 assert home.list() == [] and home.litter() == []
         assert well(done).out.startswith(f'{registry.address}/some/it:1 sha256:'), done
         fails(home.do('pull', reference), 'cannot pull', 'certificate')
+        # create and a throw-away container say the same to the registry.
+        for words in (('create', 'early', f'--image={reference}'), (f'--image={reference}',)):
+            well(home.do('rmi', f'{registry.address}/some/it:1'))
+            fails(home.do(*words, *(() if 'create' in words else ('--', 'true'))), 'cannot pull')
+            well(home.do(*words, certs, f'--authfile={auth}', *(() if 'create' in words else ('--', 'true'))))
     assert [image['name'] for image in home.list()] == [f'{registry.address}/some/it:1']
     # It is here now: no registry is asked any more.
     assert well(home.do(f'--image={reference}', '--', 'echo', 'ran')).out == 'ran\n'

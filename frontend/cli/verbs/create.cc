@@ -89,6 +89,8 @@ Result<void> check_modifiers(const Words& words, const CreateSource& source) {
                                        : Result<void>{};
   };
   if (auto good = only("trust", "--import", words.has("import")); !good) return good;
+  for (const auto& option : {kAuthOption, kCertOption, kPlainOption})
+    if (auto good = only(option.name, "--image", words.has("image")); !good) return good;
   const bool debian = std::holds_alternative<FromDebian>(source);
   if (auto good = only("suite", "--template debian", debian); !good) return good;
   if (auto good = only("package", "--template debian", debian); !good) return good;

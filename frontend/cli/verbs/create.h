@@ -4,6 +4,7 @@
 #include <array>
 
 #include "frontend/cli/verbs/select.h"
+#include "frontend/images/image_store.h"
 #include "frontend/spec/verb.h"
 
 namespace userns::frontend {
@@ -19,6 +20,9 @@ inline constexpr std::array kCreateOptions{
     VerbOption{"image", "REF",
                "from an image: docker://HOST/NAME:TAG, oci:DIR:TAG, docker-archive:FILE, dir:DIR, "
                "or NAME"},
+    kAuthOption,
+    kCertOption,
+    kPlainOption,
     VerbOption{"from", "NAME", "a copy of another container, which is stopped"},
     VerbOption{"snapshot", "", "with --from: shows the other's files and keeps only what differs"},
     VerbOption{"instant", "", "with --from: copies nothing; both stand on the other's files"},

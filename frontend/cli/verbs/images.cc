@@ -17,25 +17,12 @@
 namespace userns::frontend {
 namespace {
 
-constexpr VerbOption kAuthOption{"authfile", "FILE", "passwords of registries, as skopeo has them"};
-constexpr VerbOption kCertOption{"cert-dir", "DIR", "certificates of the registry"};
-constexpr VerbOption kPlainOption{"no-tls-verify", "", "plain HTTP, and any certificate"};
 constexpr VerbOption kTransferOptions[]{kAuthOption, kCertOption, kPlainOption};
 constexpr VerbOption kListOptions[]{{"json", "", "for programs"}, {"names", "", "names only"}};
 constexpr VerbOption kCommitOptions[]{kPathOption};
 constexpr VerbOption kPruneOptions[]{
     {"all", "", "trees of images that are still there, too, if no container stands on them"},
     kPathOption};
-
-// skopeo's words; `side`: "src" or "dest".
-PullHow transfer_of(const Words& words, std::string_view side) {
-  PullHow how;
-  if (const auto file = words.one("authfile")) how.words.push_back(concat("--authfile=", *file));
-  if (const auto dir = words.one("cert-dir"))
-    how.words.push_back(concat("--", side, "-cert-dir=", *dir));
-  if (words.has("no-tls-verify")) how.words.push_back(concat("--", side, "-tls-verify=false"));
-  return how;
-}
 
 Result<StoredImage> one_image(const ImageStore& store, std::string_view name) {
   auto found = store.find(name);
