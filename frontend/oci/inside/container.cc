@@ -106,8 +106,6 @@ Result<void> make_time(const OciConfig& config, const Fd& offsets) {
 }
 
 Result<void> make_rest(const OciConfig& config, const Fd& time_offsets) {
-  if (config.makes(CLONE_NEWCGROUP) && ::unshare(CLONE_NEWCGROUP) != 0)
-    return fail_errno("cannot make a cgroup namespace");
   if (config.hostname && ::sethostname(config.hostname->data(), config.hostname->size()) != 0)
     return fail_errno("cannot set hostname");
   if (config.domainname &&
@@ -144,6 +142,9 @@ Result<void> hooks_outside(const Prepared& prepared) {
 Result<void> build(const Prepared& prepared, OciSources sources, const HostsProc& proc) {
   const auto& config = prepared.config;
   ::umask(022);
+  // A cgroup2 mount shows the namespace that it is made in, and is for its owner.
+  if (config.makes(CLONE_NEWCGROUP) && ::unshare(CLONE_NEWCGROUP) != 0)
+    return fail_errno("cannot make a cgroup namespace");
   if (auto built = build_oci_mounts(config, sources, proc.null); !built) return built;
   if (auto done = hooks_outside(prepared); !done) return done;
   if (auto made = make_rest(config, proc.time_offsets); !made) return made;
