@@ -8,9 +8,9 @@
 #include <expected>
 #include <utility>
 
-#define TRY(result)                                    \
+#define TRY(...)                                       \
   __extension__({                                      \
-    auto&& tried = (result);                           \
+    auto&& tried = (__VA_ARGS__);                      \
     if (!tried) return std::unexpected(tried.error()); \
     *std::forward<decltype(tried)>(tried);             \
   })

@@ -16,6 +16,7 @@
 #include "frontend/spec/verb.h"
 #include "frontend/start/plan/plan.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -45,20 +46,18 @@ bool names_image(std::span<const std::string_view> words) {
 
 Result<ImageRun> run_of_image(std::span<const std::string_view> words,
                               std::span<const std::string_view> command, bool has_command) {
-  const auto taken = parse_words(kRunWords, words, command, has_command);
-  if (!taken) return std::unexpected(taken.error());
-  return spec_of_image(std::string(taken->one("image").value_or("")), *taken);
+  const auto taken = TRY(parse_words(kRunWords, words, command, has_command));
+  return spec_of_image(std::string(taken.one("image").value_or("")), taken);
 }
 
 Result<Plan> plan_for(std::span<const std::string_view> words,
                       std::span<const std::string_view> command, bool has_command) {
-  auto spec = parse_options(words);
-  if (!spec) return std::unexpected(spec.error());
+  auto spec = TRY(parse_options(words));
   if (has_command && (command.empty() || command.front().empty()))
     return fail({}, "no command after --: write one, or leave out the -- to get a shell");
-  spec->command.assign(command.begin(), command.end());
-  if (!has_command && !spec->boot) spec->command = {shell_for(*spec)};
-  return make_plan_to_start(std::move(*spec));
+  spec.command.assign(command.begin(), command.end());
+  if (!has_command && !spec.boot) spec.command = {shell_for(spec)};
+  return make_plan_to_start(std::move(spec));
 }
 
 }  // namespace

@@ -26,6 +26,7 @@
 #include "frontend/store/registry.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -107,25 +108,18 @@ std::vector<std::string> words_of(const StartWish& wish) {
 }
 
 Result<Prepared> prepare(const Container& container, const StartWish& wish) {
-  const auto config = container.settings();
-  if (!config) return std::unexpected(config.error());
-  auto program = own_program();
-  if (!program) return std::unexpected(program.error());
-  auto run = lock_next_run(container);
-  if (!run) return std::unexpected(run.error());
-  if (!*run) return runs_already(container);
-  if (auto clean = clean_up_after_crash(container.dir()); !clean)
-    return std::unexpected(clean.error());
-  if (auto written = write_started(container.dir(), words_of(wish)); !written)
-    return std::unexpected(written.error());
-  auto control = listen_in(container.dir(), kControlFile);
-  if (!control) return std::unexpected(control.error());
-  auto report = make_channel();
-  if (!report) return std::unexpected(report.error());
+  const auto config = TRY(container.settings());
+  auto program = TRY(own_program());
+  auto run = TRY(lock_next_run(container));
+  if (!run) return runs_already(container);
+  TRY(clean_up_after_crash(container.dir()));
+  TRY(write_started(container.dir(), words_of(wish)));
+  auto control = TRY(listen_in(container.dir(), kControlFile));
+  auto report = TRY(make_channel());
   Prepared prepared{
-      .run = std::move(**run), .control = std::move(*control), .report = std::move(*report)};
-  fill(prepared.handover, *config, container, wish);
-  prepared.handover.program = std::move(*program);
+      .run = std::move(*run), .control = std::move(control), .report = std::move(report)};
+  fill(prepared.handover, config, container, wish);
+  prepared.handover.program = std::move(program);
   prepared.handover.directory = container.dir().get();
   prepared.handover.lock = prepared.run.get();
   prepared.handover.control = prepared.control.get();
@@ -158,15 +152,10 @@ void close_all_but(std::array<int, 4> kept) {
 
 // Before there is a monitor: it will find us waiting, however soon the command ends.
 Result<std::optional<Attached>> ask_for_console(const Container& container) {
-  auto signals = take_console_signals();
-  if (!signals) return std::unexpected(signals.error());
-  auto connection = Connection::open(container);
-  if (!connection) return std::unexpected(connection.error());
-  if (auto asked =
-          connection->ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = true});
-      !asked)
-    return std::unexpected(asked.error());
-  return Attached{std::move(*connection), std::move(*signals)};
+  auto signals = TRY(take_console_signals());
+  auto connection = TRY(Connection::open(container));
+  TRY(connection.ask({.kind = Request::Kind::kConsole, .size = window_size(), .leash = true}));
+  return Attached{std::move(connection), std::move(signals)};
 }
 
 bool was_given_up(const Failure& failure) {
@@ -196,39 +185,33 @@ Step<void> hear(const Container& container, const Channel& report,
                 const std::optional<Attached>& attached) {
   if (attached)
     if (auto waited = await_report(container, report, *attached); !waited) return waited;
-  auto message = own(report.receive());
-  if (!message) return std::unexpected(message.error());
-  if (!*message)
+  auto message = TRY(own(report.receive()));
+  if (!message)
     return std::unexpected(
         Failure{{.rule = {}, .code = 0, .text = "the start was killed before it was over"}});
-  if ((*message)->kind == Message::Kind::kExec) return {};
-  return std::unexpected(
-      Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)},
-              (*message)->exit_status});
+  if (message->kind == Message::Kind::kExec) return {};
+  return std::unexpected(Failure{
+      {.rule = {}, .code = message->code, .text = std::move(message->text)}, message->exit_status});
 }
 
 }  // namespace
 
 Step<std::optional<Attached>> start_in_background(const Container& container,
                                                   const StartWish& wish) {
-  const auto lock = own(container.lock());
-  if (!lock) return std::unexpected(lock.error());
-  const auto config = own(container.config());
-  if (!config) return std::unexpected(config.error());
-  if (auto ids = own(check_ids_in(container, *config)); !ids) return std::unexpected(ids.error());
-  if (auto known = own(register_place(container)); !known) return std::unexpected(known.error());
-  auto prepared = own(prepare(container, wish));
-  if (!prepared) return std::unexpected(prepared.error());
-  auto console = own(wish.console ? ask_for_console(container) : std::optional<Attached>{});
-  if (!console) return std::unexpected(console.error());
+  TRY(own(container.lock()));
+  const auto config = TRY(own(container.config()));
+  TRY(own(check_ids_in(container, config)));
+  TRY(own(register_place(container)));
+  auto prepared = TRY(own(prepare(container, wish)));
+  auto console = TRY(own(wish.console ? ask_for_console(container) : std::optional<Attached>{}));
   const pid_t pid = ::fork();
   if (pid < 0) return own(Result<std::optional<Attached>>(fail_errno("cannot start a process")));
-  if (pid == 0) become_starter(prepared->handover);
-  prepared->run.reset();
-  prepared->control.reset();
-  prepared->report.inside.close();
-  auto heard = hear(container, prepared->report.outside, *console);
-  if (heard) return std::move(*console);
+  if (pid == 0) become_starter(prepared.handover);
+  prepared.run.reset();
+  prepared.control.reset();
+  prepared.report.inside.close();
+  auto heard = hear(container, prepared.report.outside, console);
+  if (heard) return console;
   if (was_given_up(heard.error()))
     return std::unexpected(std::move(heard.error()));  // it learns that when it reports
   for (const char* name : {kControlFile, kStartedFile})

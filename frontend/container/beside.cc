@@ -26,6 +26,7 @@
 #include "frontend/start/seal.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -36,18 +37,17 @@ constexpr const char* kInherited = "USERNS_RUN_INHERITED";
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 Result<State> running_state(const Container& container) {
-  auto state = read_state(container.dir());
-  if (!state) return std::unexpected(state.error());
-  if (*state && !(*state)->problem.empty())
-    return fail({}, concat(container.name(), " runs, but its record is ", (*state)->problem,
+  auto state = TRY(read_state(container.dir()));
+  if (state && !state->problem.empty())
+    return fail({}, concat(container.name(), " runs, but its record is ", state->problem,
                            ": so it is not known how a command is to be run in it; stop and start "
                            "it first"));
-  if (!*state || (*state)->init.pid == 0)
+  if (!state || state->init.pid == 0)
     return fail({}, concat(container.name(),
-                           *state ? " is just being started or stopped"
-                                  : concat(" is not running; to start it: userns-run start ",
-                                           container.name())));
-  return std::move(**state);
+                           state ? " is just being started or stopped"
+                                 : concat(" is not running; to start it: userns-run start ",
+                                          container.name())));
+  return std::move(*state);
 }
 
 Plan plan_for(const State& state, const ExecWish& wish) {
@@ -108,18 +108,17 @@ std::unexpected<Error> just_ended(const Container& container) {
 }
 
 Step<int> execute_here(const Container& container, const State& state, const ExecWish& wish) {
-  auto init = own(find_way_in(container));
-  if (!init) return std::unexpected(init.error());
-  const auto ids = own(ids_of_process(init->pid));
-  if (!ids && has_ended(init->pid, init->pidfd)) return own(Result<int>(just_ended(container)));
+  auto init = TRY(own(find_way_in(container)));
+  const auto ids = own(ids_of_process(init.pid));
+  if (!ids && has_ended(init.pid, init.pidfd)) return own(Result<int>(just_ended(container)));
   if (!ids) return std::unexpected(ids.error());
-  if (auto safe = own(be_out_of_reach(*ids)); !safe) return std::unexpected(safe.error());
+  TRY(own(be_out_of_reach(*ids)));
   auto leaf = handed_leaf();
   if (const char* const state_of_caller = std::getenv(kInherited)) inherit(state_of_caller);
   forget_environment();
   const bool in_leaf = leaf.valid();
-  const JoinWish way{.pid = init->pid,
-                     .pidfd = std::move(init->pidfd),
+  const JoinWish way{.pid = init.pid,
+                     .pidfd = std::move(init.pidfd),
                      .namespaces = state.namespaces,
                      .leaf = std::move(leaf),
                      .user = wish.user,
@@ -195,11 +194,9 @@ Result<int> watch(const Container& container, const Connection& connection, cons
 }
 
 Result<int> execute_by_monitor(const Container& container, const ExecWish& wish) {
-  const auto connection = Connection::open(container);
-  if (!connection) return std::unexpected(connection.error());
+  const auto connection = TRY(Connection::open(container));
   const auto signals =
-      Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH});
-  if (!signals) return std::unexpected(signals.error());
+      TRY(Signals::take({SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH}));
   Request request{.kind = Request::Kind::kExec,
                   .size = {},
                   .environment = {concat(std::string_view(kMark), "=yes"),
@@ -210,13 +207,11 @@ Result<int> execute_by_monitor(const Container& container, const ExecWish& wish)
   request.words = words_for(container, wish);
   RawTerminal terminal;  // restored also where the process in between is killed
   if (wish.tty) terminal.enter(STDIN_FILENO);
-  if (auto asked = connection->ask(request, {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}); !asked)
-    return std::unexpected(asked.error());
-  const auto answer = connection->receive_soon(container, &*signals);
-  if (!answer) return std::unexpected(answer.error());
-  if (answer->said != Said::kOk)
-    return fail({}, concat("the monitor of ", container.name(), " says: ", answer->text));
-  return watch(container, *connection, answer->fd, *signals);
+  TRY(connection.ask(request, {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}));
+  const auto answer = TRY(connection.receive_soon(container, &signals));
+  if (answer.said != Said::kOk)
+    return fail({}, concat("the monitor of ", container.name(), " says: ", answer.text));
+  return watch(container, connection, answer.fd, signals);
 }
 
 }  // namespace
@@ -232,8 +227,7 @@ bool is_booting(const Container& container, const State& state) {
 }  // namespace
 
 Step<int> execute_beside(const Container& container, const ExecWish& wish) {
-  const auto state = own(running_state(container));
-  if (!state) return std::unexpected(state.error());
+  const auto state = TRY(own(running_state(container)));
   if (is_frozen(container))
     return own(
         Result<int>(fail({}, concat(container.name(),
@@ -241,14 +235,14 @@ Step<int> execute_beside(const Container& container, const ExecWish& wish) {
                                     "userns-run thaw ",
                                     container.name()))));
   const bool is_first = std::getenv(kMark) == nullptr;
-  if (is_first && is_booting(container, *state))
+  if (is_first && is_booting(container, state))
     tell("userns-run",
          {.rule = {},
           .code = 0,
           .text = concat(container.name(),
                          " is still booting: it may yet clear /tmp and end what runs; "
                          "userns-run start --wait returns when it is up")});
-  if (state->cgroup.empty() || !is_first) return execute_here(container, *state, wish);
+  if (state.cgroup.empty() || !is_first) return execute_here(container, state, wish);
   return own(execute_by_monitor(container, wish));
 }
 

@@ -20,6 +20,7 @@
 #include "frontend/store/processes.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -125,14 +126,13 @@ Result<Fd> listen_in(const Fd& directory, const char* name) {
 }
 
 Result<Connection> Connection::open(const Container& container) {
-  auto socket = new_socket(0);
-  if (!socket) return std::unexpected(socket.error());
+  auto socket = TRY(new_socket(0));
   const auto address = socket_address(address_in(container.dir(), kControlFile));
   // Many may wait for a monitor that hangs.
-  wait_at_most(*socket, kMonitorAnswers);
-  if (::connect(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-    wait_at_most(*socket, {});
-    return Connection(std::move(*socket));
+  wait_at_most(socket, kMonitorAnswers);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    wait_at_most(socket, {});
+    return Connection(std::move(socket));
   }
   if (errno == EAGAIN) return monitor_is_silent(container);
   if (errno == ENOENT || errno == ECONNREFUSED)
@@ -149,7 +149,7 @@ Result<Fd> sealed(std::string_view text) {
                            kLongestExec, " bytes"));
   Fd memory(::memfd_create("userns-run exec", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memory.valid()) return fail_errno("cannot make memory for the command");
-  if (auto written = write_all(memory, text); !written) return std::unexpected(written.error());
+  TRY(write_all(memory, text));
   if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0)
     return fail_errno("cannot seal the command's memory");
   return memory;
@@ -160,10 +160,9 @@ Result<Fd> sealed(std::string_view text) {
 Result<void> Connection::ask(const Request& request, const std::vector<int>& fds) const {
   auto text = to_text(request);
   if (text.size() > kLargestRequest && request.kind == Request::Kind::kExec) {
-    const auto memory = sealed(text);
-    if (!memory) return std::unexpected(memory.error());
+    const auto memory = TRY(sealed(text));
     auto all = fds;
-    all.push_back(memory->get());
+    all.push_back(memory.get());
     return ask({.kind = Request::Kind::kLongExec}, all);
   }
   iovec part{text.data(), text.size()};
@@ -274,16 +273,13 @@ void wake_monitor(const Container& container) {
 namespace {
 
 Result<InitProcess> ask_for_init(const Container& container) {
-  const auto connection = Connection::open(container);
-  if (!connection) return std::unexpected(connection.error());
-  if (auto asked = connection->ask({.kind = Request::Kind::kInit}); !asked)
-    return std::unexpected(asked.error());
-  auto answer = connection->receive_soon(container);
-  if (!answer) return std::unexpected(answer.error());
-  const auto pid = parse_decimal(answer->text);
-  if (answer->said != Said::kOk || !answer->fd.valid() || !pid)
-    return fail({}, concat("the monitor of ", container.name(), " says: ", answer->text));
-  return InitProcess{.pid = static_cast<pid_t>(*pid), .pidfd = std::move(answer->fd)};
+  const auto connection = TRY(Connection::open(container));
+  TRY(connection.ask({.kind = Request::Kind::kInit}));
+  auto answer = TRY(connection.receive_soon(container));
+  const auto pid = parse_decimal(answer.text);
+  if (answer.said != Said::kOk || !answer.fd.valid() || !pid)
+    return fail({}, concat("the monitor of ", container.name(), " says: ", answer.text));
+  return InitProcess{.pid = static_cast<pid_t>(*pid), .pidfd = std::move(answer.fd)};
 }
 
 std::optional<InitProcess> init_written_down(const Container& container) {

@@ -18,6 +18,7 @@
 #include "frontend/start/relay.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -204,16 +205,13 @@ Result<int> watch_console(const Container& container, Attached attached, const C
 }
 
 Result<int> attach_console(const Container& container, const ConsoleWish& wish) {
-  auto connection = Connection::open(container);
-  if (!connection) return std::unexpected(connection.error());
+  auto connection = TRY(Connection::open(container));
   const Request request{
       .kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash};
-  if (auto asked = connection->ask(request); !asked) return std::unexpected(asked.error());
-  if (const auto answer = connection->receive_soon(container); !answer)
-    return std::unexpected(answer.error());
-  auto signals = take_console_signals();
-  if (!signals) return std::unexpected(signals.error());
-  return watch_console(container, {std::move(*connection), std::move(*signals)}, wish);
+  TRY(connection.ask(request));
+  TRY(connection.receive_soon(container));
+  auto signals = TRY(take_console_signals());
+  return watch_console(container, {std::move(connection), std::move(signals)}, wish);
 }
 
 Result<std::string> parse_escape(std::string_view text) {

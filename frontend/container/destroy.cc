@@ -11,6 +11,7 @@
 #include "frontend/store/state.h"
 #include "frontend/store/unfinished.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -25,19 +26,17 @@ bool is_snapshot_of(const Container& container, std::string_view name) {
 
 Result<void> check_snapshots(const Store& store, const std::string& name,
                              std::string_view what_to_do) {
-  const auto snapshots = snapshots_of(store, name);
-  if (!snapshots) return std::unexpected(snapshots.error());
-  if (snapshots->empty()) return {};
+  const auto snapshots = TRY(snapshots_of(store, name));
+  if (snapshots.empty()) return {};
   std::string list;
-  for (const auto& snapshot : *snapshots) list += concat(list.empty() ? "" : ", ", snapshot);
+  for (const auto& snapshot : snapshots) list += concat(list.empty() ? "" : ", ", snapshot);
   return fail({}, concat(name, " has snapshots that show its files (", list, "): ", what_to_do));
 }
 
 // One whose monitor was killed may have left processes, which have its ids.
 Result<void> await_last_run(const Container& container) {
-  const auto run = lock_run(container.dir());
-  if (!run) return std::unexpected(run.error());
-  return *run ? clean_up_after_crash(container.dir()) : Result<void>{};
+  const auto run = TRY(lock_run(container.dir()));
+  return run ? clean_up_after_crash(container.dir()) : Result<void>{};
 }
 
 Result<void> check_stopped(const Container& container, bool force) {
@@ -57,15 +56,13 @@ std::unexpected<Error> not_whole(const Container& container, const Error& error)
 }  // namespace
 
 Result<void> destroy_container(const Store& store, const Container& container, bool force) {
-  auto lock = force ? lock_to_stop(container) : container.lock();
-  if (!lock) return std::unexpected(lock.error());
+  auto lock = TRY(force ? lock_to_stop(container) : container.lock());
   if (auto stopped = check_stopped(container, force); !stopped) return stopped;
   if (auto alone = check_snapshots(store, container.name(), "destroy them first"); !alone)
     return alone;
-  const auto ended = end_container(store, container, std::move(*lock));
-  if (!ended) return std::unexpected(ended.error());
+  const auto ended = TRY(end_container(store, container, std::move(lock)));
   write_event(store.dir(), {.name = container.name(), .what = std::string(event::kDestroy)});
-  if (auto removed = remove_unfinished(store, *ended); !removed)
+  if (auto removed = remove_unfinished(store, ended); !removed)
     return not_whole(container, removed.error());
   return {};
 }
@@ -73,9 +70,8 @@ Result<void> destroy_container(const Store& store, const Container& container, b
 Result<void> check_start(const Container& container, const Spec& spec) {
   if (spec.read_only || spec.overlay) return {};
   const auto store =
-      Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
-  if (!store) return std::unexpected(store.error());
-  return check_snapshots(*store, container.name(),
+      TRY(Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/'))));
+  return check_snapshots(store, container.name(),
                          "start it with --read-only or --overlay, or destroy them first");
 }
 
@@ -83,11 +79,10 @@ Result<bool> destroy_rest(const Store& store, std::string_view name) {
   if (!store.dir().valid()) return false;
   auto registry = Registry::lock(store);
   if (!registry) return std::unexpected(registry.error());
-  auto others = look_around(store, *registry, name);
-  if (!others) return std::unexpected(others.error());
+  auto others = TRY(look_around(store, *registry, name));
   registry = fail({}, "");  // the others' turn
   bool any = false;
-  for (const auto& left : others->litter) {
+  for (const auto& left : others.litter) {
     if (left.container.name() != name) continue;
     any = true;
     if (auto removed = remove_unfinished(store, left); !removed)
@@ -105,23 +100,21 @@ std::string name_before(const Store& store, std::string_view name) {
 }
 
 Result<void> check_not_awaited(const Store& store, std::string_view name) {
-  const auto snapshots = snapshots_of(store, name);
-  if (!snapshots) return std::unexpected(snapshots.error());
-  if (snapshots->empty()) return {};
+  const auto snapshots = TRY(snapshots_of(store, name));
+  if (snapshots.empty()) return {};
   return fail(
-      {}, concat(snapshots->front(), " is a snapshot of a container ", name,
+      {}, concat(snapshots.front(), " is a snapshot of a container ", name,
                  " that is not there: if renaming it was interrupted, userns-run rename ", name,
-                 " NEW goes on with it; else userns-run destroy ", snapshots->front(), " first"));
+                 " NEW goes on with it; else userns-run destroy ", snapshots.front(), " first"));
 }
 
 Result<void> remove_litter(const Store& store) {
   if (!store.dir().valid()) return {};
   auto registry = Registry::lock(store);
   if (!registry) return std::unexpected(registry.error());
-  auto others = look_around(store, *registry, "");
-  if (!others) return std::unexpected(others.error());
+  auto others = TRY(look_around(store, *registry, ""));
   registry = fail({}, "");  // the others' turn
-  for (const auto& left : others->litter)
+  for (const auto& left : others.litter)
     if (auto removed = remove_unfinished(store, left); !removed) return removed;
   return {};
 }

@@ -16,6 +16,7 @@
 #include "frontend/store/processes.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -42,9 +43,8 @@ Result<std::string> by_cgroup(const std::string& path, bool stop) {
       file ? write_once(*file, stop ? "1" : "0") : Result<void>(std::unexpected(file.error()));
   if (!written) return fail({}, "cannot write the container's cgroup.freeze", written.error().code);
   for (int look = 0; look < kLooks; ++look) {
-    const auto frozen = is_frozen(*cgroup);
-    if (!frozen) return std::unexpected(frozen.error());
-    if (*frozen == stop) return "its cgroup";
+    const auto frozen = TRY(is_frozen(*cgroup));
+    if (frozen == stop) return "its cgroup";
     (void)::poll(nullptr, 0, kLookEvery);
   }
   return fail({},
@@ -77,10 +77,9 @@ void await_stop(const std::set<pid_t>& pids) {
 Result<std::string> by_signals(const InitProcess& init, int number) {
   std::set<pid_t> done;
   for (int round = 0; round < kRounds; ++round) {
-    const auto processes = processes_below(init.pid, init.pidfd);
-    if (!processes) return std::unexpected(processes.error());
+    const auto processes = TRY(processes_below(init.pid, init.pidfd));
     bool fresh = false;
-    for (const auto& process : *processes) {
+    for (const auto& process : processes) {
       if (done.contains(process.pid)) continue;
       const auto sent = signal_process(process, number);
       if (sent == Sent::kYes) done.insert(process.pid);
@@ -96,16 +95,12 @@ Result<std::string> by_signals(const InitProcess& init, int number) {
 }
 
 Result<std::string> act(const Container& container, bool stop) {
-  const auto lock = container.lock();
-  if (!lock) return std::unexpected(lock.error());
-  const auto state = read_state(container.dir());
-  if (!state) return std::unexpected(state.error());
-  if (!*state || (*state)->init.pid == 0)
-    return fail({}, concat(container.name(), " is not running"));
-  if (!(*state)->cgroup.empty()) return by_cgroup((*state)->cgroup, stop);
-  const auto init = find_way_in(container);
-  if (!init) return std::unexpected(init.error());
-  return by_signals(*init, stop ? SIGSTOP : SIGCONT);
+  TRY(container.lock());
+  const auto state = TRY(read_state(container.dir()));
+  if (!state || state->init.pid == 0) return fail({}, concat(container.name(), " is not running"));
+  if (!state->cgroup.empty()) return by_cgroup(state->cgroup, stop);
+  const auto init = TRY(find_way_in(container));
+  return by_signals(init, stop ? SIGSTOP : SIGCONT);
 }
 
 Result<std::string> noted(const Container& container, std::string_view what,

@@ -10,6 +10,7 @@
 #include "frontend/container/facts.h"
 #include "frontend/container/freeze.h"
 #include "frontend/store/state.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -26,21 +27,19 @@ namespace {
 
 Result<Pause> Pause::begin(const Container& container, const Lock& /*proof*/) {
   Pause pause;
-  const auto state = read_state(container.dir());
-  if (!state) return std::unexpected(state.error());
-  if (!*state || (*state)->cgroup.empty()) return pause;
+  const auto state = TRY(read_state(container.dir()));
+  if (!state || state->cgroup.empty()) return pause;
   pause.is_still_ = true;
   if (is_frozen(container)) return pause;
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
+  auto pipe = TRY(make_pipe());
   pause.waiter_ = ::fork();
   if (pause.waiter_ < 0) return fail_errno("cannot start a process that thaws the container");
   if (pause.waiter_ == 0) {
-    pipe->write.reset();
-    thaw_at_the_end_of(pipe->read, (*state)->cgroup);
+    pipe.write.reset();
+    thaw_at_the_end_of(pipe.read, state->cgroup);
   }
-  pause.pipe_ = std::move(pipe->write);
-  const auto frozen = freeze_cgroup((*state)->cgroup);
+  pause.pipe_ = std::move(pipe.write);
+  const auto frozen = freeze_cgroup(state->cgroup);
   return frozen ? Result<Pause>(std::move(pause)) : std::unexpected(frozen.error());
 }
 

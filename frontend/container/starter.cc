@@ -35,6 +35,7 @@
 #include "frontend/store/state.h"
 #include "frontend/store/store.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -84,22 +85,18 @@ Result<Planned> make_plan_for(const Handover& handover) {
   const auto dashes = std::ranges::find(handover.rest, "--");
   const std::span<const std::string> options(handover.rest.begin(), dashes);
   const std::span<const std::string> command(std::next(dashes), handover.rest.end());
-  const auto store = Store::open(handover.path);
-  if (!store) return std::unexpected(store.error());
-  const auto container = store->find(handover.name);
-  if (!container) return std::unexpected(container.error());
-  const auto own = container->config();
-  auto spec = own ? container->spec(*own, options) : std::unexpected(own.error());
-  auto config = spec ? container->settings(*own) : std::unexpected(spec.error());
-  if (!config) return std::unexpected(config.error());
-  if (auto may = check_start(*container, *spec); !may) return std::unexpected(may.error());
-  if (auto chosen = choose_command(*spec, command); !chosen) return std::unexpected(chosen.error());
+  const auto store = TRY(Store::open(handover.path));
+  const auto container = TRY(store.find(handover.name));
+  const auto own = container.config();
+  auto spec = own ? container.spec(*own, options) : std::unexpected(own.error());
+  auto config = TRY(spec ? container.settings(*own) : std::unexpected(spec.error()));
+  TRY(check_start(container, *spec));
+  TRY(choose_command(*spec, command));
   spec->die_with_parent = true;  // with the monitor
   spec->tty = TtyMode::kYes;
-  auto plan = make_plan_to_start(*spec);
-  if (!plan) return std::unexpected(plan.error());
-  plan->kept = true;
-  return Planned{std::move(*plan), std::move(*config)};
+  auto plan = TRY(make_plan_to_start(*spec));
+  plan.kept = true;
+  return Planned{std::move(plan), std::move(config)};
 }
 
 std::vector<IdRange> all_but(const ChosenMap& map, std::uint32_t own) {
@@ -206,13 +203,12 @@ Result<Cgroup> settle(const Handover& told, const Plan& plan) {
 Result<void> run_start_hooks(const std::vector<std::string>& hooks, const Handover& handover,
                              const Plan& plan) {
   if (hooks.empty()) return {};
-  const auto signals = Signals::take({SIGTERM});
-  if (!signals) return std::unexpected(signals.error());
-  const SignalsAgain again(*signals);
+  const auto signals = TRY(Signals::take({SIGTERM}));
+  const SignalsAgain again(signals);
   return run_hooks(hooks, handover.name, handover.pid, 0,
                    {.timeout = plan.spec.hook_timeout,
                     .give_up = handover.report,
-                    .signals = signals->fd().get()});
+                    .signals = signals.fd().get()});
 }
 
 // Returns only where it failed; then nothing of the container is left.

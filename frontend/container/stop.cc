@@ -13,6 +13,7 @@
 #include "frontend/spec/tell.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -86,18 +87,17 @@ Result<int> status_of_end(const Container& container) {
 Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds timeout,
                         AfterStop after) {
   const auto until = Clock::now() + timeout + kMonitorAnswers;
-  const auto connection = Connection::open(container);
-  if (!connection) return std::unexpected(connection.error());
+  const auto connection = TRY(Connection::open(container));
   const bool keep = after == AfterStop::kKeep;
   const Request request{
       .kind = Request::Kind::kStop, .size = {}, .timeout = timeout.count(), .keep = keep};
   // A monitor that has just ended does not hear it: how that came about is told below.
-  if (auto asked = connection->ask(request); !asked && asked.error().code != 0)
+  if (auto asked = connection.ask(request); !asked && asked.error().code != 0)
     return std::unexpected(asked.error());
   std::optional<int> status;
   auto give_up_at = std::optional(Clock::now() + kStartMayTake);
   while (true) {
-    if (!connection->has_answer(kLookEvery)) {
+    if (!connection.has_answer(kLookEvery)) {
       if (give_up_at && Clock::now() >= *give_up_at) {
         give_up_at.reset();
         give_up_start(container);
@@ -105,7 +105,7 @@ Result<int> ask_to_stop(const Container& container, std::chrono::milliseconds ti
       if (Clock::now() >= until && !is_past_its_end(container)) return monitor_is_silent(container);
       continue;
     }
-    const auto answer = connection->receive();
+    const auto answer = connection.receive();
     if (answer && answer->said == Said::kMet) say_what_was_met(container, answer->text);
     if (answer && answer->said == Said::kError) return fail({}, answer->text, EBUSY);
     if (answer && answer->said == Said::kEnd) status = end_in(*answer);
@@ -119,10 +119,7 @@ Result<int> end_without_monitor(const Container& container, const State& state) 
   const auto text =
       concat("its monitor (process ", state.monitor.pid, ") did not answer and was killed");
   const int status = kExitSignalBase + SIGKILL;
-  if (auto ended =
-          await_no_run(container, LastEnd{.exit_status = status, .ended_at = now(), .text = text});
-      !ended)
-    return std::unexpected(ended.error());
+  TRY(await_no_run(container, LastEnd{.exit_status = status, .ended_at = now(), .text = text}));
   tell("userns-run",
        {.rule = {},
         .code = 0,
@@ -149,9 +146,8 @@ Result<int> stop_by_signal(const Container& container, const State& state,
 }  // namespace
 
 Result<Lock> lock_to_stop(const Container& container) {
-  auto soon = container.lock_within(kStartMayTake);
-  if (!soon) return std::unexpected(soon.error());
-  if (*soon) return std::move(**soon);
+  auto soon = TRY(container.lock_within(kStartMayTake));
+  if (soon) return std::move(*soon);
   give_up_start(container);
   return container.lock();
 }
@@ -162,12 +158,11 @@ Result<int> stop_container(const Container& container, std::chrono::milliseconds
   auto status = ask_to_stop(container, timeout, after);
   if (status || (status.error().code != ETIMEDOUT && status.error().code != ENOTCONN))
     return status;
-  const auto state = read_state(container.dir());
-  if (!state) return std::unexpected(state.error());
-  if (*state && (*state)->monitor.pid != 0)
-    return status.error().code == ENOTCONN ? stop_by_signal(container, **state, timeout)
-                                           : end_without_monitor(container, **state);
-  if (*state)
+  const auto state = TRY(read_state(container.dir()));
+  if (state && state->monitor.pid != 0)
+    return status.error().code == ENOTCONN ? stop_by_signal(container, *state, timeout)
+                                           : end_without_monitor(container, *state);
+  if (state)
     return fail(
         {}, concat(container.name(), " is just being started again; it stops as soon as it runs"));
   const auto last = read_last_end(container.dir());

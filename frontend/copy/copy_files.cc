@@ -10,6 +10,7 @@
 #include "frontend/copy/ends.h"
 #include "frontend/copy/producer.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -19,9 +20,8 @@ using Tree = std::shared_ptr<const ContainerTree>;
 Result<Tree> tree_of(const Store& store, const CopyPlace& place) {
   if (!place.container) return Tree{};
   const auto container = store.find(*place.container);
-  auto tree = container ? ContainerTree::open(*container) : std::unexpected(container.error());
-  if (!tree) return std::unexpected(tree.error());
-  return std::make_shared<const ContainerTree>(std::move(*tree));
+  auto tree = TRY(container ? ContainerTree::open(*container) : std::unexpected(container.error()));
+  return std::make_shared<const ContainerTree>(std::move(tree));
 }
 
 struct Ends {
@@ -35,9 +35,8 @@ Result<Ends> open_ends(const Store& store, const CopyWish& wish) {
   const bool first = wish.from.container < wish.to.container;
   const auto one = tree_of(store, first ? wish.from : wish.to);
   if (!one) return std::unexpected(one.error());
-  const auto other = same ? one : tree_of(store, first ? wish.to : wish.from);
-  if (!other) return std::unexpected(other.error());
-  return Ends{CopyEnd(wish.from, first ? *one : *other), CopyEnd(wish.to, first ? *other : *one)};
+  const auto other = TRY(same ? one : tree_of(store, first ? wish.to : wish.from));
+  return Ends{CopyEnd(wish.from, first ? *one : other), CopyEnd(wish.to, first ? other : *one)};
 }
 
 // The root directory has no name, and "." and ".." are none.
@@ -68,9 +67,8 @@ Result<Destination> new_name(const CopyEnd& to, FoundKind source) {
   const auto& place = to.place();
   auto [parent, name] = split_last(place.path);
   if (!place.container && place.path.starts_with('/')) parent += "/";
-  const auto kind = to.look(parent, true);
-  if (!kind) return std::unexpected(kind.error());
-  if (*kind != FoundKind::kDirectory)
+  const auto kind = TRY(to.look(parent, true));
+  if (kind != FoundKind::kDirectory)
     return fail({},
                 concat("there is no directory ",
                        quoted(place.container ? concat(*place.container, ":/", parent) : parent),
@@ -86,16 +84,15 @@ Result<Destination> new_name(const CopyEnd& to, FoundKind source) {
 
 Result<Destination> destination_of(const CopyEnd& to, FoundKind source, bool is_archive) {
   const auto& place = to.place();
-  const auto there = to.look(place.path, true);
-  if (!there) return std::unexpected(there.error());
-  if (*there == FoundKind::kDirectory)
+  const auto there = TRY(to.look(place.path, true));
+  if (there == FoundKind::kDirectory)
     return Destination{.directory = place.path, .first_name = "", .owner = {}};
   if (is_archive)
     return fail({},
                 concat("an archive goes into a directory, and ", quoted(place.text()),
-                       *there == FoundKind::kNothing ? " is not there" : " is not one"),
+                       there == FoundKind::kNothing ? " is not there" : " is not one"),
                 ENOTDIR);
-  if (*there == FoundKind::kOther && source == FoundKind::kDirectory)
+  if (there == FoundKind::kOther && source == FoundKind::kDirectory)
     return fail({},
                 concat(quoted(place.text()),
                        " is not a directory, and a directory was to be copied "
@@ -122,22 +119,19 @@ Result<Copied> unpack(const CopyEnd& to, const Fd& archive, const Destination& d
 }
 
 Result<Copied> copy_between(const Ends& ends, const CopyWish& wish) {
-  const auto source = look_at_source(ends.from);
-  if (!source) return std::unexpected(source.error());
+  const auto source = TRY(look_at_source(ends.from));
   if (auto good = check_not_into_itself(wish.from, wish.to);
-      !good && *source == FoundKind::kDirectory)
+      !good && source == FoundKind::kDirectory)
     return std::unexpected(good.error());
-  auto destination = destination_of(ends.to, *source, false);
-  if (!destination) return std::unexpected(destination.error());
-  destination->owner = wish.owner;
-  const bool is_new = !destination->first_name.empty();
+  auto destination = TRY(destination_of(ends.to, source, false));
+  destination.owner = wish.owner;
+  const bool is_new = !destination.first_name.empty();
   if (is_new && !has_name(wish.from))
     return fail({}, concat("there is no directory ", quoted(wish.to.text()), ": make it first"));
   const bool content = !is_new && is_of_the_content(wish.from);
-  auto producer = Producer::start([&](const Fd& out) { return ends.from.pack(content, out); });
-  if (!producer) return std::unexpected(producer.error());
-  auto copied = unpack(ends.to, producer->output(), *destination);
-  const auto produced = producer->finish();
+  auto producer = TRY(Producer::start([&](const Fd& out) { return ends.from.pack(content, out); }));
+  auto copied = unpack(ends.to, producer.output(), destination);
+  const auto produced = producer.finish();
   const bool is_cut = !produced && produced.error().code == EPIPE;
   if (!copied && (produced || is_cut || copied.error().code == EINTR)) return copied;
   if (!produced)
@@ -148,12 +142,11 @@ Result<Copied> copy_between(const Ends& ends, const CopyWish& wish) {
 }
 
 Result<Copied> copy_from_archive(const Ends& ends, const CopyWish& wish) {
-  auto destination = destination_of(ends.to, FoundKind::kOther, true);
-  if (!destination) return std::unexpected(destination.error());
-  destination->owner = wish.owner;
+  auto destination = TRY(destination_of(ends.to, FoundKind::kOther, true));
+  destination.owner = wish.owner;
   const Fd input(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
   if (!input.valid()) return fail_errno("cannot read standard input");
-  return unpack(ends.to, input, *destination);
+  return unpack(ends.to, input, destination);
 }
 
 Result<Copied> copy_to_archive(const Ends& ends, const CopyWish& wish) {
@@ -161,7 +154,7 @@ Result<Copied> copy_to_archive(const Ends& ends, const CopyWish& wish) {
     return fail({}, "a tar archive is not for a terminal: write it to a file or a pipe");
   const Fd output(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
   if (!output.valid()) return fail_errno("cannot write to standard output");
-  if (auto source = look_at_source(ends.from); !source) return std::unexpected(source.error());
+  TRY(look_at_source(ends.from));
   if (auto packed = ends.from.pack(is_of_the_content(wish.from), output); !packed)
     return fail({},
                 concat("cannot pack all of ", quoted(wish.from.text()), ": ", packed.error().text),
@@ -174,11 +167,10 @@ Result<Copied> copy_to_archive(const Ends& ends, const CopyWish& wish) {
 Result<Copied> copy_files(const Store& store, const CopyWish& wish) {
   if (!wish.from.container && !wish.to.container)
     return fail({}, "neither side is in a container: write NAME:PATH for one of them");
-  const auto ends = open_ends(store, wish);
-  if (!ends) return std::unexpected(ends.error());
-  if (wish.from.is_stream) return copy_from_archive(*ends, wish);
-  if (wish.to.is_stream) return copy_to_archive(*ends, wish);
-  return copy_between(*ends, wish);
+  const auto ends = TRY(open_ends(store, wish));
+  if (wish.from.is_stream) return copy_from_archive(ends, wish);
+  if (wish.to.is_stream) return copy_to_archive(ends, wish);
+  return copy_between(ends, wish);
 }
 
 }  // namespace userns::frontend

@@ -13,6 +13,7 @@
 #include "frontend/rootfs/unpack.h"
 #include "frontend/start/ids/in_map.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -60,11 +61,11 @@ Result<void> pack_below(const Fd* root, const std::string& path, PackWhat what, 
 }
 
 Result<std::string> unpack_below(const Fd& top, UnpackBeside beside, const Fd& archive) {
-  if (auto bound = bound_the_work(); !bound) return std::unexpected(bound.error());
+  TRY(bound_the_work());
   Unpacker unpacker(top, default_limits(top), std::move(beside));
   FileSource source(archive);
-  if (auto added = unpacker.add(source, false); !added) return std::unexpected(added.error());
-  if (auto finished = unpacker.finish(); !finished) return std::unexpected(finished.error());
+  TRY(unpacker.add(source, false));
+  TRY(unpacker.finish());
   return concat(unpacker.counts().devices);
 }
 
@@ -94,13 +95,12 @@ std::string as_text(FoundKind kind) { return concat(static_cast<unsigned>(kind))
 
 Result<FoundKind> CopyEnd::look(const std::string& path, bool follows) const {
   if (!tree_) return kind_of(nullptr, path, follows);
-  const auto said = tree_->work([&](const Fd& root) -> Result<std::string> {
+  const auto said = TRY(tree_->work([&](const Fd& root) -> Result<std::string> {
     const auto kind = kind_of(&root, path, follows);
     return kind ? Result<std::string>(as_text(*kind)) : std::unexpected(kind.error());
-  });
-  if (!said) return std::unexpected(said.error());
+  }));
   for (const auto kind : {FoundKind::kDirectory, FoundKind::kOther})
-    if (*said == as_text(kind)) return kind;
+    if (said == as_text(kind)) return kind;
   return FoundKind::kNothing;
 }
 
@@ -116,7 +116,7 @@ Result<void> CopyEnd::pack(bool only_content, const Fd& out) const {
 }
 
 Result<std::uint64_t> CopyEnd::unpack(const Fd& archive, const Destination& to) const {
-  const auto said = !tree_ ? unpack_on_host(archive, to) : tree_->work([&](const Fd& root) {
+  const auto said = TRY(!tree_ ? unpack_on_host(archive, to) : tree_->work([&](const Fd& root) {
     return unpack_below(root,
                         {.below = to.directory,
                          .first_name = to.first_name,
@@ -124,9 +124,8 @@ Result<std::uint64_t> CopyEnd::unpack(const Fd& archive, const Destination& to) 
                          .enters_mounts = true,
                          .owner = to.owner},
                         archive);
-  });
-  if (!said) return std::unexpected(said.error());
-  return parse_decimal(*said).value_or(0);
+  }));
+  return parse_decimal(said).value_or(0);
 }
 
 }  // namespace userns::frontend

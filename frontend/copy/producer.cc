@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -45,17 +46,16 @@ Result<void> to_result(std::string_view text) {
 
 Result<Producer> Producer::start(const Act& act) {
   auto output = make_pipe();
-  auto said = output ? make_pipe() : std::unexpected(output.error());
-  if (!said) return std::unexpected(said.error());
+  auto said = TRY(output ? make_pipe() : std::unexpected(output.error()));
   const pid_t starter = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("cannot start a process");
   if (pid == 0) {
     output->read.reset();
-    said->read.reset();
-    produce(act, output->write, said->write, starter);
+    said.read.reset();
+    produce(act, output->write, said.write, starter);
   }
-  return Producer(pid, std::move(output->read), std::move(said->read));
+  return Producer(pid, std::move(output->read), std::move(said.read));
 }
 
 Result<void> Producer::finish() {

@@ -14,6 +14,7 @@
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/start/mounts/changes.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -31,13 +32,11 @@ bool is_same(std::vector<Extent> one, std::vector<Extent> other) {
 
 // The root directory that the container's processes have, opened from outside.
 Result<Fd> root_of_running(const Container& container, const ChosenIds& ids) {
-  const auto init = find_way_in(container);
-  if (!init) return std::unexpected(init.error());
-  auto root = open_at(AT_FDCWD, concat("/proc/", init->pid, "/root").c_str(), O_PATH | O_DIRECTORY);
-  const auto now = ids_of_process(init->pid);
+  const auto init = TRY(find_way_in(container));
+  auto root = open_at(AT_FDCWD, concat("/proc/", init.pid, "/root").c_str(), O_PATH | O_DIRECTORY);
+  const auto now = ids_of_process(init.pid);
   // Not another process of that number.
-  if (is_dying(init->pid) ||
-      ::syscall(SYS_pidfd_send_signal, init->pidfd.get(), 0, nullptr, 0) != 0)
+  if (is_dying(init.pid) || ::syscall(SYS_pidfd_send_signal, init.pidfd.get(), 0, nullptr, 0) != 0)
     return fail({}, concat(container.name(), " has just ended: try again"));
   if (!root)
     return fail({}, concat("cannot reach the files of ", container.name()), root.error().code);
@@ -55,18 +54,15 @@ Result<Fd> root_of_running(const Container& container, const ChosenIds& ids) {
 
 Result<ContainerTree> ContainerTree::open(const Container& container) {
   auto spec = container.spec();
-  auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
-  if (!ids) return std::unexpected(ids.error());
-  auto lock = container.lock();
-  if (!lock) return std::unexpected(lock.error());
-  ContainerTree tree(container, std::move(*spec), std::move(*ids));
+  auto ids = TRY(spec ? find_ids(*spec) : std::unexpected(spec.error()));
+  auto lock = TRY(container.lock());
+  ContainerTree tree(container, std::move(*spec), std::move(ids));
   if (frontend::is_running(container)) {
-    auto root = root_of_running(container, tree.ids_);
-    if (!root) return std::unexpected(root.error());
-    tree.root_ = std::move(*root);
+    auto root = TRY(root_of_running(container, tree.ids_));
+    tree.root_ = std::move(root);
     return tree;
   }
-  tree.lock_ = std::move(*lock);
+  tree.lock_ = std::move(lock);
   return tree;
 }
 

@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend::doctor {
 namespace {
@@ -56,13 +57,12 @@ Result<std::string> Directory::ask(std::string_view what,
                 ETIMEDOUT);
   };
   if (!unanswered_.empty()) return silence();
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
+  auto pipe = TRY(make_pipe());
   const auto begun = Clock::now();
-  const pid_t child = start(answer, pipe->write);
+  const pid_t child = start(answer, pipe.write);
   if (child < 0) return fail_errno("cannot fork");
-  pipe->write.reset();
-  auto text = read_until(pipe->read, begun + left_);
+  pipe.write.reset();
+  auto text = read_until(pipe.read, begun + left_);
   const auto spent = std::chrono::floor<std::chrono::milliseconds>(Clock::now() - begun);
   left_ -= std::min(spent, left_);
   // Whether it was killed or had ended before: its exit status says nothing that the mark does not

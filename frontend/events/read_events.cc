@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -44,9 +45,8 @@ Result<Both> open_both(const Fd& store) {
   while (true) {
     auto old = open_part(store, kOldEventsFile);
     auto now = old ? open_part(store, kEventsFile) : std::unexpected(old.error());
-    const auto again = now ? open_part(store, kOldEventsFile) : std::unexpected(now.error());
-    if (!again) return std::unexpected(again.error());
-    if (old->valid() == again->valid() && (!old->valid() || is_same(*old, *again)))
+    const auto again = TRY(now ? open_part(store, kOldEventsFile) : std::unexpected(now.error()));
+    if (old->valid() == again.valid() && (!old->valid() || is_same(*old, again)))
       return Both{.old = std::move(*old), .now = std::move(*now)};
   }
 }
@@ -114,12 +114,11 @@ Result<void> EventReader::read_rest(std::vector<Event>& found) {
 Result<std::vector<Event>> EventReader::next() {
   std::vector<Event> found;
   while (true) {
-    auto both = open_both(store_);
-    if (!both) return std::unexpected(both.error());
-    if (auto read = read_rest(found); !read) return std::unexpected(read.error());
-    const bool at_old = is_same(file_, both->old);
-    Fd& following = both->old.valid() && !at_old ? both->old : both->now;
-    if (is_same(file_, both->now) || !following.valid()) return found;
+    auto both = TRY(open_both(store_));
+    TRY(read_rest(found));
+    const bool at_old = is_same(file_, both.old);
+    Fd& following = both.old.valid() && !at_old ? both.old : both.now;
+    if (is_same(file_, both.now) || !following.valid()) return found;
     file_ = std::move(following);
     partial_.clear();
   }

@@ -18,6 +18,7 @@
 #include "frontend/rootfs/pack.h"
 #include "frontend/run/signals.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -65,27 +66,23 @@ Result<void> write_through(const Fd& in, Compressor& to, const ExportHow& how,
   std::vector<char> buffer(kPiece);
   while (true) {
     if (!await(in, signals)) return fail({}, "interrupted", EINTR);
-    const auto count = read_some(in, buffer);
-    if (!count) return std::unexpected(count.error());
-    if (*count == 0) return to.finish();
-    if (auto written = to.write(std::string_view(buffer.data(), *count)); !written) return written;
-    progress.add(*count);
+    const auto count = TRY(read_some(in, buffer));
+    if (count == 0) return to.finish();
+    if (auto written = to.write(std::string_view(buffer.data(), count)); !written) return written;
+    progress.add(count);
   }
 }
 
 Result<void> write_all_of(const ContainerTree& tree, const ConfigFile& config, const Fd& out,
                           const ExportHow& how) {
-  auto to = Compressor::start(out, how.compress);
-  if (!to) return std::unexpected(to.error());
+  auto to = TRY(Compressor::start(out, how.compress));
   const auto settings = settings_entry(config, tree.container().name());
-  if (auto written = to->write(settings); !written) return written;
-  auto producer = Producer::start([&](const Fd& pipe) { return pack(tree, pipe); });
-  if (!producer) return std::unexpected(producer.error());
-  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
-  if (!signals) return std::unexpected(signals.error());
-  auto written = write_through(producer->output(), *to, how, *signals);
+  if (auto written = to.write(settings); !written) return written;
+  auto producer = TRY(Producer::start([&](const Fd& pipe) { return pack(tree, pipe); }));
+  const auto signals = TRY(Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
+  auto written = write_through(producer.output(), to, how, signals);
   if (!written && written.error().code == EINTR) return written;  // and the producer is ended
-  const auto packed = producer->finish();
+  const auto packed = producer.finish();
   if (!written && (packed || packed.error().code == EPIPE)) return written;
   return packed;
 }
@@ -94,12 +91,11 @@ Result<void> write_all_of(const ContainerTree& tree, const ConfigFile& config, c
 
 Result<void> export_container(const Container& container, const Fd& out, const ExportHow& how) {
   const auto config = container.config();
-  const auto tree = config ? ContainerTree::open(container) : std::unexpected(config.error());
-  if (!tree) return std::unexpected(tree.error());
-  if (tree->is_running())
+  const auto tree = TRY(config ? ContainerTree::open(container) : std::unexpected(config.error()));
+  if (tree.is_running())
     return fail({}, concat(container.name(), " is running, and its files change: userns-run stop ",
                            container.name(), " first"));
-  return write_all_of(*tree, *config, out, how);
+  return write_all_of(tree, *config, out, how);
 }
 
 }  // namespace userns::frontend

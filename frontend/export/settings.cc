@@ -7,6 +7,7 @@
 
 #include "frontend/rootfs/archive/export_names.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -86,11 +87,10 @@ std::string settings_entry(const ConfigFile& config, std::string_view name) {
 
 Result<void> take_exported(ConfigFile& config, std::string_view text, bool trust,
                            std::vector<std::string>& notes) {
-  const auto file = ConfigFile::parse(text, "the archive's settings");
-  if (!file) return std::unexpected(file.error());
+  const auto file = TRY(ConfigFile::parse(text, "the archive's settings"));
   const ConfigFile before = config;
   std::string left_out;
-  for (const auto& setting : file->settings()) {
+  for (const auto& setting : file.settings()) {
     if (is_one_of(setting.key, kOfThePlace)) continue;
     if (has(before, setting.key) && !may_repeat(setting.key)) continue;
     const bool harmless = is_one_of(setting.key, kOfTheInside) && !takes_from_caller(setting);

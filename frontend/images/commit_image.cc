@@ -15,6 +15,7 @@
 #include "frontend/rootfs/pack.h"
 #include "frontend/start/ids/callers_ids.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -68,27 +69,22 @@ std::string manifest_text(const Blob& config, const Blob& layer) {
 
 Result<StoredImage> commit_image(ImageStore& images, const Container& container,
                                  std::string_view reference) {
-  const auto name = name_of_image(reference);
-  if (!name) return std::unexpected(name.error());
-  const auto lock = container.lock();
-  if (!lock) return std::unexpected(lock.error());
+  const auto name = TRY(name_of_image(reference));
+  TRY(container.lock());
   if (is_running(container))
     return fail({}, concat(container.name(), " is running, and its files change: userns-run stop ",
                            container.name(), " first"));
   const auto spec = container.spec();
   const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
-  const auto layers = ids ? tree_layers(*spec, *ids) : std::unexpected(ids.error());
-  if (!layers) return std::unexpected(layers.error());
-  auto writing = images.begin_blobs();
-  if (!writing) return std::unexpected(writing.error());
-  const auto layer = writing->add([&](const Fd& out) { return pack_tree(*ids, *layers, out); });
+  const auto layers = TRY(ids ? tree_layers(*spec, *ids) : std::unexpected(ids.error()));
+  auto writing = TRY(images.begin_blobs());
+  const auto layer = writing.add([&](const Fd& out) { return pack_tree(*ids, layers, out); });
   const auto config =
-      layer ? writing->add(config_text(*spec, *layer)) : std::unexpected(layer.error());
+      layer ? writing.add(config_text(*spec, *layer)) : std::unexpected(layer.error());
   const auto manifest =
-      config ? writing->add(manifest_text(*config, *layer)) : std::unexpected(config.error());
-  if (!manifest) return std::unexpected(manifest.error());
+      TRY(config ? writing.add(manifest_text(*config, *layer)) : std::unexpected(config.error()));
   return images.add(
-      {.name = *name, .digest = manifest->digest, .media_type = kManifest, .size = manifest->size});
+      {.name = name, .digest = manifest.digest, .media_type = kManifest, .size = manifest.size});
 }
 
 }  // namespace userns::frontend

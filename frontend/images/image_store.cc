@@ -25,6 +25,7 @@
 #include "frontend/store/files.h"
 #include "frontend/store/store.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -39,7 +40,7 @@ constexpr const char* kBlobs = "blobs/sha256";
 Result<Fd> file_of(std::string_view text) {
   Fd file(::memfd_create("index", MFD_CLOEXEC));
   if (!file.valid()) return fail_errno("cannot make a file in memory");
-  if (auto written = write_all(file, text); !written) return std::unexpected(written.error());
+  TRY(write_all(file, text));
   if (::lseek(file.get(), 0, SEEK_SET) < 0) return fail_errno("cannot read a file in memory");
   return file;
 }
@@ -62,9 +63,9 @@ class Pull {
     auto name = concat(path, "/", kPulled, "XXXXXX");
     if (::mkdtemp(name.data()) == nullptr)
       return fail_errno(concat("cannot make a directory in ", path));
-    auto dir = open_at(store.get(), name.substr(path.size() + 1).c_str(), O_RDONLY | O_DIRECTORY);
-    if (!dir) return std::unexpected(dir.error());
-    return Pull(store, std::move(name), std::move(*dir));
+    auto dir =
+        TRY(open_at(store.get(), name.substr(path.size() + 1).c_str(), O_RDONLY | O_DIRECTORY));
+    return Pull(store, std::move(name), std::move(dir));
   }
   Pull(Pull&& other) noexcept
       : store_(other.store_), path_(std::exchange(other.path_, {})), dir_(std::move(other.dir_)) {}
@@ -118,9 +119,8 @@ std::string about(std::string_view reference, const Error& error) {
 }  // namespace
 
 Result<ImageStore> ImageStore::open() {
-  const auto home = Store::open_or_make(std::nullopt);
-  if (!home) return std::unexpected(home.error());
-  auto path = concat(home->path(), "/.images");
+  const auto home = TRY(Store::open_or_make(std::nullopt));
+  auto path = concat(home.path(), "/.images");
   for (const auto& part : {path, concat(path, "/blobs"), concat(path, "/", kBlobs)})
     if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST)
       return fail_errno(concat("cannot make ", part, ", where images are kept"));
@@ -129,9 +129,8 @@ Result<ImageStore> ImageStore::open() {
   struct stat facts{};
   if (::fstat(dir->get(), &facts) != 0 || facts.st_uid != ::geteuid())
     return fail({}, concat(path, " is not the caller's"));
-  ImageStore store(*home, std::move(path), std::move(*dir));
-  const auto lock = store.lock(".lock", LOCK_EX);
-  if (!lock) return std::unexpected(lock.error());
+  ImageStore store(home, std::move(path), std::move(*dir));
+  TRY(store.lock(".lock", LOCK_EX));
   if (::faccessat(store.dir_.get(), "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0) return store;
   auto made = replace_file(store.dir_, "index.json", index_text(std::vector<StoredImage>{}));
   if (made) made = replace_file(store.dir_, "oci-layout", kLayout);
@@ -157,10 +156,9 @@ Result<std::vector<StoredImage>> ImageStore::images() const {
 
 Result<std::optional<StoredImage>> ImageStore::find(std::string_view reference) const {
   const auto name = name_of_image(reference);
-  const auto all = name ? images() : std::unexpected(name.error());
-  if (!all) return std::unexpected(all.error());
-  const auto found = std::ranges::find(*all, *name, &StoredImage::name);
-  return found == all->end() ? std::nullopt : std::optional(*found);
+  const auto all = TRY(name ? images() : std::unexpected(name.error()));
+  const auto found = std::ranges::find(all, *name, &StoredImage::name);
+  return found == all.end() ? std::nullopt : std::optional(*found);
 }
 
 Result<ImageStore::Blobs> ImageStore::blobs_of(const StoredImage& image) const {
@@ -228,20 +226,18 @@ bool ImageStore::is_whole(const StoredImage& image, const Store& store) const {
 Result<void> ImageStore::sweep() {
   const auto alone = lock(".pulls", LOCK_EX | LOCK_NB);
   if (!alone) return {};
-  const auto names = list_directory(dir_);
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names)
+  const auto names = TRY(list_directory(dir_));
+  for (const auto& name : names)
     if (name.starts_with(kPulled)) remove_all(dir_, name);
   return {};
 }
 
 Result<StoredImage> ImageStore::add_pulled(const std::string& pulled, const std::string& name,
                                            bool tree_alone) {
-  auto entries = parse_image_index(pulled);
-  if (!entries) return std::unexpected(entries.error());
-  if (entries->size() != 1)
-    return fail({}, concat("skopeo has written ", entries->size(), " images instead of one"));
-  auto image = std::move(entries->front());
+  auto entries = TRY(parse_image_index(pulled));
+  if (entries.size() != 1)
+    return fail({}, concat("skopeo has written ", entries.size(), " images instead of one"));
+  auto image = std::move(entries.front());
   image.name = name;
   image.is_tree_alone = tree_alone;
   return add(image);
@@ -249,34 +245,30 @@ Result<StoredImage> ImageStore::add_pulled(const std::string& pulled, const std:
 
 Result<StoredImage> ImageStore::add(const StoredImage& image) {
   const auto held = lock(".lock", LOCK_EX);
-  auto all = held ? images() : std::unexpected(held.error());
-  if (!all) return std::unexpected(all.error());
-  std::erase_if(*all, [&](const StoredImage& other) { return other.name == image.name; });
-  all->push_back(image);
-  if (auto written = replace_file(dir_, "index.json", index_text(*all)); !written)
-    return std::unexpected(written.error());
+  auto all = TRY(held ? images() : std::unexpected(held.error()));
+  std::erase_if(all, [&](const StoredImage& other) { return other.name == image.name; });
+  all.push_back(image);
+  TRY(replace_file(dir_, "index.json", index_text(all)));
   return image;
 }
 
 Result<StoredImage> ImageStore::pull(std::string_view reference, const PullHow& how) {
-  const auto name = name_of_image(reference);
-  if (!name) return std::unexpected(name.error());
+  const auto name = TRY(name_of_image(reference));
   if (!has_transport(reference))
-    return fail({}, concat("from where? userns-run pull docker://", *name));
-  if (auto swept = sweep(); !swept) return std::unexpected(swept.error());
+    return fail({}, concat("from where? userns-run pull docker://", name));
+  TRY(sweep());
   const auto shared = lock(".pulls", LOCK_SH);
-  const auto pull = shared ? Pull::begin(dir_, path_) : std::unexpected(shared.error());
-  if (!pull) return std::unexpected(pull.error());
+  const auto pull = TRY(shared ? Pull::begin(dir_, path_) : std::unexpected(shared.error()));
   auto words = how.words;
   // skopeo checks signatures as policy.json says, and then has no place for them in a layout.
   words.insert(words.end(),
                {"--quiet", "--remove-signatures", "--dest-shared-blob-dir", concat(path_, "/blobs"),
-                "--", std::string(reference), concat("oci:", pull->path(), ":image")});
+                "--", std::string(reference), concat("oci:", pull.path(), ":image")});
   if (::isatty(STDERR_FILENO) == 1) std::erase(words, "--quiet");
   const auto fetched = skopeo_copy(words);
   if (!fetched) return fail({}, about(reference, fetched.error()), fetched.error().code);
-  const auto index = pull->index();
-  auto image = index ? add_pulled(*index, *name, how.tree_alone) : std::unexpected(index.error());
+  const auto index = pull.index();
+  auto image = index ? add_pulled(*index, name, how.tree_alone) : std::unexpected(index.error());
   if (image) return image;
   return fail({}, about(reference, image.error()), image.error().code);
 }
@@ -293,19 +285,18 @@ PullHow transfer_of(const Words& words, std::string_view side) {
 
 Result<StoredImage> ImageStore::have(std::string_view reference, const PullHow& how,
                                      const Store& store) {
-  const auto found = find(reference);
-  if (!found) return std::unexpected(found.error());
+  const auto found = TRY(find(reference));
   const bool is_local = has_transport(reference) && !reference.starts_with(kRegistry);
-  const bool is_here = *found && is_whole(**found, store);
-  if (is_here && (!is_local || digest_in_layout(reference) == (*found)->digest)) return **found;
-  if (!has_transport(reference) && !*found)
+  const bool is_here = found && is_whole(*found, store);
+  if (is_here && (!is_local || digest_in_layout(reference) == found->digest)) return *found;
+  if (!has_transport(reference) && !found)
     return fail({}, concat("there is no image ", quoted(reference),
                            " (userns-run images lists them): userns-run pull docker://", reference,
                            " fetches it"));
   auto wish = how;
   // What was pulled by hand stays whole. Of an archive, skopeo makes the layers anew each time.
-  wish.tree_alone = (!*found || (*found)->is_tree_alone) &&
-                    (!is_local || reference.starts_with(kLayoutTransport));
+  wish.tree_alone =
+      (!found || found->is_tree_alone) && (!is_local || reference.starts_with(kLayoutTransport));
   return pull(has_transport(reference) ? std::string(reference) : concat(kRegistry, reference),
               wish);
 }
@@ -344,10 +335,9 @@ Result<void> ImageStore::push(const StoredImage& image, const std::string& to,
 
 Result<NewBlobs> ImageStore::begin_blobs() {
   auto held = lock(".pulls", LOCK_SH);
-  auto blobs = held ? open_at(dir_.get(), kBlobs, O_RDONLY | O_DIRECTORY, kBelow)
-                    : std::unexpected(held.error());
-  if (!blobs) return std::unexpected(blobs.error());
-  return NewBlobs(std::move(*blobs), std::move(*held));
+  auto blobs = TRY(held ? open_at(dir_.get(), kBlobs, O_RDONLY | O_DIRECTORY, kBelow)
+                        : std::unexpected(held.error()));
+  return NewBlobs(std::move(blobs), std::move(*held));
 }
 
 Result<Blob> NewBlobs::add(std::string_view text) {
@@ -357,45 +347,41 @@ Result<Blob> NewBlobs::add(std::string_view text) {
 Result<Blob> NewBlobs::add(const std::function<Result<void>(const Fd&)>& write) {
   const Fd file(::openat(blobs_.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!file.valid()) return fail_errno("cannot write a part of an image");
-  if (auto written = write(file); !written) return std::unexpected(written.error());
+  TRY(write(file));
   struct stat facts{};
   if (::fsync(file.get()) != 0 || ::fstat(file.get(), &facts) != 0 ||
       ::lseek(file.get(), 0, SEEK_SET) < 0)
     return fail_errno("cannot write a part of an image");
   FileSource source(file);
-  auto digest = digest_of(source);
-  if (!digest) return std::unexpected(digest.error());
-  const auto name = digest->substr(digest->find(':') + 1);
+  auto digest = TRY(digest_of(source));
+  const auto name = digest.substr(digest.find(':') + 1);
   if (::linkat(AT_FDCWD, concat("/proc/self/fd/", file.get()).c_str(), blobs_.get(), name.c_str(),
                AT_SYMLINK_FOLLOW) != 0 &&
       errno != EEXIST)
     return fail_errno("cannot write a part of an image");
-  return Blob{std::move(*digest), static_cast<std::uint64_t>(facts.st_size)};
+  return Blob{std::move(digest), static_cast<std::uint64_t>(facts.st_size)};
 }
 
 Result<void> ImageStore::remove(const StoredImage& image) {
   const auto held = lock(".lock", LOCK_EX);
-  auto all = held ? images() : std::unexpected(held.error());
-  if (!all) return std::unexpected(all.error());
-  std::erase_if(*all, [&](const StoredImage& other) { return other.name == image.name; });
-  return replace_file(dir_, "index.json", index_text(*all));
+  auto all = TRY(held ? images() : std::unexpected(held.error()));
+  std::erase_if(all, [&](const StoredImage& other) { return other.name == image.name; });
+  return replace_file(dir_, "index.json", index_text(all));
 }
 
 // Images that were fetched for a container, and whose tree is deleted since.
 Result<void> ImageStore::forget_hollow() {
   const auto held = lock(".lock", LOCK_EX);
-  auto all = held ? images() : std::unexpected(held.error());
-  if (!all) return std::unexpected(all.error());
+  auto all = TRY(held ? images() : std::unexpected(held.error()));
   const auto gone =
-      std::erase_if(*all, [&](const StoredImage& image) { return !is_whole(image, home_); });
-  return gone == 0 ? Result<void>{} : replace_file(dir_, "index.json", index_text(*all));
+      std::erase_if(all, [&](const StoredImage& image) { return !is_whole(image, home_); });
+  return gone == 0 ? Result<void>{} : replace_file(dir_, "index.json", index_text(all));
 }
 
 Result<std::set<std::string>> ImageStore::used_blobs() const {
-  const auto all = images();
-  if (!all) return std::unexpected(all.error());
+  const auto all = TRY(images());
   std::set<std::string> used;
-  for (const auto& image : *all) {
+  for (const auto& image : all) {
     const auto blobs = blobs_of(image);
     if (!blobs)
       return fail({}, concat("cannot tell which blobs ", image.name, " has (", blobs.error().text,
@@ -408,19 +394,17 @@ Result<std::set<std::string>> ImageStore::used_blobs() const {
 }
 
 Result<ImageStore::Collected> ImageStore::collect() {
-  if (auto swept = sweep(); !swept) return std::unexpected(swept.error());
+  TRY(sweep());
   Collected collected;
   const auto alone = lock(".pulls", LOCK_EX | LOCK_NB);
   if (!alone) return collected;
-  if (auto forgotten = forget_hollow(); !forgotten) return std::unexpected(forgotten.error());
-  const auto used = used_blobs();
-  if (!used) return std::unexpected(used.error());
+  TRY(forget_hollow());
+  const auto used = TRY(used_blobs());
   const auto dir = open_at(dir_.get(), kBlobs, O_RDONLY | O_DIRECTORY, kBelow);
-  const auto names = dir ? list_directory(*dir) : std::unexpected(dir.error());
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names) {
+  const auto names = TRY(dir ? list_directory(*dir) : std::unexpected(dir.error()));
+  for (const auto& name : names) {
     struct stat facts{};
-    if (used->contains(concat("sha256:", name)) ||
+    if (used.contains(concat("sha256:", name)) ||
         ::fstatat(dir->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
         ::unlinkat(dir->get(), name.c_str(), 0) != 0)
       continue;
@@ -431,9 +415,8 @@ Result<ImageStore::Collected> ImageStore::collect() {
 }
 
 Result<ImageParts> ImageStore::parts(const StoredImage& image) const {
-  auto shared = lock(".pulls", LOCK_SH);
-  if (!shared) return std::unexpected(shared.error());
-  const auto held = std::make_shared<const Fd>(std::move(*shared));
+  auto shared = TRY(lock(".pulls", LOCK_SH));
+  const auto held = std::make_shared<const Fd>(std::move(shared));
   return ImageParts{.id = base_id_of(image),
                     .open = [this, image, held](const std::string& name) -> Result<Fd> {
                       if (name == "index.json") return file_of(index_text(image));

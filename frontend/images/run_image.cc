@@ -13,6 +13,7 @@
 #include "frontend/start/ids/tree_ids.h"
 #include "frontend/store/base_trees.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -67,11 +68,10 @@ std::vector<MapWish> wishes_of(const BlockIds& block) {
 // Where no tree can be shown with other ids, the container has those of the base tree.
 Result<void> choose_ids_for(ImageRun& run, const Container& base, const BlockIds& block) {
   run.spec.layer_blocks = {block};
-  const auto ids = find_ids(run.spec);
-  if (!ids) return std::unexpected(ids.error());
-  const auto same = block_as(block, *ids);
+  const auto ids = TRY(find_ids(run.spec));
+  const auto same = block_as(block, ids);
   if (same && !*same) return {};
-  const auto can = try_idmap(base.dir(), *ids);
+  const auto can = try_idmap(base.dir(), ids);
   if (can || !std::holds_alternative<MapAuto>(run.spec.mapping)) return can;
   run.notes.push_back(concat("the container has the ids of the image's files: ", can.error().text));
   run.spec.mapping = wishes_of(block);
@@ -82,36 +82,25 @@ Result<void> choose_ids_for(ImageRun& run, const Container& base, const BlockIds
 
 Result<ImageRun> spec_of_image(const std::string& reference, const Words& words) {
   auto images = ImageStore::open();
-  const auto store = images ? Store::open_or_make(std::nullopt) : std::unexpected(images.error());
-  if (!store) return std::unexpected(store.error());
-  const auto image = images->have(reference, transfer_of(words, "src"), *store);
-  if (!image) return std::unexpected(image.error());
-  const auto base = unpacked(*images, *image, *store);
-  auto held = base ? hold_base(*base) : std::unexpected(base.error());
-  if (!held) return std::unexpected(held.error());
-  if (auto dropped = images->drop_layers(*image); !dropped) return std::unexpected(dropped.error());
+  const auto store =
+      TRY(images ? Store::open_or_make(std::nullopt) : std::unexpected(images.error()));
+  const auto image = TRY(images->have(reference, transfer_of(words, "src"), store));
+  const auto base = unpacked(*images, image, store);
+  auto held = TRY(base ? hold_base(*base) : std::unexpected(base.error()));
+  TRY(images->drop_layers(image));
   ConfigFile stands;
-  if (auto set = stands.set("base-tree", std::vector{base->name()}); !set)
-    return std::unexpected(set.error());
-  const auto trees = trees_of(*store, stands);
-  if (!trees) return std::unexpected(trees.error());
-  if (trees->empty()) return fail({}, concat("the base tree of ", image->name, " is empty"));
-  const auto said = read_image_file(*base);
-  if (!said) return std::unexpected(said.error());
-  ImageRun run{.spec = {}, .notes = {}, .held = std::move(*held)};
+  TRY(stands.set("base-tree", std::vector{base->name()}));
+  const auto trees = TRY(trees_of(store, stands));
+  if (trees.empty()) return fail({}, concat("the base tree of ", image.name, " is empty"));
+  const auto said = TRY(read_image_file(*base));
+  ImageRun run{.spec = {}, .notes = {}, .held = std::move(held)};
   auto config = typed_settings(words);
-  if (*said)
-    if (auto taken = take_image_config(config, **said, run.notes); !taken)
-      return std::unexpected(taken.error());
-  auto spec = to_spec(words, config, trees->front().path);
-  if (!spec) return std::unexpected(spec.error());
-  run.spec = std::move(*spec);
-  if (auto chosen = choose_ids_for(run, *base, trees->front().block); !chosen)
-    return std::unexpected(chosen.error());
+  if (said) TRY(take_image_config(config, *said, run.notes));
+  auto spec = TRY(to_spec(words, config, trees.front().path));
+  run.spec = std::move(spec);
+  TRY(choose_ids_for(run, *base, trees.front().block));
   const auto ids = find_ids(run.spec);
-  if (ids && *said)
-    if (auto fits = check_user_fits(config, **said, *ids); !fits)
-      return std::unexpected(fits.error());
+  if (ids && said) TRY(check_user_fits(config, *said, *ids));
   return run;
 }
 

@@ -16,6 +16,7 @@
 #include "frontend/run/process.h"
 #include "frontend/run/signals.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -37,10 +38,9 @@ Result<std::string> listen(pid_t child, const Fd& said, const Signals& signals) 
       ::kill(child, SIGTERM);  // not reaped yet, so the number is still its own
     }
     if (polled[0].revents == 0) continue;
-    const auto got = read_some(said, piece);
-    if (!got) return std::unexpected(got.error());
-    if (*got == 0) break;
-    text.append(piece.data(), *got);
+    const auto got = TRY(read_some(said, piece));
+    if (got == 0) break;
+    text.append(piece.data(), got);
     if (text.size() > kLongestComplaint) text.erase(0, text.size() - kLongestComplaint);
   }
   if (number == 0) return text;
@@ -81,11 +81,9 @@ std::string policy_behind(std::string_view complaint) {
 Result<void> skopeo_copy(const std::vector<std::string>& given) {
   std::vector<std::string> words{"skopeo", "copy"};
   words.insert(words.end(), given.begin(), given.end());
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
-  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
-  if (!signals) return std::unexpected(signals.error());
-  const SignalsAgain again(*signals);
+  auto pipe = TRY(make_pipe());
+  const auto signals = TRY(Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
+  const SignalsAgain again(signals);
   const pid_t starter = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start skopeo");
@@ -94,12 +92,12 @@ Result<void> skopeo_copy(const std::vector<std::string>& given) {
     unblock_signals();
     become_program({.words = words,
                     .output = progress,
-                    .errors = pipe->write.get(),
+                    .errors = pipe.write.get(),
                     .dies_by = SIGTERM,
                     .starter = starter});
   }
-  pipe->write.reset();
-  const auto said = listen(child, pipe->read, *signals);
+  pipe.write.reset();
+  const auto said = listen(child, pipe.read, signals);
   const int status = collect(child);
   if (!said) return std::unexpected(said.error());
   if (status == 0) return {};

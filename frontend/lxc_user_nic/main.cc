@@ -20,6 +20,7 @@
 #include "frontend/spec/printable.h"
 #include "frontend/spec/tell.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -39,23 +40,20 @@ Result<void> put(std::string_view text) {
 
 // What userns-net prints; its refusal, in its words.
 Result<std::string> ask_userns_net(const Words& words) {
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
+  auto pipe = TRY(make_pipe());
   const auto path = concat(std::string_view(kHelperDir), "/userns-net");
-  auto helper = Helper::start(path.c_str(), words, &pipe->write);
-  const auto done = helper ? helper->finish() : std::unexpected(helper.error());
-  if (!done) return std::unexpected(done.error());
-  pipe->write.reset();
-  return read_all(pipe->read, kLongestAnswer);
+  auto helper = Helper::start(path.c_str(), words, &pipe.write);
+  TRY(helper ? helper->finish() : std::unexpected(helper.error()));
+  pipe.write.reset();
+  return read_all(pipe.read, kLongestAnswer);
 }
 
 Result<void> create(const Words& words) {
   Words add{"add",      "--netns", concat("pid:", words[3]), "--container", words[2],
             "--bridge", words[5]};
   if (words.size() == 7) add.insert(add.end(), {"--name", words[6]});
-  const auto answer = ask_userns_net(add);
-  if (!answer) return std::unexpected(answer.error());
-  const auto nic = nlohmann::json::parse(*answer, nullptr, false);
+  const auto answer = TRY(ask_userns_net(add));
+  const auto nic = nlohmann::json::parse(answer, nullptr, false);
   if (!nic.is_object()) return fail({}, "userns-net's answer is not one");
   const std::string host = nic.value("host", "");
   const auto said = put(concat(nic.value("name", ""), ":", nic.value("ifindex", 0), ":", host, ":",
@@ -68,14 +66,13 @@ Result<void> create(const Words& words) {
 // LXC gives the host end, or the name at the creation; container and bridge must fit as well, since
 // the slot may have another one's NIC by now. Gone already is well.
 Result<void> remove(const Words& words) {
-  const auto nics = all_nics();
-  if (!nics) return std::unexpected(nics.error());
+  const auto nics = TRY(all_nics());
   const auto uid = Caller::identify().uid;
   const auto name = words.size() == 7 ? std::string_view(words[6]) : std::string_view{};
   const NicWanted wanted{words[2], words[5], name};
   std::vector<const HostEnd*> own;
   const HostEnd* other = nullptr;
-  for (const auto& nic : *nics) {
+  for (const auto& nic : nics) {
     if (!fits(nic, wanted)) continue;
     if (nic.slot.owner == uid || uid == Uid{0})
       own.push_back(&nic);
@@ -100,9 +97,8 @@ Result<void> list(std::span<const std::string> options) {
   };
   if (options.size() != static_cast<std::size_t>(has("--all") + has("--json")))
     return fail("NR-ARGS", kUsage);
-  const auto nics = all_nics();
-  if (!nics) return std::unexpected(nics.error());
-  return put(has("--all") ? list_all_text(*nics, has("--json")) : list_text(*nics, has("--json")));
+  const auto nics = TRY(all_nics());
+  return put(has("--all") ? list_all_text(nics, has("--json")) : list_text(nics, has("--json")));
 }
 
 // What is wrong: of the NICs in the network namespace of a process, or of all that are the
@@ -115,11 +111,10 @@ Result<void> check(std::span<const std::string> options) {
   if (options.size() != static_cast<std::size_t>(json + 2 * has_pid) || has_pid != pid.has_value())
     return fail("NR-ARGS", kUsage);
   const auto uid = Caller::identify().uid;
-  const auto nics = pid ? nics_of(static_cast<pid_t>(*pid)) : all_nics();
-  if (!nics) return std::unexpected(nics.error());
+  const auto nics = TRY(pid ? nics_of(static_cast<pid_t>(*pid)) : all_nics());
   std::string lines;
   auto array = nlohmann::ordered_json::array();
-  for (const auto& nic : *nics) {
+  for (const auto& nic : nics) {
     if (!pid && uid != Uid{0} && nic.slot.owner != uid) continue;
     for (const auto& text : troubles(nic)) {
       array.push_back(

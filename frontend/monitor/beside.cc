@@ -15,6 +15,7 @@
 #include "frontend/run/exit_status.h"
 #include "frontend/run/process.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,15 +48,13 @@ Result<Beside> start_beside(const std::string& program, const Request& request,
   if (fds.size() != 3) return fail({}, "exec needs three file descriptors");
   Beside beside;
   if (cgroup.payload().valid()) {
-    auto leaf = ExecLeaf::make(cgroup.payload(), user_namespace, number);
-    if (!leaf) return std::unexpected(leaf.error());
-    beside.leaf = std::move(*leaf);
+    auto leaf = TRY(ExecLeaf::make(cgroup.payload(), user_namespace, number));
+    beside.leaf = std::move(leaf);
   }
-  auto made = clone_process(CLONE_PIDFD);
-  if (!made) return std::unexpected(made.error());
-  if (made->pid == 0) become_beside(program, request, fds, beside.leaf);
-  beside.pid = made->pid;
-  beside.pidfd = std::move(made->pidfd);
+  auto made = TRY(clone_process(CLONE_PIDFD));
+  if (made.pid == 0) become_beside(program, request, fds, beside.leaf);
+  beside.pid = made.pid;
+  beside.pidfd = std::move(made.pidfd);
   return beside;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -99,9 +100,8 @@ Result<Request> read_long_exec(Packet& packet) {
   if (const int seals = ::fcntl(text.get(), F_GET_SEALS); seals < 0 || (seals & kFixed) != kFixed)
     return fail({}, "exec-long needs a memfd that is sealed");
   if (::lseek(text.get(), 0, SEEK_SET) != 0) return fail_errno("cannot read the command");
-  const auto whole = read_all(text, kLongestExec);
-  if (!whole) return std::unexpected(whole.error());
-  auto request = parse_request(*whole);
+  const auto whole = TRY(read_all(text, kLongestExec));
+  auto request = parse_request(whole);
   if (request && request->kind != Request::Kind::kExec)
     return fail({}, "exec-long holds no command");
   return request;

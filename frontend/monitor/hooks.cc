@@ -17,6 +17,7 @@
 #include "frontend/run/process.h"
 #include "frontend/spec/shell_words.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -42,7 +43,8 @@ Awaited await(const Fd& pidfd, const HookLimits& limits) {
                       pollfd{.fd = limits.give_up, .events = POLLIN, .revents = 0},
                       pollfd{.fd = limits.signals, .events = POLLIN, .revents = 0}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
-    (void)::poll(polled.data(), polled.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000)));
+    (void)::poll(polled.data(), polled.size(),
+                 static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000)));
     if (polled[0].revents != 0) return Awaited::kEnd;
     if (polled[1].revents != 0 || polled[2].revents != 0) return Awaited::kGivenUp;
     if (Clock::now() >= until) return Awaited::kTimeout;
@@ -50,13 +52,12 @@ Awaited await(const Fd& pidfd, const HookLimits& limits) {
 }
 
 Result<void> run_hook(const std::string& command, const HookLimits& limits) {
-  auto words = split_words(command);
-  if (!words) return std::unexpected(words.error());
-  if (words->empty()) return fail({}, "a hook is empty");
+  auto words = TRY(split_words(command));
+  if (words.empty()) return fail({}, "a hook is empty");
   const pid_t starter = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno(concat("cannot start the hook ", quoted(command)));
-  if (pid == 0) become_hook(*words, starter);
+  if (pid == 0) become_hook(words, starter);
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   const auto awaited = pidfd.valid() ? await(pidfd, limits) : Awaited::kEnd;
   if (awaited != Awaited::kEnd) {

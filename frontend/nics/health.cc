@@ -16,6 +16,7 @@
 
 #include "common/netlink.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -162,9 +163,8 @@ std::vector<std::string> troubles(const HostEnd& nic) {
 }
 
 Result<std::vector<HostEnd>> nics_of(pid_t pid) {
-  auto netlink = Netlink::open();
-  if (!netlink) return std::unexpected(netlink.error());
-  const auto id = netnsid_of(*netlink, pid);
+  auto netlink = TRY(Netlink::open());
+  const auto id = netnsid_of(netlink, pid);
   auto nics = all_nics();
   if (nics) std::erase_if(*nics, [&](const HostEnd& nic) { return id < 0 || nic.netnsid != id; });
   return nics;

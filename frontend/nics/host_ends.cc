@@ -11,6 +11,7 @@
 
 #include "common/netlink.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -80,8 +81,7 @@ std::string HostEnd::word(std::string_view key) const {
 }
 
 Result<std::vector<HostEnd>> all_nics() {
-  auto netlink = Netlink::open();
-  if (!netlink) return std::unexpected(netlink.error());
+  auto netlink = TRY(Netlink::open());
   std::vector<HostEnd> nics;
   std::map<std::uint32_t, std::string> names;
   NetlinkRequest request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
@@ -93,8 +93,7 @@ Result<std::vector<HostEnd>> all_nics() {
     if (!slot) return;
     nics.push_back(host_end(link, attrs, *slot));
   };
-  if (const auto done = netlink->exchange(request, take); !done)
-    return std::unexpected(done.error());
+  TRY(netlink.exchange(request, take));
   for (auto& nic : nics) nic.bridge = names[nic.master];
   return nics;
 }

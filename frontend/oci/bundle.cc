@@ -9,6 +9,7 @@
 
 #include "frontend/oci/config/read_config.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -36,20 +37,17 @@ Result<Bundle> open_bundle(const std::string& path) {
   auto dir = open_at(AT_FDCWD, bundle.path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!dir) return fail({}, concat("cannot open the bundle ", quoted(path)), dir.error().code);
   bundle.dir = std::move(*dir);
-  auto text = read_config_of(bundle);
-  if (!text) return std::unexpected(text.error());
-  bundle.text = std::move(*text);
-  auto config = parse_config(bundle.text);
-  if (!config) return std::unexpected(config.error());
-  bundle.config = std::move(*config);
+  auto text = TRY(read_config_of(bundle));
+  bundle.text = std::move(text);
+  auto config = TRY(parse_config(bundle.text));
+  bundle.config = std::move(config);
   return bundle;
 }
 
 Result<void> compile_filter(Bundle& bundle) {
   if (!bundle.config.seccomp) return {};
-  auto filter = compile_seccomp(*bundle.config.seccomp);
-  if (!filter) return std::unexpected(filter.error());
-  bundle.filter = std::move(*filter);
+  auto filter = TRY(compile_seccomp(*bundle.config.seccomp));
+  bundle.filter = std::move(filter);
   return {};
 }
 

@@ -11,6 +11,7 @@
 
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -53,9 +54,8 @@ Result<void> send_fd(const Fd& socket, const Fd& fd) {
 }  // namespace
 
 Result<TakeTerminal> to_console_socket(const std::string& path) {
-  auto socket = connect_to(path);
-  if (!socket) return std::unexpected(socket.error());
-  const auto shared = std::make_shared<Fd>(std::move(*socket));
+  auto socket = TRY(connect_to(path));
+  const auto shared = std::make_shared<Fd>(std::move(socket));
   return TakeTerminal([shared](const Fd& master) { return send_fd(*shared, master); });
 }
 

@@ -20,6 +20,7 @@
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -148,23 +149,20 @@ std::string_view name_of(OciStatus status) {
 }
 
 Result<void> ContainerDir::lock(bool wait) {
-  auto file = open_at(dir_.get(), kLock, O_RDWR | O_CREAT | O_NOFOLLOW, RESOLVE_BENEATH, 0600);
-  if (!file) return std::unexpected(file.error());
-  while (::flock(file->get(), LOCK_EX | (wait ? 0 : LOCK_NB)) != 0)
+  auto file = TRY(open_at(dir_.get(), kLock, O_RDWR | O_CREAT | O_NOFOLLOW, RESOLVE_BENEATH, 0600));
+  while (::flock(file.get(), LOCK_EX | (wait ? 0 : LOCK_NB)) != 0)
     if (errno != EINTR) return fail_errno(concat("container ", id_, " is being changed just now"));
-  lock_ = std::move(*file);
+  lock_ = std::move(file);
   return {};
 }
 
 Result<ContainerDir> ContainerDir::make(const std::string& path, const std::string& id) {
-  if (auto valid = check_id(id); !valid) return std::unexpected(valid.error());
-  auto root = open_own_root(path);
-  if (!root) return std::unexpected(root.error());
-  const bool made = ::mkdirat(root->get(), id.c_str(), 0700) == 0;
+  TRY(check_id(id));
+  auto root = TRY(open_own_root(path));
+  const bool made = ::mkdirat(root.get(), id.c_str(), 0700) == 0;
   if (!made && errno != EEXIST) return fail_errno(concat("cannot make container ", id));
-  auto dir = open_dir(*root, id);
-  if (!dir) return std::unexpected(dir.error());
-  ContainerDir container(std::move(*root), std::move(*dir), id);
+  auto dir = TRY(open_dir(root, id));
+  ContainerDir container(std::move(root), std::move(dir), id);
   const auto taken = [&] { return fail({}, concat("container ", id, " exists already"), EEXIST); };
   if (auto locked = container.lock(false); !locked) return taken();
   // What a `create` that was killed has left is nobody's.
@@ -175,15 +173,14 @@ Result<ContainerDir> ContainerDir::make(const std::string& path, const std::stri
 
 Result<ContainerDir> ContainerDir::open(const std::string& path, const std::string& id,
                                         bool locked) {
-  if (auto valid = check_id(id); !valid) return std::unexpected(valid.error());
+  TRY(check_id(id));
   auto root = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   auto dir = root ? open_dir(*root, id) : Result<Fd>(std::unexpected(root.error()));
   if (!dir)
     return fail({}, concat("container ", quoted(id), " does not exist below ", path),
                 dir.error().code);
   ContainerDir container(std::move(*root), std::move(*dir), id);
-  if (locked)
-    if (auto done = container.lock(true); !done) return std::unexpected(done.error());
+  if (locked) TRY(container.lock(true));
   return container;
 }
 
@@ -236,11 +233,10 @@ Result<void> ContainerDir::keep_cgroups(const CgroupNote& note) const {
 }
 
 Result<SeccompFilter> ContainerDir::filter(unsigned flags) const {
-  const auto bytes = read_file_at(dir_.get(), kFilter, kLargestFilter);
-  if (!bytes) return std::unexpected(bytes.error());
-  SeccompFilter filter{.program = std::vector<sock_filter>(bytes->size() / sizeof(sock_filter)),
+  const auto bytes = TRY(read_file_at(dir_.get(), kFilter, kLargestFilter));
+  SeccompFilter filter{.program = std::vector<sock_filter>(bytes.size() / sizeof(sock_filter)),
                        .flags = flags};
-  std::memcpy(filter.program.data(), bytes->data(), filter.program.size() * sizeof(sock_filter));
+  std::memcpy(filter.program.data(), bytes.data(), filter.program.size() * sizeof(sock_filter));
   return filter;
 }
 

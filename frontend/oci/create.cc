@@ -24,6 +24,7 @@
 #include "frontend/start/cgroup_entry.h"
 #include "frontend/start/ids/map_helpers.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -50,9 +51,8 @@ std::uint64_t new_spaces(const OciConfig& config) {
 // Root of this user namespace may search directories that the new one's may not.
 Result<std::optional<OciSources>> open_as_root(const Bundle& bundle) {
   if (::geteuid() != 0 || !bundle.config.makes(CLONE_NEWUSER)) return std::nullopt;
-  auto opened = open_oci_sources(bundle.config, bundle.dir);
-  if (!opened) return std::unexpected(opened.error());
-  return std::move(*opened);
+  auto opened = TRY(open_oci_sources(bundle.config, bundle.dir));
+  return opened;
 }
 
 // A container on its way: what of it is there goes with this object, unless it is kept.
@@ -111,9 +111,8 @@ Result<void> Making::begin(unsigned preserved) {
   if (auto kept = dir_.keep_config(bundle_.text); !kept) return kept;
   if (bundle_.filter)
     if (auto kept = dir_.keep_filter(*bundle_.filter); !kept) return kept;
-  auto ids = ids_of_config(config);
-  if (!ids) return std::unexpected(ids.error());
-  ids_ = std::move(*ids);
+  auto ids = TRY(ids_of_config(config));
+  ids_ = std::move(ids);
   const auto joined = open_spaces(config);
   if (auto made = make_cgroup(); !made) return made;
   auto channel = make_channel();
@@ -121,9 +120,8 @@ Result<void> Making::begin(unsigned preserved) {
   if (!joined) return std::unexpected(joined.error());
   if (!channel) return std::unexpected(channel.error());
   if (!listener) return std::unexpected(listener.error());
-  auto sources = open_as_root(bundle_);
-  if (!sources) return std::unexpected(sources.error());
-  const auto pid = clone_into(*joined, new_spaces(config), cgroups_, [&] {
+  auto sources = TRY(open_as_root(bundle_));
+  const auto pid = TRY(clone_into(*joined, new_spaces(config), cgroups_, [&] {
     channel->outside.close();
     dir_.let_go();
     run_container({.config = config,
@@ -131,18 +129,17 @@ Result<void> Making::begin(unsigned preserved) {
                    .ids = *ids_,
                    .channel = std::move(channel->inside),
                    .bundle = {bundle_.path, Fd(::fcntl(bundle_.dir.get(), F_DUPFD_CLOEXEC, 0))},
-                   .sources = std::move(*sources),
+                   .sources = std::move(sources),
                    .listener = std::move(*listener),
                    .preserved = preserved,
                    .state = [&](pid_t own) {
                      record_.process.pid = own;
                      return state_text(record_, OciStatus::kCreating);
                    }});
-  });
-  if (!pid) return std::unexpected(pid.error());
-  record_.process.pid = *pid;
+  }));
+  record_.process.pid = pid;
   channel_ = std::move(channel->outside);
-  if (joined->empty()) return join_v1(cgroups_, *pid);
+  if (joined->empty()) return join_v1(cgroups_, pid);
   return {};
 }
 
@@ -153,11 +150,10 @@ Result<void> Making::make_cgroup() {
   if (cgroup_.path.empty()) return {};
   if (!cgroup_.own.empty())
     if (auto aside = step_aside(cgroup_.own); !aside) return aside;
-  auto made = make_cgroups(cgroup_.path, bundle_.config.resources,
-                           {.entries = {}, .maker = cgroup_.maker, .name = cgroup_.name},
-                           [&](const CgroupNote& note) { return dir_.keep_cgroups(note); });
-  if (!made) return std::unexpected(made.error());
-  cgroups_ = std::move(*made);
+  auto made = TRY(make_cgroups(cgroup_.path, bundle_.config.resources,
+                               {.entries = {}, .maker = cgroup_.maker, .name = cgroup_.name},
+                               [&](const CgroupNote& note) { return dir_.keep_cgroups(note); }));
+  cgroups_ = std::move(made);
   record_.cgroup = cgroup_of(cgroups_);
   return {};
 }
@@ -180,19 +176,16 @@ Result<void> Making::give_cgroup() const {
 
 // The next thing that it says; a failure of its is one here.
 Result<Message> Making::hear() {
-  auto message = channel_->receive();
-  if (!message) return std::unexpected(message.error());
-  if (!*message)
+  auto message = TRY(channel_->receive());
+  if (!message)
     return fail({}, "the container's first process was killed while the container was made");
-  if ((*message)->kind == Message::Kind::kFailure)
-    return fail({}, (*message)->text, (*message)->code);
-  return std::move(**message);
+  if (message->kind == Message::Kind::kFailure) return fail({}, message->text, message->code);
+  return std::move(*message);
 }
 
 // What a process that has given up says tells more than that it cannot be reached or mapped.
 Result<void> Making::words_of(Result<void> done) {
-  while (channel_->has_message())
-    if (const auto heard = hear(); !heard) return std::unexpected(heard.error());
+  while (channel_->has_message()) TRY(hear());
   return done;
 }
 
@@ -226,13 +219,12 @@ Result<void> Making::become_created(const Arguments& told) {
 
 Result<void> Making::finish(const Arguments& told, const TakeTerminal& terminal) {
   while (true) {
-    auto message = hear();
-    if (!message) return std::unexpected(message.error());
+    auto message = TRY(hear());
     Result<void> done;
-    if (message->kind == Message::Kind::kNamespaces) done = map();
-    if (message->kind == Message::Kind::kHooks) done = run_hooks();
-    if (message->kind == Message::Kind::kTerminal) done = terminal(std::move(message->fd));
-    if (message->kind == Message::Kind::kDone) return become_created(told);
+    if (message.kind == Message::Kind::kNamespaces) done = map();
+    if (message.kind == Message::Kind::kHooks) done = run_hooks();
+    if (message.kind == Message::Kind::kTerminal) done = terminal(std::move(message.fd));
+    if (message.kind == Message::Kind::kDone) return become_created(told);
     if (!done) return words_of(done);
   }
 }
@@ -241,13 +233,11 @@ Result<void> Making::finish(const Arguments& told, const TakeTerminal& terminal)
 
 Result<OciRecord> create_container(const Arguments& told, const Bundle& bundle,
                                    const CgroupChoice& cgroup, const TakeTerminal& terminal) {
-  const auto root = oci_root(told.root);
-  if (!root) return std::unexpected(root.error());
-  auto dir = ContainerDir::make(*root, told.id);
-  if (!dir) return std::unexpected(dir.error());
-  Making making(bundle, cgroup, std::move(*dir), record_of(told, bundle));
-  if (auto begun = making.begin(told.preserve_fds); !begun) return std::unexpected(begun.error());
-  if (auto made = making.finish(told, terminal); !made) return std::unexpected(made.error());
+  const auto root = TRY(oci_root(told.root));
+  auto dir = TRY(ContainerDir::make(root, told.id));
+  Making making(bundle, cgroup, std::move(dir), record_of(told, bundle));
+  TRY(making.begin(told.preserve_fds));
+  TRY(making.finish(told, terminal));
   return making.keep();
 }
 

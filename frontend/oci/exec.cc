@@ -26,6 +26,7 @@
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/start/seal.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -63,8 +64,7 @@ Result<OciProcess> process_of(const Arguments& told, const OciConfig& config) {
   if (!told.cwd.empty()) process.cwd = told.cwd;
   if (told.no_new_privs) process.no_new_privs = true;
   for (const auto& word : told.env) process.env.push_back(word);
-  if (!told.user.empty())
-    if (auto set = set_user(told.user, process); !set) return std::unexpected(set.error());
+  if (!told.user.empty()) TRY(set_user(told.user, process));
   return process;
 }
 
@@ -82,30 +82,26 @@ struct Target {
 Result<Target> find_target(const Arguments& told) {
   const auto root = oci_root(told.root);
   const auto dir = root ? ContainerDir::open(*root, told.id) : std::unexpected(root.error());
-  auto record = dir ? dir->record() : std::unexpected(dir.error());
-  if (!record) return std::unexpected(record.error());
-  const auto status = dir->status(*record);
+  auto record = TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  const auto status = dir->status(record);
   if (status != OciStatus::kRunning)
     return fail({}, concat("cannot exec in container ", told.id, ": it is ", name_of(status)));
   const auto text = dir->config();
-  auto config = text ? parse_config(*text) : std::unexpected(text.error());
-  if (!config) return std::unexpected(config.error());
-  const auto pid = record->process.pid;
+  auto config = TRY(text ? parse_config(*text) : std::unexpected(text.error()));
+  const auto pid = record.process.pid;
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   const auto spaces = spaces_of(pid);
   auto ids = ids_of_process(pid);
   const auto denied = is_setgroups_denied(concat(pid));
-  if (!pidfd.valid() || !spaces || !ids || !denied || !record->process.lives())
+  if (!pidfd.valid() || !spaces || !ids || !denied || !record.process.lives())
     return fail({}, concat("container ", told.id, " has just ended"));
   ids->deny_setgroups = *denied;
-  Target target{std::move(*record), std::move(*config), std::move(pidfd), *spaces, std::move(*ids)};
-  auto cgroups = dir->cgroups();
-  if (!cgroups) return std::unexpected(cgroups.error());
-  target.cgroups = std::move(*cgroups);
+  Target target{std::move(record), std::move(config), std::move(pidfd), *spaces, std::move(*ids)};
+  auto cgroups = TRY(dir->cgroups());
+  target.cgroups = std::move(cgroups);
   if (!target.config.seccomp) return target;
-  auto filter = dir->filter(target.config.seccomp->flags);
-  if (!filter) return std::unexpected(filter.error());
-  target.filter = std::move(*filter);
+  auto filter = TRY(dir->filter(target.config.seccomp->flags));
+  target.filter = std::move(filter);
   return target;
 }
 
@@ -113,15 +109,13 @@ Result<void> hear_exec(const Channel& channel, const TakeTerminal& terminal) {
   if (auto sent = channel.send({.kind = Message::Kind::kGo}); !sent) return sent;
   bool execs = false;
   while (true) {
-    auto message = channel.receive();
-    if (!message) return std::unexpected(message.error());
-    if (!*message && !execs) return fail({}, "the process was killed as it entered the container");
-    if (!*message) return {};
-    if ((*message)->kind == Message::Kind::kFailure)
-      return fail({}, (*message)->text, (*message)->code);
-    execs = execs || (*message)->kind == Message::Kind::kExec;
-    if ((*message)->kind == Message::Kind::kTerminal)
-      if (auto taken = terminal(std::move((*message)->fd)); !taken) return taken;
+    auto message = TRY(channel.receive());
+    if (!message && !execs) return fail({}, "the process was killed as it entered the container");
+    if (!message) return {};
+    if (message->kind == Message::Kind::kFailure) return fail({}, message->text, message->code);
+    execs = execs || message->kind == Message::Kind::kExec;
+    if (message->kind == Message::Kind::kTerminal)
+      if (auto taken = terminal(std::move(message->fd)); !taken) return taken;
   }
 }
 
@@ -140,31 +134,29 @@ Result<void> join(const Target& target) {
       open_at(AT_FDCWD, concat("/proc/", target.record.process.pid, "/ns/user").c_str(), O_RDONLY);
   if (!payload) return std::unexpected(payload.error());
   if (!space) return std::unexpected(space.error());
-  const auto leaf = ExecLeaf::make(*payload, *space, static_cast<unsigned>(::getpid()));
-  if (!leaf) return std::unexpected(leaf.error());
-  return write_file(leaf->dir().get(), "cgroup.procs", "0");
+  const auto leaf = TRY(ExecLeaf::make(*payload, *space, static_cast<unsigned>(::getpid())));
+  return write_file(leaf.dir().get(), "cgroup.procs", "0");
 }
 
 Result<pid_t> start_process(const Target& target, unsigned preserved,
                             const TakeTerminal& terminal) {
-  auto channel = make_channel();
-  if (!channel) return std::unexpected(channel.error());
+  auto channel = TRY(make_channel());
   const auto pid = clone_beside(
       target.pidfd, target.spaces, [&] { return join(target); },
       [&] {
-        channel->outside.close();
+        channel.outside.close();
         run_in_container({.config = target.config,
                           .filter = target.filter,
                           .ids = target.ids,
-                          .channel = std::move(channel->inside),
+                          .channel = std::move(channel.inside),
                           .bundle = {target.record.bundle, Fd{}},
                           .sources = {},
                           .listener = {},
                           .preserved = preserved});
       });
   if (!pid) return pid;
-  channel->inside.close();
-  const auto heard = hear_exec(channel->outside, terminal);
+  channel.inside.close();
+  const auto heard = hear_exec(channel.outside, terminal);
   if (heard) return pid;
   end_child(*pid);
   return std::unexpected(heard.error());
@@ -173,25 +165,18 @@ Result<pid_t> start_process(const Target& target, unsigned preserved,
 }  // namespace
 
 Result<int> exec_in_container(const Arguments& told) {
-  auto target = find_target(told);
-  if (!target) return std::unexpected(target.error());
-  const auto sealed =
-      target->config.has(CLONE_NEWUSER) ? be_out_of_reach(target->ids) : be_out_of_own_reach();
-  if (!sealed) return std::unexpected(sealed.error());
-  auto process = process_of(told, target->config);
-  if (!process) return std::unexpected(process.error());
-  target->config.process = std::move(*process);
-  const bool tty = target->config.process->terminal;
-  auto foreground = Foreground::take();
-  if (!foreground) return std::unexpected(foreground.error());
-  auto terminal = foreground->taker(told, tty);
-  if (!terminal) return std::unexpected(terminal.error());
-  const auto pid = start_process(*target, told.preserve_fds, *terminal);
-  if (!pid) return std::unexpected(pid.error());
-  if (auto written = write_pid_file(told.pid_file, *pid); !written)
-    return end_child(*pid), std::unexpected(written.error());
+  auto target = TRY(find_target(told));
+  TRY(target.config.has(CLONE_NEWUSER) ? be_out_of_reach(target.ids) : be_out_of_own_reach());
+  auto process = TRY(process_of(told, target.config));
+  target.config.process = std::move(process);
+  const bool tty = target.config.process->terminal;
+  auto foreground = TRY(Foreground::take());
+  auto terminal = TRY(foreground.taker(told, tty));
+  const auto pid = TRY(start_process(target, told.preserve_fds, terminal));
+  if (auto written = write_pid_file(told.pid_file, pid); !written)
+    return end_child(pid), std::unexpected(written.error());
   if (told.detach) return 0;
-  return foreground->wait(*pid, tty && told.console_socket.empty());
+  return foreground.wait(pid, tty && told.console_socket.empty());
 }
 
 }  // namespace userns::frontend

@@ -19,6 +19,7 @@
 #include "frontend/run/channel.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -38,12 +39,10 @@ Result<void> send_signal(const Fd& pidfd, int number) {
 
 Result<void> hear_exec(const Channel& channel) {
   while (true) {
-    auto message = channel.receive();
-    if (!message) return std::unexpected(message.error());
+    auto message = TRY(channel.receive());
     // The exec has closed the other end.
-    if (!*message) return {};
-    if ((*message)->kind == Message::Kind::kFailure)
-      return fail({}, (*message)->text, (*message)->code);
+    if (!message) return {};
+    if (message->kind == Message::Kind::kFailure) return fail({}, message->text, message->code);
   }
 }
 
@@ -113,40 +112,35 @@ void signal_in(std::uint64_t space, pid_t pid, int number) {
 
 Result<void> start_container(const std::string& root, const std::string& id) {
   const auto dir = ContainerDir::open(root, id, true);
-  const auto record = dir ? dir->record() : std::unexpected(dir.error());
-  if (!record) return std::unexpected(record.error());
-  if (const auto status = dir->status(*record); status != OciStatus::kCreated)
+  const auto record = TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  if (const auto status = dir->status(record); status != OciStatus::kCreated)
     return fail(
         {}, concat("cannot start container ", id, ": it is ", name_of(status), " and not created"));
-  const auto config = config_of(*dir);
-  if (!config) return std::unexpected(config.error());
-  if (!config->process) return fail({}, "config.json has no process to start");
-  auto socket = dir->connect();
-  if (!socket) return std::unexpected(socket.error());
-  const Channel channel(std::move(*socket));
+  const auto config = TRY(config_of(*dir));
+  if (!config.process) return fail({}, "config.json has no process to start");
+  auto socket = TRY(dir->connect());
+  const Channel channel(std::move(socket));
   if (auto sent = channel.send({.kind = Message::Kind::kGo}); !sent) return sent;
   if (auto heard = hear_exec(channel); !heard) return heard;
   dir->forget_start();
-  run_late_hooks(config->hooks.poststart, "poststart", state_text(*record, OciStatus::kRunning));
+  run_late_hooks(config.hooks.poststart, "poststart", state_text(record, OciStatus::kRunning));
   return {};
 }
 
 // All in its pid namespace are its own only if that was made for it.
 Result<std::vector<pid_t>> processes_of(const ContainerDir& dir, const OciRecord& record) {
   if (!record.cgroup.empty()) return processes_in(record.cgroup);
-  const auto config = config_of(dir);
-  if (!config) return std::unexpected(config.error());
+  const auto config = TRY(config_of(dir));
   const auto space = pid_space(record.process.pid);
   if (space == 0) return fail({}, "the container's process has ended", ESRCH);
-  if (!config->makes(CLONE_NEWPID))
+  if (!config.makes(CLONE_NEWPID))
     return fail({},
                 "the container has no pid namespace and no cgroup of its own: its processes "
                 "cannot be told from others");
   const auto proc = open_at(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY);
-  const auto names = proc ? list_directory(*proc) : std::unexpected(proc.error());
-  if (!names) return std::unexpected(names.error());
+  const auto names = TRY(proc ? list_directory(*proc) : std::unexpected(proc.error()));
   std::vector<pid_t> pids;
-  for (const auto& name : *names)
+  for (const auto& name : names)
     if (const auto pid = parse_decimal(name); pid && pid_space(static_cast<pid_t>(*pid)) == space)
       pids.push_back(static_cast<pid_t>(*pid));
   return pids;
@@ -154,43 +148,38 @@ Result<std::vector<pid_t>> processes_of(const ContainerDir& dir, const OciRecord
 
 Result<void> kill_container(const std::string& root, const std::string& id, int number, bool all) {
   const auto dir = ContainerDir::open(root, id);
-  const auto record = dir ? dir->record() : std::unexpected(dir.error());
-  if (!record) return std::unexpected(record.error());
-  const auto pidfd = hold(record->process);
-  if (!pidfd || dir->status(*record) == OciStatus::kStopped)
+  const auto record = TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  const auto pidfd = hold(record.process);
+  if (!pidfd || dir->status(record) == OciStatus::kStopped)
     return fail({}, concat("cannot kill container ", id, ": it is not running"), ESRCH);
   if (!all) return send_signal(*pidfd, number);
-  if (!record->cgroup.empty()) return signal_all(record->cgroup, number);
-  const auto pids = processes_of(*dir, *record);
-  if (!pids) return std::unexpected(pids.error());
-  for (const pid_t pid : *pids) signal_in(pid_space(record->process.pid), pid, number);
+  if (!record.cgroup.empty()) return signal_all(record.cgroup, number);
+  const auto pids = TRY(processes_of(*dir, record));
+  for (const pid_t pid : pids) signal_in(pid_space(record.process.pid), pid, number);
   return {};
 }
 
 Result<void> pause_container(const std::string& root, const std::string& id, bool pause) {
   const auto dir = ContainerDir::open(root, id, true);
-  const auto record = dir ? dir->record() : std::unexpected(dir.error());
-  if (!record) return std::unexpected(record.error());
-  const auto status = dir->status(*record);
+  const auto record = TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  const auto status = dir->status(record);
   const bool is_fit = pause ? status == OciStatus::kRunning || status == OciStatus::kCreated
                             : status == OciStatus::kPaused;
   if (!is_fit)
     return fail({}, concat("cannot ", pause ? "pause" : "resume", " container ", id, ": it is ",
                            name_of(status)));
-  return pause ? freeze(record->cgroup) : thaw(record->cgroup);
+  return pause ? freeze(record.cgroup) : thaw(record.cgroup);
 }
 
 Result<void> update_container(const std::string& root, const std::string& id,
                               const OciResources& resources) {
   const auto dir = ContainerDir::open(root, id, true);
-  const auto record = dir ? dir->record() : std::unexpected(dir.error());
-  if (!record) return std::unexpected(record.error());
-  const auto note = dir->cgroups();
-  if (!note) return std::unexpected(note.error());
-  if (note->entries.empty() && !resources.wishes.empty())
+  TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  const auto note = TRY(dir->cgroups());
+  if (note.entries.empty() && !resources.wishes.empty())
     return fail({}, concat("container ", id, " has no cgroup of its own, which ",
                            resources.wishes.front().place, " needs: see linux.cgroupsPath"));
-  return set_resources(*note, resources);
+  return set_resources(note, resources);
 }
 
 Result<void> delete_container(const std::string& root, const std::string& id, bool force) {

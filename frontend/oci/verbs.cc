@@ -22,6 +22,7 @@
 #include "frontend/spec/values.h"
 #include "frontend/start/seal.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -54,15 +55,12 @@ struct Ready {
 };
 // This program may become another one twice on the way, and begin again.
 Result<Ready> prepare(const Arguments& told) {
-  const auto root = oci_root(told.root);
-  if (!root) return std::unexpected(root.error());
-  auto bundle = open_bundle(told.bundle);
-  if (!bundle) return std::unexpected(bundle.error());
-  auto cgroup = choose_cgroup(told, bundle->config, *root);
-  if (!cgroup) return std::unexpected(cgroup.error());
-  if (auto sealed = seal(bundle->config); !sealed) return std::unexpected(sealed.error());
-  if (auto compiled = compile_filter(*bundle); !compiled) return std::unexpected(compiled.error());
-  return Ready{std::move(*bundle), std::move(*cgroup)};
+  const auto root = TRY(oci_root(told.root));
+  auto bundle = TRY(open_bundle(told.bundle));
+  auto cgroup = TRY(choose_cgroup(told, bundle.config, root));
+  TRY(seal(bundle.config));
+  TRY(compile_filter(bundle));
+  return Ready{std::move(bundle), std::move(cgroup)};
 }
 
 bool has_terminal(const Bundle& bundle) {
@@ -70,19 +68,17 @@ bool has_terminal(const Bundle& bundle) {
 }
 
 Result<int> create(const Arguments& told) {
-  const auto ready = prepare(told);
-  if (!ready) return std::unexpected(ready.error());
-  const bool tty = has_terminal(ready->bundle);
+  const auto ready = TRY(prepare(told));
+  const bool tty = has_terminal(ready.bundle);
   if (tty != !told.console_socket.empty())
     return fail({}, tty ? "process.terminal needs --console-socket"
                         : "--console-socket is for a process with a terminal (process.terminal)");
   TakeTerminal terminal;
   if (tty) {
-    auto socket = to_console_socket(told.console_socket);
-    if (!socket) return std::unexpected(socket.error());
-    terminal = std::move(*socket);
+    auto socket = TRY(to_console_socket(told.console_socket));
+    terminal = std::move(socket);
   }
-  const auto record = create_container(told, ready->bundle, ready->cgroup, terminal);
+  const auto record = create_container(told, ready.bundle, ready.cgroup, terminal);
   return record ? Result<int>(0) : std::unexpected(record.error());
 }
 
@@ -98,17 +94,14 @@ Result<int> run(const Arguments& told) {
   if (!ready) return std::unexpected(ready.error());
   if (!root) return std::unexpected(root.error());
   const bool tty = has_terminal(ready->bundle);
-  auto foreground = Foreground::take();
-  if (!foreground) return std::unexpected(foreground.error());
-  auto terminal = foreground->taker(told, tty);
-  if (!terminal) return std::unexpected(terminal.error());
-  const auto record = create_container(told, ready->bundle, ready->cgroup, *terminal);
-  if (!record) return std::unexpected(record.error());
+  auto foreground = TRY(Foreground::take());
+  auto terminal = TRY(foreground.taker(told, tty));
+  const auto record = TRY(create_container(told, ready->bundle, ready->cgroup, terminal));
   if (auto started = start_container(*root, told.id); !started)
     return finish_run(told, *root, std::unexpected(started.error()));
   if (told.detach) return 0;
   return finish_run(told, *root,
-                    foreground->wait(record->process.pid, tty && told.console_socket.empty()));
+                    foreground.wait(record.process.pid, tty && told.console_socket.empty()));
 }
 
 // --- looking --------------------------------------------------------------------------------
@@ -116,9 +109,8 @@ Result<int> run(const Arguments& told) {
 Result<int> state(const Arguments& told) {
   const auto root = oci_root(told.root);
   const auto dir = root ? ContainerDir::open(*root, told.id) : std::unexpected(root.error());
-  const auto record = dir ? dir->record() : std::unexpected(dir.error());
-  if (!record) return std::unexpected(record.error());
-  return print(concat(state_text(*record, dir->status(*record)), "\n"));
+  const auto record = TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  return print(concat(state_text(record, dir->status(record)), "\n"));
 }
 
 struct Listed {
@@ -126,10 +118,9 @@ struct Listed {
   OciStatus status;
 };
 Result<std::vector<Listed>> all_containers(const std::string& root) {
-  const auto names = ContainerDir::list(root);
-  if (!names) return std::unexpected(names.error());
+  const auto names = TRY(ContainerDir::list(root));
   std::vector<Listed> all;
-  for (const auto& name : *names) {
+  for (const auto& name : names) {
     const auto dir = ContainerDir::open(root, name);
     auto record = dir ? dir->record() : std::unexpected(dir.error());
     if (!record) continue;  // it is just being made, or has just gone
@@ -147,11 +138,10 @@ std::string table_line(const Listed& one) {
 
 Result<int> list(const Arguments& told) {
   const auto root = oci_root(told.root);
-  const auto all = root ? all_containers(*root) : std::unexpected(root.error());
-  if (!all) return std::unexpected(all.error());
+  const auto all = TRY(root ? all_containers(*root) : std::unexpected(root.error()));
   std::string text = told.quiet ? "" : "ID  PID  STATUS  BUNDLE  CREATED\n";
   auto json = Json::array();
-  for (const auto& one : *all) {
+  for (const auto& one : all) {
     text += told.quiet ? concat(one.record.id, "\n") : table_line(one);
     json.push_back(Json::parse(state_text(one.record, one.status)));
   }
@@ -162,11 +152,10 @@ Result<int> ps(const Arguments& told) {
   const auto root = oci_root(told.root);
   const auto dir = root ? ContainerDir::open(*root, told.id) : std::unexpected(root.error());
   const auto record = dir ? dir->record() : std::unexpected(dir.error());
-  const auto pids = record ? processes_of(*dir, *record) : std::unexpected(record.error());
-  if (!pids) return std::unexpected(pids.error());
-  if (told.json) return print(concat(Json(*pids).dump(), "\n"));
+  const auto pids = TRY(record ? processes_of(*dir, *record) : std::unexpected(record.error()));
+  if (told.json) return print(concat(Json(pids).dump(), "\n"));
   std::string text = "PID\n";
-  for (const pid_t pid : *pids) text += concat(pid, "\n");
+  for (const pid_t pid : pids) text += concat(pid, "\n");
   return print(text);
 }
 
@@ -198,11 +187,9 @@ Result<int> resume(const Arguments& told) {
 }
 
 Result<int> update(const Arguments& told) {
-  const auto root = oci_root(told.root);
-  if (!root) return std::unexpected(root.error());
-  const auto resources = resources_of(told);
-  if (!resources) return std::unexpected(resources.error());
-  return done(update_container(*root, told.id, *resources));
+  const auto root = TRY(oci_root(told.root));
+  const auto resources = TRY(resources_of(told));
+  return done(update_container(root, told.id, resources));
 }
 
 Result<int> features(const Arguments&) { return print(concat(features_text(), "\n")); }

@@ -5,13 +5,13 @@
 
 #include "frontend/start/plan/plan.h"
 #include "frontend/start/supervise.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 
 Result<Foreground> Foreground::take() {
-  auto signals = Signals::take();
-  if (!signals) return std::unexpected(signals.error());
-  return Foreground(std::move(*signals));
+  auto signals = TRY(Signals::take());
+  return Foreground(std::move(signals));
 }
 
 Result<TakeTerminal> Foreground::taker(const Arguments& told, bool tty) {
@@ -31,9 +31,8 @@ Result<int> Foreground::wait(pid_t pid, bool tty) {
   if (!payload.pidfd.valid()) return fail_errno("cannot watch the container's process");
   Plan plan;
   plan.tty = tty;
-  const auto ended = supervise(plan, payload, signals_, relay_);
-  if (!ended) return std::unexpected(ended.error());
-  return ended->status;
+  const auto ended = TRY(supervise(plan, payload, signals_, relay_));
+  return ended.status;
 }
 
 }  // namespace userns::frontend

@@ -30,6 +30,7 @@
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -255,10 +256,9 @@ constexpr std::string_view kV1Controllers[] = {"pids",   "memory", "cpu",
 constexpr std::string_view kMount = "/sys/fs/cgroup", kUnit = "/userns-cgroup.service";
 
 Result<void> check_base(const std::string& path, long magic) {
-  const auto trusted = open_trusted_directory(path);
-  if (!trusted) return std::unexpected(trusted.error());
+  const auto trusted = TRY(open_trusted_directory(path));
   struct statfs fs{};
-  if (*trusted && ::fstatfs((*trusted)->get(), &fs) == 0 && fs.f_type == magic) return {};
+  if (trusted && ::fstatfs(trusted->get(), &fs) == 0 && fs.f_type == magic) return {};
   return fail("CG-BASE", concat(path, " is not a directory of a cgroup ",
                                 magic == CGROUP2_SUPER_MAGIC ? "v2" : "v1", " file system"));
 }
@@ -355,9 +355,7 @@ Result<std::string> v1_base(std::string_view controller, const CgroupConf& conf,
   const auto mount = concat(kMount, "/", controller), home = concat(mount, own);
   auto path = conf.v1_base.empty() ? std::string(above_user_cgroup(home, v1_user_cgroup(uid)))
                                    : concat(mount, conf.v1_base);
-  for (const auto& directory : {home, path})
-    if (auto trusted = check_base(directory, CGROUP_SUPER_MAGIC); !trusted)
-      return std::unexpected(trusted.error());
+  for (const auto& directory : {home, path}) TRY(check_base(directory, CGROUP_SUPER_MAGIC));
   return path;
 }
 

@@ -18,6 +18,7 @@
 #include "common/fd.h"
 #include "frontend/spec/tell.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -41,10 +42,9 @@ std::string name_of(int pid) {
 // The process that a lock file names; 0: it is empty, just being made or no lock of this kind.
 Result<int> owner_of(const std::string& lock) {
   const auto file = open_at(AT_FDCWD, lock.c_str(), O_RDONLY | O_NOFOLLOW);
-  auto text = file ? read_all(*file, 64) : std::unexpected(file.error());
-  if (!text) return std::unexpected(text.error());
+  auto text = TRY(file ? read_all(*file, 64) : std::unexpected(file.error()));
   const auto pid = parse_decimal(
-      std::string_view(*text).substr(0, text->find_first_of(std::string_view("\0\n", 2))));
+      std::string_view(text).substr(0, text.find_first_of(std::string_view("\0\n", 2))));
   return pid && *pid <= 1U << 22U ? static_cast<int>(*pid) : 0;
 }
 
@@ -54,10 +54,9 @@ bool is_gone(int pid) { return pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
 Result<void> write_own(const std::string& own) {
   ::unlink(own.c_str());  // of an earlier process of this number
   const auto file =
-      open_at(AT_FDCWD, own.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600);
-  if (!file) return std::unexpected(file.error());
+      TRY(open_at(AT_FDCWD, own.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0600));
   const std::string text = concat(::getpid());
-  return write_all(*file, std::string_view(text.c_str(), text.size() + 1));
+  return write_all(file, std::string_view(text.c_str(), text.size() + 1));
 }
 
 bool is_linked(const std::string& own) {
@@ -194,7 +193,7 @@ Result<PolicyLock> PolicyLock::take(std::span<const std::string> files, Hold hol
   for (int tries = 0; tries < kTries; ++tries) {
     if (tries > 0) ::nanosleep(&kPause, nullptr);
     if (tries == kQuietTries) notice.say(holder->text());
-    if (auto locked = lock_accounts(notice); !locked) return std::unexpected(locked.error());
+    TRY(lock_accounts(notice));
     auto locks = try_all(files, holder);
     if (!locks || holder || hold == Hold::kFiles) ::ulckpwdf();
     if (!locks) return std::unexpected(locks.error());

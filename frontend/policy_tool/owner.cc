@@ -13,6 +13,7 @@
 #include "frontend/policy_tool/tool.h"
 #include "frontend/spec/user_database.h"
 #include "policy/text.h"
+#include "policy/try.h"
 #include "policy/who.h"
 
 namespace userns::frontend {
@@ -56,12 +57,11 @@ Result<Owner> find_owner(const std::string& word, bool for_ids, bool grants) {
                                 : ::getpwnam(word.c_str());
   if (entry == nullptr) return find_gone(word, "user", word, grants);
   const Uid uid{entry->pw_uid};
-  const auto name = login_name(uid);
-  if (!name) return std::unexpected(name.error());
+  const auto name = TRY(login_name(uid));
   // A name that lines would take for something else is left out.
-  Owner owner{{concat(uid.value())}, true, false, Account{*name, uid.value(), entry->pw_gid}};
-  if (!name->empty() && name->find_first_of(" \t#=\n") == std::string::npos)
-    owner.forms.insert(owner.forms.begin(), *name);
+  Owner owner{{concat(uid.value())}, true, false, Account{name, uid.value(), entry->pw_gid}};
+  if (!name.empty() && name.find_first_of(" \t#=\n") == std::string::npos)
+    owner.forms.insert(owner.forms.begin(), name);
   return owner;
 }
 

@@ -14,6 +14,7 @@
 #include "policy/idmap.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,12 +48,11 @@ bool is_subid(PolicyFile kind) {
 Result<std::vector<Proposal>> read_files(std::span<const PolicyFile> kinds) {
   std::vector<Proposal> all;
   for (const auto kind : kinds) {
-    if (auto believed = check_believed(kind); !believed) return std::unexpected(believed.error());
+    TRY(check_believed(kind));
     for (const auto& path : installed_paths(kind)) {
-      auto before = snapshot(path);
-      if (!before) return std::unexpected(before.error());
-      auto same = before->text;
-      all.push_back({kind, path, std::move(*before), std::move(same)});
+      auto before = TRY(snapshot(path));
+      auto same = before.text;
+      all.push_back({kind, path, std::move(before), std::move(same)});
     }
   }
   return all;

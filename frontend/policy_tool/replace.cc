@@ -17,6 +17,7 @@
 #include "frontend/policy_tool/record.h"
 #include "frontend/policy_tool/tool.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -60,14 +61,13 @@ Result<void> copy_attributes(const Fd& from, const Fd& to) {
 
 Result<void> write_copy(const Snapshot& old, const Fd& copy, std::string_view text) {
   if (old.exists) {
-    const auto original = open_at(AT_FDCWD, old.path.c_str(), O_RDONLY | O_NOFOLLOW);
-    if (!original) return std::unexpected(original.error());
+    const auto original = TRY(open_at(AT_FDCWD, old.path.c_str(), O_RDONLY | O_NOFOLLOW));
     if (::fchown(copy.get(), old.facts.st_uid, old.facts.st_gid) != 0)
       return fail_errno("cannot keep the owner");
     // The mode first: it is the mask of an ACL.
     if (::fchmod(copy.get(), old.facts.st_mode & 07777) != 0)
       return fail_errno("cannot keep the mode");
-    if (auto copied = copy_attributes(*original, copy); !copied) return copied;
+    if (auto copied = copy_attributes(original, copy); !copied) return copied;
   } else if (::fchmod(copy.get(), 0644) != 0) {
     return fail_errno("cannot set the mode");
   }
@@ -88,26 +88,24 @@ std::vector<std::string_view> lines_with_ends(std::string_view text) {
 }  // namespace
 
 Result<Snapshot> snapshot(const std::string& path) {
-  const auto trusted = open_trusted_file(path);
-  if (!trusted) return std::unexpected(trusted.error());
+  const auto trusted = TRY(open_trusted_file(path));
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
                                                          &std::free);
   Snapshot all{
-      .path = real ? real.get() : path, .text = {}, .exists = trusted->has_value(), .facts = {}};
+      .path = real ? real.get() : path, .text = {}, .exists = trusted.has_value(), .facts = {}};
   if (!real && errno == ENOENT && ::lstat(path.c_str(), &all.facts) == 0)
     return fail(
         {},
         concat(path,
                " is a symbolic link to a file that does not exist: make it, or remove the link"));
   if (!all.exists) return all;
-  if (::fstat((*trusted)->get(), &all.facts) != 0)
-    return fail_errno(concat("cannot examine ", path));
-  if (is_mount_point(**trusted))
+  if (::fstat(trusted->get(), &all.facts) != 0) return fail_errno(concat("cannot examine ", path));
+  if (is_mount_point(*trusted))
     return fail({}, concat(all.path,
                            " is a mount point (a file is bind-mounted there), so it cannot "
                            "be replaced in one step: umount ",
                            all.path, ", or change the file that is mounted; nothing was changed"));
-  auto text = read_all(**trusted, kLargestPolicy);
+  auto text = read_all(*trusted, kLargestPolicy);
   if (!text) return fail({}, concat("cannot read ", path), text.error().code);
   all.text = std::move(*text);
   return all;

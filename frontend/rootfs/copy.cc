@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -29,11 +30,10 @@ using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
 bool is_gone(int code) { return code == ENOENT || code == ESTALE; }
 
 Result<std::vector<std::string>> names_in(const Fd& directory) {
-  auto again = open_at(directory.get(), ".", O_RDONLY | O_DIRECTORY);
-  if (!again) return std::unexpected(again.error());
-  const Directory entries(::fdopendir(again->get()), ::closedir);
+  auto again = TRY(open_at(directory.get(), ".", O_RDONLY | O_DIRECTORY));
+  const Directory entries(::fdopendir(again.get()), ::closedir);
   if (!entries) return fail_errno("cannot read the directory");
-  (void)again->release();
+  (void)again.release();
   std::vector<std::string> names;
   while (const dirent* entry = ::readdir(entries.get()))
     if (const std::string_view name = entry->d_name; name != "." && name != "..")
@@ -106,9 +106,8 @@ Result<void> Copier::enter(Fd from, Fd to) {
   if (::fstat(level.from.get(), &level.from_facts) != 0 ||
       ::fstat(level.to.get(), &level.to_facts) != 0)
     return fail_errno("cannot look at it");
-  auto names = names_in(level.from);
-  if (!names) return std::unexpected(names.error());
-  level.names = std::move(*names);
+  auto names = TRY(names_in(level.from));
+  level.names = std::move(names);
   levels_.push_back(std::move(level));
   if (levels_.size() <= kMostOpen) return {};
   auto& far = levels_[levels_.size() - 1 - kMostOpen];
@@ -126,10 +125,9 @@ Result<void> Copier::leave() {
   auto& level = levels_.back();
   if (level.from.valid()) return {};
   auto from = above(left.from, level.from_facts);
-  auto to = from ? above(left.to, level.to_facts) : std::unexpected(from.error());
-  if (!to) return std::unexpected(to.error());
+  auto to = TRY(from ? above(left.to, level.to_facts) : std::unexpected(from.error()));
   level.from = std::move(*from);
-  level.to = std::move(*to);
+  level.to = std::move(to);
   return {};
 }
 
@@ -191,9 +189,8 @@ Result<void> Copier::copy_entry(const Fd& from, const Fd& to, const std::string&
     ++counts_.devices;
     return {};
   }
-  const auto linked = link_to_earlier(to, name, path, facts);
-  if (!linked) return std::unexpected(linked.error());
-  if (*linked) return {};
+  const auto linked = TRY(link_to_earlier(to, name, path, facts));
+  if (linked) return {};
   if (type == S_IFREG) return copy_file(from, to, name, path);
   return type == S_IFLNK ? copy_link(from, to, name, facts) : copy_fifo(to, name, facts);
 }
@@ -203,10 +200,9 @@ Result<bool> Copier::link_to_earlier(const Fd& to, const std::string& name, cons
   if (facts.st_nlink < 2) return false;
   const auto [first, is_first] = linked_.try_emplace({facts.st_dev, facts.st_ino}, path);
   if (is_first) return false;
-  const auto parent = open_parent(to_, first->second);
-  if (!parent) return std::unexpected(parent.error());
+  const auto parent = TRY(open_parent(to_, first->second));
   const auto earlier = first->second.substr(first->second.rfind('/') + 1);
-  if (::linkat(parent->get(), earlier.c_str(), to.get(), name.c_str(), 0) == 0) return true;
+  if (::linkat(parent.get(), earlier.c_str(), to.get(), name.c_str(), 0) == 0) return true;
   if (errno != ENOENT && errno != EMLINK) return fail_errno("cannot make the hard link");
   first->second = path;  // the earlier one vanished while it was copied
   return false;
@@ -240,16 +236,14 @@ Result<std::vector<Attribute>> Copier::shifted(std::vector<Attribute> attributes
 }
 
 Result<void> Copier::dress(int from, int to, const struct stat& facts) {
-  const auto owner = owner_of(facts);
-  if (!owner) return std::unexpected(owner.error());
-  if (::fchown(to, owner->first, owner->second) != 0) return fail_errno("cannot set its owner");
+  const auto owner = TRY(owner_of(facts));
+  if (::fchown(to, owner.first, owner.second) != 0) return fail_errno("cannot set its owner");
   if (::fchmod(to, facts.st_mode & 07777U) != 0) return fail_errno("cannot set its mode");
   auto attributes = get_attributes(from);
   if (attributes && !attributes->empty()) attributes = shifted(std::move(*attributes));
   if (!attributes) return std::unexpected(attributes.error());
-  const auto not_kept = set_attributes(to, *attributes);
-  if (!not_kept) return std::unexpected(not_kept.error());
-  counts_.attributes += *not_kept;
+  const auto not_kept = TRY(set_attributes(to, *attributes));
+  counts_.attributes += not_kept;
   if (kind_ == CopyKind::kLayer && S_ISDIR(facts.st_mode) && is_opaque(from))
     if (auto made = make_opaque(to); !made) return made;
   const timespec times[2] = {facts.st_atim, facts.st_mtim};
@@ -269,16 +263,14 @@ Result<void> Copier::copy_directory(const Fd& from, const Fd& to, const std::str
   if (!source) return std::unexpected(source.error());
   struct stat facts{};
   if (::fstat(source->get(), &facts) != 0) return fail_errno("cannot look at it");
-  const auto owner = owner_of(facts);
-  if (!owner) return std::unexpected(owner.error());
+  const auto owner = TRY(owner_of(facts));
   if (::mkdirat(to.get(), name.c_str(), 0700) != 0) return fail_errno("cannot make the directory");
-  auto target = open_at(to.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!target) return std::unexpected(target.error());
+  auto target = TRY(open_at(to.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   // At once, so that who removes an unfinished copy may do so.
-  if (::fchown(target->get(), owner->first, owner->second) != 0)
+  if (::fchown(target.get(), owner.first, owner.second) != 0)
     return fail_errno("cannot set its owner");
-  if (is_mount) return dress(source->get(), target->get(), facts);
-  return enter(std::move(*source), std::move(*target));
+  if (is_mount) return dress(source->get(), target.get(), facts);
+  return enter(std::move(*source), std::move(target));
 }
 
 Result<void> Copier::copy_link(const Fd& from, const Fd& to, const std::string& name,
@@ -286,33 +278,30 @@ Result<void> Copier::copy_link(const Fd& from, const Fd& to, const std::string& 
   std::array<char, PATH_MAX> target{};
   if (::readlinkat(from.get(), name.c_str(), target.data(), target.size() - 1) < 0)
     return fail_errno("cannot read the link");
-  const auto owner = owner_of(facts);
-  if (!owner) return std::unexpected(owner.error());
+  const auto owner = TRY(owner_of(facts));
   if (::symlinkat(target.data(), to.get(), name.c_str()) != 0)
     return fail_errno("cannot make the link");
-  if (::fchownat(to.get(), name.c_str(), owner->first, owner->second, AT_SYMLINK_NOFOLLOW) != 0)
+  if (::fchownat(to.get(), name.c_str(), owner.first, owner.second, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("cannot set its owner");
   return set_times(to.get(), name.c_str(), facts);
 }
 
 Result<void> Copier::copy_whiteout(const Fd& to, const std::string& name,
                                    const struct stat& facts) {
-  const auto owner = owner_of(facts);
-  if (!owner) return std::unexpected(owner.error());
+  const auto owner = TRY(owner_of(facts));
   if (auto counted = count_entry(0); !counted) return counted;
   if (::mknodat(to.get(), name.c_str(), S_IFCHR, 0) != 0)
     return fail_errno("cannot note that it is deleted");
-  if (::fchownat(to.get(), name.c_str(), owner->first, owner->second, AT_SYMLINK_NOFOLLOW) != 0)
+  if (::fchownat(to.get(), name.c_str(), owner.first, owner.second, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("cannot set its owner");
   return {};
 }
 
 Result<void> Copier::copy_fifo(const Fd& to, const std::string& name, const struct stat& facts) {
-  const auto owner = owner_of(facts);
-  if (!owner) return std::unexpected(owner.error());
+  const auto owner = TRY(owner_of(facts));
   if (::mkfifoat(to.get(), name.c_str(), facts.st_mode & 07777U) != 0)
     return fail_errno("cannot make the fifo");
-  if (::fchownat(to.get(), name.c_str(), owner->first, owner->second, AT_SYMLINK_NOFOLLOW) != 0)
+  if (::fchownat(to.get(), name.c_str(), owner.first, owner.second, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno("cannot set its owner");
   return set_times(to.get(), name.c_str(), facts);
 }

@@ -30,6 +30,7 @@
 #include "frontend/start/ids/in_map.h"
 #include "frontend/start/ids/inside_names.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -57,9 +58,8 @@ Result<Filled> parse_filled(const std::string& text) {
   const auto json = nlohmann::json::parse(text.substr(std::min(text.size(), sizeof(UnpackCounts))));
   json.at(0).get_to(filled.root_place);
   json.at(2).get_to(filled.settings);
-  auto image = image_from_text(json.at(1).get<std::string>());
-  if (!image) return std::unexpected(image.error());
-  filled.image = std::move(*image);
+  auto image = TRY(image_from_text(json.at(1).get<std::string>()));
+  filled.image = std::move(image);
   return filled;
 }
 
@@ -118,29 +118,25 @@ UnpackLimits limits_of(const FillHow& how, const Fd& top) {
 
 Result<std::string> unpack_inside(const Fd& target, const FillHow& how, const Act& act,
                                   const Outside& outside) {
-  if (auto bound = bound_the_work(); !bound) return std::unexpected(bound.error());
-  const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
-  if (!top) return std::unexpected(top.error());
-  const auto limits = limits_of(how, *top);
-  Unpacker unpacker(*top, limits,
+  TRY(bound_the_work());
+  const auto top = TRY(open_at(target.get(), ".", O_RDONLY | O_DIRECTORY));
+  const auto limits = limits_of(how, top);
+  Unpacker unpacker(top, limits,
                     [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
-  auto image = act(*top, limits, unpacker, outside);
-  if (!image) return std::unexpected(image.error());
-  if (auto finished = unpacker.finish(); !finished) return std::unexpected(finished.error());
-  image->ids = ids_in_image(*top, image->user);
-  make_working_directory(*top, image->cwd);
+  auto image = TRY(act(top, limits, unpacker, outside));
+  TRY(unpacker.finish());
+  image.ids = ids_in_image(top, image.user);
+  make_working_directory(top, image.cwd);
   Filled filled{
-      .counts = unpacker.counts(), .image = std::move(*image), .settings = {}, .root_place = {}};
+      .counts = unpacker.counts(), .image = std::move(image), .settings = {}, .root_place = {}};
   if (how.is_export) {
-    auto settings = exported_settings(*top);
-    if (!settings) return std::unexpected(settings.error());
-    filled.settings = std::move(*settings);
+    auto settings = TRY(exported_settings(top));
+    filled.settings = std::move(settings);
   }
   const bool is_plain = filled.image.cwd.empty();
   if (is_plain && how.looks_for_root) {
-    auto place = find_root_place(*top, how.wants_root);
-    if (!place) return std::unexpected(place.error());
-    filled.root_place = std::move(*place);
+    auto place = TRY(find_root_place(top, how.wants_root));
+    filled.root_place = std::move(place);
   }
   return to_text(filled);
 }
@@ -153,13 +149,12 @@ std::function<void(std::string_view)> hear(const FillHow& how) {
 
 Result<Filled> fill(const ChosenIds& ids, const Fd& target, const FillHow& how, const Act& act,
                     const std::function<Result<Fd>(const std::string&)>& opener = {}) {
-  if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
+  TRY(give_away(ids, target));
   const InMap in{
       .on_progress = hear(how), .on_open = opener, .mount_namespace = false, .prepare = {}};
-  const auto done = in_map(
-      ids, [&](const Outside& outside) { return unpack_inside(target, how, act, outside); }, in);
-  if (!done) return std::unexpected(done.error());
-  return to_filled(*done);
+  const auto done = TRY(in_map(
+      ids, [&](const Outside& outside) { return unpack_inside(target, how, act, outside); }, in));
+  return to_filled(done);
 }
 
 // The layout's files are the caller's to read, not the container's root's: they are opened out
@@ -179,14 +174,13 @@ Result<Filled> fill_from_layout(const ChosenIds& ids, const Fd& target, const Fd
 
 Result<std::string> copy_inside(const Fd& target, std::span<const Fd> from, CopyKind kind,
                                 const BothIds& both, const FillHow& how, const Outside& outside) {
-  if (auto bound = bound_the_work(); !bound) return std::unexpected(bound.error());
+  TRY(bound_the_work());
   const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
-  const auto source = top ? merged(from) : std::unexpected(top.error());
-  if (!source) return std::unexpected(source.error());
+  const auto source = TRY(top ? merged(from) : std::unexpected(top.error()));
   const auto limits = limits_of(how, *top);
-  Copier copier(*source, *top, kind, both, limits,
+  Copier copier(source, *top, kind, both, limits,
                 [&](const UnpackCounts& counts) { outside.progress(to_text(counts)); });
-  if (auto copied = copier.copy(); !copied) return std::unexpected(copied.error());
+  TRY(copier.copy());
   return to_text(Filled{.counts = copier.counts(), .image = {}, .settings = {}, .root_place = {}});
 }
 
@@ -221,36 +215,32 @@ Result<Filled> fill_from_tar(const ChosenIds& ids, const Fd& target, const Fd& t
       ids, target, how,
       [&](const Fd&, UnpackLimits, Unpacker& unpacker, const Outside&) -> Result<ImageConfig> {
         FileSource source(tar);
-        if (auto added = unpacker.add(source, false); !added) return std::unexpected(added.error());
+        TRY(unpacker.add(source, false));
         return ImageConfig{};
       });
 }
 
 Result<Filled> fill_from_busybox(const ChosenIds& ids, const Fd& target) {
-  const auto busybox = find_busybox();
-  if (!busybox) return std::unexpected(busybox.error());
-  if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
-  const auto done = in_map(ids, [&](const Outside&) -> Result<std::string> {
+  const auto busybox = TRY(find_busybox());
+  TRY(give_away(ids, target));
+  const auto done = TRY(in_map(ids, [&](const Outside&) -> Result<std::string> {
     const auto top = open_at(target.get(), ".", O_RDONLY | O_DIRECTORY);
-    const auto made = top ? make_busybox_tree(*top, *busybox) : std::unexpected(top.error());
+    const auto made = top ? make_busybox_tree(*top, busybox) : std::unexpected(top.error());
     if (!made) return std::unexpected(made.error());
     return to_text(
         Filled{.counts = {.entries = *made}, .image = {}, .settings = {}, .root_place = {}});
-  });
-  if (!done) return std::unexpected(done.error());
-  return to_filled(*done);
+  }));
+  return to_filled(done);
 }
 
 Result<Filled> fill_from_debian(const ChosenIds& ids, const Fd& target, const DebianWish& wish,
                                 const FillHow& how) {
-  auto mmdebstrap = Mmdebstrap::start(wish);
-  if (!mmdebstrap) return std::unexpected(mmdebstrap.error());
-  if (auto begun = mmdebstrap->await_tar(how.on_stage); !begun)
-    return std::unexpected(begun.error());
-  auto filled = fill_from_tar(ids, target, mmdebstrap->tar(), how);
+  auto mmdebstrap = TRY(Mmdebstrap::start(wish));
+  TRY(mmdebstrap.await_tar(how.on_stage));
+  auto filled = fill_from_tar(ids, target, mmdebstrap.tar(), how);
   if (!filled && filled.error().code == EINTR) return filled;
   // A tar that ends too early is mmdebstrap's failure, and it says why.
-  if (auto done = mmdebstrap->finish(); !done && (filled || filled.error().code == 0))
+  if (auto done = mmdebstrap.finish(); !done && (filled || filled.error().code == 0))
     return std::unexpected(done.error());
   return filled;
 }
@@ -259,28 +249,25 @@ namespace {
 
 Result<Filled> copy_from(const ChosenIds& ids, const Fd& target, const ChosenIds& from_ids,
                          std::span<const Fd> from, CopyKind kind, const FillHow& how) {
-  const auto both = both_ids(from_ids, ids);
-  if (!both) return std::unexpected(both.error());
-  if (auto given = give_away(ids, target); !given) return std::unexpected(given.error());
+  const auto both = TRY(both_ids(from_ids, ids));
+  TRY(give_away(ids, target));
   const bool several = from.size() > 1;
   std::vector<Fd> here;
   InMap in{.on_progress = hear(how), .on_open = {}, .mount_namespace = several, .prepare = {}};
   if (several)
     in.prepare = [&]() -> Result<void> {
-      auto layers = layers_here(from);
-      if (!layers) return std::unexpected(layers.error());
-      here = std::move(*layers);
+      auto layers = TRY(layers_here(from));
+      here = std::move(layers);
       return {};
     };
-  const auto done = in_map(
-      both->ids,
+  const auto done = TRY(in_map(
+      both.ids,
       [&](const Outside& outside) {
-        return copy_inside(target, several ? std::span<const Fd>(here) : from, kind, *both, how,
+        return copy_inside(target, several ? std::span<const Fd>(here) : from, kind, both, how,
                            outside);
       },
-      in);
-  if (!done) return std::unexpected(done.error());
-  return to_filled(*done);
+      in));
+  return to_filled(done);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "frontend/rootfs/archive/image_json.h"
 #include "frontend/rootfs/archive/path_names.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -43,16 +44,14 @@ struct Looks {
 
 // By the first entry that is not the root.
 Result<Looks> look_at(FileSource& source) {
-  auto reader = TarReader::open(source);
-  if (!reader) return std::unexpected(reader.error());
+  auto reader = TRY(TarReader::open(source));
   for (int looked = 0; looked < kMostLooks; ++looked) {
-    const auto entry = reader->next();
-    if (!entry) return std::unexpected(entry.error());
-    if (*entry == nullptr) return Looks{};
-    const auto names = path_names(path_of(*entry));
+    const auto entry = TRY(reader.next());
+    if (entry == nullptr) return Looks{};
+    const auto names = path_names(path_of(entry));
     if (!names) return Looks{};  // to be complained about by who unpacks it
     if (!names->empty())
-      return Looks{.image = may_be_of_image(*names), .compressed = reader->is_compressed()};
+      return Looks{.image = may_be_of_image(*names), .compressed = reader.is_compressed()};
   }
   return Looks{};
 }
@@ -68,17 +67,15 @@ Result<Fd> nameless_file(const Fd& directory) {
 Result<Fd> uncompress(Source& source, const Fd& directory, UnpackLimits limits) {
   auto file = nameless_file(directory);
   auto reader =
-      file ? TarReader::open(source, TarReader::Content::kRaw) : std::unexpected(file.error());
-  if (!reader) return std::unexpected(reader.error());
-  if (const auto entry = reader->next(); !entry) return std::unexpected(entry.error());
+      TRY(file ? TarReader::open(source, TarReader::Content::kRaw) : std::unexpected(file.error()));
+  TRY(reader.next());
   while (true) {
-    const auto piece = reader->data();
-    if (!piece) return std::unexpected(piece.error());
-    if (!*piece) return file;
-    if ((*piece)->offset > 2 * limits.bytes + kSlack)
+    const auto piece = TRY(reader.data());
+    if (!piece) return file;
+    if (piece->offset > 2 * limits.bytes + kSlack)
       return fail({}, concat("the image has more than twice ", limits.bytes,
                              " bytes; --max-size allows more"));
-    if (auto written = write_all(*file, (*piece)->data); !written)
+    if (auto written = write_all(*file, piece->data); !written)
       return fail({}, "cannot keep the uncompressed image", written.error().code);
   }
 }
@@ -94,19 +91,17 @@ bool is_image(Blobs& blobs) {
 
 Result<std::string> checked_text(Blobs& blobs, const std::string& digest) {
   const auto path = blob_path(digest);
-  auto source = path ? blobs.open(*path) : std::unexpected(path.error());
-  if (!source) return std::unexpected(source.error());
-  DigestSource checked(std::move(*source), digest);
+  auto source = TRY(path ? blobs.open(*path) : std::unexpected(path.error()));
+  DigestSource checked(std::move(source), digest);
   std::string text;
   while (true) {
-    const auto piece = checked.read();
-    if (!piece) return std::unexpected(piece.error());
-    if (piece->empty()) break;
-    text += *piece;
+    const auto piece = TRY(checked.read());
+    if (piece.empty()) break;
+    text += piece;
     if (text.size() > kLargestJson)
       return fail({}, concat("the image's part ", digest, " is too large"));
   }
-  if (auto same = checked.check(); !same) return std::unexpected(same.error());
+  TRY(checked.check());
   return text;
 }
 
@@ -127,37 +122,31 @@ Result<OciNode> find_manifest(Blobs& blobs) {
 }
 
 Result<ImageConfig> unpack_oci(Blobs& blobs, Unpacker& unpacker) {
-  const auto manifest = find_manifest(blobs);
-  if (!manifest) return std::unexpected(manifest.error());
-  const auto config = checked_text(blobs, manifest->config);
-  if (!config) return std::unexpected(config.error());
-  for (const auto& digest : manifest->layers) {
+  const auto manifest = TRY(find_manifest(blobs));
+  const auto config = TRY(checked_text(blobs, manifest.config));
+  for (const auto& digest : manifest.layers) {
     const auto path = blob_path(digest);
-    auto source = path ? blobs.open(*path) : std::unexpected(path.error());
-    if (!source) return std::unexpected(source.error());
-    DigestSource layer(std::move(*source), digest);
-    if (auto added = unpacker.add(layer, true); !added) return std::unexpected(added.error());
-    if (auto same = layer.check(); !same) return std::unexpected(same.error());
+    auto source = TRY(path ? blobs.open(*path) : std::unexpected(path.error()));
+    DigestSource layer(std::move(source), digest);
+    TRY(unpacker.add(layer, true));
+    TRY(layer.check());
   }
-  return parse_image_config(*config);
+  return parse_image_config(config);
 }
 
 Result<ImageConfig> unpack_docker(Blobs& blobs, Unpacker& unpacker) {
   const auto text = blobs.text("manifest.json");
-  const auto manifest = text ? parse_docker_manifest(*text) : std::unexpected(text.error());
-  if (!manifest) return std::unexpected(manifest.error());
-  const auto config = blobs.text(manifest->config);
-  if (!config) return std::unexpected(config.error());
-  for (const auto& name : manifest->layers) {
-    auto layer = blobs.open(name);
-    if (!layer) return std::unexpected(layer.error());
-    if (auto added = unpacker.add(**layer, true); !added) return std::unexpected(added.error());
+  const auto manifest = TRY(text ? parse_docker_manifest(*text) : std::unexpected(text.error()));
+  const auto config = TRY(blobs.text(manifest.config));
+  for (const auto& name : manifest.layers) {
+    auto layer = TRY(blobs.open(name));
+    TRY(unpacker.add(*layer, true));
   }
-  return parse_image_config(*config);
+  return parse_image_config(config);
 }
 
 Result<ImageConfig> unpack_plain(Source& source, Unpacker& unpacker) {
-  if (auto added = unpacker.add(source, false); !added) return std::unexpected(added.error());
+  TRY(unpacker.add(source, false));
   return ImageConfig{};
 }
 
@@ -172,23 +161,20 @@ Result<ImageConfig> unpack_anything(const Fd& archive, const Fd& top, UnpackLimi
                                     Unpacker& unpacker) {
   FileSource source(archive);
   source.remember();
-  const auto looks = look_at(source);
-  if (!looks) return std::unexpected(looks.error());
+  const auto looks = TRY(look_at(source));
   source.again();
-  if (!looks->image) return unpack_plain(source, unpacker);
-  const bool as_it_is = source.is_regular() && !looks->compressed;
+  if (!looks.image) return unpack_plain(source, unpacker);
+  const bool as_it_is = source.is_regular() && !looks.compressed;
   Fd kept;
   std::uint64_t start = 0;
   if (as_it_is) {
     start = static_cast<std::uint64_t>(std::max<off_t>(::lseek(archive.get(), 0, SEEK_CUR), 0));
   } else {
-    auto file = uncompress(source, top, limits);
-    if (!file) return std::unexpected(file.error());
-    kept = std::move(*file);
+    auto file = TRY(uncompress(source, top, limits));
+    kept = std::move(file);
   }
-  const auto blobs = TarBlobs::open(as_it_is ? archive : kept, start);
-  if (!blobs) return std::unexpected(blobs.error());
-  if (is_image(**blobs)) return unpack_image(**blobs, unpacker);
+  const auto blobs = TRY(TarBlobs::open(as_it_is ? archive : kept, start));
+  if (is_image(*blobs)) return unpack_image(*blobs, unpacker);
   if (as_it_is) return unpack_plain(source, unpacker);
   if (::lseek(kept.get(), 0, SEEK_SET) < 0) return fail_errno("cannot read the archive again");
   FileSource uncompressed(kept);

@@ -13,6 +13,7 @@
 
 #include "frontend/run/mount_api.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -43,9 +44,8 @@ Result<Fd> again_here(const Fd& directory) {
 Result<std::vector<Fd>> layers_here(std::span<const Fd> layers) {
   std::vector<Fd> here;
   for (const auto& layer : layers) {
-    auto tree = again_here(layer);
-    if (!tree) return std::unexpected(tree.error());
-    here.push_back(std::move(*tree));
+    auto tree = TRY(again_here(layer));
+    here.push_back(std::move(tree));
   }
   return here;
 }
@@ -55,7 +55,7 @@ Result<Fd> merged(std::span<const Fd> layers) {
   std::string lower;
   for (const auto& layer : layers) {
     // Kernels before 6.13 take layers only from mounts that are attached.
-    if (auto put = attach_at(layer, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
+    TRY(attach_at(layer, AT_FDCWD, "/"));
     lower += concat(lower.empty() ? "" : ":", "/proc/self/fd/", layer.get());
   }
   const auto tree =

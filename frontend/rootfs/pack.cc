@@ -15,6 +15,7 @@
 #include "frontend/run/process.h"
 #include "frontend/start/ids/in_map.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -79,19 +80,18 @@ Result<std::string> pack_inside(std::span<const Fd> layers, const Fd& out) {
 Result<void> pack_with_tar(const Fd& top, const PackWhat& what, const Fd& out) {
   constexpr int kFilesChanged = 1;
   constexpr int kNotThere = 127;
-  auto names = what.as_layer ? make_pipe() : Result<Pipe>(Pipe{});
-  if (!names) return std::unexpected(names.error());
-  const auto words = words_for(what, names->write);
+  auto names = TRY(what.as_layer ? make_pipe() : Result<Pipe>(Pipe{}));
+  const auto words = words_for(what, names.write);
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start tar");
   if (child == 0) {
     ::signal(SIGPIPE, SIG_DFL);
-    if (names->write.valid()) (void)::fcntl(names->write.get(), F_SETFD, 0);
+    if (names.write.valid()) (void)::fcntl(names.write.get(), F_SETFD, 0);
     become_program(
         {.words = words, .output = out.get(), .errors = STDERR_FILENO, .directory = top.get()});
   }
-  names->write.reset();
-  const auto whiteout = what.as_layer ? find_whiteout(names->read) : std::string{};
+  names.write.reset();
+  const auto whiteout = what.as_layer ? find_whiteout(names.read) : std::string{};
   const int status = collect(child);
   if (!whiteout.empty())
     return fail({},
@@ -111,9 +111,8 @@ Result<void> pack_tree(const ChosenIds& ids, std::span<const Fd> layers, const F
   InMap in{.on_progress = {}, .on_open = {}, .mount_namespace = several, .prepare = {}};
   if (several)
     in.prepare = [&]() -> Result<void> {
-      auto opened = layers_here(layers);
-      if (!opened) return std::unexpected(opened.error());
-      here = std::move(*opened);
+      auto opened = TRY(layers_here(layers));
+      here = std::move(opened);
       return {};
     };
   const auto packed = in_map(

@@ -14,6 +14,7 @@
 
 #include "frontend/start/ids/in_map.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -133,11 +134,9 @@ Result<void> remove_inside(int directory, const std::string& name) {
 }
 
 Result<void> remove_tree(const ChosenIds& ids, const Fd& parent, const std::string& name) {
-  const auto all = ids_with_self(ids, ::geteuid(), ::getegid());
-  if (!all) return std::unexpected(all.error());
-  const auto done = in_map(all->ids, [&](const Outside&) -> Result<std::string> {
-    if (auto removed = remove_inside(parent.get(), name); !removed)
-      return std::unexpected(removed.error());
+  const auto all = TRY(ids_with_self(ids, ::geteuid(), ::getegid()));
+  const auto done = in_map(all.ids, [&](const Outside&) -> Result<std::string> {
+    TRY(remove_inside(parent.get(), name));
     return "";
   });
   if (!done) return std::unexpected(done.error());

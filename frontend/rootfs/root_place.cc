@@ -17,6 +17,7 @@
 #include "frontend/rootfs/attributes.h"
 #include "frontend/rootfs/remove.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -24,11 +25,10 @@ namespace {
 constexpr std::size_t kMostShown = 5;
 
 Result<std::vector<std::string>> names_in(const Fd& directory) {
-  auto again = open_at(directory.get(), ".", O_RDONLY | O_DIRECTORY);
-  if (!again) return std::unexpected(again.error());
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(again->get()), ::closedir);
+  auto again = TRY(open_at(directory.get(), ".", O_RDONLY | O_DIRECTORY));
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(again.get()), ::closedir);
   if (!entries) return fail_errno("cannot read the directory");
-  (void)again->release();
+  (void)again.release();
   std::vector<std::string> names;
   while (const dirent* entry = ::readdir(entries.get()))
     if (const std::string_view name = entry->d_name; name != "." && name != "..")
@@ -70,13 +70,11 @@ std::string shown(const std::vector<std::string>& names) {
 Result<void> dress_as(const Fd& top, const Fd& other) {
   struct stat facts{};
   if (::fstat(other.get(), &facts) != 0) return fail_errno("cannot look at its root");
-  const auto attributes = get_attributes(other.get());
-  if (!attributes) return std::unexpected(attributes.error());
+  const auto attributes = TRY(get_attributes(other.get()));
   if (::fchown(top.get(), facts.st_uid, facts.st_gid) != 0 ||
       ::fchmod(top.get(), facts.st_mode & 07777U) != 0)
     return fail_errno("cannot set the owner and mode of its root");
-  if (const auto set = set_attributes(top.get(), *attributes); !set)
-    return std::unexpected(set.error());
+  TRY(set_attributes(top.get(), attributes));
   const std::array times{facts.st_atim, facts.st_mtim};
   return ::futimens(top.get(), times.data()) == 0 ? Result<void>{}
                                                   : fail_errno("cannot set the time of its root");
@@ -92,15 +90,14 @@ std::string free_name(std::vector<std::string> names, const std::vector<std::str
 
 Result<void> lift(const Fd& top, const std::string& name, const std::vector<std::string>& names) {
   const auto directory = open_below(top, name);
-  const auto inner = directory ? names_in(*directory) : std::unexpected(directory.error());
-  if (!inner) return std::unexpected(inner.error());
-  const auto aside = free_name(names, *inner);
+  const auto inner = TRY(directory ? names_in(*directory) : std::unexpected(directory.error()));
+  const auto aside = free_name(names, inner);
   if (::renameat(top.get(), name.c_str(), top.get(), aside.c_str()) != 0)
     return fail_errno(concat("cannot move ", quoted(name)));
   for (const auto& other : names)
     if (other != name)
       if (auto removed = remove_inside(top.get(), other); !removed) return removed;
-  for (const auto& entry : *inner)
+  for (const auto& entry : inner)
     if (::renameat(directory->get(), entry.c_str(), top.get(), entry.c_str()) != 0)
       return fail_errno(concat("cannot move ", quoted(concat(name, "/", entry))));
   if (::unlinkat(top.get(), aside.c_str(), AT_REMOVEDIR) != 0)
@@ -117,10 +114,8 @@ Result<std::string> unwrap_backup(const Fd& top) {
     return std::string{};
   std::string way;
   for (const auto name : kWay) {
-    const auto names = names_in(top);
-    if (!names) return std::unexpected(names.error());
-    if (auto lifted = lift(top, std::string(name), *names); !lifted)
-      return std::unexpected(lifted.error());
+    const auto names = TRY(names_in(top));
+    TRY(lift(top, std::string(name), names));
     way += concat(name, "/");
   }
   return way;
@@ -135,19 +130,17 @@ Result<std::string> find_root_place(const Fd& top, bool must) {
   const auto way = unwrap_backup(top);
   names = way ? names_in(top) : std::unexpected(way.error());
   if (!names) return std::unexpected(names.error());
-  const auto roots = roots_in(top, *names);
-  if (!roots) return std::unexpected(roots.error());
-  if (roots->size() == 1) {
-    if (auto lifted = lift(top, roots->front(), *names); !lifted)
-      return std::unexpected(lifted.error());
-    return *way + roots->front();
+  const auto roots = TRY(roots_in(top, *names));
+  if (roots.size() == 1) {
+    TRY(lift(top, roots.front(), *names));
+    return *way + roots.front();
   }
   if (!must) return std::string{};
-  if (roots->empty())
+  if (roots.empty())
     return fail({}, concat("there is no root file system in it: neither its top (", shown(*names),
                            ") nor a directory there has bin, sbin or usr; name a command after "
                            "-- if that is meant"));
-  return fail({}, concat("there are several root file systems in it (", shown(*roots),
+  return fail({}, concat("there are several root file systems in it (", shown(roots),
                          "): unpack one of them and give it with --rootfs"));
 }
 

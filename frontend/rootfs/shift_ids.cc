@@ -4,6 +4,7 @@
 
 #include "policy/idmap.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,17 +48,15 @@ std::optional<std::uint32_t> IdShift::operator()(std::uint32_t id) const {
 
 Result<BothIds> both_ids(const ChosenIds& from, const ChosenIds& to) {
   BothIds both{.ids = from, .uids = {}, .gids = {}};
-  const auto uids = append(both.ids.uids, to.uids);
-  if (!uids) return std::unexpected(uids.error());
-  const auto gids = append(both.ids.gids, to.gids);
-  if (!gids) return std::unexpected(gids.error());
+  const auto uids = TRY(append(both.ids.uids, to.uids));
+  const auto gids = TRY(append(both.ids.gids, to.gids));
   both.ids.deny_setgroups = both.ids.gids.writer == MapWriter::kSelf && from.deny_setgroups;
   for (std::size_t i = 0; i < to.uids.extents.size(); ++i)
     both.uids.pieces_.push_back(
-        {to.uids.extents[i].inside(), static_cast<std::uint32_t>((*uids)[i].inside().first())});
+        {to.uids.extents[i].inside(), static_cast<std::uint32_t>(uids[i].inside().first())});
   for (std::size_t i = 0; i < to.gids.extents.size(); ++i)
     both.gids.pieces_.push_back(
-        {to.gids.extents[i].inside(), static_cast<std::uint32_t>((*gids)[i].inside().first())});
+        {to.gids.extents[i].inside(), static_cast<std::uint32_t>(gids[i].inside().first())});
   return both;
 }
 

@@ -15,6 +15,7 @@
 #include "frontend/rootfs/archive/walk.h"
 #include "frontend/run/helper.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -45,15 +46,13 @@ bool is_static(const Fd& program) {
 Result<std::vector<std::string>> applets_of(const char* path) {
   const Fd output(::memfd_create("applets", MFD_CLOEXEC));
   if (!output.valid()) return fail_errno("cannot ask busybox what it can do");
-  auto helper = Helper::start(path, {"--list-full"}, &output);
-  if (!helper) return std::unexpected(helper.error());
-  if (auto done = helper->finish(); !done) return std::unexpected(done.error());
+  auto helper = TRY(Helper::start(path, {"--list-full"}, &output));
+  TRY(helper.finish());
   if (::lseek(output.get(), 0, SEEK_SET) < 0)
     return fail_errno("cannot ask busybox what it can do");
-  const auto text = read_all(output, kLargestList);
-  if (!text) return std::unexpected(text.error());
+  const auto text = TRY(read_all(output, kLargestList));
   std::vector<std::string> applets;
-  for (std::string_view rest = *text; !rest.empty();) {
+  for (std::string_view rest = text; !rest.empty();) {
     const auto line = take_until(rest, '\n');
     if (!line.empty() && line != "linuxrc" && line != "bin/busybox") applets.emplace_back(line);
   }
@@ -165,24 +164,21 @@ class Maker {
   explicit Maker(const Fd& top) : walk_(top) {}
 
   Result<void> directory(const char* path, mode_t mode) {
-    const auto place = place_of(path);
-    if (!place) return std::unexpected(place.error());
-    if (::mkdirat(place->first, place->second.c_str(), mode) != 0)
+    const auto place = TRY(place_of(path));
+    if (::mkdirat(place.first, place.second.c_str(), mode) != 0)
       return fail_errno(concat("cannot make /", std::string_view(path)));
     return {};
   }
   Result<Fd> file(std::string_view path, mode_t mode) {
-    const auto place = place_of(path);
-    if (!place) return std::unexpected(place.error());
-    Fd file(::openat(place->first, place->second.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                     mode));
+    const auto place = TRY(place_of(path));
+    Fd file(
+        ::openat(place.first, place.second.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
     if (!file.valid()) return fail_errno(concat("cannot make /", path));
     return file;
   }
   Result<void> link(std::string_view path, const char* target) {
-    const auto place = place_of(path);
-    if (!place) return std::unexpected(place.error());
-    if (::symlinkat(target, place->first, place->second.c_str()) != 0)
+    const auto place = TRY(place_of(path));
+    if (::symlinkat(target, place.first, place.second.c_str()) != 0)
       return fail_errno(concat("cannot make /", path));
     return {};
   }
@@ -190,13 +186,11 @@ class Maker {
 
  private:
   Result<std::pair<int, std::string>> place_of(std::string_view path) {
-    const auto names = path_names(path);
-    if (!names) return std::unexpected(names.error());
-    if (names->empty()) return fail({}, "busybox lists an applet without a name");
+    const auto names = TRY(path_names(path));
+    if (names.empty()) return fail({}, "busybox lists an applet without a name");
     ++count_;
-    const auto parent = walk_.parent_of(*names, true);
-    if (!parent) return std::unexpected(parent.error());
-    return std::pair(*parent, std::string(names->back()));
+    const auto parent = TRY(walk_.parent_of(names, true));
+    return std::pair(parent, std::string(names.back()));
   }
 
   Walk walk_;
@@ -204,11 +198,10 @@ class Maker {
 };
 
 Result<void> copy_program(Maker& maker, const Fd& program) {
-  const auto copy = maker.file("bin/busybox", 0755);
-  if (!copy) return std::unexpected(copy.error());
+  const auto copy = TRY(maker.file("bin/busybox", 0755));
   off_t at = 0;
   while (true) {
-    const auto sent = ::sendfile(copy->get(), program.get(), &at, 1UL << 30U);
+    const auto sent = ::sendfile(copy.get(), program.get(), &at, 1UL << 30U);
     if (sent < 0) return fail_errno("cannot copy busybox");
     if (sent == 0) return {};
   }
@@ -223,9 +216,8 @@ Result<Busybox> find_busybox() {
     if (!program) continue;
     found = true;
     if (!is_static(*program)) continue;
-    auto applets = applets_of(path);
-    if (!applets) return std::unexpected(applets.error());
-    return Busybox{.program = std::move(*program), .applets = std::move(*applets)};
+    auto applets = TRY(applets_of(path));
+    return Busybox{.program = std::move(*program), .applets = std::move(applets)};
   }
   return fail({}, found ? "the busybox of this machine needs shared libraries and would not run "
                           "alone: install busybox-static"
@@ -236,21 +228,14 @@ Result<std::uint64_t> make_busybox_tree(const Fd& top, const Busybox& busybox) {
   ::umask(0);
   if (::fchmod(top.get(), 0755) != 0) return fail_errno("cannot set the mode of the root");
   Maker maker(top);
-  for (const auto& [path, mode] : kDirectories)
-    if (auto made = maker.directory(path, mode); !made) return std::unexpected(made.error());
-  if (auto copied = copy_program(maker, busybox.program); !copied)
-    return std::unexpected(copied.error());
-  for (const auto& applet : busybox.applets)
-    if (auto linked = maker.link(applet, "/bin/busybox"); !linked)
-      return std::unexpected(linked.error());
+  for (const auto& [path, mode] : kDirectories) TRY(maker.directory(path, mode));
+  TRY(copy_program(maker, busybox.program));
+  for (const auto& applet : busybox.applets) TRY(maker.link(applet, "/bin/busybox"));
   for (const auto& text : kTexts) {
-    const auto file = maker.file(text.path, text.mode);
-    if (!file) return std::unexpected(file.error());
-    if (auto written = write_all(*file, text.text); !written)
-      return std::unexpected(written.error());
+    const auto file = TRY(maker.file(text.path, text.mode));
+    TRY(write_all(file, text.text));
   }
-  if (auto linked = maker.link(kOtherScript, "/usr/share/udhcpc/default.script"); !linked)
-    return std::unexpected(linked.error());
+  TRY(maker.link(kOtherScript, "/usr/share/udhcpc/default.script"));
   return maker.count();
 }
 

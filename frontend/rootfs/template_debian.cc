@@ -15,6 +15,7 @@
 #include "frontend/run/helper.h"
 #include "frontend/run/signals.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -145,8 +146,7 @@ Result<Mmdebstrap> Mmdebstrap::start(const DebianWish& wish) {
   if (exact.suite.empty()) exact.suite = own.empty() ? "stable" : own;
   const auto sources = exact.suite == own ? sources_for(own) : std::vector<std::string>{};
   const auto words = mmdebstrap_words(exact, sources, ways_to_mirrors(apt_config()));
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
+  auto pipe = TRY(make_pipe());
   Fd said(::memfd_create("mmdebstrap", MFD_CLOEXEC));
   if (!said.valid()) return fail_errno("cannot start mmdebstrap");
   const pid_t starter = ::getpid();
@@ -155,25 +155,24 @@ Result<Mmdebstrap> Mmdebstrap::start(const DebianWish& wish) {
   if (pid == 0) {
     unblock_signals();
     become_program({.words = words,
-                    .output = pipe->write.get(),
+                    .output = pipe.write.get(),
                     .errors = said.get(),
                     .dies_by = SIGTERM,
                     .starter = starter});
   }
-  return Mmdebstrap(std::move(pipe->read), std::move(said), pid);
+  return Mmdebstrap(std::move(pipe.read), std::move(said), pid);
 }
 
 Result<void> Mmdebstrap::await_tar(const std::function<void(std::string_view)>& on_stage) {
-  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
-  if (!signals) return std::unexpected(signals.error());
-  const SignalsAgain again(*signals);
+  const auto signals = TRY(Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
+  const SignalsAgain again(signals);
   std::string stage;
   while (true) {
     std::array polled{pollfd{.fd = tar_.get(), .events = POLLIN, .revents = 0},
-                      pollfd{.fd = signals->fd().get(), .events = POLLIN, .revents = 0}};
+                      pollfd{.fd = signals.fd().get(), .events = POLLIN, .revents = 0}};
     if (::poll(polled.data(), polled.size(), kLookEvery) < 0 && errno != EINTR)
       return fail_errno("cannot wait for mmdebstrap");
-    if (const auto number = signals->next())
+    if (const auto number = signals.next())
       return fail({}, concat("interrupted by SIG", std::string_view(::sigabbrev_np(*number))),
                   EINTR);
     if (polled[0].revents != 0)

@@ -15,6 +15,7 @@
 #include "frontend/rootfs/archive/path_names.h"
 #include "frontend/rootfs/remove.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -153,20 +154,18 @@ std::string Unpacker::placed(std::string_view path) const {
 }
 
 Result<void> Unpacker::add(Source& source, bool layer) {
-  auto reader = TarReader::open(source);
-  if (!reader) return std::unexpected(reader.error());
+  auto reader = TRY(TarReader::open(source));
   of_layer_.clear();
   emptied_.clear();
   while (true) {
-    const auto entry = reader->next();
-    if (!entry) return std::unexpected(entry.error());
-    if (*entry == nullptr) break;
-    auto added = add_entry(*reader, *entry, layer);
-    if (added) added = read_rest(*reader);
-    if (!added) return about(path_of(*entry), added.error());
+    const auto entry = TRY(reader.next());
+    if (entry == nullptr) break;
+    auto added = add_entry(reader, entry, layer);
+    if (added) added = read_rest(reader);
+    if (!added) return about(path_of(entry), added.error());
     show_progress();
   }
-  read_before_ += reader->bytes();
+  read_before_ += reader.bytes();
   if (counts_.entries == 0 && !layer) return fail({}, "the archive is empty");
   return {};
 }
@@ -187,9 +186,8 @@ Result<void> Unpacker::check_limits(const TarReader& reader) {
 // Data that nobody wanted: the library would read on for as long as it takes.
 Result<void> Unpacker::read_rest(TarReader& reader) {
   while (true) {
-    const auto piece = reader.data();
-    if (!piece) return std::unexpected(piece.error());
-    if (!*piece) return {};
+    const auto piece = TRY(reader.data());
+    if (!piece) return {};
     if (auto within = check_limits(reader); !within) return within;
   }
 }
@@ -207,11 +205,10 @@ Result<void> Unpacker::add_entry(TarReader& reader, archive_entry* entry, bool l
   if (auto within = check_limits(reader); !within) return within;
   if (path_of(entry).empty()) return fail({}, "the entry has no name");
   const auto path = placed(path_of(entry));
-  const auto names = path_names(path);
-  if (!names) return std::unexpected(names.error());
-  if (layer && !names->empty() && names->back().starts_with(kWhiteout)) return white_out(*names);
-  if (layer) of_layer_.insert(joined(*names));
-  return make(reader, entry, *names);
+  const auto names = TRY(path_names(path));
+  if (layer && !names.empty() && names.back().starts_with(kWhiteout)) return white_out(names);
+  if (layer) of_layer_.insert(joined(names));
+  return make(reader, entry, names);
 }
 
 Result<void> Unpacker::make(TarReader& reader, archive_entry* entry, const Names& names) {
@@ -220,26 +217,24 @@ Result<void> Unpacker::make(TarReader& reader, archive_entry* entry, const Names
     return make_hard_link(entry, names);
   }
   const auto type = ::archive_entry_filetype(entry);
-  auto facts = facts_of(entry);
-  if (!facts) return std::unexpected(facts.error());
+  auto facts = TRY(facts_of(entry));
   if (names.empty() && beside_ && type == AE_IFDIR) return {};
   if (names.empty()) {
     if (type != AE_IFDIR) return fail({}, "the root is not a directory in this archive");
-    directories_[""] = std::move(*facts);
+    directories_[""] = std::move(facts);
     return {};
   }
-  const auto parent = walk_.parent_of(names, true);
-  if (!parent) return std::unexpected(parent.error());
-  const Place place{*parent, std::string(names.back())};
+  const auto parent = TRY(walk_.parent_of(names, true));
+  const Place place{parent, std::string(names.back())};
   switch (type) {
     case AE_IFDIR:
-      return make_directory(names, place, std::move(*facts));
+      return make_directory(names, place, std::move(facts));
     case AE_IFREG:
-      return make_file(reader, entry, place, *facts);
+      return make_file(reader, entry, place, facts);
     case AE_IFLNK:
-      return make_link(entry, place, *facts);
+      return make_link(entry, place, facts);
     case AE_IFIFO:
-      return make_fifo(place, *facts);
+      return make_fifo(place, facts);
     case AE_IFCHR:
     case AE_IFBLK:
     case AE_IFSOCK:
@@ -259,12 +254,11 @@ Result<Unpacker::Owner> Unpacker::owner_of(archive_entry* entry) const {
 }
 
 Result<Unpacker::Facts> Unpacker::facts_of(archive_entry* entry) {
-  const auto owner = owner_of(entry);
-  if (!owner) return std::unexpected(owner.error());
+  const auto owner = TRY(owner_of(entry));
   constexpr unsigned kPlainBits = 01777;
   Facts facts{.owner = beside_ && beside_->owner
                            ? Owner{beside_->owner->first, beside_->owner->second}
-                           : *owner,
+                           : owner,
               .mode = static_cast<unsigned>(::archive_entry_perm(entry)) & 07777U,
               .modified = {.tv_sec = ::archive_entry_mtime(entry),
                            .tv_nsec = ::archive_entry_mtime_nsec(entry)},
@@ -305,9 +299,8 @@ Result<void> Unpacker::dress(int file, const Facts& facts) {
   if ((facts.mode & kSpecialBits) != 0 && ::fchmod(file, facts.mode) != 0)
     return fail_errno("cannot set its mode");
   if (!facts.attributes.empty()) {
-    const auto not_kept = set_attributes(file, facts.attributes);
-    if (!not_kept) return std::unexpected(not_kept.error());
-    counts_.attributes += *not_kept;
+    const auto not_kept = TRY(set_attributes(file, facts.attributes));
+    counts_.attributes += not_kept;
   }
   const timespec times[2] = {facts.modified, facts.modified};
   if (::futimens(file, times) != 0) return fail_errno("cannot set its time");
@@ -347,16 +340,14 @@ Result<void> Unpacker::make_directory(const Names& names, const Place& place, Fa
 Result<void> Unpacker::write_data(TarReader& reader, const Fd& file, std::uint64_t size) {
   std::uint64_t at = 0;
   while (true) {
-    const auto piece = reader.data();
-    if (!piece) return std::unexpected(piece.error());
-    if (!*piece) break;
-    counts_.bytes += (*piece)->data.size();
+    const auto piece = TRY(reader.data());
+    if (!piece) break;
+    counts_.bytes += piece->data.size();
     if (auto within = check_limits(reader); !within) return within;
-    if ((*piece)->offset != at &&
-        ::lseek(file.get(), static_cast<off_t>((*piece)->offset), SEEK_SET) < 0)
+    if (piece->offset != at && ::lseek(file.get(), static_cast<off_t>(piece->offset), SEEK_SET) < 0)
       return fail_errno("cannot leave a hole in it");
-    if (auto written = write_all(file, (*piece)->data); !written) return written;
-    at = (*piece)->offset + (*piece)->data.size();
+    if (auto written = write_all(file, piece->data); !written) return written;
+    at = piece->offset + piece->data.size();
     show_progress();
   }
   // A hole at the end.
@@ -420,23 +411,20 @@ Result<void> Unpacker::make_socket_or_device(const Names& names, const Place& pl
 
 Result<void> Unpacker::make_hard_link(archive_entry* entry, const Names& names) {
   const auto target = placed(::archive_entry_hardlink(entry));
-  const auto to = path_names(target);
-  if (!to) return std::unexpected(to.error());
-  if (to->empty()) return fail({}, "it is a hard link to the root");
-  if (left_out_.contains(joined(*to))) {
+  const auto to = TRY(path_names(target));
+  if (to.empty()) return fail({}, "it is a hard link to the root");
+  if (left_out_.contains(joined(to))) {
     ++counts_.devices;
     left_out_.insert(joined(names));
     return {};
   }
-  const auto from = walk_.parent_of(*to, false);
-  if (!from) return std::unexpected(from.error());
-  const auto held = open_at(*from, ".", O_PATH | O_DIRECTORY);  // the walk goes on to another place
-  const auto parent = held ? walk_.parent_of(names, true) : std::unexpected(held.error());
-  if (!parent) return std::unexpected(parent.error());
-  const std::string source(to->back());
-  const Place place{*parent, std::string(names.back())};
+  const auto from = TRY(walk_.parent_of(to, false));
+  const auto held = open_at(from, ".", O_PATH | O_DIRECTORY);  // the walk goes on to another place
+  const auto parent = TRY(held ? walk_.parent_of(names, true) : std::unexpected(held.error()));
+  const std::string source(to.back());
+  const Place place{parent, std::string(names.back())};
   if (::linkat(held->get(), source.c_str(), place.first, place.second.c_str(), 0) == 0) return {};
-  if (errno == EEXIST && joined(*to) != joined(names)) {
+  if (errno == EEXIST && joined(to) != joined(names)) {
     if (auto cleared = clear(place); !cleared) return cleared;
     if (::linkat(held->get(), source.c_str(), place.first, place.second.c_str(), 0) == 0) return {};
   }
@@ -473,9 +461,8 @@ Result<void> Unpacker::hide(const Names& names) {
 Result<void> Unpacker::hide_below(const Names& names) {
   Fd directory;
   if (names.empty()) {
-    auto opened = open_at(top_.get(), ".", O_RDONLY | O_DIRECTORY);
-    if (!opened) return std::unexpected(opened.error());
-    directory = std::move(*opened);
+    auto opened = TRY(open_at(top_.get(), ".", O_RDONLY | O_DIRECTORY));
+    directory = std::move(opened);
   } else {
     const auto parent = walk_.parent_of(names, false);
     if (!parent)
@@ -507,11 +494,10 @@ Result<void> Unpacker::hide_below(const Names& names) {
 // --- the end ----------------------------------------------------------------------------------
 
 Result<void> Unpacker::finish_directory(const std::string& path, const Facts& facts) {
-  const auto names = path_names(path);
-  if (!names) return std::unexpected(names.error());
-  const auto parent = names->empty() ? Result<int>(top_.get()) : walk_.parent_of(*names, false);
+  const auto names = TRY(path_names(path));
+  const auto parent = names.empty() ? Result<int>(top_.get()) : walk_.parent_of(names, false);
   if (!parent) return {};  // a later layer took it away
-  const std::string name(names->empty() ? "." : names->back());
+  const std::string name(names.empty() ? "." : names.back());
   const auto directory = open_at(*parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!directory) return {};
   if (auto dressed = dress(directory->get(), facts); !dressed) return dressed;

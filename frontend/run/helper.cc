@@ -10,6 +10,7 @@
 
 #include "frontend/run/process.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -65,8 +66,7 @@ std::string one_line(std::string_view text) {
 
 Result<Helper> Helper::start(const char* path, const std::vector<std::string>& arguments,
                              const Fd* output, std::span<const int> handed) {
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
+  auto pipe = TRY(make_pipe());
   std::string name(std::string_view(path).substr(std::string_view(path).rfind('/') + 1));
   std::vector<char*> words{name.data()};
   words.reserve(arguments.size() + 2);
@@ -74,9 +74,8 @@ Result<Helper> Helper::start(const char* path, const std::vector<std::string>& a
     words.push_back(
         const_cast<char*>(argument.c_str()));  // NOLINT(*-const-cast): as execve(2) takes it
   words.push_back(nullptr);
-  const auto pid = spawn(path, name, words.data(), pipe->write, output, handed);
-  if (!pid) return std::unexpected(pid.error());
-  return Helper(std::move(name), std::move(pipe->read), *pid);
+  const auto pid = TRY(spawn(path, name, words.data(), pipe.write, output, handed));
+  return Helper(std::move(name), std::move(pipe.read), pid);
 }
 
 Result<void> Helper::finish() {

@@ -15,6 +15,7 @@
 #include "frontend/run/apparmor.h"
 #include "frontend/run/process.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -108,7 +109,7 @@ Result<Fd> run_watched(std::string_view name, const Command& command, const Fd& 
   (void)collect(child);
   errors->write.reset();
   if (theirs != nullptr) theirs->reset();
-  if (auto begun = await(name, ready, errors->read); !begun) return std::unexpected(begun.error());
+  TRY(await(name, ready, errors->read));
   return std::move(life->ours);
 }
 

@@ -5,6 +5,7 @@
 
 #include "policy/idmap.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::shift {
 namespace {
@@ -128,30 +129,26 @@ Result<Shift> make_shift(const std::vector<std::string_view>& from,
   std::vector<Extent> uids;
   std::vector<Extent> gids;
   for (std::size_t i = 0; i < from.size(); ++i) {
-    const auto one = parse_range(from[i]);
-    if (!one) return std::unexpected(one.error());
-    const auto other = parse_range(to[i]);
-    if (!other) return std::unexpected(other.error());
-    if (one->uids != other->uids || one->gids != other->gids)
+    const auto one = TRY(parse_range(from[i]));
+    const auto other = TRY(parse_range(to[i]));
+    if (one.uids != other.uids || one.gids != other.gids)
       return fail({}, concat("--from ", quoted(from[i]), " and --to ", quoted(to[i]),
                              " are not of the same kind: u: with u:, "
                              "g: with g:"));
-    const auto piece = Extent::make(one->range.first(), other->range.first(), one->range.count());
-    if (one->range.count() != other->range.count() || !piece)
+    const auto piece = Extent::make(one.range.first(), other.range.first(), one.range.count());
+    if (one.range.count() != other.range.count() || !piece)
       return fail({}, concat("--from ", quoted(from[i]), " and --to ", quoted(to[i]),
                              " are not as many ids"));
-    if (one->uids) uids.push_back(*piece);
-    if (one->gids) gids.push_back(*piece);
+    if (one.uids) uids.push_back(*piece);
+    if (one.gids) gids.push_back(*piece);
   }
   return shift_of_maps(uids, gids);
 }
 
 Result<Shift> shift_of_maps(const std::vector<Extent>& uids, const std::vector<Extent>& gids) {
-  auto of_uids = IdShift::make(uids, "uid");
-  if (!of_uids) return std::unexpected(of_uids.error());
-  auto of_gids = IdShift::make(gids, "gid");
-  if (!of_gids) return std::unexpected(of_gids.error());
-  return Shift{.uids = std::move(*of_uids), .gids = std::move(*of_gids)};
+  auto of_uids = TRY(IdShift::make(uids, "uid"));
+  auto of_gids = TRY(IdShift::make(gids, "gid"));
+  return Shift{.uids = std::move(of_uids), .gids = std::move(of_gids)};
 }
 
 Result<std::vector<Extent>> map_for(const IdShift& shift, std::uint32_t own,

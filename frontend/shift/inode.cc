@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::shift {
 namespace {
@@ -159,9 +160,8 @@ Result<InodeState> read_state(Spot spot, const Facts& facts, Attributes which) {
              {which.capability, kCapability, state.capability}};
   for (const auto& one : all) {
     if (!one.there) continue;
-    auto value = read_xattr(spot, one.name);
-    if (!value) return std::unexpected(value.error());
-    one.value = std::move(*value);
+    auto value = TRY(read_xattr(spot, one.name));
+    one.value = std::move(value);
   }
   return state;
 }

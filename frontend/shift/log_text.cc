@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::shift {
 namespace {
@@ -180,20 +181,19 @@ bool take_done(Words words, LogContent& log) {
 Result<LogContent> parse_log(std::string_view text) {
   LogContent log;
   auto rest = text;
-  auto surveyed = take_head(rest, log.head);
-  if (!surveyed) return std::unexpected(surveyed.error());
+  auto surveyed = TRY(take_head(rest, log.head));
   log.sound_bytes = text.size() - rest.size();
   while (!rest.empty()) {
     const auto line = take_line(rest);
     const bool is_old = line && line->starts_with("old ");
-    const bool is_done = line && line->starts_with("done ") && *surveyed == 0;
+    const bool is_done = line && line->starts_with("done ") && surveyed == 0;
     if (!(is_old && take_old(Words(line->substr(4)), log)) &&
         !(is_done && take_done(Words(line->substr(5)), log)))
       break;
-    if (*surveyed > 0) --*surveyed;
+    if (surveyed > 0) --surveyed;
     log.sound_bytes = text.size() - rest.size();
   }
-  if (*surveyed > 0) return no_log();
+  if (surveyed > 0) return no_log();
   return log;
 }
 

@@ -14,6 +14,7 @@
 
 #include "frontend/run/process.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::shift {
 namespace {
@@ -110,18 +111,16 @@ bool stopped(const Fd& pidfd, PlainInodes& inodes, const std::function<bool()>& 
 
 Result<bool> change_in_narrow_namespace(const Fd& root, const NarrowWork& work, PlainInodes& inodes,
                                         const std::function<bool()>& stop) {
-  auto go = make_pipe();
-  if (!go) return std::unexpected(go.error());
+  auto go = TRY(make_pipe());
   const pid_t starter = ::getpid();
-  const auto made = frontend::clone_process(CLONE_NEWUSER | CLONE_PIDFD);
-  if (!made) return std::unexpected(made.error());
-  if (made->pid == 0) {
-    go->write.reset();
-    work_inside(*go, starter, Inside(root, work, inodes));
+  const auto made = TRY(frontend::clone_process(CLONE_NEWUSER | CLONE_PIDFD));
+  if (made.pid == 0) {
+    go.write.reset();
+    work_inside(go, starter, Inside(root, work, inodes));
   }
-  Child child(made->pid);
-  if (auto begun = let_go(made->pid, *go, work); !begun) return std::unexpected(begun.error());
-  const bool was_stopped = stopped(made->pidfd, inodes, stop);
+  Child child(made.pid);
+  TRY(let_go(made.pid, go, work));
+  const bool was_stopped = stopped(made.pidfd, inodes, stop);
   if (child.end() != 0) inodes.news().left = true;
   return !was_stopped;
 }

@@ -25,6 +25,7 @@
 #include "frontend/shift/undo_log.h"
 #include "frontend/shift/walk.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::shift {
 namespace {
@@ -188,9 +189,8 @@ Result<void> Tree::lock_root() {
     return fail({}, concat(quoted(directory_), " is not a directory"));
   if (!root) return fail({}, concat("cannot open ", quoted(directory_)), root.error().code);
   root_ = std::move(*root);
-  auto facts = look({root_.get(), ""});
-  if (!facts) return std::unexpected(facts.error());
-  root_facts_ = *facts;
+  auto facts = TRY(look({root_.get(), ""}));
+  root_facts_ = facts;
   if (wishes_.dry_run) return {};
   if (!lock_soon(root_))
     return errno == EWOULDBLOCK ? fail({}, concat("another shift of ", quoted(directory_),
@@ -223,28 +223,25 @@ Result<void> Tree::adopt(const LogContent& log) {
 }
 
 Result<void> Tree::open_log() {
-  auto content = read_log(log_path_);
-  if (!content) return std::unexpected(content.error());
-  if (wishes_.act == Act::kShift && *content)
+  auto content = TRY(read_log(log_path_));
+  if (wishes_.act == Act::kShift && content)
     return fail({}, concat("an earlier shift of ", quoted(directory_),
                            " is not finished: go on with userns-run shift --resume, "
                            "or back with --undo"));
-  if (wishes_.act != Act::kShift && !*content)
+  if (wishes_.act != Act::kShift && !content)
     return fail({}, concat("there is no unfinished shift of ", quoted(directory_), " (",
                            quoted(log_path_), " is not there)"));
-  if (*content)
-    if (auto adopted = adopt(**content); !adopted) return adopted;
+  if (content)
+    if (auto adopted = adopt(*content); !adopted) return adopted;
   if (wishes_.dry_run) return {};
-  auto log = UndoLog::at(log_path_);
-  if (!log) return std::unexpected(log.error());
-  const auto below = log->is_below(root_facts_.key);
-  if (!below) return std::unexpected(below.error());
-  if (*below)
+  auto log = TRY(UndoLog::at(log_path_));
+  const auto below = TRY(log.is_below(root_facts_.key));
+  if (below)
     return fail({}, concat("the undo log ", quoted(log_path_),
                            " would be in the tree that is shifted: name another place with "
                            "--log FILE"));
-  log_.emplace(std::move(*log));
-  return *content ? log_->reopen((*content)->sound_bytes) : Result<void>{};
+  log_.emplace(std::move(log));
+  return content ? log_->reopen(content->sound_bytes) : Result<void>{};
 }
 
 Result<void> Tree::open() {
@@ -253,9 +250,8 @@ Result<void> Tree::open() {
   log_path_ = wishes_.log;
   if (auto locked = lock_root(); !locked) return locked;
   if (log_path_.empty()) {
-    auto path = log_path(directory_, wishes_.in_namespace ? wishes_.own_uid : ::geteuid());
-    if (!path) return std::unexpected(path.error());
-    log_path_ = std::move(*path);
+    auto path = TRY(log_path(directory_, wishes_.in_namespace ? wishes_.own_uid : ::geteuid()));
+    log_path_ = std::move(path);
   }
   if (auto opened = open_log(); !opened) return opened;
   shift_ = host_shift_;
@@ -491,31 +487,28 @@ Result<void> Tree::log_done(const InodeKey& key) {
 
 // Where the owner has changed and nothing says that the rest was given back, the log knows better.
 Result<InodeState> Tree::aim(const InodeState& state, const OldState* old) const {
-  auto after = shifted(state, shift_);
-  if (!after) return std::unexpected(after.error());
-  if (old == nullptr || old->done || !old->state.is_fragile()) return std::move(after->state);
-  const auto meant = shifted(old->state, shift_);
-  if (!meant) return std::unexpected(meant.error());
-  if (old->state.same_owner(meant->state) || !state.same_owner(meant->state))
-    return std::move(after->state);
-  after->state.mode = (state.mode & ~kSpecialBits) | (old->state.mode & kSpecialBits);
-  after->state.capability = meant->state.capability;
-  return std::move(after->state);
+  auto after = TRY(shifted(state, shift_));
+  if (old == nullptr || old->done || !old->state.is_fragile()) return std::move(after.state);
+  const auto meant = TRY(shifted(old->state, shift_));
+  if (old->state.same_owner(meant.state) || !state.same_owner(meant.state))
+    return std::move(after.state);
+  after.state.mode = (state.mode & ~kSpecialBits) | (old->state.mode & kSpecialBits);
+  after.state.capability = meant.state.capability;
+  return std::move(after.state);
 }
 
 Result<void> Tree::go(const Found& found, const InodeState& state) {
   const auto* old = find_old(found.facts);
-  const auto target = aim(state, old);
-  if (!target) return std::unexpected(target.error());
+  const auto target = TRY(aim(state, old));
   const bool logged = old != nullptr && old->state.is_fragile();
-  if (*target == state)
+  if (target == state)
     return logged && !old->done && !state.same_owner(old->state) ? log_done(found.facts.key)
                                                                  : Result<void>{};
-  const bool chowns = !state.same_owner(*target);
+  const bool chowns = !state.same_owner(target);
   const bool fragile = chowns && state.is_fragile();
   if (fragile && (!logged || old->done || old->state != state))
     if (auto kept = log_old(found, state); !kept) return kept;
-  if (auto made = make(found.spot, state, *target); !made) return made;
+  if (auto made = make(found.spot, state, target); !made) return made;
   changed_.fetch_add(1, std::memory_order_relaxed);
   return fragile || logged ? log_done(found.facts.key) : Result<void>{};
 }
@@ -524,19 +517,18 @@ Result<InodeState> Tree::aim_back(const InodeState& state, const OldState* old) 
   auto before = shifted(state, shift_.reversed());
   if (!before || old == nullptr)
     return before ? Result<InodeState>(std::move(before->state)) : std::unexpected(before.error());
-  const auto meant = shifted(old->state, shift_);
-  if (!meant) return std::unexpected(meant.error());
-  const bool ours = (state.uid == old->state.uid || state.uid == meant->state.uid) &&
-                    (state.gid == old->state.gid || state.gid == meant->state.gid);
+  const auto meant = TRY(shifted(old->state, shift_));
+  const bool ours = (state.uid == old->state.uid || state.uid == meant.state.uid) &&
+                    (state.gid == old->state.gid || state.gid == meant.state.gid);
   if (!ours)
     return fail({},
                 "has another owner than it had, or than the shift gave it: it is left as it is");
   InodeState target = old->state;
   target.mode = state.mode;
   // An ACL that was changed since is nobody's old one.
-  if (state.access_acl != old->state.access_acl && state.access_acl != meant->state.access_acl)
+  if (state.access_acl != old->state.access_acl && state.access_acl != meant.state.access_acl)
     target.access_acl = before->state.access_acl;
-  if (state.default_acl != old->state.default_acl && state.default_acl != meant->state.default_acl)
+  if (state.default_acl != old->state.default_acl && state.default_acl != meant.state.default_acl)
     target.default_acl = before->state.default_acl;
   if (!old->done) target.mode = (state.mode & ~kSpecialBits) | (old->state.mode & kSpecialBits);
   if (old->done && state.capability.empty()) target.capability.clear();
@@ -545,13 +537,12 @@ Result<InodeState> Tree::aim_back(const InodeState& state, const OldState* old) 
 
 Result<void> Tree::go_back(const Found& found, const InodeState& state) {
   const auto* const old = find_old(found.facts);
-  const auto target = aim_back(state, old);
-  if (!target) return std::unexpected(target.error());
-  if (*target == state) return {};
-  const bool fragile = !state.same_owner(*target) && target->is_fragile();
-  if (fragile && (old == nullptr || old->done || old->state != *target))
-    if (auto kept = log_old(found, *target); !kept) return kept;
-  if (auto made = make(found.spot, state, *target); !made) return made;
+  const auto target = TRY(aim_back(state, old));
+  if (target == state) return {};
+  const bool fragile = !state.same_owner(target) && target.is_fragile();
+  if (fragile && (old == nullptr || old->done || old->state != target))
+    if (auto kept = log_old(found, target); !kept) return kept;
+  if (auto made = make(found.spot, state, target); !made) return made;
   changed_.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
@@ -631,15 +622,14 @@ Result<std::string> Tree::finish(bool completed) {
                        " passes something was moved or taken away; stop what uses it, then ", how));
   if (log_->device() != root_facts_.key.dev && ::syncfs(root_.get()) != 0)
     return fail_errno(concat("cannot write ", quoted(directory_), " to its disk; ", how));
-  if (auto removed = log_->remove(); !removed) return std::unexpected(removed.error());
+  TRY(log_->remove());
   return concat(quoted(directory_), ": ", many(changed_, "inode"),
                 back ? " shifted back" : " shifted", remarks(), "\n");
 }
 
 Result<std::string> Tree::change() {
   if (surveyed_ && to_change_ == 0) return what_would_be();
-  if (surveyed_)
-    if (auto begun = begin(); !begun) return std::unexpected(begun.error());
+  if (surveyed_) TRY(begin());
   const auto one = [this](const Found& found) { do_one(found); };
   bool completed = !surveyed_ || change_plain();
   if (hooks_.progress) hooks_.progress({});
@@ -686,16 +676,13 @@ Result<std::string> shift_trees(const std::vector<std::string>& directories,
   const bool surveys = wishes.act == Act::kShift || wishes.dry_run;
   for (const auto& directory : directories) {
     trees.push_back(std::make_unique<Tree>(directory, wishes, hooks));
-    if (auto opened = trees.back()->open(); !opened) return std::unexpected(opened.error());
+    TRY(trees.back()->open());
   }
-  for (const auto& tree : trees)
-    if (auto surveyed = surveys ? tree->survey() : Result<void>{}; !surveyed)
-      return std::unexpected(surveyed.error());
+  for (const auto& tree : trees) TRY(surveys ? tree->survey() : Result<void>{});
   std::string text;
   for (const auto& tree : trees) {
-    auto done = wishes.dry_run ? Result<std::string>(tree->what_would_be()) : tree->change();
-    if (!done) return std::unexpected(done.error());
-    text += *done;
+    auto done = TRY(wishes.dry_run ? Result<std::string>(tree->what_would_be()) : tree->change());
+    text += done;
   }
   return text;
 }

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include "policy/try.h"
+
 namespace userns::shift {
 
 bool InodeState::is_fragile() const {
@@ -17,14 +19,12 @@ Result<Shifted> shifted(const InodeState& state, const Shift& shift) {
   out.state.gid = shift.gids.of(state.gid);
   for (auto* const acl : {&out.state.access_acl, &out.state.default_acl}) {
     if (acl->empty()) continue;
-    auto moved = shift_acl(*acl, shift, out.tally);
-    if (!moved) return std::unexpected(moved.error());
-    *acl = std::move(*moved);
+    auto moved = TRY(shift_acl(*acl, shift, out.tally));
+    *acl = std::move(moved);
   }
   if (!state.capability.empty()) {
-    auto moved = shift_capability(state.capability, shift.uids, out.tally);
-    if (!moved) return std::unexpected(moved.error());
-    out.state.capability = std::move(*moved);
+    auto moved = TRY(shift_capability(state.capability, shift.uids, out.tally));
+    out.state.capability = std::move(moved);
   }
   return out;
 }

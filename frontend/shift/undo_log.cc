@@ -12,6 +12,7 @@
 
 #include "frontend/shift/inode.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::shift {
 namespace {
@@ -83,10 +84,9 @@ Result<std::optional<LogContent>> read_log(const std::string& path) {
   auto file = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (!file && file.error().code == ENOENT) return std::nullopt;
   if (!file) return std::unexpected(file.error());
-  if (auto checked = check_log(*file, path); !checked) return std::unexpected(checked.error());
-  const auto text = read_all(*file, kLargestLog);
-  if (!text) return std::unexpected(text.error());
-  auto content = parse_log(*text);
+  TRY(check_log(*file, path));
+  const auto text = TRY(read_all(*file, kLargestLog));
+  auto content = parse_log(text);
   if (!content)
     return fail({},
                 concat("the undo log ", quoted(path), " cannot be used: ", content.error().text));
@@ -97,7 +97,7 @@ Result<UndoLog> UndoLog::at(const std::string& path) {
   const auto parts = split(path);
   if (parts.name.empty())
     return fail({}, concat("the undo log ", quoted(path), " is a directory: name a file"));
-  if (auto made = make_directories(path); !made) return std::unexpected(made.error());
+  TRY(make_directories(path));
   auto directory = open_at(AT_FDCWD, parts.directory.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory)
     return fail({},
@@ -135,14 +135,13 @@ Result<void> UndoLog::create(const std::string& text) {
 }
 
 Result<void> UndoLog::reopen(std::size_t sound_bytes) {
-  auto file = open_at(directory_.get(), name_.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW);
-  if (!file) return std::unexpected(file.error());
-  if (auto checked = check_log(*file, name_); !checked) return checked;
-  if (::ftruncate(file->get(), static_cast<off_t>(sound_bytes)) != 0)
+  auto file = TRY(open_at(directory_.get(), name_.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW));
+  if (auto checked = check_log(file, name_); !checked) return checked;
+  if (::ftruncate(file.get(), static_cast<off_t>(sound_bytes)) != 0)
     return fail_errno("cannot mend the undo log");
-  const auto facts = look({file->get(), ""});
+  const auto facts = look({file.get(), ""});
   if (facts) device_ = facts->key.dev;
-  file_ = std::move(*file);
+  file_ = std::move(file);
   size_ = sound_bytes;
   return {};
 }
@@ -169,11 +168,10 @@ Result<bool> UndoLog::is_below(const InodeKey& root) const {
   auto at = hold(directory_.get(), ".");
   if (!at) return std::unexpected(at.error());
   for (InodeKey last{};;) {
-    const auto facts = look({at->get(), ""});
-    if (!facts) return std::unexpected(facts.error());
-    if (facts->key == root) return true;
-    if (facts->key == last) return false;  // the root directory is its own parent
-    last = facts->key;
+    const auto facts = TRY(look({at->get(), ""}));
+    if (facts.key == root) return true;
+    if (facts.key == last) return false;  // the root directory is its own parent
+    last = facts.key;
     auto up = hold(at->get(), "..");
     if (!up && up.error().code == EACCES) return false;  // then the tree is not the caller's either
     if (!up) return std::unexpected(up.error());

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::shift {
 
@@ -192,9 +193,8 @@ Result<std::shared_ptr<const Fd>> Walk::open_again(const std::shared_ptr<Branch>
     }
     Fd next(static_cast<int>(::syscall(SYS_openat2, at->get(), path.c_str(), &how, sizeof how)));
     if (!next.valid()) return fail_errno("cannot be opened again");
-    const auto facts = look({next.get(), ""});
-    if (!facts) return std::unexpected(facts.error());
-    if (facts->key != to->key()) return fail({}, "was moved while it was worked on", kMoved);
+    const auto facts = TRY(look({next.get(), ""}));
+    if (facts.key != to->key()) return fail({}, "was moved while it was worked on", kMoved);
     at = counted(std::move(next));
     keep(to, at);
   }
@@ -253,9 +253,8 @@ void Walk::do_name(const std::shared_ptr<Branch>& branch, int directory, const N
   Fd held;
   Spot spot{.at = directory, .name = name.c_str()};
   const auto grab = [&]() -> Result<void> {
-    auto fd = hold(directory, name.c_str());
-    if (!fd) return std::unexpected(fd.error());
-    held = std::move(*fd);
+    auto fd = TRY(hold(directory, name.c_str()));
+    held = std::move(fd);
     spot = {.at = held.get(), .name = ""};
     return {};
   };

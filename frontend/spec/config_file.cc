@@ -14,6 +14,7 @@
 #include "frontend/spec/values.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -48,10 +49,9 @@ Result<void> check_label(std::string_view text) {
 }
 
 Result<void> check_command(std::string_view text) {
-  const auto words = split_words(text);
-  if (!words) return std::unexpected(words.error());
-  return words->empty() || words->front().empty() ? fail({}, "there is no command in it")
-                                                  : Result<void>{};
+  const auto words = TRY(split_words(text));
+  return words.empty() || words.front().empty() ? fail({}, "there is no command in it")
+                                                : Result<void>{};
 }
 
 Result<void> check_base(std::string_view text) {
@@ -146,9 +146,8 @@ Result<std::string> unquote(std::string_view text) {
     char letter = text.front();
     text.remove_prefix(1);
     if (letter == '\\') {
-      const auto meant = unescape(text);
-      if (!meant) return std::unexpected(meant.error());
-      letter = *meant;
+      const auto meant = TRY(unescape(text));
+      letter = meant;
     }
     value += letter;
   }
@@ -355,13 +354,11 @@ Result<Restart> parse_restart(std::string_view text) {
 Result<Hook> parse_hook(std::string_view text) {
   if (!text.contains('='))
     return fail({}, "write EVENT=COMMAND, as in post-stop=/usr/bin/logger gone");
-  const auto event = parse_choice(take_until(text, '='), kEvents);
-  if (!event) return std::unexpected(event.error());
-  auto command = split_words(text);
-  if (!command) return std::unexpected(command.error());
-  if (command->empty() || command->front().empty())
+  const auto event = TRY(parse_choice(take_until(text, '='), kEvents));
+  auto command = TRY(split_words(text));
+  if (command.empty() || command.front().empty())
     return fail({}, "there is no command behind the =");
-  return Hook{.event = static_cast<HookEvent>(*event), .command = std::move(*command)};
+  return Hook{.event = static_cast<HookEvent>(event), .command = std::move(command)};
 }
 
 ContainerConfig merge(std::span<const std::vector<Setting>> files) {

@@ -9,6 +9,7 @@
 
 #include "frontend/spec/nearest.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -66,10 +67,9 @@ Result<std::vector<po::option>> parse(std::span<const KnownOption> known,
 Result<std::vector<Given>> split_options(std::span<const KnownOption> known,
                                          std::span<const std::string_view> words,
                                          const Speech& speech) {
-  const auto options = parse(known, words, speech);
-  if (!options) return std::unexpected(options.error());
+  const auto options = TRY(parse(known, words, speech));
   std::vector<Given> all;
-  for (const auto& option : *options) {
+  for (const auto& option : options) {
     Given given{.name = option.string_key,
                 .value = option.value.empty() ? std::string{} : option.value.front()};
     if (!given.name.empty() && option.original_tokens.size() > 1 && given.value.starts_with("--"))

@@ -12,6 +12,7 @@
 #include "frontend/spec/net.h"
 #include "frontend/spec/values.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -30,9 +31,8 @@ bool is_octal_mode(std::string_view text) {
 
 Result<void> take_valued(TmpfsWish& wish, std::string_view key, std::string_view value) {
   if (key == "size") {
-    const auto size = parse_bytes(value);
-    if (!size) return std::unexpected(size.error());
-    add_option(wish, concat("size=", *size));
+    const auto size = TRY(parse_bytes(value));
+    add_option(wish, concat("size=", size));
     return {};
   }
   if (key == "mode" && !is_octal_mode(value))
@@ -105,27 +105,22 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
 
 Result<TmpfsWish> parse_tmpfs(std::string_view text) {
   const bool has_words = text.contains(':');
-  auto path = parse_path(take_until(text, ':'));
-  if (!path) return std::unexpected(path.error());
-  TmpfsWish wish{.destination = std::move(*path)};
+  auto path = TRY(parse_path(take_until(text, ':')));
+  TmpfsWish wish{.destination = std::move(path)};
   if (has_words && text.empty())
     return fail({}, "nothing follows the colon: write DST or DST:size=64M,noexec");
-  while (!text.empty())
-    if (auto taken = take_word(wish, take_until(text, ',')); !taken)
-      return std::unexpected(taken.error());
+  while (!text.empty()) TRY(take_word(wish, take_until(text, ',')));
   return wish;
 }
 
 Result<HostWish> parse_add_host(std::string_view text) {
   auto address = text;
-  auto name = parse_hostname(take_until(address, ':'));
-  if (!name) return std::unexpected(name.error());
+  auto name = TRY(parse_hostname(take_until(address, ':')));
   if (address.empty()) return fail({}, "write NAME:ADDRESS, such as db:10.0.0.7");
   if (address.starts_with('[') && address.ends_with(']'))
     address = address.substr(1, address.size() - 2);
-  const auto parsed = parse_address(address);
-  if (!parsed) return std::unexpected(parsed.error());
-  return HostWish{.name = std::move(*name), .address = to_text(*parsed)};
+  const auto parsed = TRY(parse_address(address));
+  return HostWish{.name = std::move(name), .address = to_text(parsed)};
 }
 
 Result<SysctlWish> parse_sysctl(std::string_view text) {

@@ -9,6 +9,7 @@
 #include "policy/net_conf.h"
 #include "policy/net_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -18,13 +19,12 @@ constexpr std::uint64_t kMostMtu = 65535;
 
 Result<IpSubnet> parse_subnet(std::string_view text) {
   auto digits = text;
-  const auto address = parse_address(take_until(digits, '/'));
-  if (!address) return std::unexpected(address.error());
+  const auto address = TRY(parse_address(take_until(digits, '/')));
   const auto prefix = parse_decimal(digits);
-  if (!prefix || *prefix > (address->family == AF_INET ? 32 : 128))
+  if (!prefix || *prefix > (address.family == AF_INET ? 32 : 128))
     return fail(
         {}, concat(quoted(text), " needs the length of its network's prefix, as in 10.0.0.2/24"));
-  return IpSubnet{*address, static_cast<std::uint8_t>(*prefix)};
+  return IpSubnet{address, static_cast<std::uint8_t>(*prefix)};
 }
 
 template <class Value>
@@ -92,7 +92,7 @@ Result<NicWish> parse_nic(std::string_view text) {
                              "mac= mtu= are known"));
     if (std::exchange(seen.at(static_cast<std::size_t>(key - kKeys.data())), true) && !key->many)
       return fail({}, concat(name, "= is given twice"));
-    if (auto taken = key->take(nic, value); !taken) return std::unexpected(taken.error());
+    TRY(key->take(nic, value));
   }
   return nic;
 }
@@ -119,9 +119,8 @@ Result<std::optional<IpAddress>> take_address(std::string_view& text) {
   } else {
     return std::nullopt;
   }
-  auto parsed = parse_address(address);
-  if (!parsed) return std::unexpected(parsed.error());
-  return *parsed;
+  auto parsed = TRY(parse_address(address));
+  return parsed;
 }
 
 Result<NetWish> parse_network(std::string_view name) {
@@ -152,15 +151,13 @@ Result<NetWish> parse_net(std::string_view text) {
     return fail({},
                 "none, host, user, user=NAME, auto or "
                 "bridge=BR[,name=...,address=CIDR,gateway=IP,dns=IP,mac=...,mtu=...] is possible");
-  auto nic = parse_nic(text);
-  if (!nic) return std::unexpected(nic.error());
-  return NetBridges{{std::move(*nic)}};
+  auto nic = TRY(parse_nic(text));
+  return NetBridges{{std::move(nic)}};
 }
 
 Result<PublishWish> parse_publish(std::string_view text) {
   auto container = text;
-  const auto address = take_address(container);
-  if (!address) return std::unexpected(address.error());
+  const auto address = TRY(take_address(container));
   const auto host = parse_port(take_until(container, ':'));
   auto protocol = container;
   const auto port = parse_port(take_until(protocol, '/'));
@@ -168,7 +165,7 @@ Result<PublishWish> parse_publish(std::string_view text) {
   if (!port) return std::unexpected(port.error());
   if (!protocol.empty() && protocol != "tcp" && protocol != "udp")
     return fail({}, concat(quoted(protocol), " is not a protocol: tcp or udp"));
-  return PublishWish{*host, *port, protocol == "udp", *address};
+  return PublishWish{*host, *port, protocol == "udp", address};
 }
 
 Result<void> add_net(std::optional<NetWish>& all, NetWish one) {

@@ -15,6 +15,7 @@
 #include "frontend/spec/values.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -61,9 +62,8 @@ Result<void> add_all(Result<std::vector<Value>> values, std::vector<Value>& list
 template <class Value, class Target, std::size_t N>
 Result<void> choose(std::string_view text, const std::string_view (&words)[N],
                     const Value (&values)[N], Target& target) {
-  const auto index = parse_choice(text, words);
-  if (!index) return std::unexpected(index.error());
-  target = values[*index];
+  const auto index = TRY(parse_choice(text, words));
+  target = values[index];
   return {};
 }
 Result<std::string> not_empty(std::string_view text) {
@@ -72,36 +72,32 @@ Result<std::string> not_empty(std::string_view text) {
 }
 
 Result<void> take_map(Draft& draft, std::string_view text) {
-  const auto map = parse_map(text);
-  if (!map) return std::unexpected(map.error());
-  if (const auto* wish = std::get_if<MapWish>(&*map))
+  const auto map = TRY(parse_map(text));
+  if (const auto* wish = std::get_if<MapWish>(&map))
     draft.maps.push_back(*wish);
   else if (draft.map_auto)
     return fail({}, "auto and keep-id are given once");
   else
-    draft.map_auto = std::get<MapAuto>(*map);
+    draft.map_auto = std::get<MapAuto>(map);
   return {};
 }
 Result<void> take_unshare(Draft& draft, std::string_view text) {
-  const auto flags = parse_namespaces(text);
-  if (!flags) return std::unexpected(flags.error());
-  draft.unshare = draft.unshare.value_or(0) | *flags;
+  const auto flags = TRY(parse_namespaces(text));
+  draft.unshare = draft.unshare.value_or(0) | flags;
   return {};
 }
 Result<void> take_share(Draft& draft, std::string_view text) {
-  const auto flags = parse_namespaces(text);
-  if (!flags) return std::unexpected(flags.error());
-  if ((*flags & CLONE_NEWUSER) != 0)
+  const auto flags = TRY(parse_namespaces(text));
+  if ((flags & CLONE_NEWUSER) != 0)
     return fail({},
                 "the user namespace is what makes everything else possible and cannot be shared; "
                 "name the others");
-  draft.share |= *flags;
+  draft.share |= flags;
   return {};
 }
 Result<void> take_net(Draft& draft, std::string_view text) {
-  auto wish = parse_net(text);
-  if (!wish) return std::unexpected(wish.error());
-  return add_net(draft.net, std::move(*wish));
+  auto wish = TRY(parse_net(text));
+  return add_net(draft.net, std::move(wish));
 }
 Result<void> take_cap_keep(Draft& draft, std::string_view text) {
   if (!draft.spec.cap_keep) draft.spec.cap_keep.emplace();
@@ -450,17 +446,15 @@ Result<void> check(const Spec& spec) {
 }  // namespace
 
 Result<Spec> parse_options(std::span<const std::string_view> words) {
-  const auto given = split(words);
-  if (!given) return std::unexpected(given.error());
+  const auto given = TRY(split(words));
   Draft draft{};
   std::array<bool, kOptions.size()> seen{};
-  for (const auto& option : *given)
-    if (auto taken = take(draft, option, seen); !taken) return std::unexpected(taken.error());
-  if (auto done = finish_ids(draft); !done) return std::unexpected(done.error());
-  if (auto done = finish_namespaces(draft); !done) return std::unexpected(done.error());
-  if (auto done = finish_cgroup(draft); !done) return std::unexpected(done.error());
-  if (auto possible = check(draft.spec); !possible) return std::unexpected(possible.error());
-  if (auto possible = check_boot(draft.spec); !possible) return std::unexpected(possible.error());
+  for (const auto& option : given) TRY(take(draft, option, seen));
+  TRY(finish_ids(draft));
+  TRY(finish_namespaces(draft));
+  TRY(finish_cgroup(draft));
+  TRY(check(draft.spec));
+  TRY(check_boot(draft.spec));
   return std::move(draft.spec);
 }
 

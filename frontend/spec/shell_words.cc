@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -60,8 +61,7 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
     text.remove_prefix(std::min(text.find_first_not_of(kBlank), text.size()));
     if (text.empty()) return words;
     std::string word;
-    while (!text.empty() && !kBlank.contains(text.front()))
-      if (auto taken = take_piece(text, word); !taken) return std::unexpected(taken.error());
+    while (!text.empty() && !kBlank.contains(text.front())) TRY(take_piece(text, word));
     words.push_back(std::move(word));
   }
 }

@@ -15,6 +15,7 @@
 #include "frontend/spec/nearest.h"
 #include "policy/cgroup_conf.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -155,14 +156,11 @@ std::string lower(std::string_view text) {
 
 Result<Extent> parse_extent(std::string_view inside_text, std::string_view outside_text,
                             std::string_view count_text) {
-  const auto inside = parse_number("first id inside", inside_text);
-  if (!inside) return std::unexpected(inside.error());
-  const auto outside = parse_number("first id outside", outside_text);
-  if (!outside) return std::unexpected(outside.error());
-  const auto count = parse_number("count", count_text);
-  if (!count) return std::unexpected(count.error());
-  if (*count == 0) return fail({}, "count 0 maps nothing: give at least 1");
-  const auto extent = Extent::make(*inside, *outside, *count);
+  const auto inside = TRY(parse_number("first id inside", inside_text));
+  const auto outside = TRY(parse_number("first id outside", outside_text));
+  const auto count = TRY(parse_number("count", count_text));
+  if (count == 0) return fail({}, "count 0 maps nothing: give at least 1");
+  const auto extent = Extent::make(inside, outside, count);
   if (!extent)
     return fail({}, concat("the range leaves the id space: the largest id is ", kLargestId));
   return *extent;
@@ -180,9 +178,8 @@ Result<std::variant<MapAuto, MapWish>> parse_map(std::string_view text) {
   constexpr std::string_view kKeepId = "keep-id";
   if (text == kKeepId) return MapAuto{.keep_id = true};
   if (text.starts_with(kKeepId) && text.substr(kKeepId.size()).starts_with('=')) {
-    const auto inside = parse_id(text.substr(kKeepId.size() + 1));
-    if (!inside) return std::unexpected(inside.error());
-    return MapAuto{.keep_id = true, .inside = *inside};
+    const auto inside = TRY(parse_id(text.substr(kKeepId.size() + 1)));
+    return MapAuto{.keep_id = true, .inside = inside};
   }
   std::array<std::string_view, 4> parts;
   std::size_t count = 0;
@@ -199,37 +196,32 @@ Result<std::variant<MapAuto, MapWish>> parse_map(std::string_view text) {
                 "b:INSIDE:OUTSIDE:COUNT (uids "
                 "and gids), u:... and "
                 "g:...");
-  const auto extent = count == 2 ? parse_extent("0", parts[0], parts[1])
-                                 : parse_extent(parts[1], parts[2], parts[3]);
-  if (!extent) return std::unexpected(extent.error());
+  const auto extent = TRY(count == 2 ? parse_extent("0", parts[0], parts[1])
+                                     : parse_extent(parts[1], parts[2], parts[3]));
   using enum MapWish::Which;
-  return MapWish{parts[0] == "u" ? kUid : parts[0] == "g" ? kGid : kBoth, *extent};
+  return MapWish{parts[0] == "u" ? kUid : parts[0] == "g" ? kGid : kBoth, extent};
 }
 
 Result<std::uint32_t> parse_id(std::string_view text) {
-  const auto number = parse_number("id", text);
-  if (!number) return std::unexpected(number.error());
-  if (*number > kLargestId) return fail({}, concat("the largest id is ", kLargestId));
-  return static_cast<std::uint32_t>(*number);
+  const auto number = TRY(parse_number("id", text));
+  if (number > kLargestId) return fail({}, concat("the largest id is ", kLargestId));
+  return static_cast<std::uint32_t>(number);
 }
 
 Result<std::vector<std::uint32_t>> parse_ids(std::string_view text) {
-  const auto items = split_list(text);
-  if (!items) return std::unexpected(items.error());
+  const auto items = TRY(split_list(text));
   std::vector<std::uint32_t> ids;
-  for (const auto item : *items) {
-    const auto id = parse_id(item);
-    if (!id) return std::unexpected(id.error());
-    ids.push_back(*id);
+  for (const auto item : items) {
+    const auto id = TRY(parse_id(item));
+    ids.push_back(id);
   }
   return ids;
 }
 
 Result<std::uint64_t> parse_namespaces(std::string_view text) {
-  const auto items = split_list(text);
-  if (!items) return std::unexpected(items.error());
+  const auto items = TRY(split_list(text));
   std::uint64_t flags = 0;
-  for (const auto item : *items) {
+  for (const auto item : items) {
     const auto* flag = find(kNamespaces, item);
     if (flag == nullptr) return unknown("namespace", item, names_of(kNamespaces));
     flags |= *flag;
@@ -244,9 +236,8 @@ Result<std::vector<int>> parse_capabilities(std::string_view text) {
     for (int cap = 0; cap <= CAP_LAST_CAP; ++cap) caps.push_back(cap);
     return caps;
   }
-  const auto items = split_list(text);
-  if (!items) return std::unexpected(items.error());
-  for (const auto item : *items) {
+  const auto items = TRY(split_list(text));
+  for (const auto item : items) {
     const std::string name = lower(item);
     const auto bare = std::string_view(name).substr(name.starts_with("cap_") ? 4 : 0);
     const auto found = std::ranges::find(kCapabilities, bare);
@@ -295,9 +286,8 @@ Result<void> take_how(BindWish& wish, std::string_view how) {
   }
   const bool has_id = how.starts_with("idmap=");
   if (!has_id && how != "idmap") return no_bind();
-  const auto id = has_id ? parse_id(how.substr(6)) : Result<std::uint32_t>(0);
-  if (!id) return std::unexpected(id.error());
-  wish.own_as = *id;
+  const auto id = TRY(has_id ? parse_id(how.substr(6)) : Result<std::uint32_t>(0));
+  wish.own_as = id;
   return {};
 }
 
@@ -309,14 +299,11 @@ Result<BindWish> parse_bind(std::string_view text) {
   const auto destination = take_until(rest, ':');
   if (source.empty() || destination.empty() || text.ends_with(':') || text.ends_with(','))
     return no_bind();
-  const auto path = parse_path(destination);
-  if (!path) return std::unexpected(path.error());
-  if (path->find_first_not_of('/') == std::string::npos)
+  const auto path = TRY(parse_path(destination));
+  if (path.find_first_not_of('/') == std::string::npos)
     return fail({}, "the destination is the root directory itself: use --rootfs for that");
-  BindWish wish{.source = std::string(source), .destination = *path};
-  while (!rest.empty())
-    if (auto taken = take_how(wish, take_until(rest, ',')); !taken)
-      return std::unexpected(taken.error());
+  BindWish wish{.source = std::string(source), .destination = path};
+  while (!rest.empty()) TRY(take_how(wish, take_until(rest, ',')));
   return wish;
 }
 
@@ -348,10 +335,9 @@ Result<RlimitWish> parse_rlimit(std::string_view text) {
   const bool both = text.contains(':');
   const auto soft = parse_limit(take_until(text, ':'));
   if (!soft) return std::unexpected(soft.error());
-  const auto hard = both ? parse_limit(text) : soft;
-  if (!hard) return std::unexpected(hard.error());
-  if (*soft > *hard) return fail({}, "the soft limit is above the hard one");
-  return RlimitWish{*resource, *soft, *hard};
+  const auto hard = TRY(both ? parse_limit(text) : soft);
+  if (*soft > hard) return fail({}, "the soft limit is above the hard one");
+  return RlimitWish{*resource, *soft, hard};
 }
 
 Result<std::chrono::milliseconds> parse_timeout(std::string_view text) {
@@ -390,11 +376,10 @@ Result<LimitWish> parse_limit(std::string_view option, std::string_view key,
 }
 
 Result<int> parse_fd(std::string_view text) {
-  const auto number = parse_number("file descriptor", text);
-  if (!number) return std::unexpected(number.error());
-  if (*number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()))
+  const auto number = TRY(parse_number("file descriptor", text));
+  if (number > static_cast<std::uint64_t>(std::numeric_limits<int>::max()))
     return fail({}, "there is no such file descriptor");
-  return static_cast<int>(*number);
+  return static_cast<int>(number);
 }
 
 Result<int> parse_signal(std::string_view text) {

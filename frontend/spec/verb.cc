@@ -5,6 +5,7 @@
 #include "frontend/spec/given.h"
 #include "frontend/spec/options.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -79,11 +80,9 @@ std::vector<std::string_view> Words::all(std::string_view option) const {
 Result<Words> parse_words(const Verb& verb, std::span<const std::string_view> words,
                           std::span<const std::string_view> command, bool has_command) {
   const auto known = known_options(verb);
-  const auto options = split(verb, known, words);
-  if (!options) return std::unexpected(options.error());
+  const auto options = TRY(split(verb, known, words));
   Words taken;
-  for (const auto& option : *options)
-    if (auto done = take(taken, known, option); !done) return std::unexpected(done.error());
+  for (const auto& option : options) TRY(take(taken, known, option));
   taken.command.assign(command.begin(), command.end());
   taken.has_command = has_command;
   return taken;

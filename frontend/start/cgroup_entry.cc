@@ -23,6 +23,7 @@
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -127,19 +128,17 @@ Result<void> as_root_inside(const ChosenIds& ids,
   if (!ids.uids.has(0) || !ids.gids.has(0) || ids.uids.writer != MapWriter::kHelper ||
       ids.gids.writer != MapWriter::kHelper)
     return {};
-  const auto all = ids_with_self(ids, ::getuid(), ::getgid());
-  if (!all) return std::unexpected(all.error());
+  const auto all = TRY(ids_with_self(ids, ::getuid(), ::getgid()));
   const auto done =
-      in_map(all->ids, [&](const Outside&) { return act(all->gid); }, {.heeds_signals = false});
+      in_map(all.ids, [&](const Outside&) { return act(all.gid); }, {.heeds_signals = false});
   if (!done)
     return fail({}, concat("the container's own cgroup: ", done.error().text), done.error().code);
   return {};
 }
 
 Result<void> set_limits(const Plan& plan, const Cgroup::Parts& parts) {
-  auto controllers = read_path(parts.own.get(), "cgroup.controllers");
-  if (!controllers) return std::unexpected(controllers.error());
-  std::string_view rest = *controllers;
+  auto controllers = TRY(read_path(parts.own.get(), "cgroup.controllers"));
+  std::string_view rest = controllers;
   for (rest = rest.substr(0, rest.find('\n')); !rest.empty();)
     if (auto enabled = write_file(parts.own.get(), kEnable, concat("+", take_until(rest, ' ')));
         !enabled)
@@ -163,25 +162,21 @@ Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
   // A leftover of an earlier process of the same number, or of an earlier life of this one, may
   // have other limits.
   if (::unlinkat(own->get(), "payload", AT_REMOVEDIR) != 0 && errno != ENOENT) {
-    const auto leaf = open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY);
-    if (!leaf) return std::unexpected(leaf.error());
-    remove_cgroups_below(*leaf);
-    if (auto swept = sweep_as_root_inside(*leaf, plan.ids); !swept)
-      return std::unexpected(swept.error());
+    const auto leaf = TRY(open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY));
+    remove_cgroups_below(leaf);
+    TRY(sweep_as_root_inside(leaf, plan.ids));
     (void)::unlinkat(own->get(), "payload", AT_REMOVEDIR);
   }
   if ((::mkdirat(own->get(), "monitor", 0755) != 0 && errno != EEXIST) ||
       ::mkdirat(own->get(), "payload", 0755) != 0)
     return fail_errno(concat("cannot make cgroups in ", path));
-  if (auto moved = write_file(own->get(), "monitor/cgroup.procs", "0"); !moved)
-    return std::unexpected(moved.error());
-  auto payload = open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY);
-  if (!payload) return std::unexpected(payload.error());
+  TRY(write_file(own->get(), "monitor/cgroup.procs", "0"));
+  auto payload = TRY(open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY));
   Cgroup::Parts parts{.path = path,
                       .own = std::move(*own),
-                      .payload = std::move(*payload),
+                      .payload = std::move(payload),
                       .limits = plan.spec.limits};
-  if (auto limited = set_limits(plan, parts); !limited) return std::unexpected(limited.error());
+  TRY(set_limits(plan, parts));
   return Cgroup(std::move(parts));
 }
 
@@ -216,9 +211,8 @@ Result<void> sweep_as_root_inside(const Fd& leaf, const ChosenIds& ids) {
 
 Result<void> check_way_to_cgroup(const Spec& spec) {
   if (spec.cgroup == CgroupMode::kNone) return {};
-  const auto mode = choose_mode(spec);
-  if (!mode) return std::unexpected(mode.error());
-  if (*mode != CgroupMode::kHelper) return {};
+  const auto mode = TRY(choose_mode(spec));
+  if (mode != CgroupMode::kHelper) return {};
   if (spec.cgroup == CgroupMode::kHelper)
     if (auto tried = try_helper(); !tried) return tried;
   if (auto released = Helper::start(cgroup_helper().c_str(), {"release", name_for_helper()}))
@@ -228,26 +222,23 @@ Result<void> check_way_to_cgroup(const Spec& spec) {
 
 Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words) {
   if (plan.spec.cgroup == CgroupMode::kNone) return Cgroup{};
-  const auto path = own_directory();
-  if (!path) return std::unexpected(path.error());
+  const auto path = TRY(own_directory());
   const char* const mark = std::getenv(kMark);
-  const bool is_second = !path->empty() || (mark != nullptr && mark == concat(::getpid()));
+  const bool is_second = !path.empty() || (mark != nullptr && mark == concat(::getpid()));
   if (!is_second) {
     const auto* const user = std::get_if<NetUser>(&plan.spec.net);
-    if (user != nullptr && !user->network.empty())
-      if (auto held = hold_network(user->network); !held) return std::unexpected(held.error());
+    if (user != nullptr && !user->network.empty()) TRY(hold_network(user->network));
     return std::unexpected(begin_second_life(plan.spec, std::move(words)));
   }
   ::unsetenv(kMark);
-  if (path->empty())
-    return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
+  if (path.empty()) return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
   if (plan.spec.cgroup == CgroupMode::kAuto)
-    tell("userns-run", {.rule = {},
-                        .code = 0,
-                        .text = path->ends_with(".scope")
-                                    ? "--cgroup auto: systemd, a scope of the user manager's"
-                                    : "--cgroup auto: helper, userns-cgroup"});
-  return make_leaves(plan, *path);
+    tell("userns-run",
+         {.rule = {},
+          .code = 0,
+          .text = path.ends_with(".scope") ? "--cgroup auto: systemd, a scope of the user manager's"
+                                           : "--cgroup auto: helper, userns-cgroup"});
+  return make_leaves(plan, path);
 }
 
 Result<void> give_to_root_inside(const Cgroup& cgroup, const Plan& plan) {

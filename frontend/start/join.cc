@@ -19,6 +19,7 @@
 #include "frontend/start/running.h"
 #include "frontend/start/supervise.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -57,17 +58,16 @@ namespace {
 // The process inside, by what the one that went in says about it. A number of a child that was not
 // waited for is its own.
 Step<FirstProcess> meet(Channel channel, const Signals& signals) {
-  if (auto waited = await_word(channel, signals); !waited) return std::unexpected(waited.error());
-  auto message = own(channel.receive());
-  if (!message) return std::unexpected(message.error());
-  if (!*message)
+  TRY(await_word(channel, signals));
+  auto message = TRY(own(channel.receive()));
+  if (!message)
     return own(
         Result<FirstProcess>(fail({}, "the process that was to enter the container was killed")));
-  if ((*message)->kind == Message::Kind::kFailure)
+  if (message->kind == Message::Kind::kFailure)
     return std::unexpected(
-        Failure{{.rule = {}, .code = (*message)->code, .text = std::move((*message)->text)},
-                (*message)->exit_status});
-  const auto pid = static_cast<pid_t>(parse_decimal((*message)->text).value_or(0));
+        Failure{{.rule = {}, .code = message->code, .text = std::move(message->text)},
+                message->exit_status});
+  const auto pid = static_cast<pid_t>(parse_decimal(message->text).value_or(0));
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (pid == 0 || !pidfd.valid())
     return own(Result<FirstProcess>(fail_errno("cannot watch the process inside")));
@@ -77,9 +77,8 @@ Step<FirstProcess> meet(Channel channel, const Signals& signals) {
 // Our copies of what is for the process inside are closed on return: its end is then heard.
 Step<FirstProcess> send_in(const Plan& plan, const JoinWish& wish, const Signals& signals,
                            Relay& relay) {
-  auto channel = own(make_channel());
-  if (!channel) return std::unexpected(channel.error());
-  const Inheritance inheritance{.channel = std::move(channel->inside),
+  auto channel = TRY(own(make_channel()));
+  const Inheritance inheritance{.channel = std::move(channel.inside),
                                 .stdio = relay.take_far_ends(),
                                 .signal_mask = signals.original(),
                                 .starter = ::getpid(),
@@ -87,10 +86,10 @@ Step<FirstProcess> send_in(const Plan& plan, const JoinWish& wish, const Signals
   const pid_t visitor = ::fork();
   if (visitor < 0) return own(Result<FirstProcess>(fail_errno("cannot start a process")));
   if (visitor == 0) {
-    channel->outside.close();
+    channel.outside.close();
     go_in(plan, wish, inheritance);
   }
-  auto inside = meet(std::move(channel->outside), signals);
+  auto inside = meet(std::move(channel.outside), signals);
   if (!inside && inside.error().error.code == EINTR) (void)::kill(visitor, SIGKILL);
   (void)collect(visitor);
   return inside;
@@ -113,29 +112,25 @@ Result<ChosenIds> ids_of(const JoinWish& wish) {
 }  // namespace
 
 Step<Ended> join(Plan plan, const JoinWish& wish) {
-  auto ids = own(ids_of(wish));
-  if (!ids) return std::unexpected(ids.error());
-  plan.ids = std::move(*ids);
+  auto ids = TRY(own(ids_of(wish)));
+  plan.ids = std::move(ids);
   plan.setup_uid = plan.ids.uids.has(0) ? 0 : plan.spec.uid;
   plan.setup_gid = plan.ids.gids.has(0) ? 0 : plan.spec.gid;
   plan.joins = true;
-  const auto signals = own(Signals::take());
-  if (!signals) return std::unexpected(signals.error());
-  auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
-  if (!relay) return std::unexpected(relay.error());
-  auto inside = send_in(plan, wish, *signals, *relay);
-  if (!inside) return std::unexpected(inside.error());
+  const auto signals = TRY(own(Signals::take()));
+  auto relay = TRY(own(plan.tty ? Relay{} : Relay::for_pipes()));
+  auto inside = TRY(send_in(plan, wish, signals, relay));
   [[maybe_unused]] const auto sent =
-      inside->channel().send({.kind = Message::Kind::kGo});  // if not, hear_exec() says why
-  auto started = hear_exec(plan, *inside, *relay, "as it entered", &*signals);
+      inside.channel().send({.kind = Message::Kind::kGo});  // if not, hear_exec() says why
+  auto started = hear_exec(plan, inside, relay, "as it entered", &signals);
   // It may hang in a file system of the container's: it is killed, and not waited for.
   if (!started && started.error().error.code == EINTR) {
-    (void)::kill(inside->payload().pid, SIGKILL);
-    inside->has_ended();
+    (void)::kill(inside.payload().pid, SIGKILL);
+    inside.has_ended();
   }
   if (!started) return std::unexpected(started.error());
-  auto status = own(supervise(plan, inside->payload(), *signals, *relay));
-  if (status) inside->has_ended();
+  auto status = own(supervise(plan, inside.payload(), signals, relay));
+  if (status) inside.has_ended();
   return status;
 }
 

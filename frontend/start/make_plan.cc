@@ -19,6 +19,7 @@
 #include "frontend/start/plan/etc_text.h"
 #include "frontend/start/plan/plan_mounts.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -64,9 +65,8 @@ Result<void> check_namespaces(const Plan& plan) {
 
 Result<void> make_plain(std::string& path, const ChosenIds& ids) {
   if (path.empty()) return {};
-  auto plain = plain_source(path, ids);
-  if (!plain) return std::unexpected(plain.error());
-  path = std::move(*plain);
+  auto plain = TRY(plain_source(path, ids));
+  path = std::move(plain);
   return {};
 }
 
@@ -80,9 +80,8 @@ Result<void> make_root_plain(Plan& plan) {
 }
 
 Result<void> add_own_groups(Plan& plan) {
-  const auto groups = own_groups(plan.spec.group_add);
-  if (!groups) return std::unexpected(groups.error());
-  for (const auto gid : *groups) {
+  const auto groups = TRY(own_groups(plan.spec.group_add));
+  for (const auto gid : groups) {
     plan.ids.gids.set_one(gid, gid);
     plan.spec.groups.push_back(gid);
   }
@@ -116,9 +115,8 @@ Result<void> make_binds_plain(Plan& plan) {
   for (auto& step : plan.mounts) {
     if (step.kind != MountStep::Kind::kBind) continue;
     if (auto done = make_plain(step.source, plan.ids); !done && !step.optional) return done;
-    const auto device = is_device_of_callers(step.source, plan.ids);
-    if (!device) return std::unexpected(device.error());
-    step.device = *device;
+    const auto device = TRY(is_device_of_callers(step.source, plan.ids));
+    step.device = device;
   }
   return {};
 }
@@ -174,42 +172,38 @@ std::uint32_t own_number(const ChosenIds& ids) {
 }  // namespace
 
 Result<Plan> make_plan(const Spec& spec) {
-  auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
-  Plan plan{.spec = spec, .ids = std::move(*ids)};
-  if (auto added = add_own_groups(plan); !added) return std::unexpected(added.error());
-  if (auto plain = make_root_plain(plan); !plain) return std::unexpected(plain.error());
-  auto zone = find_time_zone(spec);
-  if (!zone) return std::unexpected(zone.error());
-  plan.zone = std::move(*zone);
+  auto ids = TRY(find_ids(spec));
+  Plan plan{.spec = spec, .ids = std::move(ids)};
+  TRY(add_own_groups(plan));
+  TRY(make_root_plain(plan));
+  auto zone = TRY(find_time_zone(spec));
+  plan.zone = std::move(zone);
   auto net = choose_net(spec);
   plan.spec.net = std::move(net.wish);
   plan.net_why = std::move(net.why);
-  if (auto planned = plan_boot(plan); !planned) return std::unexpected(planned.error());
+  TRY(plan_boot(plan));
   plan.namespaces = namespaces_of(spec);
   plan.own_root = !spec.rootfs.empty() || spec.overlay;
   plan.hosts_tree = is_hosts_tree(spec);
   plan.host_root = has_host_root(plan.ids);
   plan.tty = wants_tty(spec);
-  if (auto possible = check_namespaces(plan); !possible) return std::unexpected(possible.error());
+  TRY(check_namespaces(plan));
   plan.setup_uid = plan.ids.uids.extents.empty() || plan.ids.uids.has(0) ? 0 : spec.uid;
   plan.setup_gid = plan.ids.gids.extents.empty() || plan.ids.gids.has(0) ? 0 : spec.gid;
   if ((plan.namespaces & CLONE_NEWNS) != 0)
     plan.mounts = plan_mounts(plan.spec, plan.namespaces, plan.own_root, plan.tty);
   choose_resolvers(plan);
-  if (auto plain = make_binds_plain(plan); !plain) return std::unexpected(plain.error());
-  if (auto planned = plan_idmapped_binds(plan); !planned) return std::unexpected(planned.error());
-  if (auto planned = plan_idmapped_layers(plan); !planned) return std::unexpected(planned.error());
+  TRY(make_binds_plain(plan));
+  TRY(plan_idmapped_binds(plan));
+  TRY(plan_idmapped_layers(plan));
   return plan;
 }
 
 Result<Plan> make_plan_to_start(Spec spec) {
   if (!spec.desktop.any()) return make_plan(spec);
-  const auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
+  const auto ids = TRY(find_ids(spec));
   std::vector<std::string> notes;
-  if (auto added = add_desktop(spec, own_number(*ids), notes); !added)
-    return std::unexpected(added.error());
+  TRY(add_desktop(spec, own_number(ids), notes));
   auto plan = make_plan(spec);
   if (plan) plan->notes.insert(plan->notes.end(), notes.begin(), notes.end());
   return plan;

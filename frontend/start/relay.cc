@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "policy/try.h"
+
 namespace userns::frontend {
 namespace {
 
@@ -80,9 +82,8 @@ Result<Relay> Relay::for_pipes() {
   Relay relay;
   for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::isatty(number) != 1) continue;
-    auto pipe = make_pipe();
-    if (!pipe) return std::unexpected(pipe.error());
-    relay.add_pipe(number, std::move(*pipe));
+    auto pipe = TRY(make_pipe());
+    relay.add_pipe(number, std::move(pipe));
   }
   return relay;
 }

@@ -35,6 +35,7 @@
 #include "frontend/start/supervise.h"
 #include "frontend/start/wait_by_hand.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -45,21 +46,19 @@ constexpr std::uint64_t kAtClone = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME;
 
 Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, Relay& relay,
                                      const Cgroup& cgroup) {
-  auto channel = make_channel();
-  if (!channel) return std::unexpected(channel.error());
-  const Inheritance inheritance{.channel = std::move(channel->inside),
+  auto channel = TRY(make_channel());
+  const Inheritance inheritance{.channel = std::move(channel.inside),
                                 .stdio = relay.take_far_ends(),
                                 .signal_mask = signals.original(),
                                 .starter = ::getpid(),
                                 .left_to_unshare = plan.namespaces & ~kAtClone};
-  auto made = clone_process((plan.namespaces & kAtClone) | CLONE_PIDFD, cgroup.payload());
-  if (!made) return std::unexpected(made.error());
-  if (made->pid == 0) {
-    channel->outside.close();
+  auto made = TRY(clone_process((plan.namespaces & kAtClone) | CLONE_PIDFD, cgroup.payload()));
+  if (made.pid == 0) {
+    channel.outside.close();
     run_inside(plan, inheritance);
   }
-  const pid_t pid = made->pid;
-  FirstProcess first({.pid = pid, .pidfd = std::move(made->pidfd)}, std::move(channel->outside));
+  const pid_t pid = made.pid;
+  FirstProcess first({.pid = pid, .pidfd = std::move(made.pidfd)}, std::move(channel.outside));
   if ((plan.namespaces & CLONE_NEWUSER) == 0) return first;
   auto space = open_at(AT_FDCWD, concat("/proc/", pid, "/ns/user").c_str(), O_RDONLY);
   if (!space) return fail({}, "cannot look at the new user namespace", space.error().code);
@@ -83,23 +82,20 @@ Failure killed(std::string_view stage) {
 // What the other side says next. It may always say that it failed; its silence is an error.
 Step<Message> hear(const FirstProcess& container, std::string_view stage,
                    const Signals* heeded = nullptr) {
-  if (heeded != nullptr)
-    if (auto waited = await_word(container.channel(), *heeded); !waited)
-      return std::unexpected(waited.error());
-  auto message = own(container.channel().receive());
-  if (!message) return std::unexpected(message.error());
-  if (!*message) return std::unexpected(killed(stage));
-  if ((*message)->kind == Message::Kind::kFailure)
-    return std::unexpected(failure_of(std::move(**message)));
-  return std::move(**message);
+  if (heeded != nullptr) TRY(await_word(container.channel(), *heeded));
+  auto message = TRY(own(container.channel().receive()));
+  if (!message) return std::unexpected(killed(stage));
+  if (message->kind == Message::Kind::kFailure)
+    return std::unexpected(failure_of(std::move(*message)));
+  return std::move(*message);
 }
 
 // Up to kGo the other side has one thing to say.
 Step<void> hear_of_namespaces(FirstProcess& container) {
-  const auto message = hear(container, container.has_namespaces ? "while its ids were mapped"
-                                                                : "while its namespaces were made");
-  if (!message) return std::unexpected(message.error());
-  container.has_namespaces = message->kind == Message::Kind::kNamespaces;
+  const auto message =
+      TRY(hear(container, container.has_namespaces ? "while its ids were mapped"
+                                                   : "while its namespaces were made"));
+  container.has_namespaces = message.kind == Message::Kind::kNamespaces;
   return {};
 }
 
@@ -125,11 +121,9 @@ Step<void> map(const Plan& plan, FirstProcess& container, const Cgroup& cgroup) 
       inside = std::move(ready.error());
       return std::unexpected(inside->error);
     }
-    auto helpers = begin_nics(plan, container.payload().pid);
-    if (!helpers) return std::unexpected(helpers.error());
-    auto given = finish_nics(*helpers);
-    if (!given) return std::unexpected(given.error());
-    container.given = std::move(*given);
+    auto helpers = TRY(begin_nics(plan, container.payload().pid));
+    auto given = TRY(finish_nics(helpers));
+    container.given = std::move(given);
     return {};
   };
   const auto mapped = own(map_ids(plan.ids, container.payload().pid,
@@ -141,7 +135,7 @@ Step<void> map(const Plan& plan, FirstProcess& container, const Cgroup& cgroup) 
 }
 
 Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
-  if (auto ready = await_namespaces(container); !ready) return std::unexpected(ready.error());
+  TRY(await_namespaces(container));
   return plan.spec.info_fd ? own(describe(plan, container.payload().pid)) : std::string{};
 }
 
@@ -149,9 +143,8 @@ Step<std::string> look_for_info(const Plan& plan, FirstProcess& container) {
 Step<void> send_trees(const Plan& plan, const FirstProcess& container) {
   for (const auto& tree : plan.idmapped) {
     Message message{.kind = Message::Kind::kTree};
-    auto mount = own(idmapped_mount(tree.source, tree.ids, tree.read_only));
-    if (!mount) return std::unexpected(mount.error());
-    message.fd = std::move(*mount);
+    auto mount = TRY(own(idmapped_mount(tree.source, tree.ids, tree.read_only)));
+    message.fd = std::move(mount);
     [[maybe_unused]] const auto sent =
         container.channel().send(message);  // if not, hear() says why
   }
@@ -211,23 +204,21 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
                      const Signals* heeded) {
   std::vector<Fd> left;
   for (bool at_exec = false; !at_exec;) {
-    auto message = hear(first, stage, heeded);
-    if (!message) return std::unexpected(message.error());
-    at_exec = message->kind == Message::Kind::kExec;
-    if (at_exec) first.mount_namespace = parse_decimal(message->text).value_or(0);
-    if (message->kind == Message::Kind::kNote)
-      tell("userns-run", {.rule = {}, .code = 0, .text = message->text});
-    if (message->kind == Message::Kind::kLeft) left.push_back(std::move(message->fd));
-    if (message->kind == Message::Kind::kHosts) first.hosts = std::move(message->fd);
-    if (message->kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message->fd));
-    if (message->kind == Message::Kind::kNotify) first.hear_on(std::move(message->fd));
+    auto message = TRY(hear(first, stage, heeded));
+    at_exec = message.kind == Message::Kind::kExec;
+    if (at_exec) first.mount_namespace = parse_decimal(message.text).value_or(0);
+    if (message.kind == Message::Kind::kNote)
+      tell("userns-run", {.rule = {}, .code = 0, .text = message.text});
+    if (message.kind == Message::Kind::kLeft) left.push_back(std::move(message.fd));
+    if (message.kind == Message::Kind::kHosts) first.hosts = std::move(message.fd);
+    if (message.kind == Message::Kind::kTerminal) relay.use_terminal(std::move(message.fd));
+    if (message.kind == Message::Kind::kNotify) first.hear_on(std::move(message.fd));
   }
   left.clear();
   if (heeded != nullptr)
     if (auto waited = await_word(first.channel(), *heeded); !waited) return waited;
-  auto last = own(first.channel().receive());
-  if (!last) return std::unexpected(last.error());
-  if (*last) return std::unexpected(failure_of(std::move(**last)));
+  auto last = TRY(own(first.channel().receive()));
+  if (last) return std::unexpected(failure_of(std::move(*last)));
   // An init never does, and its own end says how that of the command was.
   if (!plan.spec.init && has_not_execed(first.payload().pid))
     return std::unexpected(killed("at its exec"));
@@ -237,35 +228,27 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
 // The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be
 // there).
 Step<Running> start(const Plan& plan, Cgroup cgroup) {
-  if (auto prepared = own(prepare_changes(plan)); !prepared)
-    return std::unexpected(prepared.error());
-  auto signals = own(Signals::take());
-  if (!signals) return std::unexpected(signals.error());
-  auto relay = own(plan.tty ? Relay{} : Relay::for_pipes());
-  if (!relay) return std::unexpected(relay.error());
-  auto container = own(clone_container(plan, *signals, *relay, cgroup));
-  if (!container) return std::unexpected(container.error());
-  if (auto looked = let_a_person_look(plan, *container, *signals); !looked)
-    return std::unexpected(looked.error());
-  if (auto mapped = map(plan, *container, cgroup); !mapped) return std::unexpected(mapped.error());
+  TRY(own(prepare_changes(plan)));
+  auto signals = TRY(own(Signals::take()));
+  auto relay = TRY(own(plan.tty ? Relay{} : Relay::for_pipes()));
+  auto container = TRY(own(clone_container(plan, signals, relay, cgroup)));
+  TRY(let_a_person_look(plan, container, signals));
+  TRY(map(plan, container, cgroup));
   auto info = look_for_info(
-      plan, *container);  // waits for the namespaces, too: until then the network is the caller's
+      plan, container);  // waits for the namespaces, too: until then the network is the caller's
   if (!info) return std::unexpected(info.error());
-  auto user_net = own(UserNet::start(plan, container->payload().pid));
-  if (!user_net) return std::unexpected(user_net.error());
-  if (!user_net->given().empty()) container->given = user_net->given();
-  if (auto sent = send_trees(plan, *container); !sent) return std::unexpected(sent.error());
-  if (auto started = go(plan, *container, *relay); !started)
-    return std::unexpected(started.error());
-  if (container->hosts.valid())
-    keep_hosts(user_net->network(), std::exchange(container->hosts, Fd{}));
+  auto user_net = TRY(own(UserNet::start(plan, container.payload().pid)));
+  if (!user_net.given().empty()) container.given = user_net.given();
+  TRY(send_trees(plan, container));
+  TRY(go(plan, container, relay));
+  if (container.hosts.valid()) keep_hosts(user_net.network(), std::exchange(container.hosts, Fd{}));
   auto told =
-      info->empty() ? std::string{} : with_mount_namespace(*info, container->mount_namespace);
+      info->empty() ? std::string{} : with_mount_namespace(*info, container.mount_namespace);
   return Running{.cgroup = std::move(cgroup),
-                 .signals = std::move(*signals),
-                 .relay = std::move(*relay),
-                 .first = std::move(*container),
-                 .user_net = std::move(*user_net),
+                 .signals = std::move(signals),
+                 .relay = std::move(relay),
+                 .first = std::move(container),
+                 .user_net = std::move(user_net),
                  .info = std::move(told)};
 }
 
@@ -278,28 +261,21 @@ void tell_notes(const Plan& plan) {
 
 // A cgroup is entered first: its helper execs us anew.
 Step<int> start_and_watch(const Plan& plan) {
-  if (auto opened = own(open_standard_fds()); !opened) return std::unexpected(opened.error());
-  auto cgroup = own(enter_cgroup(plan));
-  if (!cgroup) return std::unexpected(cgroup.error());
+  TRY(own(open_standard_fds()));
+  auto cgroup = TRY(own(enter_cgroup(plan)));
   // The container may outlive us, and this program's file is then free to be written to.
-  if (auto safe = own(be_out_of_reach(plan.ids)); !safe) return std::unexpected(safe.error());
+  TRY(own(be_out_of_reach(plan.ids)));
   tell_notes(plan);
-  if (auto followed = own(follow_into_death(plan)); !followed)
-    return std::unexpected(followed.error());
-  auto running = start(plan, std::move(*cgroup));
-  if (!running) return std::unexpected(running.error());
+  TRY(own(follow_into_death(plan)));
+  auto running = TRY(start(plan, std::move(cgroup)));
   PidFile pid_file;
   if (!plan.spec.pid_file.empty())
-    if (auto written = own(pid_file.write(plan.spec.pid_file, running->first.payload().pid));
-        !written)
-      return std::unexpected(written.error());
-  if (plan.spec.info_fd)
-    if (auto written = own(write_info(plan, running->info)); !written)
-      return std::unexpected(written.error());
-  auto status = own(supervise(plan, running->first.payload(), running->signals, running->relay));
-  if (status) running->first.has_ended();
-  const auto met = running->cgroup.what_was_met();  // sweep() may remove the counts
-  running->cgroup.sweep(running->first.user_namespace());
+    TRY(own(pid_file.write(plan.spec.pid_file, running.first.payload().pid)));
+  if (plan.spec.info_fd) TRY(own(write_info(plan, running.info)));
+  auto status = own(supervise(plan, running.first.payload(), running.signals, running.relay));
+  if (status) running.first.has_ended();
+  const auto met = running.cgroup.what_was_met();  // sweep() may remove the counts
+  running.cgroup.sweep(running.first.user_namespace());
   if (!met.empty()) tell("userns-run", {.rule = {}, .code = 0, .text = met});
   if (!status) return std::unexpected(status.error());
   return status->status;

@@ -14,6 +14,7 @@
 #include "frontend/run/own_words.h"
 #include "frontend/run/process.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -54,11 +55,9 @@ Result<void> become_sealed(off_t size, std::vector<std::string> words) {
   const auto program = open_at(AT_FDCWD, "/proc/self/exe", O_RDONLY);
   if (!program) return fail({}, "cannot read this program's own file", program.error().code);
   if (::fcntl(program->get(), F_GET_SEALS) == kSeals) return {};
-  const auto copy = sealed_copy(*program, size);
-  if (!copy) return std::unexpected(copy.error());
-  auto ours = words.empty() ? own_words() : std::move(words);
-  if (!ours) return std::unexpected(ours.error());
-  ::fexecve(copy->get(), argv_of(*ours).data(), ::environ);
+  const auto copy = TRY(sealed_copy(*program, size));
+  auto ours = TRY(words.empty() ? own_words() : std::move(words));
+  ::fexecve(copy.get(), argv_of(ours).data(), ::environ);
   return fail_errno("cannot run this program from its copy in memory");
 }
 

@@ -24,6 +24,7 @@
 #include "frontend/start/raw_terminal.h"
 #include "frontend/start/record.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -50,9 +51,8 @@ class Supervisor {
     if (plan_.spec.wait_ready) ready_by_ = began_ + *plan_.spec.wait_ready;
     if (relay_.master().valid()) terminal_.enter(STDIN_FILENO);
     while (true) {
-      const auto ended = step();
-      if (!ended) return std::unexpected(ended.error());
-      if (*ended) break;
+      const auto ended = TRY(step());
+      if (ended) break;
     }
     relay_.drain([this](int fd) { return wait_for_room(fd); });
     return status();
@@ -70,8 +70,7 @@ class Supervisor {
     if (polled_[0].revents != 0) return true;
     if (polled_[1].revents != 0)
       while (const auto number = signals_.next()) take(*number);
-    if (polled_[2].revents != 0)
-      if (auto told = hear(); !told) return std::unexpected(told.error());
+    if (polled_[2].revents != 0) TRY(hear());
     judge_typed(relay_.move(std::span(polled_).subspan(3),
                             [this](std::string& typed) { take_escapes(typed); }));
     relay_.repeat_end_of_input();

@@ -25,6 +25,7 @@
 #include "frontend/store/unfinished.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -64,19 +65,16 @@ Result<Container> make_base(const Store& store, const std::string& id, const Con
   if (::mkdirat(store.dir().get(), directory.c_str(), 0700) != 0)
     return fail_errno(concat("cannot make ", store.path(), "/", directory));
   auto base = store.open_unfinished(id, directory);
-  auto lock = base ? base->lock() : std::unexpected(base.error());
-  if (!lock) return std::unexpected(lock.error());
-  if (auto written = base->write_config(*lock, config); !written)
-    return std::unexpected(written.error());
+  auto lock = TRY(base ? base->lock() : std::unexpected(base.error()));
+  TRY(base->write_config(lock, config));
   return base;
 }
 
 // The directory belongs to the container's root, so it moves with the rights of its ids.
 Result<void> move_files(const Container& from, const char* name, const Container& to,
                         const ChosenIds& ids) {
-  const auto all = ids_with_self(ids, ::geteuid(), ::getegid());
-  if (!all) return std::unexpected(all.error());
-  const auto moved = in_map(all->ids, [&](const Outside&) -> Result<std::string> {
+  const auto all = TRY(ids_with_self(ids, ::geteuid(), ::getegid()));
+  const auto moved = in_map(all.ids, [&](const Outside&) -> Result<std::string> {
     if (::renameat2(from.dir().get(), name, to.dir().get(), kFiles, RENAME_NOREPLACE) == 0)
       return "";
     return fail_errno(concat("cannot move the files of ", from.path(), "/", name));
@@ -88,24 +86,19 @@ Result<void> move_files(const Container& from, const char* name, const Container
 // is seen here, or the base has lost its name before anybody looks for it.
 Result<std::optional<Unfinished>> take_unused_base(const Store& store, const std::string& id) {
   const auto registry = Registry::lock(store);
-  const auto unused = registry ? unused_bases(store) : std::unexpected(registry.error());
-  if (!unused) return std::unexpected(unused.error());
-  if (std::ranges::find(*unused, id) == unused->end()) return std::nullopt;
+  const auto unused = TRY(registry ? unused_bases(store) : std::unexpected(registry.error()));
+  if (std::ranges::find(unused, id) == unused.end()) return std::nullopt;
   const auto base = find_base(store, id);
-  auto lock = base ? base->try_lock() : std::unexpected(base.error());
-  if (!lock) return std::unexpected(lock.error());
-  if (!*lock) return std::nullopt;  // a run of now shows it
-  auto gone = take_away(store, *base, base_directory(id), std::move(**lock));
+  auto lock = TRY(base ? base->try_lock() : std::unexpected(base.error()));
+  if (!lock) return std::nullopt;  // a run of now shows it
+  auto gone = take_away(store, *base, base_directory(id), std::move(*lock));
   return gone ? Result<std::optional<Unfinished>>(std::move(*gone)) : std::unexpected(gone.error());
 }
 
 Result<ConfigFile> config_of_base(const Container& container, const ConfigFile& before) {
   ConfigFile config;
-  if (auto set = config.set("map", values_of(before, "map")); !set)
-    return std::unexpected(set.error());
-  if (const auto below = base_tree_of(before))
-    if (auto set = config.set("base-tree", std::vector{*below}); !set)
-      return std::unexpected(set.error());
+  TRY(config.set("map", values_of(before, "map")));
+  if (const auto below = base_tree_of(before)) TRY(config.set("base-tree", std::vector{*below}));
   if (values_of(before, "map").empty())
     return fail({}, concat(container.name(), " has no ids of its own: its config has no map"));
   return config;
@@ -167,29 +160,26 @@ Result<std::vector<BaseTree>> trees_of(const Store& store, const ConfigFile& con
     if (seen > kMostTrees)
       return fail({}, concat("more than ", kMostTrees, " base trees stand one on the other"));
     const auto base = find_base(store, *id);
-    const auto own = base ? base->config() : std::unexpected(base.error());
-    if (!own) return std::unexpected(own.error());
+    const auto own = TRY(base ? base->config() : std::unexpected(base.error()));
     if (is_there(base->dir(), kFiles))
-      trees.push_back({*id, concat(base->path(), "/", kFiles), block_of(*own)});
-    id = base_tree_of(*own);
+      trees.push_back({*id, concat(base->path(), "/", kFiles), block_of(own)});
+    id = base_tree_of(own);
   }
   return trees;
 }
 
 Result<std::vector<std::string>> all_bases(const Store& store) {
-  const auto directories = store.directories();
-  if (!directories) return std::unexpected(directories.error());
+  const auto directories = TRY(store.directories());
   std::vector<std::string> ids;
-  for (const auto& directory : *directories)
+  for (const auto& directory : directories)
     if (auto id = base_id(directory)) ids.push_back(std::move(*id));
   return ids;
 }
 
 Result<std::vector<std::string>> unused_bases(const Store& store) {
   auto ids = all_bases(store);
-  const auto directories = ids ? store.directories() : std::unexpected(ids.error());
-  if (!directories) return std::unexpected(directories.error());
-  for (const auto& directory : *directories)
+  const auto directories = TRY(ids ? store.directories() : std::unexpected(ids.error()));
+  for (const auto& directory : directories)
     for (const auto& file : configs_in(store, directory)) {
       const auto text = read_file_at(store.dir().get(), file.c_str(), kLargestConfig);
       if (!text && (text.error().code == ENOENT || text.error().code == ENOTDIR)) continue;
@@ -204,66 +194,57 @@ Result<std::vector<std::string>> unused_bases(const Store& store) {
 
 Result<void> remove_base(const Store& store, const std::string& id) {
   const auto base = find_base(store, id);
-  auto lock = base ? base->lock() : std::unexpected(base.error());
-  if (!lock) return std::unexpected(lock.error());
-  return remove_unfinished(store, {*base, base_directory(id), std::move(*lock)});
+  auto lock = TRY(base ? base->lock() : std::unexpected(base.error()));
+  return remove_unfinished(store, {*base, base_directory(id), std::move(lock)});
 }
 
 Result<bool> remove_unused_base(const Store& store, const std::string& id) {
-  auto gone = take_unused_base(store, id);
-  if (!gone) return std::unexpected(gone.error());
-  if (!*gone) return false;
-  auto removed = remove_unfinished(store, **gone);
+  auto gone = TRY(take_unused_base(store, id));
+  if (!gone) return false;
+  auto removed = remove_unfinished(store, *gone);
   return removed ? Result<bool>(true) : std::unexpected(removed.error());
 }
 
 Result<std::string> seal_tree(const Store& store, const Container& container, const Lock& lock,
                               const ConfigFile& fresh) {
-  const auto before = container.config();
-  if (!before) return std::unexpected(before.error());
-  const auto trees = trees_of(store, *before);
-  if (!trees) return std::unexpected(trees.error());
-  if (trees->size() >= kMostTrees)
+  const auto before = TRY(container.config());
+  const auto trees = TRY(trees_of(store, before));
+  if (trees.size() >= kMostTrees)
     return fail({}, concat(container.name(), " stands on ", kMostTrees,
                            " base trees, one on the other, which is the most: begin again with a "
                            "copy (userns-run create NEW --from ",
                            container.name(), " --copy)"));
-  const char* const own = trees->empty() ? "rootfs" : "upper";
+  const char* const own = trees.empty() ? "rootfs" : "upper";
   auto after = fresh;
-  if (!trees->empty() && !is_there(container.dir(), own)) {
-    if (auto set = after.set("base-tree", std::vector{trees->front().id}); !set)
-      return std::unexpected(set.error());
-    if (auto written = container.write_config(lock, after); !written)
-      return std::unexpected(written.error());
-    return trees->front().id;
+  if (!trees.empty() && !is_there(container.dir(), own)) {
+    TRY(after.set("base-tree", std::vector{trees.front().id}));
+    TRY(container.write_config(lock, after));
+    return trees.front().id;
   }
-  auto spec = container.spec(*before);
-  const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
-  if (!ids) return std::unexpected(ids.error());
-  if (trees->empty()) {
+  auto spec = container.spec(before);
+  const auto ids = TRY(spec ? find_ids(*spec) : std::unexpected(spec.error()));
+  if (trees.empty()) {
     if (!spec->rootfs.starts_with(concat(container.path(), "/")))
       return fail({}, concat(container.name(), " has no files of its own to share"));
     spec->changes = container.path();
     spec->layers.clear();
-    if (const auto works = try_changes(*spec, *ids); !works)
+    if (const auto works = try_changes(*spec, ids); !works)
       return fail({},
                   concat("no overlay can be put on the files of ", container.name(), ": ",
                          works.error().text),
                   works.error().code);
   }
-  auto config = config_of_base(container, *before);
-  if (!config) return std::unexpected(config.error());
+  auto config = TRY(config_of_base(container, before));
   const auto id = fresh_tree_id();
-  const auto base = make_base(store, id, *config);
-  if (!base) return std::unexpected(base.error());
-  if (auto set = after.set("base-tree", std::vector{id}); !set) return std::unexpected(set.error());
+  const auto base = TRY(make_base(store, id, config));
+  TRY(after.set("base-tree", std::vector{id}));
   auto done = container.write_config(lock, after);
   // The overlay's own directory belongs to the ids of before.
-  if (done) done = remove_tree(*ids, container.dir(), "work");
-  if (done) done = move_files(container, own, *base, *ids);
+  if (done) done = remove_tree(ids, container.dir(), "work");
+  if (done) done = move_files(container, own, base, ids);
   // Whoever was killed after the move has done it.
-  if (done || is_there(base->dir(), kFiles)) return id;
-  (void)container.write_config(lock, *before);
+  if (done || is_there(base.dir(), kFiles)) return id;
+  (void)container.write_config(lock, before);
   (void)remove_base(store, id);
   return std::unexpected(done.error());
 }
@@ -285,9 +266,8 @@ Result<std::optional<ImageConfig>> read_image_file(const Container& base) {
   const auto text = read_file_at(base.dir().get(), "image", kLargestImageFile);
   if (!text && text.error().code == ENOENT) return std::nullopt;
   if (!text) return std::unexpected(text.error());
-  auto image = image_from_text(*text);
-  if (!image) return std::unexpected(image.error());
-  return std::move(*image);
+  auto image = TRY(image_from_text(*text));
+  return image;
 }
 
 }  // namespace userns::frontend

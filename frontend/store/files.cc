@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 
@@ -28,9 +29,8 @@ Result<Fd> open_own_file(int dir, const char* name) {
 }
 
 Result<std::string> read_file_at(int dir, const char* name, std::size_t limit) {
-  const auto file = open_own_file(dir, name);
-  if (!file) return std::unexpected(file.error());
-  auto text = read_all(*file, limit);
+  const auto file = TRY(open_own_file(dir, name));
+  auto text = read_all(file, limit);
   if (!text) return fail({}, concat(name, " ", text.error().text), text.error().code);
   return text;
 }
@@ -80,11 +80,10 @@ Result<void> replace_file_of_this_boot(const Fd& dir, const char* name, std::str
 }
 
 Result<std::vector<std::string>> list_directory(const Fd& dir) {
-  auto again = open_at(dir.get(), ".", O_RDONLY | O_DIRECTORY);
-  if (!again) return std::unexpected(again.error());
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(again->get()), ::closedir);
+  auto again = TRY(open_at(dir.get(), ".", O_RDONLY | O_DIRECTORY));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(again.get()), ::closedir);
   if (!stream) return fail_errno("cannot list the directory");
-  (void)again->release();  // the stream's
+  (void)again.release();  // the stream's
   std::vector<std::string> names;
   while (const dirent* const entry =
              ::readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of its own

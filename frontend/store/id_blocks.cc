@@ -6,6 +6,7 @@
 #include "frontend/spec/values.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -188,11 +189,11 @@ bool meets(std::span<const Extent> extents, std::span<const IdRange> held) {
 
 Result<Blocks> choose_blocks(const IdFacts& facts, std::span<const Holder> holders,
                              const BlockWish& wish) {
-  auto uids = choose_one(facts, holders, {"uid", facts.uids, &Holder::uids, wish.root_uid}, wish);
-  if (!uids) return std::unexpected(uids.error());
-  auto gids = choose_one(facts, holders, {"gid", facts.gids, &Holder::gids, wish.root_gid}, wish);
-  if (!gids) return std::unexpected(gids.error());
-  return Blocks{std::move(*uids), std::move(*gids)};
+  auto uids =
+      TRY(choose_one(facts, holders, {"uid", facts.uids, &Holder::uids, wish.root_uid}, wish));
+  auto gids =
+      TRY(choose_one(facts, holders, {"gid", facts.gids, &Holder::gids, wish.root_gid}, wish));
+  return Blocks{std::move(uids), std::move(gids)};
 }
 
 const Holder* holder_of(std::span<const Extent> uids, std::span<const Extent> gids,

@@ -17,6 +17,7 @@
 #include "common/fd.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -145,11 +146,10 @@ Result<ino_t> top_namespace(pid_t init, const Fd& pidfd) {
 }
 
 Result<std::vector<ProcessFacts>> processes_in(std::span<const ino_t> tops) {
-  const auto pids = all_pids();
-  if (!pids) return std::unexpected(pids.error());
+  const auto pids = TRY(all_pids());
   Families families(tops);
   std::vector<ProcessFacts> found;
-  for (const auto pid : *pids) {
+  for (const auto pid : pids) {
     const auto process = open_process(pid);
     const auto space = process.valid() ? user_namespace_of(process) : Fd{};
     const auto top = space.valid() ? families.top_of(space) : 0;
@@ -198,10 +198,9 @@ ino_t user_namespace_id(pid_t pid) {
 }
 
 Result<std::vector<UserNamespace>> user_namespaces() {
-  const auto pids = all_pids();
-  if (!pids) return std::unexpected(pids.error());
+  const auto pids = TRY(all_pids());
   std::map<ino_t, UserNamespace> found;
-  for (const auto pid : *pids) {
+  for (const auto pid : pids) {
     const auto process = open_process(pid);
     const auto space = process.valid() ? user_namespace_of(process) : Fd{};
     const auto id = id_of(space);

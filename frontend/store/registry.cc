@@ -13,6 +13,7 @@
 #include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -108,13 +109,12 @@ Result<Registry> Registry::lock(const Store& store) {
   while (::flock(file->get(), LOCK_EX) != 0)
     if (errno != EINTR) return fail_errno(concat("cannot lock ", home->path(), "/.lock"));
   Registry registry(std::move(*home), std::move(*file));
-  const auto index = read_index(registry.home_);
-  if (!index) return std::unexpected(index.error());
-  registry.stores_ = index->stores;
+  const auto index = TRY(read_index(registry.home_));
+  registry.stores_ = index.stores;
   add_once(registry.stores_, registry.home_.path());
   add_once(registry.stores_, store.path());
-  registry.look(index->holders);
-  registry.remembered_ = index->holders;
+  registry.look(index.holders);
+  registry.remembered_ = index.holders;
   return registry;
 }
 
@@ -227,12 +227,10 @@ Result<void> register_place(const Container& container) {
   if (const auto home = Store::open(std::nullopt))
     if (const auto index = read_index(*home); index && is_known(*index, own)) return {};
   const auto store =
-      Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
-  if (!store) return std::unexpected(store.error());
-  auto registry = Registry::lock(*store);
-  if (!registry) return std::unexpected(registry.error());
-  if (registry->knows(own)) return {};
-  for (const auto& other : registry->holders())
+      TRY(Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/'))));
+  auto registry = TRY(Registry::lock(store));
+  if (registry.knows(own)) return {};
+  for (const auto& other : registry.holders())
     if (other.path != own.path && share_ids(other, own))
       return fail({}, concat(container.name(), " was brought to ", container.path(),
                              " by hand, and ", other.path,
@@ -240,7 +238,7 @@ Result<void> register_place(const Container& container) {
                              "back, or make a copy with ids of its own: userns-run create NEW "
                              "--from ",
                              container.name()));
-  return registry->add({own});
+  return registry.add({own});
 }
 
 Result<void> Registry::save() const {
@@ -248,12 +246,10 @@ Result<void> Registry::save() const {
 }
 
 Result<std::vector<std::string>> known_stores() {
-  const auto home = Store::open(std::nullopt);
-  if (!home) return std::unexpected(home.error());
-  const auto index = read_index(*home);
-  if (!index) return std::unexpected(index.error());
-  std::vector<std::string> all{home->path()};
-  for (const auto& store : index->stores) add_once(all, store);
+  const auto home = TRY(Store::open(std::nullopt));
+  const auto index = TRY(read_index(home));
+  std::vector<std::string> all{home.path()};
+  for (const auto& store : index.stores) add_once(all, store);
   return all;
 }
 

@@ -24,6 +24,7 @@
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/unfinished.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -344,9 +345,8 @@ std::optional<ProcessId> find_monitor(const Fd& directory) {
 }
 
 Result<std::optional<State>> read_state(const Fd& directory) {
-  const auto locked = is_locked(directory);
-  if (!locked) return std::unexpected(locked.error());
-  if (!*locked) return std::nullopt;
+  const auto locked = TRY(is_locked(directory));
+  if (!locked) return std::nullopt;
   const auto text = read_file(directory, kStateFile);
   if (!text && !exists(directory, kStateFile)) return starting();
   auto state = state_from_json(text.value_or(""));
@@ -399,11 +399,10 @@ Result<void> write_started(const Fd& directory, const std::vector<std::string>& 
 }
 
 Result<std::optional<Fd>> lock_run(const Fd& directory) {
-  auto file = open_running(directory, O_RDWR | O_CREAT);
-  if (!file) return std::unexpected(file.error());
+  auto file = TRY(open_running(directory, O_RDWR | O_CREAT));
   struct flock lock{};
   lock.l_type = F_WRLCK;
-  if (::fcntl(file->get(), F_OFD_SETLK, &lock) == 0) return std::optional(std::move(*file));
+  if (::fcntl(file.get(), F_OFD_SETLK, &lock) == 0) return std::optional(std::move(file));
   if (errno == EAGAIN || errno == EACCES) return std::nullopt;
   return fail_errno("cannot lock the container (running)");
 }

@@ -23,6 +23,7 @@
 #include "frontend/store/user_dirs.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -65,9 +66,8 @@ Result<Lock> checked(Fd file, const Container& container) {
 // --- config files -------------------------------------------------------------------------------
 
 Result<std::vector<Setting>> parse_file(std::string_view text, std::string_view path) {
-  const auto file = ConfigFile::parse(text, path);
-  if (!file) return std::unexpected(file.error());
-  return file->settings();
+  const auto file = TRY(ConfigFile::parse(text, path));
+  return file.settings();
 }
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
@@ -86,9 +86,8 @@ Result<void> add_with_includes(std::vector<std::vector<Setting>>& files,
     if (!text)
       return fail({}, concat(where, quoted(setting.value), ": ", text.error().text),
                   text.error().code);
-    auto inner = parse_file(*text, included);
-    if (!inner) return std::unexpected(inner.error());
-    if (auto added = add_with_includes(files, std::move(*inner), included, depth + 1); !added)
+    auto inner = TRY(parse_file(*text, included));
+    if (auto added = add_with_includes(files, std::move(inner), included, depth + 1); !added)
       return added;
   }
   files.push_back(std::move(settings));
@@ -107,17 +106,15 @@ Result<void> add_defaults(std::vector<std::vector<Setting>>& files) {
   const auto text = read_file_at(AT_FDCWD, path->c_str(), kLargestConfig);
   if (!text && text.error().code == ENOENT) return {};
   if (!text) return std::unexpected(text.error());
-  auto settings = parse_file(*text, *path);
-  if (!settings) return std::unexpected(settings.error());
-  return add_with_includes(files, std::move(*settings), *path, 0);
+  auto settings = TRY(parse_file(*text, *path));
+  return add_with_includes(files, std::move(settings), *path, 0);
 }
 
 // From the most general file to the container's own.
 Result<std::vector<std::vector<Setting>>> files_of(const ConfigFile& own, const std::string& path) {
   std::vector<std::vector<Setting>> files;
-  if (auto added = add_defaults(files); !added) return std::unexpected(added.error());
-  if (auto added = add_with_includes(files, own.settings(), path, 0); !added)
-    return std::unexpected(added.error());
+  TRY(add_defaults(files));
+  TRY(add_with_includes(files, own.settings(), path, 0));
   return files;
 }
 
@@ -185,13 +182,12 @@ void add_ground(Spec& spec, const Container& container, const Spec& ground) {
 Result<void> place_root(Spec& spec, const Container& container, const ConfigFile& own) {
   if (!spec.rootfs.empty()) return {};
   if (base_tree_of(own)) return place_on_trees(spec, container, own);
-  const auto bases = container.bases(own);
-  if (!bases) return std::unexpected(bases.error());
-  if (bases->empty()) {
+  const auto bases = TRY(container.bases(own));
+  if (bases.empty()) {
     spec.rootfs = concat(container.path(), "/rootfs");
     return {};
   }
-  const auto ground = bases->back().spec();
+  const auto ground = bases.back().spec();
   if (!ground)
     return fail({}, concat("container ", container.name(), " is a snapshot: ", ground.error().text),
                 ground.error().code);
@@ -199,8 +195,8 @@ Result<void> place_root(Spec& spec, const Container& container, const ConfigFile
     add_changes(spec, container);
   else
     spec.changes = container.path();
-  for (auto base = bases->begin(); base + 1 != bases->end(); ++base) add_changes(spec, *base);
-  add_ground(spec, bases->back(), *ground);
+  for (auto base = bases.begin(); base + 1 != bases.end(); ++base) add_changes(spec, *base);
+  add_ground(spec, bases.back(), *ground);
   return {};
 }
 
@@ -282,20 +278,18 @@ Result<std::vector<Container>> Container::bases(const ConfigFile& own) const {
 }
 
 Result<Lock> Container::lock() const {
-  auto soon = lock_within(kSoon);
-  if (!soon) return std::unexpected(soon.error());
-  if (*soon) return std::move(**soon);
-  auto file = open_lock(*this);
-  if (!file) return std::unexpected(file.error());
-  const auto holder = holder_of_lock(*file);
+  auto soon = TRY(lock_within(kSoon));
+  if (soon) return std::move(*soon);
+  auto file = TRY(open_lock(*this));
+  const auto holder = holder_of_lock(file);
   tell("userns-run",
        {.rule = {},
         .code = 0,
         .text = concat("waiting for ", holder ? concat("process ", *holder) : "a process",
                        ", which holds ", name_)});
-  while (::flock(file->get(), LOCK_EX) != 0)
+  while (::flock(file.get(), LOCK_EX) != 0)
     if (errno != EINTR) return fail_errno(concat("cannot lock the container ", name_));
-  return checked(std::move(*file), *this);
+  return checked(std::move(file), *this);
 }
 
 Result<std::optional<Lock>> Container::lock_within(std::chrono::milliseconds time) const {
@@ -308,13 +302,12 @@ Result<std::optional<Lock>> Container::lock_within(std::chrono::milliseconds tim
 }
 
 Result<std::optional<Lock>> Container::try_lock() const {
-  auto file = open_lock(*this);
-  if (!file) return std::unexpected(file.error());
-  if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0) {
+  auto file = TRY(open_lock(*this));
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return std::nullopt;
     return fail_errno(concat("cannot lock the container ", name_));
   }
-  return checked(std::move(*file), *this);
+  return checked(std::move(file), *this);
 }
 
 Result<ConfigFile> Container::config() const {
@@ -355,23 +348,21 @@ Result<Spec> Container::spec(const ConfigFile& own, std::span<const std::string>
   if (!spec)
     return fail(spec.error().rule, concat("container ", name_, ": ", spec.error().text),
                 spec.error().code);
-  if (auto placed = place_root(*spec, *this, own); !placed) return std::unexpected(placed.error());
+  TRY(place_root(*spec, *this, own));
   if (!spec->hostname && (spec->namespaces & CLONE_NEWUTS) != 0) spec->hostname = name_;
   return spec;
 }
 
 Result<ContainerConfig> settings_of(const ConfigFile& own, const std::string& path) {
-  const auto files = files_of(own, path);
-  if (!files) return std::unexpected(files.error());
-  return merge(*files);
+  const auto files = TRY(files_of(own, path));
+  return merge(files);
 }
 
 Result<Spec> spec_of(const ConfigFile& own, const std::string& path,
                      std::span<const std::string> extra) {
-  auto files = files_of(own, path);
-  if (!files) return std::unexpected(files.error());
-  files->push_back(as_settings(extra));
-  const auto merged = merge(*files);
+  auto files = TRY(files_of(own, path));
+  files.push_back(as_settings(extra));
+  const auto merged = merge(files);
   std::vector<std::string_view> words(merged.words.begin(), merged.words.end());
   // A container always has a root file system; what asks for one, as --boot does, need not be told
   // where.
@@ -400,14 +391,12 @@ Result<std::string> default_store_path() {
 }
 
 Result<Store> Store::open(std::optional<std::string_view> path) {
-  auto whole = path ? absolute(*path) : default_store_path();
-  if (!whole) return std::unexpected(whole.error());
-  auto dir = open_at(AT_FDCWD, whole->c_str(), kDirectory);
-  if (!dir && dir.error().code == ENOENT) return Store(std::move(*whole), Fd());
+  auto whole = TRY(path ? absolute(*path) : default_store_path());
+  auto dir = open_at(AT_FDCWD, whole.c_str(), kDirectory);
+  if (!dir && dir.error().code == ENOENT) return Store(std::move(whole), Fd());
   if (!dir)
-    return fail({}, concat("cannot open ", *whole, ", where containers are kept"),
-                dir.error().code);
-  if (auto own = check_owner(*dir, *whole); !own) return std::unexpected(own.error());
+    return fail({}, concat("cannot open ", whole, ", where containers are kept"), dir.error().code);
+  TRY(check_owner(*dir, whole));
   auto canonical = name_of_fd(*dir);
   if (canonical) canonical = absolute(*canonical);
   if (!canonical) return std::unexpected(canonical.error());
@@ -417,7 +406,7 @@ Result<Store> Store::open(std::optional<std::string_view> path) {
 Result<Store> Store::open_or_make(std::optional<std::string_view> path) {
   auto store = open(path);
   if (!store || store->dir().valid()) return store;
-  if (auto made = make_directories(store->path()); !made) return std::unexpected(made.error());
+  TRY(make_directories(store->path()));
   return open(store->path());
 }
 
@@ -451,7 +440,7 @@ Result<Container> Store::open_unfinished(std::string_view name,
                     : Result<Fd>(fail({}, "", ENOENT));
   if (!opened) return fail({}, concat("cannot open ", path_, "/", directory), opened.error().code);
   auto path = concat(path_, "/", directory);
-  if (auto own = check_owner(*opened, path); !own) return std::unexpected(own.error());
+  TRY(check_owner(*opened, path));
   return Container(std::string(name), std::move(path), std::move(*opened));
 }
 
@@ -465,10 +454,9 @@ bool Store::is_free(std::string_view name) const {
 }
 
 Result<Container> Store::find(std::string_view name) const {
-  const auto good = container_name(name);
-  if (!good) return std::unexpected(good.error());
-  auto container = open_unfinished(*good, *good);
-  if (container || !is_free(*good)) return container;
+  const auto good = TRY(container_name(name));
+  auto container = open_unfinished(good, good);
+  if (container || !is_free(good)) return container;
   std::vector<std::string_view> known;
   const auto all = names();
   if (all) known.assign(all->begin(), all->end());

@@ -16,6 +16,7 @@
 #include "frontend/store/files.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -75,9 +76,8 @@ void add_all(std::vector<MapWish>& wishes, MapWish::Which which, const std::vect
 // Of one whose config is gone or damaged, and that the index does not know: all that the caller
 // has.
 Result<Holder> all_of_the_callers() {
-  const auto callers = CallersIds::find();
-  if (!callers) return std::unexpected(callers.error());
-  const auto facts = callers->facts();
+  const auto callers = TRY(CallersIds::find());
+  const auto facts = callers.facts();
   return Holder{.path = {},
                 .uids = {facts.uids.ranges.begin(), facts.uids.ranges.end()},
                 .gids = {facts.gids.ranges.begin(), facts.gids.ranges.end()}};
@@ -88,9 +88,8 @@ Result<ChosenIds> ids_of(const Container& container) {
   const auto text = read_file_at(container.dir().get(), "config", kLargestConfig);
   const bool is_own_alone = text && text->contains("map-self");
   if (holder.uids.empty() && holder.gids.empty() && !is_own_alone) {
-    auto all = all_of_the_callers();
-    if (!all) return std::unexpected(all.error());
-    holder = std::move(*all);
+    auto all = TRY(all_of_the_callers());
+    holder = std::move(all);
   }
   return ids_to_delete_with(holder);
 }
@@ -102,9 +101,8 @@ Result<void> remove_entry(const Unfinished& unfinished, const std::string& name,
   if (errno != EISDIR && errno != EPERM)
     return fail_errno(concat("cannot delete ", unfinished.container.path(), "/", name));
   if (!ids) {
-    auto found = ids_of(unfinished.container);
-    if (!found) return std::unexpected(found.error());
-    ids = std::move(*found);
+    auto found = TRY(ids_of(unfinished.container));
+    ids = std::move(found);
   }
   return remove_tree(*ids, dir, name);
 }
@@ -126,14 +124,13 @@ Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/,
   const auto directory = fresh_name(name, kNew);
   if (::mkdirat(store.dir().get(), directory.c_str(), 0700) != 0)
     return fail_errno(concat("cannot make a directory in ", store.path()));
-  auto container = store.open_unfinished(name, directory);
-  if (!container) return std::unexpected(container.error());
-  auto lock = container->lock();
+  auto container = TRY(store.open_unfinished(name, directory));
+  auto lock = container.lock();
   if (!lock) {
     ::unlinkat(store.dir().get(), directory.c_str(), AT_REMOVEDIR);
     return std::unexpected(lock.error());
   }
-  return Unfinished{std::move(*container), directory, std::move(*lock)};
+  return Unfinished{std::move(container), directory, std::move(*lock)};
 }
 
 Result<void> finish_container(const Store& store, const Unfinished& unfinished) {
@@ -156,22 +153,19 @@ Result<Unfinished> end_container(const Store& store, const Container& container,
 Result<Unfinished> take_away(const Store& store, const Container& container,
                              const std::string& named, Lock lock) {
   // Known before it is one no longer: else it could be neither deleted nor used.
-  const auto ids = ids_of(container);
-  if (!ids) return std::unexpected(ids.error());
+  TRY(ids_of(container));
   const auto directory = fresh_name(container.name(), kGone);
   if (::renameat2(store.dir().get(), named.c_str(), store.dir().get(), directory.c_str(),
                   RENAME_NOREPLACE) != 0)
     return fail_errno(concat("cannot take ", container.path(), " out of the way"));
-  auto moved = store.open_unfinished(container.name(), directory);
-  if (!moved) return std::unexpected(moved.error());
-  return Unfinished{std::move(*moved), directory, std::move(lock)};
+  auto moved = TRY(store.open_unfinished(container.name(), directory));
+  return Unfinished{std::move(moved), directory, std::move(lock)};
 }
 
 Result<Others> look_around(const Store& store, const Registry& /*held*/, std::string_view name) {
-  const auto directories = store.directories();
-  if (!directories) return std::unexpected(directories.error());
+  const auto directories = TRY(store.directories());
   Others others;
-  for (const auto& directory : *directories) {
+  for (const auto& directory : directories) {
     const auto named = take_apart(directory);
     auto container =
         named ? store.open_unfinished(named->name, directory) : std::unexpected(Error{});
@@ -188,11 +182,10 @@ Result<Others> look_around(const Store& store, const Registry& /*held*/, std::st
 }
 
 Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished) {
-  const auto entries = list_directory(unfinished.container.dir());
-  if (!entries) return std::unexpected(entries.error());
+  const auto entries = TRY(list_directory(unfinished.container.dir()));
   // The config is the last but the lock: it says with whose rights the rest can be deleted.
   std::optional<ChosenIds> ids;
-  for (const auto& name : *entries)
+  for (const auto& name : entries)
     if (name != "config" && name != "lock")
       if (auto removed = remove_entry(unfinished, name, ids); !removed) return removed;
   for (const char* const name : {"config", "lock"})

@@ -11,6 +11,7 @@
 #include "frontend/copy/copy_files.h"
 #include "frontend/spec/tell.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -33,17 +34,15 @@ Result<CopyWish> wish_of(const Words& words) {
   if (words.names.size() != 2)
     return fail({}, "cp takes two places: userns-run cp FILE NAME:PATH, or NAME:PATH FILE");
   auto from = parse_place(words.names.front());
-  auto to = from ? parse_place(words.names.back()) : std::unexpected(from.error());
-  if (!to) return std::unexpected(to.error());
-  CopyWish wish{.from = std::move(*from), .to = std::move(*to), .owner = {}};
+  auto to = TRY(from ? parse_place(words.names.back()) : std::unexpected(from.error()));
+  CopyWish wish{.from = std::move(*from), .to = std::move(to), .owner = {}};
   if (!wish.from.container && !wish.from.is_stream) wish.owner.emplace(0, 0);
   const auto text = words.one("owner");
   if (!text) return wish;
   if (!wish.to.container)
     return fail({}, "--owner is for files that go into a container; on the host they are yours");
-  const auto owner = parse_owner(*text);
-  if (!owner) return std::unexpected(owner.error());
-  wish.owner = *owner;
+  const auto owner = TRY(parse_owner(*text));
+  wish.owner = owner;
   return wish;
 }
 

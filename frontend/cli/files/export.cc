@@ -17,6 +17,7 @@
 #include "frontend/cli/verbs/select.h"
 #include "frontend/export/export_container.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -32,11 +33,10 @@ Result<ExportWish> wish_of(const Words& words) {
   if (words.names.empty() || words.names.size() > 2)
     return fail({}, "export takes a container and a file: userns-run export NAME FILE.tar.zst");
   const auto store = store_of(words);
-  auto container = store ? store->find(words.names.front()) : std::unexpected(store.error());
-  if (!container) return std::unexpected(container.error());
-  auto file = words.names.size() == 2 ? words.names.back() : concat(container->name(), ".tar.zst");
+  auto container = TRY(store ? store->find(words.names.front()) : std::unexpected(store.error()));
+  auto file = words.names.size() == 2 ? words.names.back() : concat(container.name(), ".tar.zst");
   const bool compress = !words.has("plain") && !file.ends_with(".tar");
-  return ExportWish{.container = std::move(*container),
+  return ExportWish{.container = std::move(container),
                     .file = std::move(file),
                     .compress = compress,
                     .replace = words.has("force")};
@@ -82,9 +82,8 @@ Result<void> to_file(const ExportWish& wish) {
   if (!wish.replace && ::access(wish.file.c_str(), F_OK) == 0)
     return fail({}, concat(quoted(wish.file), " is there already: give another name, or --force"),
                 EEXIST);
-  const auto opened = open_part(part);
-  if (!opened) return std::unexpected(opened.error());
-  const Fd& out = *opened;
+  const auto opened = TRY(open_part(part));
+  const Fd& out = opened;
   auto done = write_to(wish, out);
   if (done && ::fsync(out.get()) != 0) done = fail_errno(concat("cannot write ", quoted(part)));
   const unsigned no_replace = wish.replace ? 0U : RENAME_NOREPLACE;

@@ -16,6 +16,7 @@
 #include "frontend/store/store.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -53,16 +54,14 @@ Result<ChosenIds> ids_of_user(std::string_view name) {
       ::getpwnam(std::string(name).c_str());  // NOLINT(concurrency-mt-unsafe): one thread
   if (entry == nullptr) return fail({}, concat("there is no user ", quoted(name)));
   const Uid uid{entry->pw_uid};
-  const auto uids = find_subids(IdKind::kUid, name, uid);
-  if (!uids) return std::unexpected(uids.error());
-  const auto gids = find_subids(IdKind::kGid, name, uid);
-  if (!gids) return std::unexpected(gids.error());
+  const auto uids = TRY(find_subids(IdKind::kUid, name, uid));
+  const auto gids = TRY(find_subids(IdKind::kGid, name, uid));
   return choose_ids({}, {.uid = entry->pw_uid,
                          .gid = entry->pw_gid,
                          .privileged = false,
                          .caller_name = name,
-                         .uids = {.ranges = uids->owned.ranges(), .name = uids->source},
-                         .gids = {.ranges = gids->owned.ranges(), .name = gids->source}});
+                         .uids = {.ranges = uids.owned.ranges(), .name = uids.source},
+                         .gids = {.ranges = gids.owned.ranges(), .name = gids.source}});
 }
 
 Result<ChosenIds> ids_of_directory(const Words& words) {
@@ -89,18 +88,16 @@ Result<Subject> subject_of(const Words& words) {
     struct stat facts{};
     if (::stat(word.c_str(), &facts) != 0 && errno == ENOENT)
       return fail({}, concat("there is neither a container nor a directory ", quoted(word)));
-    auto ids = ids_of_directory(words);
-    if (!ids) return std::unexpected(ids.error());
-    return Subject{.container = std::nullopt, .directory = word, .ids = std::move(*ids)};
+    auto ids = TRY(ids_of_directory(words));
+    return Subject{.container = std::nullopt, .directory = word, .ids = std::move(ids)};
   }
   if (words.one("map") || words.one("for"))
     return fail({}, concat("the ids of the container ", word,
                            " are those of its config: leave out --map and --for"));
   const auto spec = container->spec();
-  auto ids = ids_of_spec(spec);
-  if (!ids) return std::unexpected(ids.error());
+  auto ids = TRY(ids_of_spec(spec));
   return Subject{
-      .container = std::move(*container), .directory = spec->rootfs, .ids = std::move(*ids)};
+      .container = std::move(*container), .directory = spec->rootfs, .ids = std::move(ids)};
 }
 
 // Nothing is shifted: the files are shown with the container's ids from now on.
@@ -108,12 +105,11 @@ Result<std::string> make_instant(const Subject& subject, const Lock& lock) {
   const auto& container = *subject.container;
   const auto store =
       Store::open(std::string_view(container.path()).substr(0, container.path().rfind('/')));
-  const auto config = store ? container.config() : std::unexpected(store.error());
-  if (!config) return std::unexpected(config.error());
+  const auto config = TRY(store ? container.config() : std::unexpected(store.error()));
   if (const auto snapshots = snapshots_of(*store, container.name());
       snapshots && !snapshots->empty())
     return fail({}, concat(container.name(), " has snapshots, which show its files: destroy them"));
-  const auto id = seal_tree(*store, container, lock, *config);
+  const auto id = seal_tree(*store, container, lock, config);
   if (!id) return id;
   return concat(container.name(), ": its files are the base tree ", *id,
                 "; userns-run create NEW --from ", container.name(), " copies nothing\n");
@@ -146,13 +142,11 @@ std::vector<std::string> map_values(const ChosenIds& ids) {
 }
 
 Result<std::string> set_map(const Subject& subject, const Lock& lock) {
-  auto config = subject.container->config();
-  if (!config) return std::unexpected(config.error());
+  auto config = TRY(subject.container->config());
   const auto values = map_values(subject.ids);
-  (void)config->unset("map-self");
-  if (auto set = config->set("map", values); !set) return std::unexpected(set.error());
-  if (auto written = subject.container->write_config(lock, *config); !written)
-    return std::unexpected(written.error());
+  (void)config.unset("map-self");
+  TRY(config.set("map", values));
+  TRY(subject.container->write_config(lock, config));
   return concat(subject.container->name(), ": its id map is in its config\n");
 }
 
@@ -163,32 +157,28 @@ std::string how_to_use(const Subject& subject) {
 }
 
 Result<std::string> convert(const Words& words) {
-  auto wishes = common_wishes(words);
-  if (!wishes) return std::unexpected(wishes.error());
-  const auto subject = subject_of(words);
-  if (!subject) return std::unexpected(subject.error());
+  auto wishes = TRY(common_wishes(words));
+  const auto subject = TRY(subject_of(words));
   std::optional<Lock> lock;
-  if (subject->container) {
-    auto locked = subject->container->try_lock();
-    if (!locked) return std::unexpected(locked.error());
-    if (!*locked)
-      return fail({}, concat("another verb works on the container ", subject->container->name(),
+  if (subject.container) {
+    auto locked = TRY(subject.container->try_lock());
+    if (!locked)
+      return fail({}, concat("another verb works on the container ", subject.container->name(),
                              ": try again"));
-    lock = std::move(*locked);
-    const auto state = read_state(subject->container->dir());
+    lock = std::move(locked);
+    const auto state = read_state(subject.container->dir());
     if (state && *state)
       return fail(
-          {}, concat("the container ", subject->container->name(), " is running: stop it first"));
+          {}, concat("the container ", subject.container->name(), " is running: stop it first"));
   }
-  if (words.has("instant") && !subject->container)
+  if (words.has("instant") && !subject.container)
     return fail({}, "--instant is for a container of the store");
-  if (words.has("instant")) return make_instant(*subject, *lock);
-  auto shift = ::geteuid() == 0 ? into_container(subject->ids) : own_to_root(subject->ids);
-  if (!shift) return std::unexpected(shift.error());
-  wishes->shift = std::move(*shift);
-  auto done = shift_as_caller({subject->directory}, *wishes);
-  if (!done || wishes->dry_run) return done;
-  const auto rest = lock ? set_map(*subject, *lock) : Result<std::string>(how_to_use(*subject));
+  if (words.has("instant")) return make_instant(subject, *lock);
+  auto shift = TRY(::geteuid() == 0 ? into_container(subject.ids) : own_to_root(subject.ids));
+  wishes.shift = std::move(shift);
+  auto done = shift_as_caller({subject.directory}, wishes);
+  if (!done || wishes.dry_run) return done;
+  const auto rest = lock ? set_map(subject, *lock) : Result<std::string>(how_to_use(subject));
   if (!rest) return rest;
   return *done + *rest;
 }

@@ -9,6 +9,7 @@
 #include "frontend/store/state.h"
 #include "frontend/store/store.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -81,14 +82,12 @@ Result<void> check(const Words& words) {
 // Without a directory it is the container's own root file system.
 Result<ChosenIds> ids_of_container(const Words& words, std::string_view name,
                                    std::vector<std::string>& directories) {
-  const auto store = Store::open(words.one("path"));
-  if (!store) return std::unexpected(store.error());
-  const auto container = store->find(name);
-  if (!container) return std::unexpected(container.error());
-  const auto state = read_state(container->dir());
+  const auto store = TRY(Store::open(words.one("path")));
+  const auto container = TRY(store.find(name));
+  const auto state = read_state(container.dir());
   if (state && *state)
     return fail({}, concat("the container ", name, " is running: stop it first"));
-  const auto spec = container->spec();
+  const auto spec = container.spec();
   if (spec && directories.empty()) directories.push_back(spec->rootfs);
   return ids_of_spec(spec);
 }
@@ -102,47 +101,42 @@ Result<shift::Shift> wanted(const Words& words, std::vector<std::string>& direct
                 "it is not said which ids become which: --from FIRST:COUNT --to FIRST:COUNT, or "
                 "--in or --out for those "
                 "of a container");
-  const auto ids = name ? ids_of_container(words, *name, directories) : ids_of_map(words);
-  if (!ids) return std::unexpected(ids.error());
-  auto in = into_container(*ids);
-  if (!in) return std::unexpected(in.error());
-  return words.has("out") ? in->reversed() : std::move(*in);
+  const auto ids = TRY(name ? ids_of_container(words, *name, directories) : ids_of_map(words));
+  auto in = TRY(into_container(ids));
+  return words.has("out") ? in.reversed() : std::move(in);
 }
 
 // The ids are needed before the tree can be opened: they are what it is opened with.
 Result<shift::Shift> begun(const Asked& asked) {
   std::optional<shift::Shift> all;
   for (const auto& directory : asked.directories) {
-    const auto path = asked.wishes.log.empty() ? shift::log_path(directory, ::geteuid())
-                                               : Result<std::string>(asked.wishes.log);
-    if (!path) return std::unexpected(path.error());
-    const auto log = shift::read_log(*path);
-    if (!log) return std::unexpected(log.error());
-    if (!*log)
+    const auto path = TRY(asked.wishes.log.empty() ? shift::log_path(directory, ::geteuid())
+                                                   : Result<std::string>(asked.wishes.log));
+    const auto log = TRY(shift::read_log(path));
+    if (!log)
       return fail({}, concat("there is no unfinished shift of ", quoted(directory), " (no ",
-                             quoted(*path), ")"));
-    if (all && *all != (*log)->head.shift)
+                             quoted(path), ")"));
+    if (all && *all != log->head.shift)
       return fail({},
                   "these directories were being shifted by different ids: take them one by one");
-    all = (*log)->head.shift;
+    all = log->head.shift;
   }
   return *all;
 }
 
 Result<Asked> asked_for(const Words& words) {
   using Act = shift::ShiftWishes::Act;
-  if (auto good = check(words); !good) return std::unexpected(good.error());
-  auto wishes = common_wishes(words);
-  if (!wishes) return std::unexpected(wishes.error());
-  Asked asked{.directories = words.names, .wishes = std::move(*wishes)};
+  TRY(check(words));
+  auto wishes = TRY(common_wishes(words));
+  Asked asked{.directories = words.names, .wishes = std::move(wishes)};
   asked.wishes.act = words.has("resume") ? Act::kResume
                      : words.has("undo") ? Act::kUndo
                                          : Act::kShift;
   if (asked.directories.empty() && !words.one("by-config"))
     return fail({}, "no directory to shift is named");
-  auto shift = asked.wishes.act == Act::kShift ? wanted(words, asked.directories) : begun(asked);
-  if (!shift) return std::unexpected(shift.error());
-  asked.wishes.shift = std::move(*shift);
+  auto shift =
+      TRY(asked.wishes.act == Act::kShift ? wanted(words, asked.directories) : begun(asked));
+  asked.wishes.shift = std::move(shift);
   return asked;
 }
 

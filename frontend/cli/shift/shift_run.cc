@@ -15,6 +15,7 @@
 #include "frontend/start/mounts/source_path.h"
 #include "frontend/start/plan/plan.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -45,13 +46,12 @@ Result<unsigned> jobs_of(const Words& words) {
 
 Result<std::string> as_root(const std::vector<std::string>& directories,
                             const shift::ShiftWishes& wishes) {
-  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
-  if (!signals) return std::unexpected(signals.error());
-  const SignalsAgain again(*signals);
+  const auto signals = TRY(Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
+  const SignalsAgain again(signals);
   auto done = shift_trees(directories, wishes, {.warn = warn, .progress = show, .interrupted = [&] {
-                                                  return signals->next().has_value();
+                                                  return signals.next().has_value();
                                                 }});
-  while (signals->next())
+  while (signals.next())
     continue;  // one that came too late must not keep us from saying that all is done
   return done;
 }
@@ -63,11 +63,9 @@ ChosenMap chosen(std::vector<Extent> extents) {
 }
 
 Result<ChosenIds> ids_for(const shift::ShiftWishes& wishes) {
-  auto uids = shift::map_for(wishes.shift.uids, wishes.own_uid, "uid");
-  if (!uids) return std::unexpected(uids.error());
-  auto gids = shift::map_for(wishes.shift.gids, wishes.own_gid, "gid");
-  if (!gids) return std::unexpected(gids.error());
-  ChosenIds ids{.uids = chosen(std::move(*uids)), .gids = chosen(std::move(*gids))};
+  auto uids = TRY(shift::map_for(wishes.shift.uids, wishes.own_uid, "uid"));
+  auto gids = TRY(shift::map_for(wishes.shift.gids, wishes.own_gid, "gid"));
+  ChosenIds ids{.uids = chosen(std::move(uids)), .gids = chosen(std::move(gids))};
   ids.deny_setgroups = ids.gids.writer == MapWriter::kSelf;
   return ids;
 }
@@ -77,9 +75,8 @@ Result<std::string> in_namespace(const std::vector<std::string>& directories,
   wishes.in_namespace = true;
   wishes.own_uid = ::geteuid();
   wishes.own_gid = ::getegid();
-  const auto ids = ids_for(wishes);
-  if (!ids) return std::unexpected(ids.error());
-  auto done = in_map(*ids,
+  const auto ids = TRY(ids_for(wishes));
+  auto done = in_map(ids,
                      [&](const Outside& outside) {
                        return shift_trees(
                            directories, wishes,
@@ -98,20 +95,18 @@ Result<std::string> in_namespace(const std::vector<std::string>& directories,
 }  // namespace
 
 Result<shift::ShiftWishes> common_wishes(const Words& words) {
-  const auto jobs = jobs_of(words);
-  if (!jobs) return std::unexpected(jobs.error());
+  const auto jobs = TRY(jobs_of(words));
   return shift::ShiftWishes{.cross_mounts = words.has("cross-mounts"),
                             .strict = words.has("strict"),
                             .dry_run = words.has("dry-run"),
-                            .jobs = *jobs,
+                            .jobs = jobs,
                             .log = std::string(words.one("log").value_or(""))};
 }
 
 Result<ChosenIds> ids_of_spec(const Result<Spec>& spec) {
   if (!spec) return std::unexpected(spec.error());
-  auto plan = make_plan(*spec);
-  if (!plan) return std::unexpected(plan.error());
-  return std::move(plan->ids);
+  auto plan = TRY(make_plan(*spec));
+  return std::move(plan.ids);
 }
 
 Result<ChosenIds> ids_of_map(const Words& words) {
@@ -132,9 +127,8 @@ Result<std::string> shift_as_caller(const std::vector<std::string>& directories,
         {}, "--log names one file, and each directory has a log of its own: shift them one by one");
   std::vector<std::string> plain;
   for (const auto& directory : directories) {
-    auto path = plain_source(directory, {});
-    if (!path) return std::unexpected(path.error());
-    plain.push_back(std::move(*path));
+    auto path = TRY(plain_source(directory, {}));
+    plain.push_back(std::move(path));
   }
   return ::geteuid() == 0 ? as_root(plain, wishes) : in_namespace(plain, std::move(wishes));
 }

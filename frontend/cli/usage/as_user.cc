@@ -13,6 +13,7 @@
 #include "frontend/run/process.h"
 #include "frontend/spec/printable.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -73,14 +74,13 @@ Result<std::string> read_in_time(const Fd& pipe, const std::string& name) {
 }  // namespace
 
 Result<std::string> as_user(const Person& person, const std::function<std::string()>& look) {
-  auto pipe = make_pipe();
-  if (!pipe) return std::unexpected(pipe.error());
+  auto pipe = TRY(make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("cannot start a process");
-  if (pid == 0) look_and_end(person, look, pipe->write);
+  if (pid == 0) look_and_end(person, look, pipe.write);
   Child child(pid);
-  pipe->write.reset();
-  auto text = read_in_time(pipe->read, person.name);
+  pipe.write.reset();
+  auto text = read_in_time(pipe.read, person.name);
   if (!text) return text;  // it is killed
   const int status = child.end();
   if (status != 0)

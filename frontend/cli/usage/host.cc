@@ -27,6 +27,7 @@
 #include "policy/cgroup_rules.h"
 #include "policy/proc_status.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -264,12 +265,10 @@ struct Seen {
 
 Result<Seen> look() {
   Seen seen;
-  auto all = host_containers(seen.problems);
-  if (!all) return std::unexpected(all.error());
-  seen.all = std::move(*all);
-  auto usage = usage_of(to_watched(seen.all));
-  if (!usage) return std::unexpected(usage.error());
-  seen.usage = std::move(*usage);
+  auto all = TRY(host_containers(seen.problems));
+  seen.all = std::move(all);
+  auto usage = TRY(usage_of(to_watched(seen.all)));
+  seen.usage = std::move(usage);
   return seen;
 }
 
@@ -288,18 +287,17 @@ std::string dump(const Json& json) {
 
 Result<std::vector<HostContainer>> host_containers(std::vector<std::string>& problems) {
   if (::geteuid() != 0) return fail({}, "--host looks at everybody's containers: run it as root");
-  const auto spaces = user_namespaces();
-  if (!spaces) return std::unexpected(spaces.error());
+  const auto spaces = TRY(user_namespaces());
   auto stores = stores_of_monitors();
   std::set<uid_t> uids;
-  for (const auto& space : *spaces) uids.insert(space.owner);
+  for (const auto& space : spaces) uids.insert(space.owner);
   for (const auto& [uid, paths] : stores) uids.insert(uid);
   add_those_with_a_store(uids);
   std::vector<HostContainer> all;
   for (const auto uid : uids) {
     auto& paths = stores[uid];
     paths.erase("");
-    add_all_of(person_of(uid), paths, *spaces, all, problems);
+    add_all_of(person_of(uid), paths, spaces, all, problems);
   }
   return all;
 }

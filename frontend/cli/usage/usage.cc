@@ -14,6 +14,7 @@
 #include "frontend/start/ids/process_ids.h"
 #include "frontend/store/processes.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -194,9 +195,8 @@ Result<std::vector<Usage>> usage_of(std::span<const Watched> watched) {
   std::vector<ino_t> tops;
   for (const auto& one : found) tops.push_back(one.top);
   std::map<ino_t, Sum> sums;
-  const auto processes = processes_in(tops);
-  if (!processes) return std::unexpected(processes.error());
-  for (const auto& process : *processes) add_process(sums[process.top], process.pid);
+  const auto processes = TRY(processes_in(tops));
+  for (const auto& process : processes) add_process(sums[process.top], process.pid);
   std::vector<Usage> all;
   for (const auto& one : found)
     // Else its numbers may be another's by now.

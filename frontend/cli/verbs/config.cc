@@ -17,6 +17,7 @@
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/registry.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -34,17 +35,15 @@ Result<Edit> parse_edit(std::string_view word) {
         {}, concat(quoted(word), " is not a setting: write KEY=VALUE, or KEY+=VALUE for one more"));
   const bool adds = word[at - 1] == '+';
   const std::string key(word.substr(0, at - (adds ? 1 : 0)));
-  auto value = value_to_store(key, word.substr(at + 1));
-  if (!value) return std::unexpected(value.error());
-  return Edit{key, std::move(*value), adds};
+  auto value = TRY(value_to_store(key, word.substr(at + 1)));
+  return Edit{key, std::move(value), adds};
 }
 
 Result<std::vector<Edit>> edits_of(const Words& words) {
   std::vector<Edit> edits;
   for (const auto& word : std::span(words.names).subspan(1)) {
-    auto edit = parse_edit(word);
-    if (!edit) return std::unexpected(edit.error());
-    edits.push_back(std::move(*edit));
+    auto edit = TRY(parse_edit(word));
+    edits.push_back(std::move(edit));
   }
   return edits;
 }
@@ -97,9 +96,8 @@ bool is_within(const IdRange& wanted, std::span<const IdRange> ranges) {
 
 // Whether the caller may have them: else nothing of it could be started, entered or deleted again.
 Result<void> check_callers(const ChosenIds& ids) {
-  const auto callers = CallersIds::find();
-  if (!callers) return std::unexpected(callers.error());
-  const auto facts = callers->facts();
+  const auto callers = TRY(CallersIds::find());
+  const auto facts = callers.facts();
   const auto check = [&](const ChosenMap& map, const AutoSource& source,
                          std::uint32_t own) -> Result<void> {
     for (const auto& extent : map.extents) {
@@ -119,22 +117,20 @@ Result<void> check_callers(const ChosenIds& ids) {
 // Other ids than before must be nobody else's. Called with the registry held.
 Result<void> check_ids(const Container& container, const ConfigFile& before,
                        const ConfigFile& after, const Registry& registry) {
-  const auto spec = container.spec(after);
-  if (!spec) return std::unexpected(spec.error());
-  if (std::holds_alternative<MapAuto>(spec->mapping))
+  const auto spec = TRY(container.spec(after));
+  if (std::holds_alternative<MapAuto>(spec.mapping))
     return fail({},
                 "a container has ids of its own, which its files belong to: set map to others, or "
                 "map-self");
-  if (std::holds_alternative<MapSelf>(spec->mapping)) return {};
-  const auto ids = find_ids(*spec);
-  if (!ids) return std::unexpected(ids.error());
-  if (auto may = check_callers(*ids); !may) return may;
+  if (std::holds_alternative<MapSelf>(spec.mapping)) return {};
+  const auto ids = TRY(find_ids(spec));
+  if (auto may = check_callers(ids); !may) return may;
   // With whom it shared them before, it may go on.
   const auto own = held_by(container.path(), before.text());
   auto others = registry.holders();
   std::erase_if(
       others, [&](const Holder& other) { return other.path == own.path || share_ids(other, own); });
-  const auto* const holder = holder_of(ids->uids.extents, ids->gids.extents, others);
+  const auto* const holder = holder_of(ids.uids.extents, ids.gids.extents, others);
   return holder == nullptr ? Result<void>{}
                            : fail({}, concat("some of these ids are held by ", holder->path));
 }
@@ -163,36 +159,28 @@ Result<void> write_ids(const Store& store, const Container& container, const Loc
 }
 
 Result<void> edit(const Container& container, const std::vector<Edit>& edits, const Words& words) {
-  const auto lock = container.lock();
-  if (!lock) return std::unexpected(lock.error());
-  const auto before = container.config();
-  if (!before) return std::unexpected(before.error());
-  auto after = *before;
+  const auto lock = TRY(container.lock());
+  const auto before = TRY(container.config());
+  auto after = before;
   if (auto applied = apply(after, edits, words); !applied) return applied;
-  const auto possible = container.spec(after);
-  if (!possible) return std::unexpected(possible.error());
+  const auto possible = TRY(container.spec(after));
   if (asks_for_limits(edits))
-    if (auto way = check_way_to_cgroup(*possible); !way) return way;
-  if (!changes_ids(edits, words)) return container.write_config(*lock, after);
+    if (auto way = check_way_to_cgroup(possible); !way) return way;
+  if (!changes_ids(edits, words)) return container.write_config(lock, after);
   const auto store = store_of(words);
-  auto registry = store ? Registry::lock(*store) : std::unexpected(store.error());
-  if (!registry) return std::unexpected(registry.error());
-  if (auto free = check_ids(container, *before, after, *registry); !free) return free;
-  if (auto written = write_ids(*store, container, *lock, *before, after); !written) return written;
-  return registry->add({held_by(container.path(), after.text())});
+  auto registry = TRY(store ? Registry::lock(*store) : std::unexpected(store.error()));
+  if (auto free = check_ids(container, before, after, registry); !free) return free;
+  if (auto written = write_ids(*store, container, lock, before, after); !written) return written;
+  return registry.add({held_by(container.path(), after.text())});
 }
 
 Result<std::string> to_show(const Container& container, bool all) {
-  const auto own = container.config();
-  if (!own) return std::unexpected(own.error());
-  if (!all) return own->text();
-  const auto merged = container.settings(*own);
-  if (!merged) return std::unexpected(merged.error());
+  const auto own = TRY(container.config());
+  if (!all) return own.text();
+  const auto merged = TRY(container.settings(own));
   ConfigFile file;
-  for (const auto& setting : merged->all)
-    if (setting.key != "include")
-      if (auto added = file.add(setting.key, setting.value); !added)
-        return std::unexpected(added.error());
+  for (const auto& setting : merged.all)
+    if (setting.key != "include") TRY(file.add(setting.key, setting.value));
   return file.text();
 }
 

@@ -19,6 +19,7 @@
 #include "frontend/spec/values.h"
 #include "policy/cgroup_conf.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -50,23 +51,20 @@ Result<std::uint64_t> parse_count(std::string_view text) {
 Result<ConfigFile> config_of(const Words& words) {
   ConfigFile config;
   const auto add = [&](std::string_view key, std::string_view typed) -> Result<void> {
-    const auto value = value_to_store(key, typed);
-    if (!value) return std::unexpected(value.error());
-    auto added = config.add(key, *value);
+    const auto value = TRY(value_to_store(key, typed));
+    auto added = config.add(key, value);
     return added ? added : fail({}, concat("--", added.error().text));
   };
   for (std::string_view word : words.container) {
     const auto key = take_until(word, '=').substr(2);
-    if (auto added = add(key, word); !added) return std::unexpected(added.error());
+    TRY(add(key, word));
   }
   for (const auto* const key : {"group", "autostart", "restart", "hook"})
-    for (const auto value : words.all(key))
-      if (auto added = add(key, value); !added) return std::unexpected(added.error());
+    for (const auto value : words.all(key)) TRY(add(key, value));
   if (!words.has_command) return config;
   if (words.command.empty())
     return fail({}, "no command after --: write one, or leave out the -- to start its init");
-  if (auto added = add("command", join_words(words.command)); !added)
-    return std::unexpected(added.error());
+  TRY(add("command", join_words(words.command)));
   return config;
 }
 
@@ -122,23 +120,19 @@ Result<CreateSource> source_of(const Words& words, const ConfigFile& config) {
                 : from   ? Result<CreateSource>(FromContainer{
                              std::string(*from), words.has("instant"), words.has("snapshot")})
                          : template_of(words, *made);
-  if (source)
-    if (auto good = check_modifiers(words, *source); !good) return std::unexpected(good.error());
+  if (source) TRY(check_modifiers(words, *source));
   return source;
 }
 
 Result<CreateWish> wish_of(const Words& words) {
   if (words.names.size() != 1)
     return fail({}, "create takes one name: userns-run create NAME --template busybox");
-  auto name = container_name(words.names.front());
-  if (!name) return std::unexpected(name.error());
-  auto config = config_of(words);
-  if (!config) return std::unexpected(config.error());
-  auto source = source_of(words, *config);
-  if (!source) return std::unexpected(source.error());
-  CreateWish wish{.name = std::move(*name),
-                  .source = std::move(*source),
-                  .config = std::move(*config),
+  auto name = TRY(container_name(words.names.front()));
+  auto config = TRY(config_of(words));
+  auto source = TRY(source_of(words, config));
+  CreateWish wish{.name = std::move(name),
+                  .source = std::move(source),
+                  .config = std::move(config),
                   .id_count = {},
                   .share_ids = {},
                   .copy = false,
@@ -151,15 +145,13 @@ Result<CreateWish> wish_of(const Words& words) {
       return take_exported(own, text, trust, notes);
     };
   if (const auto text = words.one("ids")) {
-    const auto count = parse_count(*text);
-    if (!count) return std::unexpected(count.error());
-    wish.id_count = *count;
+    const auto count = TRY(parse_count(*text));
+    wish.id_count = count;
   }
   if (const auto other = words.one("share-ids")) wish.share_ids = std::string(*other);
   if (const auto text = words.one("max-size")) {
-    const auto size = parse_size(*text);
-    if (!size) return std::unexpected(size.error());
-    wish.how.max_bytes = *size;
+    const auto size = TRY(parse_size(*text));
+    wish.how.max_bytes = size;
   }
   if (const auto text = words.one("max-cpu")) {
     const auto time = parse_timeout(*text);

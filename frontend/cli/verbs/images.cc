@@ -13,6 +13,7 @@
 #include "frontend/images/commit_image.h"
 #include "frontend/store/base_trees.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -25,9 +26,8 @@ constexpr VerbOption kPruneOptions[]{
     kPathOption};
 
 Result<StoredImage> one_image(const ImageStore& store, std::string_view name) {
-  auto found = store.find(name);
-  if (!found) return std::unexpected(found.error());
-  if (*found) return std::move(**found);
+  auto found = TRY(store.find(name));
+  if (found) return std::move(*found);
   return fail({}, concat("there is no image ", quoted(name), ": userns-run images lists them"));
 }
 
@@ -112,14 +112,12 @@ Result<std::uint64_t> remove_bases(const Store& store, const std::vector<std::st
   std::uint64_t count = 0;
   if (!store.dir().valid()) return count;
   while (true) {
-    const auto unused = unused_bases(store);
-    if (!unused) return std::unexpected(unused.error());
+    const auto unused = TRY(unused_bases(store));
     const auto before = count;
-    for (const auto& id : *unused) {
+    for (const auto& id : unused) {
       if (std::ranges::find(kept, id) != kept.end()) continue;
-      const auto removed = remove_unused_base(store, id);
-      if (!removed) return std::unexpected(removed.error());
-      count += *removed ? 1U : 0U;
+      const auto removed = TRY(remove_unused_base(store, id));
+      count += std::move(removed) ? 1U : 0U;
     }
     if (count == before) return count;
   }
@@ -202,11 +200,9 @@ constinit const Verb kPruneVerb{.name = "prune",
                                 .kind = VerbKind::kImages};
 
 Result<ImageInUse> use_image(std::string_view reference, const Words& words, const Store& store) {
-  auto images = ImageStore::open();
-  if (!images) return std::unexpected(images.error());
-  auto image = images->have(reference, transfer_of(words, "src"), store);
-  if (!image) return std::unexpected(image.error());
-  return ImageInUse{std::move(*images), std::move(*image)};
+  auto images = TRY(ImageStore::open());
+  auto image = TRY(images.have(reference, transfer_of(words, "src"), store));
+  return ImageInUse{std::move(images), std::move(image)};
 }
 
 }  // namespace userns::frontend

@@ -20,6 +20,7 @@
 #include "frontend/store/files.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -79,19 +80,16 @@ Result<ExecWish> exec_wish(const Words& words) {
                 .cwd = std::string(words.one("cwd").value_or("")),
                 .env = {},
                 .command = words.command};
-  if (auto split = split_group(wish); !split) return std::unexpected(split.error());
+  TRY(split_group(wish));
   if (wish.command.empty() || wish.command.front().empty())
     return fail({}, "what is to be run? userns-run exec NAME COMMAND [ARG...]");
   if (!wish.cwd.empty())
     if (const auto path = parse_path(wish.cwd); !path)
       return fail({}, concat("--cwd: ", path.error().text));
-  for (const auto path : words.all("env-file"))
-    if (auto added = add_env_file(wish, path); !added) return std::unexpected(added.error());
-  for (const auto text : words.all("env"))
-    if (auto added = add_env(wish, text); !added) return std::unexpected(added.error());
-  const auto tty = wants_tty(words);
-  if (!tty) return std::unexpected(tty.error());
-  wish.tty = *tty;
+  for (const auto path : words.all("env-file")) TRY(add_env_file(wish, path));
+  for (const auto text : words.all("env")) TRY(add_env(wish, text));
+  const auto tty = TRY(wants_tty(words));
+  wish.tty = tty;
   return wish;
 }
 

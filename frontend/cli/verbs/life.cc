@@ -23,6 +23,7 @@
 #include "frontend/spec/values.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -51,17 +52,15 @@ Result<std::vector<std::string>> from_anywhere(const std::vector<std::string>& o
   std::vector<std::string> absolute;
   for (std::string_view value : options) {
     const auto name = take_until(value, '=');
-    const auto stored = value_to_store(name.substr(2), value);
-    if (!stored) return std::unexpected(stored.error());
-    absolute.push_back(concat(name, "=", *stored));
+    const auto stored = TRY(value_to_store(name.substr(2), value));
+    absolute.push_back(concat(name, "=", stored));
   }
   return absolute;
 }
 
 Result<StartWish> start_wish(const Words& words) {
-  auto options = from_anywhere(words.container);
-  if (!options) return std::unexpected(options.error());
-  StartWish wish{.options = std::move(*options),
+  auto options = TRY(from_anywhere(words.container));
+  StartWish wish{.options = std::move(options),
                  .command = words.command,
                  .remove = words.has("rm"),
                  .restart = {}};
@@ -70,14 +69,12 @@ Result<StartWish> start_wish(const Words& words) {
         {}, "no command after --: write one, or leave out the -- to start the container's init");
   if (words.has("wait")) wish.options.emplace_back(kWaitReady);
   if (const auto text = words.one("restart")) {
-    const auto restart = parse_restart(*text);
-    if (!restart) return std::unexpected(restart.error());
-    wish.restart = *restart;
+    const auto restart = TRY(parse_restart(*text));
+    wish.restart = restart;
   }
   if (const auto text = words.one("log-size")) {
-    const auto size = parse_log_size(*text);
-    if (!size) return std::unexpected(size.error());
-    wish.log_size = *size;
+    const auto size = TRY(parse_log_size(*text));
+    wish.log_size = size;
   }
   return wish;
 }
@@ -107,13 +104,11 @@ Result<std::vector<Container>> to_start(const Words& words, int& status) {
   if (!words.has("autostart")) return selected(words);
   if (!words.names.empty())
     return fail({}, "--autostart starts all that have autostart = yes: name no container");
-  const auto store = store_of(words);
-  if (!store) return std::unexpected(store.error());
-  const auto names = store->names();
-  if (!names) return std::unexpected(names.error());
+  const auto store = TRY(store_of(words));
+  const auto names = TRY(store.names());
   std::vector<Container> containers;
-  for (const auto& name : *names) {
-    auto container = store->find(name);
+  for (const auto& name : names) {
+    auto container = store.find(name);
     const auto config = container ? container->settings()
                                   : Result<ContainerConfig>(std::unexpected(container.error()));
     if (!config) {
@@ -231,14 +226,13 @@ Result<int> wait_for_end(const Container& container) {
 Result<void> wait_until_ready(const Container& container) {
   constexpr int kLookEvery = 100;  // ms
   while (true) {
-    const auto state = read_state(container.dir());
-    if (!state) return std::unexpected(state.error());
-    if (!*state)
+    const auto state = TRY(read_state(container.dir()));
+    if (!state)
       return fail({}, concat(container.name(),
                              " is not running, so it will not be ready: userns-run start ",
                              container.name()));
-    const bool runs = (*state)->init.pid != 0;
-    const bool is_command = (*state)->kind == "command";
+    const bool runs = state->init.pid != 0;
+    const bool is_command = state->kind == "command";
     if (runs && (is_command ||
                  ::faccessat(container.dir().get(), kReadyFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
       return {};

@@ -13,6 +13,7 @@
 #include "frontend/store/registry.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -31,9 +32,8 @@ bool is_wanted(const ContainerFacts& facts, const Words& words) {
 // One that cannot be looked at is told about; the others are listed all the same.
 Result<void> add_facts(const Store& store, const Words& words, std::vector<ContainerFacts>& all) {
   const auto names =
-      words.names.empty() ? store.names() : Result<std::vector<std::string>>(words.names);
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names) {
+      TRY(words.names.empty() ? store.names() : Result<std::vector<std::string>>(words.names));
+  for (const auto& name : names) {
     const auto container = store.find(name);
     if (!container && !words.names.empty()) return std::unexpected(container.error());
     if (!container) (void)own_failure(container.error());
@@ -49,9 +49,8 @@ Result<std::vector<std::string>> paths_of(const Words& words) {
   if (words.has("all-paths") && words.one("path"))
     return fail({}, "--all-paths and --path exclude each other");
   if (words.has("all-paths")) return known_stores();
-  const auto store = store_of(words);
-  if (!store) return std::unexpected(store.error());
-  return std::vector{store->path()};
+  const auto store = TRY(store_of(words));
+  return std::vector{store.path()};
 }
 
 }  // namespace

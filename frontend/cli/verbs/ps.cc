@@ -20,6 +20,7 @@
 #include "frontend/store/processes.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -50,26 +51,22 @@ struct Asked {
 };
 
 Result<Asked> ask(const Container& container) {
-  const auto init = find_way_in(container);
-  if (!init) return std::unexpected(init.error());
-  auto ids = ids_of_process(init->pid);
-  if (!ids) return std::unexpected(ids.error());
-  const auto top = top_namespace(init->pid, init->pidfd);
-  if (!top) return std::unexpected(top.error());
-  return Asked{.container = container.name(), .top = *top, .ids = std::move(*ids)};
+  const auto init = TRY(find_way_in(container));
+  auto ids = TRY(ids_of_process(init.pid));
+  const auto top = TRY(top_namespace(init.pid, init.pidfd));
+  return Asked{.container = container.name(), .top = top, .ids = std::move(ids)};
 }
 
 // By one look at all processes, however many containers there are; in the containers' order.
 Result<std::vector<Listed>> list(const std::vector<Asked>& asked) {
   std::vector<ino_t> tops;
   for (const auto& one : asked) tops.push_back(one.top);
-  auto processes = processes_in(tops);
-  if (!processes) return std::unexpected(processes.error());
-  std::ranges::stable_sort(*processes, {}, [&](const ProcessFacts& process) {
+  auto processes = TRY(processes_in(tops));
+  std::ranges::stable_sort(processes, {}, [&](const ProcessFacts& process) {
     return std::ranges::find(tops, process.top) - tops.begin();
   });
   std::vector<Listed> listed;
-  for (auto& process : *processes) {
+  for (auto& process : processes) {
     const auto& of = *std::ranges::find(asked, process.top, &Asked::top);
     const auto uid = inside(of.ids.uids, process.uid);
     const auto gid = inside(of.ids.gids, process.gid);
@@ -82,13 +79,11 @@ Result<std::vector<Listed>> list(const std::vector<Asked>& asked) {
 // The named ones, or all that run.
 Result<std::vector<Container>> wanted(const Words& words) {
   if (!words.names.empty() || words.has("group")) return selected(words);
-  const auto store = store_of(words);
-  if (!store) return std::unexpected(store.error());
-  const auto names = store->names();
-  if (!names) return std::unexpected(names.error());
+  const auto store = TRY(store_of(words));
+  const auto names = TRY(store.names());
   std::vector<Container> running;
-  for (const auto& name : *names) {
-    auto container = store->find(name);
+  for (const auto& name : names) {
+    auto container = store.find(name);
     const auto state =
         container ? read_state(container->dir()) : Result<std::optional<State>>(std::nullopt);
     if (state && *state && (*state)->init.pid != 0) running.push_back(std::move(*container));

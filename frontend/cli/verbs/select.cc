@@ -11,6 +11,7 @@
 #include "frontend/container/facts.h"
 #include "frontend/run/exit_status.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -34,16 +35,14 @@ bool is_in_any(const std::vector<std::string>& labels,
 
 Result<void> add_groups(const Store& store, const std::vector<std::string_view>& groups,
                         std::vector<Container>& containers) {
-  const auto names = store.names();
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names) {
+  const auto names = TRY(store.names());
+  for (const auto& name : names) {
     const bool there =
         std::ranges::any_of(containers, [&](const Container& c) { return c.name() == name; });
     auto container = store.find(name);
     if (there || !container) continue;
-    const auto labels = groups_of(*container);
-    if (!labels) return std::unexpected(labels.error());
-    if (is_in_any(*labels, groups)) containers.push_back(std::move(*container));
+    const auto labels = TRY(groups_of(*container));
+    if (is_in_any(labels, groups)) containers.push_back(std::move(*container));
   }
   return {};
 }
@@ -60,18 +59,14 @@ Result<Container> one_container(const Words& words) {
 }
 
 Result<std::vector<Container>> selected(const Words& words) {
-  const auto store = store_of(words);
-  if (!store) return std::unexpected(store.error());
+  const auto store = TRY(store_of(words));
   std::vector<Container> containers;
   for (const auto& name : words.names) {
-    auto container = store->find(name);
-    if (!container) return std::unexpected(container.error());
-    containers.push_back(std::move(*container));
+    auto container = TRY(store.find(name));
+    containers.push_back(std::move(container));
   }
   const auto groups = words.all("group");
-  if (!groups.empty())
-    if (auto added = add_groups(*store, groups, containers); !added)
-      return std::unexpected(added.error());
+  if (!groups.empty()) TRY(add_groups(store, groups, containers));
   if (containers.empty() && !groups.empty())
     return fail({}, concat("no container has the label ", quoted(groups.front())));
   if (containers.empty())

@@ -11,6 +11,7 @@
 #include "frontend/start/make_plan.h"
 #include "frontend/start/running.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -27,15 +28,12 @@ std::vector<MapWish> wishes_of(const ChosenIds& ids) {
 // Its ids and the caller's own, in the caller's tree, network and all: whoever is root of them may
 // read, change and delete the files of both.
 Result<Spec> spec_with_ids_of(const Container& container) {
-  const auto other = container.spec();
-  if (!other) return std::unexpected(other.error());
-  const auto ids = find_ids(*other);
-  if (!ids) return std::unexpected(ids.error());
-  const auto all = ids_with_self(*ids, ::getuid(), ::getgid());
-  if (!all) return std::unexpected(all.error());
+  const auto other = TRY(container.spec());
+  const auto ids = TRY(find_ids(other));
+  const auto all = TRY(ids_with_self(ids, ::getuid(), ::getgid()));
   Spec spec;
-  spec.mapping = other->mapping;
-  if (!std::holds_alternative<MapSelf>(other->mapping)) spec.mapping = wishes_of(all->ids);
+  spec.mapping = other.mapping;
+  if (!std::holds_alternative<MapSelf>(other.mapping)) spec.mapping = wishes_of(all.ids);
   spec.namespaces = CLONE_NEWUSER;
   spec.net = NetHost{};
   return spec;

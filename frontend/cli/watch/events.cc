@@ -19,6 +19,7 @@
 #include "frontend/events/read_events.h"
 #include "frontend/spec/printable.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,12 +48,10 @@ Result<std::int64_t> moment_of(const Words& words, std::string_view option,
 
 Result<Wish> wish_of(const Words& words) {
   Wish wish{.names = words.names, .json = words.has("json")};
-  const auto since = moment_of(words, "since", wish.since);
-  if (!since) return std::unexpected(since.error());
-  const auto until = moment_of(words, "until", wish.until);
-  if (!until) return std::unexpected(until.error());
-  wish.since = *since;
-  wish.until = *until;
+  const auto since = TRY(moment_of(words, "since", wish.since));
+  const auto until = TRY(moment_of(words, "until", wish.until));
+  wish.since = since;
+  wish.until = until;
   return wish;
 }
 

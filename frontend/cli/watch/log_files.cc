@@ -9,6 +9,7 @@
 #include "frontend/store/files.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -39,13 +40,11 @@ Result<Fd> open_part(const Container& container, const char* name) {
 // As they belong together: nothing was put aside between.
 Result<Log> open_both(const Container& container) {
   while (true) {
-    auto old = open_part(container, kOldLogFile);
-    if (!old) return std::unexpected(old.error());
-    auto now = open_part(container, kLogFile);
-    if (!now) return std::unexpected(now.error());
+    auto old = TRY(open_part(container, kOldLogFile));
+    auto now = TRY(open_part(container, kLogFile));
     const auto again = open_part(container, kOldLogFile);
-    const bool is_still = !old->valid() ? again && !again->valid() : again && is_same(*old, *again);
-    if (is_still) return Log{.old = std::move(*old), .now = std::move(*now)};
+    const bool is_still = !old.valid() ? again && !again->valid() : again && is_same(old, *again);
+    if (is_still) return Log{.old = std::move(old), .now = std::move(now)};
   }
 }
 
@@ -85,12 +84,11 @@ Result<void> LogReader::read_rest(std::vector<LogPiece>& pieces) {
 Result<std::vector<LogPiece>> LogReader::next() {
   std::vector<LogPiece> pieces;
   while (true) {
-    auto log = open_both(container_);
-    if (!log) return std::unexpected(log.error());
-    if (auto read = read_rest(pieces); !read) return std::unexpected(read.error());
-    const bool at_old = is_same(file_, log->old);
-    Fd& following = log->old.valid() && !at_old ? log->old : log->now;
-    if (is_same(file_, log->now) || !following.valid()) return pieces;
+    auto log = TRY(open_both(container_));
+    TRY(read_rest(pieces));
+    const bool at_old = is_same(file_, log.old);
+    Fd& following = log.old.valid() && !at_old ? log.old : log.now;
+    if (is_same(file_, log.now) || !following.valid()) return pieces;
     file_ = std::move(following);
     read_ = 0;
   }

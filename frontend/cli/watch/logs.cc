@@ -17,6 +17,7 @@
 #include "frontend/events/moment.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -38,10 +39,9 @@ std::string_view last_lines(std::string_view text, std::uint64_t count) {
 }
 
 Result<std::string> what_is_new(LogReader& reader, LogLines& lines) {
-  const auto pieces = reader.next();
-  if (!pieces) return std::unexpected(pieces.error());
+  const auto pieces = TRY(reader.next());
   std::string text;
-  for (const auto& piece : *pieces) {
+  for (const auto& piece : pieces) {
     if (piece.begins_file) lines.begin_file();
     text += lines.add(piece.text, piece.offset, piece.marks);
   }

@@ -23,6 +23,7 @@
 #include "frontend/spec/values.h"
 #include "frontend/start/raw_terminal.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -66,17 +67,14 @@ std::optional<Watched> watched_of(const Container& container) {
 // Those that are named, or all; of the latter one that is just being destroyed is left out.
 Result<std::vector<Watched>> own_watched(const Words& words) {
   std::vector<Container> containers;
-  const auto store = store_of(words);
-  if (!store) return std::unexpected(store.error());
+  const auto store = TRY(store_of(words));
   if (!words.names.empty() || words.has("group")) {
-    auto chosen = selected(words);
-    if (!chosen) return std::unexpected(chosen.error());
-    containers = std::move(*chosen);
+    auto chosen = TRY(selected(words));
+    containers = std::move(chosen);
   } else {
-    const auto names = store->names();
-    if (!names) return std::unexpected(names.error());
-    for (const auto& name : *names)
-      if (auto container = store->find(name)) containers.push_back(std::move(*container));
+    const auto names = TRY(store.names());
+    for (const auto& name : names)
+      if (auto container = store.find(name)) containers.push_back(std::move(*container));
   }
   std::vector<Watched> all;
   for (const auto& container : containers)
@@ -86,21 +84,18 @@ Result<std::vector<Watched>> own_watched(const Words& words) {
 
 Result<std::vector<Watched>> host_watched(Look& look) {
   std::vector<std::string> problems;  // list --host tells them
-  const auto all = host_containers(problems);
-  if (!all) return std::unexpected(all.error());
-  for (const auto& one : *all)
+  const auto all = TRY(host_containers(problems));
+  for (const auto& one : all)
     if (auto limits = limits_of_user(one); !one.cgroup.empty())
       look.limits[one.user] = std::move(limits);
-  return to_watched(*all);
+  return to_watched(all);
 }
 
 Result<Look> look_at(const Words& words, const Wish& wish) {
   Look look;
-  const auto watched = wish.host ? host_watched(look) : own_watched(words);
-  if (!watched) return std::unexpected(watched.error());
-  auto usage = usage_of(*watched);
-  if (!usage) return std::unexpected(usage.error());
-  look.usage = std::move(*usage);
+  const auto watched = TRY(wish.host ? host_watched(look) : own_watched(words));
+  auto usage = TRY(usage_of(watched));
+  look.usage = std::move(usage);
   look.time = Clock::now();
   return look;
 }

@@ -36,6 +36,7 @@
 #include "frontend/store/registry.h"
 #include "frontend/store/unfinished.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -60,9 +61,8 @@ struct RootOwner {
   std::uint32_t gid;
 };
 Result<RootOwner> owner_of(const std::string& path) {
-  const auto plain = plain_source(path, {});
-  if (!plain) return std::unexpected(plain.error());
-  const auto dir = open_at(AT_FDCWD, plain->c_str(), O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  const auto plain = TRY(plain_source(path, {}));
+  const auto dir = open_at(AT_FDCWD, plain.c_str(), O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   if (!dir) return fail({}, concat("cannot open the root file system ", path), dir.error().code);
   struct stat facts{};
   if (::fstat(dir->get(), &facts) != 0) return fail_errno(concat("cannot look at ", path));
@@ -93,13 +93,10 @@ std::vector<MapWish> wishes_of(const Blocks& blocks) {
 }
 
 Result<Blocks> shared_with(const Store& store, const std::string& name) {
-  const auto other = store.find(name);
-  if (!other) return std::unexpected(other.error());
-  const auto spec = other->spec();
-  if (!spec) return std::unexpected(spec.error());
-  const auto ids = find_ids(*spec);
-  if (!ids) return std::unexpected(ids.error());
-  return Blocks{ids->uids.extents, ids->gids.extents};
+  const auto other = TRY(store.find(name));
+  const auto spec = TRY(other.spec());
+  const auto ids = TRY(find_ids(spec));
+  return Blocks{ids.uids.extents, ids.gids.extents};
 }
 
 std::uint64_t count_of(const ChosenMap& map) {
@@ -146,13 +143,12 @@ Blocks with_own_ids(Blocks blocks, const IdFacts& facts, const MapAuto& mapping)
 
 Result<Blocks> free_blocks(const CreateWish& wish, const MapAuto& mapping, const Registry& registry,
                            const std::optional<RootOwner>& root) {
-  const auto callers = CallersIds::find();
-  if (!callers) return std::unexpected(callers.error());
+  const auto callers = TRY(CallersIds::find());
   BlockWish block{.count = wish.id_count, .root_uid = {}, .root_gid = {}};
   if (root) block.root_uid = root->uid;
   if (root) block.root_gid = root->gid;
-  auto chosen = choose_quiet_blocks(callers->facts(), registry, block);
-  if (chosen) return with_own_ids(std::move(*chosen), callers->facts(), mapping);
+  auto chosen = choose_quiet_blocks(callers.facts(), registry, block);
+  if (chosen) return with_own_ids(std::move(*chosen), callers.facts(), mapping);
   if (!root) return chosen;
   return fail({}, concat(root->path, ": ", chosen.error().text,
                          "; userns-run shift changes whom it belongs to"));
@@ -165,35 +161,30 @@ Result<Blocks> blocks_by_hand(const CreateWish& wish, const Spec& spec, const Re
         {},
         "--map and --map-self say which ids, and so do --ids and --share-ids: give one of them");
   if (is_own_alone(spec)) return Blocks{};
-  const auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
-  if (auto unheld = check_unheld(*ids, registry); !unheld) return std::unexpected(unheld.error());
-  return Blocks{ids->uids.extents, ids->gids.extents};
+  const auto ids = TRY(find_ids(spec));
+  TRY(check_unheld(ids, registry));
+  return Blocks{ids.uids.extents, ids.gids.extents};
 }
 
 Result<std::optional<RootOwner>> adopted_root(const CreateWish& wish, const Spec& spec) {
   if (!std::holds_alternative<FromDirectory>(wish.source)) return std::nullopt;
-  auto owner = owner_of(spec.rootfs);
-  if (!owner) return std::unexpected(owner.error());
-  return std::move(*owner);
+  auto owner = TRY(owner_of(spec.rootfs));
+  return owner;
 }
 
 // The container's maps, and `spec` with them. Empty where the caller's own id is the only one.
 Result<Blocks> choose_blocks_for(const Store& store, const CreateWish& wish, Spec& spec,
                                  const Registry& registry) {
-  const auto root = adopted_root(wish, spec);
-  if (!root) return std::unexpected(root.error());
+  const auto root = TRY(adopted_root(wish, spec));
   const bool by_hand = !std::holds_alternative<MapAuto>(spec.mapping);
   auto blocks = by_hand ? blocks_by_hand(wish, spec, registry)
                 : wish.share_ids
                     ? shared_with(store, *wish.share_ids)
-                    : free_blocks(wish, std::get<MapAuto>(spec.mapping), registry, *root);
+                    : free_blocks(wish, std::get<MapAuto>(spec.mapping), registry, root);
   if (!blocks) return blocks;
   if (!is_own_alone(spec)) spec.mapping = wishes_of(*blocks);
-  const auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
-  if (*root)
-    if (auto fits = check_fits(**root, *ids); !fits) return std::unexpected(fits.error());
+  const auto ids = TRY(find_ids(spec));
+  if (root) TRY(check_fits(*root, ids));
   return blocks;
 }
 
@@ -207,17 +198,16 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
   for (int left = kTries;; --left) {
     auto registry = Registry::lock(store);
     if (!registry) return registry;
-    if (auto free = check_free(store, name); !free) return std::unexpected(free.error());
-    auto others = look_around(store, *registry, name);
-    if (!others) return std::unexpected(others.error());
-    const bool has_litter = !others->litter.empty() && !swept;
-    if (!others->being_made && !has_litter) return registry;
+    TRY(check_free(store, name));
+    auto others = TRY(look_around(store, *registry, name));
+    const bool has_litter = !others.litter.empty() && !swept;
+    if (!others.being_made && !has_litter) return registry;
     if (left == 0)
       return fail({},
                   concat("the container ", name, " is being created by another process right now"));
     registry = fail({}, "");  // the others' turn
     if (has_litter)
-      for (const auto& litter : others->litter) (void)remove_unfinished(store, litter);
+      for (const auto& litter : others.litter) (void)remove_unfinished(store, litter);
     else
       std::this_thread::sleep_for(kPause);
     swept = swept || has_litter;
@@ -241,16 +231,12 @@ Result<void> check_file_system(const Store& store) {
 // Under the registry's lock: from here on the ids are taken.
 Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile& config, Spec& spec,
                          Registry& registry) {
-  if (auto local = check_file_system(store); !local) return std::unexpected(local.error());
-  const auto blocks = choose_blocks_for(store, wish, spec, registry);
-  if (!blocks) return std::unexpected(blocks.error());
-  if (!is_own_alone(spec))
-    if (auto set = config.set("map", map_values(*blocks)); !set)
-      return std::unexpected(set.error());
+  TRY(check_file_system(store));
+  const auto blocks = TRY(choose_blocks_for(store, wish, spec, registry));
+  if (!is_own_alone(spec)) TRY(config.set("map", map_values(blocks)));
   // What it is going to stand on, before it is looked for: prune leaves it alone from here on.
   if (const auto* const image = std::get_if<FromImage>(&wish.source); image && !wish.copy)
-    if (auto set = config.set("base-tree", std::vector{image->parts.id}); !set)
-      return std::unexpected(set.error());
+    TRY(config.set("base-tree", std::vector{image->parts.id}));
   auto unfinished = begin_container(store, registry, wish.name);
   if (!unfinished) return unfinished;
   Result<void> done = unfinished->container.write_config(unfinished->lock, config);
@@ -273,9 +259,8 @@ Result<Fd> make_rootfs(const Container& container) {
 // Of one that is unpacked already, the layers may be gone.
 Result<Filled> fill_from_image(const Store& store, const ImageParts& image, const ChosenIds& ids,
                                const Fd& target, const FillHow& how) {
-  auto copied = fill_from_base(store, image.id, ids, target, how);
-  if (!copied) return std::unexpected(copied.error());
-  return *copied ? std::move(**copied) : fill_from_parts(ids, target, image.open, how);
+  auto copied = TRY(fill_from_base(store, image.id, ids, target, how));
+  return copied ? std::move(*copied) : fill_from_parts(ids, target, image.open, how);
 }
 
 Result<Filled> fill(const Store& store, const CreateWish& wish, const Spec& spec,
@@ -283,25 +268,22 @@ Result<Filled> fill(const Store& store, const CreateWish& wish, const Spec& spec
   const auto* const from = std::get_if<FromContainer>(&wish.source);
   if (std::holds_alternative<FromDirectory>(wish.source) || (from != nullptr && from->snapshot))
     return Filled{};
-  const auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
-  const auto target = make_rootfs(container);
-  if (!target) return std::unexpected(target.error());
+  const auto ids = TRY(find_ids(spec));
+  const auto target = TRY(make_rootfs(container));
   if (const auto* const image = std::get_if<FromImage>(&wish.source))
-    return fill_from_image(store, image->parts, *ids, *target, wish.how);
+    return fill_from_image(store, image->parts, ids, target, wish.how);
   if (const auto* const archive = std::get_if<FromArchive>(&wish.source)) {
     auto how = wish.how;
     how.looks_for_root = true;
     how.is_export = static_cast<bool>(wish.take_exported);
     how.wants_root = how.is_export || spec.command.empty();
-    return fill_from_archive(*ids, *target, archive->path, how);
+    return fill_from_archive(ids, target, archive->path, how);
   }
   if (const auto* const debian = std::get_if<FromDebian>(&wish.source))
-    return fill_from_debian(*ids, *target, debian->wish, wish.how);
-  if (!other) return fill_from_busybox(*ids, *target);
-  const auto layers = tree_layers(other->spec, other->ids);
-  if (!layers) return std::unexpected(layers.error());
-  return fill_from_copy(*ids, *target, other->ids, *layers, wish.how);
+    return fill_from_debian(ids, target, debian->wish, wish.how);
+  if (!other) return fill_from_busybox(ids, target);
+  const auto layers = TRY(tree_layers(other->spec, other->ids));
+  return fill_from_copy(ids, target, other->ids, layers, wish.how);
 }
 
 // --- instead of a copy --------------------------------------------------------------------------
@@ -312,11 +294,10 @@ Result<std::string> why_too_few_ids(const Store& store, const CreateWish& wish,
                                     const std::optional<Other>& other, const ChosenIds& ids) {
   const auto* const image = std::get_if<FromImage>(&wish.source);
   const auto block =
-      image == nullptr
-          ? Result<BlockIds>(BlockIds{other->ids.uids.extents, other->ids.gids.extents})
-          : block_of_image(store, image->parts.id);
-  if (!block) return std::unexpected(block.error());
-  return has_all_of(*block, ids) ? "" : "the container has fewer ids than they may belong to";
+      TRY(image == nullptr
+              ? Result<BlockIds>(BlockIds{other->ids.uids.extents, other->ids.gids.extents})
+              : block_of_image(store, image->parts.id));
+  return has_all_of(block, ids) ? "" : "the container has fewer ids than they may belong to";
 }
 
 // The base tree for it; an empty ID, and a note, where there is to be a copy.
@@ -326,16 +307,15 @@ Result<std::string> find_tree(const Store& store, const CreateWish& wish, const 
   const auto* const image = std::get_if<FromImage>(&wish.source);
   const auto* const from = std::get_if<FromContainer>(&wish.source);
   if (wish.copy || (image == nullptr && (from == nullptr || !from->instant))) return "";
-  const auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
+  const auto ids = TRY(find_ids(spec));
   auto why = from != nullptr ? why_not_shared(store, *other) : std::string{};
   if (why.empty()) {
-    auto few = why_too_few_ids(store, wish, other, *ids);
+    auto few = why_too_few_ids(store, wish, other, ids);
     if (!few) return few;
     why = std::move(*few);
   }
   if (why.empty() && !is_known_to_work(store))
-    if (const auto can = try_idmap(container.dir(), *ids); !can) why = can.error().text;
+    if (const auto can = try_idmap(container.dir(), ids); !can) why = can.error().text;
   if (!why.empty()) {
     notes.push_back(concat("the files are copied: ", why));
     return "";
@@ -347,10 +327,9 @@ Result<std::string> find_tree(const Store& store, const CreateWish& wish, const 
 
 Result<Filled> facts_of_tree(const Store& store, const std::string& id) {
   const auto base = find_base(store, id);
-  auto image = base ? read_image_file(*base) : std::unexpected(base.error());
-  if (!image) return std::unexpected(image.error());
+  auto image = TRY(base ? read_image_file(*base) : std::unexpected(base.error()));
   Filled filled;
-  if (*image) filled.image = std::move(**image);
+  if (image) filled.image = std::move(*image);
   return filled;
 }
 
@@ -367,13 +346,12 @@ Result<std::optional<Filled>> stand_on_tree(const Store& store, const CreateWish
                                             const std::optional<Other>& other,
                                             std::vector<std::string>& notes) {
   const auto& container = unfinished.container;
-  const auto id = find_tree(store, wish, spec, container, other, notes);
-  if (!id) return std::unexpected(id.error());
-  if (id->empty()) {
+  const auto id = TRY(find_tree(store, wish, spec, container, other, notes));
+  if (id.empty()) {
     config.unset("base-tree");
     return std::nullopt;
   }
-  auto done = config.set("base-tree", std::vector{*id});
+  auto done = config.set("base-tree", std::vector{id});
   if (done) done = container.write_config(unfinished.lock, config);
   if (done && other && other->runs) done = copy_changes(*other, container, spec, wish.how);
   if (!done) return std::unexpected(done.error());
@@ -384,13 +362,11 @@ Result<std::optional<Filled>> stand_on_tree(const Store& store, const CreateWish
     if (works.error().code == EINTR) return std::unexpected(works.error());
     notes.push_back(concat("the files are copied: ", works.error().text));
     config.unset("base-tree");
-    if (auto dropped = drop_changes(container, spec); !dropped)
-      return std::unexpected(dropped.error());
+    TRY(drop_changes(container, spec));
     return std::nullopt;
   }
-  auto filled = facts_of_tree(store, *id);
-  if (!filled) return std::unexpected(filled.error());
-  return std::move(*filled);
+  auto filled = TRY(facts_of_tree(store, id));
+  return filled;
 }
 
 // A snapshot is an overlay at each start; whether the kernel makes one here is known only by
@@ -400,9 +376,8 @@ Result<void> check_snapshot(const CreateWish& wish, const ConfigFile& config,
   const auto* const from = std::get_if<FromContainer>(&wish.source);
   if (from == nullptr || !from->snapshot) return {};
   const auto spec = container.spec(config);
-  const auto ids = spec ? find_ids(*spec) : std::unexpected(spec.error());
-  if (!ids) return std::unexpected(ids.error());
-  const auto works = try_changes(*spec, *ids);
+  const auto ids = TRY(spec ? find_ids(*spec) : std::unexpected(spec.error()));
+  const auto works = try_changes(*spec, ids);
   if (works) return {};
   return fail({},
               concat("no snapshot can live in this place, whose file system the kernel puts no "
@@ -431,60 +406,44 @@ Result<Filled> take_files(const Store& store, const CreateWish& wish, ConfigFile
                           const std::optional<Other>& other, std::vector<std::string>& notes) {
   std::optional<Pause> pause;
   if (other && other->runs) {
-    auto begun = Pause::begin(other->container, other->lock);
-    if (!begun) return std::unexpected(begun.error());
-    if (!begun->is_still())
+    auto begun = TRY(Pause::begin(other->container, other->lock));
+    if (!begun.is_still())
       notes.push_back(concat(other->container.name(),
                              " runs, and has no cgroup by which it could be stopped for a moment: "
                              "what it changed meanwhile is copied as it was found"));
-    pause.emplace(std::move(*begun));
+    pause.emplace(std::move(begun));
   }
-  auto stands = stand_on_tree(store, wish, config, spec, unfinished, other, notes);
-  if (!stands) return std::unexpected(stands.error());
-  return *stands ? Result<Filled>(std::move(**stands))
-                 : fill(store, wish, spec, unfinished.container, other);
+  auto stands = TRY(stand_on_tree(store, wish, config, spec, unfinished, other, notes));
+  return stands ? Result<Filled>(std::move(*stands))
+                : fill(store, wish, spec, unfinished.container, other);
 }
 
 Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile& config,
                          const Spec& spec, const Unfinished& unfinished,
                          const std::optional<Other>& other, const Signals& signals) {
   Created created{.container = unfinished.container, .counts = {}, .notes = {}};
-  if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
-  auto filled = take_files(store, wish, config, spec, unfinished, other, created.notes);
-  if (!filled) return std::unexpected(filled.error());
-  created.counts = filled->counts;
-  const auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
-  if (auto fits = check_user_fits(config, filled->image, *ids); !fits)
-    return std::unexpected(fits.error());
-  if (wish.take_exported)
-    if (auto taken = wish.take_exported(config, filled->settings, created.notes); !taken)
-      return std::unexpected(taken.error());
-  if (!filled->root_place.empty() && !wish.take_exported)
-    created.notes.push_back(concat("the root file system is ", quoted(filled->root_place),
+  TRY(check_uninterrupted(signals));
+  auto filled = TRY(take_files(store, wish, config, spec, unfinished, other, created.notes));
+  created.counts = filled.counts;
+  const auto ids = TRY(find_ids(spec));
+  TRY(check_user_fits(config, filled.image, ids));
+  if (wish.take_exported) TRY(wish.take_exported(config, filled.settings, created.notes));
+  if (!filled.root_place.empty() && !wish.take_exported)
+    created.notes.push_back(concat("the root file system is ", quoted(filled.root_place),
                                    " in the archive; what lies beside it is left out"));
-  if (auto taken = take_image_config(config, filled->image, created.notes); !taken)
-    return std::unexpected(taken.error());
-  if (auto kept = keep_what_it_says(unfinished.container.dir(), filled->image, created.notes);
-      !kept)
-    return std::unexpected(kept.error());
-  if (auto works = check_snapshot(wish, config, unfinished.container); !works)
-    return std::unexpected(works.error());
+  TRY(take_image_config(config, filled.image, created.notes));
+  TRY(keep_what_it_says(unfinished.container.dir(), filled.image, created.notes));
+  TRY(check_snapshot(wish, config, unfinished.container));
   if (auto good = spec_of(config, concat(unfinished.container.path(), "/config")); !good)
     return fail({},
                 concat("what the image or archive asks for is not possible: ", good.error().text));
-  if (other)
-    if (auto own = give_identity(wish.name, config, unfinished.container, created.notes); !own)
-      return std::unexpected(own.error());
-  if (auto written = unfinished.container.write_config(unfinished.lock, config); !written)
-    return std::unexpected(written.error());
-  if (auto going = check_uninterrupted(signals); !going) return std::unexpected(going.error());
-  if (auto finished = finish_container(store, unfinished); !finished)
-    return std::unexpected(finished.error());
+  if (other) TRY(give_identity(wish.name, config, unfinished.container, created.notes));
+  TRY(unfinished.container.write_config(unfinished.lock, config));
+  TRY(check_uninterrupted(signals));
+  TRY(finish_container(store, unfinished));
   write_event(store.dir(), {.name = wish.name, .what = std::string(event::kCreate)});
-  auto container = store.find(wish.name);
-  if (!container) return std::unexpected(container.error());
-  created.container = std::move(*container);
+  auto container = TRY(store.find(wish.name));
+  created.container = std::move(container);
   return created;
 }
 
@@ -502,35 +461,30 @@ Result<Created> create_container(const Store& store, const CreateWish& told) {
   auto wish = told;
   std::optional<Other> other;
   if (const auto* const from = std::get_if<FromContainer>(&wish.source)) {
-    auto opened = open_other(store, *from);
-    if (!opened) return std::unexpected(opened.error());
-    other = std::move(*opened);
-    const auto opened_config = other->container.config();
-    if (!opened_config) return std::unexpected(opened_config.error());
-    auto config = begin_with(*other, wish);
-    if (!config) return std::unexpected(config.error());
-    wish.config = std::move(*config);
+    auto opened = TRY(open_other(store, *from));
+    other = std::move(opened);
+    const auto opened_config = TRY(other->container.config());
+    auto config = TRY(begin_with(*other, wish));
+    wish.config = std::move(config);
     // One that stands on a base tree has nothing that would have to be copied.
-    if (!from->snapshot && base_tree_of(*opened_config))
+    if (!from->snapshot && base_tree_of(opened_config))
       std::get<FromContainer>(wish.source).instant = true;
     if (from->snapshot) wish.share_ids = from->name;
     if (!from->snapshot && !wish.id_count && !wish.share_ids)
       wish.id_count = count_of(other->ids.uids);
   }
   auto& config = wish.config;
-  auto spec = spec_of(config, concat(store.path(), "/", wish.name, "/config"));
-  if (!spec) return std::unexpected(spec.error());
-  if (auto way = check_way_to_cgroup(*spec); !way) return std::unexpected(way.error());
-  if (is_own_alone(*spec)) wish.share_ids.reset(), wish.id_count.reset();
-  const auto signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
-  if (!signals) return std::unexpected(signals.error());
-  const SignalsAgain again(*signals);
+  auto spec = TRY(spec_of(config, concat(store.path(), "/", wish.name, "/config")));
+  TRY(check_way_to_cgroup(spec));
+  if (is_own_alone(spec)) wish.share_ids.reset(), wish.id_count.reset();
+  const auto signals = TRY(Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}));
+  const SignalsAgain again(signals);
   auto registry = await_turn(store, wish.name);
   if (!registry) return std::unexpected(registry.error());
-  auto unfinished = begin(store, wish, config, *spec, *registry);
+  auto unfinished = begin(store, wish, config, spec, *registry);
   registry = fail({}, "");  // the others' turn
   if (!unfinished) return std::unexpected(unfinished.error());
-  auto created = complete(store, wish, config, *spec, *unfinished, other, *signals);
+  auto created = complete(store, wish, config, spec, *unfinished, other, signals);
   if (created) return created;
   return fail(created.error().rule, created.error().text + what_is_left(store, *unfinished),
               created.error().code);

@@ -15,6 +15,7 @@
 #include "frontend/run/process.h"
 #include "frontend/start/mounts/changes.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -114,10 +115,9 @@ Result<void> forget_places(ConfigFile& config) {
 Result<void> renew_identity(const Spec& spec, const ChosenIds& ids, const std::string& name,
                             std::vector<std::string>& notes) {
   const auto missing = work_on_tree(spec, ids, [&](const Fd& tree) -> Result<std::string> {
-    const auto root = open_at(tree.get(), ".", O_RDONLY | O_DIRECTORY);
-    if (!root) return std::unexpected(root.error());
-    if (auto emptied = empty_machine_id(*root); !emptied) return std::unexpected(emptied.error());
-    return renew_keys(*root, name);
+    const auto root = TRY(open_at(tree.get(), ".", O_RDONLY | O_DIRECTORY));
+    TRY(empty_machine_id(root));
+    return renew_keys(root, name);
   });
   if (!missing) return std::unexpected(missing.error());
   if (!missing->empty())

@@ -23,6 +23,7 @@
 #include "frontend/store/registry.h"
 #include "frontend/store/unfinished.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,9 +48,8 @@ std::optional<Extent> last_block(const AutoSource& source) {
 }
 
 Result<Blocks> block_for_bases() {
-  const auto callers = CallersIds::find();
-  if (!callers) return std::unexpected(callers.error());
-  const auto facts = callers->facts();
+  const auto callers = TRY(CallersIds::find());
+  const auto facts = callers.facts();
   const auto uids = last_block(facts.uids);
   const auto gids = last_block(facts.gids);
   if (!uids || !gids) return fail({}, "no ids are delegated to the caller");
@@ -82,25 +82,22 @@ using FillBase = std::function<Result<Filled>(const ChosenIds& ids, const Fd& ta
 
 Result<Filled> fill_base(const Unfinished& base, const Blocks& block, const FillBase& fill) {
   ConfigFile config;
-  if (auto set = config.set("map", map_values(block)); !set) return std::unexpected(set.error());
-  if (auto written = base.container.write_config(base.lock, config); !written)
-    return std::unexpected(written.error());
-  const auto ids = ids_of(block);
-  if (!ids) return std::unexpected(ids.error());
+  TRY(config.set("map", map_values(block)));
+  TRY(base.container.write_config(base.lock, config));
+  const auto ids = TRY(ids_of(block));
   if (::mkdirat(base.container.dir().get(), "rootfs", 0700) != 0)
     return fail_errno(concat("cannot make ", base.container.path(), "/rootfs"));
   const auto target = open_at(base.container.dir().get(), "rootfs", O_RDONLY | O_DIRECTORY,
                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-  return target ? fill(*ids, *target) : std::unexpected(target.error());
+  return target ? fill(ids, *target) : std::unexpected(target.error());
 }
 
 // A tree that other ids own is shown with the container's.
 Result<Fd> open_layer(const Spec& spec, const ChosenIds& ids, const std::string& path,
                       std::size_t index) {
   if (index < spec.layer_blocks.size() && !spec.layer_blocks[index].uids.empty()) {
-    const auto shown = block_as(spec.layer_blocks[index], ids);
-    if (!shown) return std::unexpected(shown.error());
-    if (*shown) return idmapped_mount(path, **shown, true);
+    const auto shown = TRY(block_as(spec.layer_blocks[index], ids));
+    if (shown) return idmapped_mount(path, *shown, true);
   }
   return open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);  // it may be closed to the caller
 }
@@ -108,8 +105,7 @@ Result<Fd> open_layer(const Spec& spec, const ChosenIds& ids, const std::string&
 // What stands on the base `id` would stand on these.
 Result<std::vector<BaseTree>> trees_above(const Store& store, const std::string& id) {
   ConfigFile stands;
-  if (auto set = stands.set("base-tree", std::vector{id}); !set)
-    return std::unexpected(set.error());
+  TRY(stands.set("base-tree", std::vector{id}));
   return trees_of(store, stands);
 }
 
@@ -130,9 +126,8 @@ Result<std::vector<Fd>> tree_layers(const Spec& spec, const ChosenIds& ids) {
     if (changes) layers.push_back(std::move(*changes));  // else it was never started
   }
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    auto layer = open_layer(spec, ids, paths[i], i);
-    if (!layer) return std::unexpected(layer.error());
-    layers.push_back(std::move(*layer));
+    auto layer = TRY(open_layer(spec, ids, paths[i], i));
+    layers.push_back(std::move(layer));
   }
   return layers;
 }
@@ -142,21 +137,18 @@ Result<std::optional<Filled>> fill_from_base(const Store& store, const std::stri
                                              const FillHow& how) {
   const auto base = find_base(store, id);
   if (!base) return std::nullopt;
-  const auto held = hold_base(*base);
-  if (!held) return std::unexpected(held.error());
+  TRY(hold_base(*base));
   const auto trees = trees_above(store, id);  // it is still called so
   if (!trees) return std::unexpected(trees.error());
   if (trees->size() != 1) return std::nullopt;
   const auto& block = trees->front().block;
-  const auto own = ids_of({block.uids, block.gids});
-  if (!own) return std::unexpected(own.error());
+  const auto own = TRY(ids_of({block.uids, block.gids}));
   const Fd tree(
       ::openat(base->dir().get(), "rootfs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!tree.valid()) return fail_errno(concat("cannot open ", trees->front().path));
-  auto filled = fill_from_copy(ids, target, *own, std::span(&tree, 1), how);
-  auto image = filled ? read_image_file(*base) : std::unexpected(filled.error());
-  if (!image) return std::unexpected(image.error());
-  if (*image) filled->image = std::move(**image);
+  auto filled = fill_from_copy(ids, target, own, std::span(&tree, 1), how);
+  auto image = TRY(filled ? read_image_file(*base) : std::unexpected(filled.error()));
+  if (image) filled->image = std::move(*image);
   return std::move(*filled);
 }
 
@@ -179,10 +171,9 @@ void note_that_it_works(const Store& store) {
 }
 
 Result<void> try_idmap(const Fd& dir, const ChosenIds& ids) {
-  const auto shown = own_files_as(ids, ::geteuid(), ::getegid(), 0);
-  if (!shown) return std::unexpected(shown.error());
-  if (!*shown) return {};
-  const auto mount = idmapped_mount(dir, **shown, true);
+  const auto shown = TRY(own_files_as(ids, ::geteuid(), ::getegid(), 0));
+  if (!shown) return {};
+  const auto mount = idmapped_mount(dir, *shown, true);
   return mount ? Result<void>{} : std::unexpected(mount.error());
 }
 
@@ -190,17 +181,16 @@ Result<Container> base_of_image(const Store& store, const ImageParts& image, con
   if (auto base = find_base(store, image.id)) return base;
   const auto block = block_for_bases();
   if (!block) return std::unexpected(block.error());
-  const auto base = begin_base(store, image.id);
-  if (!base) return std::unexpected(base.error());
-  const auto filled = fill_base(*base, *block, [&](const ChosenIds& ids, const Fd& target) {
+  const auto base = TRY(begin_base(store, image.id));
+  const auto filled = fill_base(base, *block, [&](const ChosenIds& ids, const Fd& target) {
     return fill_from_parts(ids, target, image.open, how);
   });
-  auto done = filled ? replace_file(base->container.dir(), "data", concat(filled->counts.bytes))
+  auto done = filled ? replace_file(base.container.dir(), "data", concat(filled->counts.bytes))
                      : std::unexpected(filled.error());
-  if (done) done = replace_file(base->container.dir(), "image", to_text(filled->image));
-  if (done) done = give_name(store, *base, image.id);
+  if (done) done = replace_file(base.container.dir(), "image", to_text(filled->image));
+  if (done) done = give_name(store, base, image.id);
   if (done) return find_base(store, image.id);
-  (void)remove_unfinished(store, *base);
+  (void)remove_unfinished(store, base);
   // Another process was faster, and has deleted the layers.
   if (auto others = find_base(store, image.id)) return others;
   return std::unexpected(done.error());
@@ -222,14 +212,13 @@ Result<void> base_of_copy(const Store& store, const Container& container, const 
   const auto spec = container.spec();
   const auto from = spec ? find_ids(*spec) : std::unexpected(spec.error());
   const auto layers = from ? tree_layers(*spec, *from) : std::unexpected(from.error());
-  const auto base = layers ? begin_base(store, id) : std::unexpected(layers.error());
-  if (!base) return std::unexpected(base.error());
-  const auto filled = fill_base(*base, {from->uids.extents, from->gids.extents},
+  const auto base = TRY(layers ? begin_base(store, id) : std::unexpected(layers.error()));
+  const auto filled = fill_base(base, {from->uids.extents, from->gids.extents},
                                 [&](const ChosenIds& ids, const Fd& target) {
                                   return fill_from_copy(ids, target, *from, *layers, {});
                                 });
-  auto done = filled ? give_name(store, *base, id) : std::unexpected(filled.error());
-  if (!done) (void)remove_unfinished(store, *base);
+  auto done = filled ? give_name(store, base, id) : std::unexpected(filled.error());
+  if (!done) (void)remove_unfinished(store, base);
   return done;
 }
 

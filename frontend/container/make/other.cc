@@ -17,15 +17,15 @@
 #include "frontend/start/ids/callers_ids.h"
 #include "frontend/store/base_trees.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
 
 Result<void> check_depth(const Container& container) {
   const auto config = container.config();
-  const auto bases = config ? container.bases(*config) : std::unexpected(config.error());
-  if (!bases) return std::unexpected(bases.error());
-  if (bases->size() < kMostBases) return {};
+  const auto bases = TRY(config ? container.bases(*config) : std::unexpected(config.error()));
+  if (bases.size() < kMostBases) return {};
   return fail(
       {}, concat(container.name(), " is a snapshot and stands on ", kMostBases,
                  " others, one on the other, which is the most: leave out --snapshot for a copy"));
@@ -34,9 +34,8 @@ Result<void> check_depth(const Container& container) {
 // Of one that runs, what it has changed goes on changing: that is copied.
 Result<std::string> tree_of_running(const Store& store, const Other& other) {
   const auto config = other.container.config();
-  const auto trees = config ? trees_of(store, *config) : std::unexpected(config.error());
-  if (!trees) return std::unexpected(trees.error());
-  if (!trees->empty()) return trees->front().id;
+  const auto trees = TRY(config ? trees_of(store, *config) : std::unexpected(config.error()));
+  if (!trees.empty()) return trees.front().id;
   return fail({}, concat(other.container.name(), " stands on a base tree that has no files"));
 }
 
@@ -49,23 +48,18 @@ Result<std::string> seal(const Store& store, const Other& other) {
 }  // namespace
 
 Result<Other> open_other(const Store& store, const FromContainer& from) {
-  auto container = store.find(from.name);
-  if (!container) return std::unexpected(container.error());
-  auto lock = container->lock();
-  if (!lock) return std::unexpected(lock.error());
-  const bool runs = is_running(*container);
+  auto container = TRY(store.find(from.name));
+  auto lock = TRY(container.lock());
+  const bool runs = is_running(container);
   if (runs && from.snapshot)
     return fail({}, concat(from.name,
                            " is running, and its files change under a snapshot: userns-run "
                            "stop ",
                            from.name, " first, or leave out --snapshot"));
-  auto spec = container->spec();
-  if (!spec) return std::unexpected(spec.error());
-  if (from.snapshot)
-    if (auto fits = check_depth(*container); !fits) return std::unexpected(fits.error());
-  auto ids = find_ids(*spec);
-  if (!ids) return std::unexpected(ids.error());
-  return Other{std::move(*container), std::move(*lock), std::move(*spec), std::move(*ids), runs};
+  auto spec = TRY(container.spec());
+  if (from.snapshot) TRY(check_depth(container));
+  auto ids = TRY(find_ids(spec));
+  return Other{std::move(container), std::move(lock), std::move(spec), std::move(ids), runs};
 }
 
 Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
@@ -73,20 +67,15 @@ Result<ConfigFile> begin_with(const Other& other, const CreateWish& wish) {
   if (!config) return config;
   for (const auto* const key : {"map", "map-self", "base", "base-tree", "rootfs"})
     config->unset(key);
-  if (auto forgotten = forget_places(*config); !forgotten)
-    return std::unexpected(forgotten.error());
+  TRY(forget_places(*config));
   for (const auto& setting : wish.config.settings()) {
     if (!may_repeat(setting.key)) config->unset(setting.key);
-    if (auto added = config->add(setting.key, setting.value); !added)
-      return std::unexpected(added.error());
+    TRY(config->add(setting.key, setting.value));
   }
   const bool snapshot = std::get<FromContainer>(wish.source).snapshot;
-  if (snapshot)
-    if (auto set = config->set("base", std::vector{other.container.name()}); !set)
-      return std::unexpected(set.error());
+  if (snapshot) TRY(config->set("base", std::vector{other.container.name()}));
   if (std::holds_alternative<MapSelf>(other.spec.mapping))
-    if (auto set = config->set("map-self", std::vector<std::string>{"yes"}); !set)
-      return std::unexpected(set.error());
+    TRY(config->set("map-self", std::vector<std::string>{"yes"}));
   return config;
 }
 
@@ -109,12 +98,10 @@ Result<void> copy_changes(const Other& other, const Container& container, const 
   if (!from.valid()) return fail_errno(concat("cannot open ", other.container.path(), "/upper"));
   if (::mkdirat(container.dir().get(), "upper", 0700) != 0)
     return fail_errno(concat("cannot make ", container.path(), "/upper"));
-  const auto target = open_at(container.dir().get(), "upper", O_RDONLY | O_DIRECTORY,
-                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-  if (!target) return std::unexpected(target.error());
-  const auto ids = find_ids(spec);
-  if (!ids) return std::unexpected(ids.error());
-  const auto copied = fill_from_layer(*ids, *target, other.ids, from, how);
+  const auto target = TRY(open_at(container.dir().get(), "upper", O_RDONLY | O_DIRECTORY,
+                                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+  const auto ids = TRY(find_ids(spec));
+  const auto copied = fill_from_layer(ids, target, other.ids, from, how);
   return copied ? Result<void>{} : std::unexpected(copied.error());
 }
 

@@ -17,6 +17,7 @@
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/registry.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -32,20 +33,16 @@ struct Held {
 
 // All of them before anything is changed.
 Result<std::vector<Held>> hold_snapshots(const Store& store, const std::string& base) {
-  const auto names = snapshots_of(store, base);
-  if (!names) return std::unexpected(names.error());
+  const auto names = TRY(snapshots_of(store, base));
   std::vector<Held> all;
-  for (const auto& name : *names) {
-    auto container = store.find(name);
-    if (!container) return std::unexpected(container.error());
-    auto lock = container->lock_within(kPatience);
-    if (!lock) return std::unexpected(lock.error());
-    if (!*lock)
+  for (const auto& name : names) {
+    auto container = TRY(store.find(name));
+    auto lock = TRY(container.lock_within(kPatience));
+    if (!lock)
       return fail({},
                   concat("its snapshot ", name, " is being changed by another process: try again"));
-    auto config = container->config();
-    if (!config) return std::unexpected(config.error());
-    all.push_back({std::move(*container), std::move(**lock), std::move(*config)});
+    auto config = TRY(container.config());
+    all.push_back({std::move(container), std::move(*lock), std::move(config)});
   }
   return all;
 }
@@ -88,8 +85,7 @@ Result<void> move(const Store& store, const Container& container, const std::str
 // The ids stay taken under either name until the other one is gone.
 Result<void> register_name(const Store& store, const Container& container, const std::string& to) {
   auto registry = Registry::lock(store);
-  const auto config = registry ? container.config() : std::unexpected(registry.error());
-  if (!config) return std::unexpected(config.error());
+  const auto config = TRY(registry ? container.config() : std::unexpected(registry.error()));
   if (!store.is_free(to))
     return fail({}, concat("there is ", to, " in ", store.path(), " already: choose another name"),
                 EEXIST);
@@ -97,7 +93,7 @@ Result<void> register_name(const Store& store, const Container& container, const
   if (name_before(store, container.name()) != to)
     if (auto unwanted = check_not_awaited(store, to); !unwanted) return unwanted;
   if (auto noted = replace_file(container.dir(), kRenamed, container.name()); !noted) return noted;
-  if (auto added = registry->add({held_by(concat(store.path(), "/", to), config->text())}); !added)
+  if (auto added = registry->add({held_by(concat(store.path(), "/", to), config.text())}); !added)
     return added;
   return move(store, container, to);
 }
@@ -105,10 +101,9 @@ Result<void> register_name(const Store& store, const Container& container, const
 // After a rename that was killed between its two steps.
 Result<bool> finish_earlier(const Store& store, const std::string& from, const std::string& to) {
   if (!store.is_free(from) || !store.find(to)) return false;
-  auto snapshots = hold_snapshots(store, from);
-  if (!snapshots) return std::unexpected(snapshots.error());
-  if (snapshots->empty()) return false;
-  if (auto pointed = point_to(*snapshots, to); !pointed) return std::unexpected(pointed.error());
+  auto snapshots = TRY(hold_snapshots(store, from));
+  if (snapshots.empty()) return false;
+  TRY(point_to(snapshots, to));
   ::unlinkat(store.dir().get(), concat(to, "/", std::string_view(kRenamed)).c_str(), 0);
   return true;
 }
@@ -117,26 +112,22 @@ Result<bool> finish_earlier(const Store& store, const std::string& from, const s
 
 Result<std::vector<std::string>> rename_container(const Store& store, const std::string& from,
                                                   const std::string& to) {
-  const auto finished = finish_earlier(store, from, to);
-  if (!finished) return std::unexpected(finished.error());
-  if (*finished) return std::vector<std::string>{};
+  const auto finished = TRY(finish_earlier(store, from, to));
+  if (finished) return std::vector<std::string>{};
   const auto container = store.find(from);
-  const auto lock = container ? container->lock() : std::unexpected(container.error());
-  if (!lock) return std::unexpected(lock.error());
+  TRY(container ? container->lock() : std::unexpected(container.error()));
   if (is_running(*container))
     return fail({}, concat(from, " is running under its name: userns-run stop ", from, " first"));
   auto snapshots = hold_snapshots(store, from);
-  const auto config = snapshots ? container->config() : std::unexpected(snapshots.error());
-  if (!config) return std::unexpected(config.error());
-  if (auto moved = register_name(store, *container, to); !moved)
-    return std::unexpected(moved.error());
+  const auto config = TRY(snapshots ? container->config() : std::unexpected(snapshots.error()));
+  TRY(register_name(store, *container, to));
   if (auto pointed = point_to(*snapshots, to); !pointed)
     return fail({},
                 concat("not all snapshots know the new name: ", pointed.error().text,
                        "; the same command goes on with it"),
                 pointed.error().code);
   ::unlinkat(container->dir().get(), kRenamed, 0);
-  return what_follows(config->settings(), to);
+  return what_follows(config.settings(), to);
 }
 
 }  // namespace userns::frontend

@@ -17,6 +17,7 @@
 #include "frontend/store/base_trees.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -59,11 +60,10 @@ Result<std::string> free_name(const std::vector<Snapshot>& all) {
 }
 
 Result<std::string> name_for(const Container& container, const std::optional<std::string>& asked) {
-  const auto all = snapshots_in(container);
-  if (!all) return std::unexpected(all.error());
-  if (!asked) return free_name(*all);
+  const auto all = TRY(snapshots_in(container));
+  if (!asked) return free_name(all);
   auto name = container_name(*asked);
-  if (name && is_in(*all, *name))
+  if (name && is_in(all, *name))
     return fail(
         {},
         concat(container.name(), " has a snapshot ", *name, " already: userns-run snapshot delete ",
@@ -107,10 +107,9 @@ Result<void> keep_copy(const Store& store, const Container& container, const Fd&
 Result<void> keep_files(const Store& store, const Container& container, const Lock& lock,
                         const Fd& directory, const std::string& name) {
   const auto config = container.config();
-  const auto trees = config ? trees_of(store, *config) : std::unexpected(config.error());
-  if (!trees) return std::unexpected(trees.error());
+  const auto trees = TRY(config ? trees_of(store, *config) : std::unexpected(config.error()));
   // One layer is left for putting it back.
-  if (trees->size() + 1 >= kMostTrees) return keep_copy(store, container, directory, name, *config);
+  if (trees.size() + 1 >= kMostTrees) return keep_copy(store, container, directory, name, *config);
   const auto id = seal_tree(store, container, lock, *config);
   return id ? write_record(directory, name, *config, *id) : std::unexpected(id.error());
 }
@@ -118,9 +117,8 @@ Result<void> keep_files(const Store& store, const Container& container, const Lo
 // Its layers are in use, so they are copied; it stands still meanwhile.
 Result<void> keep_running(const Store& store, const Container& container, const Lock& lock,
                           const Fd& directory, const std::string& name, const ConfigFile& config) {
-  const auto pause = Pause::begin(container, lock);
-  if (!pause) return std::unexpected(pause.error());
-  if (!pause->is_still())
+  const auto pause = TRY(Pause::begin(container, lock));
+  if (!pause.is_still())
     tell("userns-run",
          {.rule = {},
           .code = 0,
@@ -137,9 +135,8 @@ bool is_of_snapshots(std::string_view id) { return id.starts_with('t'); }
 Result<void> remove_unused(const Store& store, const std::vector<BaseTree>& trees) {
   for (const auto& tree : trees) {
     if (!is_of_snapshots(tree.id)) return {};
-    const auto removed = remove_unused_base(store, tree.id);
-    if (!removed) return std::unexpected(removed.error());
-    if (!*removed) return {};
+    const auto removed = TRY(remove_unused_base(store, tree.id));
+    if (!std::move(removed)) return {};
   }
   return {};
 }
@@ -157,9 +154,9 @@ Result<std::vector<Snapshot>> snapshots_in(const Container& container) {
   std::vector<std::pair<std::int64_t, Snapshot>> all;  // nanoseconds
   const auto directory = directory_of(container, false);
   if (!directory && directory.error().code == ENOENT) return std::vector<Snapshot>{};
-  const auto names = directory ? list_directory(*directory) : std::unexpected(directory.error());
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names) {
+  const auto names =
+      TRY(directory ? list_directory(*directory) : std::unexpected(directory.error()));
+  for (const auto& name : names) {
     struct stat facts{};
     if (!container_name(name) ||
         ::fstatat(directory->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
@@ -177,15 +174,12 @@ Result<std::string> take_snapshot(const Store& store, const Container& container
                                   const std::optional<std::string>& asked) {
   const auto lock = container.lock();
   const auto name = lock ? name_for(container, asked) : std::unexpected(lock.error());
-  const auto config = name ? container.config() : std::unexpected(name.error());
-  if (!config) return std::unexpected(config.error());
-  if (auto can = check_can_be_shared(store, container, *config); !can)
-    return std::unexpected(can.error());
-  const auto directory = directory_of(container, true);
-  if (!directory) return std::unexpected(directory.error());
+  const auto config = TRY(name ? container.config() : std::unexpected(name.error()));
+  TRY(check_can_be_shared(store, container, config));
+  const auto directory = TRY(directory_of(container, true));
   const auto kept = is_running(container)
-                        ? keep_running(store, container, *lock, *directory, *name, *config)
-                        : keep_files(store, container, *lock, *directory, *name);
+                        ? keep_running(store, container, *lock, directory, *name, config)
+                        : keep_files(store, container, *lock, directory, *name);
   return kept ? Result<std::string>(*name) : std::unexpected(kept.error());
 }
 
@@ -195,27 +189,24 @@ Result<void> restore_snapshot(const Store& store, const Container& container,
                               const std::string& name) {
   const auto lock = lock_stopped(container);
   auto record = lock ? record_of(container, name) : std::unexpected(lock.error());
-  const auto config = record ? container.config() : std::unexpected(record.error());
-  if (!config) return std::unexpected(config.error());
-  if (auto can = check_can_be_shared(store, container, *config); !can) return can;
-  if (auto set = record->set("map", maps_of(*config)); !set) return set;
-  const auto sealed = seal_tree(store, container, *lock, *config);
-  if (!sealed) return std::unexpected(sealed.error());
+  const auto config = TRY(record ? container.config() : std::unexpected(record.error()));
+  if (auto can = check_can_be_shared(store, container, config); !can) return can;
+  if (auto set = record->set("map", maps_of(config)); !set) return set;
+  const auto sealed = TRY(seal_tree(store, container, *lock, config));
   ConfigFile left;
-  auto done = left.set("base-tree", std::vector{*sealed});
-  const auto trees = done ? trees_of(store, left) : std::unexpected(done.error());
-  if (!trees) return std::unexpected(trees.error());
+  auto done = left.set("base-tree", std::vector{sealed});
+  const auto trees = TRY(done ? trees_of(store, left) : std::unexpected(done.error()));
   if (auto written = container.write_config(*lock, *record); !written) return written;
-  return remove_unused(store, *trees);
+  return remove_unused(store, trees);
 }
 
 Result<void> delete_snapshot(const Store& store, const Container& container,
                              const std::string& name) {
   const auto lock = container.lock();
   const auto record = lock ? record_of(container, name) : std::unexpected(lock.error());
-  const auto directory = record ? directory_of(container, false) : std::unexpected(record.error());
-  if (!directory) return std::unexpected(directory.error());
-  if (::unlinkat(directory->get(), name.c_str(), 0) != 0)
+  const auto directory =
+      TRY(record ? directory_of(container, false) : std::unexpected(record.error()));
+  if (::unlinkat(directory.get(), name.c_str(), 0) != 0)
     return fail_errno(concat("cannot delete the snapshot ", name, " of ", container.name()));
   const auto trees = trees_of(store, *record);
   if (!trees) return {};  // it was killed before it had any

@@ -13,6 +13,7 @@
 #include "frontend/start/cgroup_entry.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -65,11 +66,9 @@ bool is_hosts_root() {
 }
 
 Result<CgroupChoice> by_systemd(const Arguments& told, const OciConfig& config) {
-  const auto scope = parse_scope_name(config.cgroups_path, told.id);
-  if (!scope) return std::unexpected(scope.error());
-  const auto own = made_by_name(scope->unit);
-  if (!own) return std::unexpected(own.error());
-  if (!own->empty()) return in_made(*own, CgroupMaker::kSystemd, scope->unit);
+  const auto scope = TRY(parse_scope_name(config.cgroups_path, told.id));
+  const auto own = TRY(made_by_name(scope.unit));
+  if (!own.empty()) return in_made(own, CgroupMaker::kSystemd, scope.unit);
   const bool is_root = is_hosts_root();
   if (!is_root && !has_user_manager())
     return fail({},
@@ -82,9 +81,9 @@ Result<CgroupChoice> by_systemd(const Arguments& told, const OciConfig& config) 
                                  "--quiet",
                                  "--collect",
                                  "--property=Delegate=yes",
-                                 concat("--unit=", scope->unit)};
+                                 concat("--unit=", scope.unit)};
   if (!is_root) words.insert(words.begin() + 1, "--user");
-  if (!scope->slice.empty()) words.push_back(concat("--slice=", scope->slice));
+  if (!scope.slice.empty()) words.push_back(concat("--slice=", scope.slice));
   words.emplace_back("--");
   return std::unexpected(live_again(std::move(words)));
 }
@@ -116,16 +115,14 @@ Result<CgroupChoice> by_helper(const OciConfig& config, const std::string& name,
 
 Result<CgroupChoice> by_hand(const Arguments& told, const OciConfig& config,
                              const std::string& root) {
-  auto path = parse_cgroups_path(config.cgroups_path);
-  if (!path) return std::unexpected(path.error());
+  auto path = TRY(parse_cgroups_path(config.cgroups_path));
   const bool must = !config.resources.wishes.empty();
-  if (path->below.empty() && !must) return CgroupChoice{};
-  if (path->below.empty()) path->below = concat("userns-oci-", told.id);
+  if (path.below.empty() && !must) return CgroupChoice{};
+  if (path.below.empty()) path.below = concat("userns-oci-", told.id);
   const auto name = helper_name(root, told.id);
-  const auto own = made_by_name(name);
-  if (!own) return std::unexpected(own.error());
-  if (!own->empty()) return in_made(*own, CgroupMaker::kHelper, name);
-  const auto place = find_place(*path, config.resources);
+  const auto own = TRY(made_by_name(name));
+  if (!own.empty()) return in_made(own, CgroupMaker::kHelper, name);
+  const auto place = find_place(path, config.resources);
   if (place) return CgroupChoice{.path = *place, .own = {}, .name = {}};
   if (!must) return CgroupChoice{};
   return by_helper(config, name, place.error());

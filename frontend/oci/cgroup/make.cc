@@ -13,6 +13,7 @@
 #include "frontend/oci/cgroup/place.h"
 #include "frontend/run/cgroup/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -143,14 +144,14 @@ Result<void> make_one(CgroupNote& note, const std::string& path, const KeepNote&
 
 Result<CgroupNote> make_cgroups(const std::string& path, const OciResources& resources,
                                 CgroupNote note, const KeepNote& keep) {
-  if (auto made = make_one(note, path, keep); !made) return std::unexpected(made.error());
+  TRY(make_one(note, path, keep));
   for (const auto& name : hierarchies_for(resources)) {
     const auto v1 = v1_path(name, path);
-    if (auto made = make_one(note, v1, keep); !made) return std::unexpected(made.error());
+    TRY(make_one(note, v1, keep));
     if (name == "cpuset") fill_cpuset(v1);
   }
   enable(path, resources);
-  if (auto set = set_resources(note, resources); !set) return std::unexpected(set.error());
+  TRY(set_resources(note, resources));
   return note;
 }
 

@@ -17,6 +17,7 @@
 #include "frontend/start/cgroup_entry.h"
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -31,9 +32,8 @@ Result<void> add_processes(int dir, const std::string& path, std::vector<pid_t>&
   for (std::string_view rest(text); !rest.empty();)
     if (const auto pid = parse_decimal(take_until(rest, '\n')))
       pids.push_back(static_cast<pid_t>(*pid));
-  const auto names = list_directory(*cgroup);
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names) {
+  const auto names = TRY(list_directory(*cgroup));
+  for (const auto& name : names) {
     struct stat facts{};
     const bool is_below =
         ::fstatat(cgroup->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -55,14 +55,13 @@ bool says(const Fd& events, std::string_view line) {
 Result<void> await(const std::string& cgroup, std::string_view line) {
   constexpr int kStep = 1000;
   constexpr int kSteps = 10;
-  const auto events = open_at(AT_FDCWD, (cgroup + "/cgroup.events").c_str(), O_RDONLY);
-  if (!events) return std::unexpected(events.error());
+  const auto events = TRY(open_at(AT_FDCWD, (cgroup + "/cgroup.events").c_str(), O_RDONLY));
   for (int step = 0; step < kSteps; ++step) {
-    if (says(*events, line)) return {};
-    pollfd polled{.fd = events->get(), .events = POLLPRI, .revents = 0};
+    if (says(events, line)) return {};
+    pollfd polled{.fd = events.get(), .events = POLLPRI, .revents = 0};
     (void)::poll(&polled, 1, kStep);
   }
-  if (says(*events, line)) return {};
+  if (says(events, line)) return {};
   return fail({}, concat("the cgroup ", cgroup, " does not become \"", line, "\""));
 }
 
@@ -142,17 +141,15 @@ std::string cgroup_of(const CgroupNote& note) {
 
 Result<std::vector<pid_t>> processes_in(const std::string& cgroup) {
   std::vector<pid_t> pids;
-  if (auto added = add_processes(AT_FDCWD, cgroup, pids); !added)
-    return std::unexpected(added.error());
+  TRY(add_processes(AT_FDCWD, cgroup, pids));
   return pids;
 }
 
 Result<void> signal_all(const std::string& cgroup, int number) {
   if (number == SIGKILL)
     if (write_file(AT_FDCWD, cgroup + "/cgroup.kill", "1")) return {};
-  const auto pids = processes_in(cgroup);
-  if (!pids) return std::unexpected(pids.error());
-  for (const pid_t pid : *pids) signal_one(cgroup, pid, number);
+  const auto pids = TRY(processes_in(cgroup));
+  for (const pid_t pid : pids) signal_one(cgroup, pid, number);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "frontend/oci/config/read_config.h"
 #include "frontend/oci/config/read_resources.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -48,8 +49,7 @@ Result<OciResources> resources_of(const Arguments& told) {
     return text ? parse_resources(*text) : std::unexpected(text.error());
   }
   auto resources = nlohmann::json::object();
-  for (const auto& limit : told.limits)
-    if (auto added = add_limit(limit, resources); !added) return std::unexpected(added.error());
+  for (const auto& limit : told.limits) TRY(add_limit(limit, resources));
   if (resources.empty()) return fail({}, "update needs --resources FILE, or a limit: see --help");
   return parse_resources(resources.dump());
 }

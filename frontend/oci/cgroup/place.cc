@@ -8,6 +8,7 @@
 #include "frontend/run/cgroup/files.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -110,19 +111,18 @@ Result<std::string> own_cgroup() {
 
 Result<std::string> find_place(const CgroupsPath& path, const OciResources& resources) {
   const auto top = top_of_cgroups();
-  const auto own = own_cgroup();
-  if (!own) return std::unexpected(own.error());
-  if (own->empty()) return fail({}, "no cgroup v2 hierarchy is mounted at /sys/fs/cgroup");
+  const auto own = TRY(own_cgroup());
+  if (own.empty()) return fail({}, "no cgroup v2 hierarchy is mounted at /sys/fs/cgroup");
   Result<void> why = fail({}, "the caller has no cgroup to make others in");
   const auto is_fit = [&](const std::string& base) {
-    if (!may_move(*own, base)) return false;
+    if (!may_move(own, base)) return false;
     auto held = can_hold(base, top, resources);
     if (!held) why = std::unexpected(held.error());
     return held.has_value();
   };
   const auto whole = concat(top, "/", path.below);
   if (path.is_absolute && is_fit(deepest_of(top, path.below))) return whole;
-  for (std::string at = *own; at.size() > top.size(); at = above(at))
+  for (std::string at = own; at.size() > top.size(); at = above(at))
     if (!is_systemds(at) && is_fit(at)) return concat(at, "/", path.below);
   if (!path.is_absolute && is_fit(top)) return whole;
   return std::unexpected(why.error());

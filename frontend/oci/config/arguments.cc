@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -184,17 +185,15 @@ Result<Arguments> parse_arguments(const std::vector<std::string>& words) {
   const auto options = global_options(told);
   po::variables_map found;
   const auto end = count_options(words, 0, options);
-  if (auto parsed = parse_part(slice(words, 0, end), options, found); !parsed)
-    return std::unexpected(parsed.error());
-  if (auto taken = take_format(found, "log-format", told.json_log, "text"); !taken)
-    return std::unexpected(taken.error());
+  TRY(parse_part(slice(words, 0, end), options, found));
+  TRY(take_format(found, "log-format", told.json_log, "text"));
   if (found.contains("systemd-cgroup")) told.cgroup_manager = "systemd";
   if (found.contains("help") || found.contains("version")) {
     told.verb = found.contains("help") ? "--help" : "--version";
     return told;
   }
   if (end == words.size()) return fail({}, "a verb is missing: see userns-oci --help");
-  if (auto taken = take_verb(words, end, told); !taken) return std::unexpected(taken.error());
+  TRY(take_verb(words, end, told));
   constexpr unsigned kMostFds = 65536;
   if (told.preserve_fds > kMostFds) return fail({}, "--preserve-fds is not a number of fds");
   const bool needs_id = told.verb != "list" && told.verb != "features";

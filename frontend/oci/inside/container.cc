@@ -31,6 +31,7 @@
 #include "frontend/start/plan/environment.h"
 #include "frontend/start/plan/plan.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -232,7 +233,7 @@ bool is_same(const Fd& a, const Fd& b) {
 
 // The bundle's directory again, on a mount of this namespace: what was opened before is on another.
 Result<OciSources> open_sources_here(Prepared& prepared) {
-  if (auto made = make_all_slaves(); !made) return std::unexpected(made.error());
+  TRY(make_all_slaves());
   if (prepared.sources) return std::move(*prepared.sources);
   const auto& bundle = prepared.bundle;
   const auto dir = open_at(AT_FDCWD, bundle.path.c_str(), O_PATH | O_DIRECTORY);
@@ -246,16 +247,14 @@ Result<OciSources> open_sources_here(Prepared& prepared) {
 Result<void> set_up(Prepared& prepared) {
   const auto& config = prepared.config;
   if (auto told = prepared.channel.send({.kind = Message::Kind::kNamespaces}); !told) return told;
-  const auto proc = open_proc();
-  if (!proc) return std::unexpected(proc.error());
-  auto sources = open_sources_here(prepared);
-  if (!sources) return std::unexpected(sources.error());
+  const auto proc = TRY(open_proc());
+  auto sources = TRY(open_sources_here(prepared));
   if (config.makes(CLONE_NEWNET))
     if (auto raised = raise_loopback(); !raised) return raised;
   (void)wait_for_go(prepared.channel);
   if (auto hidden = hide(config); !hidden) return hidden;
   if (auto become = become_root_inside(prepared); !become) return become;
-  if (auto built = build(prepared, std::move(*sources), *proc); !built) return built;
+  if (auto built = build(prepared, std::move(sources), proc); !built) return built;
   prepared.bundle.dir.reset();
   return settle(prepared, true);
 }
@@ -264,9 +263,8 @@ Result<void> set_up(Prepared& prepared) {
 Result<void> know_ids(Prepared& prepared) {
   const auto& config = prepared.config;
   if (!config.has(CLONE_NEWUSER) || config.makes(CLONE_NEWUSER)) return {};
-  auto ids = own_ids();
-  if (!ids) return std::unexpected(ids.error());
-  prepared.ids = std::move(*ids);
+  auto ids = TRY(own_ids());
+  prepared.ids = std::move(ids);
   return {};
 }
 

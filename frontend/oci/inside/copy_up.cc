@@ -13,6 +13,7 @@
 
 #include "frontend/store/files.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -90,9 +91,8 @@ Result<void> copy_entry(const Entry& entry) {
 
 Result<void> copy_directory(const Fd& from, const Fd& to, int depth) {
   if (depth > kDeepest) return fail({}, "cannot copy up (tmpcopyup): the tree is too deep");
-  const auto names = list_directory(from);
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names) {
+  const auto names = TRY(list_directory(from));
+  for (const auto& name : names) {
     struct stat facts{};
     if (::fstatat(from.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (auto copied = copy_entry({from, to, name, facts, depth}); !copied) return copied;

@@ -15,6 +15,7 @@
 #include "frontend/start/mounts/destination.h"
 #include "frontend/start/mounts/kernel_paths.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -62,12 +63,11 @@ Result<void> put_node(const Fd& tree, const std::string& path, const Fd& root) {
 }
 
 Result<void> put_links(const OciConfig& config, const Fd& root) {
-  const auto dev = place_inside(root, "/dev", PlaceKind::kDirectory);
-  if (!dev) return std::unexpected(dev.error());
+  const auto dev = TRY(place_inside(root, "/dev", PlaceKind::kDirectory));
   auto links = std::vector(kLinks.begin(), kLinks.end());
   if (is_mounted(config, "/dev/pts")) links.emplace_back("pts/ptmx", "ptmx");
   for (const auto& [target, name] : links)
-    if (::symlinkat(target, dev->get(), name) != 0 && errno != EEXIST && errno != EROFS &&
+    if (::symlinkat(target, dev.get(), name) != 0 && errno != EEXIST && errno != EROFS &&
         errno != EACCES)
       return fail_errno(concat("cannot make /dev/", std::string_view(name)));
   return {};
@@ -97,17 +97,15 @@ Result<std::vector<Fd>> open_devices(const OciConfig& config) {
   std::vector<Fd> nodes;
   const bool shown = shows_hosts_dev(config);
   for (const auto& path : default_devices()) {
-    auto node =
-        shown || is_mounted(config, path) ? Result<Fd>(Fd{}) : clone_tree(AT_FDCWD, path.c_str());
-    if (!node) return std::unexpected(node.error());
-    nodes.push_back(std::move(*node));
+    auto node = TRY(shown || is_mounted(config, path) ? Result<Fd>(Fd{})
+                                                      : clone_tree(AT_FDCWD, path.c_str()));
+    nodes.push_back(std::move(node));
   }
   for (const auto& device : config.devices) {
     const bool is_default =
         std::ranges::find(default_devices(), device.path) != default_devices().end();
-    auto node = shown || is_default ? Result<Fd>(Fd{}) : open_listed(device);
-    if (!node) return std::unexpected(node.error());
-    nodes.push_back(std::move(*node));
+    auto node = TRY(shown || is_default ? Result<Fd>(Fd{}) : open_listed(device));
+    nodes.push_back(std::move(node));
   }
   return nodes;
 }

@@ -17,6 +17,7 @@
 #include "frontend/spec/tell.h"
 #include "frontend/start/inside/clean.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -25,7 +26,7 @@ namespace {
 Result<Fd> input_of(const std::string& state) {
   Fd file(::memfd_create("state", MFD_CLOEXEC));
   if (!file.valid()) return fail_errno("cannot make a file in memory");
-  if (auto written = write_all(file, state); !written) return std::unexpected(written.error());
+  TRY(write_all(file, state));
   if (::lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno("cannot rewind a file in memory");
   return file;
 }
@@ -56,11 +57,10 @@ std::optional<int> wait_for_hook(pid_t child, const std::optional<std::uint64_t>
 }
 
 Result<void> run_one(const OciHook& hook, const std::string& state) {
-  const auto input = input_of(state);
-  if (!input) return std::unexpected(input.error());
+  const auto input = TRY(input_of(state));
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("cannot start a process");
-  if (child == 0) become_hook(hook, *input);
+  if (child == 0) become_hook(hook, input);
   const auto status = wait_for_hook(child, hook.timeout);
   if (!status) return fail({}, concat("took longer than its timeout of ", *hook.timeout, " s"));
   if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return {};

@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "frontend/start/ids/process_ids.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -45,22 +46,19 @@ Result<ChosenIds> ids_of_config(const OciConfig& config) {
 Result<ChosenIds> own_ids() {
   ChosenIds ids;
   for (auto& [map, name] : {std::pair{&ids.uids, "uid_map"}, std::pair{&ids.gids, "gid_map"}}) {
-    const auto text = read_of("self", name);
-    if (!text) return std::unexpected(text.error());
-    for (const auto& extent : parse_map_file(*text))
+    const auto text = TRY(read_of("self", name));
+    for (const auto& extent : parse_map_file(text))
       map->extents.push_back(
           *Extent::make(extent.inside().first(), extent.inside().first(), extent.count()));
   }
-  const auto denied = is_setgroups_denied("self");
-  if (!denied) return std::unexpected(denied.error());
-  ids.deny_setgroups = *denied;
+  const auto denied = TRY(is_setgroups_denied("self"));
+  ids.deny_setgroups = denied;
   return ids;
 }
 
 Result<bool> is_setgroups_denied(std::string_view who) {
-  const auto text = read_of(who, "setgroups");
-  if (!text) return std::unexpected(text.error());
-  return text->starts_with("deny");
+  const auto text = TRY(read_of(who, "setgroups"));
+  return text.starts_with("deny");
 }
 
 }  // namespace userns::frontend

@@ -15,6 +15,7 @@
 #include "frontend/run/mount_api.h"
 #include "frontend/start/mounts/destination.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -69,9 +70,8 @@ Result<Fd> open_bind(const OciMount& mount, const Fd& bundle) {
 
 Result<void> open_steps(const OciConfig& config, const Fd& bundle, OciSources& sources) {
   for (const auto& mount : config.mounts) {
-    auto tree = mount.options.bind ? open_bind(mount, bundle) : Result<Fd>(Fd{});
-    if (!tree) return std::unexpected(tree.error());
-    sources.steps.push_back(std::move(*tree));
+    auto tree = TRY(mount.options.bind ? open_bind(mount, bundle) : Result<Fd>(Fd{}));
+    sources.steps.push_back(std::move(tree));
   }
   return {};
 }
@@ -85,9 +85,7 @@ bool is_v2() {
 
 Result<Fd> hosts_own(const char* path) {
   auto shown = clone_tree(AT_FDCWD, path);
-  if (shown)
-    if (auto set = set_attributes(*shown, MOUNT_ATTR_RDONLY); !set)
-      return std::unexpected(set.error());
+  if (shown) TRY(set_attributes(*shown, MOUNT_ATTR_RDONLY));
   return shown;
 }
 
@@ -171,17 +169,15 @@ Result<void> fill(const OciMount& mount, const Fd& tree, const Fd& root) {
 
 Result<void> put_step(const OciConfig& config, const OciMount& mount, Fd& tree, const Fd& root) {
   if (!tree.valid()) {
-    auto made = make_step(config, mount);
-    if (!made) return std::unexpected(made.error());
-    tree = std::move(*made);
+    auto made = TRY(make_step(config, mount));
+    tree = std::move(made);
   }
   if (mount.options.copy_up && mount.type == "tmpfs")
     if (auto copied = fill(mount, tree, root); !copied) return copied;
-  const auto place = place_inside(root, mount.destination, kind_of(tree));
-  if (!place) return std::unexpected(place.error());
-  if (is_same(*place, root)) return fail({}, "the root is not a place for a mount");
+  const auto place = TRY(place_inside(root, mount.destination, kind_of(tree)));
+  if (is_same(place, root)) return fail({}, "the root is not a place for a mount");
   if (auto done = apply_options(mount, tree); !done) return done;
-  return attach(tree, *place);
+  return attach(tree, place);
 }
 
 Result<void> put_steps(const OciConfig& config, OciSources& sources) {
@@ -213,14 +209,11 @@ void make_cwd(const OciConfig& config, const Fd& root) {
 
 Result<OciSources> open_oci_sources(const OciConfig& config, const Fd& bundle) {
   OciSources sources;
-  auto root = open_root(config, bundle);
-  if (!root) return std::unexpected(root.error());
-  sources.root = std::move(*root);
-  if (auto opened = open_steps(config, bundle, sources); !opened)
-    return std::unexpected(opened.error());
-  auto devices = open_devices(config);
-  if (!devices) return std::unexpected(devices.error());
-  sources.devices = std::move(*devices);
+  auto root = TRY(open_root(config, bundle));
+  sources.root = std::move(root);
+  TRY(open_steps(config, bundle, sources));
+  auto devices = TRY(open_devices(config));
+  sources.devices = std::move(devices);
   return sources;
 }
 
@@ -234,18 +227,16 @@ Result<void> build_oci_mounts(const OciConfig& config, OciSources& sources, cons
 
 Result<void> enter_oci_root(const OciConfig& config, const Fd& root) {
   if (auto entered = pivot_to(root, Fd{}); !entered) return entered;
-  const auto top = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  if (!top) return std::unexpected(top.error());
+  const auto top = TRY(open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
   if (!config.root_read_only) return {};
-  return change_mount(*top, {.set = MOUNT_ATTR_RDONLY});
+  return change_mount(top, {.set = MOUNT_ATTR_RDONLY});
 }
 
 Result<void> set_root_propagation(const OciConfig& config) {
   if (config.propagation == 0) return {};
-  const auto top = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  if (!top) return std::unexpected(top.error());
-  return change_mount(*top, {.propagation = config.propagation & ~std::uint64_t{MS_REC},
-                             .below = (config.propagation & MS_REC) != 0});
+  const auto top = TRY(open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  return change_mount(top, {.propagation = config.propagation & ~std::uint64_t{MS_REC},
+                            .below = (config.propagation & MS_REC) != 0});
 }
 
 }  // namespace userns::frontend

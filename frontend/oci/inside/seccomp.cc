@@ -14,6 +14,7 @@
 
 #include "common/fd.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -131,13 +132,10 @@ Result<SeccompFilter> compile_seccomp(const SeccompRules& rules) {
   const auto otherwise = action_of(rules.otherwise);
   const Context context(::seccomp_init(otherwise), ::seccomp_release);
   if (context == nullptr) return failed("begin with this default action", -EINVAL);
-  if (auto added = add_architectures(context, rules); !added) return std::unexpected(added.error());
-  for (const auto& rule : rules.rules)
-    if (auto added = add_rule(context, rule, otherwise); !added)
-      return std::unexpected(added.error());
-  auto program = program_of(context);
-  if (!program) return std::unexpected(program.error());
-  return SeccompFilter{.program = std::move(*program), .flags = rules.flags};
+  TRY(add_architectures(context, rules));
+  for (const auto& rule : rules.rules) TRY(add_rule(context, rule, otherwise));
+  auto program = TRY(program_of(context));
+  return SeccompFilter{.program = std::move(program), .flags = rules.flags};
 }
 
 Result<void> install_seccomp(const SeccompFilter& filter) {

@@ -21,6 +21,7 @@
 #include "frontend/run/process.h"
 #include "frontend/start/ids/map_helpers.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -69,26 +70,23 @@ using Enter = std::function<Result<void>()>;
 }
 
 Result<pid_t> hear_visitor(const Channel& channel) {
-  const auto message = channel.receive();
-  if (!message) return std::unexpected(message.error());
-  if (!*message) return fail({}, "the process that was to enter its namespaces was killed");
-  if ((*message)->kind == Message::Kind::kFailure)
-    return fail({}, (*message)->text, (*message)->code);
-  return static_cast<pid_t>(parse_decimal((*message)->text).value_or(0));
+  const auto message = TRY(channel.receive());
+  if (!message) return fail({}, "the process that was to enter its namespaces was killed");
+  if (message->kind == Message::Kind::kFailure) return fail({}, message->text, message->code);
+  return static_cast<pid_t>(parse_decimal(message->text).value_or(0));
 }
 
 Result<pid_t> clone_by_visitor(const Enter& enter, std::uint64_t flags,
                                const std::function<void()>& first) {
-  auto channel = make_channel();
-  if (!channel) return std::unexpected(channel.error());
+  auto channel = TRY(make_channel());
   const pid_t visitor = ::fork();
   if (visitor < 0) return fail_errno("cannot start a process");
   if (visitor == 0) {
-    channel->outside.close();
-    visit(channel->inside, enter, flags, first);
+    channel.outside.close();
+    visit(channel.inside, enter, flags, first);
   }
-  channel->inside.close();
-  auto pid = hear_visitor(channel->outside);
+  channel.inside.close();
+  auto pid = hear_visitor(channel.outside);
   while (::waitpid(visitor, nullptr, 0) < 0 && errno == EINTR) continue;
   return pid;
 }
@@ -153,9 +151,8 @@ Result<pid_t> clone_into(const std::vector<JoinedSpace>& joined, std::uint64_t f
     return entered ? enter_all(joined) : entered;
   };
   if (!joined.empty()) return clone_by_visitor(enter, flags, first);
-  const auto leaf = cgroups.entries.empty() ? Result<Fd>(Fd{}) : open_cgroup(cgroups);
-  if (!leaf) return std::unexpected(leaf.error());
-  const long pid = clone_child(flags, false, *leaf);
+  const auto leaf = TRY(cgroups.entries.empty() ? Result<Fd>(Fd{}) : open_cgroup(cgroups));
+  const long pid = clone_child(flags, false, leaf);
   if (pid == 0) {
     first();
     ::_exit(1);

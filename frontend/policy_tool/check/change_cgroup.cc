@@ -8,6 +8,7 @@
 #include "frontend/policy_tool/check/conf_edit.h"
 #include "policy/cgroup_conf.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -18,7 +19,7 @@ struct CgroupPlace {
   Place before;                     // where a new one would go
 };
 Result<CgroupPlace> find_place(PolicyTexts files, Who who) {
-  if (auto well = check_well_formed(files); !well) return std::unexpected(well.error());
+  TRY(check_well_formed(files));
   const bool is_user = !who.front().starts_with('@') && who.front() != "*";
   CgroupPlace place;
   place.before.file = is_user ? 0 : files.size() - 1;
@@ -65,10 +66,9 @@ std::vector<std::string> settings_not_in(std::string_view line,
 }
 
 Result<void> grant_cgroup(ChangedTexts files, Who who, std::span<const std::string> settings) {
-  const auto place = find_place(files, who);
-  if (!place) return std::unexpected(place.error());
+  const auto place = TRY(find_place(files, who));
   std::string entry =
-      place->line ? std::string(parts_of(place->line->line.text, false).entry) : who.front();
+      place.line ? std::string(parts_of(place.line->line.text, false).entry) : who.front();
   for (const std::string_view setting : settings) {
     auto value = setting;
     const auto key = take_until(value, '=');
@@ -85,15 +85,15 @@ Result<void> grant_cgroup(ChangedTexts files, Who who, std::span<const std::stri
     entry = old == words.end() ? concat(entry, " ", setting) : with_word(entry, *old, setting);
   }
   auto changed = copies(files);
-  if (!place->line) {
-    insert_line(changed, place->before, entry);
+  if (!place.line) {
+    insert_line(changed, place.before, entry);
     return put(files, std::move(changed));
   }
-  const auto line = concat(entry, parts_of(place->line->line.text, false).rest);
-  const bool is_hidden = place->before.line != 0 && place->before < place->at;
-  change_line(changed, place->at, is_hidden ? std::string{} : line);
+  const auto line = concat(entry, parts_of(place.line->line.text, false).rest);
+  const bool is_hidden = place.before.line != 0 && place.before < place.at;
+  change_line(changed, place.at, is_hidden ? std::string{} : line);
   // A group's line, or everybody's, stands before it and decides for its members.
-  if (is_hidden) insert_line(changed, place->before, line);
+  if (is_hidden) insert_line(changed, place.before, line);
   return put(files, std::move(changed));
 }
 
@@ -102,10 +102,9 @@ Result<void> revoke_cgroup(ChangedTexts files, Who who, std::span<const std::str
     if (const auto known = parse_setting(key.substr(0, key.find('=')), "max");
         key != "all" && !known && known.error().rule == "CC-KEY")
       return fail({}, concat("--cgroup ", quoted(key), " is not a key of cgroup.conf(5), nor all"));
-  const auto place = find_place(files, who);
-  if (!place) return std::unexpected(place.error());
-  if (!place->line) return {};
-  const auto& line = place->line->line;
+  const auto place = TRY(find_place(files, who));
+  if (!place.line) return {};
+  const auto& line = place.line->line;
   std::string entry(parts_of(line.text, false).entry);
   for (const std::string_view key : keys)
     for (auto words = words_of(entry);; words = words_of(entry)) {
@@ -118,7 +117,7 @@ Result<void> revoke_cgroup(ChangedTexts files, Who who, std::span<const std::str
     }
   const bool is_empty = words_of(entry).size() < 2;
   auto changed = copies(files);
-  change_line(changed, place->at, is_empty ? "" : concat(entry, parts_of(line.text, false).rest));
+  change_line(changed, place.at, is_empty ? "" : concat(entry, parts_of(line.text, false).rest));
   return put(files, std::move(changed));
 }
 

@@ -7,6 +7,7 @@
 #include "frontend/policy_tool/check/conf_edit.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -20,7 +21,7 @@ std::string shown_path(std::string_view path) {
 
 // The user's lines for a bridge.
 Result<std::vector<NetEntry>> lines_for(PolicyTexts files, Who who, std::string_view bridge) {
-  if (auto well = check_well_formed(files); !well) return std::unexpected(well.error());
+  TRY(check_well_formed(files));
   auto entries = net_entries(files, nullptr);
   std::erase_if(entries, [&](const NetEntry& e) {
     return e.parsed.bridge != bridge || !contains(who, e.parsed.who);
@@ -89,18 +90,16 @@ Result<void> grant_net(ChangedTexts files, Who who, std::string_view wish) {
   auto count = take_until(rest, ',');
   const auto bridge = take_until(count, ':');
   if (!is_interface_name(bridge)) return no_bridge(wish, bridge);
-  const auto lines = lines_for(files, who, bridge);
-  if (!lines) return std::unexpected(lines.error());
-  if (lines->size() > 1)
-    return fail({}, concat(who.front(), " has ", lines->size(), " lines for ", bridge,
+  const auto lines = TRY(lines_for(files, who, bridge));
+  if (lines.size() > 1)
+    return fail({}, concat(who.front(), " has ", lines.size(), " lines for ", bridge,
                            ", which add up: userns-policy edit net.conf"));
-  const auto* const old = lines->empty() ? nullptr : &lines->front();
+  const auto* const old = lines.empty() ? nullptr : &lines.front();
   const auto named = settings_of(rest);
   const auto settings = old == nullptr ? named : merged_settings(*old, named);
   const auto line = net_line(who.front(), bridge, count, settings);
-  const auto wanted = parse_wish(wish, count, line);
-  if (!wanted) return std::unexpected(wanted.error());
-  if (wanted->count == 0 && who.front() == "*")
+  const auto wanted = TRY(parse_wish(wish, count, line));
+  if (wanted.count == 0 && who.front() == "*")
     return fail({},
                 concat("--net ", quoted(wish),
                        " gives nobody anything and bans nobody: userns-policy revoke '*' --net ",
@@ -108,7 +107,7 @@ Result<void> grant_net(ChangedTexts files, Who who, std::string_view wish) {
   auto changed = copies(files);
   if (old == nullptr)
     insert_line(changed, {}, line);
-  else if (old->parsed.count == wanted->count && old->parsed.terms == wanted->terms)
+  else if (old->parsed.count == wanted.count && old->parsed.terms == wanted.terms)
     return {};
   else
     change_line(changed, place_of(files, old->line),
@@ -118,8 +117,7 @@ Result<void> grant_net(ChangedTexts files, Who who, std::string_view wish) {
 
 Result<void> set_net(ChangedTexts files, Who who, std::string_view wish) {
   const auto bridge = wish.substr(0, wish.find(':'));
-  const auto lines = lines_for(files, who, bridge);
-  if (!lines) return std::unexpected(lines.error());
+  const auto lines = TRY(lines_for(files, who, bridge));
   // A line of its own shows what is meant.
   PolicyText alone{PolicyFile::kNet, "net.conf", {}};
   if (auto meant = grant_net({&alone, 1}, who, wish); !meant) return meant;
@@ -128,25 +126,24 @@ Result<void> set_net(ChangedTexts files, Who who, std::string_view wish) {
   const auto is_wanted = [&](const NetEntry& e) {
     return e.parsed.count == wanted.count && e.parsed.terms == wanted.terms;
   };
-  if (lines->size() == 1 && is_wanted(lines->front())) return {};
+  if (lines.size() == 1 && is_wanted(lines.front())) return {};
   auto changed = copies(files);
-  for (std::size_t i = lines->size(); i > 1; --i)
-    change_line(changed, place_of(files, (*lines)[i - 1].line), {});
-  if (lines->empty())
+  for (std::size_t i = lines.size(); i > 1; --i)
+    change_line(changed, place_of(files, lines[i - 1].line), {});
+  if (lines.empty())
     insert_line(changed, {}, entry.line.text);
   else
-    change_line(changed, place_of(files, lines->front().line),
-                concat(entry.line.text, parts_of(lines->front().line.text, true).rest));
+    change_line(changed, place_of(files, lines.front().line),
+                concat(entry.line.text, parts_of(lines.front().line.text, true).rest));
   return put(files, std::move(changed));
 }
 
 Result<void> revoke_net(ChangedTexts files, Who who, std::string_view bridge) {
   const auto name = bridge.substr(0, bridge.find(':'));
   if (!is_interface_name(name)) return no_bridge(bridge, name);
-  const auto lines = lines_for(files, who, name);
-  if (!lines) return std::unexpected(lines.error());
+  const auto lines = TRY(lines_for(files, who, name));
   auto changed = copies(files);
-  for (auto line = lines->rbegin(); line != lines->rend(); ++line)
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line)
     change_line(changed, place_of(files, line->line), {});
   return put(files, std::move(changed));
 }
@@ -164,7 +161,7 @@ std::string_view why_of(const Error& error) {
 
 Result<std::vector<std::string>> merge_net(ChangedTexts files, std::string_view from_path,
                                            std::string_view from, const IsSame& is_same) {
-  if (auto well = check_well_formed(files); !well) return std::unexpected(well.error());
+  TRY(check_well_formed(files));
   const auto there = net_entries(files, nullptr);
   std::string added;
   std::vector<std::string> notes;
@@ -195,7 +192,7 @@ Result<std::vector<std::string>> merge_net(ChangedTexts files, std::string_view 
   if (!added.empty())
     text += concat(text.empty() || text.ends_with('\n') ? "" : "\n", "# From ",
                    shown_path(from_path), ".\n", added);
-  if (auto merged = put(files, std::move(changed)); !merged) return std::unexpected(merged.error());
+  TRY(put(files, std::move(changed)));
   return notes;
 }
 

@@ -10,6 +10,7 @@
 #include "policy/idmap.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -194,17 +195,15 @@ Result<std::vector<NewRange>> plan_ids(std::span<const SubidSide> sides, const I
   std::vector<NewRange> ranges;
   for (const auto& side : missing) {
     if (!side.facts->deterministic) continue;
-    const auto range = deterministic_range(side, wish);
-    if (!range) return std::unexpected(range.error());
-    ranges.push_back({side.kind, *range});
-    if (!start) start = range->first();
+    const auto range = TRY(deterministic_range(side, wish));
+    ranges.push_back({side.kind, range});
+    if (!start) start = range.first();
   }
   std::erase_if(missing,
                 [](const SubidSide& side) { return side.facts->deterministic.has_value(); });
   if (missing.empty()) return ranges;
-  const auto range = free_range(missing, wish, start);
-  if (!range) return std::unexpected(range.error());
-  for (const auto& side : missing) ranges.push_back({side.kind, *range});
+  const auto range = TRY(free_range(missing, wish, start));
+  for (const auto& side : missing) ranges.push_back({side.kind, range});
   return ranges;
 }
 

@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "frontend/policy_tool/guard/guard_text.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -42,7 +43,7 @@ Result<pid_t> spawn(const std::vector<std::string>& words, const Fd& in, const F
 Result<Fd> memory_file(std::string_view text) {
   Fd file(::memfd_create("nft", MFD_CLOEXEC));
   if (!file.valid()) return fail_errno("cannot make a file in memory for nft");
-  if (auto written = write_all(file, text); !written) return std::unexpected(written.error());
+  TRY(write_all(file, text));
   ::lseek(file.get(), 0, SEEK_SET);
   return file;
 }
@@ -52,10 +53,9 @@ Result<Fd> memory_file(std::string_view text) {
 Result<std::string> run_nft(const std::vector<std::string>& words, std::string_view input) {
   const auto in = memory_file(input), out = memory_file({});
   if (!in || !out) return std::unexpected((in ? out : in).error());
-  const auto pid = spawn(words, *in, *out);
-  if (!pid) return std::unexpected(pid.error());
+  const auto pid = TRY(spawn(words, *in, *out));
   int status = 0;
-  while (::waitpid(*pid, &status, 0) < 0)
+  while (::waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return fail_errno("lost nft");
   ::lseek(out->get(), 0, SEEK_SET);
   auto said = read_all(*out, kLongestAnswer);

@@ -15,6 +15,7 @@
 #include "policy/net_rules.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,9 +48,8 @@ class AsNobody {
 
 Result<std::string> read_as_users_do(const std::string& path, std::string_view rule) {
   const AsNobody nobody;
-  const auto file = open_trusted_file(path);
-  if (!file) return std::unexpected(file.error());
-  auto text = *file ? read_all(**file, kLargestPolicy) : Result<std::string>{};
+  const auto file = TRY(open_trusted_file(path));
+  auto text = file ? read_all(*file, kLargestPolicy) : Result<std::string>{};
   if (!text) return fail(rule, concat("cannot read ", path), text.error().code);
   return text;
 }

@@ -13,6 +13,7 @@
 #include "common/policy_files.h"
 #include "common/report.h"
 #include "frontend/spec/user_database.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -58,9 +59,8 @@ Result<User> find_user(const std::string& word) {
     user.group_names += concat(user.group_names.empty() ? "" : " ",
                                group == nullptr ? concat(gid) : std::string(group->gr_name));
   }
-  auto name = login_name(user.uid);
-  if (!name) return std::unexpected(name.error());
-  user.name = std::move(*name);
+  auto name = TRY(login_name(user.uid));
+  user.name = std::move(name);
   return user;
 }
 
@@ -77,10 +77,9 @@ Result<void> become(const User& user) {
 
 Result<std::vector<PolicyText>> read_as_helpers_do(PolicyFile kind) {
   const auto rule = kind == PolicyFile::kNet ? "NC-READ" : "CC-READ";
-  auto texts = PolicyFiles::read(installed_path(kind), rule);
-  if (!texts) return std::unexpected(texts.error());
+  auto texts = TRY(PolicyFiles::read(installed_path(kind), rule));
   std::vector<PolicyText> all;
-  for (auto& [path, text, is_secret] : *texts)
+  for (auto& [path, text, is_secret] : texts)
     all.push_back({kind, std::move(path), std::move(text)});
   return all;
 }

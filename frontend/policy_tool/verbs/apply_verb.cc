@@ -26,6 +26,7 @@
 #include "frontend/policy_tool/verbs/desired.h"
 #include "frontend/spec/tell.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -111,13 +112,12 @@ Result<void> want_ids(Job& job, const Owner& owner, const DesiredLine& wish) {
       {IdKind::kUid, job.files[0].after, &facts.uids, job.living_uids},
       {IdKind::kGid, job.files[1].after, &facts.gids, job.living_gids}};
   const auto ranges =
-      plan_vetted_ids(sides, {owner.forms, wish.ids, wish.first, owner.account->id}, facts);
-  if (!ranges) return std::unexpected(ranges.error());
-  for (const auto& [kind, range] : *ranges) {
+      TRY(plan_vetted_ids(sides, {owner.forms, wish.ids, wish.first, owner.account->id}, facts));
+  for (const auto& [kind, range] : ranges) {
     auto& file = job.files[kind == IdKind::kUid ? 0 : 1];
     file.after = with_range(file.after, owner.forms.front(), range);
   }
-  if (!ranges->empty() && job.notes.empty()) job.notes = what_is_not_known(facts);
+  if (!ranges.empty() && job.notes.empty()) job.notes = what_is_not_known(facts);
   return {};
 }
 
@@ -157,10 +157,9 @@ Result<void> want_cgroup(Job& job, const Owner& owner, const DesiredLine& wish) 
 Result<void> want(Job& job, const DesiredLine& wish) {
   if (job.plainly_has(wish)) return {};
   const bool grants = wish.ids > 0 || !wish.words.empty();
-  const auto owner = find_owner(wish.who, wish.kind == Kind::kIds, grants);
-  if (!owner) return std::unexpected(owner.error());
-  if (wish.kind == Kind::kIds) return want_ids(job, *owner, wish);
-  return wish.kind == Kind::kNet ? want_nets(job, *owner, wish) : want_cgroup(job, *owner, wish);
+  const auto owner = TRY(find_owner(wish.who, wish.kind == Kind::kIds, grants));
+  if (wish.kind == Kind::kIds) return want_ids(job, owner, wish);
+  return wish.kind == Kind::kNet ? want_nets(job, owner, wish) : want_cgroup(job, owner, wish);
 }
 
 Result<std::string> text_to_apply(std::string_view from) {
@@ -172,13 +171,12 @@ Result<std::string> text_to_apply(std::string_view from) {
 Result<Job> work_out(std::string_view path, std::span<const DesiredLine> wishes, bool force) {
   Job job{.files = {}, .facts = host_facts({}), .living_uids = {}, .living_gids = {}};
   job.force = force;
-  auto files = read_files(kAll);
-  if (!files) return std::unexpected(files.error());
-  job.files = std::move(*files);
+  auto files = TRY(read_files(kAll));
+  job.files = std::move(files);
   job.net_texts = texts_of(job.files, PolicyFile::kNet);
   job.cgroup_texts = texts_of(job.files, PolicyFile::kCgroup);
   if (contains(wishes, Kind::kIds, &DesiredLine::kind)) {
-    if (auto source = check_source(); !source) return std::unexpected(source.error());
+    TRY(check_source());
     if (!is_other_root())
       job.living_uids = living_ids(IdKind::kUid), job.living_gids = living_ids(IdKind::kGid);
     job.index();

@@ -9,6 +9,7 @@
 #include "policy/conf_line.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -31,15 +32,13 @@ Result<std::uint64_t> number_in(ConfLine& line, std::string_view word, std::uint
 
 Result<void> take_ids(ConfLine& line, std::string_view word, DesiredLine& wish) {
   if (word == "none") return {};
-  const auto count = number_in(line, word, 1);
-  if (!count) return std::unexpected(count.error());
-  wish.ids = *count;
+  const auto count = TRY(number_in(line, word, 1));
+  wish.ids = count;
   const auto from = line.next();
   if (from.empty()) return {};
   if (from != "from") return line.refuse(kRule, from, "write \"ids COUNT from FIRST\"");
-  const auto first = number_in(line, line.next(), 0);
-  if (!first) return std::unexpected(first.error());
-  wish.first = *first;
+  const auto first = TRY(number_in(line, line.next(), 0));
+  wish.first = first;
   return {};
 }
 
@@ -151,24 +150,22 @@ std::string net_wish_of(std::string_view line) {
 Result<std::vector<DesiredLine>> read_desired(std::string_view path, std::string_view text) {
   std::vector<DesiredLine> all;
   std::map<std::pair<Kind, std::string>, std::size_t> seen;
-  const auto taken =
-      each_conf_line(path, text, kRule, [&](std::string_view who, ConfLine& line) -> Result<void> {
-        const auto word = line.next();
-        const auto kind = kind_of_word(word);
-        if (!kind)
-          return line.refuse(kRule, word,
-                             concat(quoted(word), " is none of ids, net, cgroup: WHO comes first"));
-        DesiredLine wish{.kind = *kind, .who = std::string(who), .words = {}, .first = {}};
-        wish.number = line.number();
-        if (auto rest = take_rest(line, wish); !rest) return rest;
-        const auto [first, is_new] = seen.try_emplace({*kind, wish.who}, wish.number);
-        if (!is_new)
-          return line.refuse(kRule, who,
-                             concat("line ", first->second, " is for the same: unite the two"));
-        all.push_back(std::move(wish));
-        return {};
-      });
-  if (!taken) return std::unexpected(taken.error());
+  TRY(each_conf_line(path, text, kRule, [&](std::string_view who, ConfLine& line) -> Result<void> {
+    const auto word = line.next();
+    const auto kind = kind_of_word(word);
+    if (!kind)
+      return line.refuse(kRule, word,
+                         concat(quoted(word), " is none of ids, net, cgroup: WHO comes first"));
+    DesiredLine wish{.kind = *kind, .who = std::string(who), .words = {}, .first = {}};
+    wish.number = line.number();
+    if (auto rest = take_rest(line, wish); !rest) return rest;
+    const auto [first, is_new] = seen.try_emplace({*kind, wish.who}, wish.number);
+    if (!is_new)
+      return line.refuse(kRule, who,
+                         concat("line ", first->second, " is for the same: unite the two"));
+    all.push_back(std::move(wish));
+    return {};
+  }));
   return all;
 }
 

@@ -6,14 +6,13 @@
 #include "frontend/policy_tool/host_facts.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
 
 Result<void> check_v1(const CgroupGrant& grant, const CgroupConf& conf, Uid uid) {
-  for (const auto& part : grant.parts().subspan(1))
-    if (const auto v1 = v1_base(part.controller, conf, uid); !v1)
-      return std::unexpected(v1.error());
+  for (const auto& part : grant.parts().subspan(1)) TRY(v1_base(part.controller, conf, uid));
   return {};
 }
 
@@ -43,9 +42,7 @@ void add_grant(Answer& answer, const CgroupGrant& grant, std::string_view direct
 
 Result<CgroupConf> parsed(PolicyTexts files) {
   CgroupConf conf;
-  for (const auto& file : files)
-    if (auto added = add_cgroup_conf(conf, file.text, file.path); !added)
-      return std::unexpected(added.error());
+  for (const auto& file : files) TRY(add_cgroup_conf(conf, file.text, file.path));
   return conf;
 }
 

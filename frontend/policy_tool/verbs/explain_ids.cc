@@ -8,6 +8,7 @@
 #include "policy/idmap_rules.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -141,9 +142,8 @@ std::vector<IdRange> ranges_given(const OwnedRanges& owned, Uid uid) {
 Result<Answer> explain_map(const User& user, std::span<const std::string> requests) {
   Answer answer;
   for (const auto kind : {IdKind::kUid, IdKind::kGid}) {
-    const auto numbers = numbers_of(requests, kind == IdKind::kUid ? 'u' : 'g');
-    if (!numbers) return std::unexpected(numbers.error());
-    explain_kind(answer, user, kind, *numbers, !requests.empty());
+    const auto numbers = TRY(numbers_of(requests, kind == IdKind::kUid ? 'u' : 'g'));
+    explain_kind(answer, user, kind, numbers, !requests.empty());
   }
   return answer;
 }

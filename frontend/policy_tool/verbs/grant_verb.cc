@@ -27,6 +27,7 @@
 #include "policy/idmap.h"
 #include "policy/subid.h"
 #include "policy/text.h"
+#include "policy/try.h"
 #include "policy/who.h"
 
 namespace userns::frontend {
@@ -88,11 +89,10 @@ Result<void> grant_ids(std::vector<Proposal>& all, const Owner& owner, const Req
   facts.gids.taken.push_back({owner.account->name, owner.account->group, 0});
   const Living living;
   const auto sides = sides_of(all, facts, living);
-  const auto ranges =
-      plan_vetted_ids(sides, {owner.forms, *request.ids, request.from, owner.account->id}, facts);
-  if (!ranges) return std::unexpected(ranges.error());
-  if (!ranges->empty()) report.notes += what_is_not_known(facts);
-  for (const auto& [kind, range] : *ranges) {
+  const auto ranges = TRY(
+      plan_vetted_ids(sides, {owner.forms, *request.ids, request.from, owner.account->id}, facts));
+  if (!ranges.empty()) report.notes += what_is_not_known(facts);
+  for (const auto& [kind, range] : ranges) {
     auto& file = all[kind == IdKind::kUid ? 0 : 1];
     file.after = with_range(file.before.text, owner.forms.front(), range);
     if (!request.dry)
@@ -278,7 +278,7 @@ Result<Request> request_of(const Words& words, bool grants) {
                              likely_meant(words.names[i]), " (userns-policy ", verb, " --help)"));
     request.cgroups.push_back(words.names[i]);
   }
-  if (auto taken = take_id_words(request, words); !taken) return std::unexpected(taken.error());
+  TRY(take_id_words(request, words));
   if (request.files().empty())
     return fail({}, concat("what to ", verb, "? --ids, --net or --cgroup (userns-policy ", verb,
                            " --help)"));
@@ -290,23 +290,18 @@ Result<Request> request_of(const Words& words, bool grants) {
 
 // Under the locks of all files at once.
 Result<Report> work_out_and_write(const Owner& owner, const Request& request) {
-  if (request.about_ids)
-    if (auto source = check_source(); !source) return std::unexpected(source.error());
+  if (request.about_ids) TRY(check_source());
   std::vector<std::string> paths;
   for (const auto kind : request.files()) {
     paths.push_back(installed_path(kind));
-    if (auto there = check_directory(paths.back()); !there) return std::unexpected(there.error());
+    TRY(check_directory(paths.back()));
   }
-  const auto lock = request.dry ? Result<PolicyLock>(PolicyLock::none())
-                                : PolicyLock::take(paths, Hold::kAccounts);
-  if (!lock) return std::unexpected(lock.error());
-  auto all = read_files(request.files());
-  if (!all) return std::unexpected(all.error());
+  TRY(request.dry ? Result<PolicyLock>(PolicyLock::none())
+                  : PolicyLock::take(paths, Hold::kAccounts));
+  auto all = TRY(read_files(request.files()));
   Report report;
-  if (auto proposed = propose(*all, owner, request, report); !proposed)
-    return std::unexpected(proposed.error());
-  if (!request.dry)
-    if (auto written = write_files(*all); !written) return std::unexpected(written.error());
+  TRY(propose(all, owner, request, report));
+  if (!request.dry) TRY(write_files(all));
   return report;
 }
 

@@ -9,6 +9,7 @@
 #include "frontend/policy_tool/verbs/answer.h"
 #include "policy/net_conf.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -71,9 +72,8 @@ int apply(const std::vector<NetLine>& lines) {
 // for ports of before.
 Result<std::vector<PolicyText>> texts_to_guard(const Words& words) {
   if (words.names.empty()) return read_as_helpers_do(PolicyFile::kNet);
-  auto text = read_policy(words.names.front());
-  if (!text) return std::unexpected(text.error());
-  return std::vector{PolicyText{PolicyFile::kNet, words.names.front(), std::move(*text)}};
+  auto text = TRY(read_policy(words.names.front()));
+  return std::vector{PolicyText{PolicyFile::kNet, words.names.front(), std::move(text)}};
 }
 
 }  // namespace

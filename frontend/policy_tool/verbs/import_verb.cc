@@ -19,6 +19,7 @@
 #include "frontend/policy_tool/verbs/lxc_config.h"
 #include "frontend/spec/tell.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -66,16 +67,14 @@ Result<std::vector<Output>> translate(const Words& words) {
   std::vector<Output> all;
   std::string nets;
   for (const auto path : words.all("usernet")) {
-    auto text = read_policy(std::string(path));
-    if (!text) return std::unexpected(text.error());
-    nets += translate_lxc_usernet({std::string(path), std::move(*text)});
+    auto text = TRY(read_policy(std::string(path)));
+    nets += translate_lxc_usernet({std::string(path), std::move(text)});
   }
   if (!words.all("usernet").empty()) all.push_back({"net.conf", std::move(nets)});
   for (const auto path : words.all("config")) {
-    auto text = read_policy(std::string(path));
-    if (!text) return std::unexpected(text.error());
+    auto text = TRY(read_policy(std::string(path)));
     all.push_back({name_for(std::string(path)),
-                   translate_lxc_config({std::string(path), std::move(*text)}, read_included)});
+                   translate_lxc_config({std::string(path), std::move(text)}, read_included)});
   }
   return all;
 }
@@ -124,9 +123,8 @@ int merge(const Words& words) {
   std::vector<std::string> notes;
   const auto edit = [&](std::span<PolicyText> policy) -> Result<void> {
     for (const auto& file : files) {
-      auto merged = merge_net(policy, file.path, file.text, is_same_who);
-      if (!merged) return std::unexpected(merged.error());
-      std::ranges::move(*merged, std::back_inserter(notes));
+      auto merged = TRY(merge_net(policy, file.path, file.text, is_same_who));
+      std::ranges::move(merged, std::back_inserter(notes));
     }
     return {};
   };

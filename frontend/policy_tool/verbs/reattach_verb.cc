@@ -19,6 +19,7 @@
 #include "policy/net_conf.h"
 #include "policy/net_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -45,28 +46,23 @@ class Reattacher {
 
   Result<std::string> go_back(const HostEnd& nic) {
     const auto name = nic.word("bridge");
-    const auto bridge = find_link(netlink_, name);
-    if (!bridge) return std::unexpected(bridge.error());
-    if (!*bridge || (*bridge)->kind != "bridge")
+    const auto bridge = TRY(find_link(netlink_, name));
+    if (!bridge || bridge->kind != "bridge")
       return fail({}, concat("there is no bridge ", name, " now"));
     const auto container = nic.word("container"), inside = nic.word("name");
-    const auto grant =
-        judge(nic, **bridge,
-              {.netns = {}, .bridge = name, .name = inside, .container = container, .mac = {}});
-    if (!grant) return std::unexpected(grant.error());
-    if (!dry_run_)
-      if (const auto done = bind(nic, **bridge, *grant); !done)
-        return std::unexpected(done.error());
+    const auto grant = TRY(
+        judge(nic, *bridge,
+              {.netns = {}, .bridge = name, .name = inside, .container = container, .mac = {}}));
+    if (!dry_run_) TRY(bind(nic, *bridge, grant));
     return concat(dry_run_ ? "would go back to " : "is back on ", name);
   }
 
   // As userns-net would judge a new one: a line that was taken away gives nothing back.
   Result<NetGrant> judge(const HostEnd& nic, const Link& bridge, const NetRequest& request) {
-    const auto user = find_user(concat(nic.slot.owner.value()));
-    if (!user) return std::unexpected(user.error());
-    NetFacts facts{.caller = user->uid,
+    const auto user = TRY(find_user(concat(nic.slot.owner.value())));
+    NetFacts facts{.caller = user.uid,
                    .netns_is_ours = false,
-                   .netns_owner = user->uid,
+                   .netns_owner = user.uid,
                    .bridge = BridgeFacts{static_cast<std::uint32_t>(bridge.index),
                                          true,
                                          (bridge.flags & IFF_UP) != 0,
@@ -77,27 +73,26 @@ class Reattacher {
                    .lines = {}};
     std::optional<Error> failed;
     for (const auto& line : lines_)
-      if (line.bridge == request.bridge && user->is_meant_by(line.who, failed))
+      if (line.bridge == request.bridge && user.is_meant_by(line.who, failed))
         facts.lines.push_back(line);
     if (failed) return std::unexpected(*failed);
     const auto most =
         std::accumulate(facts.lines.begin(), facts.lines.end(), std::uint64_t{0},
                         [](std::uint64_t sum, const NetLine& line) { return sum + line.count; });
     if (most > 0 && nic.slot.number >= most)
-      return fail("NR-QUOTA", concat("net.conf gives ", user->text(), " only ", most,
+      return fail("NR-QUOTA", concat("net.conf gives ", user.text(), " only ", most,
                                      " NICs there, and this is number ", nic.slot.number + 1));
     return decide(facts, request);
   }
 
   Result<void> bind(const HostEnd& nic, const Link& bridge, const NetGrant& grant) {
-    const auto mac = Mac::parse(nic.word("mac"));
-    if (!mac) return std::unexpected(mac.error());
+    const auto mac = TRY(Mac::parse(nic.word("mac")));
     const auto& terms = grant.terms(nic.slot.number);
     const auto change = changes();
     if (auto done = pin_address(change, bridge); !done) return done;
-    if (auto may = may_keep(nic, grant, *mac); !may) return may;
+    if (auto may = may_keep(nic, grant, mac); !may) return may;
     auto done = join(change, nic, bridge, terms);
-    if (done) done = bind_joined(change, nic, bridge, grant, *mac);
+    if (done) done = bind_joined(change, nic, bridge, grant, mac);
     // All or nothing: one that is on the bridge and bound to nothing would not be looked at again.
     if (!done) (void)leave(change, nic);
     return done;

@@ -10,6 +10,7 @@
 #include "frontend/rootfs/archive/path_names.h"
 #include "frontend/rootfs/archive/tar_reader.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,22 +48,18 @@ class MemberSource : public Source {
  public:
   static Result<std::unique_ptr<Source>> open(const Fd& file, std::uint64_t offset) {
     auto member = std::unique_ptr<MemberSource>(new MemberSource(file, offset));
-    auto reader = TarReader::open(member->range_);
-    if (!reader) return std::unexpected(reader.error());
-    member->reader_.emplace(std::move(*reader));
-    const auto entry = member->reader_->next();
-    if (!entry) return std::unexpected(entry.error());
+    auto reader = TRY(TarReader::open(member->range_));
+    member->reader_.emplace(std::move(reader));
+    TRY(member->reader_->next());
     return member;
   }
   Result<std::string_view> read() override {
     while (true) {
-      auto piece = reader_->data();
-      if (!piece) return std::unexpected(piece.error());
-      if (!*piece) return std::string_view{};
-      if ((*piece)->offset != offset_)
-        return fail({}, "the image is damaged: a part of it has holes");
-      offset_ += (*piece)->data.size();
-      if (!(*piece)->data.empty()) return (*piece)->data;
+      auto piece = TRY(reader_->data());
+      if (!piece) return std::string_view{};
+      if (piece->offset != offset_) return fail({}, "the image is damaged: a part of it has holes");
+      offset_ += piece->data.size();
+      if (!piece->data.empty()) return piece->data;
     }
   }
 
@@ -108,14 +105,12 @@ std::string link_target(std::string_view from, std::string_view target) {
 }
 
 Result<std::string> Blobs::text(const std::string& name) {
-  auto source = open(name);
-  if (!source) return std::unexpected(source.error());
+  auto source = TRY(open(name));
   std::string text;
   while (true) {
-    const auto piece = (*source)->read();
-    if (!piece) return std::unexpected(piece.error());
-    if (piece->empty()) return text;
-    text += *piece;
+    const auto piece = TRY(source->read());
+    if (piece.empty()) return text;
+    text += piece;
     if (text.size() > kLargestJson)
       return fail({},
                   concat(quoted(name), " in the image is larger than ", kLargestJson, " bytes"));
@@ -125,21 +120,18 @@ Result<std::string> Blobs::text(const std::string& name) {
 Result<std::unique_ptr<TarBlobs>> TarBlobs::open(const Fd& file, std::uint64_t start) {
   auto blobs = std::unique_ptr<TarBlobs>(new TarBlobs(file));
   RangeSource source(file, start);
-  auto reader = TarReader::open(source);
-  if (!reader) return std::unexpected(reader.error());
+  auto reader = TRY(TarReader::open(source));
   while (true) {
-    const auto entry = reader->next();
-    if (!entry) return std::unexpected(entry.error());
-    if (*entry == nullptr) return blobs;
-    const auto names = path_names(path_of(*entry));
-    if (!names) return std::unexpected(names.error());
-    Member member{.offset = start + reader->entry_offset()};
-    const auto name = joined(*names);
-    if (const char* const hard = ::archive_entry_hardlink(*entry))
+    const auto entry = TRY(reader.next());
+    if (entry == nullptr) return blobs;
+    const auto names = TRY(path_names(path_of(entry)));
+    Member member{.offset = start + reader.entry_offset()};
+    const auto name = joined(names);
+    if (const char* const hard = ::archive_entry_hardlink(entry))
       member.link = link_target("", hard);
-    else if (const char* const soft = ::archive_entry_symlink(*entry))
+    else if (const char* const soft = ::archive_entry_symlink(entry))
       member.link = link_target(name, soft);
-    else if (::archive_entry_filetype(*entry) != AE_IFREG)
+    else if (::archive_entry_filetype(entry) != AE_IFREG)
       continue;
     blobs->members_[name] = std::move(member);
     if (blobs->members_.size() > kMostMembers)

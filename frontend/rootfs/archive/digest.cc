@@ -6,6 +6,7 @@
 #include <array>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -35,10 +36,9 @@ Result<std::string> digest_of(Source& source) {
   sha256_ctx context;
   ::nettle_sha256_init(&context);
   while (true) {
-    const auto piece = source.read();
-    if (!piece) return std::unexpected(piece.error());
-    if (piece->empty()) return finish(context);
-    update(context, *piece);
+    const auto piece = TRY(source.read());
+    if (piece.empty()) return finish(context);
+    update(context, piece);
   }
 }
 
@@ -69,9 +69,8 @@ Result<std::string_view> DigestSource::read() {
 
 Result<void> DigestSource::check() {
   while (true) {
-    const auto piece = read();
-    if (!piece) return std::unexpected(piece.error());
-    if (piece->empty()) break;
+    const auto piece = TRY(read());
+    if (piece.empty()) break;
   }
   const auto found = finish(state_->context);
   if (found == digest_) return {};

@@ -6,6 +6,7 @@
 
 #include "frontend/rootfs/archive/digest.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -82,12 +83,11 @@ Result<std::vector<std::string>> choose(const Json& manifests, std::string_view 
     if (platform == "unknown/unknown") continue;  // an attestation
     const auto name = text_in(member(one, "annotations"), "org.opencontainers.image.ref.name");
     seen += concat(seen.empty() ? "" : ", ", userns::quoted(platform.empty() ? name : platform));
-    auto digest = digest_in(one);
-    if (!digest) return std::unexpected(digest.error());
+    auto digest = TRY(digest_in(one));
     if (platform == wanted)
-      exact.push_back(std::move(*digest));
+      exact.push_back(std::move(digest));
     else if (platform.empty())
-      silent.push_back(std::move(*digest));
+      silent.push_back(std::move(digest));
   }
   auto& chosen = exact.empty() ? silent : exact;
   if (chosen.size() == 1) return std::move(chosen);
@@ -112,22 +112,19 @@ Result<OciNode> parse_oci_node(std::string_view text, std::string_view architect
     return fail({}, "the image is damaged: a part of it is an index and a manifest at once");
   OciNode node;
   if (const auto& manifests = member(json, "manifests"); manifests.is_array()) {
-    auto chosen = choose(manifests, architecture);
-    if (!chosen) return std::unexpected(chosen.error());
-    node.next = std::move(*chosen);
+    auto chosen = TRY(choose(manifests, architecture));
+    node.next = std::move(chosen);
     return node;
   }
   const auto& layers = member(json, "layers");
   if (!layers.is_array())
     return fail({}, "the image is damaged: neither an index nor a manifest of the OCI format");
-  if (auto few = check_count(layers.size()); !few) return std::unexpected(few.error());
-  auto config = digest_in(member(json, "config"));
-  if (!config) return std::unexpected(config.error());
-  node.config = std::move(*config);
+  TRY(check_count(layers.size()));
+  auto config = TRY(digest_in(member(json, "config")));
+  node.config = std::move(config);
   for (const auto& one : layers) {
-    auto layer = digest_in(one);
-    if (!layer) return std::unexpected(layer.error());
-    node.layers.push_back(std::move(*layer));
+    auto layer = TRY(digest_in(one));
+    node.layers.push_back(std::move(layer));
   }
   return node;
 }
@@ -152,10 +149,9 @@ Result<DockerImage> parse_docker_manifest(std::string_view text) {
     }
     return fail({}, concat("there are several images in it (", seen, "): save one alone"));
   }
-  auto layers = texts_in(json[0], "Layers");
-  if (!layers) return std::unexpected(layers.error());
-  if (auto few = check_count(layers->size()); !few) return std::unexpected(few.error());
-  return DockerImage{.config = text_in(json[0], "Config"), .layers = std::move(*layers)};
+  auto layers = TRY(texts_in(json[0], "Layers"));
+  TRY(check_count(layers.size()));
+  return DockerImage{.config = text_in(json[0], "Config"), .layers = std::move(layers)};
 }
 
 namespace {
@@ -211,18 +207,16 @@ Result<ImageConfig> parse_image_config(std::string_view text) {
   for (const auto& [name, place] :
        {std::pair{"WorkingDir", &image.cwd}, std::pair{"User", &image.user},
         std::pair{"StopSignal", &image.stop_signal}}) {
-    auto said = only_text_in(config, name);
-    if (!said) return std::unexpected(said.error());
-    *place = std::move(*said);
+    auto said = TRY(only_text_in(config, name));
+    *place = std::move(said);
   }
   if (image.cwd.empty()) image.cwd.push_back('/');
   std::vector<std::string> variables;
   for (const auto& [name, list] :
        {std::pair{"Env", &variables}, std::pair{"Entrypoint", &image.entrypoint},
         std::pair{"Cmd", &image.cmd}}) {
-    auto texts = texts_in(config, name);
-    if (!texts) return std::unexpected(texts.error());
-    *list = std::move(*texts);
+    auto texts = TRY(texts_in(config, name));
+    *list = std::move(texts);
   }
   sort_variables(std::move(variables), image);
   image.says = what_it_says(config);

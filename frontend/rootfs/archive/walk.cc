@@ -8,6 +8,7 @@
 
 #include "frontend/rootfs/archive/path_names.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -43,9 +44,8 @@ Result<int> Walk::parent_of(const Names& names, bool make) {
   levels_.resize(known);
   while (levels_.size() < depth) {
     const int from = levels_.empty() ? top_.get() : levels_.back().directory.get();
-    auto next = step(from, names, levels_.size(), make);
-    if (!next) return std::unexpected(next.error());
-    levels_.emplace_back(std::string(names[levels_.size()]), std::move(*next));
+    auto next = TRY(step(from, names, levels_.size(), make));
+    levels_.emplace_back(std::string(names[levels_.size()]), std::move(next));
   }
   return levels_.empty() ? top_.get() : levels_.back().directory.get();
 }

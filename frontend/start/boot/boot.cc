@@ -21,6 +21,7 @@
 #include "frontend/start/plan/environment.h"
 #include "policy/cgroup_rules.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -92,9 +93,8 @@ Result<void> offer_hostname(const Plan& plan) {
   constexpr const char* kOffered = "/run/host/hostname";
   if (auto put = put_file(kOffered, concat(*plan.spec.hostname, "\n")); !put) return put;
   if (write_hostname(plan)) return {};
-  const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  if (!root) return std::unexpected(root.error());
-  const auto place = place_inside(*root, "/etc/hostname", PlaceKind::kFile);
+  const auto root = TRY(open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  const auto place = place_inside(root, "/etc/hostname", PlaceKind::kFile);
   if (!place) return {};
   const auto tree = clone_tree(AT_FDCWD, kOffered);
   return tree ? attach(*tree, *place) : std::unexpected(tree.error());
@@ -108,9 +108,8 @@ Result<void> prepare_runit() {
     if (auto put = put_file(path, ""); !put) return put;
     if (::chmod(path, 0100) != 0)
       return fail_errno(concat("cannot prepare ", std::string_view(path), " inside"));
-    const auto tree = clone_tree(AT_FDCWD, path);
-    if (!tree) return std::unexpected(tree.error());
-    if (auto put = attach_at(*tree, AT_FDCWD, path); !put) return put;
+    const auto tree = TRY(clone_tree(AT_FDCWD, path));
+    if (auto put = attach_at(tree, AT_FDCWD, path); !put) return put;
   }
   return {};
 }
@@ -183,14 +182,10 @@ Result<void> plan_boot(Plan& plan) {
 Result<Fd> furnish_boot(const Plan& plan) {
   const auto& boot = *plan.boot;
   if (::mkdir("/run/host", 0755) != 0) return fail_errno("cannot make /run/host inside");
-  if (auto put = put_file("/run/host/container-manager", "userns-run\n"); !put)
-    return std::unexpected(put.error());
-  if (auto put = put_file("/run/host/container-uuid", concat(boot.uuid, "\n")); !put)
-    return std::unexpected(put.error());
-  if (plan.spec.hostname)
-    if (auto offered = offer_hostname(plan); !offered) return std::unexpected(offered.error());
-  if (boot.init.kind == InitKind::kRunit)
-    if (auto prepared = prepare_runit(); !prepared) return std::unexpected(prepared.error());
+  TRY(put_file("/run/host/container-manager", "userns-run\n"));
+  TRY(put_file("/run/host/container-uuid", concat(boot.uuid, "\n")));
+  if (plan.spec.hostname) TRY(offer_hostname(plan));
+  if (boot.init.kind == InitKind::kRunit) TRY(prepare_runit());
   return boot.init.kind == InitKind::kSystemd ? notify_socket() : Fd{};
 }
 

@@ -12,6 +12,7 @@
 #include "common/fd.h"
 #include "frontend/spec/user_database.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -29,9 +30,8 @@ bool holds_setuid_and_setgid() {
 // The ids that this process's own user namespace has, as it sees them; empty in the initial one,
 // whose ids are the machine's and nobody's to take.
 Result<std::vector<IdRange>> own_namespace_ids(const char* path) {
-  const auto file = open_at(AT_FDCWD, path, O_RDONLY);
-  if (!file) return std::unexpected(file.error());
-  const auto text = read_all(*file, kLargestMapFile);
+  const auto file = TRY(open_at(AT_FDCWD, path, O_RDONLY));
+  const auto text = read_all(file, kLargestMapFile);
   if (!text) return fail({}, concat("cannot read ", path), text.error().code);
   std::vector<IdRange> ranges;
   std::string_view rest = *text;
@@ -58,9 +58,8 @@ bool is_setgroups_denied() {
 
 Result<void> find_delegated(std::string& name, SubidRanges& uids, SubidRanges& gids) {
   const Uid uid{::getuid()};
-  auto login = login_name(uid);
-  if (!login) return std::unexpected(login.error());
-  name = std::move(*login);
+  auto login = TRY(login_name(uid));
+  name = std::move(login);
   auto found = find_subids(IdKind::kUid, name, uid);
   if (!found) return std::unexpected(found.error());
   uids = std::move(*found);
@@ -91,16 +90,13 @@ Result<CallersIds> CallersIds::find() {
   found.privileged_ = holds_setuid_and_setgid();
   found.setgroups_denied_ = is_setgroups_denied();
   if (found.privileged_) {
-    auto own_uids = own_namespace_ids("/proc/self/uid_map");
-    if (!own_uids) return std::unexpected(own_uids.error());
-    auto own_gids = own_namespace_ids("/proc/self/gid_map");
-    if (!own_gids) return std::unexpected(own_gids.error());
-    found.own_uids_ = std::move(*own_uids);
-    found.own_gids_ = std::move(*own_gids);
+    auto own_uids = TRY(own_namespace_ids("/proc/self/uid_map"));
+    auto own_gids = TRY(own_namespace_ids("/proc/self/gid_map"));
+    found.own_uids_ = std::move(own_uids);
+    found.own_gids_ = std::move(own_gids);
     if (!found.own_uids_.empty()) return found;
   }
-  if (auto done = find_delegated(found.name_, found.uids_, found.gids_); !done)
-    return std::unexpected(done.error());
+  TRY(find_delegated(found.name_, found.uids_, found.gids_));
   found.uid_lines_ = lines_of(found.uids_);
   found.gid_lines_ = lines_of(found.gids_);
   return found;
@@ -120,20 +116,17 @@ IdFacts CallersIds::facts() const {
 
 Result<ChosenIds> find_ids(const Spec& spec) {
   if (std::holds_alternative<MapAuto>(spec.mapping)) {
-    const auto found = CallersIds::find();
-    if (!found) return std::unexpected(found.error());
-    return choose_ids(spec, found->facts());
+    const auto found = TRY(CallersIds::find());
+    return choose_ids(spec, found.facts());
   }
-  const auto uids = own_namespace_ids("/proc/self/uid_map");
-  if (!uids) return std::unexpected(uids.error());
-  const auto gids = own_namespace_ids("/proc/self/gid_map");
-  if (!gids) return std::unexpected(gids.error());
+  const auto uids = TRY(own_namespace_ids("/proc/self/uid_map"));
+  const auto gids = TRY(own_namespace_ids("/proc/self/gid_map"));
   return choose_ids(spec, {.uid = ::geteuid(),
                            .gid = ::getegid(),
                            .privileged = holds_setuid_and_setgid(),
                            .setgroups_denied = is_setgroups_denied(),
-                           .uid_pieces = *uids,
-                           .gid_pieces = *gids});
+                           .uid_pieces = uids,
+                           .gid_pieces = gids});
 }
 
 }  // namespace userns::frontend

@@ -6,6 +6,7 @@
 
 #include "policy/idmap.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -243,7 +244,7 @@ Result<ChosenIds> choose_ids(const Spec& spec, const IdFacts& facts) {
   ids->gids.writer = writer_of(ids->gids, facts.gid, facts.privileged);
   ids->deny_setgroups =
       facts.setgroups_denied || (ids->gids.writer == MapWriter::kSelf && !facts.privileged);
-  if (auto checked = check(spec, *ids); !checked) return std::unexpected(checked.error());
+  TRY(check(spec, *ids));
   return ids;
 }
 

@@ -27,6 +27,7 @@
 #include "frontend/start/ids/map_helpers.h"
 #include "frontend/start/ids/process_ids.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -57,7 +58,7 @@ Result<std::string> do_work(const Work& work, const InMap& how, const Channel& c
   if (prepared && how.prepare) prepared = how.prepare();
   const auto message = channel.receive();
   if (!message || !*message || (*message)->kind != Kind::kGo) ::_exit(1);
-  if (auto become = become_root(starter); !become) return std::unexpected(become.error());
+  TRY(become_root(starter));
   if (!prepared) return std::unexpected(prepared.error());
   try {
     return work(Outside(channel));
@@ -88,17 +89,15 @@ struct Worker {
 };
 
 Result<Worker> start_worker(const Work& work, const InMap& how) {
-  auto channel = make_channel();
-  if (!channel) return std::unexpected(channel.error());
+  auto channel = TRY(make_channel());
   const pid_t starter = ::getpid();
-  const auto made = clone_process(CLONE_NEWUSER | (how.mount_namespace ? CLONE_NEWNS : 0));
-  if (!made) return std::unexpected(made.error());
-  if (made->pid == 0) {
-    channel->outside.close();
-    tell(channel->inside, do_work(work, how, channel->inside, starter));
+  const auto made = TRY(clone_process(CLONE_NEWUSER | (how.mount_namespace ? CLONE_NEWNS : 0)));
+  if (made.pid == 0) {
+    channel.outside.close();
+    tell(channel.inside, do_work(work, how, channel.inside, starter));
     ::_exit(0);
   }
-  return Worker{.child = Child(made->pid), .channel = std::move(channel->outside)};
+  return Worker{.child = Child(made.pid), .channel = std::move(channel.outside)};
 }
 
 std::unexpected<Error> died(int status) {
@@ -138,18 +137,16 @@ Result<std::string> listen(Worker& worker, const Signals& signals, const InMap& 
       return fail_errno("cannot wait for the worker");
     if (const auto number = signals.next()) return interrupted(*number);
     if (polled[1].revents == 0) continue;
-    auto message = worker.channel.receive();
-    if (!message) return std::unexpected(message.error());
-    if (!*message) return died(worker.child.end());
-    if ((*message)->kind == Kind::kFailure)
-      return fail({}, std::move((*message)->text), (*message)->code);
-    if ((*message)->kind == Kind::kDone) return text;
-    if ((*message)->kind == Kind::kOpen)
-      if (auto answered = open_for(worker, (*message)->text, how); !answered)
+    auto message = TRY(worker.channel.receive());
+    if (!message) return died(worker.child.end());
+    if (message->kind == Kind::kFailure) return fail({}, std::move(message->text), message->code);
+    if (message->kind == Kind::kDone) return text;
+    if (message->kind == Kind::kOpen)
+      if (auto answered = open_for(worker, message->text, how); !answered)
         return died(worker.child.end());
-    if ((*message)->kind == Kind::kPart) text += (*message)->text;
+    if (message->kind == Kind::kPart) text += message->text;
     if (text.size() > kLongestResult) return fail({}, "the worker inside says more than it has to");
-    if ((*message)->kind == Kind::kProgress && how.on_progress) how.on_progress((*message)->text);
+    if (message->kind == Kind::kProgress && how.on_progress) how.on_progress(message->text);
   }
 }
 
@@ -199,45 +196,39 @@ Result<Fd> Outside::open(const std::string& name) const {
 }
 
 Result<std::string> in_map(const ChosenIds& ids, const Work& work, const InMap& how) {
-  if (auto possible = check_root(ids); !possible) return std::unexpected(possible.error());
-  const auto signals =
-      how.heeds_signals ? Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT}) : Signals::take({});
-  if (!signals) return std::unexpected(signals.error());
-  const SignalsAgain again(*signals);
-  auto worker = start_worker(work, how);
-  if (!worker) return std::unexpected(worker.error());
-  if (auto mapped = map_ids(ids, worker->child.pid()); !mapped)
-    return is_dying(worker->child.pid()) ? died(worker->child.end())
-                                         : std::unexpected(mapped.error());
+  TRY(check_root(ids));
+  const auto signals = TRY(how.heeds_signals ? Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT})
+                                             : Signals::take({}));
+  const SignalsAgain again(signals);
+  auto worker = TRY(start_worker(work, how));
+  if (auto mapped = map_ids(ids, worker.child.pid()); !mapped)
+    return is_dying(worker.child.pid()) ? died(worker.child.end())
+                                        : std::unexpected(mapped.error());
   [[maybe_unused]] const auto sent =
-      worker->channel.send({.kind = Kind::kGo});  // if not, listen() says why
-  return listen(*worker, *signals, how);
+      worker.channel.send({.kind = Kind::kGo});  // if not, listen() says why
+  return listen(worker, signals, how);
 }
 
 Result<IdsWithSelf> ids_with_self(const ChosenIds& ids, std::uint32_t own_uid,
                                   std::uint32_t own_gid) {
   IdsWithSelf all{.ids = ids};
-  const auto uid = add_self(all.ids.uids, own_uid);
-  if (!uid) return std::unexpected(uid.error());
-  const auto gid = add_self(all.ids.gids, own_gid);
-  if (!gid) return std::unexpected(gid.error());
-  all.uid = *uid;
-  all.gid = *gid;
+  const auto uid = TRY(add_self(all.ids.uids, own_uid));
+  const auto gid = TRY(add_self(all.ids.gids, own_gid));
+  all.uid = uid;
+  all.gid = gid;
   return all;
 }
 
 Result<void> give_away(const ChosenIds& ids, const Fd& directory) {
-  const auto all = ids_with_self(ids, ::geteuid(), ::getegid());
-  if (!all) return std::unexpected(all.error());
+  const auto all = TRY(ids_with_self(ids, ::geteuid(), ::getegid()));
   // A setgid directory above has made it another group's, which is not mapped.
   if (::fchownat(directory.get(), "", ~gid_t{0}, ::getegid(), AT_EMPTY_PATH) != 0)
     return fail_errno("cannot give the directory to the container's root: it is not the caller's");
-  const auto given = in_map(all->ids, [&](const Outside&) -> Result<std::string> {
+  TRY(in_map(all.ids, [&](const Outside&) -> Result<std::string> {
     if (::fchownat(directory.get(), "", 0, 0, AT_EMPTY_PATH) != 0)
       return fail_errno("cannot give the directory to the container's root");
     return "";
-  });
-  if (!given) return std::unexpected(given.error());
+  }));
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include "frontend/run/helper.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -23,12 +24,10 @@ struct Half {
 };
 
 Result<bool> is_written(pid_t target, std::string_view file) {
-  const auto map = open_at(AT_FDCWD, concat("/proc/", target, "/", file).c_str(), O_RDONLY);
-  if (!map) return std::unexpected(map.error());
+  const auto map = TRY(open_at(AT_FDCWD, concat("/proc/", target, "/", file).c_str(), O_RDONLY));
   char one = 0;
-  const auto got = read_some(*map, {&one, 1});
-  if (!got) return std::unexpected(got.error());
-  return *got > 0;
+  const auto got = TRY(read_some(map, {&one, 1}));
+  return got > 0;
 }
 
 Result<void> write_file(pid_t target, std::string_view file, std::string_view text) {
@@ -42,9 +41,8 @@ Result<void> write_file(pid_t target, std::string_view file, std::string_view te
 }
 
 Result<void> write_directly(const Half& half, pid_t target) {
-  const auto map = IdMap::from_extents(half.map->extents);
-  if (!map) return std::unexpected(map.error());
-  return write_file(target, half.file, map->kernel_text());
+  const auto map = TRY(IdMap::from_extents(half.map->extents));
+  return write_file(target, half.file, map.kernel_text());
 }
 
 // What is left to do by a helper that now runs; nothing where it was done at once.
@@ -52,35 +50,28 @@ Result<std::optional<Helper>> begin(const ChosenIds& ids, const Half& half, pid_
                                     bool keep_written) {
   if (half.map->writer == MapWriter::kNobody) return std::nullopt;
   if (keep_written) {
-    const auto written = is_written(target, half.file);
-    if (!written) return std::unexpected(written.error());
-    if (*written) return std::nullopt;
+    const auto written = TRY(is_written(target, half.file));
+    if (written) return std::nullopt;
   }
   if (half.map->writer == MapWriter::kHelper) {
     std::vector<std::string> words{concat(target)};
     std::ranges::move(helper_words(*half.map), std::back_inserter(words));
-    auto helper = Helper::start(half.program, words);
-    if (!helper) return std::unexpected(helper.error());
-    return std::optional(std::move(*helper));
+    auto helper = TRY(Helper::start(half.program, words));
+    return std::optional(std::move(helper));
   }
-  if (ids.deny_setgroups && half.file == "gid_map")
-    if (auto denied = write_file(target, "setgroups", "deny"); !denied)
-      return std::unexpected(denied.error());
-  if (auto written = write_directly(half, target); !written)
-    return std::unexpected(written.error());
+  if (ids.deny_setgroups && half.file == "gid_map") TRY(write_file(target, "setgroups", "deny"));
+  TRY(write_directly(half, target));
   return std::nullopt;
 }
 
 }  // namespace
 
 Result<void> map_ids(const ChosenIds& ids, pid_t target, const MapWork& how) {
-  auto uids = begin(ids, {&ids.uids, kNewuidmapPath, "uid_map"}, target, how.keep_written);
-  if (!uids) return std::unexpected(uids.error());
-  auto gids = begin(ids, {&ids.gids, kNewgidmapPath, "gid_map"}, target, how.keep_written);
-  if (!gids) return std::unexpected(gids.error());
+  auto uids = TRY(begin(ids, {&ids.uids, kNewuidmapPath, "uid_map"}, target, how.keep_written));
+  auto gids = TRY(begin(ids, {&ids.gids, kNewgidmapPath, "gid_map"}, target, how.keep_written));
   auto done = how.meanwhile ? how.meanwhile() : Result<void>{};
-  if (*uids && done) done = (*uids)->finish();
-  if (*gids && done) done = (*gids)->finish();
+  if (uids && done) done = uids->finish();
+  if (gids && done) done = gids->finish();
   return done;
 }
 

@@ -10,6 +10,7 @@
 #include "frontend/start/ids/callers_ids.h"
 #include "policy/ids.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -47,9 +48,8 @@ bool is_delegated(std::uint32_t gid, const IdFacts& facts) {
 Result<std::vector<std::uint32_t>> own_groups(std::span<const std::string> names) {
   std::vector<std::uint32_t> groups;
   if (names.empty()) return groups;
-  const auto callers = CallersIds::find();
-  if (!callers) return std::unexpected(callers.error());
-  const auto facts = callers->facts();
+  const auto callers = TRY(CallersIds::find());
+  const auto facts = callers.facts();
   for (const auto& name : names) {
     const auto gid = number_of(name);
     if (!gid) return fail({}, concat("--group-add ", quoted(name), ": there is no such group"));

@@ -5,6 +5,7 @@
 
 #include "common/fd.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -50,16 +51,13 @@ std::vector<Extent> parse_map_file(std::string_view text) {
 }
 
 Result<ChosenIds> ids_of_process(pid_t pid) {
-  const auto uids = read_of(pid, "uid_map");
-  if (!uids) return std::unexpected(uids.error());
-  const auto gids = read_of(pid, "gid_map");
-  if (!gids) return std::unexpected(gids.error());
-  const auto setgroups = read_of(pid, "setgroups");
-  if (!setgroups) return std::unexpected(setgroups.error());
+  const auto uids = TRY(read_of(pid, "uid_map"));
+  const auto gids = TRY(read_of(pid, "gid_map"));
+  const auto setgroups = TRY(read_of(pid, "setgroups"));
   ChosenIds ids;
-  ids.uids.extents = parse_map_file(*uids);
-  ids.gids.extents = parse_map_file(*gids);
-  ids.deny_setgroups = setgroups->starts_with("deny");
+  ids.uids.extents = parse_map_file(uids);
+  ids.gids.extents = parse_map_file(gids);
+  ids.deny_setgroups = setgroups.starts_with("deny");
   return ids;
 }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -83,11 +84,9 @@ std::uint64_t count_of(const std::vector<Extent>& extents) {
 
 Result<std::optional<TreeIds>> own_files_as(const ChosenIds& ids, std::uint32_t uid,
                                             std::uint32_t gid, std::uint32_t inside) {
-  auto uids = own_as(ids.uids, uid, inside, "uid");
-  if (!uids) return std::unexpected(uids.error());
-  auto gids = own_as(ids.gids, gid, inside, "gid");
-  if (!gids) return std::unexpected(gids.error());
-  return unless_same({std::move(*uids), std::move(*gids)});
+  auto uids = TRY(own_as(ids.uids, uid, inside, "uid"));
+  auto gids = TRY(own_as(ids.gids, gid, inside, "gid"));
+  return unless_same({std::move(uids), std::move(gids)});
 }
 
 Result<std::optional<TreeIds>> block_as(const BlockIds& block, const ChosenIds& ids) {

@@ -31,6 +31,7 @@
 #include "frontend/start/net/net_names.h"
 #include "frontend/start/plan/environment.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -54,10 +55,9 @@ Result<void> set_hostname(const Plan& plan) {
 
 // While the ids are being mapped: everything that needs no mapped id.
 Result<Sources> prepare(const Plan& plan, const Inheritance& inheritance) {
-  if (auto made = unshare_rest(inheritance); !made) return std::unexpected(made.error());
-  if (has(plan, CLONE_NEWNET))
-    if (auto raised = raise_loopback(); !raised) return std::unexpected(raised.error());
-  if (auto named = set_hostname(plan); !named) return std::unexpected(named.error());
+  TRY(unshare_rest(inheritance));
+  if (has(plan, CLONE_NEWNET)) TRY(raise_loopback());
+  TRY(set_hostname(plan));
   return has(plan, CLONE_NEWNS) ? open_sources(plan) : Sources{};
 }
 
@@ -119,10 +119,9 @@ Result<void> share_names(const Plan& plan, const Channel& channel, std::string_v
   const auto* const user = std::get_if<NetUser>(&plan.spec.net);
   if (user == nullptr || user->network.empty()) return {};
   (void)take_until(given, '\n');
-  auto hosts = share_hosts(plan, given);
-  if (!hosts) return std::unexpected(hosts.error());
-  if (hosts->valid())
-    return channel.send({.kind = Message::Kind::kHosts, .text = {}, .fd = std::move(*hosts)});
+  auto hosts = TRY(share_hosts(plan, given));
+  if (hosts.valid())
+    return channel.send({.kind = Message::Kind::kHosts, .text = {}, .fd = std::move(hosts)});
   return channel.send(
       {.kind = Message::Kind::kNote,
        .text = concat("network ", user->network,
@@ -138,17 +137,16 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
       return locked;
   if (auto become = become_setup_user(plan); !become) return become;
   if (auto followed = follow_into_death(plan, inheritance); !followed) return followed;
-  const auto net = with_given(plan.spec.net, given);
-  if (!net) return std::unexpected(net.error());
-  if (auto connected = configure_nics(*net); !connected) return connected;
+  const auto net = TRY(with_given(plan.spec.net, given));
+  if (auto connected = configure_nics(net); !connected) return connected;
   if (has(plan, CLONE_NEWNS))
     if (auto added = add_loose_mounts(plan); !added) return added;
   if (plan.own_root && !is_asked_for(plan, "/etc/resolv.conf"))
-    if (auto told = tell_names(*net); !told) return told;
+    if (auto told = tell_names(net); !told) return told;
   if (auto set = set_sysctls(plan); !set) return set;
   // In the host's tree the command makes the caller's files.
   if (!plan.own_root) ::umask(umask);
-  if (auto furnished = furnish_etc(plan, *net); !furnished) return furnished;
+  if (auto furnished = furnish_etc(plan, net); !furnished) return furnished;
   return has(plan, CLONE_NEWNS) ? share_names(plan, inheritance.channel, given) : Result<void>{};
 }
 
@@ -193,11 +191,10 @@ std::vector<std::string> command_environment(const Plan& plan) {
 
 Result<void> prepare_boot(const Plan& plan, const Channel& channel) {
   if (!plan.boot) return {};
-  auto socket = furnish_boot(plan);
-  if (!socket) return std::unexpected(socket.error());
-  if (!socket->valid()) return {};
+  auto socket = TRY(furnish_boot(plan));
+  if (!socket.valid()) return {};
   Message message{.kind = Message::Kind::kNotify};
-  message.fd = std::move(*socket);
+  message.fd = std::move(socket);
   return channel.send(message);
 }
 

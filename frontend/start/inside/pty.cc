@@ -10,6 +10,7 @@
 
 #include "frontend/run/mount_api.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -52,20 +53,19 @@ void offer_as(const char* path, const Fd& master) {
 }  // namespace
 
 Result<void> take_terminal(const Plan& plan, const Channel& channel) {
-  auto master = open_master(plan);
-  if (!master) return std::unexpected(master.error());
-  const Fd slave(::ioctl(master->get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  auto master = TRY(open_master(plan));
+  const Fd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!slave.valid()) return fail_errno("cannot open the container's terminal");
   if (plan.spec.uid != plan.setup_uid &&
       ::fchown(slave.get(), plan.spec.uid, static_cast<gid_t>(-1)) != 0)
     return fail_errno("cannot give the container's terminal to its user");
-  if (!plan.kept) take_window_size(*master);
-  if (plan.own_root && !plan.joins) offer_as("/dev/console", *master);
+  if (!plan.kept) take_window_size(master);
+  if (plan.own_root && !plan.joins) offer_as("/dev/console", master);
   // systemd has a login on the console of a container; the others have it on the first terminal of
   // a machine.
-  if (plan.boot && plan.boot->init.kind != InitKind::kSystemd) offer_as("/dev/tty1", *master);
+  if (plan.boot && plan.boot->init.kind != InitKind::kSystemd) offer_as("/dev/tty1", master);
   Message message{.kind = Message::Kind::kTerminal};
-  message.fd = std::move(*master);
+  message.fd = std::move(master);
   if (auto sent = channel.send(message); !sent) return sent;
   // An init's console is nobody's: ^C there is for the login that takes it, and would reboot by way
   // of the init.

@@ -15,6 +15,7 @@
 #include "frontend/start/mounts/idmapped.h"
 #include "frontend/start/mounts/overlay.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -74,12 +75,10 @@ Result<std::vector<Fd>> idmapped_layers(const Spec& spec, const ChosenIds& ids) 
   std::vector<Fd> trees(paths.size());
   for (std::size_t i = 0; i < spec.layer_blocks.size(); ++i) {
     if (spec.layer_blocks[i].uids.empty()) continue;
-    const auto shown = block_as(spec.layer_blocks[i], ids);
-    if (!shown) return std::unexpected(shown.error());
-    if (!*shown) continue;
-    auto tree = idmapped_mount(paths.at(i), **shown, true);
-    if (!tree) return std::unexpected(tree.error());
-    trees.at(i) = std::move(*tree);
+    const auto shown = TRY(block_as(spec.layer_blocks[i], ids));
+    if (!shown) continue;
+    auto tree = TRY(idmapped_mount(paths.at(i), *shown, true));
+    trees.at(i) = std::move(tree);
   }
   return trees;
 }
@@ -89,9 +88,8 @@ Result<Layers> open_layers(const Spec& spec, std::vector<Fd>& idmapped) {
   const auto paths = paths_of(spec);
   for (std::size_t i = 0; i < paths.size(); ++i) {
     auto layer =
-        idmapped[i].valid() ? std::move(idmapped[i]) : clone_tree(AT_FDCWD, paths[i].c_str());
-    if (!layer) return std::unexpected(layer.error());
-    layers.push_back(std::move(*layer));
+        TRY(idmapped[i].valid() ? std::move(idmapped[i]) : clone_tree(AT_FDCWD, paths[i].c_str()));
+    layers.push_back(std::move(layer));
   }
   return layers;
 }
@@ -100,19 +98,16 @@ Result<Layers> open_layers(const Spec& spec, std::vector<Fd>& idmapped) {
 
 Result<std::string> work_on_changes(const Spec& spec, const ChosenIds& ids,
                                     const std::function<Result<std::string>(const Fd& tree)>& act) {
-  if (auto prepared = prepare_changes({.spec = spec, .ids = ids}); !prepared)
-    return std::unexpected(prepared.error());
-  auto idmapped = idmapped_layers(spec, ids);
-  if (!idmapped) return std::unexpected(idmapped.error());
+  TRY(prepare_changes({.spec = spec, .ids = ids}));
+  auto idmapped = TRY(idmapped_layers(spec, ids));
   Layers layers;
   Changes changes;
   InMap in{.on_progress = {}, .on_open = {}, .mount_namespace = true, .prepare = {}};
   in.prepare = [&]() -> Result<void> {
-    auto lower = open_layers(spec, *idmapped);
-    auto upper = lower ? open_changes(spec.changes) : std::unexpected(lower.error());
-    if (!upper) return std::unexpected(upper.error());
+    auto lower = open_layers(spec, idmapped);
+    auto upper = TRY(lower ? open_changes(spec.changes) : std::unexpected(lower.error()));
     layers = std::move(*lower);
-    changes = std::move(*upper);
+    changes = std::move(upper);
     return {};
   };
   return in_map(

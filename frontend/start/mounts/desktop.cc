@@ -21,6 +21,7 @@
 #include "frontend/spec/values.h"
 #include "frontend/start/plan/desktop_text.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -121,39 +122,32 @@ Result<bool> share_socket(const Runtime& runtime, const std::string& name, const
 // --- each of them -------------------------------------------------------------------------------
 
 Result<void> add_wayland(Spec& spec) {
-  const auto runtime = runtime_dir("wayland");
-  if (!runtime) return std::unexpected(runtime.error());
+  const auto runtime = TRY(runtime_dir("wayland"));
   auto name = variable("WAYLAND_DISPLAY");
   if (name.empty()) name = "wayland-0";
-  if (name.starts_with(concat(runtime->path, "/"))) name.erase(0, runtime->path.size() + 1);
+  if (name.starts_with(concat(runtime.path, "/"))) name.erase(0, runtime.path.size() + 1);
   if (name.contains('/'))
     return fail({}, concat("--wayland: WAYLAND_DISPLAY ", quoted(name),
                            " is not the name of a socket in XDG_RUNTIME_DIR"));
-  const auto shared = shared_directory(spec, *runtime, "wayland", kWaylandInside);
-  if (!shared) return std::unexpected(shared.error());
-  const auto done = share_socket(*runtime, name, *shared, "wayland-0");
-  if (!done) return std::unexpected(done.error());
-  if (!*done)
+  const auto shared = TRY(shared_directory(spec, runtime, "wayland", kWaylandInside));
+  const auto done = TRY(share_socket(runtime, name, shared, "wayland-0"));
+  if (!done)
     return fail({}, concat("--wayland: there is no socket ", quoted(name), " in ",
-                           quoted(runtime->path), ": no Wayland compositor of yours runs here"));
+                           quoted(runtime.path), ": no Wayland compositor of yours runs here"));
   set(spec, "WAYLAND_DISPLAY", concat(kWaylandInside, "/wayland-0"));
   return {};
 }
 
 Result<void> add_audio(Spec& spec) {
-  const auto runtime = runtime_dir("audio");
-  if (!runtime) return std::unexpected(runtime.error());
-  const auto shared = shared_directory(spec, *runtime, "audio", kAudioInside);
-  if (!shared) return std::unexpected(shared.error());
-  const auto pulse = share_socket(*runtime, "pulse/native", *shared, "pulse");
-  if (!pulse) return std::unexpected(pulse.error());
-  const auto pipewire = share_socket(*runtime, "pipewire-0", *shared, "pipewire");
-  if (!pipewire) return std::unexpected(pipewire.error());
-  if (!*pulse && !*pipewire)
+  const auto runtime = TRY(runtime_dir("audio"));
+  const auto shared = TRY(shared_directory(spec, runtime, "audio", kAudioInside));
+  const auto pulse = TRY(share_socket(runtime, "pulse/native", shared, "pulse"));
+  const auto pipewire = TRY(share_socket(runtime, "pipewire-0", shared, "pipewire"));
+  if (!pulse && !pipewire)
     return fail({}, concat("--audio: there is neither pulse/native nor pipewire-0 in ",
-                           quoted(runtime->path), ": no sound server of yours runs here"));
-  if (*pulse) set(spec, "PULSE_SERVER", concat("unix:", kAudioInside, "/pulse"));
-  if (*pipewire) set(spec, "PIPEWIRE_REMOTE", concat(kAudioInside, "/pipewire"));
+                           quoted(runtime.path), ": no sound server of yours runs here"));
+  if (pulse) set(spec, "PULSE_SERVER", concat("unix:", kAudioInside, "/pulse"));
+  if (pipewire) set(spec, "PIPEWIRE_REMOTE", concat(kAudioInside, "/pipewire"));
   return {};
 }
 
@@ -175,18 +169,16 @@ Result<void> add_cookies(Spec& spec, std::uint32_t display, std::vector<std::str
         "refuse the container");
     return {};
   }
-  const auto runtime = runtime_dir("x11");
-  if (!runtime) return std::unexpected(runtime.error());
-  const auto shared = shared_directory(spec, *runtime, "x11", kX11Inside);
-  if (!shared) return std::unexpected(shared.error());
+  const auto runtime = TRY(runtime_dir("x11"));
+  const auto shared = TRY(shared_directory(spec, runtime, "x11", kX11Inside));
   constexpr mode_t kMine = 0600;
   const auto name = concat("cookies-", display);
   const auto fresh = concat(".new-", ::getpid());
-  (void)::unlinkat(shared->get(), fresh.c_str(), 0);
-  const auto file = open_at(shared->get(), fresh.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW,
+  (void)::unlinkat(shared.get(), fresh.c_str(), 0);
+  const auto file = open_at(shared.get(), fresh.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW,
                             RESOLVE_BENEATH, kMine);
   if (!file || !write_all(*file, text) ||
-      ::renameat(shared->get(), fresh.c_str(), shared->get(), name.c_str()) != 0)
+      ::renameat(shared.get(), fresh.c_str(), shared.get(), name.c_str()) != 0)
     return fail_errno("--x11: cannot hand in the cookie of the X server");
   set(spec, "XAUTHORITY", concat(kX11Inside, "/", name));
   return {};

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -42,9 +43,8 @@ Result<void> make_in(const Fd& parent, const std::string& name, PlaceKind kind) 
       return fail_errno("cannot make a directory");
     return {};
   }
-  const auto made = open_at(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY,
-                            RESOLVE_BENEATH, 0644);
-  if (!made) return std::unexpected(made.error());
+  TRY(open_at(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, RESOLVE_BENEATH,
+              0644));
   return {};
 }
 
@@ -56,9 +56,8 @@ Result<Fd> look_up_or_make(const Fd& root, const std::string& path, PlaceKind ki
       slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   if (parent_path == path || name.empty() || name == "." || name == "..") return found;
-  const auto parent = look_up_or_make(root, parent_path, PlaceKind::kDirectory);
-  if (!parent) return std::unexpected(parent.error());
-  const auto made = make_in(*parent, name, kind);
+  const auto parent = TRY(look_up_or_make(root, parent_path, PlaceKind::kDirectory));
+  const auto made = make_in(parent, name, kind);
   // Another container may start in the same tree, and have made it meanwhile.
   if (!made && made.error().code != EEXIST) return std::unexpected(made.error());
   found = look_up(root, path, kind);

@@ -23,6 +23,7 @@
 #include "frontend/start/ids/map_helpers.h"
 #include "frontend/start/mounts/source_path.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -36,10 +37,9 @@ namespace {
 // A process in a user namespace of its own that does nothing, for as long as this lives.
 Result<Child> start_maps_holder() {
   const pid_t starter = ::getpid();
-  const auto made = clone_process(CLONE_NEWUSER);
-  if (!made) return std::unexpected(made.error());
-  if (made->pid == 0) hold(starter);
-  return Child(made->pid);
+  const auto made = TRY(clone_process(CLONE_NEWUSER));
+  if (made.pid == 0) hold(starter);
+  return Child(made.pid);
 }
 
 ChosenIds as_maps(const TreeIds& ids) {
@@ -80,28 +80,24 @@ Result<Fd> received(const Fd& socket) {
 }
 
 Result<Fd> ask_helper(const Fd& directory, pid_t holder, bool read_only) {
-  auto sockets = make_pair();
-  if (!sockets) return std::unexpected(sockets.error());
+  auto sockets = TRY(make_pair());
   std::vector<std::string> words{"--source", concat("fd:", directory.get()),
                                  "--userns", concat(holder),
-                                 "--to",     concat("fd:", sockets->theirs.get())};
+                                 "--to",     concat("fd:", sockets.theirs.get())};
   if (read_only) words.emplace_back("--read-only");
   const auto path = concat(std::string_view(kHelperDir), "/userns-idmap");
-  const std::array handed{directory.get(), sockets->theirs.get()};
-  auto helper = Helper::start(path.c_str(), words, nullptr, handed);
-  if (!helper) return std::unexpected(helper.error());
-  if (auto done = helper->finish(); !done) return std::unexpected(done.error());
-  return received(sockets->ours);
+  const std::array handed{directory.get(), sockets.theirs.get()};
+  auto helper = TRY(Helper::start(path.c_str(), words, nullptr, handed));
+  TRY(helper.finish());
+  return received(sockets.ours);
 }
 
 }  // namespace
 
 Result<Fd> idmapped_mount(const Fd& directory, const TreeIds& ids, bool read_only) {
-  const auto holder = start_maps_holder();
-  if (!holder) return std::unexpected(holder.error());
-  if (auto mapped = map_ids(as_maps(ids), holder->pid()); !mapped)
-    return std::unexpected(mapped.error());
-  return ask_helper(directory, holder->pid(), read_only);
+  const auto holder = TRY(start_maps_holder());
+  TRY(map_ids(as_maps(ids), holder.pid()));
+  return ask_helper(directory, holder.pid(), read_only);
 }
 
 Result<Fd> idmapped_mount(const std::string& source, const TreeIds& ids, bool read_only) {

@@ -11,6 +11,7 @@
 
 #include "frontend/run/mount_api.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -59,10 +60,9 @@ Result<void> cover_place(const Fd& place, const Fd& null) {
 }
 
 Result<void> make_place_read_only(const Fd& place) {
-  const auto tree = clone_tree(place);
-  if (!tree) return std::unexpected(tree.error());
-  if (auto set = set_attributes(*tree, MOUNT_ATTR_RDONLY); !set) return set;
-  return attach(*tree, place);
+  const auto tree = TRY(clone_tree(place));
+  if (auto set = set_attributes(tree, MOUNT_ATTR_RDONLY); !set) return set;
+  return attach(tree, place);
 }
 
 namespace {
@@ -94,9 +94,8 @@ Result<void> shield_sysctls(const Fd& proc) {
   for (const char* name : kWritableInProc) {
     const auto place = place_of(proc, name);
     if (!place.valid()) continue;
-    auto tree = clone_tree(place);
-    if (!tree) return std::unexpected(tree.error());
-    writable.emplace_back(name, std::move(*tree));
+    auto tree = TRY(clone_tree(place));
+    writable.emplace_back(name, std::move(tree));
   }
   if (auto made = make_read_only(proc, kAllSysctls); !made) return made;
   for (const auto& [name, tree] : writable)

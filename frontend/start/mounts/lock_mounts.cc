@@ -14,6 +14,7 @@
 #include "common/fd.h"
 #include "frontend/run/process.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -88,15 +89,14 @@ Result<void> move_to_copy(const Fd& mounts, const Fd& directory) {
 
 Result<void> lock_mounts(const Plan& plan, const Channel& channel) {
   if (has_no_root(plan)) return {};
-  const auto copy = copy_in_a_child(plan);
-  if (!copy) return std::unexpected(copy.error());
+  const auto copy = TRY(copy_in_a_child(plan));
   std::array<Message, 2> left{Message{.kind = Message::Kind::kLeft},
                               Message{.kind = Message::Kind::kLeft}};
-  left[0].fd.reset(copy->first);
-  left[1].fd.reset(copy->mounts);
-  const Fd directory(copy->directory);
-  if (copy->code != 0 || !directory.valid())
-    return fail({}, concat("cannot lock the container's mounts", why_not(copy->code)), copy->code);
+  left[0].fd.reset(copy.first);
+  left[1].fd.reset(copy.mounts);
+  const Fd directory(copy.directory);
+  if (copy.code != 0 || !directory.valid())
+    return fail({}, concat("cannot lock the container's mounts", why_not(copy.code)), copy.code);
   for (const auto& message : left)
     if (auto sent = channel.send(message); !sent) return sent;
   return move_to_copy(left[1].fd, directory);

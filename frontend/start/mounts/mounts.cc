@@ -17,6 +17,7 @@
 #include "frontend/start/mounts/overlay.h"
 #include "frontend/start/mounts/source_path.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -93,9 +94,8 @@ Result<void> open_steps(const Plan& plan, Sources& sources) {
 
 Result<void> open_nodes(const Plan& plan, Sources& sources) {
   for (const char* name : kNodes) {
-    auto node = open_source(concat("/dev/", std::string_view(name)));
-    if (!node) return std::unexpected(node.error());
-    sources.nodes.emplace_back(name, std::move(*node));
+    auto node = TRY(open_source(concat("/dev/", std::string_view(name))));
+    sources.nodes.emplace_back(name, std::move(node));
   }
   if (!plan.spec.nesting) return {};
   for (const char* name : kNestedNodes)
@@ -192,9 +192,8 @@ bool is_loose(const Plan& plan, std::size_t index, const Fd& root) {
 Result<void> put_step(const Plan& plan, const MountStep& step, Fd& tree, const Fd& root,
                       Sources& sources) {
   if (!tree.valid()) {
-    auto made = make_step(plan, step);
-    if (!made) return std::unexpected(made.error());
-    tree = std::move(*made);
+    auto made = TRY(make_step(plan, step));
+    tree = std::move(made);
   }
   if (!tree.valid()) return {};  // optional, and not to be had
   const auto kind = step.kind == Kind::kBind ? kind_of(tree) : PlaceKind::kDirectory;
@@ -249,10 +248,10 @@ Result<Fd> base_with_proc(const Plan& plan, const Sources& sources) {
                     : Result<Fd>(std::unexpected(whole.error()));
   if (!base) return base;
   // Any place will do: the host's tree goes.
-  if (auto put = attach_at(*base, AT_FDCWD, "/proc"); !put) return std::unexpected(put.error());
+  TRY(attach_at(*base, AT_FDCWD, "/proc"));
   if (::mkdirat(base->get(), "proc", 0700) != 0)
     return fail_errno("cannot make a place for a /proc that sandboxes need");
-  if (auto put = attach_at(*whole, base->get(), "proc"); !put) return std::unexpected(put.error());
+  TRY(attach_at(*whole, base->get(), "proc"));
   return base;
 }
 
@@ -287,18 +286,17 @@ Result<Fd> put_root(const Plan& plan, Layers layers, const Changes& changes) {
       MOUNT_ATTR_NODEV | (plan.spec.read_only ? MOUNT_ATTR_RDONLY : 0U);
   if (plan.spec.rootfs.empty()) {
     auto root = overlay_host_tree();
-    if (root)
-      if (auto set = set_attributes(*root, attributes); !set) return std::unexpected(set.error());
+    if (root) TRY(set_attributes(*root, attributes));
     return root;
   }
   auto tree = put_together(plan, std::move(layers), changes);
   if (!tree) return tree;
   // Nodes in a tree that the host's root has made, or shifted, would be the host's devices.
-  if (auto set = set_attributes(*tree, attributes); !set) return std::unexpected(set.error());
+  TRY(set_attributes(*tree, attributes));
   if (auto put = attach_at(*tree, AT_FDCWD, "/"); !put)
     return fail({}, concat("cannot mount the root file system ", quoted(plan.spec.rootfs)),
                 put.error().code);
-  if (auto enters = check_entry(plan, *tree); !enters) return std::unexpected(enters.error());
+  TRY(check_entry(plan, *tree));
   return tree;
 }
 
@@ -333,17 +331,15 @@ void take_idmapped_layers(const Plan& plan, Sources& sources) {
 
 Result<void> open_root(const Plan& plan, Sources& sources) {
   if (plan.spec.rootfs.empty()) return {};  // an overlay of the host's own tree
-  auto root = open_layer(plan, plan.spec.layers.size());
-  if (!root) return std::unexpected(root.error());
-  if (root->valid() && kind_of(*root) != PlaceKind::kDirectory)
+  auto root = TRY(open_layer(plan, plan.spec.layers.size()));
+  if (root.valid() && kind_of(root) != PlaceKind::kDirectory)
     return fail({}, concat("cannot use ", quoted(plan.spec.rootfs),
                            " as a root file system: it is not a directory"));
   for (std::size_t i = 0; i < plan.spec.layers.size(); ++i) {
-    auto layer = open_layer(plan, i);
-    if (!layer) return std::unexpected(layer.error());
-    sources.layers.push_back(std::move(*layer));
+    auto layer = TRY(open_layer(plan, i));
+    sources.layers.push_back(std::move(layer));
   }
-  sources.layers.push_back(std::move(*root));
+  sources.layers.push_back(std::move(root));
   if (plan.spec.changes.empty()) return {};
   auto changes = open_changes(plan.spec.changes);
   if (!changes)
@@ -367,48 +363,45 @@ std::optional<dev_t> host_dev() {
 
 Result<Sources> open_sources(const Plan& plan) {
   Sources sources;
-  if (auto made = make_all_private(); !made) return std::unexpected(made.error());
+  TRY(make_all_private());
   sources.host_dev = host_dev();
   if (plan.own_root) {
-    if (auto opened = open_root(plan, sources); !opened) return std::unexpected(opened.error());
-    if (auto opened = open_nodes(plan, sources); !opened) return std::unexpected(opened.error());
+    TRY(open_root(plan, sources));
+    TRY(open_nodes(plan, sources));
   }
-  if (auto opened = open_steps(plan, sources); !opened) return std::unexpected(opened.error());
+  TRY(open_steps(plan, sources));
   return sources;
 }
 
 Result<void> build_mounts(const Plan& plan, Sources& sources) {
   take_idmapped_layers(plan, sources);
-  auto root =
-      plan.own_root ? put_root(plan, std::move(sources.layers), sources.changes) : host_root(plan);
-  if (!root) return std::unexpected(root.error());
+  auto root = TRY(plan.own_root ? put_root(plan, std::move(sources.layers), sources.changes)
+                                : host_root(plan));
   Fd base;
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
-    if (is_loose(plan, i, *root)) continue;
+    if (is_loose(plan, i, root)) continue;
     if (const auto which = plan.mounts[i].idmapped)
       sources.steps[i] = std::move(sources.idmapped.at(*which));
-    if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], *root, sources); !put)
+    if (auto put = put_step(plan, plan.mounts[i], sources.steps[i], root, sources); !put)
       return put;
     if (plan.mounts[i].kind != Kind::kDev) continue;
-    auto made = base_with_proc(plan, sources);
-    if (!made) return std::unexpected(made.error());
-    base = std::move(*made);
+    auto made = TRY(base_with_proc(plan, sources));
+    base = std::move(made);
     if (auto shielded = shield(plan, sources); !shielded) return shielded;
   }
   if (!plan.own_root) return {};
   if (base.valid())
-    if (auto put = attach(*root, base); !put) return put;
-  return pivot_to(*root, base);
+    if (auto put = attach(root, base); !put) return put;
+  return pivot_to(root, base);
 }
 
 Result<void> add_loose_mounts(const Plan& plan) {
-  const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  if (!root) return std::unexpected(root.error());
+  const auto root = TRY(open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     Fd tree;
-    if (!is_loose(plan, i, *root)) continue;
+    if (!is_loose(plan, i, root)) continue;
     Sources none;
-    if (auto put = put_step(plan, plan.mounts[i], tree, *root, none); !put) return put;
+    if (auto put = put_step(plan, plan.mounts[i], tree, root, none); !put) return put;
   }
   // systemd leaves that to who starts it in a container; services and users' containers are to see
   // what is mounted later.

@@ -16,6 +16,7 @@
 #include "frontend/run/mount_api.h"
 #include "frontend/start/mounts/source_path.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -28,7 +29,7 @@ Result<Fd> attached_tmpfs() {
   if (!scratch) return scratch;
   // Kernels before 6.13 take layers only from mounts that are attached; the pivot takes this one
   // away again.
-  if (auto put = attach_at(*scratch, AT_FDCWD, "/"); !put) return std::unexpected(put.error());
+  TRY(attach_at(*scratch, AT_FDCWD, "/"));
   return scratch;
 }
 
@@ -62,7 +63,7 @@ Result<void> attach_all(const Layers& layers) {
 // `lower`: "lowerdir=..."; `top`: the topmost of its layers.
 Result<Fd> overlay_on(const std::string& lower, const Fd& top, const Fd& scratch,
                       const std::string& name) {
-  if (auto made = make_upper(top, scratch, name); !made) return std::unexpected(made.error());
+  TRY(make_upper(top, scratch, name));
   const auto base = concat(kFds, scratch.get());
   return new_filesystem("overlay",
                         concat(lower, ",upperdir=", base, "/upper-", name, ",workdir=", base,
@@ -80,23 +81,20 @@ Result<void> copy_link(const std::string& name, const Fd& root) {
 
 Result<Fd> overlay_or_read_only(const std::string& name, const Fd& scratch) {
   const auto path = concat("/", name);
-  const auto lower = open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY);
-  if (!lower) return std::unexpected(lower.error());
-  if (auto overlay = overlay_on(concat("lowerdir=", kFds, lower->get()), *lower, scratch, name))
+  const auto lower = TRY(open_at(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY));
+  if (auto overlay = overlay_on(concat("lowerdir=", kFds, lower.get()), lower, scratch, name))
     return overlay;
   auto shown = clone_tree(AT_FDCWD, path.c_str());
   if (!shown) return shown;
-  if (auto set = set_attributes(*shown, MOUNT_ATTR_RDONLY); !set)
-    return std::unexpected(set.error());
+  TRY(set_attributes(*shown, MOUNT_ATTR_RDONLY));
   return shown;
 }
 
 Result<void> add_directory(const std::string& name, const Fd& root, const Fd& scratch) {
-  const auto tree = overlay_or_read_only(name, scratch);
-  if (!tree) return std::unexpected(tree.error());
+  const auto tree = TRY(overlay_or_read_only(name, scratch));
   if (::mkdirat(root.get(), name.c_str(), 0755) != 0)
     return fail_errno(concat("cannot make /", name));
-  return attach_at(*tree, root.get(), name.c_str());
+  return attach_at(tree, root.get(), name.c_str());
 }
 
 Result<void> add_entry(const dirent& entry, const Fd& root, const Fd& scratch) {
@@ -109,27 +107,23 @@ Result<void> add_entry(const dirent& entry, const Fd& root, const Fd& scratch) {
 }  // namespace
 
 Result<Fd> overlay_tree(const Layers& lower) {
-  const auto scratch = attached_tmpfs();
-  if (!scratch) return std::unexpected(scratch.error());
-  if (auto put = attach_all(lower); !put) return std::unexpected(put.error());
-  return overlay_on(lowerdir(lower), lower.front(), *scratch, "root");
+  const auto scratch = TRY(attached_tmpfs());
+  TRY(attach_all(lower));
+  return overlay_on(lowerdir(lower), lower.front(), scratch, "root");
 }
 
 Result<Fd> overlay_of(const Layers& lower) {
-  if (auto put = attach_all(lower); !put) return std::unexpected(put.error());
+  TRY(attach_all(lower));
   return new_filesystem("overlay", concat(lowerdir(lower), ",userxattr"), MOUNT_ATTR_RDONLY);
 }
 
 Result<Changes> open_changes(const std::string& path) {
   const auto place = open_plain_source(path);
-  auto tree = place ? clone_tree(*place) : std::unexpected(place.error());
-  if (!tree) return std::unexpected(tree.error());
+  auto tree = TRY(place ? clone_tree(*place) : std::unexpected(place.error()));
   constexpr int kDirectory = O_PATH | O_DIRECTORY | O_NOFOLLOW;
-  auto upper = open_at(tree->get(), "upper", kDirectory);
-  if (!upper) return std::unexpected(upper.error());
-  auto work = open_at(tree->get(), "work", kDirectory);
-  if (!work) return std::unexpected(work.error());
-  return Changes{.tree = std::move(*tree), .upper = std::move(*upper), .work = std::move(*work)};
+  auto upper = TRY(open_at(tree.get(), "upper", kDirectory));
+  auto work = TRY(open_at(tree.get(), "work", kDirectory));
+  return Changes{.tree = std::move(tree), .upper = std::move(upper), .work = std::move(work)};
 }
 
 Result<Fd> overlay_kept(const Layers& lower, const Changes& changes) {
@@ -148,9 +142,7 @@ Result<Fd> overlay_host_tree() {
   if (!root) return root;
   const std::unique_ptr<DIR, int (*)(DIR*)> host(::opendir("/"), ::closedir);
   if (!host) return fail_errno("cannot read the host's /");
-  while (const dirent* entry = ::readdir(host.get()))
-    if (auto added = add_entry(*entry, *root, *scratch); !added)
-      return std::unexpected(added.error());
+  while (const dirent* entry = ::readdir(host.get())) TRY(add_entry(*entry, *root, *scratch));
   return root;
 }
 

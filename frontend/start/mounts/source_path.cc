@@ -20,6 +20,7 @@
 #include "frontend/start/ids/callers_ids.h"
 #include "frontend/start/mounts/destination.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -89,20 +90,19 @@ class SourceWalk {
 
   Result<std::string> run() {
     add_names(path_);
-    if (auto begun = begin(path_.starts_with('/')); !begun) return std::unexpected(begun.error());
+    TRY(begin(path_.starts_with('/')));
     while (!names_.empty()) {
       const auto name = std::move(names_.front());
       names_.pop_front();
-      if (auto taken = take(name); !taken) return std::unexpected(taken.error());
+      TRY(take(name));
     }
     return plain_.empty() ? std::string(".") : plain_;
   }
 
  private:
   Result<void> begin(bool at_root) {
-    auto opened = open_at(AT_FDCWD, at_root ? "/" : ".", O_PATH | O_DIRECTORY);
-    if (!opened) return std::unexpected(opened.error());
-    dir_ = std::move(*opened);
+    auto opened = TRY(open_at(AT_FDCWD, at_root ? "/" : ".", O_PATH | O_DIRECTORY));
+    dir_ = std::move(opened);
     plain_ = at_root ? "/" : "";
     return {};
   }

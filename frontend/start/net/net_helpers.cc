@@ -24,6 +24,7 @@
 #include "frontend/start/net/net_choice.h"
 #include "frontend/start/net/user_network.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -167,8 +168,7 @@ Result<Fd> start_pasta(const std::string& path, const Ports& ports, pid_t target
   Command pasta{.path = path,
                 .words = {"pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw", "-T",
                           "none", "-U", "none", "--pid", scratch.path()}};
-  if (auto added = add_loopback(pasta.words, path, ports); !added)
-    return std::unexpected(added.error());
+  TRY(add_loopback(pasta.words, path, ports));
   add_forwards(pasta.words, ports.wishes, false);
   add_forwards(pasta.words, ports.wishes, true);
   pasta.words.push_back(concat(target));
@@ -198,35 +198,32 @@ Result<void> forward(const std::string& socket_path, const PublishWish& publish)
         {}, concat("--publish ", to_text(publish),
                    ": slirp4netns publishes IPv4 addresses only; pasta does both (package passt)"));
   const auto address = publish.address ? to_text(*publish.address) : std::string("0.0.0.0");
-  const auto answer = ask_slirp(
+  const auto answer = TRY(ask_slirp(
       socket_path, concat(R"({"execute":"add_hostfwd","arguments":{"proto":")", protocol,
                           R"(","host_addr":")", address, R"(","host_port":)", publish.host,
-                          R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}"));
-  if (!answer) return std::unexpected(answer.error());
-  if (answer->find("\"return\"") != std::string::npos) return {};
+                          R"(,"guest_addr":"10.0.2.100","guest_port":)", publish.container, "}}")));
+  if (answer.find("\"return\"") != std::string::npos) return {};
   return fail({}, concat("--publish ", to_text(publish),
                          ": slirp4netns could not open that port of the host; is it in use, or the "
                          "address none of "
                          "the host's? (",
-                         std::string_view(*answer), ")"));
+                         std::string_view(answer), ")"));
 }
 
 // Writes "1" to its fd 3 when it is ready; then its socket takes the ports. They lead to the
 // address of its interface, never to the container's loopback.
 Result<Fd> start_slirp(const std::string& path, const Ports& ports, pid_t target) {
-  auto ready = make_pipe();
-  if (!ready) return std::unexpected(ready.error());
+  auto ready = TRY(make_pipe());
   const Scratch scratch;
   if (!scratch.made()) return fail_errno("cannot make a directory in /tmp for slirp4netns");
   const Command slirp{.path = path,
                       .words = {"slirp4netns", "--configure", "--mtu=65520",
                                 "--disable-host-loopback", "--enable-ipv6", "--api-socket",
                                 scratch.path(), "--ready-fd=3", concat(target), "tap0"},
-                      .third = ready->write.get()};
-  auto life = run_watched("slirp4netns", slirp, ready->read, &ready->write);
+                      .third = ready.write.get()};
+  auto life = run_watched("slirp4netns", slirp, ready.read, &ready.write);
   for (const auto& publish : ports.wishes)
-    if (auto open = life ? forward(scratch.path(), publish) : Result<void>{}; !open)
-      return std::unexpected(open.error());
+    TRY(life ? forward(scratch.path(), publish) : Result<void>{});
   return life;
 }
 
@@ -286,11 +283,9 @@ Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target) {
   if (bridges == nullptr) return helpers;
   const auto path = concat(std::string_view(kHelperDir), "/userns-net");
   for (const auto& nic : bridges->nics) {
-    auto pipe = make_pipe();
-    if (!pipe) return std::unexpected(pipe.error());
-    auto helper = Helper::start(path.c_str(), words_of(plan, nic, target), &pipe->write);
-    if (!helper) return std::unexpected(helper.error());
-    helpers.push_back({.helper = std::move(*helper), .answer = std::move(pipe->read)});
+    auto pipe = TRY(make_pipe());
+    auto helper = TRY(Helper::start(path.c_str(), words_of(plan, nic, target), &pipe.write));
+    helpers.push_back({.helper = std::move(helper), .answer = std::move(pipe.read)});
   }
   return helpers;
 }
@@ -298,10 +293,9 @@ Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target) {
 Result<std::string> finish_nics(std::vector<NicHelper>& helpers) {
   std::string given;
   for (auto& [helper, answer] : helpers) {
-    if (auto done = helper.finish(); !done) return std::unexpected(done.error());
-    const auto line = read_all(answer, kLongestNicAnswer);
-    if (!line) return std::unexpected(line.error());
-    given += given_words(*line);
+    TRY(helper.finish());
+    const auto line = TRY(read_all(answer, kLongestNicAnswer));
+    given += given_words(line);
   }
   return given;
 }
@@ -322,7 +316,7 @@ UserNet::~UserNet() { end_watched(std::move(life_)); }
 Result<UserNet> UserNet::start(const Plan& plan, pid_t target) {
   const auto* const wish = std::get_if<NetUser>(&plan.spec.net);
   if (wish == nullptr) return UserNet{};
-  if (auto may = check_ports(plan.spec.publish); !may) return std::unexpected(may.error());
+  TRY(check_ports(plan.spec.publish));
   UserNet net;
   std::string refusals;
   net.life_ = start_way_out(plan, target, refusals);

@@ -13,6 +13,7 @@
 #include "frontend/spec/net.h"
 #include "frontend/start/mounts/destination.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -38,16 +39,15 @@ Result<void> tell_names(const NetWish& net) {
   const auto* const bridges = std::get_if<NetBridges>(&net);
   const auto servers = bridges == nullptr ? std::string{} : resolvers(*bridges);
   if (servers.empty()) return {};
-  const auto root = open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-  if (!root) return std::unexpected(root.error());
-  const auto names = place_behind_link(*root, "/etc/resolv.conf"),
-             where = place_inside(*root, "/run/userns", PlaceKind::kDirectory);
+  const auto root = TRY(open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  const auto names = place_behind_link(root, "/etc/resolv.conf"),
+             where = place_inside(root, "/run/userns", PlaceKind::kDirectory);
   // A read-only root without such a file has no place for it, and no use.
   if (!names || !where) return {};
-  auto shelf = new_filesystem("tmpfs", "mode=0755,size=4m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  if (!shelf) return std::unexpected(shelf.error());
-  if (auto put = attach(*shelf, *where); !put) return put;
-  return put_over(*shelf, "resolv.conf", *names, servers);
+  auto shelf =
+      TRY(new_filesystem("tmpfs", "mode=0755,size=4m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  if (auto put = attach(shelf, *where); !put) return put;
+  return put_over(shelf, "resolv.conf", *names, servers);
 }
 
 }  // namespace userns::frontend

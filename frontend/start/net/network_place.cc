@@ -24,6 +24,7 @@
 #include "frontend/start/net/network_process.h"
 #include "frontend/start/plan/network_hosts.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -75,16 +76,14 @@ std::string boot() {
 Result<Place> find_place() {
   for (const auto& runtime : {path_in("XDG_RUNTIME_DIR"), concat("/run/user/", ::geteuid())})
     if (is_own_directory(runtime)) {
-      auto directory = own_directory(concat(runtime, "/userns-networks"));
-      if (!directory) return std::unexpected(directory.error());
-      return Place{.directory = std::move(*directory), .suffix = {}};
+      auto directory = TRY(own_directory(concat(runtime, "/userns-networks")));
+      return Place{.directory = std::move(directory), .suffix = {}};
     }
   const auto home = path_in("HOME");
   if (home.empty())
     return fail({}, "--net user=NAME needs XDG_RUNTIME_DIR or HOME, for the network's socket");
-  auto directory = own_directory(concat(home, "/.userns-networks"));
-  if (!directory) return std::unexpected(directory.error());
-  return Place{.directory = std::move(*directory), .suffix = concat("@", boot())};
+  auto directory = TRY(own_directory(concat(home, "/.userns-networks")));
+  return Place{.directory = std::move(directory), .suffix = concat("@", boot())};
 }
 
 sockaddr_un address_of(const Place& place, std::string_view network) {
@@ -224,35 +223,32 @@ Result<Fd> start_network(const Place& place, std::string_view network) {
 }  // namespace
 
 Result<Fd> connect_or_start_network(std::string_view network) {
-  const auto place = find_place();
-  if (!place) return std::unexpected(place.error());
-  while (::flock(place->directory.get(), LOCK_EX) != 0)
+  const auto place = TRY(find_place());
+  while (::flock(place.directory.get(), LOCK_EX) != 0)
     if (errno != EINTR) return fail_errno("cannot lock the directory of networks");
-  auto connection = connect_in(*place, network);
+  auto connection = connect_in(place, network);
   const bool is_gone =
       !connection && (connection.error().code == ENOENT || connection.error().code == ECONNREFUSED);
-  return is_gone ? start_network(*place, network) : std::move(connection);
+  return is_gone ? start_network(place, network) : std::move(connection);
 }
 
 Result<Fd> connect_network(std::string_view network) {
-  const auto place = find_place();
-  if (!place) return std::unexpected(place.error());
-  return connect_in(*place, network);
+  const auto place = TRY(find_place());
+  return connect_in(place, network);
 }
 
 Result<Fd> start_nameless_network() { return start_process(Place{}, "of a trial", Fd{}); }
 
 Result<std::vector<std::string>> network_names() {
   std::vector<std::string> names;
-  const auto place = find_place();
-  if (!place) return std::unexpected(place.error());
-  const int again = ::openat(place->directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const auto place = TRY(find_place());
+  const int again = ::openat(place.directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(again), ::closedir);
   if (!list) return fail_errno("cannot read the directory of networks");
   while (const dirent* const entry = ::readdir(list.get())) {  // NOLINT(concurrency-mt-unsafe)
     std::string_view name = entry->d_name;
-    if (name.starts_with('.') || !name.ends_with(place->suffix)) continue;
-    name.remove_suffix(place->suffix.size());
+    if (name.starts_with('.') || !name.ends_with(place.suffix)) continue;
+    name.remove_suffix(place.suffix.size());
     if (!name.contains('@')) names.emplace_back(name);
   }
   std::ranges::sort(names);

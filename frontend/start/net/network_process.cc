@@ -24,6 +24,7 @@
 #include "frontend/start/net/network_wire.h"
 #include "frontend/start/plan/network_hosts.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -42,9 +43,8 @@ struct Member {
 };
 
 Result<void> write_to(const char* path, std::string_view text) {
-  const auto file = open_at(AT_FDCWD, path, O_WRONLY);
-  if (!file) return std::unexpected(file.error());
-  return write_all(*file, text);
+  const auto file = TRY(open_at(AT_FDCWD, path, O_WRONLY));
+  return write_all(file, text);
 }
 
 // A user namespace in which the caller is root, and a network of its own in it. Only a process with

@@ -25,6 +25,7 @@
 #include "frontend/start/net/network_wire.h"
 #include "frontend/start/plan/network_hosts.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -61,8 +62,7 @@ std::string nic_word(std::string_view address) {
 }
 
 Result<Answer> ask_for_place(const Fd& connection, std::string_view name) {
-  if (auto asked = send_word(connection, concat(kJoin, name)); !asked)
-    return std::unexpected(asked.error());
+  TRY(send_word(connection, concat(kJoin, name)));
   auto word = receive_word(connection);
   if (!word) return fail({}, "its process was killed: start the container again");
   if (!word->text.starts_with(kJoined) || !word->fd.valid()) return fail({}, std::move(word->text));
@@ -92,8 +92,7 @@ std::string mac_of(const IpAddress& address) {
 std::string name_attribute(std::string_view text) { return concat(text, '\0'); }
 
 Result<void> plug_in(const Answer& place, pid_t target) {
-  const auto netns = open_at(AT_FDCWD, concat("/proc/", target, "/ns/net").c_str(), O_RDONLY);
-  if (!netns) return std::unexpected(netns.error());
+  const auto netns = TRY(open_at(AT_FDCWD, concat("/proc/", target, "/ns/net").c_str(), O_RDONLY));
   ifinfomsg header{};
   header.ifi_flags = header.ifi_change = IFF_UP;
   NetlinkRequest request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, header);
@@ -107,7 +106,7 @@ Result<void> plug_in(const Answer& place, pid_t target) {
   request.put_header(ifinfomsg{});
   request.put(IFLA_IFNAME, name_attribute(kNetworkNic));
   request.put(IFLA_ADDRESS, mac_of(place.own));
-  request.put_number(IFLA_NET_NS_FD, static_cast<std::uint32_t>(netns->get()));
+  request.put_number(IFLA_NET_NS_FD, static_cast<std::uint32_t>(netns.get()));
   for (const auto opened : {peer, data, link}) request.close(opened);
   const int error = request.send(place.netlink);
   if (error == 0) return {};
@@ -122,11 +121,10 @@ std::string first_lines(std::string_view lines) {
 }
 
 Result<NetworkSeat> take_place(Fd connection, std::string_view name, pid_t target) {
-  const auto place = ask_for_place(connection, name);
-  if (!place) return std::unexpected(place.error());
-  if (auto plugged = plug_in(*place, target); !plugged) return std::unexpected(plugged.error());
+  const auto place = TRY(ask_for_place(connection, name));
+  TRY(plug_in(place, target));
   return NetworkSeat{.connection = std::move(connection),
-                     .given = concat(place->word, "\n", first_lines(place->hosts))};
+                     .given = concat(place.word, "\n", first_lines(place.hosts))};
 }
 
 NetworkFacts facts_of(const std::string& network, const Fd& connection) {
@@ -147,10 +145,9 @@ NetworkFacts facts_of(const std::string& network, const Fd& connection) {
 
 Result<void> hold_network(std::string_view network) {
   constexpr int kBehindStdio = 10;
-  auto connection = connect_or_start_network(network);
-  if (!connection) return std::unexpected(connection.error());
+  auto connection = TRY(connect_or_start_network(network));
   const int number =
-      ::fcntl(connection->get(), F_DUPFD, kBehindStdio);  // NOLINT(*-cloexec): over an exec
+      ::fcntl(connection.get(), F_DUPFD, kBehindStdio);  // NOLINT(*-cloexec): over an exec
   if (number < 0 || ::setenv(kHeld, concat(number).c_str(), 1) != 0)
     return fail_errno("cannot keep the connection to a network");
   return {};
@@ -158,9 +155,9 @@ Result<void> hold_network(std::string_view network) {
 
 Result<NetworkSeat> join_network(std::string_view network, std::string_view name, pid_t target) {
   auto held = held_connection();
-  auto connection = held.valid() ? Result<Fd>(std::move(held)) : connect_or_start_network(network);
-  if (!connection) return std::unexpected(connection.error());
-  return take_place(std::move(*connection), name, target);
+  auto connection =
+      TRY(held.valid() ? Result<Fd>(std::move(held)) : connect_or_start_network(network));
+  return take_place(std::move(connection), name, target);
 }
 
 void keep_hosts(const Fd& connection, const Fd& hosts) {
@@ -169,9 +166,8 @@ void keep_hosts(const Fd& connection, const Fd& hosts) {
 
 Result<std::vector<NetworkFacts>> networks() {
   std::vector<NetworkFacts> all;
-  const auto names = network_names();
-  if (!names) return std::unexpected(names.error());
-  for (const auto& name : *names)
+  const auto names = TRY(network_names());
+  for (const auto& name : names)
     if (const auto connection = connect_network(name))
       if (auto facts = facts_of(name, *connection); !facts.addresses.empty())
         all.push_back(std::move(facts));

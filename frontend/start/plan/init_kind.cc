@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -85,12 +86,11 @@ InitKind init_kind(std::string_view name, std::string_view content) {
 
 Result<FoundInit> init_at(const Fd& rootfs, const std::string& path) {
   const auto file =
-      open_at(rootfs.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-  if (!file) return std::unexpected(file.error());
-  if (!is_program(*file))
+      TRY(open_at(rootfs.get(), path.c_str(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+  if (!is_program(file))
     return fail({}, concat(quoted(path), " is not an executable file"), EACCES);
-  const auto name = name_behind(*file);
-  return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(*file) : std::string{}),
+  const auto name = name_behind(file);
+  return FoundInit{.kind = init_kind(name, name == "init" ? beginning_of(file) : std::string{}),
                    .path = path};
 }
 
