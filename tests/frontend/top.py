@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What containers use: top, once and live, and root's look at the containers of all users."""
 
+import ctypes
 import fcntl
 import json
 import os
@@ -9,13 +10,15 @@ import signal
 import struct
 import sys
 import termios
+import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from terminal import Terminal  # noqa: E402
 from named import IDLE, Store  # noqa: E402
 from container import fails, rootfs, well  # noqa: E402
-from harness import ROOT, case, main, wait_for  # noqa: E402
+from harness import ROOT, case, libc, main, wait_for  # noqa: E402
 
 BUSY = 'command = sh -c "trap \'exit 0\' TERM; while :; do :; done"'
 
@@ -180,6 +183,79 @@ def _(root):
     for store in (alice, bob):
         store.do('stop', 'web', '--timeout=0')
         store.do('kill', 'web')
+
+
+class SilentFuse:
+    """A file system of a user's: it takes every request and answers none but the first, that of the mount. Who waits
+    for an answer cannot even be killed."""
+
+    def __init__(self, place, user):
+        self.place = place
+        os.makedirs(place, exist_ok=True)
+        self.fd = os.open('/dev/fuse', os.O_RDWR)
+        options = f'fd={self.fd},rootmode=40000,user_id={user.uid},group_id={user.gid}'
+        if libc.mount(b'silent', place.encode(), b'fuse.silent', 0, options.encode()) != 0:
+            raise OSError(ctypes.get_errno(), 'mount of a FUSE')
+        self.asked = threading.Event()
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self):
+        while True:
+            try:
+                request = os.read(self.fd, 1 << 20)
+            except OSError:
+                return
+            _, opcode, unique = struct.unpack_from('=IIQ', request)
+            if opcode == 26:  # FUSE_INIT
+                about = struct.pack('=IIIIHHIIHHI28x', 7, 31, 65536, 0, 12, 9, 65536, 1, 0, 0, 0)
+                os.write(self.fd, struct.pack('=IiQ', 16 + len(about), 0, unique) + about)
+            else:
+                self.asked.set()
+
+    def end(self):
+        libc.umount2(self.place.encode(), 2 | 1)  # MNT_DETACH, MNT_FORCE: what waits fails
+        os.close(self.fd)
+
+
+@case('a file system of a user\'s that never answers holds no look of root\'s: others are shown, and whose it is is said')
+def _(root):
+    bob = Store(root, root.bob, first=200000)
+    bob.make('web', IDLE, tree=rootfs(root, 'trees/of-bob', bob.first))
+    well(bob.do('start', 'web'))
+    fuse = SilentFuse(f'{root.tmp}/home/{root.alice.name}', root.alice)
+    try:
+        began = time.monotonic()
+        done = host(root, 'list', '--host')
+        took = time.monotonic() - began
+        assert fuse.asked.is_set() and took < 25, (took, done)
+        fails(done, f'containers of {root.alice.name} takes longer')
+        assert re.search(rf'^{root.bob.name} +web +running ', done.out, re.M), done.out
+        tree = host(root, 'top', '--host', '--once')
+        assert re.search(rf'^{root.bob.name} [^\n]*\n  web ', tree.out, re.M), tree
+    finally:
+        fuse.end()
+    well(host(root, 'list', '--host'))
+    well(bob.do('stop', 'web', '--timeout=0'))
+
+
+@case('users beyond the 4096 that are asked are counted in a sentence; those of whom something runs are among the asked')
+def _(root):
+    bob = Store(root, root.bob, first=200000)
+    bob.make('web', IDLE, tree=rootfs(root, 'trees/of-bob', bob.first))
+    well(bob.do('start', 'web'))
+    with open('/etc/passwd') as file:
+        accounts = file.read()
+    many = ''.join(f'u{uid}:x:{uid}:{uid}::/nonexistent:/bin/false\n' for uid in range(80000, 84200))
+    with open('/etc/passwd', 'w') as file:  # the test's own
+        file.write(many + accounts)
+    try:
+        done = root.run([root.program('userns-run'), 'list', '--host'], ROOT, timeout=100)
+    finally:
+        with open('/etc/passwd', 'w') as file:
+            file.write(accounts)
+    fails(done, 'users were not asked: no more than 4096 are')
+    assert re.search(rf'^{root.bob.name} +web +running ', done.out, re.M), done.out
+    well(bob.do('stop', 'web', '--timeout=0'))
 
 
 main()

@@ -4,7 +4,9 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "policy/error.h"
 
@@ -17,9 +19,12 @@ struct Person {
   std::string home;
 };
 
-// What `look` returns in a process that has become the user for good, with the user's home and none
-// of root's environment. At most so many bytes and seconds: what it looks at may be made to keep
-// it.
-Result<std::string> as_user(const Person& person, const std::function<std::string()>& look);
+using LookOf = std::function<std::string(const Person&)>;
+
+// What `look` returns for each of the people, in their order, in processes that have become them
+// for good, with their homes and none of root's environment. Several look at once. Each has so many
+// bytes and seconds, and all have so many seconds: what they look at may be made to keep them, and
+// a file system of a user's own may keep them from being ended, too. Such a one is left behind.
+std::vector<Result<std::string>> as_users(std::span<const Person> people, const LookOf& look);
 
 }  // namespace userns::frontend

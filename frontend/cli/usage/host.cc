@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <pwd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,24 +38,20 @@ constexpr std::size_t kLongestPath = 4096;
 
 // --- who may have some --------------------------------------------------------------------------
 
-Person person_of(uid_t uid) {
-  const passwd* const entry = ::getpwuid(uid);  // NOLINT(concurrency-mt-unsafe): one thread
-  if (entry == nullptr)
-    return {.uid = uid, .gid = uid, .name = concat(uid), .home = "/nonexistent"};
-  return {.uid = uid, .gid = entry->pw_gid, .name = entry->pw_name, .home = entry->pw_dir};
+Person person_of(const passwd& entry) {
+  return {.uid = entry.pw_uid, .gid = entry.pw_gid, .name = entry.pw_name, .home = entry.pw_dir};
 }
 
-// Of those who have an account here. No more than whether it is there: what is in it is looked at
-// by the user.
-void add_those_with_a_store(std::set<uid_t>& uids) {
+Person nameless(uid_t uid) {
+  return {.uid = uid, .gid = uid, .name = concat(uid), .home = "/nonexistent"};
+}
+
+// Everybody who has an account here: whether they have a store is looked at by them. A home can be
+// on a file system that does not answer.
+void add_accounts(std::vector<Person>& people) {
   ::setpwent();
-  while (const passwd* const entry = ::getpwent()) {  // NOLINT(concurrency-mt-unsafe): one thread
-    struct stat facts{};
-    const auto path = concat(std::string_view(entry->pw_dir), "/.local/share/userns");
-    if (uids.size() < kMostUsers && ::lstat(path.c_str(), &facts) == 0 &&
-        facts.st_uid == entry->pw_uid)
-      uids.insert(entry->pw_uid);
-  }
+  while (const passwd* const entry = ::getpwent())  // NOLINT(concurrency-mt-unsafe): one thread
+    people.push_back(person_of(*entry));
   ::endpwent();
 }
 
@@ -175,7 +170,7 @@ HostContainer container_from(const Json& object, const Person& person,
                           .state = text_in(object, "state"),
                           .init = text_in(object, "init"),
                           .problem = text_in(object, "problem"),
-                          .started_at = number_in(object, "started_at")};
+                          .started_at = std::max<std::int64_t>(number_in(object, "started_at"), 0)};
   const auto ports = object.find("ports");
   if (ports != object.end() && ports->is_array())
     for (const auto& port : *ports)
@@ -186,15 +181,41 @@ HostContainer container_from(const Json& object, const Person& person,
   return container;
 }
 
-void add_all_of(const Person& person, const std::set<std::string>& stores,
+void add_all_of(const Person& person, const Result<std::string>& text,
                 const std::vector<UserNamespace>& spaces, std::vector<HostContainer>& all,
                 std::vector<std::string>& problems) {
-  const auto text = as_user(person, [&] { return own_list(stores); });
   const auto list = text ? Json::parse(*text, nullptr, false) : Json::array();
   if (!text) problems.push_back(text.error().text);
   if (!list.is_array()) return;
   for (const auto& object : list)
     if (object.is_object()) all.push_back(container_from(object, person, spaces));
+}
+
+// Those of whom something runs, then all with an account, then ids without one, each once: a user
+// who has many ids pushes nobody out.
+std::vector<Person> people_to_ask(const std::vector<UserNamespace>& spaces, const Stores& stores,
+                                  std::vector<std::string>& problems) {
+  std::set<uid_t> running;
+  for (const auto& space : spaces) running.insert(space.owner);
+  for (const auto& [uid, paths] : stores) running.insert(uid);
+  std::vector<Person> people;
+  std::vector<Person> others;
+  for (const auto uid : running) {
+    const passwd* const entry = ::getpwuid(uid);  // NOLINT(concurrency-mt-unsafe): one thread
+    if (entry != nullptr)
+      people.push_back(person_of(*entry));
+    else
+      others.push_back(nameless(uid));
+  }
+  add_accounts(people);
+  people.insert(people.end(), others.begin(), others.end());
+  std::set<uid_t> known;
+  std::erase_if(people, [&](const Person& one) { return !known.insert(one.uid).second; });
+  if (people.size() <= kMostUsers) return people;
+  problems.push_back(concat(people.size() - kMostUsers, " of ", people.size(),
+                            " users were not asked: no more than ", kMostUsers, " are"));
+  people.resize(kMostUsers);
+  return people;
 }
 
 std::string limit_text(const std::string& directory, const char* file, bool is_size) {
@@ -289,16 +310,13 @@ Result<std::vector<HostContainer>> host_containers(std::vector<std::string>& pro
   if (::geteuid() != 0) return fail({}, "--host looks at everybody's containers: run it as root");
   const auto spaces = TRY(user_namespaces());
   auto stores = stores_of_monitors();
-  std::set<uid_t> uids;
-  for (const auto& space : spaces) uids.insert(space.owner);
-  for (const auto& [uid, paths] : stores) uids.insert(uid);
-  add_those_with_a_store(uids);
+  for (auto& [uid, paths] : stores) paths.erase("");
+  const auto people = people_to_ask(spaces, stores, problems);
+  const auto texts =
+      as_users(people, [&](const Person& person) { return own_list(stores[person.uid]); });
   std::vector<HostContainer> all;
-  for (const auto uid : uids) {
-    auto& paths = stores[uid];
-    paths.erase("");
-    add_all_of(person_of(uid), paths, spaces, all, problems);
-  }
+  for (std::size_t i = 0; i < people.size(); ++i)
+    add_all_of(people[i], texts[i], spaces, all, problems);
   return all;
 }
 
