@@ -110,7 +110,7 @@ std::string complaint_in(std::string_view said) {
     const auto line = take_until(said, '\n');
     if (line.find_first_not_of(" \r") == std::string_view::npos) continue;
     last = line;
-    if (line.starts_with("E: ")) complaint = line.substr(3);
+    if (complaint.empty() && line.starts_with("E: ")) complaint = line.substr(3);
   }
   return complaint.empty() ? last : complaint;
 }

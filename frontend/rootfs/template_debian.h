@@ -52,7 +52,8 @@ std::vector<std::string> mmdebstrap_words(const DebianWish& wish,
 // The lines of `apt-config dump` that say how to get to a mirror, as apt options. Pure.
 std::vector<std::string> ways_to_mirrors(std::string_view dump);
 
-// The last line of what a program said that is a complaint ("E: ..."), else the last line. Pure.
+// The first line of what a program said that is a complaint ("E: ..."), else the last line: of
+// mmdebstrap the last complaint is always "mmdebstrap failed to run". Pure.
 std::string complaint_in(std::string_view said);
 
 }  // namespace userns::frontend

@@ -359,7 +359,7 @@ def _(root):
 
 
 @cases([
-    ('a failure before the first byte', 'echo "E: cannot get it" >&2; echo done >&2; exit 1', 'cannot get it'),
+    ('a failure before the first byte', 'echo "E: cannot get it" >&2; echo "E: mmdebstrap failed to run" >&2; exit 1', 'cannot get it'),
     ('a failure half way', 'head -c 60000 {archive}; echo "E: disk full" >&2; exit 3', 'disk full'),
     ('a failure at the end', 'cat {archive}; echo "E: hook failed" >&2; exit 1', 'hook failed'),
     ('a death by a signal', 'kill -9 $$', 'running apt-get update'),

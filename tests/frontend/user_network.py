@@ -269,6 +269,19 @@ def _(root):
     nothing_left(root)
 
 
+@case("in the host's own tree there are no names, which is said; with --overlay there are")
+def _(root):
+    host(root)
+
+    def start(*more):
+        return well(root.run([root.program('userns-run'), '--net', 'user=lab', '--hostname', 'one', *more, '--', 'cat', '/etc/hosts'],
+                             root.alice, env=env(root, root.alice)))
+
+    plain, covered = start(), start('--overlay')
+    assert "no names: /etc/hosts is the host's own; with --overlay" in plain.err and '# userns-run network' not in plain.out, plain
+    assert 'no names' not in covered.err and 'one # userns-run network' in covered.out, covered
+
+
 @case('--dry-run, config and info name the network; names that are no names are refused; a directory that others can reach is refused')
 def _(root):
     host(root)

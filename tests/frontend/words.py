@@ -55,7 +55,7 @@ def _(root, other, verb):
 
 @cases([(f'{word} says what to do instead', word, piece) for word, piece in
         (('run', 'userns-run --image'), ('launch', 'create NAME'), ('init', 'create NAME'), ('copy', '--from'), ('clone', '--from'),
-         ('import', 'create NAME --import'), ('load', '--tar'), ('port', 'info NAME'), ('build', 'buildah'), ('compose', '--group'), ('set', 'config'))])
+         ('import', 'create NAME --import'), ('load', '--tar'), ('port', 'info NAME'), ('help', 'userns-run --help'), ('version', '--version'), ('build', 'buildah'), ('compose', '--group'), ('set', 'config'))])
 def _(root, word, piece):
     fails(root.run([root.program('userns-run'), word, 'web'], root.alice), f'there is no verb {word}: ', piece)
 

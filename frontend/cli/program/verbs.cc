@@ -122,6 +122,8 @@ constexpr std::array kOtherWords{
     OtherWord{"unpause", "thaw", ""},
     OtherWord{"enter", "shell", ""},
     OtherWord{"login", "shell", ""},
+    OtherWord{"help", "", "userns-run --help lists all, userns-run VERB --help says more of one"},
+    OtherWord{"version", "", "userns-run --version shows it"},
     OtherWord{"run", "", "userns-run --image REF -- COMMAND runs one in a throw-away container"},
     OtherWord{"launch", "",
               "userns-run create NAME --image REF makes a container, start NAME starts it"},

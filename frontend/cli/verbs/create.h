@@ -23,7 +23,7 @@ inline constexpr std::array kCreateOptions{
     kAuthOption,
     kCertOption,
     kPlainOption,
-    VerbOption{"from", "NAME", "a copy of another container, which is stopped"},
+    VerbOption{"from", "NAME", "a copy of another container"},
     VerbOption{"snapshot", "", "with --from: shows the other's files and keeps only what differs"},
     VerbOption{"instant", "", "with --from: copies nothing; both stand on the other's files"},
     VerbOption{"copy", "", "with --from, --image: a tree of its own, not changes to a shared one"},

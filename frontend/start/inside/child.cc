@@ -124,8 +124,10 @@ Result<void> share_names(const Plan& plan, const Channel& channel, std::string_v
     return channel.send({.kind = Message::Kind::kHosts, .text = {}, .fd = std::move(hosts)});
   return channel.send(
       {.kind = Message::Kind::kNote,
-       .text = concat("network ", user->network,
-                      ": no names: /etc/hosts inside is not a plain file, or --bind covers it"),
+       .text = concat("network ", user->network, ": no names: ",
+                      plan.own_root
+                          ? "/etc/hosts inside is not a plain file, or --bind covers it"
+                          : "/etc/hosts is the host's own; with --overlay there is one inside"),
        .fd = {}});
 }
 

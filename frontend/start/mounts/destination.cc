@@ -30,8 +30,7 @@ std::unexpected<Error> cannot_make(const std::string& path, int code) {
   if (code == EACCES)
     why =
         "it is missing, and the container's root may not write where it belongs: make it first, or "
-        "give the tree to "
-        "the container's ids (userns-run shift)";
+        "take a root file system (--rootfs) that userns-run shift has given to the container's ids";
   if (code == EEXIST) why = "a dangling symbolic link or another file is in its place";
   return fail({}, concat("cannot mount on ", quoted(path), " inside: ", why), code);
 }

@@ -166,8 +166,11 @@ TEST(Digest, IsThatOfAllThatWasRead) {
 
 // --- mmdebstrap -------------------------------------------------------------------------------
 
-TEST(Mmdebstrap, TheComplaintIsTheLastErrorElseTheLastLine) {
-  EXPECT_EQ(complaint_in("I: a\nE: first\nE: second\ndone\n\n"), "second");
+TEST(Mmdebstrap, TheComplaintIsTheFirstErrorElseTheLastLine) {
+  EXPECT_EQ(complaint_in("I: a\nE: first\nE: second\ndone\n\n"), "first");
+  EXPECT_EQ(complaint_in("E: no Release file.\nE: apt-get update failed\nI: removing\n"
+                         "E: mmdebstrap failed to run\n"),
+            "no Release file.");
   EXPECT_EQ(complaint_in("I: a\nW: b\n"), "W: b");
   EXPECT_EQ(complaint_in(""), "");
 }
