@@ -13,12 +13,14 @@ import threading
 sys.path.insert(0, os.path.dirname(__file__))
 import container  # noqa: E402
 from container import fails, shell, well  # noqa: E402
-from harness import case, main, skip  # noqa: E402
+from harness import case, main, skip, wait_for  # noqa: E402
 from named import Store  # noqa: E402
 from start_walls_lib import USR, python_rootfs  # noqa: E402
 
 CONNECT = ('import os, socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); '
            's.sendall(b"from inside"); print(s.recv(99).decode())')
+
+INSIDE = '/run/host/wayland'
 
 
 class Session:
@@ -208,6 +210,27 @@ def _(root):
         assert left == ['wayland-0'], left
 
 
+@case('a container of one compositor gets nothing of another: not when a later one is started with it, nor by a link that is left')
+def _(root):
+    tree = python_rootfs(root)
+    with Session(root) as here:
+        for name in ('wayland-0', 'wayland-9'):
+            here.serve(f'{here.runtime}/{name}')
+
+        first, second = (str(os.stat(f'{here.runtime}/{name}').st_ino) for name in ('wayland-9', 'wayland-0'))
+        look = f'stat -c %i {INSIDE}/*'
+        read, write = os.pipe()
+        held = container.start(root, '--wayland', *USR, command=('sh', '-c', f'{look}; : >/ready; read x; {look}'), where=tree, stdin=read,
+                               env={**here.env, 'WAYLAND_DISPLAY': 'wayland-9'})
+        wait_for(lambda: os.path.exists(f'{tree}/ready'), 'the first container to run')
+        done = well(inside(root, here, look, '--wayland', *USR, tree=tree, WAYLAND_DISPLAY='wayland-0'))
+        assert done.out.split() == [second], (done, first, second)
+        os.write(write, b'go\n')
+        assert well(held.wait()).out.split() == [first, first], (first, second)
+        for fd in (read, write):
+            os.close(fd)
+
+
 @case('what is not the caller\'s own session is not handed in: a link, a file, another\'s socket or directory, none at all')
 def _(root):
     with Session(root) as here:
@@ -272,6 +295,33 @@ def _(root):
             fails(inside(root, here, 'true', '--x11', DISPLAY=':97'), 'only its owner')
         finally:
             os.unlink(path)
+
+
+@case('--x11: no cookie of another display goes in, and no socket of a directory in which others can replace it')
+def _(root):
+    tree = python_rootfs(root)
+    sockets = '/tmp/.X11-unix'
+    with Session(root) as here:
+        os.makedirs(sockets, exist_ok=True)
+        with open(f'{here.home}/.Xauthority', 'wb') as file:
+            file.write(cookie(b'box', b'96', b'x' * 16) + cookie(b'box', b'95', b'y' * 16))
+        here.own(f'{here.home}/.Xauthority')
+        paths = [f'{sockets}/X{number}' for number in (96, 95)]
+        mode = os.stat(sockets).st_mode & 0o7777
+        try:
+            for path in paths:
+                here.serve(path, 0o777)
+            for number, own in ((96, 'x'), (95, 'y')):
+                done = well(inside(root, here, 'cat ${XAUTHORITY%/*}/*', '--x11', *USR, tree=tree, DISPLAY=f':{number}'))
+                assert {letter for letter in 'xy' if letter * 16 in done.out} == {own}, done
+            os.chmod(sockets, 0o777)
+            fails(inside(root, here, 'true', '--x11', DISPLAY=':96'), 'other users can replace', '1777')
+            os.chmod(sockets, 0o1777)
+            well(inside(root, here, 'true', '--x11', *USR, tree=tree, DISPLAY=':96'))
+        finally:
+            os.chmod(sockets, mode)
+            for path in paths:
+                os.unlink(path)
 
 
 @case('--gpu: the render nodes that there are, or a sentence that says that there is none')

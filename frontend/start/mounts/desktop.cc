@@ -84,11 +84,12 @@ Result<Fd> own_directory(const Fd& parent, const char* name) {
   return dir;
 }
 
-// A directory for this kind of socket, which the container gets.
-Result<Fd> shared_directory(Spec& spec, const Runtime& runtime, const char* kind,
+// A directory for this one socket, which the container gets. Of each display another one: what a
+// later container is given shows up in none that runs.
+Result<Fd> shared_directory(Spec& spec, const Runtime& runtime, const std::string& kind,
                             std::string_view inside) {
   const auto ours = own_directory(runtime.dir, kOurs);
-  auto dir = ours ? own_directory(*ours, kind) : std::unexpected(ours.error());
+  auto dir = ours ? own_directory(*ours, kind.c_str()) : std::unexpected(ours.error());
   if (dir)
     spec.mounts.emplace_back(
         BindWish{.source = concat(runtime.path, "/", std::string_view(kOurs), "/", kind),
@@ -129,7 +130,8 @@ Result<void> add_wayland(Spec& spec) {
   if (name.contains('/'))
     return fail({}, concat("--wayland: WAYLAND_DISPLAY ", quoted(name),
                            " is not the name of a socket in XDG_RUNTIME_DIR"));
-  const auto shared = TRY(shared_directory(spec, runtime, "wayland", kWaylandInside));
+  const auto shared =
+      TRY(shared_directory(spec, runtime, concat("wayland-", name), kWaylandInside));
   const auto done = TRY(share_socket(runtime, name, shared, "wayland-0"));
   if (!done)
     return fail({}, concat("--wayland: there is no socket ", quoted(name), " in ",
@@ -170,7 +172,7 @@ Result<void> add_cookies(Spec& spec, std::uint32_t display, std::vector<std::str
     return {};
   }
   const auto runtime = TRY(runtime_dir("x11"));
-  const auto shared = TRY(shared_directory(spec, runtime, "x11", kX11Inside));
+  const auto shared = TRY(shared_directory(spec, runtime, concat("x11-", display), kX11Inside));
   constexpr mode_t kMine = 0600;
   const auto name = concat("cookies-", display);
   const auto fresh = concat(".new-", ::getpid());
@@ -184,13 +186,26 @@ Result<void> add_cookies(Spec& spec, std::uint32_t display, std::vector<std::str
   return {};
 }
 
+// In one that another user may change, a socket of the caller's may be a link to anything of theirs
+// by the time that it is bound.
+bool keeps_sockets(const char* directory) {
+  struct stat facts{};
+  return ::lstat(directory, &facts) == 0 && S_ISDIR(facts.st_mode) &&
+         (is_mine(facts) || facts.st_uid == 0) &&
+         ((facts.st_mode & 022) == 0 || (facts.st_mode & S_ISVTX) != 0);
+}
+
 Result<void> add_x11(Spec& spec, std::vector<std::string>& notes) {
   const auto value = variable("DISPLAY");
   const auto display = local_display(value);
   if (!display)
     return fail({}, concat("--x11: DISPLAY ", quoted(value),
                            " is not a display of this machine's, such as :0"));
-  const auto path = concat("/tmp/.X11-unix/X", *display);
+  constexpr const char* kSockets = "/tmp/.X11-unix";
+  const auto path = concat(std::string_view(kSockets), "/X", *display);
+  if (::access(kSockets, F_OK) == 0 && !keeps_sockets(kSockets))
+    return fail({}, concat("--x11: other users can replace what is in ", quoted(kSockets),
+                           ": it has to be root's directory, with mode 1777"));
   struct stat facts{};
   const bool there = ::lstat(path.c_str(), &facts) == 0;
   if (!there || !S_ISSOCK(facts.st_mode) || (!is_mine(facts) && facts.st_uid != 0))
