@@ -129,6 +129,8 @@ Result<void> start_container(const std::string& root, const std::string& id) {
 
 // All in its pid namespace are its own only if that was made for it.
 Result<std::vector<pid_t>> processes_of(const ContainerDir& dir, const OciRecord& record) {
+  const auto note = TRY(dir.cgroups());
+  if (!note.entries.empty() && is_replaced(note.entries.front())) return std::vector<pid_t>{};
   if (!record.cgroup.empty()) return processes_in(record.cgroup);
   const auto config = TRY(config_of(dir));
   const auto space = pid_space(record.process.pid);
@@ -174,7 +176,9 @@ Result<void> pause_container(const std::string& root, const std::string& id, boo
 Result<void> update_container(const std::string& root, const std::string& id,
                               const OciResources& resources) {
   const auto dir = ContainerDir::open(root, id, true);
-  TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  const auto record = TRY(dir ? dir->record() : std::unexpected(dir.error()));
+  if (dir->status(record) == OciStatus::kStopped)
+    return fail({}, concat("cannot update container ", id, ": it is stopped"));
   const auto note = TRY(dir->cgroups());
   if (note.entries.empty() && !resources.wishes.empty())
     return fail({}, concat("container ", id, " has no cgroup of its own, which ",

@@ -160,6 +160,28 @@ def _(root):
     assert is_gone(leaf)
 
 
+@case('a container that has ended lost its empty cgroup to another one: its verbs and its delete reach nobody there')
+def _(root):
+    bundle, own = begin_delegated(root)
+    at(has(bundle, hugepageLimits=pages(PAGES)), 'web').write('sleep', '1000')
+    works(bundle, 'run', '-d', '-b', bundle.path, 'c')
+    leaf = f'{own}/web'
+    works(bundle, 'kill', 'c', 'KILL')
+    wait_for(lambda: bundle.state()['status'] == 'stopped' and not pids_in(leaf), 'the end of the first one')
+    works(bundle, 'run', '-d', '-b', bundle.path, 'd')
+    pid = bundle.state('d')['pid']
+    assert pids_in(leaf) == [pid]
+    done = bundle.call('update', '--pids-limit', '5', 'c')
+    assert done.code == 1 and 'stopped' in done.err, done
+    assert str(pid) not in bundle.call('ps', 'c').out
+    for verb in ('pause', 'resume'):
+        assert bundle.call(verb, 'c').code == 1
+    works(bundle, 'delete', 'c')
+    assert bundle.state('d')['status'] == 'running' and pids_in(leaf) == [pid], bundle.state('d')
+    bundle.end('d')
+    assert is_gone(leaf) and bundle.left() == []
+
+
 @case('cgroups that the container\'s root makes below its own go with it')
 def _(root):
     bundle, own = begin_delegated(root)

@@ -136,7 +136,10 @@ Result<void> make_one(CgroupNote& note, const std::string& path, const KeepNote&
   note.entries.push_back({.path = path, .made = count_missing(path)});
   if (auto kept = keep(note); !kept) return kept;
   if (auto made = make_all(path); !made) return made;
+  struct stat facts{};
+  if (::stat(path.c_str(), &facts) != 0) return fail_errno(concat("cannot look at ", path));
   note.entries.back().is_ours = true;
+  note.entries.back().inode = facts.st_ino;
   return keep(note);
 }
 

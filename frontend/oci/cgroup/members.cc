@@ -134,6 +134,11 @@ void leave_maker(const CgroupNote& note) {
 
 }  // namespace
 
+bool is_replaced(const CgroupEntry& entry) {
+  struct stat facts{};
+  return entry.is_ours && ::stat(entry.path.c_str(), &facts) == 0 && facts.st_ino != entry.inode;
+}
+
 std::string cgroup_of(const CgroupNote& note) {
   if (note.entries.empty() || !note.entries.front().is_ours) return {};
   return note.entries.front().path;
@@ -161,6 +166,10 @@ Result<void> remove_cgroups(const CgroupNote& note, const ChosenIds& ids) {
   bool is_v2 = true;
   for (const auto& entry : note.entries) {
     Result<void> gone;
+    if (is_replaced(entry)) {
+      is_v2 = false;
+      continue;
+    }
     if (entry.is_ours && is_v2) gone = empty_v2(entry.path, ids);
     is_v2 = false;
     if (gone) gone = remove_made(entry);

@@ -15,6 +15,10 @@ namespace userns::frontend {
 // The container's own cgroup in v2; empty: it has none.
 std::string cgroup_of(const CgroupNote& note);
 
+// Whether another one has its path now, since it was removed, or was empty and made anew: nothing
+// in it is the container's.
+bool is_replaced(const CgroupEntry& entry);
+
 Result<std::vector<pid_t>> processes_in(const std::string& cgroup);
 // To each; SIGKILL is the kernel's to give, so that nobody escapes by forking.
 Result<void> signal_all(const std::string& cgroup, int number);

@@ -18,6 +18,8 @@ struct CgroupEntry {
   // Whether it was really made by us. Before that, somebody else may be in it: it is removed if it
   // is empty, and nobody is killed.
   bool is_ours = false;
+  // By which it is known again: one that has ended may have left its path to another container.
+  std::uint64_t inode = 0;
 };
 
 // Who made the cgroup that the container's own is in, for it.

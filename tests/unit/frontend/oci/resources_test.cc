@@ -100,7 +100,7 @@ TEST(CgroupsPath, NamesAUnitForSystemd) {
 }
 
 TEST(CgroupNote, IsReadAsItWasWritten) {
-  const CgroupNote note{.entries = {{.path = "/sys/a b", .made = 2, .is_ours = true},
+  const CgroupNote note{.entries = {{.path = "/sys/a b", .made = 2, .is_ours = true, .inode = 77},
                                     {.path = "/sys/c", .made = 1, .is_ours = false}},
                         .maker = CgroupMaker::kHelper,
                         .name = "oci-1"};
@@ -109,9 +109,11 @@ TEST(CgroupNote, IsReadAsItWasWritten) {
   EXPECT_EQ(to_text(*read), to_text(note));
   EXPECT_EQ(read->entries[0].path, "/sys/a b");
   EXPECT_TRUE(read->entries[0].is_ours);
+  EXPECT_EQ(read->entries[0].inode, 77U);
   EXPECT_FALSE(read->entries[1].is_ours);
   EXPECT_EQ(read->name, "oci-1");
-  for (const char* const bad : {"x", "ours x /a", "ours 1 ", "theirs 1 /a\n"})
+  for (const char* const bad :
+       {"x", "ours x 1 /a", "ours 1 ", "ours 1 1", "ours 1 x /a", "theirs 1 /a\n"})
     EXPECT_FALSE(parse_cgroup_note(bad)) << bad;
 }
 
