@@ -125,6 +125,19 @@ def _(root):
     nothing_left(root)
 
 
+@case('a host name, which an archive may bring, stands for no host of the world and for nobody\'s localhost')
+def _(root):
+    host(root)
+    s = store(root)
+    started(root, s, 'web')
+    for name, host_name in (('a', 'deb.debian.org'), ('b', 'localhost'), ('c', 'LOCALHOST.localdomain')):
+        started(root, s, name, f'hostname = {host_name}')
+    wait_for(lambda: hosts(s, 'web') == {'web': address(s, 'web'), 'deb': address(s, 'a')}, 'web to know a, by its first label alone')
+    for name in ('a', 'b', 'c', 'web'):
+        well(do(s, root, 'stop', name))
+    nothing_left(root)
+
+
 @case('TCP and large frames pass whole between two containers, both ways, and what a container writes into its hosts file stays')
 def _(root):
     host(root)

@@ -150,7 +150,7 @@ class Network {
       return send_word(member.connection, concat(birth_.subnet, ".0/24\n", lines())).has_value();
     if (!word->text.starts_with(kJoin) || member.host != 0) return false;
     const auto name = word->text.substr(kJoin.size());
-    if (is_plain_word(name, kLongestName)) member.name = name;
+    if (is_plain_word(name, kLongestName)) member.name = neighbour_name(name);
     const auto joined = made ? join(member) : made;
     return joined || send_word(member.connection, to_text(joined.error())).has_value();
   }

@@ -22,6 +22,14 @@ std::string hosts_with_network(std::string_view present, std::string_view lines)
   return text;
 }
 
+std::string neighbour_name(std::string_view host_name) {
+  std::string name(take_until(host_name, '.'));
+  std::string lower = name;
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower == "localhost" || lower.starts_with("ip6-") ? std::string{} : name;
+}
+
 // FNV-1a.
 std::uint32_t hash_of(std::string_view name) {
   std::uint32_t hash = 2166136261;

@@ -11,6 +11,11 @@ namespace userns::frontend {
 // not shorter than it was, so that a reader never finds it cut.
 std::string hosts_with_network(std::string_view present, std::string_view lines);
 
+// What the others of a network may call a container with this host name: its first label. Host
+// names come from archives and images, too, and none may stand for a host of the world, or for the
+// other container itself. Empty: nothing.
+std::string neighbour_name(std::string_view host_name);
+
 // The same number for the same name.
 std::uint32_t hash_of(std::string_view name);
 

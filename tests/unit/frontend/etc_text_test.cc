@@ -113,5 +113,14 @@ TEST(NetworkHosts, TakeThePlaceOfThoseBeforeAndNeverCutTheFile) {
   EXPECT_EQ(hosts_with_network("no line end", ""), "no line end\n");
 }
 
+TEST(NetworkHosts, HaveNoNameOfAHostOfTheWorldOrOfTheReaderItself) {
+  EXPECT_EQ(neighbour_name("web"), "web");
+  EXPECT_EQ(neighbour_name("web.lab"), "web");
+  EXPECT_EQ(neighbour_name("deb.debian.org"), "deb");
+  for (const char* const none :
+       {"", ".", ".org", "localhost", "LocalHost", "localhost.localdomain", "ip6-localhost"})
+    EXPECT_EQ(neighbour_name(none), "") << none;
+}
+
 }  // namespace
 }  // namespace userns::frontend
