@@ -170,6 +170,18 @@ def _(root):
     assert one['pid'] is None and one['memory'] is None and 'no user namespace of this user' in one['problem'], one
     text = well(host(root, 'list', '--host')).out + well(host(root, 'info', '--host', f'{root.bob.name}/web')).out
     assert '\x1b' not in text and '\u202e' not in text, text
+    # Its own process, for a second time.
+    alice.make('zzz', IDLE, tree=rootfs(root, 'trees/of-zzz', alice.first))
+    well(alice.do('start', 'zzz'))
+    own = alice.state('zzz')
+    with open(f'{alice.path}/zzz/state.json', 'w') as file:
+        json.dump({**own, 'init': victim['init']}, file)
+    mine = {one['name']: one for one in json.loads(well(host(root, 'list', '--host', '--json')).out) if one['path'].startswith(alice.path)}
+    assert mine['web']['memory'] > 0 and mine['zzz']['pid'] is None and 'as that of web does' in mine['zzz']['problem'], mine
+    assert [one['name'] for one in json.loads(well(host(root, 'top', '--host', '--json')).out) if one['user'] == root.alice.name] == ['web']
+    with open(f'{alice.path}/zzz/state.json', 'w') as file:
+        json.dump(own, file)
+    well(alice.do('stop', 'zzz', '--timeout=0'))
     state['init'] = {'pid': 1, 'start': 0}
     with open(path, 'w') as file:
         json.dump(state, file)

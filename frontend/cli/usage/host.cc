@@ -181,6 +181,21 @@ HostContainer container_from(const Json& object, const Person& person,
   return container;
 }
 
+// One process is one container's, however many records name it: else its memory would be counted
+// more than once, and a look would take as long as a user likes.
+void refuse_second_claims(std::vector<HostContainer>& all) {
+  std::map<pid_t, std::string> claimed;
+  for (auto& one : all) {
+    if (one.first.pid == 0) continue;
+    const auto [known, fresh] = claimed.try_emplace(one.first.pid, one.name);
+    if (fresh) continue;
+    one.problem = concat("its record names process ", one.first.pid, ", as that of ",
+                         printable(known->second), " does");
+    one.first = {};
+    one.cgroup.clear();
+  }
+}
+
 void add_all_of(const Person& person, const Result<std::string>& text,
                 const std::vector<UserNamespace>& spaces, std::vector<HostContainer>& all,
                 std::vector<std::string>& problems) {
@@ -317,6 +332,7 @@ Result<std::vector<HostContainer>> host_containers(std::vector<std::string>& pro
   std::vector<HostContainer> all;
   for (std::size_t i = 0; i < people.size(); ++i)
     add_all_of(people[i], texts[i], spaces, all, problems);
+  refuse_second_claims(all);
   return all;
 }
 
