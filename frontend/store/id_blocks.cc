@@ -113,9 +113,8 @@ std::unexpected<Error> run_out(const IdFacts& facts, std::span<const Holder> hol
                                const Kind& kind, const Ranges& owned, const Ranges& free,
                                std::uint64_t count) {
   const auto who = login(facts);
-  const auto ask =
-      concat("ask the administrator for more, with a line like ", who,
-             ":FIRST:", std::max(count, kAutoBlock), " in /etc/subuid and /etc/subgid");
+  const auto ask = concat("ask the administrator to run \"userns-policy grant ", who, " --ids ",
+                          std::max(count, kAutoBlock), "\"");
   if (owned.empty())
     return fail({}, concat(who, " has no subordinate ", kind.name, "s in ", kind.source.name, ": ",
                            ask, ", or use --map-self to be the only id inside"));

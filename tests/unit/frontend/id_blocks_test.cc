@@ -83,8 +83,7 @@ TEST(IdBlocks, WhenTheyRunOutItSaysWhoHoldsThem) {
       text,
       "0 of alice's 65536 (/etc/subuid) are free: the others are held by /s/web; destroy one"));
   EXPECT_TRUE(contains(
-      text,
-      "--share-ids NAME, or ask the administrator for more, with a line like alice:FIRST:65536"));
+      text, "NAME, or ask the administrator to run \"userns-policy grant alice --ids 65536\""));
   EXPECT_TRUE(contains(chosen(Given({}))[0], "alice has no subordinate uids in /etc/subuid"));
   std::vector<Holder> seven;
   for (std::uint64_t i = 0; i < 7; ++i)
