@@ -293,6 +293,7 @@ def _(root):
     plain, covered = start(), start('--overlay')
     assert "no names: /etc/hosts is the host's own; with --overlay" in plain.err and '# userns-run network' not in plain.out, plain
     assert 'no names' not in covered.err and 'one # userns-run network' in covered.out, covered
+    nothing_left(root)
 
 
 @case('--dry-run, config and info name the network; names that are no names are refused; a directory that others can reach is refused')
@@ -341,7 +342,8 @@ def _(root):
     assert cgroup and os.path.isdir(cgroup)
     well(do(s, root, 'stop', 'web'))
     wait_for(lambda: not os.path.isdir(cgroup + '/payload'), 'the payload to go')
-    assert alive(keeper) and hosts(s, 'db').keys() == {'db'}
+    wait_for(lambda: hosts(s, 'db').keys() == {'db'}, 'the name to go')
+    assert alive(keeper)
     well(do(s, root, 'stop', 'db'))
     nothing_left(root)
 
