@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import struct
 import sys
@@ -247,6 +249,33 @@ def _(root):
     finally:
         fuse.end()
     well(host(root, 'list', '--host'))
+    well(bob.do('stop', 'web', '--timeout=0'))
+
+
+@case('settings of a user\'s do not fill the memory of root\'s processes, however many there are')
+def _(root):
+    bob = Store(root, root.bob, first=200000)
+    bob.make('web', IDLE, tree=rootfs(root, 'trees/of-bob', bob.first))
+    well(bob.do('start', 'web'))
+    alice = Store(root)
+    alice.make('web', IDLE)
+    home = f'{root.tmp}/home/{root.alice.name}'
+    place = f'{home}/.local/share/userns'
+    with open(f'{alice.path}/web/config') as file:
+        large = file.read() + 'env = A\n' * 30000
+    root.write(f'{home}/large', large, 0o600, (root.alice.uid, root.alice.gid))
+    for number in range(60):
+        os.makedirs(f'{place}/c{number}')
+        os.link(f'{home}/large', f'{place}/c{number}/config')
+    for path in (f'{home}/.local', f'{home}/.local/share', place, *(f'{place}/c{number}' for number in range(60))):
+        os.chown(path, root.alice.uid, root.alice.gid)
+    try:
+        done = host(root, 'list', '--host')
+        assert re.search(rf'^{root.bob.name} +web +running ', done.out, re.M), done
+        most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+        assert most < 120, f'{most} MiB'
+    finally:
+        shutil.rmtree(f'{home}/.local')
     well(bob.do('stop', 'web', '--timeout=0'))
 
 

@@ -27,7 +27,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kMost = 8UL << 20U;
 constexpr std::chrono::seconds kMayTake{5};
 constexpr std::chrono::seconds kAllMayTake{30};
 constexpr std::size_t kAtOnce = 32;
@@ -42,7 +41,7 @@ bool become(const Person& person) {
          ::setenv("PATH", "/usr/bin:/bin", 1) == 0 && ::chdir("/") == 0;
 }
 
-[[noreturn]] void look_and_end(const Person& person, const LookOf& look, const Fd& out) {
+[[noreturn]] void look_and_end(const Person& person, const LookOf& look, const Fd& out) noexcept {
   const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int number = 0; number < 3; ++number)
     if (::dup2(null.get(), number) < 0) ::_exit(1);
@@ -94,7 +93,7 @@ std::optional<Result<std::string>> Looker::take() {
   std::array<char, 65536> piece{};
   const auto got = ::read(pipe_.get(), piece.data(), piece.size());
   if (got > 0) text_.append(piece.data(), static_cast<std::size_t>(got));
-  const bool too_much = text_.size() > kMost;
+  const bool too_much = text_.size() > kMostSaid;
   if (too_much) ::kill(process_.pid, SIGKILL);
   if (got == 0 || too_much) pipe_.reset();
   return std::nullopt;
@@ -102,7 +101,7 @@ std::optional<Result<std::string>> Looker::take() {
 
 Result<std::string> Looker::end() {
   const int status = collect(process_.pid);
-  if (text_.size() > kMost)
+  if (text_.size() > kMostSaid)
     return fail({}, concat(printable(person_->name), " has too much to tell about containers"),
                 E2BIG);
   if (status == 0) return std::move(text_);

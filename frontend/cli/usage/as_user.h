@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <functional>
 #include <span>
 #include <string>
@@ -19,6 +20,7 @@ struct Person {
   std::string home;
 };
 
+inline constexpr std::size_t kMostSaid = 8UL << 20U;
 using LookOf = std::function<std::string(const Person&)>;
 
 // What `look` returns for each of the people, in their order, in processes that have become them

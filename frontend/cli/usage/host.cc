@@ -97,18 +97,24 @@ Stores stores_of_monitors() {
 
 // --- what they say ------------------------------------------------------------------------------
 
+// One list for each, with its end: of what all of them say, only that is kept at once that is told.
 std::string own_list(const std::set<std::string>& more) {
   std::set<std::string> paths = more;
   if (const auto known = known_stores()) paths.insert(known->begin(), known->end());
-  std::vector<ContainerFacts> all;
+  std::string text;
   for (const auto& path : paths) {
     const auto store = Store::open(path);
     const auto names = store ? store->names() : std::unexpected(store.error());
     if (!names) continue;
-    for (const auto& name : *names)
-      if (const auto container = store->find(name)) all.push_back(facts_of(*container));
+    for (const auto& name : *names) {
+      const auto container = store->find(name);
+      if (!container) continue;
+      const auto facts = facts_of(*container);
+      text += concat(list_json({&facts, 1}), '\0');
+      if (text.size() > kMostSaid) return text;
+    }
   }
-  return list_json(all);
+  return text;
 }
 
 std::string text_in(const Json& object, const char* key) {
@@ -199,11 +205,13 @@ void refuse_second_claims(std::vector<HostContainer>& all) {
 void add_all_of(const Person& person, const Result<std::string>& text,
                 const std::vector<UserNamespace>& spaces, std::vector<HostContainer>& all,
                 std::vector<std::string>& problems) {
-  const auto list = text ? Json::parse(*text, nullptr, false) : Json::array();
   if (!text) problems.push_back(text.error().text);
-  if (!list.is_array()) return;
-  for (const auto& object : list)
-    if (object.is_object()) all.push_back(container_from(object, person, spaces));
+  for (std::string_view rest = text ? std::string_view(*text) : ""; !rest.empty();) {
+    const auto list = Json::parse(take_until(rest, '\0'), nullptr, false);
+    if (!list.is_array()) continue;
+    for (const auto& object : list)
+      if (object.is_object()) all.push_back(container_from(object, person, spaces));
+  }
 }
 
 // Those of whom something runs, then all with an account, then ids without one, each once: a user
