@@ -229,8 +229,11 @@ def open_fds(pid):
 def own_children():
     found = []
     for thread in os.listdir('/proc/self/task'):
-        with open(f'/proc/self/task/{thread}/children') as file:
-            found += [int(pid) for pid in file.read().split()]
+        try:
+            with open(f'/proc/self/task/{thread}/children') as file:
+                found += [int(pid) for pid in file.read().split()]
+        except (FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            pass
     return found
 
 
