@@ -65,9 +65,9 @@ def names(root, *words):
 
 
 def left_over(root):
-    """What is in the store beside finished containers and the index."""
+    """What is in the store beside finished containers, the index and the events."""
     there = os.listdir(store(root)) if os.path.isdir(store(root)) else []
-    return [name for name in there if name.startswith('.') and name not in ('.lock', '.index')]
+    return [name for name in there if name.startswith('.') and name not in ('.lock', '.index', '.events')]
 
 
 def maps(root, name, where=None):
@@ -424,7 +424,7 @@ def _(root):
 # --- interruptions ------------------------------------------------------------------------------
 
 def tree_of(root):
-    return {name for name in os.listdir(store(root))} if os.path.isdir(store(root)) else set()
+    return set(os.listdir(store(root))) - {'.events'} if os.path.isdir(store(root)) else set()
 
 
 @cases([(f'SIG{name} during a creation ends it and leaves nothing', getattr(signal, f'SIG{name}'))
