@@ -6,11 +6,22 @@
 #pragma once
 
 #include <expected>
+#include <type_traits>
 #include <utility>
 
-#define TRY(...)                                       \
-  __extension__({                                      \
-    auto&& tried = (__VA_ARGS__);                      \
-    if (!tried) return std::unexpected(tried.error()); \
-    *std::forward<decltype(tried)>(tried);             \
+namespace userns {
+
+// What is in a Result that has a value; unlike its own operator, it may be called for nothing.
+template <class R>
+typename std::remove_cvref_t<R>::value_type tried_value(R&& tried) {
+  return *std::forward<R>(tried);
+}
+
+}  // namespace userns
+
+#define TRY(...)                                                 \
+  __extension__({                                                \
+    auto&& tried = (__VA_ARGS__);                                \
+    if (!tried) return std::unexpected(tried.error());           \
+    ::userns::tried_value(std::forward<decltype(tried)>(tried)); \
   })

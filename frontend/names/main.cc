@@ -10,10 +10,12 @@
 #include <shadow/subid.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -82,14 +84,25 @@ Answer answer_to(std::string_view question) {
   return kind == 's' && !key.empty() ? subids_of(key) : std::nullopt;
 }
 
+int by_hand() {
+  ::dprintf(STDERR_FILENO,
+            "userns-names: the helpers start this program, to ask for names; not by hand\n");
+  return 2;
+}
+
 }  // namespace
 }  // namespace userns
 
-int main() {
+int main(int argc, char** argv) {
   using namespace userns;
+  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+    ::dprintf(STDOUT_FILENO, "userns-names (userns suite) %s\n", kVersion);
+    return 0;
+  }
   std::array<char, kLongestQuestion> question{};
   for (;;) {
     const auto length = ::recv(kSocket, question.data(), question.size(), 0);
+    if (length < 0 && (errno == ENOTSOCK || errno == EBADF)) return by_hand();
     if (length <= 0) return 0;
     const auto found = answer_to({question.data(), static_cast<std::size_t>(length)});
     const std::string said = found ? concat("=", *found) : "!";

@@ -20,7 +20,7 @@ from harness import MS_BIND, MS_REC, ROOT, build_dir, case, cases, main, mount, 
 
 TOP = os.path.join(os.path.dirname(__file__), '..', '..')
 MANUALS = sorted(glob.glob(TOP + '/man/*.[1-9]'))
-BLOCK = re.compile(r'^(?:\.\\" (example|not run): (.+)\n)?(?:\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)\.Ed|((?:\.Dl .*\n)+))', re.M)
+BLOCK = re.compile(r'^(?:\.\\" (example|not run|lines): (.+)\n)?(?:\.Bd -literal.*\n((?:(?!\.Ed).*\n)+)\.Ed|((?:\.Dl .*\n)+))', re.M)
 # Words that begin a command, where a prompt was forgotten.
 COMMAND = re.compile(r'^(userns-\w+|newuidmap|newgidmap|getsubids|systemctl|loginctl|dpkg-\w+|apt-get|ip|ln|mkdir|meson) ', re.M)
 
@@ -64,7 +64,7 @@ def unescaped(text):
 
 def blocks():
     """{name: commands}, the commands of blocks that are not run, and the places of blocks that say neither."""
-    named, not_run, unnamed = {}, [], []
+    named, not_run, taken, unnamed = {}, [], [], []
     for path in MANUALS:
         with open(path) as file:
             for kind, name, block, lines in BLOCK.findall(file.read()):
@@ -75,16 +75,18 @@ def blocks():
                 elif kind == 'example':
                     assert name not in named, f'two examples are named {name}'
                     named[name] = commands(text)
+                elif kind == 'lines':  # a test takes them from the page by this name
+                    taken.append(name)
                 elif kind:
                     not_run.append(commands(text) or commands(text, '# '))
                 if not kind and (commands(text) or commands(text, '# userns-') or COMMAND.search(text)):
                     unnamed.append(place)
-                if kind and COMMAND.search(text):
+                if kind in ('example', 'not run') and COMMAND.search(text):
                     unnamed.append(place + ' (no prompt)')
-    return named, not_run, unnamed
+    return named, not_run, taken, unnamed
 
 
-EXAMPLES, NOT_RUN, UNNAMED = blocks()
+EXAMPLES, NOT_RUN, TAKEN, UNNAMED = blocks()
 CHECKS = {}
 
 
@@ -485,6 +487,9 @@ def _(root, how, pieces):
 @case('every block of commands in a manual is an example, or says why it is not run; every check has its example')
 def _(_root):
     assert not UNNAMED, UNNAMED
+    takers = ''.join(open(path).read() for path in glob.glob(f'{TOP}/tests/*/*.py'))
+    for name in TAKEN:
+        assert f"'{name}'" in takers or f'lines: {name}\\n' in takers, name
     # Each block that is not run here is run where ELSEWHERE says, in the same words where those are a script.
     assert {lines[0].splitlines()[0] for lines in NOT_RUN} == set(ELSEWHERE), NOT_RUN
     for lines in NOT_RUN:
