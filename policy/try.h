@@ -11,9 +11,10 @@
 
 namespace userns {
 
-// What is in a Result that has a value; unlike its own operator, it may be called for nothing.
+// What is in a Result that has a value. A value may be a lock that is held as long as it lives: who
+// wants none of it says (void).
 template <class R>
-typename std::remove_cvref_t<R>::value_type tried_value(R&& tried) {
+[[nodiscard]] typename std::remove_cvref_t<R>::value_type tried_value(R&& tried) {
   return *std::forward<R>(tried);
 }
 

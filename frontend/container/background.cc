@@ -198,7 +198,7 @@ Step<void> hear(const Container& container, const Channel& report,
 
 Step<std::optional<Attached>> start_in_background(const Container& container,
                                                   const StartWish& wish) {
-  TRY(own(container.lock()));
+  const auto lock = TRY(own(container.lock()));
   const auto config = TRY(own(container.config()));
   TRY(own(check_ids_in(container, config)));
   TRY(own(register_place(container)));

@@ -209,7 +209,7 @@ Result<int> attach_console(const Container& container, const ConsoleWish& wish) 
   const Request request{
       .kind = Request::Kind::kConsole, .size = window_size(), .leash = wish.leash};
   TRY(connection.ask(request));
-  TRY(connection.receive_soon(container));
+  (void)TRY(connection.receive_soon(container));
   auto signals = TRY(take_console_signals());
   return watch_console(container, {std::move(connection), std::move(signals)}, wish);
 }

@@ -95,7 +95,7 @@ Result<std::string> by_signals(const InitProcess& init, int number) {
 }
 
 Result<std::string> act(const Container& container, bool stop) {
-  TRY(container.lock());
+  const auto lock = TRY(container.lock());
   const auto state = TRY(read_state(container.dir()));
   if (!state || state->init.pid == 0) return fail({}, concat(container.name(), " is not running"));
   if (!state->cgroup.empty()) return by_cgroup(state->cgroup, stop);

@@ -154,7 +154,7 @@ Result<Copied> copy_to_archive(const Ends& ends, const CopyWish& wish) {
     return fail({}, "a tar archive is not for a terminal: write it to a file or a pipe");
   const Fd output(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
   if (!output.valid()) return fail_errno("cannot write to standard output");
-  TRY(look_at_source(ends.from));
+  (void)TRY(look_at_source(ends.from));
   if (auto packed = ends.from.pack(is_of_the_content(wish.from), output); !packed)
     return fail({},
                 concat("cannot pack all of ", quoted(wish.from.text()), ": ", packed.error().text),

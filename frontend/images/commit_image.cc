@@ -70,7 +70,7 @@ std::string manifest_text(const Blob& config, const Blob& layer) {
 Result<StoredImage> commit_image(ImageStore& images, const Container& container,
                                  std::string_view reference) {
   const auto name = TRY(name_of_image(reference));
-  TRY(container.lock());
+  const auto lock = TRY(container.lock());
   if (is_running(container))
     return fail({}, concat(container.name(), " is running, and its files change: userns-run stop ",
                            container.name(), " first"));

@@ -130,7 +130,7 @@ Result<ImageStore> ImageStore::open() {
   if (::fstat(dir->get(), &facts) != 0 || facts.st_uid != ::geteuid())
     return fail({}, concat(path, " is not the caller's"));
   ImageStore store(home, std::move(path), std::move(*dir));
-  TRY(store.lock(".lock", LOCK_EX));
+  const auto lock = TRY(store.lock(".lock", LOCK_EX));
   if (::faccessat(store.dir_.get(), "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0) return store;
   auto made = replace_file(store.dir_, "index.json", index_text(std::vector<StoredImage>{}));
   if (made) made = replace_file(store.dir_, "oci-layout", kLayout);

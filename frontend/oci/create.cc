@@ -185,7 +185,7 @@ Result<Message> Making::hear() {
 
 // What a process that has given up says tells more than that it cannot be reached or mapped.
 Result<void> Making::words_of(Result<void> done) {
-  while (channel_->has_message()) TRY(hear());
+  while (channel_->has_message()) (void)TRY(hear());
   return done;
 }
 

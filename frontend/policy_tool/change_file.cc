@@ -13,7 +13,8 @@ namespace userns::frontend {
 Result<std::string> change_files(PolicyFile kind, const Edit& edit, bool dry) {
   const std::vector<std::string> paths{installed_path(kind)};
   TRY(check_directory(paths[0]));
-  TRY(dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts));
+  const auto lock =
+      TRY(dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts));
   auto all = TRY(read_files({&kind, 1}));
   auto texts = texts_of(all, kind);
   TRY(edit(texts));

@@ -68,7 +68,7 @@ Result<Fd> uncompress(Source& source, const Fd& directory, UnpackLimits limits) 
   auto file = nameless_file(directory);
   auto reader =
       TRY(file ? TarReader::open(source, TarReader::Content::kRaw) : std::unexpected(file.error()));
-  TRY(reader.next());
+  (void)TRY(reader.next());
   while (true) {
     const auto piece = TRY(reader.data());
     if (!piece) return file;

@@ -74,7 +74,7 @@ Result<void> dress_as(const Fd& top, const Fd& other) {
   if (::fchown(top.get(), facts.st_uid, facts.st_gid) != 0 ||
       ::fchmod(top.get(), facts.st_mode & 07777U) != 0)
     return fail_errno("cannot set the owner and mode of its root");
-  TRY(set_attributes(top.get(), attributes));
+  (void)TRY(set_attributes(top.get(), attributes));
   const std::array times{facts.st_atim, facts.st_mtim};
   return ::futimens(top.get(), times.data()) == 0 ? Result<void>{}
                                                   : fail_errno("cannot set the time of its root");

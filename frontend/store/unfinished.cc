@@ -153,7 +153,7 @@ Result<Unfinished> end_container(const Store& store, const Container& container,
 Result<Unfinished> take_away(const Store& store, const Container& container,
                              const std::string& named, Lock lock) {
   // Known before it is one no longer: else it could be neither deleted nor used.
-  TRY(ids_of(container));
+  (void)TRY(ids_of(container));
   const auto directory = fresh_name(container.name(), kGone);
   if (::renameat2(store.dir().get(), named.c_str(), store.dir().get(), directory.c_str(),
                   RENAME_NOREPLACE) != 0)

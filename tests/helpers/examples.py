@@ -428,7 +428,7 @@ def as_admin(words, **env):
 
 @case('what README.md has root build and install with does so, in the words that stand there')
 def _(root):
-    install, setup, meson_install, useradd = (shlex.split(line, comments=True) for line in build_block())
+    install, setup, meson_install, mkdir, useradd = (shlex.split(line, comments=True) for line in build_block())
     as_admin([*install, '--simulate', '--no-download'])
     # In the build that is there already: in an empty directory the compiler would need minutes.
     build, destination = build_dir(), root.tmp + '/destination'
@@ -440,6 +440,8 @@ def _(root):
     setuid = [path for path in glob.glob(destination + '/usr/local/**', recursive=True) if os.stat(path).st_mode & 0o4000]
     assert {os.path.basename(path) for path in setuid} == {'newuidmap', 'newgidmap', 'userns-net', 'userns-cgroup', 'userns-idmap'}, setuid
     root.overlay('/home')
+    as_admin(mkdir)
+    assert os.path.isdir('/etc/userns')
     as_admin([f'/usr/sbin/{useradd[0]}', *useradd[1:-1], 'newalice'])  # there is an alice already
     for path in ('/etc/subuid', '/etc/subgid'):
         with open(path) as file:
@@ -454,9 +456,9 @@ def _(_root):
             texts[name] = file.read()
     install, *others = build_block()
     known = re.search(r'^build_packages=\((.*?)\)', texts['packaging/lib.sh'], re.S | re.M)[1].split()
-    # Tests are not built; the first steps use ip(8).
+    # Tests are not built; the first steps use ip(8) and a template.
     wanted = [word for word in install.split()[2:] if not word.startswith('-')]
-    assert set(wanted) - {'iproute2'} == set(known) - {'libgtest-dev', 'python3'}, set(wanted) ^ set(known)
+    assert set(wanted) - {'iproute2', 'busybox-static'} == set(known) - {'libgtest-dev', 'python3'}, set(wanted) ^ set(known)
     for words in ('-Dtests=false', 'prefix=/usr/local', 'meson install -C', 'useradd --create-home --shell /bin/bash'):
         assert any(words in line for line in others) and words in texts['packaging/quickstart'], words
 

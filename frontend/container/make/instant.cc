@@ -137,7 +137,7 @@ Result<std::optional<Filled>> fill_from_base(const Store& store, const std::stri
                                              const FillHow& how) {
   const auto base = find_base(store, id);
   if (!base) return std::nullopt;
-  TRY(hold_base(*base));
+  const auto held = TRY(hold_base(*base));
   const auto trees = trees_above(store, id);  // it is still called so
   if (!trees) return std::unexpected(trees.error());
   if (trees->size() != 1) return std::nullopt;

@@ -115,7 +115,7 @@ Result<std::vector<std::string>> rename_container(const Store& store, const std:
   const auto finished = TRY(finish_earlier(store, from, to));
   if (finished) return std::vector<std::string>{};
   const auto container = store.find(from);
-  TRY(container ? container->lock() : std::unexpected(container.error()));
+  const auto lock = TRY(container ? container->lock() : std::unexpected(container.error()));
   if (is_running(*container))
     return fail({}, concat(from, " is running under its name: userns-run stop ", from, " first"));
   auto snapshots = hold_snapshots(store, from);

@@ -296,8 +296,8 @@ Result<Report> work_out_and_write(const Owner& owner, const Request& request) {
     paths.push_back(installed_path(kind));
     TRY(check_directory(paths.back()));
   }
-  TRY(request.dry ? Result<PolicyLock>(PolicyLock::none())
-                  : PolicyLock::take(paths, Hold::kAccounts));
+  const auto lock = TRY(request.dry ? Result<PolicyLock>(PolicyLock::none())
+                                    : PolicyLock::take(paths, Hold::kAccounts));
   auto all = TRY(read_files(request.files()));
   Report report;
   TRY(propose(all, owner, request, report));

@@ -50,7 +50,7 @@ class MemberSource : public Source {
     auto member = std::unique_ptr<MemberSource>(new MemberSource(file, offset));
     auto reader = TRY(TarReader::open(member->range_));
     member->reader_.emplace(std::move(reader));
-    TRY(member->reader_->next());
+    (void)TRY(member->reader_->next());
     return member;
   }
   Result<std::string_view> read() override {

@@ -224,7 +224,7 @@ Result<void> give_away(const ChosenIds& ids, const Fd& directory) {
   // A setgid directory above has made it another group's, which is not mapped.
   if (::fchownat(directory.get(), "", ~gid_t{0}, ::getegid(), AT_EMPTY_PATH) != 0)
     return fail_errno("cannot give the directory to the container's root: it is not the caller's");
-  TRY(in_map(all.ids, [&](const Outside&) -> Result<std::string> {
+  (void)TRY(in_map(all.ids, [&](const Outside&) -> Result<std::string> {
     if (::fchownat(directory.get(), "", 0, 0, AT_EMPTY_PATH) != 0)
       return fail_errno("cannot give the directory to the container's root");
     return "";

@@ -42,8 +42,8 @@ Result<void> make_in(const Fd& parent, const std::string& name, PlaceKind kind) 
       return fail_errno("cannot make a directory");
     return {};
   }
-  TRY(open_at(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, RESOLVE_BENEATH,
-              0644));
+  (void)TRY(open_at(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY,
+                    RESOLVE_BENEATH, 0644));
   return {};
 }
 
