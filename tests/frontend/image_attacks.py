@@ -22,7 +22,7 @@ from rootfs_tree import Archive  # noqa: E402
 
 def entries(home):
     """Names in the store of containers, but for its own files."""
-    return sorted(name for name in os.listdir(f'{home.data}/userns') if name not in ('.lock', '.index', '.images', '.instant'))
+    return sorted(name for name in os.listdir(f'{home.data}/userns') if name not in ('.lock', '.index', '.images', '.instant', '.events'))
 
 
 def runs(home, name, *words):

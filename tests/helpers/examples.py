@@ -41,6 +41,10 @@ ELSEWHERE = {
         (NO_SYSTEMD, 'tests/system/guest/cgroups.py', ['systemctl enable --now userns-cgroup.service']),
     'userns-run cp ./site web:/srv/www': ('these files are not here', 'tests/frontend/copies.py', ["'cp', f'{here}/www', 'web:/srv'", "'web:/srv/data', '-'"]),
     'systemctl --user enable --now userns@web': (NO_SYSTEMD, 'tests/frontend/words.py', ['userns@.service.in']),
+    'buildah run --isolation oci --runtime /usr/bin/userns-oci web make':
+        ('it needs an image', 'tests/frontend/oci_podman.py', ["('run', '--isolation', 'oci', '--runtime', root.program('userns-oci')"]),
+    'dockerd-rootless.sh --add-runtime userns=/usr/bin/userns-oci':
+        ('it starts a daemon', 'tests/frontend/oci_docker.py', ["'--add-runtime'", '--default-runtime=userns']),
     'userns-oci create --bundle bundle web': ('it needs a bundle', 'tests/frontend/oci_runtime.py', ["'create', '-b'", "'start'", "'exec'", "'kill'"]),
     "userns-cgroup enter work -- sh -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
     "userns-cgroup enter work -- bash -c '": (NO_V2, 'tests/system/guest/cgroups.py', []),
