@@ -19,6 +19,7 @@
 #include <variant>
 
 #include "common/report.h"
+#include "frontend/run/watched.h"
 #include "frontend/spec/net.h"
 #include "frontend/start/net/netlink_request.h"
 #include "frontend/start/net/network_place.h"
@@ -177,8 +178,10 @@ Result<std::vector<NetworkFacts>> networks() {
 std::string try_network(pid_t target) {
   auto connection = start_nameless_network();
   if (!connection) return to_text(connection.error());
-  const auto seat = take_place(std::move(*connection), {}, target);
-  return seat ? std::string{} : to_text(seat.error());
+  auto seat = take_place(std::move(*connection), {}, target);
+  if (!seat) return to_text(seat.error());
+  end_watched(std::move(seat->connection));  // its process holds the other end until its exit
+  return {};
 }
 
 }  // namespace userns::frontend

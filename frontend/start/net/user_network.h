@@ -53,7 +53,7 @@ struct NetworkFacts {
 Result<std::vector<NetworkFacts>> networks();
 
 // Whether such a network can be made for a process in namespaces of its own: makes one that nobody
-// else finds, and lets go of it. Empty: it can; else why not.
+// else finds, and waits for its end. Empty: it can; else why not.
 std::string try_network(pid_t target);
 
 }  // namespace userns::frontend
