@@ -49,6 +49,7 @@ struct Subids {
   std::string source;
   std::string error;  // of the look-up; empty: none
   std::uint64_t count = 0;
+  std::uint64_t unmapped = 0;  // delegated, too, but not ids of this user namespace
   std::uint64_t malformed_line = 0;
   std::string malformed_why;
 };
@@ -95,8 +96,10 @@ struct Facts {
   std::string apparmor_inside;  // of a process of ours that has made a user namespace for trial
   std::string profile;          // file for userns-run in /etc/apparmor.d, where it belongs
   bool profile_is_there = false;
-  std::string profile_source;  // what it can be copied from; empty: nothing
-  bool is_nested = false;      // root of the host has no uid in our user namespace
+  std::string profile_source;                 // what it can be copied from; empty: nothing
+  bool is_nested = false;                     // root of the host has no uid in our user namespace
+  bool is_in_ours = false;                    // in a container of userns-run
+  std::uint64_t own_ids = ~std::uint64_t{0};  // how many ids this user namespace has
   bool has_proc = true;
   int openat2_code = 0;  // errno of openat2(2), by which all parts open files; 0: it works
 

@@ -31,6 +31,7 @@
 #include "frontend/run/helper.h"
 #include "frontend/spec/user_database.h"
 #include "frontend/start/ids/callers_ids.h"
+#include "frontend/start/ids/process_ids.h"
 #include "frontend/start/mounts/remote_files.h"
 #include "frontend/start/net/net_choice.h"
 #include "frontend/store/store.h"
@@ -131,12 +132,24 @@ void look_at_keys(Facts& facts) {
   }
 }
 
+// systemd in a container writes there what its own environment says.
+constexpr const char* kInitsContainer = "/run/systemd/container";
+
+void look_at_own_ids(Facts& facts) {
+  std::uint64_t count = 0;
+  for (const auto& line : parse_map_file(read_file("/proc/self/uid_map").value_or("")))
+    count += line.inside().count();
+  if (count != 0) facts.own_ids = count;
+}
+
 void look_at_caller(Facts& facts, Directory& directory) {
+  look_at_own_ids(facts);
   facts.uid = ::getuid();
   struct stat root{};
   if (const auto root_dir = open_at(AT_FDCWD, "/", O_PATH); !root_dir)
     facts.openat2_code = root_dir.error().code;
   facts.has_proc = exists("/proc/self/status");
+  facts.is_in_ours = env("container") == "userns" || line_of(kInitsContainer) == "userns";
   facts.is_nested = facts.has_proc && ::stat("/", &root) == 0 && root.st_uid != 0 &&
                     root.st_uid == overflow_uid();
   const auto login = [&] { return login_name(Uid{facts.uid}).value_or(""); };
@@ -244,15 +257,33 @@ void look_at_user_net(Facts& facts) {
 
 // --- ids and policy -------------------------------------------------------------------------
 
-// In the child: error, or source, count, and the malformed line; with NUL between.
+// The ids that this user namespace has, as they are here.
+std::vector<Extent> own_map(IdKind kind) {
+  return parse_map_file(
+      read_file(kind == IdKind::kUid ? "/proc/self/uid_map" : "/proc/self/gid_map").value_or(""));
+}
+
+std::uint64_t count_in(const IdRange& range, const IdRange& other) {
+  const auto first = std::max<std::uint64_t>(range.first(), other.first());
+  const auto end = std::min<std::uint64_t>(range.end(), other.end());
+  return end > first ? end - first : 0;
+}
+
+// In the child: error, or source, counts, and the malformed line; with NUL between.
 std::string subids_text(const Facts& facts, IdKind kind) {
   const auto found = find_subids(kind, facts.login, Uid{facts.uid});
   if (!found) return to_text(found.error());
-  std::uint64_t count = 0;
-  for (const auto& range : found->owned.ranges()) count += range.count();
+  const auto map = own_map(kind);
+  std::uint64_t all = 0, count = 0;
+  for (const auto& range : found->owned.ranges()) {
+    all += range.count();
+    for (const auto& extent : map) count += count_in(range, extent.inside());
+    if (map.empty()) count += range.count();  // no /proc to see them in
+  }
+  const auto unmapped = all - count;
   // IM-ROOT: that one is given to nobody but root.
   if (facts.uid != 0 && found->owned.covers(*IdRange::make(0, 1))) --count;
-  return concat('\0', found->source, '\0', count, '\0', found->skipped.line, '\0',
+  return concat('\0', found->source, '\0', count, '\0', unmapped, '\0', found->skipped.line, '\0',
                 found->skipped.why);
 }
 
@@ -271,6 +302,7 @@ Subids look_at_subids(const Facts& facts, IdKind kind, Directory& directory) {
   subids.error = take_until(rest, '\0');
   subids.source = take_until(rest, '\0');
   subids.count = parse_decimal(take_until(rest, '\0')).value_or(0);
+  subids.unmapped = parse_decimal(take_until(rest, '\0')).value_or(0);
   subids.malformed_line = parse_decimal(take_until(rest, '\0')).value_or(0);
   subids.malformed_why = rest;
   return subids;

@@ -218,6 +218,8 @@ void fresh_mount(const Facts& facts, Findings& all, std::string_view id,
         "one has one",
         "mount -t proc proc /proc");
   if (trial->code == 0) return check.pass(concat("a container can have a /", id, " of its own"));
+  if (id == "sys" && facts.start_error.empty())
+    return check.pass("a container has the /sys of this one, read-only, and not one of its own");
   std::string over;
   for (const auto& path : facts.over_proc) over += concat(over.empty() ? "" : " ", path);
   check.fail(
@@ -302,6 +304,8 @@ void seccomp(const Facts& facts, Findings& all) {
                              text_of(facts.openat2_code)),
                       "loosen the system call filter outside, or boot Linux 5.11 or newer");
   if (!facts.filtered) return check.pass("no system call filter is on this session");
+  if (facts.is_in_ours && facts.start_error.empty())
+    return check.pass("this is a container of userns-run, whose filter lets containers start");
   check.warn(
       "a seccomp filter is on this session: a surrounding container engine or service may refuse "
       "mount or clone",
@@ -403,6 +407,14 @@ std::string grant_ids(const Facts& facts, std::string_view option) {
                 " FIRST-LAST ", who(facts));
 }
 
+// A container has the ids of its own map and no others, whatever the files in it say.
+std::string more_ids(const Facts& facts, std::string_view option) {
+  if (facts.own_ids >= 2 * kBlock) return grant_ids(facts, option);
+  return concat("start the container around this one with more ids than ", facts.own_ids,
+                ", such as --map 100000:200000; or write a line with ids that it has, such as ",
+                who(facts), ":10000:50000");
+}
+
 void user_database(const Facts& facts, Findings& all) {
   Check check(all, kIds, "user-database");
   if (facts.unanswered.empty()) return check.pass("answered in time");
@@ -425,14 +437,22 @@ void subids(const Facts& facts, const Subids& subids, Findings& all) {
     return check.fail(concat(subids.source, ":", subids.malformed_line,
                              " grants nothing: ", subids.malformed_why),
                       concat("correct the line: userns-policy edit ", subids.id));
+  if (subids.count == 0 && subids.unmapped != 0)
+    return check.fail(concat("none of the ", subids.unmapped, " in ", subids.source,
+                             " is an id of this user namespace; --map-self works without"),
+                      more_ids(facts, option));
   if (subids.count == 0)
     return check.fail(
         concat(who(facts), " has none in ", subids.source, "; --map-self works without"),
-        grant_ids(facts, option));
+        more_ids(facts, option));
   if (subids.count < kBlock)
-    return check.warn(concat(subids.count, " in ", subids.source,
-                             ": a distribution needs 65536 (nobody is 65534)"),
-                      grant_ids(facts, option));
+    return check.warn(
+        concat(subids.count, " in ", subids.source,
+               subids.unmapped == 0
+                   ? ""
+                   : concat(" (", subids.unmapped, " more are not ids of this user namespace)"),
+               ": a distribution needs 65536 (nobody is 65534)"),
+        more_ids(facts, option));
   check.pass(concat(subids.count, " in ", subids.source));
 }
 
@@ -660,7 +680,9 @@ void user_network(const Facts& facts, Findings& all) {
   if (!facts.can_open_tun)
     return check.warn(
         concat(first.path, ", but /dev/net/tun is not the caller's to open: no --net user"),
-        "modprobe tun && chmod 666 /dev/net/tun");
+        facts.is_in_ours
+            ? "start the container around this one with --nesting, on a host that has it"
+            : "modprobe tun && chmod 666 /dev/net/tun");
   if (!facts.has_default_route)
     return check.pass(concat(first.path, "; not tried: the host itself has no default route"));
   std::string refusals;

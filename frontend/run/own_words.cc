@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <climits>
+#include <span>
 #include <string_view>
 
 #include "common/fd.h"
@@ -22,10 +25,29 @@ Result<std::string> own_program() {
   return std::string(text);
 }
 
-Result<std::vector<std::string>> own_words() {
+namespace {
+
+Result<std::string> own_cmdline() {
   constexpr std::size_t kLargest = 4UL << 20U;
   const auto file = open_at(AT_FDCWD, "/proc/self/cmdline", O_RDONLY);
-  const auto text = file ? read_all(*file, kLargest) : std::unexpected(file.error());
+  return file ? read_all(*file, kLargest) : std::unexpected(file.error());
+}
+
+}  // namespace
+
+// The kernel shows the memory that held the words at the exec. If its last byte is not zero, it
+// takes what is there for one string (setproctitle(3)).
+void show_instead_of_own_words(std::string_view name) {
+  const auto size = own_cmdline().value_or("").size();
+  if (size < 2) return;
+  const std::span<char> words(program_invocation_name, size);
+  std::ranges::fill(words, '\0');
+  std::ranges::copy(name.substr(0, size - 2), words.begin());
+  words.back() = '.';
+}
+
+Result<std::vector<std::string>> own_words() {
+  const auto text = own_cmdline();
   if (!text)
     return fail({}, "cannot read one's own words from /proc/self/cmdline", text.error().code);
   std::vector<std::string> words;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "policy/error.h"
@@ -13,5 +14,8 @@ Result<std::string> own_program();
 
 // As /proc/self/cmdline has them, with the first, which is the name that the caller chose.
 Result<std::vector<std::string>> own_words();
+
+// From here on /proc/PID/cmdline, which everybody may read, shows `name` in their place.
+void show_instead_of_own_words(std::string_view name);
 
 }  // namespace userns::frontend

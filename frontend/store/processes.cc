@@ -132,6 +132,18 @@ Fd open_process(pid_t pid) {
   return Fd(::open(concat("/proc/", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
+std::optional<ProcessFacts> facts_of(const Fd& process, pid_t pid, ino_t space, ino_t top) {
+  const auto status = read_of(process, "status", kLargestStatus);
+  if (status.empty()) return std::nullopt;
+  return ProcessFacts{.pid = pid,
+                      .inside = innermost(status, pid),
+                      .uid = effective(status, "Uid"),
+                      .gid = effective(status, "Gid"),
+                      .user_namespace = space,
+                      .top = top,
+                      .command = command_of(process, status)};
+}
+
 }  // namespace
 
 Result<ino_t> top_namespace(pid_t init, const Fd& pidfd) {
@@ -154,17 +166,14 @@ Result<std::vector<ProcessFacts>> processes_in(std::span<const ino_t> tops) {
     const auto space = process.valid() ? user_namespace_of(process) : Fd{};
     const auto top = space.valid() ? families.top_of(space) : 0;
     if (top == 0) continue;
-    const auto status = read_of(process, "status", kLargestStatus);
-    if (status.empty()) continue;
-    found.push_back({.pid = pid,
-                     .inside = innermost(status, pid),
-                     .uid = effective(status, "Uid"),
-                     .gid = effective(status, "Gid"),
-                     .user_namespace = id_of(space),
-                     .top = top,
-                     .command = command_of(process, status)});
+    if (auto facts = facts_of(process, pid, id_of(space), top)) found.push_back(std::move(*facts));
   }
   return found;
+}
+
+std::optional<ProcessFacts> process_in(pid_t pid, ino_t top) {
+  const auto process = open_process(pid);
+  return process.valid() ? facts_of(process, pid, top, top) : std::nullopt;
 }
 
 Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd) {

@@ -35,6 +35,10 @@ Result<ino_t> top_namespace(pid_t init, const Fd& pidfd);
 // meanwhile is left out.
 Result<std::vector<ProcessFacts>> processes_in(std::span<const ino_t> tops);
 
+// Of one that is known to be in `top` though the caller may not see that, as userns-init; nothing
+// if it has ended.
+std::optional<ProcessFacts> process_in(pid_t pid, ino_t top);
+
 // The same of one container; fails where its `init` has ended.
 Result<std::vector<ProcessFacts>> processes_below(pid_t init, const Fd& pidfd);
 

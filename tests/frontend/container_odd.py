@@ -1,5 +1,6 @@
 """Named containers in odd surroundings: first processes that hide, --init, umask, closed fds, limits on files."""
 
+import json
 import os
 import stat
 import sys
@@ -67,13 +68,41 @@ def _(root):
     done = well(store.do('exec', 'web', command=['sh', '-c', 'id -u; readlink /proc/self/ns/pid; readlink /proc/self/ns/mnt']))
     init = store.state('web')['init']['pid']
     assert done.out.split() == ['0'] + [os.readlink(f'/proc/{init}/ns/{kind}') for kind in ('pid', 'mnt')], done
-    assert 'while :' in well(store.do('ps', 'web')).out
+    listed = json.loads(well(store.do('ps', 'web', '--json')).out)
+    assert [(p['pid'], p['pid_inside'], p['command']) for p in listed][0] == (init, 1, 'userns-init'), listed
+    assert any('while :' in p['command'] for p in listed), listed
     well(store.do('freeze', 'web'))
     assert stands_still(store, 'web') and ' frozen ' in well(store.do('list')).out
     well(store.do('thaw', 'web'))
     assert ' running ' in well(store.do('list')).out
     well(store.do('stop', 'web', '--timeout=1s'))
     assert not alive(init)
+
+
+@case("process 1 of --init shows its name, and not the words of the host's command line, to who is inside")
+def _(root):
+    store = Store(root)
+    store.make('web', 'init = yes', 'cgroup = none')
+    well(store.do('start', 'web', '--env=SECRET=hush', command=['sleep', '1000']))
+    done = well(store.do('exec', 'web', command=['cat', '/proc/1/cmdline', '/proc/1/comm']))
+    assert done.out == 'userns-init\0userns-init\n', done
+    well(store.do('stop', 'web', '--timeout=1s'))
+    done = root.run([root.program('userns-run'), '--map-self', '--init', '--env=SECRET=hush', '--', 'cat', '/proc/1/cmdline'], root.alice)
+    assert (done.code, done.out) == (0, 'userns-init\0'), done
+
+
+@case('exec --user USER:GROUP names which of the two the container does not have')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(store.do('start', 'web'))
+    await_log(store, 'web', 'up')
+    script = 'echo joe:x:50:60::/:/bin/sh >> /etc/passwd; echo dev:x:77: >> /etc/group'
+    well(store.do('exec', 'web', command=['sh', '-c', script]))
+    assert well(store.do('exec', 'web', '--user=joe:dev', command=['id'])).out == 'uid=50(joe) gid=77(dev)\n'
+    fails(store.do('exec', 'web', '--user=joe:nix', command=['id']), "has no group 'nix': see its /etc/group, or give a number")
+    fails(store.do('exec', 'web', '--user=jim:dev', command=['id']), "has no user 'jim': see its /etc/passwd, or give a number")
+    well(store.do('stop', 'web', '--timeout=1s'))
 
 
 def odd(root, store, shell, verb, *args, command=None):

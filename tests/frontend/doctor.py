@@ -53,6 +53,17 @@ class Mounted:
         umount(self.where)
 
 
+@case('in a container of the suite with --nesting doctor names as wrong only what is wrong there')
+def _(root):
+    mine = str(root.alice.uid)
+    root.write('/etc/subuid', f'{mine}:100000:65536\n')
+    done = root.run([root.program('userns-run'), '--map-self', '--nesting', '--env=container=userns', '--', root.program('userns-run'),
+                     'doctor', '--json'], root.alice, timeout=60)
+    checks = {check['id']: check for check in json.loads(done.out)['checks']}
+    assert checks['start']['status'] == checks['seccomp']['status'] == checks['sys']['status'] == 'pass', checks
+    assert 'container of userns-run' in checks['seccomp']['text'], checks
+
+
 @case('a user with ids and setuid helpers has no failure, and the container for trial ran')
 def _(root):
     checks = examine(root, code=0)

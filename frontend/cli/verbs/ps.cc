@@ -48,13 +48,29 @@ struct Asked {
   std::string container;
   ino_t top = 0;
   ChosenIds ids;
+  InitProcess first;
 };
 
 Result<Asked> ask(const Container& container) {
   const auto init = TRY(find_way_in(container));
   auto ids = TRY(ids_of_process(init.pid));
   const auto top = TRY(top_namespace(init.pid, init.pidfd));
-  return Asked{.container = container.name(), .top = top, .ids = std::move(ids)};
+  auto first = TRY(find_init_process(container));
+  return Asked{
+      .container = container.name(), .top = top, .ids = std::move(ids), .first = std::move(first)};
+}
+
+bool has_ended(const InitProcess& process) {
+  pollfd ended{.fd = process.pidfd.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&ended, 1, 0) != 0;
+}
+
+// Process 1 of --init hides from its caller in which namespaces it is.
+void add_hidden_first(std::vector<ProcessFacts>& processes, const Asked& asked) {
+  const auto pid = asked.first.pid;
+  if (std::ranges::find(processes, pid, &ProcessFacts::pid) != processes.end()) return;
+  auto first = process_in(pid, asked.top);
+  if (first && !has_ended(asked.first)) processes.insert(processes.begin(), std::move(*first));
 }
 
 // By one look at all processes, however many containers there are; in the containers' order.
@@ -62,6 +78,7 @@ Result<std::vector<Listed>> list(const std::vector<Asked>& asked) {
   std::vector<ino_t> tops;
   for (const auto& one : asked) tops.push_back(one.top);
   auto processes = TRY(processes_in(tops));
+  for (const auto& one : asked) add_hidden_first(processes, one);
   std::ranges::stable_sort(processes, {}, [&](const ProcessFacts& process) {
     return std::ranges::find(tops, process.top) - tops.begin();
   });
@@ -94,9 +111,7 @@ Result<std::vector<Container>> wanted(const Words& words) {
 // One that has ended, or is just doing so, is not a failure to look at it.
 bool runs_still(const Container& container) {
   const auto init = find_init_process(container);
-  if (!init) return init.error().code != 0;
-  pollfd ended{.fd = init->pidfd.get(), .events = POLLIN, .revents = 0};
-  return ::poll(&ended, 1, 0) == 0;
+  return init ? !has_ended(*init) : init.error().code != 0;
 }
 
 // Those that are named must run. Of the others, one that ends meanwhile is left out, and one that

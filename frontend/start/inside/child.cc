@@ -304,14 +304,17 @@ Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::stri
   (void)wait_for_go(inheritance.channel);
   ::umask(022);
   if (!user.empty() || !group.empty()) {
-    const auto ids = inside_ids(read_inside("etc/passwd"), read_inside("etc/group"),
-                                user.empty() ? "0" : user, group);
+    const auto passwd = read_inside("etc/passwd"), groups = read_inside("etc/group");
+    const std::string_view name = user.empty() ? "0" : user;
+    const auto ids = inside_ids(passwd, groups, name, group);
+    const bool has_user = ids || inside_ids(passwd, groups, name, "");
     if (!ids)
       return {{.rule = {},
                .code = 0,
-               .text = concat("the container has no user ", quoted(user.empty() ? "0" : user),
-                              group.empty() ? "" : concat(", or no group ", quoted(group)),
-                              ": see its /etc/passwd and /etc/group, or give a number")}};
+               .text = concat("the container has no ",
+                              has_user ? concat("group ", quoted(group), ": see its /etc/group")
+                                       : concat("user ", quoted(name), ": see its /etc/passwd"),
+                              ", or give a number")}};
     plan.spec.uid = ids->uid;
     plan.spec.gid = ids->gid;
     plan.spec.groups = ids->groups;

@@ -10,6 +10,7 @@
 
 #include "common/fd.h"
 #include "frontend/run/exit_status.h"
+#include "frontend/run/own_words.h"
 
 namespace userns::frontend {
 namespace {
@@ -26,6 +27,7 @@ std::optional<int> reap(pid_t command) {
 
 [[noreturn]] void be_init(pid_t command, const sigset_t& all) {
   ::prctl(PR_SET_NAME, "userns-init", 0, 0, 0);
+  show_instead_of_own_words("userns-init");
   while (true) {
     siginfo_t info{};
     const int number = ::sigwaitinfo(&all, &info);

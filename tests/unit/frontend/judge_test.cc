@@ -287,6 +287,28 @@ const Case kCases[] = {
        f.is_nested = true;
        f.subids[0].error = concat(std::string_view("x [TF-PATH]"));
      }},
+    {"subuid", Level::kFail, "none of the 65536", "--map 100000:200000",
+     [](Facts& f) {
+       f.own_ids = 65536;
+       f.subids[0].count = 0;
+       f.subids[0].unmapped = 65536;
+     }},
+    {"subuid", Level::kWarn, "50000 in /etc/subuid (15536 more are not ids of this user namespace)",
+     "with more ids than 65536",
+     [](Facts& f) {
+       f.own_ids = 65536;
+       f.subids[0].count = 50000;
+       f.subids[0].unmapped = 15536;
+     }},
+    {"sys", Level::kPass, "the /sys of this one", "",
+     [](Facts& f) { f.sys_mount = Trial{"sys", EPERM}; }},
+    {"seccomp", Level::kPass, "a container of userns-run", "",
+     [](Facts& f) { f.filtered = f.is_in_ours = true; }},
+    {"user-network", Level::kWarn, "/dev/net/tun", "with --nesting",
+     [](Facts& f) {
+       f.is_in_ours = true;
+       f.can_open_tun = false;
+     }},
     {"seccomp", Level::kFail, "openat2(2)", "loosen", [](Facts& f) { f.openat2_code = ENOSYS; }},
     {"bounding-set", Level::kNote, "no /proc", "mount -t proc",
      [](Facts& f) { f.has_proc = false; }},
