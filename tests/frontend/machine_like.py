@@ -308,17 +308,17 @@ def _(root):
     def first():
         done = well(shell(root, 'cat /proc/self/uid_map /proc/self/gid_map'))
         return [int(line.split()[1]) for line in done.out.splitlines() if line.split()[0] == '0']
-    base = 'alice:200000:65536\n'
+    base = 'alice:51200000:65536\n'  # ids that no neighbour's process has
     subids(root, base)
-    assert first() == [200000, 200000]
-    subids(root, base + 'alice:100000:65536\n', base + 'alice:4444:1\nalice:100000:65536\n')
-    assert first() == [200000, 200000]
+    assert first() == [51200000, 51200000]
+    subids(root, base + 'alice:51100000:65536\n', base + 'alice:4444:1\nalice:51100000:65536\n')
+    assert first() == [51200000, 51200000]
     subids(root, 'alice:4444:1\n' + base)
-    assert first() == [200000, 200000]
+    assert first() == [51200000, 51200000]
     store = Store(root)
-    subids(root, 'alice:4444:1\nalice:200000:1000\n')
+    subids(root, 'alice:4444:1\nalice:51200000:1000\n')
     well(store.do('create', 'small', '--template=busybox', timeout=60))
-    assert 'u:0:200000:1000' in read(f'{store.path}/small/config')
+    assert 'u:0:51200000:1000' in read(f'{store.path}/small/config')
 
 
 @case('--groups keep: files of a group of the caller\'s are usable; --group-add: the group is itself inside, where /etc/subgid gives it')

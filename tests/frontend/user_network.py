@@ -86,7 +86,8 @@ def keepers(root=None):
         try:
             with open(f'/proc/{pid}/comm') as file:
                 is_one = file.read() == 'userns-network\n'
-            if is_one and os.readlink(f'/proc/{pid}/exe').startswith(root.program('userns-run')):
+            # A neighbour's programs lie on another file system under the same names.
+            if is_one and os.path.samestat(os.stat(f'/proc/{pid}/exe'), os.stat(root.program('userns-run'))):
                 found.append(int(pid))
         except OSError:  # gone meanwhile
             continue

@@ -12,7 +12,7 @@ namespace userns::frontend {
 namespace {
 
 Result<void> check_v1(const CgroupGrant& grant, const CgroupConf& conf, Uid uid) {
-  for (const auto& part : grant.parts().subspan(1)) TRY(v1_base(part.controller, conf, uid));
+  for (const auto& part : grant.parts().subspan(1)) (void)TRY(v1_base(part.controller, conf, uid));
   return {};
 }
 

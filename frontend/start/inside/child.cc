@@ -305,7 +305,7 @@ Failure start_joined(Plan& plan, const Inheritance& inheritance, const std::stri
   ::umask(022);
   if (!user.empty() || !group.empty()) {
     const auto passwd = read_inside("etc/passwd"), groups = read_inside("etc/group");
-    const std::string_view name = user.empty() ? "0" : user;
+    const std::string name = user.empty() ? "0" : user;
     const auto ids = inside_ids(passwd, groups, name, group);
     const bool has_user = ids || inside_ids(passwd, groups, name, "");
     if (!ids)
