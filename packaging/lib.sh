@@ -13,7 +13,7 @@ check_packages=(ccache clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
   libcap2-bin bzip2 lz4 xz-utils zstd)
 # Other programs for the same work: what ours is tested with and against.
 peer_packages=(skopeo docker-registry umoci openssl jq uidmap lxc bubblewrap keyutils crun runc podman buildah rootlesskit slirp4netns passt mmdebstrap busybox-static zsh fish
-  iproute2 nftables dnsmasq-base iputils-ping util-linux procps auditd)
+  iproute2 nftables dnsmasq-base iputils-ping util-linux procps auditd bindfs)
 # A booted Debian for the tests that need one: cgroup v2 alone, systemd, auditd, AppArmor.
 guest_packages=(qemu-system-x86 qemu-utils e2fsprogs cpio)
 # Packages, and what judges them.

@@ -60,7 +60,7 @@ Result<void> destroy_container(const Store& store, const Container& container, b
   if (auto stopped = check_stopped(container, force); !stopped) return stopped;
   if (auto alone = check_snapshots(store, container.name(), "destroy them first"); !alone)
     return alone;
-  const auto ended = TRY(end_container(store, container, std::move(lock)));
+  auto ended = TRY(end_container(store, container, std::move(lock)));
   write_event(store.dir(), {.name = container.name(), .what = std::string(event::kDestroy)});
   if (auto removed = remove_unfinished(store, ended); !removed)
     return not_whole(container, removed.error());
@@ -82,7 +82,7 @@ Result<bool> destroy_rest(const Store& store, std::string_view name) {
   auto others = TRY(look_around(store, *registry, name));
   registry = fail({}, "");  // the others' turn
   bool any = false;
-  for (const auto& left : others.litter) {
+  for (auto& left : others.litter) {
     if (left.container.name() != name) continue;
     any = true;
     if (auto removed = remove_unfinished(store, left); !removed)
@@ -114,7 +114,7 @@ Result<void> remove_litter(const Store& store) {
   if (!registry) return std::unexpected(registry.error());
   auto others = TRY(look_around(store, *registry, ""));
   registry = fail({}, "");  // the others' turn
-  for (const auto& left : others.litter)
+  for (auto& left : others.litter)
     if (auto removed = remove_unfinished(store, left); !removed) return removed;
   return {};
 }

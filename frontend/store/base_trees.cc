@@ -75,8 +75,7 @@ Result<void> move_files(const Container& from, const char* name, const Container
                         const ChosenIds& ids) {
   const auto all = TRY(ids_with_self(ids, ::geteuid(), ::getegid()));
   const auto moved = in_map(all.ids, [&](const Outside&) -> Result<std::string> {
-    if (::renameat2(from.dir().get(), name, to.dir().get(), kFiles, RENAME_NOREPLACE) == 0)
-      return "";
+    if (rename_to_free_name(from.dir().get(), name, to.dir().get(), kFiles) == 0) return "";
     return fail_errno(concat("cannot move the files of ", from.path(), "/", name));
   });
   return moved ? Result<void>{} : std::unexpected(moved.error());
@@ -195,7 +194,8 @@ Result<std::vector<std::string>> unused_bases(const Store& store) {
 Result<void> remove_base(const Store& store, const std::string& id) {
   const auto base = find_base(store, id);
   auto lock = TRY(base ? base->lock() : std::unexpected(base.error()));
-  return remove_unfinished(store, {*base, base_directory(id), std::move(lock)});
+  Unfinished unfinished{*base, base_directory(id), std::move(lock)};
+  return remove_unfinished(store, unfinished);
 }
 
 Result<bool> remove_unused_base(const Store& store, const std::string& id) {

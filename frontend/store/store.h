@@ -32,7 +32,7 @@ namespace userns::frontend {
 class Lock {
  public:
   explicit Lock(Fd file) : file_(std::move(file)) {}
-  // In a fork: the lock is the parent's alone.
+  // Gives it up; in a fork: the lock is the parent's alone.
   void leave() { file_.reset(); }
   [[nodiscard]] const Fd& file() const { return file_; }
 

@@ -136,8 +136,8 @@ Result<Unfinished> begin_container(const Store& store, const Registry& /*held*/,
 Result<void> finish_container(const Store& store, const Unfinished& unfinished) {
   const auto& name = unfinished.container.name();
   ::fsync(unfinished.container.dir().get());
-  if (::renameat2(store.dir().get(), unfinished.directory.c_str(), store.dir().get(), name.c_str(),
-                  RENAME_NOREPLACE) == 0) {
+  const int dir = store.dir().get();
+  if (rename_to_free_name(dir, unfinished.directory.c_str(), dir, name.c_str()) == 0) {
     ::fsync(store.dir().get());
     return {};
   }
@@ -155,8 +155,8 @@ Result<Unfinished> take_away(const Store& store, const Container& container,
   // Known before it is one no longer: else it could be neither deleted nor used.
   (void)TRY(ids_of(container));
   const auto directory = fresh_name(container.name(), kGone);
-  if (::renameat2(store.dir().get(), named.c_str(), store.dir().get(), directory.c_str(),
-                  RENAME_NOREPLACE) != 0)
+  const int dir = store.dir().get();
+  if (rename_to_free_name(dir, named.c_str(), dir, directory.c_str()) != 0)
     return fail_errno(concat("cannot take ", container.path(), " out of the way"));
   auto moved = TRY(store.open_unfinished(container.name(), directory));
   return Unfinished{std::move(moved), directory, std::move(lock)};
@@ -181,7 +181,7 @@ Result<Others> look_around(const Store& store, const Registry& /*held*/, std::st
   return others;
 }
 
-Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished) {
+Result<void> remove_unfinished(const Store& store, Unfinished& unfinished) {
   const auto entries = TRY(list_directory(unfinished.container.dir()));
   // The config is the last but the lock: it says with whose rights the rest can be deleted.
   std::optional<ChosenIds> ids;
@@ -190,9 +190,13 @@ Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished)
       if (auto removed = remove_entry(unfinished, name, ids); !removed) return removed;
   for (const char* const name : {"config", "lock"})
     ::unlinkat(unfinished.container.dir().get(), name, 0);
-  if (::unlinkat(store.dir().get(), unfinished.directory.c_str(), AT_REMOVEDIR) == 0 ||
-      errno == ENOENT)
-    return {};
+  const auto remove = [&] {
+    return ::unlinkat(store.dir().get(), unfinished.directory.c_str(), AT_REMOVEDIR) == 0 ||
+           errno == ENOENT;
+  };
+  if (remove()) return {};
+  unfinished.lock.leave();
+  if (remove()) return {};
   return fail_errno(concat("cannot delete ", unfinished.container.path()));
 }
 
@@ -203,6 +207,20 @@ Result<ChosenIds> ids_to_delete_with(const Holder& holder) {
   Spec spec;
   spec.mapping = std::move(wishes);
   return find_ids(spec);
+}
+
+int rename_to_free_name(int from_dir, const char* from, int to_dir, const char* to) {
+  const int done = ::renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE);
+  if (done == 0 || (errno != EINVAL && errno != ENOSYS)) return done;
+  struct stat there{};
+  if (::fstatat(to_dir, to, &there, AT_SYMLINK_NOFOLLOW) == 0) {
+    errno = EEXIST;
+    return -1;
+  }
+  if (errno != ENOENT) return -1;
+  const int renamed = ::renameat(from_dir, from, to_dir, to);
+  if (renamed != 0 && errno == ENOTEMPTY) errno = EEXIST;
+  return renamed;
 }
 
 }  // namespace userns::frontend

@@ -41,11 +41,16 @@ struct Others {
 Result<Others> look_around(const Store& store, const Registry& held, std::string_view name);
 
 // Deletes it, with the rights of the ids that its config says. Can be done again where it was
-// interrupted.
-Result<void> remove_unfinished(const Store& store, const Unfinished& unfinished);
+// interrupted. Lets go of the lock if the file system keeps open files by a name (FUSE, NFS).
+Result<void> remove_unfinished(const Store& store, Unfinished& unfinished);
 
 // A map in which all of a container's files can be deleted, whatever it has inside: the caller is
 // 0.
 Result<ChosenIds> ids_to_delete_with(const Holder& holder);
+
+// renameat2(2) with RENAME_NOREPLACE: 0, or -1 and errno, EEXIST if the name is taken. A file
+// system that has no such flag (FUSE, NFS) is asked first; what takes the name in that very moment
+// keeps it if both are directories with something in them, as containers are.
+int rename_to_free_name(int from_dir, const char* from, int to_dir, const char* to);
 
 }  // namespace userns::frontend

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Containers without a copy: an overlay over a base tree that is shown with each one's own ids."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
 from container import FIRST, fails, well  # noqa: E402
-from harness import case, main, mount, umount, wait_for  # noqa: E402
+from harness import case, main, mount, skip, umount, wait_for  # noqa: E402
 from images import busybox_layer  # noqa: E402
 from named import Store  # noqa: E402
 from oci import layout, need_skopeo  # noqa: E402
@@ -173,6 +175,46 @@ def _(root):
             well(store.do('destroy', name))
     finally:
         umount(store.path)
+
+
+@contextlib.contextmanager
+def over_fuse(path, source, *options):
+    """What is in `source`, by way of a real FUSE file system of root's, which hands owners on."""
+    bindfs = shutil.which('bindfs') or skip('bindfs is not installed')
+    if not os.path.exists('/dev/fuse'):
+        skip('there is no /dev/fuse')
+    os.makedirs(source, exist_ok=True)
+    done = subprocess.run([bindfs, '-o', 'allow_other', *options, source, path], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done
+    try:
+        yield
+    finally:
+        umount(path)
+
+
+@case('on FUSE the files are copied, which is said; --from there, too; an idmapped bind of it is a sentence; doctor says it')
+def _(root):
+    store, image = prepared(root)
+    below = f'{root.tmp}/below-fuse'
+    shutil.rmtree(below, ignore_errors=True)
+    os.makedirs(below)
+    os.chown(below, root.alice.uid, root.alice.gid)
+    with over_fuse(store.path, below):
+        done = create(store, 'one', f'--image=oci:{image}:it')
+        assert done.err.count('the files are copied: ') == 1 and 'FUSE' in done.err, done
+        assert os.path.isdir(f'{store.path}/one/rootfs') and bases(store) == []
+        assert inside(store, 'one', 'echo x >/root/x; cat /root/x').split() == ['x']
+        assert os.stat(f'{below}/one/rootfs/root/x').st_uid in uids(store, 'one')
+        done = create(store, 'two', '--from=one', '--instant')
+        assert done.err.count('the files are copied: ') == 1, done
+        assert inside(store, 'two', 'cat /root/x').split() == ['x'] and set(uids(store, 'one')).isdisjoint(uids(store, 'two'))
+        done = store.do('start', 'one', '--foreground', f'--bind={store.path}:/b:idmap', command=('true',), timeout=60)
+        assert done.code == 125 and 'FUSE' in done.err, done
+        env = {'PATH': '/usr/bin:/bin', 'HOME': store.user_home(), 'XDG_DATA_HOME': store.path}
+        said = root.run([root.program('userns-run'), 'doctor'], root.alice, env=env, timeout=60).out
+        assert 'so they are copied' in said and 'FUSE' in said, said
+        for name in ('one', 'two'):
+            well(store.do('destroy', name))
 
 
 @case('what the image says about how to run it, as in create --tar')

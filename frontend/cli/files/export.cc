@@ -16,6 +16,7 @@
 #include "frontend/cli/terminal.h"
 #include "frontend/cli/verbs/select.h"
 #include "frontend/export/export_container.h"
+#include "frontend/store/unfinished.h"
 #include "policy/text.h"
 #include "policy/try.h"
 
@@ -86,8 +87,10 @@ Result<void> to_file(const ExportWish& wish) {
   const Fd& out = opened;
   auto done = write_to(wish, out);
   if (done && ::fsync(out.get()) != 0) done = fail_errno(concat("cannot write ", quoted(part)));
-  const unsigned no_replace = wish.replace ? 0U : RENAME_NOREPLACE;
-  if (done && ::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, wish.file.c_str(), no_replace) != 0)
+  const auto rename = [&](const char* from, const char* to) {
+    return wish.replace ? ::rename(from, to) : rename_to_free_name(AT_FDCWD, from, AT_FDCWD, to);
+  };
+  if (done && rename(part.c_str(), wish.file.c_str()) != 0)
     done = fail_errno(concat("cannot give ", quoted(part), " the name ", quoted(wish.file)));
   if (!done) (void)::unlink(part.c_str());
   return done;

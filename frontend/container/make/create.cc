@@ -207,7 +207,7 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
                   concat("the container ", name, " is being created by another process right now"));
     registry = fail({}, "");  // the others' turn
     if (has_litter)
-      for (const auto& litter : others.litter) (void)remove_unfinished(store, litter);
+      for (auto& litter : others.litter) (void)remove_unfinished(store, litter);
     else
       std::this_thread::sleep_for(kPause);
     swept = swept || has_litter;
@@ -448,7 +448,7 @@ Result<Created> complete(const Store& store, const CreateWish& wish, ConfigFile&
 }
 
 // Where that is not possible, somebody's own files are concerned: the message says which.
-std::string what_is_left(const Store& store, const Unfinished& unfinished) {
+std::string what_is_left(const Store& store, Unfinished& unfinished) {
   const auto removed = remove_unfinished(store, unfinished);
   if (removed) return {};
   return concat("; what was made of it could not be deleted and is left in ",

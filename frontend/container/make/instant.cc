@@ -66,10 +66,10 @@ Result<ChosenIds> ids_of(const Blocks& block) {
 }
 
 // Of a base that is being made: what it will be called is taken only once it is whole.
-Result<void> give_name(const Store& store, const Unfinished& base, const std::string& id) {
+Result<void> give_name(const Store& store, Unfinished& base, const std::string& id) {
   ::fsync(base.container.dir().get());
-  if (::renameat2(store.dir().get(), base.directory.c_str(), store.dir().get(),
-                  base_directory(id).c_str(), RENAME_NOREPLACE) == 0) {
+  const int dir = store.dir().get();
+  if (rename_to_free_name(dir, base.directory.c_str(), dir, base_directory(id).c_str()) == 0) {
     ::fsync(store.dir().get());
     return {};
   }
@@ -181,7 +181,7 @@ Result<Container> base_of_image(const Store& store, const ImageParts& image, con
   if (auto base = find_base(store, image.id)) return base;
   const auto block = block_for_bases();
   if (!block) return std::unexpected(block.error());
-  const auto base = TRY(begin_base(store, image.id));
+  auto base = TRY(begin_base(store, image.id));
   const auto filled = fill_base(base, *block, [&](const ChosenIds& ids, const Fd& target) {
     return fill_from_parts(ids, target, image.open, how);
   });
@@ -212,7 +212,7 @@ Result<void> base_of_copy(const Store& store, const Container& container, const 
   const auto spec = container.spec();
   const auto from = spec ? find_ids(*spec) : std::unexpected(spec.error());
   const auto layers = from ? tree_layers(*spec, *from) : std::unexpected(from.error());
-  const auto base = TRY(layers ? begin_base(store, id) : std::unexpected(layers.error()));
+  auto base = TRY(layers ? begin_base(store, id) : std::unexpected(layers.error()));
   const auto filled = fill_base(base, {from->uids.extents, from->gids.extents},
                                 [&](const ChosenIds& ids, const Fd& target) {
                                   return fill_from_copy(ids, target, *from, *layers, {});

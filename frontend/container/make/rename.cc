@@ -16,6 +16,7 @@
 #include "frontend/store/files.h"
 #include "frontend/store/id_blocks.h"
 #include "frontend/store/registry.h"
+#include "frontend/store/unfinished.h"
 #include "policy/text.h"
 #include "policy/try.h"
 
@@ -73,8 +74,8 @@ std::vector<std::string> what_follows(const std::vector<Setting>& settings, cons
 }
 
 Result<void> move(const Store& store, const Container& container, const std::string& to) {
-  if (::renameat2(store.dir().get(), container.name().c_str(), store.dir().get(), to.c_str(),
-                  RENAME_NOREPLACE) != 0)
+  const int dir = store.dir().get();
+  if (rename_to_free_name(dir, container.name().c_str(), dir, to.c_str()) != 0)
     return fail_errno(concat("cannot give ", container.name(), " the name ", to));
   write_event(store.dir(),
               {.name = container.name(), .what = std::string(event::kRename), .to = to});
