@@ -212,6 +212,8 @@ Result<ChosenIds> ids_to_delete_with(const Holder& holder) {
 int rename_to_free_name(int from_dir, const char* from, int to_dir, const char* to) {
   const int done = ::renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE);
   if (done == 0 || (errno != EINVAL && errno != ENOSYS)) return done;
+  // Of a file, in one step; fails for a directory, and if the file system has no hard links.
+  if (::linkat(from_dir, from, to_dir, to, 0) == 0) return ::unlinkat(from_dir, from, 0);
   struct stat there{};
   if (::fstatat(to_dir, to, &there, AT_SYMLINK_NOFOLLOW) == 0) {
     errno = EEXIST;

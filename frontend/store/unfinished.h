@@ -48,9 +48,11 @@ Result<void> remove_unfinished(const Store& store, Unfinished& unfinished);
 // 0.
 Result<ChosenIds> ids_to_delete_with(const Holder& holder);
 
-// renameat2(2) with RENAME_NOREPLACE: 0, or -1 and errno, EEXIST if the name is taken. A file
-// system that has no such flag (FUSE, NFS) is asked first; what takes the name in that very moment
-// keeps it if both are directories with something in them, as containers are.
+// renameat2(2) with RENAME_NOREPLACE: 0, or -1 and errno, EEXIST if the name is taken. Some file
+// systems have no such flag (FUSE, NFS). There a file gets the name as a second link and loses the
+// first, which replaces nothing either. A directory is renamed after a look whether the name is
+// free: what takes the name in between is replaced only if it is an empty directory, and containers
+// and bases are never empty.
 int rename_to_free_name(int from_dir, const char* from, int to_dir, const char* to);
 
 }  // namespace userns::frontend

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """export and create --import: one archive with a container's files and settings, also for another user."""
 
+import errno
 import io
 import json
 import os
@@ -16,9 +17,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from container import FIRST, fails, rootfs, well  # noqa: E402
 from named import IDLE, Store, await_log  # noqa: E402
-from harness import case, cases, main, skip, spawn, trace, wait_for  # noqa: E402
+from harness import Result, case, cases, main, skip, spawn, trace, wait_for  # noqa: E402
 
 BOBS = 400000
+RENAMEAT, LINKAT, RENAMEAT2 = 264, 265, 316  # of x86_64
 CAP = b'\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00'  # cap_net_bind_service=ep, version 2
 
 
@@ -244,6 +246,32 @@ def _(root):
     well(store.do('start', 'web'))
     fails(store.do('export', 'web', file), 'is running', 'userns-run stop web')
     well(store.do('stop', 'web'))
+    well(store.do('destroy', 'web', timeout=60))
+
+
+@case('on a file system without RENAME_NOREPLACE, too, a file that comes in between is not replaced')
+def _(root):
+    store, between = made(root)
+    file = f'{between}/web.tar'
+
+    def meanwhile(stop):
+        if stop.number == RENAMEAT2 and stop.args[4] != 0:
+            return Result(-errno.EINVAL)
+        if stop.number in (LINKAT, RENAMEAT) and not os.path.exists(file):
+            put(file, 'mine', (root.alice.uid, root.alice.gid))
+        return None
+    done = trace(store.begin('export', 'web', file, traced=True), meanwhile)
+    with open(file) as text:
+        assert text.read() == 'mine', done
+    fails(done, 'File exists')
+    assert os.listdir(between) == ['web.tar'], os.listdir(between)
+    os.unlink(file)
+
+    def without(stop):
+        return Result(-errno.EINVAL) if stop.number == RENAMEAT2 and stop.args[4] != 0 else None
+    well(trace(store.begin('export', 'web', file, traced=True), without))
+    assert os.listdir(between) == ['web.tar'] and os.stat(file).st_nlink == 1
+    os.unlink(file)
     well(store.do('destroy', 'web', timeout=60))
 
 
