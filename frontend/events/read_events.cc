@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "frontend/events/rotated_file.h"
 #include "policy/text.h"
 #include "policy/try.h"
 
@@ -27,28 +28,6 @@ Result<Fd> open_part(const Fd& store, const char* name) {
     return fail({}, concat("cannot read the events (", std::string_view(name), ")"),
                 file ? EINVAL : file.error().code);
   return file;
-}
-
-bool is_same(const Fd& one, const Fd& other) {
-  struct stat a{};
-  struct stat b{};
-  return one.valid() && other.valid() && ::fstat(one.get(), &a) == 0 &&
-         ::fstat(other.get(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-// As they belong together: nothing was put aside between.
-struct Both {
-  Fd old;
-  Fd now;
-};
-Result<Both> open_both(const Fd& store) {
-  while (true) {
-    auto old = open_part(store, kOldEventsFile);
-    auto now = old ? open_part(store, kEventsFile) : std::unexpected(old.error());
-    const auto again = TRY(now ? open_part(store, kOldEventsFile) : std::unexpected(now.error()));
-    if (old->valid() == again.valid() && (!old->valid() || is_same(*old, again)))
-      return Both{.old = std::move(*old), .now = std::move(*now)};
-  }
 }
 
 std::string text_in(const json& object, const char* key) {
@@ -110,15 +89,13 @@ Result<void> EventReader::read_rest(std::vector<Event>& found) {
   return {};
 }
 
-// From the file that was read to last over the one that was put aside after it to the newest.
 Result<std::vector<Event>> EventReader::next() {
   std::vector<Event> found;
+  const auto open = [&](const char* name) { return open_part(store_, name); };
+  const auto drain = [&] { return read_rest(found); };
   while (true) {
-    auto both = TRY(open_both(store_));
-    TRY(read_rest(found));
-    const bool at_old = is_same(file_, both.old);
-    Fd& following = both.old.valid() && !at_old ? both.old : both.now;
-    if (is_same(file_, both.now) || !following.valid()) return found;
+    auto following = TRY(next_part(file_, kOldEventsFile, kEventsFile, open, drain));
+    if (!following.valid()) return found;
     file_ = std::move(following);
     partial_.clear();
   }

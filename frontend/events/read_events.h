@@ -1,5 +1,4 @@
-// What a store's events say (event_log.h), for whoever looks at them and for whoever goes on
-// looking.
+// What a store's events say (event_log.h), for programs that look once or go on looking.
 #pragma once
 
 #include <map>
@@ -23,7 +22,7 @@ class EventReader {
   explicit EventReader(const Fd& store) : store_(store) {}
 
   // All at first, then what has come since, over rotations. An end that is written down a second
-  // time (by whoever cleaned up after a killed monitor) is left out.
+  // time (by a verb that cleaned up after a killed monitor) is left out.
   Result<std::vector<Event>> next();
   // Those that run, as far as was read.
   [[nodiscard]] std::vector<std::string> alive() const;

@@ -45,14 +45,19 @@ def _(root):
     assert len(lines) == 2 and re.fullmatch(rf'{STAMP} web rename \(to shop\)', lines[0]) and lines[1].endswith(' shop destroy'), lines
 
 
+def follow(store, *words):
+    """One that goes on looking, and what it says."""
+    read, write = os.pipe()
+    child = store.begin('events', '--json', *words, fds={1: write})
+    os.close(write)
+    return child, os.fdopen(read)
+
+
 @case('events --follow tells each as it happens, through its own pipe, and ends when nobody reads')
 def _(root):
     store = Store(root)
     store.make('web', IDLE)
-    read, write = os.pipe()
-    child = store.begin('events', '--follow', '--json', fds={1: write})
-    os.close(write)
-    lines = os.fdopen(read)
+    child, lines = follow(store, '--follow')
     well(store.do('start', 'web'))
     assert json.loads(lines.readline())['event'] == 'start'
     well(store.do('stop', 'web'))
@@ -65,10 +70,7 @@ def _(root):
 def _(root):
     store = Store(root)
     store.make('web', IDLE)
-    read, write = os.pipe()
-    child = store.begin('events', '-f', '--json', fds={1: write})
-    os.close(write)
-    lines = os.fdopen(read)
+    child, lines = follow(store, '-f')
     well(store.do('start', 'web'))
     assert json.loads(lines.readline())['event'] == 'start'
     os.kill(store.state('web')['monitor']['pid'], 9)
@@ -130,7 +132,7 @@ def _(root):
     assert store.do('events').code == 125
 
 
-@case('the file is bounded: it is put aside, whoever writes at the time, and a follower misses nothing')
+@case('the file is bounded: it is put aside while several write, and a follower misses nothing')
 def _(root):
     store = Store(root)
     line = '{"time":1,"time_ns":1000000000,"name":"old","event":"create"}\n'
@@ -139,10 +141,7 @@ def _(root):
     os.chown(f'{store.path}/.events', root.alice.uid, root.alice.gid)
     for number in range(4):
         store.make(f'c{number}', 'command = true')
-    read, write = os.pipe()
-    child = store.begin('events', '-f', '--json', '--since=1h', fds={1: write})
-    os.close(write)
-    lines = os.fdopen(read)
+    child, lines = follow(store, '-f', '--since=1h')
     threads = [threading.Thread(target=lambda n=n: store.do('start', f'c{n}')) for n in range(4)]
     for thread in threads:
         thread.start()
@@ -226,7 +225,7 @@ def _(root):
     lines = well(store.do('logs', 'web')).out.splitlines()
     assert [line for line in lines if not line.startswith('--')] == ['run 0', 'end', 'run 1', 'end', 'run 2', 'end'], lines
     assert [i for i, line in enumerate(lines) if re.fullmatch(rf'-- web started {STAMP} --', line)] == [2, 5], lines
-    assert store.log('web').count(b'--') == 0  # it is no part of what the console said
+    assert store.log('web').count(b'--') == 0  # the console did not say it
     assert well(store.do('logs', 'web', '-n', '2')).out.splitlines() == ['run 2', 'end']
 
 

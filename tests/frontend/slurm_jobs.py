@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from harness import case, main, skip, wait_for, with_own_pids   # noqa: E402
-from slurm import NODES, Cluster  # noqa: E402
+from slurm import NODES, Cluster, alive  # noqa: E402
 
 with open(os.path.join(os.path.dirname(__file__), '..', '..', 'man', 'userns-hpc.7')) as page:
     TEXT = page.read()
@@ -61,16 +61,9 @@ def by_shell(cluster, root, text):
     return root.run(['/bin/sh', '-c', text], root.alice, env=cluster.env(root.alice), cwd=f'{root.tmp}/home/alice', timeout=60)
 
 
-def alive(root):
-    found = []
-    for pid in filter(str.isdigit, os.listdir('/proc')):
-        try:
-            if os.stat(f'/proc/{pid}').st_uid in (root.alice.uid, *range(100000, 165536)):
-                with open(f'/proc/{pid}/cmdline') as file:
-                    found.append(file.read())
-        except OSError:
-            pass
-    return [text for text in found if text]
+def ids(root):
+    """Of alice, and those delegated to alice."""
+    return {root.alice.uid, *range(100000, 165536)}
 
 
 @case('the line of userns-hpc(7): an image of a shared file system, unpacked once on each node')
@@ -101,10 +94,10 @@ def _(root):
     again = time.monotonic() - begun
     assert done.code == 0, done
     job = slurm.start(root.alice, '-N3', '-n200', 'userns-run', '--image', image, '--', 'sleep', '1000')
-    wait_for(lambda: sum(text.startswith('sleep\0') for text in alive(root)) == 200, '200 containers', 60)
+    wait_for(lambda: sum(text.startswith('sleep\0') for text in alive(ids(root))) == 200, '200 containers', 60)
     begun = time.monotonic()
     slurm.cancel(root.alice, '-u', 'alice')
-    wait_for(lambda: not any(text.startswith(('sleep\0', 'userns-run\0')) for text in alive(root)), 'nothing to be left', 60)
+    wait_for(lambda: not any(text.startswith(('sleep\0', 'userns-run\0')) for text in alive(ids(root))), 'nothing to be left', 60)
     ended = time.monotonic() - begun
     job.wait(60)
     wait_for(lambda: slurm.jobs() == [], 'the end of the job', 60)
@@ -151,10 +144,10 @@ def _(root):
     image = f'oci:{shared_app(root)}'
     script = f'userns-run create web --image {image} && userns-run start web -- sleep 1000; sleep 1000'
     job = slurm.start(root.alice, '-N1', '-n1', 'sh', '-c', script)
-    wait_for(lambda: sum(text == 'sleep\x001000\0' for text in alive(root)) == 2, f'the container\n{alive(root)}')
+    wait_for(lambda: sum(text == 'sleep\x001000\0' for text in alive(ids(root))) == 2, f'the container\n{alive(ids(root))}')
     slurm.cancel(root.alice, '-u', 'alice')
     job.wait(60)
-    wait_for(lambda: slurm.jobs() == [] and alive(root) == [], 'nothing to be left', 60)
+    wait_for(lambda: slurm.jobs() == [] and alive(ids(root)) == [], 'nothing to be left', 60)
     slurm.end()
 
 

@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from bundle import Bundle  # noqa: E402
 from harness import case, main, mount, wait_for, with_own_pids   # noqa: E402
-from slurm import Cluster  # noqa: E402
+from slurm import Cluster, alive  # noqa: E402
 
 MANUAL = os.path.join(os.path.dirname(__file__), '..', '..', 'man', 'userns-hpc.7')
 SLEEPS = ('sh', '-c', 'trap "echo ended; exit 0" TERM; echo began >> /out/began; while :; do sleep 1000 & wait; done')
@@ -69,23 +69,10 @@ class Jobs:
     def nothing_left(self):
         wait_for(lambda: self.cluster.jobs() == [], f'the end of the job\n{self.cluster.said()}', 40)
         wait_for(lambda: not self.states(), 'no directory of a container')
-        wait_for(lambda: not alive(self.root.alice), 'no process of the user')
+        wait_for(lambda: not alive({self.root.alice.uid}), 'no process of the user')
 
     def end(self):
         self.cluster.end()
-
-
-def alive(user):
-    """The command lines of the user's processes that are not zombies."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir('/proc')):
-        try:
-            if os.stat(f'/proc/{pid}').st_uid == user.uid:
-                with open(f'/proc/{pid}/cmdline') as file:
-                    found.append(file.read())
-        except OSError:
-            pass
-    return [line for line in found if line]
 
 
 @case('each node runs the bundle; output and status are those of the command; nothing is left')

@@ -71,6 +71,19 @@ ConstrainSwapSpace=no
 """
 
 
+def alive(uids):
+    """The command lines of processes with such an effective uid, zombies left out."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            if os.stat(f'/proc/{pid}').st_uid in uids:
+                with open(f'/proc/{pid}/cmdline') as file:
+                    found.append(file.read())
+        except OSError:
+            pass
+    return [line for line in found if line]
+
+
 class Cluster:
     def __init__(self, root, oci=None, cpus=100, memory=20000, cgroups=False, task_prolog=None):
         missing = [path for path in PROGRAMS if not os.path.exists(path)]

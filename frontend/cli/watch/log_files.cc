@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "frontend/events/rotated_file.h"
 #include "frontend/store/files.h"
 #include "frontend/store/state.h"
 #include "policy/text.h"
@@ -16,18 +17,6 @@ namespace {
 
 constexpr std::size_t kLargestLog = std::size_t{1} << 30U;
 
-struct Log {
-  Fd old;
-  Fd now;
-};
-
-bool is_same(const Fd& one, const Fd& other) {
-  struct stat a{};
-  struct stat b{};
-  return one.valid() && other.valid() && ::fstat(one.get(), &a) == 0 &&
-         ::fstat(other.get(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 Result<Fd> open_part(const Container& container, const char* name) {
   auto file = open_own_file(container.dir().get(), name);
   if (!file && file.error().code == ENOENT) return Fd{};
@@ -35,17 +24,6 @@ Result<Fd> open_part(const Container& container, const char* name) {
     return fail({}, concat("cannot read the log of ", container.name(), ": ", file.error().text),
                 file.error().code);
   return file;
-}
-
-// As they belong together: nothing was put aside between.
-Result<Log> open_both(const Container& container) {
-  while (true) {
-    auto old = TRY(open_part(container, kOldLogFile));
-    auto now = TRY(open_part(container, kLogFile));
-    const auto again = open_part(container, kOldLogFile);
-    const bool is_still = !old.valid() ? again && !again->valid() : again && is_same(old, *again);
-    if (is_still) return Log{.old = std::move(old), .now = std::move(now)};
-  }
 }
 
 // Whichever of both files they are in by now. A log without times is shown all the same.
@@ -83,12 +61,11 @@ Result<void> LogReader::read_rest(std::vector<LogPiece>& pieces) {
 
 Result<std::vector<LogPiece>> LogReader::next() {
   std::vector<LogPiece> pieces;
+  const auto open = [&](const char* name) { return open_part(container_, name); };
+  const auto drain = [&] { return read_rest(pieces); };
   while (true) {
-    auto log = TRY(open_both(container_));
-    TRY(read_rest(pieces));
-    const bool at_old = is_same(file_, log.old);
-    Fd& following = log.old.valid() && !at_old ? log.old : log.now;
-    if (is_same(file_, log.now) || !following.valid()) return pieces;
+    auto following = TRY(next_part(file_, kOldLogFile, kLogFile, open, drain));
+    if (!following.valid()) return pieces;
     file_ = std::move(following);
     read_ = 0;
   }
