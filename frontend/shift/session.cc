@@ -548,7 +548,7 @@ Result<void> Tree::go_back(const Found& found, const InodeState& state) {
 }
 
 // Most of a tree has one owner. In a tree with devices or mounts, a name must be looked at: neither
-// may be changed, whoever moves them meanwhile.
+// may be changed, not even if it is moved meanwhile.
 bool Tree::change_plain() {
   const bool by_name = lists_numbers_ && devices_.count() == 0 && mounts_.count() == 0;
   for (const auto& [owner, numbers] : by_name ? plain_ : decltype(plain_){})

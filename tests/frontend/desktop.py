@@ -75,14 +75,14 @@ class Session:
 N = 1000  # whom alice is inside: her uid is not among the container's ids
 
 
-def rootfs(root):
+def rootfs(root, owner=container.FIRST):
     """One in which nobody has that number."""
-    path = container.rootfs(root)
+    path = container.rootfs(root, owner=owner)
     with open(f'{path}/etc/passwd', 'w') as file:
         file.write('root:x:0:0::/root:/bin/sh\n')
     with open(f'{path}/etc/group', 'w') as file:
         file.write('root:x:0:')
-    container.give(f'{path}/etc/group', container.FIRST)
+    container.give(f'{path}/etc/group', owner)
     return path
 
 
@@ -118,8 +118,11 @@ def _(root):
 def _(root):
     with Session(root) as here:
         store = Store(root)
-        tree = rootfs(root)
-        well(store.do('create', 'box', f'--rootfs={tree}', '--home', '--map=100000:65536',
+        first = 53_000_000  # ids that no neighbour's process has
+        for kind in ('subuid', 'subgid'):
+            root.write(f'/etc/{kind}', f'alice:{container.FIRST}:65536\nalice:{first}:65536\n')
+        tree = rootfs(root, first)
+        well(store.do('create', 'box', f'--rootfs={tree}', '--home', f'--map={first}:65536',
                       command=('sh', '-c', 'trap "exit 0" TERM; while :; do sleep 1000 & wait; done'), env=here.env))
         said = well(store.do('info', 'box', env=here.env)).out
         assert 'Hands in' in said and 'home directory' in said and '(home)' in said, said
@@ -129,7 +132,7 @@ def _(root):
             name = f'{here.home}/by-root-{turn}'
             os.chmod(here.home, 0o777)
             well(store.do('exec', 'box', command=('touch', name), env=here.env))
-            assert os.stat(name).st_uid == 100000, os.stat(name)
+            assert os.stat(name).st_uid == first, os.stat(name)
             os.chmod(here.home, 0o700)
             done = root.run(['/bin/sh', '-c', 'printf "id -u; pwd\n" | "$@"', 'sh', *store.words('shell', 'box')], root.alice, env=here.env)
             assert done.out.split() == ['1000', here.home], done
@@ -329,7 +332,7 @@ def _(root):
     with Session(root) as here:
         nodes = [*glob.glob('/dev/dri/renderD*'), *glob.glob('/dev/nvidia*'), *glob.glob('/dev/kfd')]
         if not nodes and not glob.glob('/dev/dri/card*'):
-            fails(inside(root, here, 'true', '--gpu'), 'no device of a GPU', '/dev/dri/renderD128')
+            fails(inside(root, here, 'true', '--gpu'), 'no GPU was found', '/dev/dri/renderD128')
             return 'there is no GPU here'
         done = inside(root, here, f'ls {" ".join(nodes)}', '--gpu')
         if done.code == 125:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -68,7 +69,7 @@ std::vector<Usage> sums_of_users(std::span<const Usage> all) {
 }
 
 std::string percent(double value) {
-  const auto tenths = static_cast<std::uint64_t>(std::max(value, 0.0) * 10 + 0.5);
+  const auto tenths = std::llround(std::max(value, 0.0) * 10);
   return concat(tenths / 10, ".", tenths % 10);
 }
 

@@ -117,7 +117,7 @@ Result<std::uint64_t> remove_bases(const Store& store, const std::vector<std::st
     for (const auto& id : unused) {
       if (std::ranges::find(kept, id) != kept.end()) continue;
       const auto removed = TRY(remove_unused_base(store, id));
-      count += std::move(removed) ? 1U : 0U;
+      count += removed ? 1U : 0U;
     }
     if (count == before) return count;
   }

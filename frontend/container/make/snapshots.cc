@@ -136,7 +136,7 @@ Result<void> remove_unused(const Store& store, const std::vector<BaseTree>& tree
   for (const auto& tree : trees) {
     if (!is_of_snapshots(tree.id)) return {};
     const auto removed = TRY(remove_unused_base(store, tree.id));
-    if (!std::move(removed)) return {};
+    if (!removed) return {};
   }
   return {};
 }

@@ -97,11 +97,11 @@ Result<void> try_helper(const std::string& name) {
 
 // A limit that nobody holds is worse than none.
 std::unexpected<Error> no_way(const OciConfig& config, const Error& direct, const Error& helper) {
-  return fail(
-      {}, concat("config.json: ", config.resources.wishes.front().place,
-                 " needs a cgroup, and there is no way to one: ", direct.text, "; ", helper.text,
-                 "; use --systemd-cgroup in a session of systemd, leave the limit out "
-                 "(podman: --cgroups=disabled), or say --cgroup-manager disabled"));
+  return fail({},
+              concat("config.json: ", config.resources.wishes.front().place,
+                     " needs a cgroup, and none could be made: ", direct.text, "; ", helper.text,
+                     "; use --systemd-cgroup in a session of systemd, leave the limit out "
+                     "(podman: --cgroups=disabled), or say --cgroup-manager disabled"));
 }
 
 Result<CgroupChoice> by_helper(const OciConfig& config, const std::string& name,

@@ -1,5 +1,5 @@
-// Which cgroups were made for a container, kept beside its state before they are: whoever deletes
-// the container finds them, even if its maker was killed half way.
+// Which cgroups were made for a container, kept beside its state before they are: `delete` finds
+// them even if their maker was killed half way.
 #pragma once
 
 #include <cstdint>

@@ -120,7 +120,7 @@ Result<std::string> find_place(const CgroupsPath& path, const OciResources& reso
     if (!held) why = std::unexpected(held.error());
     return held.has_value();
   };
-  const auto whole = concat(top, "/", path.below);
+  auto whole = concat(top, "/", path.below);
   if (path.is_absolute && is_fit(deepest_of(top, path.below))) return whole;
   for (std::string at = own; at.size() > top.size(); at = above(at))
     if (!is_systemds(at) && is_fit(at)) return concat(at, "/", path.below);

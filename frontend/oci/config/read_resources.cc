@@ -19,8 +19,10 @@ class Reader {
   explicit Reader(OciResources& resources) : resources_(resources) {}
 
   void add(const Node& node, std::string file, std::string text, CgroupFile v1 = {}) {
-    resources_.wishes.push_back(
-        {.place = node.place(), .file = std::move(file), .text = std::move(text), .v1 = v1});
+    resources_.wishes.push_back({.place = node.place(),
+                                 .file = std::move(file),
+                                 .text = std::move(text),
+                                 .v1 = std::move(v1)});
   }
   // A limit of bytes or of processes, which v1 writes as it is asked for.
   void limit(const Node& node, const char* file, const char* hierarchy, const char* v1_file) {

@@ -236,7 +236,7 @@ std::vector<std::string> nodes_in(const char* directory, std::span<const std::st
   return nodes;
 }
 
-// Whoever may not use a node as anybody may as one of its group.
+// A caller who may use a node only as a member of its group needs that group inside.
 Result<void> add_group_of(Spec& spec, const std::string& node) {
   struct stat facts{};
   constexpr mode_t kAll = S_IROTH | S_IWOTH;
@@ -258,8 +258,8 @@ Result<void> add_gpu(Spec& spec) {
   std::ranges::copy(nodes_in("/dev", kOther), std::back_inserter(nodes));
   if (nodes.empty())
     return fail({},
-                "--gpu: there is no device of a GPU here: no /dev/dri/renderD128 or its like, no "
-                "/dev/nvidia0, no /dev/kfd");
+                "--gpu: no GPU was found: there is neither a node like /dev/dri/renderD128 nor "
+                "/dev/nvidia0 or /dev/kfd");
   for (const auto& node : nodes) {
     // A screen's node is its compositor's; what draws needs the render node alone.
     if (node.contains("/card") && nodes.size() > 1) continue;

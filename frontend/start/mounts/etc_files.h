@@ -25,8 +25,9 @@ Result<TimeZone> find_time_zone(const Spec& spec);
 Result<void> furnish_etc(const Plan& plan, const NetWish& net);
 
 // Of a container in a network of the caller's, after furnish_etc(): /etc/hosts in memory, with
-// `lines` of the network, on the one that is there; open for whoever keeps names in it. Not valid()
-// if there is no plain file, or the caller mounted something there. In the host's own tree, too.
+// `lines` of the network, on the one that is there; open for the process that keeps names in it.
+// Not valid() if there is no plain file, or the caller mounted something there. In the host's own
+// tree, too.
 Result<Fd> share_hosts(const Plan& plan, std::string_view lines);
 
 // False: it could not be written.

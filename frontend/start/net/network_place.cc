@@ -179,8 +179,8 @@ void close_all_but(std::vector<int> kept) {
   (void)::close_range(static_cast<unsigned>(first), UINT_MAX, 0);
 }
 
-// Nobody's child: it may outlive whoever needed it first. Returns our end of the first connection.
-// `listening` not valid(): it is the only one.
+// Nobody's child: it may outlive the process that needed it first. Returns our end of the first
+// connection. `listening` not valid(): it is the only one.
 Result<Fd> start_process(const Place& place, std::string_view network, const Fd& listening) {
   std::array<int, 2> ends{-1, -1};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)

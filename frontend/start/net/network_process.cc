@@ -33,7 +33,7 @@ constexpr const char* kBridge = "br0";
 constexpr unsigned kFirstHost = 2;
 constexpr unsigned kHosts24 = 253;  // 2 to 254
 constexpr std::size_t kLongestName = 64;
-constexpr int kMoment = 20;  // ms; whoever joins holds the lock no longer
+constexpr int kMoment = 20;  // ms; a process that joins holds the lock no longer
 
 struct Member {
   Fd connection;
@@ -204,7 +204,7 @@ class Network {
     if (text != present) (void)!::pwrite(hosts.get(), text.data(), text.size(), 0);
   }
 
-  // Whoever joins holds the lock meanwhile: then there may be a member yet.
+  // A process that joins holds the lock meanwhile: then there may be a member yet.
   bool is_over() {
     if (!birth_.listening.valid()) return true;
     if (::flock(birth_.directory.get(), LOCK_EX | LOCK_NB) != 0) return false;
