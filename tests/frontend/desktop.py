@@ -142,6 +142,21 @@ def _(root):
         well(store.do('destroy', 'box', env=here.env))
 
 
+@case('a command that joins a container has the variables of its sockets, too; --dry-run makes no directory')
+def _(root):
+    with Session(root) as here:
+        here.serve(f'{here.runtime}/wayland-0')
+        env = {**here.env, 'WAYLAND_DISPLAY': 'wayland-0'}
+        well(shell(root, 'true', '--wayland', '--dry-run', where=rootfs(root), env=env))
+        assert os.listdir(here.runtime) == ['wayland-0'], os.listdir(here.runtime)
+        store = Store(root)
+        store.make('box', 'command = sh -c "trap \'exit 0\' TERM; while :; do sleep 1000 & wait; done"', 'wayland = yes')
+        well(store.do('start', 'box', env=env))
+        said = well(store.do('exec', 'box', command=('sh', '-c', 'echo $WAYLAND_DISPLAY; test -S $WAYLAND_DISPLAY && echo there'), env=here.env)).out
+        assert said.split() == [f'{INSIDE}/wayland-0', 'there'], said
+        well(store.do('stop', 'box', env=env))
+
+
 @case('--home refuses what is not a home of the caller\'s')
 def _(root):
     with Session(root) as here:

@@ -71,12 +71,15 @@ Result<Runtime> runtime_dir(std::string_view option) {
   return runtime;
 }
 
-Result<Fd> own_directory(const Fd& parent, const char* name) {
+// Not valid() if it is not there in a dry run, which makes nothing.
+Result<Fd> own_directory(const Fd& parent, const char* name, bool dry_run) {
   constexpr mode_t kMine = 0700;
-  if (::mkdirat(parent.get(), name, kMine) != 0 && errno != EEXIST)
+  if (dry_run && !parent.valid()) return Fd{};
+  if (!dry_run && ::mkdirat(parent.get(), name, kMine) != 0 && errno != EEXIST)
     return fail_errno(
         concat("cannot make the directory ", std::string_view(name), " in XDG_RUNTIME_DIR"));
   auto dir = open_at(parent.get(), name, O_RDONLY | O_DIRECTORY, kHere);
+  if (dry_run && !dir && dir.error().code == ENOENT) return Fd{};
   struct stat facts{};
   if (!dir || ::fstat(dir->get(), &facts) != 0 || !is_mine(facts))
     return fail({}, concat("in XDG_RUNTIME_DIR ", std::string_view(name),
@@ -88,18 +91,17 @@ Result<Fd> own_directory(const Fd& parent, const char* name) {
 // later container is given shows up in none that runs.
 Result<Fd> shared_directory(Spec& spec, const Runtime& runtime, const std::string& kind,
                             std::string_view inside) {
-  const auto ours = own_directory(runtime.dir, kOurs);
-  auto dir = ours ? own_directory(*ours, kind.c_str()) : std::unexpected(ours.error());
-  if (dir)
-    spec.mounts.emplace_back(
-        BindWish{.source = concat(runtime.path, "/", std::string_view(kOurs), "/", kind),
-                 .destination = std::string(inside),
-                 .read_only = true,
-                 .own_as = inside_of(spec)});
-  return dir;
+  const auto ours = TRY(own_directory(runtime.dir, kOurs, spec.dry_run));
+  auto dir = TRY(own_directory(ours, kind.c_str(), spec.dry_run));
+  spec.mounts.emplace_back(
+      BindWish{.source = concat(runtime.path, "/", std::string_view(kOurs), "/", kind),
+               .destination = std::string(inside),
+               .read_only = true,
+               .own_as = inside_of(spec)});
+  return spec.dry_run ? Fd{} : std::move(dir);
 }
 
-// The socket itself and not what a link names. False: there is none.
+// The socket itself and not what a link names. False: there is none. A dry run has no `shared`.
 Result<bool> share_socket(const Runtime& runtime, const std::string& name, const Fd& shared,
                           const char* as) {
   const auto socket = open_at(runtime.dir.get(), name.c_str(), O_PATH | O_NOFOLLOW, kHere);
@@ -108,6 +110,7 @@ Result<bool> share_socket(const Runtime& runtime, const std::string& name, const
   if (!socket || ::fstat(socket->get(), &facts) != 0 || !S_ISSOCK(facts.st_mode) || !is_mine(facts))
     return fail({}, concat(quoted(concat(runtime.path, "/", name)),
                            " is not a socket of yours: it is not handed in"));
+  if (!shared.valid()) return true;
   const auto fresh = concat(".new-", ::getpid());
   (void)::unlinkat(shared.get(), fresh.c_str(), 0);
   if (::linkat(AT_FDCWD, concat("/proc/self/fd/", socket->get()).c_str(), shared.get(),
@@ -173,8 +176,10 @@ Result<void> add_cookies(Spec& spec, std::uint32_t display, std::vector<std::str
   }
   const auto runtime = TRY(runtime_dir("x11"));
   const auto shared = TRY(shared_directory(spec, runtime, concat("x11-", display), kX11Inside));
-  constexpr mode_t kMine = 0600;
   const auto name = concat("cookies-", display);
+  set(spec, "XAUTHORITY", concat(kX11Inside, "/", name));
+  if (!shared.valid()) return {};
+  constexpr mode_t kMine = 0600;
   const auto fresh = concat(".new-", ::getpid());
   (void)::unlinkat(shared.get(), fresh.c_str(), 0);
   const auto file = open_at(shared.get(), fresh.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW,
@@ -182,7 +187,6 @@ Result<void> add_cookies(Spec& spec, std::uint32_t display, std::vector<std::str
   if (!file || !write_all(*file, text) ||
       ::renameat(shared.get(), fresh.c_str(), shared.get(), name.c_str()) != 0)
     return fail_errno("--x11: cannot hand in the cookie of the X server");
-  set(spec, "XAUTHORITY", concat(kX11Inside, "/", name));
   return {};
 }
 
