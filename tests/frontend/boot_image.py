@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A whole Debian with systemd as containers of one image: with :ro, an idmapped bind and --nesting; frozen, copied, stopped."""
 
+import json
 import os
 import shutil
 import sys
@@ -104,5 +105,47 @@ def _(root):
     well(store.do('prune', '--all', timeout=SLOW))
     assert not [name for name in os.listdir(store.path) if name.endswith('.base')]
 
+
+@case('the caller\'s home and a network of the caller\'s, with :ro and --nesting, in two booted Debians: exec, top, frozen, snapshot, copied')
+def _(root):
+    store, image, shared = prepared(root)
+    env = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': store.user_home(), 'SHELL': '/bin/sh'}
+
+    def do(*words, **how):
+        return well(store.do(*words, env=env, timeout=SLOW, **how))
+    for name in ('one', 'two'):
+        do('create', name, f'--image=oci:{image}:it', '--boot', '--cgroup=helper', '--nesting', '--home', '--net=user=lab',
+           f'--bind={shared["ro"]}:/mnt/ro:ro')
+        do('start', name, '--wait')
+        assert inside(store, name, 'systemctl is-system-running --wait').strip() == 'running'
+        assert inside(store, name, 'systemctl --failed --no-legend') == ''
+    # The home is the caller's: what its user makes inside is the caller's on disk, root's is not.
+    home = store.user_home()
+    do('exec', 'one', '--user=1000', command=('touch', f'{home}/mine'))
+    assert os.stat(f'{home}/mine').st_uid == root.alice.uid
+    assert 'Read-only file system' in inside(store, 'two', 'touch /mnt/ro/x 2>&1; true')
+    # Each knows the other, and a service of one answers the other.
+    inside(store, 'one', "printf '[Socket]\nListenStream=7\nAccept=yes\n[Install]\nWantedBy=sockets.target\n' >/etc/systemd/system/say.socket; "
+           "printf '[Service]\nExecStart=/bin/echo one\nStandardOutput=socket\n' >/etc/systemd/system/say@.service; "
+           'systemctl daemon-reload; systemctl start say.socket')
+    ask = 'bash -c "exec 3<>/dev/tcp/one/7; cat <&3"'
+    assert inside(store, 'two', ask) == 'one\n'
+    # One that is frozen is seen, answers again when it is thawed, and can be copied meanwhile.
+    do('freeze', 'one')
+    row = json.loads(do('top', '--once', '--json', 'one').out)[0]
+    assert row['processes'] > 1, row
+    do('snapshot', 'one', '--as', 'then')
+    assert 'frozen 1' in read(f'{store.state("one")["cgroup"]}/payload/cgroup.events')
+    do('thaw', 'one')
+    assert inside(store, 'two', ask) == 'one\n'
+    do('create', 'three', '--from=one')
+    do('start', 'three', '--wait')
+    assert inside(store, 'three', f'stat -c %u {home}/mine').strip() == '1000'
+    assert inside(store, 'three', 'getent hosts one two | wc -l').strip() == '2'
+    for name in ('one', 'two', 'three'):
+        do('stop', name)
+    do('snapshot', 'delete', 'one', 'then')
+    for name in ('one', 'two', 'three'):
+        do('destroy', name)
 
 main()

@@ -7,7 +7,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import User, case, main, wait_for  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from container import rootfs, well  # noqa: E402
+from harness import ROOT, User, case, main, wait_for  # noqa: E402
 from ldap_host import Directory, person  # noqa: E402
 
 FIRST = 2147483648
@@ -90,5 +92,31 @@ def _(root):
             wait_for(lambda: (mapped(root, host, EMIL)[0].code == 0) == fits, f'{ids} to be {"given" if fits else "refused"}')
     lab.end()
 
+
+IDLE = 'trap "exit 0" TERM; while :; do sleep 1000 & wait; done'
+
+
+@case('a user of the directory: home and a network of the user\'s in two containers, and root sees whose they are')
+def _(root):
+    lab = directory(root)
+    host = lab.host('n1')
+    home = f'{root.tmp}/home/dora'
+    env = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': home, 'SHELL': '/bin/sh'}
+
+    def do(verb, *words, user=DORA):
+        return well(host.run([root.program('userns-run'), verb, *words], user, env=env))
+    for name, *more in (('one',), ('two', '--share-ids=one')):  # one block is all that the directory gives
+        tree = rootfs(root, f'trees/{name}', FIRST)
+        do('create', name, f'--rootfs={tree}', '--home', '--net=user=lab', *more, '--', 'sh', '-c', IDLE)
+        do('start', name)
+    do('exec', 'one', '--user=1000', '--', 'touch', f'{home}/mine')
+    assert os.stat(f'{home}/mine').st_uid == DORA.uid
+    assert 'bytes from' in do('exec', 'two', '--', '/bin/busybox', 'ping', '-c1', '-W5', 'one').out
+    rows = [line.split()[:2] for line in do('list', '--host', user=ROOT).out.splitlines()[1:]]
+    assert rows == [['dora', 'one'], ['dora', 'two']], rows
+    for name in ('one', 'two'):
+        do('stop', name)
+        do('destroy', name)
+    lab.end()
 
 main()

@@ -125,7 +125,7 @@ def _(root):
     slurm.end()
 
 
-@case("a job's --mem and --cpus-per-task hold inside, and a limit of one's own stays below them")
+@case("a job's --mem and --cpus-per-task hold inside; a limit of one's own that would not hold here is refused")
 def _(root):
     slurm = cluster(root, cpus=2, cgroups=True)
     image = f'oci:{shared_app(root)}'
@@ -135,6 +135,9 @@ def _(root):
     assert re.search(r'Cpus_allowed_list:\s\d\n', done.out) and 'had it' not in done.out and done.code != 0, done
     done = slurm.srun(root.alice, '-n1', '--cpus-per-task=2', '--mem=1000M', *words)
     assert re.search(r'Cpus_allowed_list:\s0-1\n', done.out) and 'had it' in done.out and done.code == 0, done
+    # Here the controllers are v1's, of which a job is given none.
+    done = slurm.srun(root.alice, '-n1', '--mem=50M', 'userns-run', '--memory=20M', *words[1:])
+    assert done.code == 125 and 'had it' not in done.out and 'no limit would hold' in done.err, done
     slurm.end()
 
 
