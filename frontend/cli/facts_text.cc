@@ -60,7 +60,8 @@ Json json_of(const LastEnd& end) {
   return json;
 }
 
-std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, bool with_path) {
+std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now,
+                                ListColumns columns) {
   std::vector<std::string> row{
       facts.name, facts.problem.empty() ? state_in_words(facts) : state_of(facts) + "!"};
   const auto& running = facts.running;
@@ -71,7 +72,8 @@ std::vector<std::string> row_of(const ContainerFacts& facts, std::int64_t now, b
   row.push_back(running && running->memory ? size_for_people(*running->memory) : "");
   row.push_back(running && running->started_at != 0 ? for_people(now - running->started_at) : "");
   row.push_back(joined(facts.config.groups, ","));
-  if (with_path) row.push_back(facts.path);
+  if (columns.size) row.push_back(facts.size ? size_for_people(*facts.size) : "?");
+  if (columns.path) row.push_back(facts.path);
   return row;
 }
 
@@ -90,6 +92,7 @@ Json to_json(const ContainerFacts& facts) {
     if (value_of(facts.config, part.option) == "yes") json["hands_in"].push_back(part.option);
   json["ports"] = values_of(facts.config, "publish");
   json["memory"] = running && running->memory ? Json(*running->memory) : Json(nullptr);
+  json["size"] = facts.size ? Json(*facts.size) : Json(nullptr);
   json["started_at"] =
       running && running->started_at != 0 ? Json(running->started_at) : Json(nullptr);
   json["last_end"] = facts.last_end ? json_of(*facts.last_end) : Json(nullptr);
@@ -107,12 +110,13 @@ std::string dump(const Json& json) {
 
 }  // namespace
 
-std::string list_table(std::span<const ContainerFacts> all, std::int64_t now, bool with_path) {
+std::string list_table(std::span<const ContainerFacts> all, std::int64_t now, ListColumns columns) {
   std::vector<std::vector<std::string>> rows{
       {"NAME", "STATE", "PID", "INIT", "ADDRESS", "PORTS", "MEMORY", "UPTIME", "GROUPS"}};
-  if (with_path) rows.front().emplace_back("PATH");
-  for (const auto& facts : all) rows.push_back(row_of(facts, now, with_path));
-  return rows.size() == 1 ? std::string{} : to_table(rows);
+  if (columns.size) rows.front().emplace_back("SIZE");
+  if (columns.path) rows.front().emplace_back("PATH");
+  for (const auto& facts : all) rows.push_back(row_of(facts, now, columns));
+  return to_table(std::move(rows));
 }
 
 std::string list_json(std::span<const ContainerFacts> all) {

@@ -10,8 +10,12 @@
 
 namespace userns::frontend {
 
-// `now`: seconds since 1970. `with_path`: containers of several stores.
-std::string list_table(std::span<const ContainerFacts> all, std::int64_t now, bool with_path);
+struct ListColumns {
+  bool size = false;
+  bool path = false;  // containers of several stores
+};
+// `now`: seconds since 1970.
+std::string list_table(std::span<const ContainerFacts> all, std::int64_t now, ListColumns columns);
 // An array with an object for each; the same keys in each, in userns-run(1).
 std::string list_json(std::span<const ContainerFacts> all);
 

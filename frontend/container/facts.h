@@ -35,6 +35,7 @@ struct ContainerFacts {
   std::optional<LastEnd>
       last_end;  // none: it never ran, or the last run was killed with its monitor
   ContainerConfig config;
+  std::optional<std::uint64_t> size;  // bytes, of its own files; none: nobody asked
   // Of the config, which then is empty; but for groups and autostart of one that runs, which are
   // those of its start.
   std::string problem;

@@ -490,8 +490,8 @@ def _(root):
     table = well(store.do('ps')).out
     assert 'sleep 77' in table and str(init['pid']) in table and table.startswith('CONTAINER'), table
     child.kill()
-    fails(store.do('ps', '--host'), 'root')
-    spaces = json.loads(well(root.run([root.program('userns-run'), 'ps', '--host', '--json'])).out)
+    fails(store.do('ps', '--namespaces'), 'root')
+    spaces = json.loads(well(root.run([root.program('userns-run'), 'ps', '--namespaces', '--json'])).out)
     ours = [s for s in spaces if s['id'] == init['user_namespace']]
     assert len(ours) == 1 and ours[0]['owner'] == root.alice.uid and ours[0]['user'] == 'alice', ours
 

@@ -80,7 +80,7 @@ def _(root):
     for verb in ('info', 'ps', 'logs', 'freeze', 'thaw', 'restart', 'stop'):
         run(root, 'userns-run', verb, 'web')
     run(root, 'userns-run', 'destroy', 'web')
-    assert run(root, 'userns-run', 'list').out == ''
+    assert run(root, 'userns-run', 'list', '--names').out == ''
 
 
 @case('userns-run for a user without ids: one id is mapped if it is asked for; else the refusal says how to get more')

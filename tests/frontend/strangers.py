@@ -203,8 +203,9 @@ def _(root):
     wait_for(lambda: 'true x?' in store.do('ps', 'web').out, 'it to be listed')
     for args in (('web',), ('web', '--json')):
         is_safe(well(store.do('ps', *args)), 'ps')
-    is_safe(root.run([root.program('userns-run'), 'ps', '--host']), 'ps --host')
-    is_safe(root.run([root.program('userns-run'), 'ps', '--host', '--json']), 'ps --host --json')
+    for option in ('--host', '--namespaces'):
+        for form in ([], ['--json']):
+            is_safe(root.run([root.program('userns-run'), 'ps', option, *form]), f'ps {option}')
     child.kill(signal.SIGTERM)  # it takes its command with it
     child.wait()
     well(store.do('destroy', 'web', '--force'))

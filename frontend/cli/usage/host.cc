@@ -378,7 +378,7 @@ int list_host(bool as_json) {
     rows.push_back(row_of(one, seen->of(one), now));
     list.push_back(json_of(one, seen->of(one)));
   }
-  const int put = print(as_json ? dump(list) : rows.size() == 1 ? "" : to_table(rows));
+  const int put = print(as_json ? dump(list) : to_table(rows));
   const int told = tell_problems(seen->problems);
   return put != 0 ? put : told;
 }

@@ -8,6 +8,7 @@
 #include "frontend/cli/usage/host.h"
 #include "frontend/container/destroy.h"
 #include "frontend/container/facts.h"
+#include "frontend/copy/size.h"
 #include "frontend/doctor/nic_check.h"
 #include "frontend/store/files.h"
 #include "frontend/store/registry.h"
@@ -29,8 +30,18 @@ bool is_wanted(const ContainerFacts& facts, const Words& words) {
          !(words.has("stopped") && facts.running);
 }
 
+// Each in a process of its own: a container's files are read with that container's ids.
+int add_size(const Container& container, ContainerFacts& facts) {
+  const auto size = own_size_of(container);
+  if (!size) return own_failure(size.error());
+  facts.size = *size;
+  return 0;
+}
+
 // One that cannot be looked at is told about; the others are listed all the same.
-Result<void> add_facts(const Store& store, const Words& words, std::vector<ContainerFacts>& all) {
+// The exit status.
+Result<int> add_facts(const Store& store, const Words& words, std::vector<ContainerFacts>& all) {
+  int status = 0;
   const auto names =
       TRY(words.names.empty() ? store.names() : Result<std::vector<std::string>>(words.names));
   for (const auto& name : names) {
@@ -40,9 +51,11 @@ Result<void> add_facts(const Store& store, const Words& words, std::vector<Conta
     if (!container) continue;
     auto facts = facts_of(*container);
     if (!facts.problem.empty()) (void)own_failure({.rule = {}, .code = 0, .text = facts.problem});
-    if (is_wanted(facts, words)) all.push_back(std::move(facts));
+    if (!is_wanted(facts, words)) continue;
+    if (words.has("size") && facts.problem.empty()) status |= add_size(*container, facts);
+    all.push_back(std::move(facts));
   }
-  return {};
+  return status;
 }
 
 Result<std::vector<std::string>> paths_of(const Words& words) {
@@ -53,24 +66,35 @@ Result<std::vector<std::string>> paths_of(const Words& words) {
   return std::vector{store.path()};
 }
 
+std::string text_for(const Words& words, const std::vector<ContainerFacts>& all) {
+  if (words.has("json")) return list_json(all);
+  if (!words.has("names"))
+    return list_table(all, std::time(nullptr),
+                      {.size = words.has("size"), .path = words.has("all-paths")});
+  std::string names;
+  for (const auto& facts : all) names += concat(facts.name, "\n");
+  return names;
+}
+
 }  // namespace
 
 int run_list(const Words& words) {
   if (words.has("host")) return list_host(words.has("json"));
   const auto paths = paths_of(words);
   if (!paths) return own_failure(paths.error());
+  if (words.has("names") && words.has("size"))
+    return own_failure({.rule = {}, .code = 0, .text = "--names and --size exclude each other"});
   std::vector<ContainerFacts> all;
+  int status = 0;
   for (const auto& path : *paths) {
     const auto store = Store::open(path);
-    auto added = store ? add_facts(*store, words, all) : std::unexpected(store.error());
+    const auto added = store ? add_facts(*store, words, all) : std::unexpected(store.error());
     if (!added && !words.has("all-paths")) return own_failure(added.error());
     if (!added) (void)own_failure(added.error());
+    if (added && *added != 0) status = *added;
   }
-  if (words.has("json")) return print(list_json(all));
-  std::string names;
-  for (const auto& facts : all) names += concat(facts.name, "\n");
-  return print(words.has("names") ? names
-                                  : list_table(all, std::time(nullptr), words.has("all-paths")));
+  const int put = print(text_for(words, all));
+  return put != 0 ? put : status;
 }
 
 int run_info(const Words& words) {

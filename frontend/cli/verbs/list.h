@@ -17,6 +17,7 @@ inline constexpr std::array kListOptions{
     VerbOption{"autostart", "", "only those with autostart = yes"},
     VerbOption{"all-paths", "", "those of every --path that was ever used"},
     VerbOption{"host", "", "those of all users (root)"},
+    VerbOption{"size", "", "what the files of its own take on disk (reads all of them)"},
     VerbOption{"names", "", "only names, a line each"},
     kPathOption,
 };

@@ -49,7 +49,7 @@ TEST(Uptime, IsNotThatSince1970WhileItStarts) {
   auto facts = some_facts();
   facts.running = RunningFacts{};
   EXPECT_FALSE(info_text(facts, {}, kNow).contains("Uptime"));
-  EXPECT_FALSE(list_table({&facts, 1}, kNow, false).contains("16m"));
+  EXPECT_FALSE(list_table({&facts, 1}, kNow, {}).contains("16m"));
   EXPECT_TRUE(nlohmann::json::parse(info_json(facts, {})).at("started_at").is_null());
 }
 
