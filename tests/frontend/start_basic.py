@@ -272,6 +272,16 @@ def _(root):
     fails(run(root, '--cwd', '/nowhere', where=where), "cannot enter --cwd '/nowhere'")
 
 
+@cases([(f'started in a home that only its owner may enter, a command begins in {place}{" with " if args else ""}{" ".join(args)}', args, place)
+        for args, place in (((), '/'), (('--init',), '/'), (('--overlay',), '/'), (('--tmpfs', '/mnt'), '/'), (('--share', 'net'), '/'),
+                            (('--map-self',), 'it'), (('--map-self', '--tmpfs', '/mnt'), 'it'))])
+def _(root, args, place):
+    home = os.path.join(root.tmp, 'home', 'alice')
+    os.chmod(home, 0o700)
+    done = well(run(root, *args, command=('/bin/sh', '-c', 'pwd; ls >/dev/null'), cwd=home))
+    assert done.out == {'/': '/\n', 'it': home + '\n'}[place], done
+
+
 @cases([(f'umask and signal mask are the caller\'s own {how}', args) for how, args in (('', ()), ('below --init', ('--init',)))])
 def _(root, args):
     script = 'import os, signal; print(oct(os.umask(0)), [int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, [])])'

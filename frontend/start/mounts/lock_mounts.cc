@@ -27,7 +27,7 @@ struct Copy {
   std::uint32_t gid;
   int first = -1;      // the mount namespace that is copied
   int mounts = -1;     // of its mount namespace
-  int directory = -1;  // its working directory, in there
+  int directory = -1;  // its working directory, in there; none if its root may not enter it
   int code = 0;        // errno of what failed
 };
 
@@ -39,9 +39,9 @@ int make_copy(void* argument) {
       ::syscall(SYS_setresuid, copy.uid, copy.uid, copy.uid) != 0 ||
       (copy.first = ::open(kMounts, O_RDONLY | O_CLOEXEC)) < 0 ||
       ::syscall(SYS_unshare, CLONE_NEWUSER | CLONE_NEWNS) != 0 ||
-      (copy.mounts = ::open(kMounts, O_RDONLY | O_CLOEXEC)) < 0 ||
-      (copy.directory = ::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+      (copy.mounts = ::open(kMounts, O_RDONLY | O_CLOEXEC)) < 0)
     copy.code = errno;
+  copy.directory = ::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   return 0;
 }
 
@@ -77,8 +77,9 @@ Result<Copy> copy_in_a_child(const Plan& plan) {
 Result<void> move_to_copy(const Fd& mounts, const Fd& directory) {
   if (::setns(mounts.get(), CLONE_NEWNS) != 0)
     return fail_errno("cannot enter the container's locked mounts");
-  if (::fchdir(directory.get()) != 0 && ::chdir("/") != 0)
-    return fail_errno("cannot enter a directory of the container's");
+  // A home is often closed to all but its owner, and the owner's id need not be mapped.
+  const bool stays = directory.valid() && ::fchdir(directory.get()) == 0;
+  if (!stays && ::chdir("/") != 0) return fail_errno("cannot enter a directory of the container's");
   if (::unshare(CLONE_NEWNS) != 0)
     return fail({}, concat("cannot take the container's locked mounts over", why_not(errno)),
                 errno);
@@ -95,7 +96,7 @@ Result<void> lock_mounts(const Plan& plan, const Channel& channel) {
   left[0].fd.reset(copy.first);
   left[1].fd.reset(copy.mounts);
   const Fd directory(copy.directory);
-  if (copy.code != 0 || !directory.valid())
+  if (copy.code != 0)
     return fail({}, concat("cannot lock the container's mounts", why_not(copy.code)), copy.code);
   for (const auto& message : left)
     if (auto sent = channel.send(message); !sent) return sent;
