@@ -55,6 +55,15 @@ def grant(*words, instead):
     admin(*([POLICY, 'grant', NEW.name, *words] if os.path.exists(POLICY) else instead))
 
 
+def named_in_etc():
+    """What there is with our name in /etc, but the test itself. Debian 13's AppArmor has profiles whose names hold it."""
+    return set(admin('find', '/etc', '-name', '*userns*', '-not', '-path', '*/systemd/system/userns-test*',
+                     '-not', '-path', '*/multi-user.target.wants/userns-test*').split())
+
+
+BEFORE = named_in_etc()
+
+
 @case("apt installs the packages in the place of Debian's uidmap, and the unit for cgroups runs")
 def _(_root):
     assert 'uidmap' in admin('apt-get', '-y', '-q', '--no-install-recommends', 'install', *debs())
@@ -191,9 +200,7 @@ def _(_root):
     for path in ('/etc/userns', '/usr/libexec/userns', '/usr/bin/newuidmap', RUN, '/etc/apparmor.d/userns-helpers', BASE):
         assert not os.path.exists(path), path
     assert NEW.name in open('/etc/subuid').read()
-    left = admin('find', '/etc', '-name', '*userns*', '-not', '-path', '*/systemd/system/userns-test*',
-                 '-not', '-path', '*/multi-user.target.wants/userns-test*')
-    assert not left.strip(), left
+    assert named_in_etc() <= BEFORE, named_in_etc() - BEFORE
 
 
 main(need_root=False)
