@@ -83,11 +83,13 @@ def _(_root):
 @case('--full runs everything, also for other CPUs and the other Debian, and counts what they count')
 def _(_root):
     code, text, calls = check('--full', **CHANGED)
-    # As above, and: 3 of the build as README says and the build, packages, coverage, 5 rules, 2 of the other Debian, 4 other CPUs.
-    assert code == 1 and text.splitlines()[-1] == '31 passed, 1 failed, 3 skipped', text
+    # As above, and: 3 of the build as README says and the build, packages, coverage, 5 rules, 2 of the other Debian, 2 of
+    # sid, 4 other CPUs.
+    assert code == 1 and text.splitlines()[-1] == '33 passed, 1 failed, 3 skipped', text
     assert 'left out' not in text, text
     for name in ('mutate', 'coverage', 'build-deb', 'cross', 'on-debian', 'fuzz-words'):
         assert any(c.startswith(name) for c in calls), (name, calls)
+    assert any(c.startswith('on-debian sid ') for c in calls), calls
     assert any(re.search(r'^run .*/gcc --no-build --strict$', c) for c in calls), calls
 
 
