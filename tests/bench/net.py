@@ -159,27 +159,55 @@ def bench_throughput(root, h):
         show('one TCP stream out of a container', figures, 'Gbit/s', '--net bridge')
 
 
+def stream(command, server):
+    """Gbit/s of one TCP stream of a second, and the CPU seconds that both its ends took for a GiB. A server that still sees to
+    the one before is asked again."""
+    for _ in range(20):
+        done = subprocess.run(command + ['iperf3', '-J', '-c', server, '-t', '1'], capture_output=True, text=True)
+        end = json.loads(done.stdout[done.stdout.index('{'):])['end'] if '{' in done.stdout else {}
+        if 'sum_received' in end:
+            break
+        time.sleep(0.2)
+    else:
+        raise RuntimeError(done)
+    cpu = sum(end['cpu_utilization_percent'][side] for side in ('host_total', 'remote_total')) / 100
+    received = end['sum_received']
+    return received['bits_per_second'] / 1e9, cpu * received['seconds'] / (received['bytes'] / (1 << 30))
+
+
 def bench_guarded_throughput(root, h):
-    """To a machine behind the same bridge: out of a guarded port, out of a veth that nothing binds, and by pasta."""
+    """To a machine behind the same bridge: out of a guarded port, out of a veth that nothing binds, and by pasta. Rounds of a second
+    in turns. The CPU time bears a busy machine."""
     mount('tmpfs', '/dev/net', 'tmpfs')
     os.mknod('/dev/net/tun', 0o20666, os.makedev(10, 200))
     os.chmod('/dev/net/tun', 0o666)
     guarded(root, h, 'alice veth br0 8 ip=10.9.0.64/28 gateway=10.9.0.1/24\n')
-    with Container(root.bob) as server, Container(root.bob) as plain:
+    with Container(root.bob) as server, Container(root.bob) as plain, Container(root.alice) as port:
         for number, (one, address) in enumerate(((server, '10.9.0.200/24'), (plain, '10.9.0.201/24'))):
             sh(f'ip link add plain{number} type veth peer name eth0 netns {one.pid}')
             sh(f'ip link set plain{number} master br0 up')
             one.up(address)
+        port.up(h.added(port)['addresses'][0])
         sh('ip route add default via 10.9.0.200')
         serving = subprocess.Popen(['nsenter', f'--net=/proc/{server.pid}/ns/net', 'iperf3', '-s'], stdout=subprocess.DEVNULL)
         time.sleep(0.5)
         run = ['setpriv', '--reuid', '70001', '--regid', '71001', '--clear-groups', 'env', f'PATH={PATH}', root.program('userns-run')]
-        ways = {'guarded port': run + ['--net', 'bridge=br0', '--'],
+        ways = {'guarded port, userns-run': run + ['--net', 'bridge=br0', '--'],
+                'guarded port': ['nsenter', f'--net=/proc/{port.pid}/ns/net'],
                 'veth without a guard': ['nsenter', f'--net=/proc/{plain.pid}/ns/net'],
                 '--net user (pasta)': run + ['--net', 'user', '--']}
-        figures = interleaved(5, **{name: lambda words=words: (iperf(words, '10.9.0.200'),) for name, words in ways.items()})
+
+        def unloaded():
+            for family in ('bridge', 'inet', 'arp'):
+                sh(f'nft delete table {family} userns_guard')
+            figures = stream(ways['veth without a guard'], '10.9.0.200')
+            root.run([root.program('userns-policy'), 'guard', '--apply'])
+            return figures
+        figures = interleaved(int(os.environ.get('ROUNDS', '11')), **{'veth, guard not loaded': unloaded},
+                              **{name: lambda words=words: stream(words, '10.9.0.200') for name, words in ways.items()})
         serving.kill()
-        show('one TCP stream to a machine behind the bridge', {name: pair[0] for name, pair in figures.items()}, 'Gbit/s', 'veth without a guard')
+        for kind, unit in enumerate(('Gbit/s', 'CPU s/GiB')):
+            show('one TCP stream to a machine behind the bridge', {name: pair[kind] for name, pair in figures.items()}, unit, 'veth without a guard')
 
 
 def bench_guarded_start(root, h):

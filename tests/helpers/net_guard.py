@@ -273,6 +273,13 @@ def frames_of(nic, victim):
     def v6(protocol, payload, source=own6, to='ff02::1', before=b''):
         return ethernet('33:33:00:00:00:01', mac, 0x86dd, ip6(source, to, protocol, payload, before))
 
+    def from_there(*sources):
+        """By UDP and by TCP: the guard has a shorter way for what is of TCP."""
+        segment = struct.pack('!HHIIBBHHH', 5, 5, 1, 0, 0x50, 2, 1000, 0, 0) + MARK
+        return [frame for source in sources for frame in (
+            (v6(17, udp(5, 5, MARK), source), v6(6, segment, source)) if ':' in source else
+            (v4((17, udp(5, 5, MARK)), source), v4((6, segment), source)))]
+
     advert = struct.pack('!BBHII', 64, 0, 1800, 0, 0) + MARK.ljust(24, b'\0')
     solicited = struct.pack('!I', 0x20000000)
     target = {name: socket.inet_pton(socket.AF_INET6, a) for name, a in (('victim', address_of(victim, 6)), ('gateway', 'fd09::1'))}
@@ -281,6 +288,7 @@ def frames_of(nic, victim):
     alert = b'\x3a\0\x05\x02\0\0\x01\0'
     frames = {
         '* a BPDU': [packed('01:80:c2:00:00:00') + packed(mac) + struct.pack('!H', 3 + 35) + b'\x42\x42\x03' + MARK],
+        '* TCP from its own address to a reserved group': [packed('01:80:c2:00:00:00') + frame[6:] for frame in from_there(own, own6)],
         '* frames with a tag': [ethernet(ALL, mac, 0x8100, struct.pack('!HH', 30, 0x800) + ip4(own, '10.9.0.200', 17, udp(5, 5, MARK)))],
         '* frames with a tag of a provider': [ethernet(ALL, mac, 0x88a8, struct.pack('!HH', 30, 0x800) + ip4(own, '10.9.0.200', 17, udp(5, 5, MARK)))],
         '* frames of priority alone': [ethernet(ALL, mac, 0x8100, struct.pack('!HH', 0xe000, 0x800) + ip4(own, '10.9.0.200', 17, udp(5, 5, MARK)))],
@@ -297,10 +305,10 @@ def frames_of(nic, victim):
         '* a DHCP server\'s reply': [v4((17, udp(67, 68, MARK)), to='255.255.255.255'), v4((17, udp(4067, 68, MARK)), to='255.255.255.255')],
         '* a DHCPv6 server\'s reply': [v6(17, udp(547, 546, MARK)), v6(17, udp(4547, 546, MARK))],
         '* words of routers (VRRP, OSPF, PIM)': [v4((kind, MARK), to='224.0.0.18') for kind in (112, 89, 103)],
-        '* the address of the gateway': [v4((17, udp(5, 5, MARK)), '10.9.0.1'), v6(17, udp(5, 5, MARK), 'fd09::1')],
-        '* the address of a neighbour': [v4((17, udp(5, 5, MARK)), address_of(victim)), v6(17, udp(5, 5, MARK), address_of(victim, 6))],
-        'an address of nobody\'s': [v4((17, udp(5, 5, MARK)), '192.0.2.7'), v6(17, udp(5, 5, MARK), '2001:db8::7')],
-        'a neighbour\'s link-local address': [v6(17, udp(5, 5, MARK), link_local(victim['mac']))],
+        '* the address of the gateway': from_there('10.9.0.1', 'fd09::1'),
+        '* the address of a neighbour': from_there(address_of(victim), address_of(victim, 6)),
+        'an address of nobody\'s': from_there('192.0.2.7', '2001:db8::7'),
+        'a neighbour\'s link-local address': from_there(link_local(victim['mac'])),
         'requests for a lease, though it has an address': [v4((17, udp(68, 67, MARK)), '0.0.0.0', '255.255.255.255'), v4((17, udp(68, 67, MARK)))],
         'a probe that keeps a neighbour from his address': [v6(58, icmp6('::', 'ff02::1', 135, bytes(4) + target['victim'] + MARK), '::')],
     }

@@ -137,13 +137,18 @@ std::string set_text(std::string_view name, std::string_view kind, const Element
 // In `same` only pairs of equal addresses ever are: what is looked up there is whether two fields
 // of a frame are equal, which nftables has no other word for. It is asked after the bridge has seen
 // that the port sends from its own address, so that no port fills the set.
+//
+// TCP comes first, as most frames are of it and nothing is asked of them but their source.
 constexpr std::string_view kChains = R"(
   chain port {
-    ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop comment "BPDUs and other reserved groups"
+    @ll,0,32 0x0180c200 jump reserved
     ether type { 8021q, 8021ad } iifgroup != @tagged drop
     iifgroup @spoofing ether saddr & ff:fe:00:00:00:00 == 56:74:00:00:00:00 drop
-    meta protocol vmap { arp : jump from_arp, ip : jump from_ip4, ip6 : jump from_ip6 }
-    meta protocol != { arp, ip, ip6 } drop
+    meta protocol vmap { ip : goto from_ip4, ip6 : goto from_ip6, arp : goto from_arp }
+    drop
+  }
+  chain reserved {
+    ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop comment "BPDUs and other groups"
   }
   chain from_arp {
     arp htype != 1 drop
@@ -156,15 +161,24 @@ constexpr std::string_view kChains = R"(
     ether saddr . arp saddr ip != @pairs4 drop
   }
   chain from_ip4 {
+    meta l4proto tcp goto source4
     meta l4proto { 88, 89, 103, 112 } drop comment "routers' own: EIGRP, OSPF, PIM, VRRP"
     meta l4proto igmp @th,0,8 0x11 drop comment "membership query"
+    meta l4proto udp jump from_udp4
+    goto source4
+  }
+  chain from_udp4 {
     udp sport 67 drop
     udp dport 68 drop comment "a DHCP server's"
-    ether saddr & ff:fe:00:00:00:00 != 56:74:00:00:00:00 ip saddr != @owned4 return
-    udp dport 67 drop comment "it has an address"
-    ether saddr . ip saddr != @pairs4 drop
+    udp dport 67 ether saddr & ff:fe:00:00:00:00 == 56:74:00:00:00:00 drop comment "has an address"
+  }
+  chain source4 {
+    ether saddr . ip saddr @pairs4 return
+    ether saddr & ff:fe:00:00:00:00 == 56:74:00:00:00:00 drop
+    ip saddr @owned4 drop
   }
   chain from_ip6 {
+    meta l4proto tcp ether saddr . ip6 saddr @pairs6 return
     meta l4proto { 88, 89, 103, 112 } drop
     icmpv6 type { mld-listener-query, nd-router-advert, nd-redirect } drop
     udp sport 547 drop
@@ -186,19 +200,31 @@ constexpr std::string_view kChains = R"(
     ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report, nd-router-solicit } return
     ether saddr . ip6 saddr != @pairs6 drop
   }
-  chain locked {
-    ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop
+  chain locked_arp {
     iifgroup @spoofing return
-    meta protocol arp update @same { ether saddr . @ll,48,48 }
-    meta protocol arp ether saddr . @nh,64,48 != @same drop comment "ARP sender"
-    meta protocol ip udp dport 67 update @same { ether saddr . @ll,48,48 }
-    meta protocol ip udp dport 67 ether saddr . @th,288,48 != @same drop comment "DHCP client"
+    update @same { ether saddr . @ll,48,48 }
+    ether saddr . @nh,64,48 != @same drop comment "ARP sender"
+  }
+  chain locked_dhcp {
+    iifgroup @spoofing return
+    update @same { ether saddr . @ll,48,48 }
+    ether saddr . @th,288,48 != @same drop comment "DHCP client"
   }
 }
 )";
 
-constexpr std::string_view kGroups = "type devgroup; flags interval; auto-merge";
-constexpr std::string_view kOurs = R"(meta iifkind "veth" iifname "u*" iifgroup != @unguarded)";
+constexpr std::string_view kOurs = R"(iifname "u*" meta iifkind "veth" iifgroup != @unguarded)";
+// Which frames are looked at once more after the bridge's lock: the others shall not pay for it.
+constexpr std::string_view kLookedAt[][2] = {{"@ll,0,32 0x0180c200", "reserved"},
+                                             {"meta protocol arp", "locked_arp"},
+                                             {"meta protocol ip udp dport 67", "locked_dhcp"}};
+
+std::string second_look() {
+  std::string rules;
+  for (const auto& [frames, chain] : kLookedAt)
+    rules += concat("    ", frames, " ", kOurs, " jump ", chain, "\n");
+  return rules;
+}
 
 std::string hook(std::string_view name, std::string_view rules) {
   return concat("  chain ", name, " {\n    type filter hook ", name,
@@ -209,7 +235,7 @@ std::string hook(std::string_view name, std::string_view rules) {
 // so do all of a port whose bridge has gone. Nothing else does with a port as its interface.
 constexpr std::string_view kOthers[] = {"inet", "arp"};
 // Those of guard=no, too: what is let through on a bridge is not let through without one.
-constexpr std::string_view kAnyOfOurs = R"(meta iifkind "veth" iifname "u*")";
+constexpr std::string_view kAnyOfOurs = R"(iifname "u*" meta iifkind "veth")";
 
 std::string other_text(std::string_view family) {
   return concat("table ", family, " ", kGuardTable, " {\n  chain own {\n    type filter hook ",
@@ -219,9 +245,9 @@ std::string other_text(std::string_view family) {
 
 std::string table_text(std::span<const NetLine> lines) {
   const auto sets = sets_of(lines);
-  return concat(set_text("unguarded", kGroups, sets.unguarded),
-                set_text("spoofing", kGroups, sets.spoofing),
-                set_text("tagged", kGroups, sets.tagged),
+  return concat(set_text("unguarded", "type devgroup", sets.unguarded),
+                set_text("spoofing", "type devgroup", sets.spoofing),
+                set_text("tagged", "type devgroup", sets.tagged),
                 set_text("pairs4", "type ether_addr . ipv4_addr", sets.pairs4),
                 set_text("pairs6", "type ether_addr . ipv6_addr", sets.pairs6),
                 set_text("targets6", "typeof ether saddr . @th,64,128", sets.targets6),
@@ -233,9 +259,8 @@ std::string table_text(std::span<const NetLine> lines) {
                 "timeout 1s; }\n",
                 meters_of(sets),
                 hook("prerouting", concat(rates_of(sets, "iif"), "    ", kOurs, " jump port\n")),
-                hook("postrouting", rates_of(sets, "oif")),
-                hook("input", concat("    ", kOurs, " jump locked\n")),
-                hook("forward", concat("    ", kOurs, " jump locked\n")), kChains);
+                sets.rates.empty() ? "" : hook("postrouting", rates_of(sets, "oif")),
+                hook("input", second_look()), hook("forward", second_look()), kChains);
 }
 
 }  // namespace
