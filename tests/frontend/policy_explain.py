@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups  # noqa: E402
-from harness import ROOT, case, cases, main, skip  # noqa: E402
+from harness import FIRST_GID, FIRST_UID, ROOT, case, cases, main, skip  # noqa: E402
 from net_host import Container, Host, sh  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
@@ -24,15 +24,15 @@ def rule_in(text):
     return found[0] if found else None
 
 
-SUBIDS = '# first\nalice:100000:65536\nalice:165536:10\n70001:500000:5\nbob:200000:65536\nalice:0700000:9\nalice:0:1\n'
+SUBIDS = '# first\nalice:100000:65536\nalice:165536:10\n%d:500000:5\nbob:200000:65536\nalice:0700000:9\nalice:0:1\n' % FIRST_UID
 
 
 @cases([(f'map {" ".join(numbers)} for {who}', who, numbers) for who, numbers in [
     ('alice', ['0:100000:65536']),
     ('alice', ['0:100000:65546']),
     ('alice', ['0:100000:65547']),
-    ('alice', ['0:500000:5', '5:70001:1']),
-    ('alice', ['0:71001:1']),
+    ('alice', ['0:500000:5', f'5:{FIRST_UID}:1']),
+    ('alice', [f'0:{FIRST_GID}:1']),
     ('alice', ['0:200000:1']),
     ('alice', ['0:0:1']),
     ('alice', ['0:100000:10', '5:100100:10']),
@@ -41,7 +41,7 @@ SUBIDS = '# first\nalice:100000:65536\nalice:165536:10\n70001:500000:5\nbob:2000
     ('alice', ['0:700000:9']),
     ('bob', ['0:200000:65536']),
     ('bob', ['0:100000:1']),
-    ('carol', ['0:70003:1']),
+    ('carol', [f'0:{FIRST_UID + 2}:1']),
     ('carol', ['0:100000:1']),
 ]])
 def _(root, who, numbers):
@@ -72,7 +72,7 @@ def _(root):
 
 @case('all malformed lines that concern a user are named, up to a handful')
 def _(root):
-    root.subuid('alice:1:0\n' + SUBIDS + '70001:5\nbob:6\nalicea:7\n')
+    root.subuid('alice:1:0\n' + SUBIDS + f'{FIRST_UID}:5\nbob:6\nalicea:7\n')
     for words in ((), ('u:0:900000:1',)):
         done = explain(root, 'alice', 'map', *words)
         rest = re.findall(r'^  /etc/subuid:(\d+): gives nothing: the line ', done.out, re.M)
@@ -123,7 +123,7 @@ def _(root):
     ('alice containers=0\n* pids.max=6\n', 'alice', 2),
     ('alice memory.high=1G\n', 'alice', 2),
     ('alice pids.max=5\nnonsense\n', 'alice', None),
-    ('70001 containers=3\n', 'alice', 2),
+    (f'{FIRST_UID} containers=3\n', 'alice', 2),
 ]])
 def _(root, conf, who, line):
     if cgroups.why_not:
@@ -175,7 +175,7 @@ def host(root):
     ('alice veth br0 2\n', 'alice', 'br0', [1]),
     ('alice veth br0 2\n', 'bob', 'br0', []),
     ('# x\n\nalice veth br0 0\n', 'alice', 'br0', [3]),
-    ('70001 veth br0 1\n* veth br0 1\n', 'alice', 'br0', [1, 2]),
+    (f'{FIRST_UID} veth br0 1\n* veth br0 1\n', 'alice', 'br0', [1, 2]),
     ('@students veth br0 1\n', 'bob', 'br0', [1]),
     ('@students veth br0 1\n', 'alice', 'br0', []),
     ('@nogroup-such veth br0 1\n', 'alice', 'br0', []),
@@ -227,7 +227,7 @@ def _(root):
     root.write(NET, 'alice veth br0 1\n')
     root.write(CGROUP, 'alice containers=1\n')
     done = explain(root, str(root.alice.uid))
-    assert done.code == 0 and done.out.startswith('alice: uid 70001, groups alice '), done
+    assert done.code == 0 and done.out.startswith(f'alice: uid {FIRST_UID}, groups alice '), done
     for word in ('newuidmap: [100000-165536)', 'newgidmap: [100000-165536)', 'net br0: allowed', 'cgroup: '):
         assert word in done.out, (word, done)
 

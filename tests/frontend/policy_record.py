@@ -206,4 +206,4 @@ def _(root):
         assert done.out == '' and done.code == 0, done
 
 
-main()
+main(own_pids=False)  # audit records have pids of the machine's own namespace

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups, pids_in, read  # noqa: E402
-from harness import case, main, skip, spawn, wait_for  # noqa: E402
+from harness import FIRST_UID, case, main, skip, spawn, wait_for  # noqa: E402
 from net_host import Container, Host, sh  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
@@ -53,7 +53,7 @@ def lines(answer):
 def _(root):
     # Ids that no other test on this machine has meanwhile.
     host(root)
-    root.subuid('# x\nalice:1150000000:65536\nbob:1250000000:10\n70001:1150065536:10\nalice:07:1\n')
+    root.subuid('# x\nalice:1150000000:65536\nbob:1250000000:10\n%d:1150065536:10\nalice:07:1\n' % FIRST_UID)
     root.subgid('alice:1150000000:65536\n')
     users, _, text = report(root)
     assert users['alice']['newuidmap']['ranges'] == [{'first': 1150000000, 'count': 65546}], users
@@ -180,11 +180,11 @@ def _(root):
     h = host(root)
     seed = random.randrange(1 << 32)
     random.seed(seed)
-    whos = ['alice', 'bob', 'carol', '70001', '@students', '@alice', '@nosuch', '*']
+    whos = ['alice', 'bob', 'carol', str(FIRST_UID), '@students', '@alice', '@nosuch', '*']
     for _ in range(25):
         h.conf(''.join(f'{random.choice(whos)} veth {random.choice(["br0", "br7"])} {random.randrange(4)}\n' for _ in range(6)))
         for write in (root.subuid, root.subgid):
-            write(''.join(f'{random.choice(["alice", "bob", "70001", "70003"])}:{random.randrange(100000, 900000)}:{random.randrange(9)}\n'
+            write(''.join(f'{random.choice(["alice", "bob", FIRST_UID, FIRST_UID + 2])}:{random.randrange(100000, 900000)}:{random.randrange(9)}\n'
                           for _ in range(6)))
         base = f'base = {cgroups.v2}\n' if not cgroups.why_not else ''
         root.write(CGROUP, base + ''.join(f'{random.choice(whos)} containers={random.randrange(3)}\n' for _ in range(4)))

@@ -14,7 +14,7 @@ import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from harness import case, main, skip  # noqa: E402
+from harness import FIRST_UID, case, main, skip  # noqa: E402
 from cgroups import Cgroups  # noqa: E402
 from net_host import Container, Host, sh  # noqa: E402
 
@@ -110,7 +110,7 @@ def rule_in(text):
 
 def number(rng):
     """A number as files and requests have them: borders, neighbours, other notations."""
-    base = rng.choice((0, 1, 999, 1000, 70001, 70002, 100000, 165535, 165536, 200000, 265535, 600000, 2**31 - 1, 2**32 - 2, 2**32 - 1, 2**32))
+    base = rng.choice((0, 1, 999, 1000, FIRST_UID, FIRST_UID + 1, 100000, 165535, 165536, 200000, 265535, 600000, 2**31 - 1, 2**32 - 2, 2**32 - 1, 2**32))
     base = max(0, base + rng.choice((-1, 0, 0, 0, 1)))
     return rng.choice([str(base)] * 40 + [hex(base), f'0{base}', f'-{base}', f'+{base}', f' {base}', f'{base} ', '', 'x'])
 
@@ -120,7 +120,7 @@ def count(rng):
 
 
 def subid_file(rng):
-    owners = ['alice', 'bob', 'carol', '70001', '70002', '70003'] * 4 + ['nobody-such', '', 'alicex', 'ALICE', '#alice', '@lab']
+    owners = ['alice', 'bob', 'carol', str(FIRST_UID), str(FIRST_UID + 1), str(FIRST_UID + 2)] * 4 + ['nobody-such', '', 'alicex', 'ALICE', '#alice', '@lab']
     lines = []
     for _ in range(rng.randrange(7)):
         fields = [rng.choice(owners), number(rng), count(rng)]
@@ -159,7 +159,7 @@ def writable(d):
 
 
 def a_users(d):
-    os.chown(f'{d}/{sorted(os.listdir(d))[0]}', 70002, 0)
+    os.chown(f'{d}/{sorted(os.listdir(d))[0]}', FIRST_UID + 1, 0)
 
 
 def a_fifo(d):
@@ -238,7 +238,7 @@ def _(root):
 
 
 def net_line(rng):
-    who = rng.choice(('alice', 'bob', '70001', '70002', '*', '@lab', '@nobody-such', 'carol', '@0'))
+    who = rng.choice(('alice', 'bob', str(FIRST_UID), str(FIRST_UID + 1), '*', '@lab', '@nobody-such', 'carol', '@0'))
     terms = rng.choice([[], ['mtu=1400'], ['isolated=yes'], ['spoof=allow']] * 6 + [['mtu=9000'], ['vlan=30'], ['mtu=x'], ['mtu=1400', 'mtu=1300'], ['x=y']])
     many = rng.choice(['1', '2', '5000'] * 8 + ['0', 'x', '-1'])
     line = ' '.join([who, rng.choice(['veth'] * 20 + ['vlan']), rng.choice(['br0'] * 12 + ['down', 'dummy', 'none', '-x']), many, *terms])
@@ -246,7 +246,7 @@ def net_line(rng):
 
 
 def cgroup_line(rng):
-    who = rng.choice(('alice', 'bob', '70001', '*', '@lab', '@nobody-such', 'carol'))
+    who = rng.choice(('alice', 'bob', str(FIRST_UID), '*', '@lab', '@nobody-such', 'carol'))
     pool = ['pids.max=5', 'memory.max=1G', 'memory.max=x', 'containers=0', 'containers=2', 'cpu.max=50%', 'io.weight=50', 'from=any', 'depth=3', 'x=1', 'memory.high=1G',
             'cpuset.cpus=0', 'pids.max=max', 'descendants=0', 'pids.max']
     weights = [12, 8, 1, 3, 3, 4, 2, 3, 2, 1, 2, 2, 2, 2, 1]

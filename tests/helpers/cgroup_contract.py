@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups, V1, below, pids_in, read, remove, write  # noqa: E402
-from harness import (CAP, SYSCALL, case, cases, main, mount, open_fds, prctl, skip, spawn,  # noqa: E402
+from harness import (CAP, FIRST_GID, FIRST_UID, SYSCALL, case, cases, main, mount, open_fds, prctl, skip, spawn,  # noqa: E402
                      status_of, trace, umount, wait_for)
 
 cgroups = Cgroups.become_tenant()
@@ -500,7 +500,7 @@ def _(root):
 
 @cases([
     ('a line by name grants', 'alice containers=3', True),
-    ('a line by uid grants', '70001 containers=3', True),
+    ('a line by uid grants', f'{FIRST_UID} containers=3', True),
     ('a line for everybody grants', '* containers=3', True),
     ('a line for a group that the caller is in grants', '@crew containers=3', True),
     ('a line for his primary group grants', '@alice containers=3', True),
@@ -550,7 +550,7 @@ def _(root):
 @cases([
     ('a file that others can write (TF-FILE)', {'mode': 0o666}),
     ('a file that its group can write (TF-FILE)', {'mode': 0o664}),
-    ("a file that is a user's (TF-FILE)", {'owner': (70001, 70001)}),
+    ("a file that is a user's (TF-FILE)", {'owner': (FIRST_UID, FIRST_GID)}),
 ])
 def _(root, how):
     setup(root, 'alice containers=3', **how)

@@ -243,4 +243,4 @@ def _(root, kind):
 
 
 if __name__ == '__main__':
-    main()
+    main(own_pids=False)  # audit records have pids of the machine's own namespace

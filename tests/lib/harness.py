@@ -19,7 +19,8 @@ It is called with the build directory and prints TAP. `root` is a private mount 
 overlay that dies with the program, the build's programs are installed under their configured paths
 (setuid root, or with file capabilities), /mnt is a fresh tmpfs. Nothing of the machine is changed and
 every process that was started is ended. Before each case /etc/subuid, /etc/subgid and
-/etc/nsswitch.conf are as at the start.
+/etc/nsswitch.conf are as at the start. The program has a PID namespace of its own, so that it sees no process of
+another test's (whose ids would be taken) and nothing of it outlives it.
 """
 
 import argparse
@@ -41,11 +42,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWTIME = 0x10000000, 0x20000000, 0x40000000, 0x80
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 CAP = {'dac_override': 1, 'setgid': 6, 'setuid': 7, 'setpcap': 8, 'net_admin': 12, 'sys_admin': 21, 'audit_write': 29, 'setfcap': 31}
 
+# tests/run gives programs that run side by side other users, if these would meet in a cgroup.
+FIRST_UID = int(os.environ.get('TEST_FIRST_UID', '70001'))
+FIRST_GID = FIRST_UID + 1000
 MODES = {'userns-names': 0o711}  # of what is installed otherwise than programs are
 # Capabilities that stand in for the setuid bit (privilege=filecaps). userns-cgroup has no such mode.
 FILECAPS = {'userns-idmap': 'cap_sys_admin,cap_audit_write=ep',
@@ -146,8 +150,36 @@ def _comment(text):
         _say('#   ' + line)
 
 
-def main(need_root=True):
-    """Runs the registered cases: PROGRAM BUILD_DIR [-k PATTERN] [--privilege setuid|filecaps]."""
+def _end_at_sigterm(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a process group may have it twice
+    sys.exit(143)
+
+
+def _wait_for_program(pid):
+    """Reaps what there is until `pid` has ended, and ends as it did; SIGTERM goes to it."""
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xff)
+
+
+def in_own_pid_namespace():
+    """Returns in process 2 of a new PID namespace, below a process 1 that reaps and dies with the program that was called."""
+    unshare(CLONE_NEWPID)
+    sys.stdout.flush()
+    if first := os.fork():
+        _wait_for_program(first)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if program := os.fork():
+        _wait_for_program(program)
+
+
+def main(need_root=True, own_pids=True):
+    """Runs the registered cases: PROGRAM BUILD_DIR [-k PATTERN] [--privilege setuid|filecaps].
+
+    own_pids=False: the program compares pids with what the kernel tells in the machine's own (audit records).
+    """
     arguments = argparse.ArgumentParser()
     arguments.add_argument('build')
     arguments.add_argument('-k', metavar='PATTERN', default='', help='only cases that match')
@@ -158,8 +190,12 @@ def main(need_root=True):
     if need_root and os.geteuid() != 0:
         blocked = 'needs root: run it with sudo'
     elif need_root:
+        if own_pids:
+            in_own_pid_namespace()
         try:
             root = Root(told.build, told.privilege)
+            if own_pids:
+                mount('proc', '/proc', 'proc', MS_NOSUID | MS_NODEV | MS_NOEXEC)
         except PermissionError as error:
             blocked = f'cannot make a private root: {error}'
     _say(f'1..{len(chosen)}')
@@ -675,7 +711,7 @@ class Root:
         options = {o['name']: o['value'] for o in build_info('buildoptions')}
         self.privilege = privilege or options['privilege']
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGTERM, _end_at_sigterm)
         unshare(CLONE_NEWNS)
         mount(None, '/', None, MS_REC | MS_PRIVATE)
         self.tmp = '/mnt'
@@ -692,7 +728,7 @@ class Root:
             self._install(built, path)
         self.newuidmap = self._programs.get(options['newuidmap_name'])
         self.newgidmap = self._programs.get(options['newgidmap_name'])
-        self.alice, self.bob, self.carol = (self.add_user(n, 70001 + i, 71001 + i) for i, n in
+        self.alice, self.bob, self.carol = (self.add_user(n, FIRST_UID + i, FIRST_GID + i) for i, n in
                                             enumerate(('alice', 'bob', 'carol')))
         self._first = {'/etc/nsswitch.conf': _read('/etc/nsswitch.conf')}
         for path in ('/etc/subuid', '/etc/subgid'):
