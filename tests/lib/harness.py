@@ -195,6 +195,7 @@ def main(need_root=True, own_pids=True):
         try:
             root = Root(told.build, told.privilege)
             if own_pids:
+                umount('/proc')
                 mount('proc', '/proc', 'proc', MS_NOSUID | MS_NODEV | MS_NOEXEC)
         except PermissionError as error:
             blocked = f'cannot make a private root: {error}'
