@@ -191,7 +191,7 @@ std::vector<std::string> words_for(const Handover& told) {
 // starts us by our name.
 Result<Cgroup> settle(const Handover& told, const Plan& plan) {
   keep_across_exec(told, true);
-  auto cgroup = enter_cgroup(plan, words_for(told));
+  auto cgroup = enter_cgroup(plan, told.name, words_for(told));
   if (cgroup)
     if (auto safe = be_out_of_reach(plan.ids, words_for(told)); !safe)
       cgroup = std::unexpected(safe.error());

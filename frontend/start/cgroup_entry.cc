@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "common/config.h"
 #include "frontend/run/cgroup/files.h"
 #include "frontend/run/helper.h"
 #include "frontend/run/own_words.h"
@@ -31,11 +30,22 @@ namespace {
 // Set to our pid on the way to the second life, so that a first one is never tried twice.
 constexpr const char* kMark = "USERNS_RUN_IN_CGROUP_OF";
 constexpr const char* kEnable = "cgroup.subtree_control";
+constexpr std::string_view kScope = "userns-run-";
 
 // --- the first life: becoming somebody who can make a cgroup --------------------------------
 
-std::string name_for_helper() { return concat("run-", ::getpid()); }
-std::string name_for_systemd() { return concat("userns-run-", ::getpid(), ".scope"); }
+// "web-77": there may be a container of that name in another store. userns-cgroup(8) takes names of
+// the same letters as containers have, up to a length.
+std::string name_for_helper(std::string_view container) {
+  constexpr std::size_t kLongest = 32;
+  const auto own = concat("-", ::getpid());
+  const auto label = container.empty() ? "run" : container;
+  return concat(label.substr(0, kLongest - own.size()), own);
+}
+
+std::string name_for_systemd(std::string_view container) {
+  return concat(kScope, container, container.empty() ? "" : "-", ::getpid(), ".scope");
+}
 
 // Own program and words, which stay the same through both lives.
 Result<std::vector<std::string>> same_again(std::vector<std::string> words) {
@@ -48,9 +58,8 @@ Result<std::vector<std::string>> same_again(std::vector<std::string> words) {
 }
 
 // Says yes by having made the container that will be entered.
-Result<void> try_helper() {
-  auto tried =
-      Helper::start(cgroup_helper().c_str(), {"enter", name_for_helper(), "--", "/bin/true"});
+Result<void> try_helper(const std::string& name) {
+  auto tried = Helper::start(cgroup_helper().c_str(), {"enter", name, "--", "/bin/true"});
   return tried ? tried->finish() : std::unexpected(tried.error());
 }
 
@@ -61,14 +70,14 @@ std::string why_wanted(const Spec& spec) {
   return "no way to a cgroup, so no limit would hold";
 }
 
-Result<CgroupMode> choose_mode(const Spec& spec) {
+Result<CgroupMode> choose_mode(const Spec& spec, const std::string& name) {
   const auto wish = spec.cgroup;
   if (wish == CgroupMode::kSystemd && !has_user_manager())
     return fail({},
                 "--cgroup systemd: there is no systemd user manager here: log in through PAM, or "
                 "loginctl enable-linger");
   if (wish != CgroupMode::kAuto) return wish;
-  const auto by_helper = try_helper();
+  const auto by_helper = try_helper(name);
   if (by_helper) return CgroupMode::kHelper;
   if (has_user_manager()) return CgroupMode::kSystemd;
   return fail({}, concat(why_wanted(spec), ": ", by_helper.error().text,
@@ -77,19 +86,33 @@ Result<CgroupMode> choose_mode(const Spec& spec) {
                          ::getuid(), " --cgroup containers=4\", or for loginctl enable-linger"));
 }
 
-Error begin_second_life(const Spec& spec, std::vector<std::string> words) {
-  const auto mode = choose_mode(spec);
+Error begin_second_life(const Spec& spec, std::string_view container,
+                        std::vector<std::string> words) {
+  const auto name = name_for_helper(container);
+  const auto mode = choose_mode(spec, name);
   if (!mode) return mode.error();
   if (::setenv(kMark, concat(::getpid()).c_str(), 1) != 0)
     return {.rule = {}, .code = errno, .text = "cannot set a variable"};
-  if (*mode == CgroupMode::kHelper)
-    return begin_again_by({cgroup_helper(), "enter", name_for_helper(), "--"}, std::move(words));
-  return begin_again_by({"systemd-run", "--user", "--scope", "--quiet", "--collect",
-                         "--property=Delegate=yes", concat("--unit=", name_for_systemd()), "--"},
-                        std::move(words));
+  if (*mode == CgroupMode::kHelper) {
+    release_after_us(name);
+    return begin_again_by({cgroup_helper(), "enter", name, "--"}, std::move(words));
+  }
+  return begin_again_by(
+      {"systemd-run", "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes",
+       concat("--unit=", name_for_systemd(container)), "--"},
+      std::move(words));
 }
 
 // --- the second life ------------------------------------------------------------------------
+
+// BASE/UID/NAME-PID or userns-run-NAME-PID.scope, whatever the container is called by now. Desktops
+// give programs scopes of other names with a pid at the end.
+bool is_of_this_run(std::string_view path) {
+  const auto last = path.substr(path.rfind('/') + 1);
+  if (last.ends_with(concat("-", ::getpid(), ".scope"))) return last.starts_with(kScope);
+  return path.ends_with(concat("-", ::getpid())) &&
+         path.substr(0, path.size() - last.size()).ends_with(concat("/", ::getuid(), "/"));
+}
 
 // The directory of this process's own cgroup; empty where it was not made for this run.
 Result<std::string> own_directory() {
@@ -100,9 +123,7 @@ Result<std::string> own_directory() {
   if (const auto leaf = path.rfind("/monitor");
       leaf != std::string::npos && path.ends_with("/monitor"))
     path.resize(leaf);
-  if (!path.ends_with(concat("/", name_for_helper())) &&
-      !path.ends_with(concat("/", name_for_systemd())))
-    return std::string{};
+  if (!is_of_this_run(path)) return std::string{};
   constexpr std::string_view kMount = "/sys/fs/cgroup";
   const bool is_pure = ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
   return concat(kMount, is_pure ? "" : "/unified", path);
@@ -182,8 +203,6 @@ Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
 
 }  // namespace
 
-std::string cgroup_helper() { return concat(std::string_view(kHelperDir), "/userns-cgroup"); }
-
 bool has_user_manager() {
   const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
   return runtime != nullptr &&
@@ -211,16 +230,18 @@ Result<void> sweep_as_root_inside(const Fd& leaf, const ChosenIds& ids) {
 
 Result<void> check_way_to_cgroup(const Spec& spec) {
   if (spec.cgroup == CgroupMode::kNone) return {};
-  const auto mode = TRY(choose_mode(spec));
+  const auto name = name_for_helper("");
+  const auto mode = TRY(choose_mode(spec, name));
   if (mode != CgroupMode::kHelper) return {};
   if (spec.cgroup == CgroupMode::kHelper)
-    if (auto tried = try_helper(); !tried) return tried;
-  if (auto released = Helper::start(cgroup_helper().c_str(), {"release", name_for_helper()}))
+    if (auto tried = try_helper(name); !tried) return tried;
+  if (auto released = Helper::start(cgroup_helper().c_str(), {"release", name}))
     (void)released->finish();
   return {};
 }
 
-Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words) {
+Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
+                            std::vector<std::string> words) {
   if (plan.spec.cgroup == CgroupMode::kNone) return Cgroup{};
   const auto path = TRY(own_directory());
   const char* const mark = std::getenv(kMark);
@@ -228,7 +249,7 @@ Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words) {
   if (!is_second) {
     const auto* const user = std::get_if<NetUser>(&plan.spec.net);
     if (user != nullptr && !user->network.empty()) TRY(hold_network(user->network));
-    return std::unexpected(begin_second_life(plan.spec, std::move(words)));
+    return std::unexpected(begin_second_life(plan.spec, container, std::move(words)));
   }
   ::unsetenv(kMark);
   if (path.empty()) return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");

@@ -2,18 +2,19 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/fd.h"
 #include "frontend/run/cgroup/cgroup.h"
+#include "frontend/run/cgroup/release.h"
 #include "frontend/start/ids/choose_ids.h"
 #include "frontend/start/plan/plan.h"
 #include "policy/error.h"
 
 namespace userns::frontend {
 
-// Where userns-cgroup(8) is installed, and whether there is a systemd manager of the user's.
-std::string cgroup_helper();
+// Whether there is a systemd manager of the user's.
 bool has_user_manager();
 
 // Becomes `program`, which is to become this program again, with the same pid and these words
@@ -32,7 +33,9 @@ Result<void> check_way_to_cgroup(const Spec& spec);
 // Where spec.cgroup asks for it and this process has none yet: becomes userns-cgroup or
 // systemd-run, which become this program again, with the same pid and these words (none: its
 // own), in a cgroup of the caller's. So this returns in the second life.
-Result<Cgroup> enter_cgroup(const Plan& plan, std::vector<std::string> words = {});
+// The cgroup is called after `container`; empty: a throw-away one.
+Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
+                            std::vector<std::string> words = {});
 
 // To be called after the clone, for which the cgroup still has to be the caller's: a root inside
 // who is not the caller may then make cgroups.

@@ -47,7 +47,7 @@ def words_of(pid):
 def _(root):
     store, state = started(root)
     own = state['cgroup']
-    assert own.startswith(f'{cgroups.v2}/{root.alice.uid}/run-') and pids_in(f'{own}/monitor') == [state['monitor']['pid']]
+    assert own.startswith(f'{cgroups.v2}/{root.alice.uid}/web-') and pids_in(f'{own}/monitor') == [state['monitor']['pid']]
     assert state['init']['pid'] in pids_in(f'{own}/payload')
     before = set(pids_in(f'{own}/payload'))
     child = store.begin('exec', 'web', command=['sh', '-c', 'cat /proc/self/cgroup; exec sleep 100'])

@@ -1,8 +1,10 @@
 // The container's cgroups: a leaf for us, a leaf for the container, limits on the latter.
 //
-//   OWN/           made for this run, the caller's: by userns-cgroup (run-PID) or systemd
-//   (userns-run-PID.scope) OWN/monitor/   we OWN/payload/   the container, below the limits of
-//   spec.limits; root inside may make cgroups below it
+//   OWN/           made for this run, the caller's: by userns-cgroup (web-PID, of a throw-away one
+//                  run-PID) or systemd (userns-run-web-PID.scope, userns-run-PID.scope)
+//   OWN/monitor/   we
+//   OWN/payload/   the container, below the limits of spec.limits; root inside may make cgroups
+//                  below it
 #pragma once
 
 #include <span>

@@ -1,0 +1,20 @@
+// A cgroup that userns-cgroup has made can be removed by that helper alone, and by nobody who is in
+// it.
+#pragma once
+
+#include <string>
+
+namespace userns::frontend {
+
+std::string cgroup_helper();  // where userns-cgroup(8) is installed
+
+// Lets userns-cgroup remove the caller's cgroup `name` once nobody is in it: waits for that, for a
+// bounded time. One that is gone is left alone, and nothing is said: it is no more than tidiness.
+void release_when_empty(const std::string& name);
+
+// Leaves a process behind that does so when this process has ended, whatever it becomes until then.
+// To be called outside of that cgroup. The process holds none of the caller's files, is in a
+// session of its own, and ends soon when it is asked to (TERM), even if this one goes on.
+void release_after_us(const std::string& name);
+
+}  // namespace userns::frontend
