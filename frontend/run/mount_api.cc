@@ -56,10 +56,12 @@ Result<Fd> clone_mount(const Fd& place) {
   return tree;
 }
 
-Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes) {
+Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes,
+                          const std::string& source) {
   const Fd context(::fsopen(type, FSOPEN_CLOEXEC));
   if (!context.valid()) return fail_errno(concat("cannot mount a fresh ", type));
-  (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", type, 0);  // what mount(8) shows
+  const char* const shown = source.empty() ? type : source.c_str();
+  (void)::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", shown, 0);
   while (!options.empty())
     if (const auto set = set_option(context, take_until(options, ',')); !set)
       return fail(

@@ -21,7 +21,9 @@ Result<Fd> clone_tree(const Fd& place);
 Result<Fd> clone_mount(const Fd& place);
 
 // A fresh instance of a file system. `options`: "key=value,flag"; `attributes`: MOUNT_ATTR_*.
-Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes);
+// `source`: what mountinfo shows as such; empty: the type.
+Result<Fd> new_filesystem(const char* type, std::string_view options, std::uint64_t attributes,
+                          const std::string& source = {});
 
 // Attaches `tree` on what `destination` is open on.
 Result<void> attach(const Fd& tree, const Fd& destination);

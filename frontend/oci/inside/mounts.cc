@@ -91,7 +91,7 @@ Result<Fd> hosts_own(const char* path) {
 
 Result<Fd> make_cgroups(const OciConfig& config, const OciMount& mount) {
   if (is_v2() && config.has(CLONE_NEWCGROUP))
-    return new_filesystem("cgroup2", mount.options.data, mount.options.set);
+    return new_filesystem("cgroup2", mount.options.data, mount.options.set, mount.source);
   return hosts_own(kCgroups);
 }
 
@@ -99,7 +99,7 @@ Result<Fd> make_step(const OciConfig& config, const OciMount& mount) {
   if (mount.type == "cgroup" || mount.type == "cgroup2") return make_cgroups(config, mount);
   // What is to be read only may have to be filled first.
   const auto at_once = mount.options.set & ~std::uint64_t{MOUNT_ATTR_RDONLY};
-  auto tree = new_filesystem(mount.type.c_str(), mount.options.data, at_once);
+  auto tree = new_filesystem(mount.type.c_str(), mount.options.data, at_once, mount.source);
   // Of a network namespace that belongs to somebody else's user namespace there is no fresh one.
   if (!tree && mount.type == "sysfs" && tree.error().code == EPERM) return hosts_own("/sys");
   return tree;
