@@ -38,4 +38,20 @@ def _(root):
     assert [one for one in found if one in wanted] == wanted, found
 
 
+# --- the process ----------------------------------------------------------------------------
+
+@case('a filter may refuse getcwd: the working directory is checked before it')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    bundle.config['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW', 'syscalls': [{'names': ['getcwd'], 'action': 'SCMP_ACT_ERRNO'}]}
+    for no_new_privs in (True, False):
+        done = bundle.run('readlink', '/proc/self/cwd', noNewPrivileges=no_new_privs, cwd='/tmp')
+        assert done.out == '/tmp\n', done
+    # What is outside is refused, whatever the filter says.
+    for no_new_privs in (True, False):
+        for cwd in ('/proc/self/fd/3', '/proc/self/fd/5', '/proc/self/fd/7'):
+            done = bundle.run('readlink', '/proc/self/cwd', noNewPrivileges=no_new_privs, cwd=cwd)
+            assert done.code == 1 and 'process.cwd' in done.err, done
+
+
 main()

@@ -17,6 +17,7 @@
 
 #include "frontend/start/inside/identity.h"
 #include "policy/text.h"
+#include "policy/try.h"
 
 namespace userns::frontend {
 namespace {
@@ -124,10 +125,17 @@ Result<void> check_directory(const std::string& wanted) {
 }
 
 // Either as root or as the user: both have directories that the other may not enter.
-Result<void> enter_directory(const OciProcess& process, bool entered) {
-  if (::chdir(process.cwd.c_str()) != 0 && !entered)
+Result<void> enter_directory(const OciProcess& process) {
+  if (::chdir(process.cwd.c_str()) != 0)
     return fail_errno(concat("cannot enter process.cwd ", quoted(process.cwd)));
   return check_directory(process.cwd);
+}
+
+// Whether root could enter it. Before the filter, which may not know what the check calls.
+Result<bool> enter_as_root(const OciProcess& process) {
+  if (::chdir(process.cwd.c_str()) != 0) return false;
+  TRY(check_directory(process.cwd));
+  return true;
 }
 
 Result<void> close_range_of(unsigned first, unsigned last) {
@@ -184,17 +192,17 @@ Result<void> set_process_values(const OciProcess& process, const Fd& oom_score) 
 
 Result<void> become_command(const Undress& what) {
   const auto& process = what.process;
-  const bool entered = ::chdir(process.cwd.c_str()) == 0;
   give_stdio(process);
   // Before the filter, which may not know the call.
   if (auto closed = close_all_but(what.preserved, what.kept); !closed) return closed;
+  const bool entered = TRY(enter_as_root(process));
   if (what.filter && !process.no_new_privs)
     if (auto installed = install_seccomp(*what.filter); !installed) return installed;
   if (auto bounded = bound(process.capabilities.bounding); !bounded) return bounded;
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return fail_errno("cannot keep capabilities");
   if (auto become = become_user(process, what.may_set_groups); !become) return become;
   if (auto set = set_capabilities(process.capabilities); !set) return set;
-  if (auto directory = enter_directory(process, entered); !directory) return directory;
+  if (!entered) TRY(enter_directory(process));
   ::umask(process.umask.value_or(022));
   if (!process.no_new_privs) return {};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("cannot set no_new_privs");
