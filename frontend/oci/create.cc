@@ -204,8 +204,10 @@ Result<void> Making::map() {
 Result<void> Making::run_hooks() {
   const auto& hooks = bundle_.config.hooks;
   hooks_ran_ = true;
+  // Once "start" ran those of prestart: to them the container is there already.
+  const auto created = state_text(record_, OciStatus::kCreated);
+  if (auto ran = run_oci_hooks(hooks.prestart, "prestart", created); !ran) return ran;
   const auto state = state_text(record_, OciStatus::kCreating);
-  if (auto ran = run_oci_hooks(hooks.prestart, "prestart", state); !ran) return ran;
   if (auto ran = run_oci_hooks(hooks.create_runtime, "createRuntime", state); !ran) return ran;
   return go();
 }

@@ -54,4 +54,15 @@ def _(root):
             assert done.code == 1 and 'process.cwd' in done.err, done
 
 
+@case('hooks of prestart are told that the container is created, those of createRuntime that it is being created')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    log = f'{bundle.run_dir}/hooks'
+    for name in ('prestart', 'createRuntime'):
+        bundle.config.setdefault('hooks', {})[name] = [{'path': '/bin/sh', 'args': ['sh', '-c', f'echo $(cat) >> {log}']}]
+    assert bundle.run('true').code == 0
+    with open(log) as file:
+        assert [json.loads(line)['status'] for line in file] == ['created', 'creating']
+
+
 main()
