@@ -65,4 +65,48 @@ def _(root):
         assert [json.loads(line)['status'] for line in file] == ['created', 'creating']
 
 
+# --- devices --------------------------------------------------------------------------------
+
+def fifo(**more):
+    return {'path': '/dev/pipes/one', 'type': 'p', **more}
+
+
+@case('a FIFO among the devices is made, with its mode and owner')
+def _(root):
+    for user in (root.alice, ROOT):
+        bundle = Bundle(root, user, f'fifo-{user.name}')
+        if user is ROOT:
+            without_user_namespace(bundle)
+        bundle.config['linux']['devices'] = [fifo(fileMode=0o620, uid=0, gid=5), {'path': '/dev/two', 'type': 'p', 'major': 8, 'minor': 666}]
+        done = bundle.sh('stat -c %F:%a:%u:%g /dev/pipes/one /dev/two; echo through > /dev/two & cat /dev/two')
+        assert lines(done) == ['fifo:620:0:5', 'fifo:666:0:0', 'through'], done
+
+
+@cases([
+    ('without a name', fifo(path='/dev/'), 'devices[0].path'),
+    ('named dot dot', fifo(path='/dev/..'), 'devices[0].path'),
+    ('where a file is', fifo(path='/bin/busybox'), '/bin/busybox'),
+    ('of a user whom the container does not have', fifo(uid=4000000), '/dev/pipes/one')])
+def _(root, device, word):
+    bundle = Bundle(root, root.alice)
+    bundle.config['linux']['devices'] = [device]
+    done = bundle.run('true')
+    assert done.code == 1 and word in done.err and len(done.err.splitlines()) == 1, done
+    assert bundle.left() == []
+
+
+@case('the host\'s root as the caller: a device that /dev lacks is made, is a device, and stays the only one')
+def _(root):
+    bundle = without_user_namespace(Bundle(root, ROOT))
+    bundle.config['linux']['devices'] = [{'path': '/dev/none', 'type': 'c', 'major': 1, 'minor': 3, 'fileMode': 0o640, 'gid': 7},
+                                         {'path': '/dev/disk', 'type': 'b', 'major': 8, 'minor': 666}]
+    bundle.config['process']['capabilities'] = {kind: ['CAP_MKNOD', 'CAP_SYS_ADMIN'] for kind in ('bounding', 'effective', 'permitted')}
+    done = bundle.sh('stat -c %F:%a:%t:%T:%g /dev/none /dev/disk; echo x > /dev/none && echo written; mknod /dev/n c 1 3 && cat /dev/n; ls /dev/shm')
+    assert lines(done) == ['character special file:640:1:3:7', 'block special file:666:8:29a:0', 'written'], done
+    assert 'Permission denied' in done.err, done
+    assert not [name for name in os.listdir('/dev') if name in ('none', 'disk')]
+    with open('/proc/self/mountinfo') as file:
+        assert bundle.path not in file.read()
+
+
 main()

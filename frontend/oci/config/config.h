@@ -71,6 +71,10 @@ struct OciDevice {
   std::string path;
   mode_t type = 0;  // S_IFCHR, S_IFBLK or S_IFIFO
   dev_t number = 0;
+  // Of a node that is made; the host's own stays as it is.
+  mode_t mode = 0666;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
 };
 
 struct OciHook {

@@ -73,16 +73,31 @@ void read_offsets(const Node& node, OciConfig& config) {
     node.refuse("is for a new time namespace, which namespaces does not list");
 }
 
+// The last part is the name of what is made.
+bool is_place_of_node(std::string_view path) {
+  const auto name = path.substr(path.rfind('/') + 1);
+  return path.starts_with('/') && !name.empty() && name != "." && name != "..";
+}
+
+void read_owner(const Node& node, OciDevice& device) {
+  constexpr std::uint64_t kAllBits = 07777;
+  constexpr std::uint64_t kLargestId = 4294967294;
+  if (const auto mode = node["fileMode"]; mode.there())
+    device.mode = static_cast<mode_t>(mode.number(kAllBits));
+  device.uid = static_cast<std::uint32_t>(node["uid"].number(kLargestId));
+  device.gid = static_cast<std::uint32_t>(node["gid"].number(kLargestId));
+}
+
 OciDevice read_device(const Node& node) {
   constexpr std::uint64_t kLargest = 0xfffff;
   constexpr std::array<std::pair<std::string_view, mode_t>, 4> kTypes{
       {{"c", S_IFCHR}, {"u", S_IFCHR}, {"b", S_IFBLK}, {"p", S_IFIFO}}};
   OciDevice device{.path = node["path"].text(), .type = node["type"].one_of(kTypes)};
   node["type"].require();
-  if (!device.path.starts_with('/')) node["path"].refuse("is not an absolute path");
+  if (!is_place_of_node(device.path)) node["path"].refuse("is not an absolute path of a file");
   device.number = ::makedev(static_cast<unsigned>(node["major"].integer(-1, kLargest)),
                             static_cast<unsigned>(node["minor"].integer(-1, kLargest)));
-  if (device.type == S_IFIFO) node["type"].refuse("is a FIFO, which is not supported");
+  read_owner(node, device);
   return device;
 }
 

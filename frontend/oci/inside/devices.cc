@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <string_view>
 
 #include "frontend/run/mount_api.h"
 #include "frontend/start/mounts/destination.h"
@@ -38,19 +40,61 @@ bool is_mounted(const OciConfig& config, std::string_view path) {
                              [&](const OciMount& mount) { return mount.destination == path; });
 }
 
-Result<Fd> open_listed(const OciDevice& device) {
+std::unexpected<Error> no_device(const OciDevice& device, std::string_view what, int code) {
+  return fail({},
+              concat("cannot show the device ", quoted(device.path),
+                     " (linux.devices): the host's ", what, ::major(device.number), ":",
+                     ::minor(device.number), ", and a user namespace cannot make one"),
+              code);
+}
+
+// The host's own node; none: one is to be made.
+Result<Fd> open_listed(const OciConfig& config, const OciDevice& device) {
+  if (device.type == S_IFIFO) return Fd{};
   const auto place = open_at(AT_FDCWD, device.path.c_str(), O_PATH | O_NOFOLLOW);
   struct stat facts{};
   if (place && ::fstat(place->get(), &facts) == 0 && (facts.st_mode & S_IFMT) == device.type &&
       facts.st_rdev == device.number)
     return clone_tree(*place);
-  return fail(
-      {},
-      concat("cannot show the device ", quoted(device.path), " (linux.devices): the host's ",
-             place ? "file of that name is not the device " : "/dev has no device ",
-             ::major(device.number), ":", ::minor(device.number),
-             ", and a user namespace cannot make one"),
-      place ? 0 : place.error().code);
+  if (!config.has(CLONE_NEWUSER)) return Fd{};
+  if (place) return no_device(device, "file of that name is not the device ", 0);
+  return no_device(device, "/dev has no device ", place.error().code);
+}
+
+// --- nodes that are made --------------------------------------------------------------------
+
+Result<void> make_node(const Fd& dir, const std::string& name, const OciDevice& device) {
+  const char* const file = name.c_str();
+  if (::mknodat(dir.get(), file, device.type | 0600U, device.number) != 0) {
+    const bool is_device = device.type != S_IFIFO;
+    if (is_device && errno == EPERM) return no_device(device, "/dev does not show ", EPERM);
+    return fail_errno(concat("cannot make the device ", quoted(device.path)));
+  }
+  if (::fchownat(dir.get(), file, device.uid, device.gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno(concat("cannot give the device ", quoted(device.path), " to uid ", device.uid,
+                             " and gid ", device.gid));
+  if (::fchmodat(dir.get(), file, device.mode, 0) != 0)
+    return fail_errno(concat("cannot set the mode of the device ", quoted(device.path)));
+  return {};
+}
+
+Result<Fd> clone_node(const Fd& files, const OciDevice& device) {
+  const std::string name = "node";
+  TRY(make_node(files, name, device));
+  return clone_tree(files.get(), name.c_str());
+}
+
+// On a mount of its own: all others are nodev. A tree can be cloned only while it is attached:
+// `place` is covered meanwhile.
+Result<Fd> make_device_tree(const Fd& place, const OciDevice& device) {
+  const auto before = TRY(open_at(AT_FDCWD, ".", O_PATH | O_DIRECTORY));
+  const auto files =
+      TRY(new_filesystem("tmpfs", "mode=0700,size=64k", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  TRY(attach(files, place));
+  auto tree = clone_node(files, device);
+  if (::fchdir(files.get()) != 0 || ::umount2(".", MNT_DETACH) != 0 || ::fchdir(before.get()) != 0)
+    return fail_errno("cannot uncover where it was made");
+  return tree;
 }
 
 Result<void> put_node(const Fd& tree, const std::string& path, const Fd& root) {
@@ -60,6 +104,25 @@ Result<void> put_node(const Fd& tree, const std::string& path, const Fd& root) {
   if (put) return {};
   return fail({}, concat("cannot show the device ", quoted(path), ": ", put.error().text),
               put.error().code);
+}
+
+Result<void> make_listed(const OciDevice& device, const Fd& root) {
+  const auto slash = device.path.rfind('/');
+  const auto above = slash == 0 ? std::string("/") : device.path.substr(0, slash);
+  const auto parent = TRY(place_inside(root, above, PlaceKind::kDirectory));
+  if (device.type == S_IFIFO) return make_node(parent, device.path.substr(slash + 1), device);
+  const auto tree = TRY(make_device_tree(parent, device));
+  const auto place = TRY(place_inside(root, device.path, PlaceKind::kFile));
+  return attach(tree, place);
+}
+
+Result<void> put_listed(const Fd& tree, const OciDevice& device, const Fd& root) {
+  if (tree.valid()) return put_node(tree, device.path, root);
+  return make_listed(device, root);
+}
+
+bool is_default(const std::string& path) {
+  return std::ranges::find(default_devices(), path) != default_devices().end();
 }
 
 Result<void> put_links(const OciConfig& config, const Fd& root) {
@@ -102,9 +165,8 @@ Result<std::vector<Fd>> open_devices(const OciConfig& config) {
     nodes.push_back(std::move(node));
   }
   for (const auto& device : config.devices) {
-    const bool is_default =
-        std::ranges::find(default_devices(), device.path) != default_devices().end();
-    auto node = TRY(shown || is_default ? Result<Fd>(Fd{}) : open_listed(device));
+    const bool is_there = shown || is_default(device.path);
+    auto node = TRY(is_there ? Result<Fd>(Fd{}) : open_listed(config, device));
     nodes.push_back(std::move(node));
   }
   return nodes;
@@ -112,11 +174,16 @@ Result<std::vector<Fd>> open_devices(const OciConfig& config) {
 
 Result<void> put_devices(const OciConfig& config, const OciSources& sources) {
   const auto& always = default_devices();
-  for (std::size_t i = 0; i < sources.devices.size(); ++i) {
-    const auto& path = i < always.size() ? always[i] : config.devices[i - always.size()].path;
-    if (auto put = put_node(sources.devices[i], path, sources.root); !put) return put;
+  for (std::size_t i = 0; i < always.size(); ++i)
+    if (auto put = put_node(sources.devices[i], always[i], sources.root); !put) return put;
+  if (shows_hosts_dev(config)) return {};
+  for (std::size_t i = 0; i < config.devices.size(); ++i) {
+    const auto& device = config.devices[i];
+    if (is_default(device.path)) continue;
+    auto put = put_listed(sources.devices[always.size() + i], device, sources.root);
+    if (!put) return put;
   }
-  return shows_hosts_dev(config) ? Result<void>{} : put_links(config, sources.root);
+  return put_links(config, sources.root);
 }
 
 Result<void> cover_paths(const OciConfig& config, const Fd& root, const Fd& null) {

@@ -11,7 +11,8 @@
 namespace userns::frontend {
 
 // The host's own nodes: nobody in a user namespace can make one. Of default_devices(), then of
-// config.devices; none for those that a mount of the whole /dev has already.
+// config.devices; none for those that a mount of the whole /dev has already, and for those that
+// put_devices() makes: a FIFO, and without a user namespace a device that the host's /dev lacks.
 Result<std::vector<Fd>> open_devices(const OciConfig& config);
 
 // After the mounts: the nodes, and the links that programs expect.
