@@ -183,6 +183,7 @@ Result<void> update_container(const std::string& root, const std::string& id,
   if (note.entries.empty() && !resources.wishes.empty())
     return fail({}, concat("container ", id, " has no cgroup of its own, which ",
                            resources.wishes.front().place, " needs: see linux.cgroupsPath"));
+  if (!note.entries.empty()) TRY(check_usage(note, resources));
   return set_resources(note, resources);
 }
 

@@ -271,6 +271,24 @@ def _(root):
     assert is_gone(*where.values(), f'{cgroups.v2}/oci', *(f'{MOUNT}/{kind}/{bundle.name}/oci' for kind in ('memory', 'cpu', 'cpuset', 'pids')))
 
 
+@case('as root: checkBeforeUpdate refuses a memory limit below what is used, and the old one stays')
+def _(root):
+    bundle = begin_as_root(root)
+    if not os.path.exists(f'{MOUNT}/memory/tasks'):
+        skip('this host has no v1 hierarchy of memory')
+    has(at(bundle, f'/{bundle.name}/oci/c'), memory={'limit': 64 << 20}).write('sh', '-c', 'busybox dd if=/dev/zero of=/dev/shm/x bs=1M count=20; exec sleep 1000')
+    works(bundle, 'run', '-d', '-b', bundle.path, 'c')
+    leaf = f'{MOUNT}/memory/{bundle.name}/oci/c'
+    wait_for(lambda: int(read(f'{leaf}/memory.usage_in_bytes')) > 20 << 20, 'the use of memory')
+    path = f'{bundle.run_dir}/resources'
+    for limit, code in ((8 << 20, 1), (48 << 20, 0)):
+        root.write(path, json.dumps({'memory': {'limit': limit, 'checkBeforeUpdate': True}}))
+        done = bundle.call('update', '--resources', path, 'c')
+        assert done.code == code and ('checkBeforeUpdate' in done.err) == (code == 1), done
+        assert read(f'{leaf}/memory.limit_in_bytes') == str((64 if code else 48) << 20)
+    bundle.end()
+
+
 @case('as root: a cgroup that is in use is not taken, and nobody in it is harmed; an empty one is made anew')
 def _(root):
     bundle = begin_as_root(root)

@@ -124,6 +124,13 @@ Result<void> set_one(const CgroupNote& note, const ResourceWish& wish) {
   return {};
 }
 
+std::optional<std::uint64_t> memory_used(const std::string& leaf) {
+  std::string path = leaf + "/memory.current";
+  if (!is_there(path)) path = v1_path("memory", leaf) + "/memory.usage_in_bytes";
+  const auto text = read_path(AT_FDCWD, path);
+  return text ? parse_decimal(std::string_view(*text).substr(0, text->find('\n'))) : std::nullopt;
+}
+
 Result<void> join_one(const CgroupEntry& entry, pid_t pid) {
   const auto joined = write_file(AT_FDCWD, entry.path + "/cgroup.procs", concat(pid));
   if (joined) return {};
@@ -164,6 +171,17 @@ Result<void> step_aside(const std::string& own) {
     return fail_errno(concat("cannot make the cgroup ", leaf));
   const auto moved = write_file(AT_FDCWD, leaf + "/cgroup.procs", "0");
   return moved ? moved : fail({}, concat("cannot enter the cgroup ", leaf), moved.error().code);
+}
+
+Result<void> check_usage(const CgroupNote& note, const OciResources& resources) {
+  const auto limit = resources.memory_limit.value_or(-1);
+  if (!resources.check_before_update || limit < 0) return {};
+  const auto used = memory_used(note.entries.front().path);
+  if (!used)
+    return fail({}, "memory.checkBeforeUpdate: cannot read how much memory the container uses");
+  if (*used <= static_cast<std::uint64_t>(limit)) return {};
+  return fail({}, concat("memory.limit ", limit, " is less than the ", *used,
+                         " bytes that the container uses (memory.checkBeforeUpdate)"));
 }
 
 // One limit may have to be raised before another one: what fails at first is tried again.

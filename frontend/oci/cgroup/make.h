@@ -24,6 +24,9 @@ Result<CgroupNote> make_cgroups(const std::string& path, const OciResources& res
 // In a cgroup that this process alone is in: makes room for others beside it (kRuntimeLeaf).
 Result<void> step_aside(const std::string& own);
 
+// What is used already is not above a new limit of memory that asks to be checked.
+Result<void> check_usage(const CgroupNote& note, const OciResources& resources);
+
 // Into the files of the cgroups that are noted; fails with the field that cannot be held.
 Result<void> set_resources(const CgroupNote& note, const OciResources& resources);
 
