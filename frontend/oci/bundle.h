@@ -18,6 +18,8 @@ struct Bundle {
   OciConfig config;
   std::optional<SeccompFilter> filter;
 };
+// For a caller who is not root, a config.json without a user namespace is read as one that lists a
+// new one.
 Result<Bundle> open_bundle(const std::string& path);
 
 // linux.seccomp, which takes milliseconds: once this program is where it is to be (seal.h).

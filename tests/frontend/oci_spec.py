@@ -38,6 +38,16 @@ def _(root):
     assert [one for one in found if one in wanted] == wanted, found
 
 
+@case('mountLabel labels nothing on a kernel without SELinux')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    bundle.config['linux']['mountLabel'] = 'system_u:object_r:svirt_sandbox_file_t:s0:c715,c811'
+    with open('/proc/filesystems') as file:
+        has_selinux = 'selinuxfs' in file.read()
+    done = bundle.run('echo', 'ran')
+    assert ('linux.mountLabel' in done.err) == has_selinux and (done.out == 'ran\n') != has_selinux, done
+
+
 # --- the process ----------------------------------------------------------------------------
 
 @case('a filter may refuse getcwd: the working directory is checked before it')
@@ -107,6 +117,30 @@ def _(root):
     assert not [name for name in os.listdir('/dev') if name in ('none', 'disk')]
     with open('/proc/self/mountinfo') as file:
         assert bundle.path not in file.read()
+
+
+# --- namespaces -----------------------------------------------------------------------------
+
+@case('without a user namespace, an ordinary user gets one: root is the caller, and the rest are their subordinate ids')
+def _(root):
+    bundle = without_user_namespace(Bundle(root, root.alice))
+    bundle.config['root']['readonly'] = False
+    done = bundle.sh('cat /proc/self/uid_map; touch /made; stat -c %u /made')
+    assert [line.split() for line in lines(done)] == [['0', str(root.alice.uid), '1'], ['1', '100001', '65535'], ['0']], done
+    made = os.stat(f'{bundle.path}/rootfs/made')
+    assert (made.st_uid, stat.S_ISREG(made.st_mode)) == (root.alice.uid, True)
+    bundle.write('sleep', '1000')
+    assert bundle.call('run', '-d', '-b', bundle.path, 'c').code == 0
+    assert bundle.call('exec', 'c', 'id', '-u').out == '0\n'
+    bundle.end()
+    assert bundle.left() == []
+
+
+@case('without a user namespace and without subordinate ids, the caller is the only one in it')
+def _(root):
+    bundle = without_user_namespace(Bundle(root, root.carol))
+    bundle.config['mounts'][2]['options'] = ['nosuid', 'noexec', 'newinstance']
+    assert [line.split() for line in lines(bundle.sh('cat /proc/self/uid_map'))] == [['0', str(root.carol.uid), '1']]
 
 
 main()

@@ -122,6 +122,7 @@ struct OciConfig {
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
   std::optional<unsigned long> personality;
+  std::string mount_label;  // SELinux's
 
   [[nodiscard]] const OciNamespace* space(std::uint64_t flag) const {
     for (const auto& one : namespaces)

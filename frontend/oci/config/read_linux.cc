@@ -146,7 +146,7 @@ void read_linux(const Node& node, OciConfig& config) {
   config.masked_paths = read_paths(node["maskedPaths"]);
   config.readonly_paths = read_paths(node["readonlyPaths"]);
   read_personality(node["personality"], config);
-  node["mountLabel"].must_not_ask();
+  config.mount_label = node["mountLabel"].text();
   node["intelRdt"].must_not_ask();
 }
 

@@ -6,7 +6,9 @@
 #include <sys/resource.h>
 
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "frontend/oci/config/add_user_namespace.h"
 #include "frontend/oci/config/read_process.h"
 #include "tests/unit/expect.h"
 
@@ -55,7 +57,6 @@ TEST(OciConfig, WhatThisRuntimeDoesNotDoIsNamed) {
   };
   const Row rows[]{
       {"/linux/intelRdt", {{"closID", "x"}}, "linux.intelRdt"},
-      {"/linux/mountLabel", "system_u", "linux.mountLabel"},
       {"/process/selinuxLabel", "system_u", "process.selinuxLabel"},
       {"/process/apparmorProfile", "docker-default", "process.apparmorProfile"},
       {"/linux/seccomp",
@@ -67,7 +68,6 @@ TEST(OciConfig, WhatThisRuntimeDoesNotDoIsNamed) {
        "mounts[0].options"},
   };
   for (const auto& row : rows) EXPECT_TRUE(contains(said_of(row.pointer, row.value), row.place));
-  EXPECT_EQ(said_of("/linux/mountLabel", ""), "");
 }
 
 TEST(OciConfig, WhatIsWrongIsNamedByItsPlace) {
@@ -103,6 +103,15 @@ TEST(OciConfig, WhatIsWrongIsNamedByItsPlace) {
        {{{"type", "mount"}}, {{"type", "network"}, {"path", "net"}}},
        "linux.namespaces[1].path"},
       {"/linux/namespaces", {{{"type", "mount"}}, {{"type", "user"}}}, "linux.uidMappings"},
+      {"/linux/devices", {{{"path", "dev/x"}, {"type", "c"}}}, "linux.devices[0].path"},
+      {"/linux/devices", {{{"path", "/dev/.."}, {"type", "p"}}}, "linux.devices[0].path"},
+      {"/linux/devices", {{{"path", "/dev/"}, {"type", "p"}}}, "linux.devices[0].path"},
+      {"/linux/devices",
+       {{{"path", "/dev/x"}, {"type", "p"}, {"fileMode", 4096}}},
+       "linux.devices[0].fileMode"},
+      {"/linux/devices",
+       {{{"path", "/dev/x"}, {"type", "p"}, {"uid", 4294967295U}}},
+       "linux.devices[0].uid"},
       {"/linux/rootfsPropagation", "sideways", "linux.rootfsPropagation"},
       {"/linux/maskedPaths", {"proc/keys"}, "linux.maskedPaths"},
       {"/hostname", "a", "hostname"},
@@ -116,6 +125,21 @@ TEST(OciConfig, WhatIsWrongIsNamedByItsPlace) {
   for (const auto& row : rows)
     EXPECT_TRUE(contains(said_of(row.pointer, row.value), row.place))
         << row.pointer << ": " << said_of(row.pointer, row.value);
+}
+
+TEST(OciConfig, AUserNamespaceIsAddedToThoseThatAreListed) {
+  const std::vector uids{*Extent::make(0, 1000, 1), *Extent::make(1, 100001, 65535)};
+  const std::vector gids{*Extent::make(0, 1001, 1)};
+  const auto text = add_user_namespace(smallest().dump(), uids, gids);
+  ASSERT_TRUE(text);
+  const auto config = parse_config(*text);
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_TRUE(config->makes(CLONE_NEWUSER));
+  EXPECT_EQ(config->namespaces.size(), parse_config(smallest().dump())->namespaces.size() + 1);
+  ASSERT_EQ(config->uids.size(), 2U);
+  EXPECT_EQ(config->uids[1].outside().first(), 100001U);
+  EXPECT_EQ(config->gids[0].outside().first(), 1001U);
+  EXPECT_FALSE(add_user_namespace("[]", uids, gids));
 }
 
 TEST(OciConfig, TheFiveSetsOfCapabilitiesAreRead) {
