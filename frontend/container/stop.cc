@@ -156,17 +156,16 @@ Result<int> stop_container(const Container& container, std::chrono::milliseconds
                            AfterStop after) {
   wake_monitor(container);
   auto status = ask_to_stop(container, timeout, after);
-  if (status || (status.error().code != ETIMEDOUT && status.error().code != ENOTCONN))
-    return status;
+  if (status) return status;
   const auto state = TRY(read_state(container.dir()));
-  if (state && state->monitor.pid != 0)
-    return status.error().code == ENOTCONN ? stop_by_signal(container, *state, timeout)
-                                           : end_without_monitor(container, *state);
-  if (state)
+  // It ended before it could be asked: a monitor that was woken hears who came first.
+  if (!state) return read_last_end(container.dir()).value_or(LastEnd{}).exit_status;
+  if (status.error().code != ETIMEDOUT && status.error().code != ENOTCONN) return status;
+  if (state->monitor.pid == 0)
     return fail(
         {}, concat(container.name(), " is just being started again; it stops as soon as it runs"));
-  const auto last = read_last_end(container.dir());
-  return last ? Result<int>(last->exit_status) : status;
+  return status.error().code == ENOTCONN ? stop_by_signal(container, *state, timeout)
+                                         : end_without_monitor(container, *state);
 }
 
 Result<void> stop_for_good(const Container& container) {
