@@ -17,6 +17,7 @@
 #include "frontend/run/own_words.h"
 #include "frontend/run/process.h"
 #include "frontend/spec/tell.h"
+#include "frontend/spec/user_database.h"
 #include "frontend/start/ids/in_map.h"
 #include "frontend/start/net/user_network.h"
 #include "policy/cgroup_rules.h"
@@ -63,6 +64,65 @@ Result<void> try_helper(const std::string& name) {
   return tried ? tried->finish() : std::unexpected(tried.error());
 }
 
+// --- what no way leads to ---------------------------------------------------------------------
+
+std::string v2_mount() {
+  const bool is_pure = ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+  return is_pure ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+}
+
+// `container`: it is started, and may have the limit as a setting of its own.
+Error no_file_for(const LimitWish& limit, std::string_view why, std::string_view container = {}) {
+  const auto option = std::string_view(limit.option).substr(0, limit.option.find(' '));
+  const auto next = container.empty()
+                        ? std::string{}
+                        : concat("; to start it without: userns-run update ", container,
+                                 " --unset ", option.substr(option.find_first_not_of('-')));
+  return {
+      .rule = {},
+      .code = 0,
+      .text = concat(limit.option, " can't be set: this host offers no ", limit.file, why, next)};
+}
+constexpr std::string_view kNotDelegated =
+    ": its controller is not delegated to the user's service manager";
+constexpr std::string_view kNotInV2 =
+    " in the cgroup v2 hierarchy; an administrator may limit it in cgroup.conf(5)";
+
+bool has_word(std::string_view words, std::string_view word) {
+  while (!words.empty())
+    if (take_until(words, ' ') == word) return true;
+  return false;
+}
+
+// `controllers`: as the file cgroup.controllers has them.
+const LimitWish* limit_without_controller(const Spec& spec, std::string_view controllers) {
+  controllers = controllers.substr(0, controllers.find('\n'));
+  for (const auto& limit : spec.limits) {
+    const auto controller = std::string_view(limit.file).substr(0, limit.file.find('.'));
+    if (!has_word(controllers, controller)) return &limit;
+  }
+  return nullptr;
+}
+
+// A host whose v2 hierarchy lacks a controller has no cgroup with it, whoever grants one. Where
+// that cannot be looked at, the start tells.
+Result<void> check_host(const Spec& spec, std::string_view container = {}) {
+  const auto controllers = read_path(AT_FDCWD, concat(v2_mount(), "/cgroup.controllers"));
+  const auto* const limit = controllers ? limit_without_controller(spec, *controllers) : nullptr;
+  if (limit == nullptr) return {};
+  return std::unexpected(no_file_for(*limit, kNotInV2, container));
+}
+
+// The same of the cgroup that the helper has made for a trial.
+Result<void> check_trial(const Spec& spec, const std::string& name) {
+  const auto path = path_of_own_cgroup(name);
+  const auto controllers =
+      path ? read_path(AT_FDCWD, concat(*path, "/cgroup.controllers")) : fail({}, "");
+  const auto* const limit = controllers ? limit_without_controller(spec, *controllers) : nullptr;
+  if (limit == nullptr) return {};
+  return std::unexpected(no_file_for(*limit, kNotInV2));
+}
+
 // What the cgroup is for: limits that were asked for, or an init that cannot do without.
 std::string why_wanted(const Spec& spec) {
   if (spec.limits.empty() && spec.cgroup_unsaid)
@@ -80,10 +140,12 @@ Result<CgroupMode> choose_mode(const Spec& spec, const std::string& name) {
   const auto by_helper = try_helper(name);
   if (by_helper) return CgroupMode::kHelper;
   if (has_user_manager()) return CgroupMode::kSystemd;
-  return fail({}, concat(why_wanted(spec), ": ", by_helper.error().text,
-                         "; and there is no systemd user manager (XDG_RUNTIME_DIR): ask the "
-                         "administrator for \"userns-policy grant ",
-                         ::getuid(), " --cgroup containers=4\", or for loginctl enable-linger"));
+  const auto user = login_name(Uid{::getuid()}).value_or(concat(::getuid()));
+  return fail(
+      {}, concat(why_wanted(spec), ": ", by_helper.error().text,
+                 "; and there is no systemd user manager (XDG_RUNTIME_DIR): ask the "
+                 "administrator for \"userns-policy grant ",
+                 user, " --cgroup containers=4\", or for \"loginctl enable-linger ", user, "\""));
 }
 
 Error begin_second_life(const Spec& spec, std::string_view container,
@@ -124,9 +186,7 @@ Result<std::string> own_directory() {
       leaf != std::string::npos && path.ends_with("/monitor"))
     path.resize(leaf);
   if (!is_of_this_run(path)) return std::string{};
-  constexpr std::string_view kMount = "/sys/fs/cgroup";
-  const bool is_pure = ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
-  return concat(kMount, is_pure ? "" : "/unified", path);
+  return concat(v2_mount(), path);
 }
 
 // The caller may still start processes in it (exec), by the caller's group. Others of that group
@@ -157,7 +217,7 @@ Result<void> as_root_inside(const ChosenIds& ids,
   return {};
 }
 
-Result<void> set_limits(const Plan& plan, const Cgroup::Parts& parts) {
+Result<void> set_limits(const Plan& plan, std::string_view container, const Cgroup::Parts& parts) {
   auto controllers = TRY(read_path(parts.own.get(), "cgroup.controllers"));
   std::string_view rest = controllers;
   for (rest = rest.substr(0, rest.find('\n')); !rest.empty();)
@@ -166,18 +226,16 @@ Result<void> set_limits(const Plan& plan, const Cgroup::Parts& parts) {
       return fail({}, "cannot enable the controllers of one's own cgroup", enabled.error().code);
   for (const auto& limit : plan.spec.limits) {
     const auto set = write_file(parts.payload.get(), limit.file, limit.text);
-    if (!set && set.error().code == ENOENT)
-      return fail({}, concat(limit.option, " can't be set: this host offers no ", limit.file,
-                             parts.path.ends_with(".scope")
-                                 ? ": its controller is not delegated to the user's service manager"
-                                 : " in the cgroup v2 hierarchy; an administrator may limit it in "
-                                   "cgroup.conf(5)"));
+    if (!set && set.error().code == ENOENT) {
+      const bool is_scope = parts.path.ends_with(".scope");
+      return std::unexpected(no_file_for(limit, is_scope ? kNotDelegated : kNotInV2, container));
+    }
     if (!set) return fail({}, concat("cannot set ", limit.option), set.error().code);
   }
   return {};
 }
 
-Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
+Result<Cgroup> make_leaves(const Plan& plan, std::string_view container, const std::string& path) {
   auto own = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!own) return fail({}, concat("cannot open one's own cgroup ", path), own.error().code);
   // A leftover of an earlier process of the same number, or of an earlier life of this one, may
@@ -197,7 +255,7 @@ Result<Cgroup> make_leaves(const Plan& plan, const std::string& path) {
                       .own = std::move(*own),
                       .payload = std::move(payload),
                       .limits = plan.spec.limits};
-  TRY(set_limits(plan, parts));
+  TRY(set_limits(plan, container, parts));
   return Cgroup(std::move(parts));
 }
 
@@ -230,14 +288,16 @@ Result<void> sweep_as_root_inside(const Fd& leaf, const ChosenIds& ids) {
 
 Result<void> check_way_to_cgroup(const Spec& spec) {
   if (spec.cgroup == CgroupMode::kNone) return {};
+  TRY(check_host(spec));
   const auto name = name_for_helper("");
   const auto mode = TRY(choose_mode(spec, name));
   if (mode != CgroupMode::kHelper) return {};
   if (spec.cgroup == CgroupMode::kHelper)
     if (auto tried = try_helper(name); !tried) return tried;
+  auto possible = check_trial(spec, name);
   if (auto released = Helper::start(cgroup_helper().c_str(), {"release", name}))
     (void)released->finish();
-  return {};
+  return possible;
 }
 
 Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
@@ -247,6 +307,7 @@ Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
   const char* const mark = std::getenv(kMark);
   const bool is_second = !path.empty() || (mark != nullptr && mark == concat(::getpid()));
   if (!is_second) {
+    TRY(check_host(plan.spec, container));
     const auto* const user = std::get_if<NetUser>(&plan.spec.net);
     if (user != nullptr && !user->network.empty()) TRY(hold_network(user->network));
     return std::unexpected(begin_second_life(plan.spec, container, std::move(words)));
@@ -259,7 +320,7 @@ Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
           .code = 0,
           .text = path.ends_with(".scope") ? "--cgroup auto: systemd, a scope of the user manager's"
                                            : "--cgroup auto: helper, userns-cgroup"});
-  return make_leaves(plan, path);
+  return make_leaves(plan, container, path);
 }
 
 Result<void> give_to_root_inside(const Cgroup& cgroup, const Plan& plan) {

@@ -7,9 +7,9 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cgroups import Cgroups, pids_in  # noqa: E402
-from container import FIRST, rootfs, start, well  # noqa: E402
+from container import FIRST, fails, rootfs, start, well  # noqa: E402
 from named import IDLE, Store, alive, await_log  # noqa: E402
-from harness import case, main, wait_for, with_own_pids  # noqa: E402
+from harness import case, main, skip, wait_for, with_own_pids  # noqa: E402
 
 with_own_pids()  # ids are chosen that no process in sight has
 cgroups = Cgroups.become_tenant()
@@ -93,6 +93,58 @@ def _(root):
     cgroup = store.state('web')['cgroup']
     well(store.do('stop', 'web', '--timeout=0'))
     assert os.path.isdir(cgroup)  # so much does the sweeper do
+
+
+def without_memory():
+    with open(os.path.dirname(cgroups.v2) + '/cgroup.controllers' if not cgroups.why_not else '/dev/null') as file:
+        return 'memory' not in file.read().split()
+
+
+@case('a limit that no cgroup of this host can have is refused when it is asked for, and a start says how to do without it')
+def _(root):
+    cgroups.begin(root, 'alice containers=3')
+    if not without_memory():
+        skip('v2 has the memory controller here')
+    store = Store(root)
+    store.make('web', IDLE)
+    before = well(store.do('config', 'web')).out
+    for verb in ('update', 'config'):
+        done = fails(store.do(verb, 'web', 'memory=512M'), '--memory 512M', 'this host offers no memory.max', 'cgroup v2 hierarchy')
+        assert 'grant' not in done.err and '--unset' not in done.err, done
+    assert well(store.do('config', 'web')).out == before and not cgroups.left()
+    fails(store.do('create', 'new', '--template=busybox', '--memory=64M', timeout=60), '--memory 64M', 'this host offers no memory.max')
+    assert os.listdir(store.path) == ['web'], os.listdir(store.path)
+    # Of a policy that gives nothing: a grant would not help, and is not what is advised.
+    root.write('/etc/userns/cgroup.conf', '')
+    done = fails(root.run([root.program('userns-run'), '--memory=64M', '--', 'true'], root.alice), 'this host offers no memory.max')
+    assert 'grant' not in done.err, done
+    # It is in the config already, as of a host that had the controller.
+    with open(f'{store.path}/web/config', 'a') as file:
+        file.write('memory = 64M\n')
+    done = fails(store.do('start', 'web'), '--memory 64M', 'userns-run update web --unset memory')
+    well(store.do('update', 'web', '--unset', 'memory'))
+    well(store.do('start', 'web'))
+    well(store.do('stop', 'web', '--timeout=0'))
+
+
+@case('a refused way to a cgroup names the user as the administrator knows them')
+def _(root):
+    cgroups.begin(root, '')
+    done = fails(root.run([root.program('userns-run'), '--cgroup=auto', '--', 'true'], root.alice), 'no way to a cgroup')
+    assert '"userns-policy grant alice --cgroup containers=4"' in done.err and '"loginctl enable-linger alice"' in done.err, done
+
+
+@case('update: ports hold from the next start on, and that is said; as publish they are in the config, and go again')
+def _(root):
+    store = Store(root)
+    store.make('web', IDLE)
+    well(store.do('start', 'web'))
+    done = well(store.do('update', 'web', 'net=user', 'ports=127.0.0.1:18080:80'))
+    assert 'web: publish holds from the next start on: ports are opened when' in done.err, done
+    assert 'publish = 127.0.0.1:18080:80' in well(store.do('config', 'web')).out
+    well(store.do('update', 'web', '--unset=ports', '--unset=net'))
+    assert 'publish' not in well(store.do('config', 'web')).out
+    well(store.do('stop', 'web', '--timeout=0'))
 
 
 main()

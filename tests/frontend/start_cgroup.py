@@ -88,10 +88,10 @@ def _(root):
     assert done.code == 125 and "--memory 50M can't be set" in done.err, done
 
 
-@case('without policy and without systemd a limit is a refusal that says why')
+@case('without policy and without systemd a cgroup is a refusal that says why')
 def _(root):
     setup(root, 'bob containers=1')
-    done = run(root, '--pids', '5', '--', 'true')
+    done = run(root, '--cgroup', 'auto', '--', 'true')
     assert done.code == 125 and 'CG-POLICY' in done.err and 'no systemd user manager' in done.err, done
     done = run(root, '--cgroup', 'systemd', '--', 'true')
     assert done.code == 125 and 'no systemd user manager' in done.err, done

@@ -53,6 +53,7 @@ std::string value_for(const Spec& spec, const LiveKey& live) {
 // Why it holds from the next start on; empty: it holds now.
 std::string why_not_now(const State& state, const Spec& spec, std::string_view key) {
   const auto live = std::ranges::find(kLive, key, &LiveKey::key);
+  if (key == "publish") return "ports are opened when the container's network is made";
   if (live == kLive.end()) return "it is looked at when the container starts";
   if (state.cgroup.empty()) return "the container was started without a cgroup";
   const auto payload =
@@ -79,7 +80,18 @@ int apply_to_running(const Container& container, const std::set<std::string>& ke
   return 0;
 }
 
-int update_verb(const Words& words) {
+// "ports=8080:80", as people say it.
+Words in_our_words(Words words) {
+  for (auto& word : words.names)
+    if (word.starts_with("ports=") || word.starts_with("ports+="))
+      word.replace(0, std::string_view("ports").size(), "publish");
+  for (auto& [option, value] : words.given)
+    if (option == "unset" && value == "ports") value = "publish";
+  return words;
+}
+
+int update_verb(const Words& given) {
+  const auto words = in_our_words(given);
   if (words.names.empty() || (words.names.size() == 1 && words.all("unset").empty()))
     return own_failure({.rule = {},
                         .code = 0,

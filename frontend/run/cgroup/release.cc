@@ -114,6 +114,12 @@ bool await_end(const Fd& pidfd, const Signals& signals) {
 
 std::string cgroup_helper() { return concat(std::string_view(kHelperDir), "/userns-cgroup"); }
 
+std::optional<std::string> path_of_own_cgroup(const std::string& name) {
+  const auto list = own_cgroups();
+  auto row = list ? row_of(*list, name) : std::nullopt;
+  return row ? std::optional(std::move(row->path)) : std::nullopt;
+}
+
 void release_when_empty(const std::string& name) {
   const auto until = Clock::now() + kEndTakes;
   for (int left = kTries; left > 0 && Clock::now() < until;) {

@@ -2,11 +2,15 @@
 // it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace userns::frontend {
 
 std::string cgroup_helper();  // where userns-cgroup(8) is installed
+
+// Of the caller's cgroup of that name, as userns-cgroup tells it; none: there is none such.
+std::optional<std::string> path_of_own_cgroup(const std::string& name);
 
 // Lets userns-cgroup remove the caller's cgroup `name` once nobody is in it: waits for that, for a
 // bounded time. One that is gone is left alone, and nothing is said: it is no more than tidiness.
