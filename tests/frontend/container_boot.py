@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Named containers that boot a system: busybox's init, and Debian with its systemd."""
 
+import json
 import os
 import re
 import sys
@@ -48,6 +49,11 @@ def _(root):
     fails(store.do('start', 'box', '--boot', '--wait-ready=1s'), 'wait-ready')
 
 
+def said(store):
+    """The events of deb."""
+    return [json.loads(line)['event'] for line in well(store.do('events', '--json', 'deb')).out.splitlines()]
+
+
 @case('Debian: up when start says so, logged in to at its console, entered, restarted and stopped in order')
 def _(root):
     cgroups.begin(root, '* containers=4')
@@ -56,6 +62,7 @@ def _(root):
     well(store.do('start', 'deb', '--wait-ready=60s', timeout=90))
     state = store.state('deb')
     assert state['kind'] == 'systemd' and state['cgroup'], state
+    assert said(store) == ['start', 'ready'], said(store)
     done = well(store.do('exec', 'deb', command=['systemctl', 'is-system-running']))
     assert done.out == 'running\n', done
     assert 'login:' in await_log(store, 'deb', 'login:').decode()
@@ -68,6 +75,7 @@ def _(root):
         raise AssertionError((store.state('deb'), store.files('deb'), store.log('deb')[-1500:])) from error
     assert again['init'] != state['init'] and alive(again['init']['pid'])
     wait_for(lambda: store.do('exec', 'deb', command=['systemctl', 'is-system-running', '--wait']).out == 'running\n', 'it to be up again', 60)
+    wait_for(lambda: said(store) == ['start', 'ready', 'die', 'start', 'ready'], 'its second life to be told', 60)
     well(store.do('stop', 'deb', '--timeout=30s', timeout=60))
     assert store.last('deb')['exit_status'] == 0, store.last('deb')
 
