@@ -16,6 +16,7 @@ struct Message {
   enum class Kind : unsigned char {
     kNamespaces,  // inside -> outside: all namespaces are there
     kGo,          // outside -> inside: the ids are mapped
+    kNics,        // outside -> inside, after kGo: the NICs are there; `text`: what they got
     kTerminal,    // inside -> outside: the master side of the command's terminal
     kNotify,      // inside -> outside: the socket by which an init says that it is up
     kHosts,       // inside -> outside: its /etc/hosts, in which a network keeps names
@@ -33,7 +34,7 @@ struct Message {
   } kind = Kind::kFailure;
   int exit_status = 0;  // kFailure: what userns-run ends with
   int code = 0;         // kFailure: errno
-  std::string text;     // kFailure, kProgress, kPart, kExec; at most kLongestText bytes
+  std::string text;     // kNics, kFailure, kProgress, kPart, kExec; at most kLongestText bytes
   Fd fd;                // kTree, kTerminal, kNotify, kHosts, kLeft, kOpened
 };
 inline constexpr std::size_t kLongestText = 4000;

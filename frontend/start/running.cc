@@ -42,7 +42,12 @@ namespace {
 
 // Only these must exist from the first instruction on. The others are made by the child itself
 // while the helpers run: a network namespace takes the kernel as long as a helper takes to map.
-constexpr std::uint64_t kAtClone = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME;
+// With a NIC it must be there at once: the helper that makes one takes the longest of all.
+std::uint64_t made_at_clone(const Plan& plan) {
+  constexpr std::uint64_t kAtClone = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME;
+  const bool has_nics = std::holds_alternative<NetBridges>(plan.spec.net);
+  return plan.namespaces & (kAtClone | (has_nics ? CLONE_NEWNET : 0U));
+}
 
 Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, Relay& relay,
                                      const Cgroup& cgroup) {
@@ -51,8 +56,8 @@ Result<FirstProcess> clone_container(const Plan& plan, const Signals& signals, R
                                 .stdio = relay.take_far_ends(),
                                 .signal_mask = signals.original(),
                                 .starter = ::getpid(),
-                                .left_to_unshare = plan.namespaces & ~kAtClone};
-  auto made = TRY(clone_process((plan.namespaces & kAtClone) | CLONE_PIDFD, cgroup.payload()));
+                                .left_to_unshare = plan.namespaces & ~made_at_clone(plan)};
+  auto made = TRY(clone_process(made_at_clone(plan) | CLONE_PIDFD, cgroup.payload()));
   if (made.pid == 0) {
     channel.outside.close();
     run_inside(plan, inheritance);
@@ -112,23 +117,10 @@ Step<void> let_a_person_look(const Plan& plan, FirstProcess& container, const Si
 // Where the process inside failed meanwhile, its own words say why, not those of a helper that lost
 // it.
 Step<void> map(const Plan& plan, FirstProcess& container, const Cgroup& cgroup) {
-  std::optional<Failure> inside;
-  const auto prepare = [&]() -> Result<void> {
-    // Two more helpers: beside those of the container's own map, not after them.
-    if (auto given = give_to_root_inside(cgroup, plan); !given) return given;
-    if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
-    if (auto ready = await_namespaces(container); !ready) {
-      inside = std::move(ready.error());
-      return std::unexpected(inside->error);
-    }
-    auto helpers = TRY(begin_nics(plan, container.payload().pid));
-    auto given = TRY(finish_nics(helpers));
-    container.given = std::move(given);
-    return {};
-  };
+  // Two more helpers: beside those of the container's own map, not after them.
+  const auto prepare = [&] { return give_to_root_inside(cgroup, plan); };
   const auto mapped = own(map_ids(plan.ids, container.payload().pid,
                                   {.meanwhile = prepare, .keep_written = plan.spec.wait}));
-  if (inside) return std::unexpected(std::move(*inside));
   while (!mapped && (container.channel().has_message() || is_dying(container.payload().pid)))
     if (auto heard = hear_of_namespaces(container); !heard) return heard;
   return mapped;
@@ -151,10 +143,23 @@ Step<void> send_trees(const Plan& plan, const FirstProcess& container) {
   return {};
 }
 
-Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay) {
+// The NICs are made while the mounts are.
+Step<void> hand_in_nics(const Plan& plan, const FirstProcess& container, NicHelpers& helpers) {
+  if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
+  auto given = own(finish_nics(helpers));
+  while (!given && (container.channel().has_message() || is_dying(container.payload().pid)))
+    TRY(hear(container, "while its file system was made"));
+  if (!given) return std::unexpected(given.error());
+  [[maybe_unused]] const auto sent =
+      container.channel().send({.kind = Message::Kind::kNics, .text = std::move(*given)});
+  return {};  // if not, hear() says why
+}
+
+Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay, NicHelpers& helpers) {
   [[maybe_unused]] const auto sent =
       container.channel().send({.kind = Message::Kind::kGo, .text = container.given});
   // if not, hear() says why
+  TRY(hand_in_nics(plan, container, helpers));
   return hear_exec(plan, container, relay, "while its file system and terminal were made");
 }
 
@@ -225,14 +230,15 @@ Step<void> hear_exec(const Plan& plan, FirstProcess& first, Relay& relay, std::s
   return {};
 }
 
-// The start, in order. A network helper runs beside the map helpers (it needs the namespaces to be
-// there).
+// The start, in order. A network helper runs beside the map helpers and what the process inside
+// does.
 Step<Running> start(const Plan& plan, Cgroup cgroup) {
   TRY(own(prepare_changes(plan)));
   auto signals = TRY(own(Signals::take()));
   auto relay = TRY(own(plan.tty ? Relay{} : Relay::for_pipes()));
   auto container = TRY(own(clone_container(plan, signals, relay, cgroup)));
   TRY(let_a_person_look(plan, container, signals));
+  auto nics = TRY(own(begin_nics(plan, container.payload().pid)));
   TRY(map(plan, container, cgroup));
   auto info = look_for_info(
       plan, container);  // waits for the namespaces, too: until then the network is the caller's
@@ -240,7 +246,7 @@ Step<Running> start(const Plan& plan, Cgroup cgroup) {
   auto user_net = TRY(own(UserNet::start(plan, container.payload().pid)));
   if (!user_net.given().empty()) container.given = user_net.given();
   TRY(send_trees(plan, container));
-  TRY(go(plan, container, relay));
+  TRY(go(plan, container, relay, nics));
   if (container.hosts.valid()) keep_hosts(user_net.network(), std::exchange(container.hosts, Fd{}));
   auto told =
       info->empty() ? std::string{} : with_mount_namespace(*info, container.mount_namespace);

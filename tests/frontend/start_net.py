@@ -155,6 +155,26 @@ def _(root):
     nothing_left()
 
 
+@case('the mounts are made while the NIC is: one that fails says so itself, beside a NIC that is made, or that is refused')
+def _(root):
+    h = host(root)
+    helper = h.helper
+    os.rename(helper, f'{helper}.real')
+    # It goes on when the container's first process has ended, or is at its end: the mount has failed by then.
+    root.write(helper, '#!/bin/sh\nfor word; do case $word in pid:*) pid=${word#pid:};; esac; done\n'
+                       f'while grep -q "^State:.[RSD]" /proc/$pid/status 2>&-; do sleep 0.02; done\nexec {helper}.real "$@"\n', mode=0o755)
+    try:
+        done = run(root, '--net', 'bridge=br0', '--bind', '/etc:/etc/passwd', '--', 'true', timeout=60)
+    finally:
+        os.rename(f'{helper}.real', helper)
+    for net, done in (('lost', done), ('made', run(root, '--net', 'bridge=br0', '--bind', '/etc:/etc/passwd', '--', 'true'))):
+        assert done.code == 125 and '/etc/passwd' in done.err and done.err.count('\n') == 1 and done.out == '', (net, done)
+    nothing_left()
+    done = run(root, '--net', 'bridge=br1', '--bind', '/etc:/etc/passwd', '--', 'true')
+    assert done.code == 125 and ('/etc/passwd' in done.err or '[NR-POLICY]' in done.err) and done.err.count('\n') == 1, done
+    nothing_left()
+
+
 @case('without userns-net the sentence says what is missing')
 def _(root):
     h = host(root)

@@ -61,10 +61,10 @@ Result<Sources> prepare(const Plan& plan, const Inheritance& inheritance) {
   return has(plan, CLONE_NEWNS) ? open_sources(plan) : Sources{};
 }
 
-// What the starting process handed in: trees, and what net.conf gave to the NICs.
+// What the starting process handed in: trees, and what a network of the caller's gave.
 struct HandedIn {
   std::vector<Fd> trees;
-  std::string nics;
+  std::string network;
 };
 
 // The starting process may be gone: then nobody is left to tell.
@@ -74,13 +74,20 @@ HandedIn wait_for_go(const Channel& channel) {
     auto message = channel.receive();
     if (!message || !*message) ::_exit(kExitOwnFailure);
     if ((*message)->kind == Message::Kind::kGo) {
-      handed.nics = std::move((*message)->text);
+      handed.network = std::move((*message)->text);
       return handed;
     }
     if ((*message)->kind != Message::Kind::kTree || !(*message)->fd.valid())
       ::_exit(kExitOwnFailure);
     handed.trees.push_back(std::move((*message)->fd));
   }
+}
+
+// What net.conf gave to the NICs, when they are there.
+std::string wait_for_nics(const Channel& channel) {
+  auto message = channel.receive();
+  if (!message || !*message || (*message)->kind != Message::Kind::kNics) ::_exit(kExitOwnFailure);
+  return std::move((*message)->text);
 }
 
 Result<void> follow_into_death(const Plan& plan, const Inheritance& inheritance) {
@@ -132,13 +139,14 @@ Result<void> share_names(const Plan& plan, const Channel& channel, std::string_v
 }
 
 Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources sources,
-                     std::string_view given) {
+                     std::string given) {
   const auto umask = ::umask(022);
   if (has(plan, CLONE_NEWNS))
     if (auto locked = build_and_lock(plan, inheritance.channel, std::move(sources)); !locked)
       return locked;
   if (auto become = become_setup_user(plan); !become) return become;
   if (auto followed = follow_into_death(plan, inheritance); !followed) return followed;
+  if (std::holds_alternative<NetBridges>(plan.spec.net)) given = wait_for_nics(inheritance.channel);
   const auto net = TRY(with_given(plan.spec.net, given));
   if (auto connected = configure_nics(net); !connected) return connected;
   if (has(plan, CLONE_NEWNS))
@@ -278,7 +286,8 @@ Failure start_inside(const Plan& plan, const Inheritance& inheritance) {
   if (!sources) return {sources.error()};
   auto handed = wait_for_go(inheritance.channel);
   sources->idmapped = std::move(handed.trees);
-  if (auto furnished = furnish(plan, inheritance, std::move(*sources), handed.nics); !furnished)
+  if (auto furnished = furnish(plan, inheritance, std::move(*sources), std::move(handed.network));
+      !furnished)
     return {furnished.error()};
   if (auto left = leave_what_is_the_callers(); !left) return {left.error()};
   if (plan.spec.init)

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
@@ -46,6 +47,19 @@ std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t ta
 }
 
 constexpr std::size_t kLongestNicAnswer = 4096;
+
+// What is there up to the end of a line; less if that ends first.
+std::string read_line(const Fd& from) {
+  std::string line;
+  std::array<char, kLongestNicAnswer> part{};
+  while (!line.ends_with('\n') && line.size() < kLongestNicAnswer) {
+    const auto length = ::read(from.get(), part.data(), part.size());
+    if (length < 0 && errno == EINTR) continue;
+    if (length <= 0) break;
+    line.append(part.data(), static_cast<std::size_t>(length));
+  }
+  return line;
+}
 
 // Of an answer of userns-net(8), as the words of --net that say the same; empty where it has no
 // address.
@@ -277,8 +291,8 @@ Fd start_way_out(const Plan& plan, pid_t target, std::string& refusals) {
 
 }  // namespace
 
-Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target) {
-  std::vector<NicHelper> helpers;
+Result<NicHelpers> begin_nics(const Plan& plan, pid_t target) {
+  NicHelpers helpers;
   const auto* const bridges = std::get_if<NetBridges>(&plan.spec.net);
   if (bridges == nullptr) return helpers;
   const auto path = concat(std::string_view(kHelperDir), "/userns-net");
@@ -290,11 +304,13 @@ Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target) {
   return helpers;
 }
 
-Result<std::string> finish_nics(std::vector<NicHelper>& helpers) {
+// The line is the last thing that the helper does: the NIC is there, and its exit is not waited
+// for.
+Result<std::string> finish_nics(NicHelpers& helpers) {
   std::string given;
   for (auto& [helper, answer] : helpers) {
-    TRY(helper.finish());
-    const auto line = TRY(read_all(answer, kLongestNicAnswer));
+    const auto line = read_line(answer);
+    if (!line.ends_with('\n')) TRY(helper.finish());
     given += given_words(line);
   }
   return given;

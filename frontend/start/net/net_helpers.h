@@ -19,10 +19,12 @@ struct NicHelper {
   Helper helper;
   Fd answer;
 };
-// Starts one for each NIC of the plan. The namespaces of `target` must be there; its maps need not.
-Result<std::vector<NicHelper>> begin_nics(const Plan& plan, pid_t target);
-// Waits for their ends. What net.conf gave to each NIC, for with_given() of net_inside.h.
-Result<std::string> finish_nics(std::vector<NicHelper>& helpers);
+using NicHelpers = std::vector<NicHelper>;  // their end is waited for when it goes
+// Starts one for each NIC of the plan. The network namespace of `target` must be there; its maps
+// need not.
+Result<NicHelpers> begin_nics(const Plan& plan, pid_t target);
+// Waits for the NICs. What net.conf gave to each, for with_given() of net_inside.h.
+Result<std::string> finish_nics(NicHelpers& helpers);
 
 // Whatever gives the container user networking ends when this object does, or with this process,
 // however that ends.
