@@ -75,6 +75,109 @@ def _(root):
         assert [json.loads(line)['status'] for line in file] == ['created', 'creating']
 
 
+# --- features -------------------------------------------------------------------------------
+
+SHOWN = {  # what mountinfo says of a mount with the option; '!': what it does not say
+    'ro': 'ro', 'rw': 'rw', 'nosuid': 'nosuid', 'suid': '!nosuid', 'nodev': 'nodev', 'dev': '!nodev', 'noexec': 'noexec', 'exec': '!noexec',
+    'noatime': 'noatime', 'atime': 'relatime', 'relatime': 'relatime', 'norelatime': '!relatime', 'strictatime': '!relatime',
+    'nostrictatime': 'relatime', 'nodiratime': 'nodiratime', 'diratime': '!nodiratime', 'nosymfollow': 'nosymfollow', 'symfollow': '!nosymfollow',
+    'private': '!shared', 'shared': 'shared', 'slave': '!shared', 'unbindable': 'unbindable', 'bind': 'rw', 'rbind': 'rw', 'defaults': 'rw',
+    'tmpcopyup': 'rw'}
+
+
+def features(bundle):
+    done = bundle.call('features')
+    assert done.code == 0, done
+    return json.loads(done.out)
+
+
+def fields_of_mounts(mountinfo):
+    """{place: its flags and what it passes on}"""
+    fields = {}
+    for line in mountinfo.splitlines():
+        words = line.split(' - ')[0].split()
+        fields[words[4]] = words[5].split(',') + [word.split(':')[0] for word in words[6:]]
+    return fields
+
+
+@case('features: each option of a mount does what it says, and those that it does not name are refused')
+def _(root):
+    for bundle in (Bundle(root, root.alice), without_user_namespace(Bundle(root, ROOT))):
+        _each_option(bundle)
+
+
+def _each_option(bundle):
+    os.makedirs(f'{bundle.path}/data/below')
+    told = features(bundle)['mountOptions']
+    assert {'ro', 'rro', 'shared', 'rslave', 'tmpcopyup'} <= set(told) and 'idmap' not in told
+    bundle.config['root'].update(readonly=False)
+    bundle.config['linux']['rootfsPropagation'] = 'shared'
+    for option in told:
+        is_bind = 'bind' in option.replace('unbindable', '') or option.startswith('r') and option not in ('ro', 'rw', 'relatime')
+        kind = {'source': 'data', 'options': ['rbind', option]} if is_bind else {'type': 'tmpfs', 'source': 'tmpfs', 'options': [option]}
+        bundle.config['mounts'].append({'destination': f'/m/{option}', **kind})
+    found = fields_of_mounts('\n'.join(lines(bundle.run('cat', '/proc/self/mountinfo'))))
+    for option in told:
+        wanted = SHOWN[option if option in SHOWN else option[1:]]
+        if 'atime' in option[1:] and option not in SHOWN and bundle.user is not ROOT:
+            continue  # of the host's mounts, a user namespace has these locked
+        assert (wanted.lstrip('!') in found[f'/m/{option}']) != wanted.startswith('!'), (option, wanted, found[f'/m/{option}'])
+    for option in ('idmap', 'ridmap', 'sync', 'dirsync', 'mand', 'silent', 'lazytime'):
+        bundle.config['mounts'][5:] = [{'destination': '/m/x', 'type': 'tmpfs', 'source': 'tmpfs', 'options': [option]}]
+        done = bundle.run('true')
+        assert option not in told and done.code == 1 and f"mounts[5].options asks for '{option}'" in done.err, done
+
+
+@case('features: namespaces, actions, operators, flags, architectures of filters and capabilities are all taken; what is not there is refused')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    told = features(bundle)
+    linux = told['linux']
+    own = {'mount': 'mnt', 'network': 'net'}
+    bundle.config['linux']['namespaces'] = [{'type': kind} for kind in linux['namespaces']]
+    names = [own.get(kind, kind) for kind in linux['namespaces']]
+    inside = lines(bundle.run('sh', '-c', f'cd /proc/self/ns; for n in {" ".join(names)}; do readlink $n; done'))
+    assert len(names) == 8 and not set(inside) & {os.readlink(f'/proc/self/ns/{name}') for name in names}, inside
+    seccomp = linux['seccomp']
+    assert 'SCMP_ACT_NOTIFY' not in seccomp['actions'] and seccomp['supportedFlags'] == seccomp['knownFlags']
+    bundle.config['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW', 'architectures': seccomp['archs'], 'flags': seccomp['supportedFlags']}
+    for action in seccomp['actions']:
+        bundle.config['linux']['seccomp']['syscalls'] = [{'names': ['acct'], 'action': action}] if action != 'SCMP_ACT_ALLOW' else []
+        assert lines(bundle.sh('grep Seccomp: /proc/self/status')) == ['Seccomp:\t2'], action
+    for op in seccomp['operators']:
+        bundle.config['linux']['seccomp']['syscalls'] = [
+            {'names': ['kill'], 'action': 'SCMP_ACT_ERRNO', 'args': [{'index': 1, 'op': op, 'value': 12, 'valueTwo': 12}]}]
+        # Signals 10, 12 and 14 beside 12: which are refused says which operator it was.
+        done = bundle.sh('for n in 10 12 14; do busybox setsid sh -c "kill -$n \\$\\$" 2>&1; done | grep -c permitted')
+        refused = {'NE': 2, 'LT': 1, 'LE': 2, 'EQ': 1, 'GE': 2, 'GT': 1, 'MASKED_EQ': 2}[op[9:]]
+        assert done.out == f'{refused}\n', (op, done)
+    del bundle.config['linux']['seccomp']
+    # In its own user namespace it can have all that the kernel knows.
+    with open('/proc/sys/kernel/cap_last_cap') as file:
+        known = int(file.read()) + 1
+    for kind in ('bounding', 'permitted', 'effective'):
+        bundle.config['process']['capabilities'][kind] = sorted(linux['capabilities'])
+    assert int(lines(bundle.sh('grep CapBnd /proc/self/status'))[0].split()[1], 16) == (1 << known) - 1
+
+
+@cases([
+    (f'features: {name} is not there, and what asks for it is refused by its name', name, field, value) for name, field, value in (
+        ('apparmor', '/process/apparmorProfile', 'docker-default'), ('selinux', '/process/selinuxLabel', 'system_u:object_r:x:s0'),
+        ('intelRdt', '/linux/intelRdt', {'closID': 'x'}), ('idmap', '/mounts/0/uidMappings', [{'containerID': 0, 'hostID': 0, 'size': 1}]))])
+def _(root, name, field, value):
+    bundle = Bundle(root, root.alice)
+    linux = features(bundle)['linux']
+    assert not (linux['mountExtensions'] if name == 'idmap' else linux)[name]['enabled']
+    place = bundle.config
+    *way, last = field.strip('/').split('/')
+    for word in way:
+        place = place[int(word) if word.isdigit() else word]
+    place[last] = value
+    done = bundle.run('true')
+    named = field.strip('/').replace('/0/', '[0].').replace('/', '.')
+    assert done.code == 1 and f'{named} is not supported' in done.err, done
+
+
 # --- devices --------------------------------------------------------------------------------
 
 def fifo(**more):

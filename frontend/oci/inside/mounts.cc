@@ -110,8 +110,8 @@ Result<void> set_flags(const Fd& tree, const MountChange& change) {
   if (change.set == 0 && change.clear == 0) return {};
   const auto done = change_mount(tree, change);
   if (done || done.error().code != EPERM) return done;
-  return change_mount(
-      tree, {.set = change.set & ~std::uint64_t{MOUNT_ATTR__ATIME}, .below = change.below});
+  constexpr std::uint64_t kTimes = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+  return change_mount(tree, {.set = change.set & ~kTimes, .below = change.below});
 }
 
 // A device that the engine names, or the host's /dev, which no container can have filled.
