@@ -17,6 +17,7 @@ COMMON = 'iproute2,iputils-ping,procps,passwd,login,util-linux,libcap2-bin'
 SYSTEMD, SYSV, OPENRC, RUNIT, PODMAN = 'systemd', 'sysv', 'openrc', 'runit', 'podman'
 DOCKER, FLATPAK, CHROMIUM = 'docker', 'flatpak', 'chromium'
 SYSTEMD_257 = 'systemd-257'  # of Debian 13; SYSTEMD is 252, of Debian 12
+PODMAN_5 = 'podman-5'  # of Debian 13; PODMAN is 4.3, of Debian 12
 WITH_SYSTEMD = 'systemd,systemd-sysv,dbus,libpam-systemd,sudo,cron,openssh-server,openssh-client,' + COMMON
 PACKAGES = {SYSTEMD: WITH_SYSTEMD,
             SYSTEMD_257: WITH_SYSTEMD + ',mount',
@@ -24,10 +25,11 @@ PACKAGES = {SYSTEMD: WITH_SYSTEMD,
             OPENRC: 'sysvinit-core,openrc,initscripts,cron,' + COMMON,
             RUNIT: 'runit,runit-init,' + COMMON,
             PODMAN: 'systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,podman,crun,uidmap,fuse-overlayfs,busybox-static,' + COMMON,
+            PODMAN_5: 'systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,podman,crun,uidmap,fuse-overlayfs,busybox-static,mount,passt,' + COMMON,
             DOCKER: WITH_SYSTEMD + ',docker.io,iptables,busybox-static',
             FLATPAK: 'flatpak,bubblewrap,dbus,busybox-static,' + COMMON,
             CHROMIUM: 'chromium,' + COMMON}
-SUITE = {SYSTEMD_257: debian.TRIXIE}
+SUITE = {SYSTEMD_257: debian.TRIXIE, PODMAN_5: debian.TRIXIE}
 # root and joe have the password "pw", joe may sudo; what a first boot fills in is empty; no timer wakes up in a test.
 HOOKS = ['chroot "$1" useradd -m -s /bin/bash joe; printf "root:pw\\njoe:pw\\n" | chroot "$1" chpasswd',
          'mkdir -p "$1/etc/sudoers.d"; echo "joe ALL=(ALL) NOPASSWD: ALL" > "$1/etc/sudoers.d/joe"',
