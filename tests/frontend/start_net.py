@@ -160,9 +160,9 @@ def _(root):
     h = host(root)
     helper = h.helper
     os.rename(helper, f'{helper}.real')
-    # It goes on when the container's first process has ended, or is at its end: the mount has failed by then.
-    root.write(helper, '#!/bin/sh\nfor word; do case $word in pid:*) pid=${word#pid:};; esac; done\n'
-                       f'while grep -q "^State:.[RSD]" /proc/$pid/status 2>&-; do sleep 0.02; done\nexec {helper}.real "$@"\n', mode=0o755)
+    # It goes on when the container's first process has ended: the mount has failed by then.
+    root.write(helper, '#!/bin/sh\nuntil for c in $(cat /proc/$PPID/task/$PPID/children); do cat /proc/$c/stat; done 2>&- | '
+                       f'grep -q "(userns-run) Z"; do sleep 0.02; done\nexec {helper}.real "$@"\n', mode=0o755)
     try:
         done = run(root, '--net', 'bridge=br0', '--bind', '/etc:/etc/passwd', '--', 'true', timeout=60)
     finally:

@@ -37,9 +37,9 @@ struct Ports {
   bool loopback = false;
 };
 
-std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, pid_t target) {
+std::vector<std::string> words_of(const Plan& plan, const NicWish& nic, const Fd& netns) {
   std::vector<std::string> words{
-      "add", "--netns", concat("pid:", target), "--bridge", nic.bridge, "--name", nic.name};
+      "add", "--netns", concat("fd:", netns.get()), "--bridge", nic.bridge, "--name", nic.name};
   if (!nic.mac.empty()) words.insert(words.end(), {"--mac", nic.mac});
   // The same host name is the same address, and so the same DHCP lease.
   if (plan.spec.hostname) words.insert(words.end(), {"--container", *plan.spec.hostname});
@@ -296,9 +296,15 @@ Result<NicHelpers> begin_nics(const Plan& plan, pid_t target) {
   const auto* const bridges = std::get_if<NetBridges>(&plan.spec.net);
   if (bridges == nullptr) return helpers;
   const auto path = concat(std::string_view(kHelperDir), "/userns-net");
+  // Not by its pid: once it has other ids, and that may be before the helper looks, its namespaces
+  // are hidden from the caller.
+  const auto netns = open_at(AT_FDCWD, concat("/proc/", target, "/ns/net").c_str(), O_RDONLY);
+  if (!netns) return fail({}, "cannot look at the new network namespace", netns.error().code);
+  const std::array handed{netns->get()};
   for (const auto& nic : bridges->nics) {
     auto pipe = TRY(make_pipe());
-    auto helper = TRY(Helper::start(path.c_str(), words_of(plan, nic, target), &pipe.write));
+    auto helper =
+        TRY(Helper::start(path.c_str(), words_of(plan, nic, *netns), &pipe.write, handed));
     helpers.push_back({.helper = std::move(helper), .answer = std::move(pipe.read)});
   }
   return helpers;

@@ -20,8 +20,8 @@ struct NicHelper {
   Fd answer;
 };
 using NicHelpers = std::vector<NicHelper>;  // their end is waited for when it goes
-// Starts one for each NIC of the plan. The network namespace of `target` must be there; its maps
-// need not.
+// Starts one for each NIC of the plan. The network namespace of `target` must be there, and its ids
+// be the caller's still.
 Result<NicHelpers> begin_nics(const Plan& plan, pid_t target);
 // Waits for the NICs. What net.conf gave to each, for with_given() of net_inside.h.
 Result<std::string> finish_nics(NicHelpers& helpers);
