@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 
@@ -19,7 +20,9 @@ namespace {
 constexpr const char* kAccessAcl = "system.posix_acl_access";
 constexpr const char* kDefaultAcl = "system.posix_acl_default";
 constexpr const char* kCapability = "security.capability";
-constexpr std::size_t kMostXattr = 65536;      // XATTR_SIZE_MAX, XATTR_LIST_MAX
+constexpr std::size_t kMostXattr = 65536;  // XATTR_SIZE_MAX, XATTR_LIST_MAX
+// Ours and a label of SELinux. The kernel allocates what it is asked for, for each inode.
+constexpr std::size_t kFewNames = 128;
 constexpr std::uint32_t kPermissions = 07777;  // as chmod(2) takes them
 
 constexpr long kListxattrat = 465;                 // <asm/unistd.h> of Linux 6.13
@@ -42,10 +45,12 @@ struct ByPath {
 };
 
 ssize_t list_xattrs(Spot spot, char* buffer, std::size_t size) {
-  if (spot.name[0] != '\0') {
+  static std::atomic<bool> is_known{true};  // by this kernel
+  if (spot.name[0] != '\0' && is_known.load(std::memory_order_relaxed)) {
     const auto listed =
         ::syscall(kListxattrat, spot.at, spot.name, AT_SYMLINK_NOFOLLOW, buffer, size);
     if (listed >= 0 || errno != ENOSYS) return listed;
+    is_known = false;
   }
   const ByPath by(spot);
   return by.follow ? ::listxattr(by.path.data(), buffer, size)
@@ -112,6 +117,8 @@ Result<Facts> look(Spot spot) {
   if ((seen.stx_mask & STATX_BTIME) != 0)
     facts.born =
         static_cast<std::uint64_t>(seen.stx_btime.tv_sec) * kSecond + seen.stx_btime.tv_nsec;
+  facts.modified =
+      seen.stx_mtime.tv_sec * static_cast<std::int64_t>(kSecond) + seen.stx_mtime.tv_nsec;
   if ((seen.stx_mask & kKnowMount) != 0) facts.mount = seen.stx_mnt_id;
   facts.links = seen.stx_nlink;
   facts.uid = seen.stx_uid;
@@ -125,7 +132,7 @@ Result<Facts> look(Spot spot) {
 
 Result<Attributes> attributes(Spot spot, std::uint32_t mode) {
   if (S_ISLNK(mode)) return Attributes{};  // Linux gives symlinks none of these
-  std::array<char, 1024> few{};
+  std::array<char, kFewNames> few;         // NOLINT(*-member-init): filled by the kernel
   std::string many;
   auto size = list_xattrs(spot, few.data(), few.size());
   const char* names = few.data();

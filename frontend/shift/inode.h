@@ -22,8 +22,9 @@ struct Spot {
 
 struct Facts {
   InodeKey key;
-  std::uint64_t born = 0;   // ns since the epoch, 0: not known
-  std::uint64_t mount = 0;  // mnt_id; 0 where the kernel does not say
+  std::uint64_t born = 0;     // ns since the epoch, 0: not known
+  std::int64_t modified = 0;  // ns since the epoch
+  std::uint64_t mount = 0;    // mnt_id; 0 where the kernel does not say
   std::uint64_t links = 0;
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;

@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -21,7 +22,7 @@
 #include "frontend/shift/inode.h"
 #include "frontend/shift/log_text.h"
 #include "frontend/shift/narrow.h"
-#include "frontend/shift/plain_inodes.h"
+#include "frontend/shift/plain_names.h"
 #include "frontend/shift/undo_log.h"
 #include "frontend/shift/walk.h"
 #include "policy/text.h"
@@ -100,7 +101,7 @@ class Tree {
 
   void remember_plain(const Found& found, const InodeState& plain);
   bool change_plain();
-  bool change_plain_of(const Owner& owner, const std::vector<std::uint64_t>& numbers);
+  bool change_plain_of(const Owner& owner);
   [[nodiscard]] bool is_changed_plain(const Listed& listed) const;
   void do_one(const Found& found);
   Result<void> go(const Found& found, const InodeState& state);
@@ -140,10 +141,9 @@ class Tree {
   std::unordered_set<InodeKey, KeyHash> with_attributes_;
   bool surveyed_ = false;
 
-  // By owner, the numbers of inodes of the tree's own device that have nothing else to be changed.
-  std::mutex plain_mutex_;
-  std::map<Owner, std::vector<std::uint64_t>> plain_;
-  std::vector<PlainInodes> in_change_;
+  // On the tree's own device, with nothing else to be changed.
+  PlainNames plain_;
+  std::vector<std::uint64_t> changed_plain_;  // numbers, sorted
   // Directories list what stat(2) says: their numbers can be relied on.
   std::atomic<bool> lists_numbers_{true};
   bool all_plain_ = false;  // each inode that there was is changed
@@ -154,6 +154,7 @@ class Tree {
   std::atomic<std::uint64_t> to_change_{0};
   std::atomic<std::uint64_t> changed_{0};
   std::uint64_t total_ = 0;
+  std::int64_t begun_ = 0;  // the survey; ns since the epoch
   Count foreign_;
   Count given_;
   Count devices_;
@@ -270,7 +271,7 @@ bool Tree::run(bool hold, const std::function<void(const Found&)>& found, std::s
   gone_ = 0;
   links_.clear();
   const WalkHooks hooks{
-      .quick = in_change_.empty()
+      .quick = changed_plain_.empty()
                    ? std::function<bool(const Listed&)>{}
                    : [this](const Listed& listed) { return is_changed_plain(listed); },
       .found = found,
@@ -349,8 +350,10 @@ void Tree::look_at(const Found& found) {
 void Tree::remember_plain(const Found& found, const InodeState& plain) {
   if (found.facts.key.dev != root_facts_.key.dev) return;
   if (found.listed != 0 && found.listed != found.facts.key.ino) lists_numbers_ = false;
-  const std::scoped_lock lock(plain_mutex_);
-  plain_[{.uid = plain.uid, .gid = plain.gid}].push_back(found.facts.key.ino);
+  plain_.add(found.directory(), [&] { return found.directory_path(); },
+             {.owner = {.uid = plain.uid, .gid = plain.gid},
+              .inode = found.facts.key.ino,
+              .name = S_ISDIR(plain.mode) ? "" : found.name});
 }
 
 // What goes into the log is read of one inode, and not of whatever has its name.
@@ -435,6 +438,7 @@ Result<void> Tree::verdict() const {
 }
 
 Result<void> Tree::survey() {
+  begun_ = std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
   if (!run(false, [this](const Found& found) { look_at(found); }, "looking at") && !fatal_)
     return fail({}, concat("interrupted: nothing was changed in ", quoted(directory_)), EINTR);
   surveyed_ = true;
@@ -550,36 +554,32 @@ Result<void> Tree::go_back(const Found& found, const InodeState& state) {
 // Most of a tree has one owner. In a tree with devices or mounts, a name must be looked at: neither
 // may be changed, not even if it is moved meanwhile.
 bool Tree::change_plain() {
-  const bool by_name = lists_numbers_ && devices_.count() == 0 && mounts_.count() == 0;
-  for (const auto& [owner, numbers] : by_name ? plain_ : decltype(plain_){})
-    if (numbers.size() >= std::max(kFewest, total_ / kSmallestShare) &&
-        !change_plain_of(owner, numbers))
+  if (devices_.count() > 0 || mounts_.count() > 0 || !plain_.share()) return true;
+  for (const auto& [owner, count] : plain_.owners())
+    if (count >= std::max(kFewest, total_ / kSmallestShare) && !change_plain_of(owner)) {
+      changed_ = plain_.news().changed.load();
       return false;
-  plain_.clear();
+    }
+  changed_ = plain_.news().changed.load();
+  all_plain_ = !plain_.news().left && changed_ == total_;
+  if (!all_plain_ && lists_numbers_) changed_plain_ = plain_.changed();
   return true;
 }
 
-bool Tree::change_plain_of(const Owner& owner, const std::vector<std::uint64_t>& numbers) {
-  auto inodes = PlainInodes::make(numbers);
-  if (!inodes) return true;  // the careful way does all of it
-  const NarrowWork work{
-      .from = owner,
-      .to = {.uid = shift_.uids.of(owner.uid), .gid = shift_.gids.of(owner.gid)},
-      .device = root_facts_.key.dev,
-      .walk = {.jobs = wishes_.jobs, .cross_mounts = cross_mounts_, .hold = true}};
-  const auto before = changed_.load();
-  const auto stop = [&] { return should_stop("shifting", before + inodes->news().changed.load()); };
-  const auto done = change_in_narrow_namespace(root_, work, *inodes, stop);
-  changed_ += inodes->news().changed;
-  all_plain_ = done && !inodes->news().left;
-  in_change_.push_back(std::move(*inodes));
+bool Tree::change_plain_of(const Owner& owner) {
+  const NarrowWork work{.from = owner,
+                        .to = {.uid = shift_.uids.of(owner.uid), .gid = shift_.gids.of(owner.gid)},
+                        .begun = begun_,
+                        .jobs = wishes_.jobs};
+  const auto stop = [this] { return should_stop("shifting", plain_.news().changed.load()); };
+  const auto done = change_in_narrow_namespace(root_, work, plain_, stop);
+  if (!done) plain_.news().left = true;  // the careful way does all of it
   return !done || *done;
 }
 
 bool Tree::is_changed_plain(const Listed& listed) const {
-  if (listed.key.dev != root_facts_.key.dev) return false;
-  return std::ranges::any_of(
-      in_change_, [&](const PlainInodes& inodes) { return inodes.is_changed(listed.key.ino); });
+  return listed.key.dev == root_facts_.key.dev &&
+         std::ranges::binary_search(changed_plain_, listed.key.ino);
 }
 
 void Tree::do_one(const Found& found) {

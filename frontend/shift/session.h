@@ -20,7 +20,8 @@
 // are not synced: to lose one only means that the same bits are set once more.
 //
 // Inodes of which the ids are all that changes, most of a tree, are changed by name first
-// (narrow.h). A second walk does the rest, each held by an fd.
+// (narrow.h), by the names that the survey wrote down. A second walk does the rest, each held by an
+// fd.
 //
 // The log is removed when nothing failed. Where it is on another file system than the tree, the
 // tree is synced before; on the same, its journal keeps the order of the changes and the removal.

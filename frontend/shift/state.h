@@ -17,6 +17,13 @@ struct InodeKey {
   friend auto operator<=>(const InodeKey&, const InodeKey&) = default;
 };
 
+// A directory as it was before its names were read.
+struct Seen {
+  InodeKey key;
+  std::int64_t modified = 0;  // ns since the epoch
+  friend bool operator==(const Seen&, const Seen&) = default;
+};
+
 struct InodeState {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;

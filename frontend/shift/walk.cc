@@ -27,9 +27,12 @@ namespace userns::shift {
 // Its fd is open as long as names in it wait to be walked, within the budget.
 class Branch {
  public:
-  Branch(std::shared_ptr<Branch> parent, std::string name, InodeKey key,
+  Branch(std::shared_ptr<Branch> parent, std::string name, const Facts& facts,
          std::shared_ptr<const Fd> fd)
-      : parent_(std::move(parent)), name_(std::move(name)), key_(key), fd_(std::move(fd)) {}
+      : parent_(std::move(parent)),
+        name_(std::move(name)),
+        seen_{.key = facts.key, .modified = facts.modified},
+        fd_(std::move(fd)) {}
   Branch(const Branch&) = delete;
   Branch& operator=(const Branch&) = delete;
   ~Branch() {
@@ -41,7 +44,8 @@ class Branch {
   [[nodiscard]] const Branch* parent() const { return parent_.get(); }
   [[nodiscard]] const std::shared_ptr<Branch>& shared_parent() const { return parent_; }
   [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] InodeKey key() const { return key_; }
+  [[nodiscard]] InodeKey key() const { return seen_.key; }
+  [[nodiscard]] const Seen& seen() const { return seen_; }
   [[nodiscard]] std::shared_ptr<const Fd> open_fd() const {
     const std::scoped_lock lock(mutex_);
     return fd_;
@@ -56,7 +60,7 @@ class Branch {
  private:
   std::shared_ptr<Branch> parent_;
   std::string name_;
-  InodeKey key_;
+  Seen seen_;
   mutable std::mutex mutex_;
   std::shared_ptr<const Fd> fd_;
 };
@@ -239,7 +243,7 @@ void Walk::enter(const std::shared_ptr<Branch>& parent, const std::string& name,
     return;
   }
   const auto fd = counted(std::move(opened));
-  const auto branch = std::make_shared<Branch>(parent, name, facts.key, nullptr);
+  const auto branch = std::make_shared<Branch>(parent, name, facts, nullptr);
   keep(branch, fd);
   read(branch, *fd);
   release(*branch);
@@ -347,8 +351,7 @@ bool Walk::run() {
   dev_ = facts->key.dev;
   busy_ = 1;
   const auto root = std::make_shared<Branch>(
-      nullptr, "", facts->key,
-      std::shared_ptr<const Fd>(&root_, [](const Fd*) { /* the caller's */ }));
+      nullptr, "", *facts, std::shared_ptr<const Fd>(&root_, [](const Fd*) { /* the caller's */ }));
   hooks_.found({.spot = {root_.get(), ""},
                 .named = {root_.get(), ""},
                 .facts = *facts,
@@ -395,6 +398,14 @@ bool Walk::work_with(unsigned jobs) {
 }  // namespace
 
 std::string Found::path() const { return path_of(parent, name); }
+
+Seen Found::directory() const {
+  return S_ISDIR(facts.mode) ? Seen{.key = facts.key, .modified = facts.modified} : parent->seen();
+}
+
+std::string Found::directory_path() const {
+  return S_ISDIR(facts.mode) ? path() : path_of(parent->parent(), parent->name());
+}
 
 bool walk(const Fd& root, const WalkWishes& wishes, const WalkHooks& hooks) {
   return Walk(root, wishes, hooks).run();

@@ -29,8 +29,11 @@ struct Found {
   const Branch* parent;   // nullptr: the tree's own directory
   std::string_view name;  // in it
   std::uint64_t listed;   // the inode number that the directory says, 0: of the tree's own
-  [[nodiscard]] std::string path()
-      const;  // from the tree's own directory on, for messages; "." for itself
+  // From the tree's own directory on; "." for itself.
+  [[nodiscard]] std::string path() const;
+  // The directory that the name is in; of a directory, itself.
+  [[nodiscard]] Seen directory() const;
+  [[nodiscard]] std::string directory_path() const;
 };
 
 // A name of something that is not a directory, as its directory lists it.

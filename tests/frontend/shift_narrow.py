@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """The plain inodes of a tree are changed by name, in a namespace that knows their owner alone: what that is worth when others are at work."""
 
+import contextlib
 import os
 import random
 import re
 import shutil
 import signal
 import threading
+import time
 
-from shift_tree import A, B, TO_B, capability, check, exchange, expected, listing, logs, make_file, own, plain, same, shift, start, state, there
+from shift_tree import A, B, TO_B, USER, acl, capability, check, exchange, expected, listing, logs, make_file, own, plain, same, shift, start, state, there
 from container import well
 from harness import case, main, skip, spawn, wait_for
 from inside import is_zombie
@@ -25,11 +27,18 @@ def traced(root, *words, inject=None):
         return {words[-1]: int(words[3]) for words in map(str.split, file) if len(words) >= 5 and words[3].isdigit()}
 
 
+def settled(top):
+    """Its directories as if they had stood for a minute: those that change just now are left to the careful way."""
+    for where, _, _ in os.walk(top):
+        os.utime(where, (time.time() - 60, time.time() - 60))
+    return top
+
+
 @case('a plain tree costs one chown(2) for an inode and no fd; one of strangers costs more')
 def _(root):
-    top = plain(f'{root.tmp}/tree1', 3000, A)
+    top = settled(plain(f'{root.tmp}/tree1', 3000, A))
     calls = traced(root, top, *there(), '--jobs', 1)
-    assert calls['statx'] < 3300 and calls['openat'] < 600 and calls['fchownat'] < 3100, calls
+    assert calls['statx'] < 3300 and calls['openat'] < 300 and calls['fchownat'] < 3100, calls
     for at, (where, names, files) in enumerate(os.walk(top)):
         for name in files:
             own(f'{where}/{name}', A + hash(name) % 40, A + at)
@@ -125,6 +134,87 @@ def _(root):
             assert status.st_uid == owner[status.st_ino] + B, (entry.name, status)
             assert bool(status.st_mode & 0o4000) == (status.st_ino in special), (entry.name, status)
     return f'{swapper.swaps} swaps, {done} of {30 * 2 * directories * files} in their new owner\'s hands'
+
+
+def stopped_between(root, top, between):
+    """A shift that stands still between its survey and its change, while `between` is done to the tree."""
+    child = spawn([shutil.which('strace') or skip('strace is not installed'), '-f', '-qq', '-o', '/dev/null', '-e', 'inject=clone3:signal=SIGSTOP:when=1',
+                   root.program('userns-run'), 'shift', top, *there(), '--jobs', 1], env=state(root))
+    wait_for(lambda: logs(root), 'the undo log, which comes after the survey')
+    between()
+    while not is_zombie(child.pid):
+        # Before the stop it would be in vain, so it is sent again.
+        for pid in children_of(child.pid):
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(0.05)
+    well(child.wait(60))
+    assert not logs(root)
+
+
+def children_of(pid):
+    with contextlib.suppress(OSError), open(f'/proc/{pid}/task/{pid}/children') as file:
+        return [int(word) for word in file.read().split()]
+    return []
+
+
+@case('a special bit that is set between the survey and the change is kept: the kernel refuses to take it away')
+def _(root):
+    top = settled(plain(f'{root.tmp}/tree6', 400, A))
+    before = listing(top)
+
+    def set_bits():
+        os.chmod(f'{top}/d1/f1', 0o4755)
+        os.chmod(f'{top}/d2/f2', 0o2755)
+    stopped_between(root, top, set_bits)
+    after = expected(before, TO_B)
+    for name, bits in ((b'./d1/f1', 0o104755), (b'./d2/f2', 0o102755)):
+        after[name] = (*after[name][:2], bits, *after[name][3:])
+    check(top, after)
+
+
+@case('names that come, go, move and change places between the survey and the change: all get the right owner')
+def _(root):
+    top = settled(plain(f'{root.tmp}/tree7', 800, A))
+    make_file(f'{top}/d3/acl', A, A, access=acl((USER, A + 7, 6)))
+    settled(top)
+
+    def change():
+        make_file(f'{top}/d1/new', A + 3, A + 3)
+        os.unlink(f'{top}/d1/f1')
+        os.rename(f'{top}/d2', f'{top}/d1/moved')
+        fd = os.open(f'{top}/d3', os.O_RDONLY)
+        assert exchange(fd, 'f1', 'acl')
+        os.close(fd)
+        os.mkdir(f'{top}/d2')
+        own(f'{top}/d2', A, A)
+        make_file(f'{top}/d2/f1', A, A, 0o4755)
+        nonlocal before
+        before = listing(top)
+    before = None
+    stopped_between(root, top, change)
+    check(top, expected(before, TO_B))
+
+
+@case('a directory that was moved out of the tree meanwhile, and a link in its place: nothing outside is changed')
+def _(root):
+    top = settled(plain(f'{root.tmp}/tree8', 400, A))
+    outside = plain(f'{root.tmp}/outside', 400, A)
+    untouched = listing(outside)
+
+    def change():
+        os.rename(f'{top}/d1', f'{root.tmp}/taken')
+        os.symlink(f'{outside}/d1', f'{top}/d1')
+        os.chown(f'{top}/d1', A, A, follow_symlinks=False)
+        os.rename(f'{top}/d2/f1', f'{root.tmp}/file')
+        os.symlink(f'{outside}/d2/f1', f'{top}/d2/f1')
+        os.chown(f'{top}/d2/f1', A, A, follow_symlinks=False)
+        nonlocal before
+        before = listing(top)
+    before, taken = None, listing(f'{top}/d1')
+    stopped_between(root, top, change)
+    check(top, expected(before, TO_B))
+    check(outside, untouched)
+    check(f'{root.tmp}/taken', taken)
 
 
 def in_narrow(pid):
