@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """newuidmap and newgidmap with `subid:` in nsswitch.conf: a plugin of the tests, well and badly behaved."""
 
+import contextlib
 import os
 import resource
 import shutil
@@ -251,6 +252,49 @@ def _(root, kind):
         assert not witness(root), witness(root)
         unmapped(target)
         granted(kind.run(root, target, 0, 100000, 10))
+
+
+@contextlib.contextmanager
+def known_to_module_alone(root, kind, words):
+    """The module's word is what keeps alice from a grant: her gid is not that of her login."""
+    passwd_by_module(root, 'knows')
+    root.write('/etc/nsswitch.conf', f'passwd: {words}\ngroup: files\n')
+    kind.write(root, f'{root.alice.uid}:100000:100\n')
+    with open('/etc/passwd') as file:
+        before = file.readlines()
+    root.write('/etc/passwd', ''.join(line for line in before if not line.startswith(f'{root.alice.name}:')))
+    try:
+        with root.target(root.alice) as target:
+            refused(kind.run(root, target, 0, 100000, 10), 'IM-GROUP')
+            yield target
+    finally:
+        root.write('/etc/passwd', ''.join(before))
+
+
+@both('SU-NAME: a source that fails is a refusal, also if the source behind it knows no such user')
+def _(root, kind):
+    for words in ('files x', 'x files', 'files x systemd', 'x systemd', 'x [UNAVAIL=continue] systemd', 'x[NOTFOUND=return]files'):
+        with known_to_module_alone(root, kind, words) as target:
+            root.write('/etc/subid-plugin', 'down')
+            refused(kind.run(root, target, 0, 100000, 10), 'SU-NAME')
+            unmapped(target)
+
+
+@both('SU-NAME: a limit of the caller\'s that keeps a module from being loaded is a refusal, not "no such user"')
+def _(root, kind):
+    for words in ('files x', 'x', 'files x systemd'):
+        with known_to_module_alone(root, kind, words) as target:
+            for which in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+                refused(kind.run(root, target, 0, 100000, 10, rlimits={which: 40 << 20}), 'SU-NAME')
+            unmapped(target)
+
+
+@both('a uid without a name has what it was given, if each source says so or is not installed')
+def _(root, kind):
+    for words in ('files x', 'files systemd x', 'x [NOTFOUND=return] files', 'files missing x systemd', 'missing [!UNAVAIL=return] x'):
+        with known_to_module_alone(root, kind, words) as target:
+            root.write('/etc/subid-plugin', 'unknown')
+            granted(kind.run(root, target, 0, 100000, 10))
 
 
 @cases([(f'an nsswitch line "{line}" means {meaning}', line, meaning) for line, meaning in (
