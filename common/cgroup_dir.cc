@@ -95,6 +95,12 @@ Result<void> write_cgroup_file(const Fd& dir, const std::string& file, std::stri
              : fail({}, concat("cannot write ", quoted(text), " to ", file), written.error().code);
 }
 
+// A thread that moves itself alone needs no lock over all processes; v2 has that only within the
+// cgroups of one process.
+Result<void> join_cgroup(const Fd& dir, CgroupVersion version) {
+  return write_cgroup_file(dir, version == CgroupVersion::kV2 ? "cgroup.procs" : "tasks", "0");
+}
+
 Result<std::vector<std::string>> child_cgroups(const Fd& dir) { return entries(dir, DT_DIR); }
 Result<std::vector<std::string>> interface_files(const Fd& dir) { return entries(dir, DT_REG); }
 

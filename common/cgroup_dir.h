@@ -29,9 +29,13 @@ Result<Fd> make_cgroup(const Fd& dir, const std::string& name);
 // lock can't be had in 5 seconds.
 Result<Fd> lock_cgroup(const Fd& dir, const std::string& name, bool make);
 
-// Interface files. Writing "0" to cgroup.procs moves this process; no other pid is ever written.
+// Interface files.
 Result<std::string> read_cgroup_file(const Fd& dir, const std::string& file);
 Result<void> write_cgroup_file(const Fd& dir, const std::string& file, std::string_view text);
+
+// Moves this process, which must have one thread; no other pid is ever written. In v2 the kernel
+// makes it wait for a grace period of RCU, 10 to 20 ms.
+Result<void> join_cgroup(const Fd& dir, CgroupVersion version);
 
 Result<std::vector<std::string>> child_cgroups(const Fd& dir);
 Result<std::vector<std::string>> interface_files(const Fd& dir);

@@ -153,13 +153,17 @@ Result<CgroupRequest> parse_cgroup_request(std::span<const std::string_view> wor
   const auto verb = words.empty() ? std::string_view{} : words[0];
   if (verb == "list" && (count == 1 || (count == 2 && words[1] == "--json")))
     return CgroupRequest{.verb = kList, .name = {}, .json = count == 2};
-  const bool enters = verb == "enter" && count >= 4 && words[2] == "--";
-  if (!enters && !(verb == "release" && count == 2))
-    return fail(
-        "CG-ARGS",
-        "usage: userns-cgroup enter NAME -- COMMAND [ARG...] | release NAME | list [--json]");
+  const bool runs = (verb == "enter" || verb == "spawn") && count >= 4 && words[2] == "--";
+  if (!runs && !(verb == "release" && count == 2))
+    return fail("CG-ARGS",
+                "usage: userns-cgroup enter|spawn NAME -- COMMAND [ARG...] | release NAME | list "
+                "[--json]");
   auto name = TRY(ContainerName::parse(words[1]));
-  return CgroupRequest{.verb = enters ? kEnter : kRelease, .name = std::move(name), .json = false};
+  return CgroupRequest{.verb = verb == "enter"   ? kEnter
+                               : verb == "spawn" ? kSpawn
+                                                 : kRelease,
+                       .name = std::move(name),
+                       .json = false};
 }
 
 const CgroupLine* matching_line(const CgroupConf& conf, Uid caller, std::string_view login,

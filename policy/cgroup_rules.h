@@ -31,7 +31,7 @@ class ContainerName {
 // The words of userns-cgroup(8), argv[0] left out: CG-ARGS, CG-NAME. Words after "--" are the
 // command's and not looked at.
 struct CgroupRequest {
-  enum class Verb : std::uint8_t { kEnter, kRelease, kList } verb = Verb::kList;
+  enum class Verb : std::uint8_t { kEnter, kSpawn, kRelease, kList } verb = Verb::kList;
   std::optional<ContainerName> name;  // but for kList
   bool json = false;
 };

@@ -92,7 +92,7 @@ struct Known {
 };
 
 void audit_decision(Known& known, const Error* refusal) {
-  constexpr std::string_view kVerbs[] = {"enter", "release", "list"};
+  constexpr std::string_view kVerbs[] = {"enter", "spawn", "release", "list"};
   const auto& request = known.request;
   const auto words = concat(request ? kVerbs[static_cast<std::size_t>(request->verb)] : "?",
                             " uid=", known.caller.uid.value(), " gid=", known.caller.gid.value(),
@@ -100,8 +100,9 @@ void audit_decision(Known& known, const Error* refusal) {
   refusal == nullptr ? known.log.granted(words) : known.log.not_done(words, *refusal);
 }
 
-Result<void> enter_all(const CgroupGrant& grant, const CgroupFacts& facts, const CgroupConf& conf,
-                       const Caller& caller, Hierarchy counted) {
+Result<Side> enter_all(const CgroupGrant& grant, const CgroupFacts& facts, const CgroupConf& conf,
+                       const Known& known, Hierarchy counted) {
+  const auto& caller = known.caller;
   std::vector<Hierarchy> all;
   all.push_back(std::move(counted));
   for (const auto& part : grant.parts().subspan(1)) {
@@ -111,7 +112,8 @@ Result<void> enter_all(const CgroupGrant& grant, const CgroupFacts& facts, const
   }
   for (const auto& part : grant.idle())
     if (const auto v1 = open_v1(part.controller, conf, caller.uid)) take_back(*v1, part);
-  return enter(grant, caller, all);
+  const bool spawns = known.request->verb == CgroupRequest::Verb::kSpawn;
+  return enter(grant, caller, all, spawns ? Goer::kNewProcess : Goer::kThisProcess);
 }
 
 Result<void> print(std::string_view text) { return write_all(Fd(::dup(STDOUT_FILENO)), text); }
@@ -151,7 +153,7 @@ Result<void> serve_locked(Known& known, std::span<const std::string_view> words,
   return release(*known.request->name, all);
 }
 
-Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupConf& conf,
+Result<Side> decide_and_enter(Known& known, const Groups& groups, const CgroupConf& conf,
                               Hierarchy counted) {
   auto asker = TRY(Asker::start(known.caller.uid, Asker::Asks::kUsersAndGroups));
   const auto line = find_line(conf, known.caller.uid, groups, asker);
@@ -159,7 +161,7 @@ Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupCo
   const auto controllers =
       counted.controller.empty() ? read_cgroup_file(counted.base, "cgroup.controllers") : "";
   if (!line || !controllers) return std::unexpected(line ? controllers.error() : line.error());
-  if (!ended) return ended;
+  if (!ended) return std::unexpected(ended.error());
   const CgroupFacts facts{
       .caller = known.caller.uid,
       .line = *line,
@@ -169,13 +171,13 @@ Result<void> decide_and_enter(Known& known, const Groups& groups, const CgroupCo
       .hierarchy = counted.controller,
       .controllers = std::string_view(*controllers).substr(0, controllers->find('\n')),
       .place = counted.place};
-  const auto grant = TRY(decide(facts, *known.request->name));             // 6
-  audit_decision(known, nullptr);                                          // 7
-  return enter_all(grant, facts, conf, known.caller, std::move(counted));  // 8
+  const auto grant = TRY(decide(facts, *known.request->name));      // 6
+  audit_decision(known, nullptr);                                   // 7
+  return enter_all(grant, facts, conf, known, std::move(counted));  // 8
 }
 
 // The nine steps (SECURITY.md, "The life of a helper"); refusals are recorded and reported by main.
-// Returns where no command took the process over.
+// Returns where no command took the process over: after `spawn` it is another one that goes on.
 Result<void> serve(int argc, char** argv, Known& known) {
   const auto process = CallerProcess::begin();  // 1
   known.caller = Caller::identify();            // 2
@@ -184,14 +186,15 @@ Result<void> serve(int argc, char** argv, Known& known) {
   if (!process || !groups) return std::unexpected(process ? groups.error() : process.error());
   // What comes after the command's first word is the command's alone.
   const std::vector<std::string_view> words(argv + std::min(argc, 1), argv + std::min(argc, 5));
-  const bool enters = !words.empty() && words[0] == "enter";
+  const bool enters = !words.empty() && (words[0] == "enter" || words[0] == "spawn");
   if (enters) known.request = TRY(parse_cgroup_request(words));       // 4
   const auto texts = TRY(PolicyFiles::read(conf_path(), "CC-READ"));  // 5
   if (!enters) TRY(lock_in(known));
   const auto conf = TRY(parse(texts));
   auto counted = TRY(open_count_hierarchy(conf, known.caller.uid));
   if (!enters) return serve_locked(known, words, conf, std::move(counted));
-  TRY(decide_and_enter(known, *groups, conf, std::move(counted)));
+  const auto side = TRY(decide_and_enter(known, *groups, conf, std::move(counted)));
+  if (side == Side::kOutside) return {};
   TRY(become_for_good(known.caller.uid));
   return std::unexpected(process->exec(argv + 4));  // 9
 }

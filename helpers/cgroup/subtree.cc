@@ -1,6 +1,10 @@
 #include "helpers/cgroup/subtree.h"
 
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +18,7 @@ namespace {
 
 constexpr const char* kMount = "/sys/fs/cgroup";
 constexpr const char* kEnable = "cgroup.subtree_control";
+constexpr const char* kLeaf = "monitor";                 // of userns-run
 constexpr const char* kUnit = "/userns-cgroup.service";  // of ours, with Delegate=yes
 
 Result<Fd> open_base(const std::string& path, CgroupVersion version) {
@@ -145,26 +150,62 @@ Result<void> make_container(std::span<Prepared> made, std::size_t at, const Cgro
                             : Result<void>{};
 }
 
-Result<void> join(const Fd& dir) { return write_cgroup_file(dir, "cgroup.procs", "0"); }
+Result<void> join(const Fd& dir, std::string_view controller) {
+  return join_cgroup(dir, controller.empty() ? CgroupVersion::kV2 : CgroupVersion::kV1);
+}
+
+// fork(2), but that the child has the same parent as this process, and begins in `v2`. It inherits
+// the cgroups of v1. No capability is needed as long as cgroup.procs there is root's.
+Result<Side> fork_beside(const Fd* v2) {
+  clone_args args{};
+  args.flags = CLONE_PARENT | (v2 != nullptr ? CLONE_INTO_CGROUP : 0);
+  if (v2 != nullptr) args.cgroup = static_cast<__u64>(v2->get());
+  const auto pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid >= 0) return pid == 0 ? Side::kInside : Side::kOutside;
+  if (errno != EAGAIN) return fail_errno("cannot start a process in the cgroup");
+  return fail("CG-FULL", "the processes and threads that policy allows are all in use: end some");
+}
+
+Result<Side> begin_in_leaf(const Fd& container, const CgroupGrant& grant, const Caller& caller) {
+  if (!grant.enable().empty()) TRY(write_cgroup_file(container, kEnable, grant.enable()));
+  TRY(remove_cgroups(container, kLeaf, 0));  // an older one is the user's
+  const auto leaf = TRY(make_cgroup(container, kLeaf));
+  auto side = fork_beside(&leaf);
+  if (!side) (void)remove_cgroups(container, kLeaf, 0);
+  if (side == Side::kInside) TRY(hand_over(leaf, caller.uid, caller.gid));
+  return side;
+}
+
+// The count hierarchy is the last.
+Result<Side> go(std::span<const Prepared> made, const CgroupGrant& grant, const Caller& caller,
+                Goer goer) {
+  const auto parts = grant.parts();
+  const bool begins_in_v2 = goer == Goer::kNewProcess && parts[0].controller.empty();
+  const std::size_t first = begins_in_v2 ? 1 : 0;  // of those that this process joins
+  for (std::size_t i = made.size(); i > first; --i)
+    TRY(join(made[i - 1].container, parts[i - 1].controller));
+  for (std::size_t i = first; i < made.size(); ++i) TRY(look_for_room(made[i], parts[i]));
+  if (goer == Goer::kThisProcess) return Side::kInside;
+  return begins_in_v2 ? begin_in_leaf(made[0].container, grant, caller) : fork_beside(nullptr);
+}
 
 }  // namespace
 
-Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all) {
+Result<Side> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all,
+                   Goer goer) {
   std::vector<Prepared> made(all.size());
   Result<void> done;
   for (std::size_t i = 0; i < all.size() && done; ++i)
     done = prepare_user_cgroup(made[i], all[i], grant.parts()[i], grant);
   for (std::size_t i = 0; i < all.size() && done; ++i)
     done = make_container(made, i, grant, caller);
-  for (std::size_t i = all.size(); i > 0 && done; --i) done = join(made[i - 1].container);
-  for (std::size_t i = 0; i < all.size() && done; ++i)
-    done = look_for_room(made[i], grant.parts()[i]);
-  if (done) return done;
+  auto side = done ? go(made, grant, caller, goer) : std::unexpected(done.error());
+  if (side) return side;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    (void)join(all[i].home);
+    (void)join(all[i].home, all[i].controller);
     if (made[i].user.valid()) (void)remove_cgroups(made[i].user, grant.name(), 0);
   }
-  return done;
+  return side;
 }
 
 void take_back(const Hierarchy& where, const CgroupPart& part) {

@@ -4,6 +4,7 @@
 //   BASE/UID/        root's, 0711, holds the limits and stays; v1: userns-UID. Its lock
 //                    serialises all work of one user
 //   BASE/UID/NAME/   the user's (v1: root's)
+//   BASE/UID/NAME/monitor/   the user's: where a process of `spawn` begins (v2)
 //
 // The tree is the only record. A call that is killed half-way (the caller's cgroup.kill and
 // cgroup.freeze reach even a setuid process) leaves empty directories below the user's own limits,
@@ -45,10 +46,18 @@ Result<Hierarchy> open_v1(std::string_view controller, const CgroupConf& conf, U
 // write there.
 bool is_systemds_own(const Hierarchy& v2, const CgroupConf& conf);
 
+// Which process goes on in the container: this one, or a new one with the same parent. The new one
+// begins in a leaf, so that the container's controllers are there for other leaves from the start:
+// to enable them where a process is takes a grace period, too.
+enum class Goer : bool { kThisProcess, kNewProcess };
+enum class Side : bool { kInside, kOutside };
+
 // Makes user cgroup and container in all hierarchies (the first is the count hierarchy), one for
-// each part of the grant, sets the limits, hands the container over and moves this process there.
-// Unmade where it fails. CG-LIMIT, CG-COUNT, CG-BUSY.
-Result<void> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all);
+// each part of the grant, sets the limits, hands the container over and goes there. A new process
+// returns as well, inside; this one is then outside of the container and has no more to do.
+// Unmade where it fails. CG-LIMIT, CG-COUNT, CG-FULL, CG-BUSY.
+Result<Side> enter(const CgroupGrant& grant, const Caller& caller, std::span<const Hierarchy> all,
+                   Goer goer);
 // Takes back what an older policy may have limited in the user's cgroup of this hierarchy, if there
 // is one.
 void take_back(const Hierarchy& where, const CgroupPart& part);

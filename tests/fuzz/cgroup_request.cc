@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   must(request->name.has_value() == (request->verb != kList),
        "a container is named where one is meant");
   must(!request->json || request->verb == kList, "JSON is for lists");
-  must(request->verb != kEnter || (words.size() >= 4 && words[2] == "--"), "a command follows --");
+  const bool runs = request->verb == kEnter || request->verb == kSpawn;
+  must(!runs || (words.size() >= 4 && words[2] == "--"), "a command follows --");
   if (request->name)
     must(request->name->text().find_first_of("/.") == std::string::npos,
          "a name stays in its directory");

@@ -35,6 +35,11 @@ def enter(root, name, command, user=None, **how):
     return root.run([root.program('userns-cgroup'), 'enter', name, '--', *command], user or root.alice, **how)
 
 
+def spawned(root, name, command, user=None, **how):
+    """The same by a new process; its output is there when it has ended."""
+    return root.run([root.program('userns-cgroup'), 'spawn', name, '--', *command], user or root.alice, **how)
+
+
 def helper(root, *words, user=None, **how):
     return root.run([root.program('userns-cgroup'), *words], user or root.alice, **how)
 
@@ -289,6 +294,123 @@ def _(root):
     done = from_cgroup(root, job, words)
     assert done.code == 125 and '[CG-FROM]' in done.err and '/job' in done.err, done
     assert from_cgroup(root, cgroups.v1['pids'], words).code == 0
+
+
+# --- spawn: the same by a new process -------------------------------------------------------
+
+@case('spawn runs the command in BASE/UID/NAME/monitor, as a new process of the same parent, and ends at once')
+def _(root):
+    setup(root, 'alice containers=2')
+    fifo = f'{root.tmp}/spawned'
+    os.mkfifo(fifo)
+    os.chown(fifo, root.alice.uid, root.alice.gid)
+    # The helper has ended while its command still waits.
+    script = (f'echo shell $$; {root.program("userns-cgroup")} spawn web -- /bin/sh -c "read x <{fifo}; echo parent \\$PPID; cat /proc/self/cgroup"; '
+              f'echo status $?; echo >{fifo}; wait; sleep 0.1; cat /proc/self/cgroup')
+    done = root.run(['/bin/sh', '-c', script], root.alice)
+    lines = done.out.split('\n')
+    inside = f'0::/{os.path.basename(cgroups.v2)}/{root.alice.uid}/web/monitor'
+    assert lines[1] == 'status 0' and f'parent {lines[0].split()[1]}' in lines, done
+    assert lines.count(inside) == 1, 'the caller itself stays where it is'
+
+
+@case('spawn: whoever is refused by enter is refused by it: no line, a job (CG-FROM), containers= (CG-COUNT)')
+def _(root):
+    setup(root, 'bob containers=1')
+    refused(spawned(root, 'web', ['/bin/true']), 'CG-POLICY')
+    running(root, 'one', root.bob)
+    done = spawned(root, 'two', ['/bin/true'], root.bob)
+    assert done.code == 125 and '[CG-COUNT]' in done.err and not os.path.exists(f'{node(root.bob)}/two'), done
+    setup(root, '')
+    job, base = cgroups.v2 + '/job', cgroups.v2 + '/base'
+    for path in (job, base):
+        os.mkdir(path)
+    root.write('/etc/userns/cgroup.conf', f'base = {base}\n* containers=3\n')
+    done = from_cgroup(root, job, ['spawn', 'esc', '--', '/bin/cat', '/proc/self/cgroup'])
+    assert done.code == 125 and '[CG-FROM]' in done.err and done.out == '', done
+
+
+@case('spawn: limits of v1 hold for the command and what it starts, and a full one is a refusal (CG-FULL)')
+def _(root):
+    needs('memory', 'pids', 'cpu', 'cpuset')
+    setup(root, V1_LIMITS)
+    done = spawned(root, 'web', ['/bin/cat', '/proc/self/cgroup'])
+    for controller in ('memory', 'pids', 'cpu', 'cpuset'):
+        assert f':{controller}:' in done.out and f'/userns-{root.alice.uid}/web\n' in done.out.split(f':{controller}:')[1], done
+    setup(root, 'alice pids.max=3')
+    running(root, 'one', command=['/bin/sh', '-c', 'sleep 60 & sleep 60 & wait'])
+    wait_for(lambda: len(pids_of(root.alice, 'one')) == 3, 'three processes')
+    done = spawned(root, 'two', ['/bin/true'])
+    assert done.code == 125 and '[CG-FULL]' in done.err and not os.path.exists(f'{node(root.alice)}/two'), done
+
+
+@case('spawn: the new process has no privilege, and what a command of enter has')
+def _(root):
+    setup(root, 'alice containers=2')
+    user = root.alice.but(groups=[70050, 70051])
+    how = {'umask': 0o137, 'cwd': root.tmp, 'ignore': (signal.SIGUSR1,), 'block': (signal.SIGTERM,),
+           'rlimits': {resource.RLIMIT_NOFILE: (64, 128)}}
+    tell = ['/bin/sh', '-c', 'umask; pwd; ulimit -n; env; id; grep -E "^(Sig|Cap|NoNew|Seccomp|Uid|Gid)" /proc/self/status; ls /proc/self/fd']
+    there, plain = (run(root, 'web', tell, user, **how) for run in (spawned, enter))
+    assert there.code == 0 and there.out == plain.out, (there, plain)
+
+
+@case('spawn: the process is in the container before it runs the first instruction, without a capability')
+def _(root):
+    setup(root, 'alice containers=2')
+    seen = []
+
+    def look(stop):
+        status = status_of(stop.pid)
+        seen.append((stop.number, int(status['CapEff'], 16)))
+    child = spawn([root.program('userns-cgroup'), 'spawn', 'web', '--', '/bin/true'], root.alice, traced=True)
+    assert trace(child, look).code == 0
+    clone3 = [caps for number, caps in seen if number == 435]  # clone3
+    assert clone3 == [0], clone3
+    assert not [s for s in seen if s[0] == SYSCALL['execve']][1:], 'the helper itself becomes nothing'
+
+
+@case('spawn: the leaf is handed over, with the controllers of the policy enabled above it')
+def _(root):
+    if cgroups.why_not or 'hugetlb' not in read(cgroups.v2 + '/cgroup.controllers'):
+        skip(cgroups.why_not or 'no v2 controller to try here')
+    setup(root, 'alice hugetlb.2MB.max=4M')
+    box = f'{node(root.alice)}/web'
+    script = f'mkdir {box}/payload && echo 2097152 >{box}/payload/hugetlb.2MB.max && cat {box}/payload/hugetlb.2MB.max {box}/cgroup.subtree_control'
+    done = spawned(root, 'web', ['/bin/sh', '-c', script])
+    assert done.out == '2097152\nhugetlb\n', done
+    owned = {name for name in ['', *os.listdir(f'{box}/monitor')] if os.stat(f'{box}/monitor/{name}').st_uid == root.alice.uid}
+    assert owned == FILES_HANDED_OVER, owned
+    # A limit of the leaf is the user's to set and nobody's to need: that of the node holds.
+    assert read(f'{node(root.alice)}/hugetlb.2MB.max') == str(4 << 20)
+
+
+@case('spawn: where processes are in the container itself it says so, and leaves it as it is')
+def _(root):
+    if cgroups.why_not or 'hugetlb' not in read(cgroups.v2 + '/cgroup.controllers'):
+        skip(cgroups.why_not or 'no v2 controller to try here')
+    setup(root, 'alice hugetlb.2MB.max=4M')
+    inside = running(root, 'web')
+    done = spawned(root, 'web', ['/bin/true'])
+    assert done.code == 125 and 'cgroup.subtree_control' in done.err and pids_of(root.alice, 'web') == [inside.pid], done
+
+
+@case('spawn: a leaf that is left over is made anew, one that is in use is left alone')
+def _(root):
+    setup(root, 'alice containers=2')
+    leaf = f'{node(root.alice)}/web/monitor'
+    for _ in range(2):
+        assert spawned(root, 'web', ['/bin/cat', '/proc/self/cgroup']).out.endswith('/web/monitor\n')
+        assert os.stat(leaf).st_uid == root.alice.uid
+    fifo = f'{root.tmp}/leaf'
+    os.mkfifo(fifo)
+    os.chown(fifo, root.alice.uid, root.alice.gid)
+    reads = spawn([root.program('userns-cgroup'), 'spawn', 'web', '--', '/bin/cat', fifo], root.alice)
+    assert reads.wait().code == 0 and (there := pids_in(leaf))
+    done = spawned(root, 'web', ['/bin/true'])
+    assert done.code == 125 and 'monitor' in done.err and pids_in(leaf) == there, done
+    open(fifo, 'w').close()
+    wait_for(lambda: not pids_in(leaf), 'it to end')
 
 
 # --- v1 and hybrid hosts --------------------------------------------------------------------

@@ -77,6 +77,9 @@ TEST(CgroupRequests, AreTheWordsOfTheManualAndNoOthers) {
   ASSERT_TRUE(enter);
   EXPECT_TRUE(enter->verb == kEnter && enter->name->text() == "web" && !enter->json);
   EXPECT_TRUE(parse_cgroup_request(Words{"enter", "web", "--", "", "--", "list"}));
+  const auto spawn = parse_cgroup_request(Words{"spawn", "web", "--", "true"});
+  ASSERT_TRUE(spawn);
+  EXPECT_TRUE(spawn->verb == kSpawn && spawn->name->text() == "web" && !spawn->json);
   const auto release = parse_cgroup_request(Words{"release", "web"});
   ASSERT_TRUE(release);
   EXPECT_TRUE(release->verb == kRelease && release->name->text() == "web");
@@ -86,7 +89,8 @@ TEST(CgroupRequests, AreTheWordsOfTheManualAndNoOthers) {
        {Words{}, Words{""}, Words{"enter"}, Words{"enter", "web"}, Words{"enter", "web", "--"},
         Words{"enter", "web", "true", "--"}, Words{"enter", "web", "-", "x"}, Words{"release"},
         Words{"release", "a", "b"}, Words{"list", "--yaml"}, Words{"list", "--json", "--json"},
-        Words{"remove", "web"}}) {
+        Words{"remove", "web"}, Words{"spawn"}, Words{"spawn", "web"}, Words{"spawn", "web", "--"},
+        Words{"spawn", "web", "true"}}) {
     const auto request = parse_cgroup_request(bad);
     ASSERT_FALSE(request);
     EXPECT_EQ(request.error().rule, "CG-ARGS");
