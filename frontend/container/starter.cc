@@ -191,10 +191,14 @@ std::vector<std::string> words_for(const Handover& told) {
 // starts us by our name.
 Result<Cgroup> settle(const Handover& told, const Plan& plan) {
   keep_across_exec(told, true);
-  auto cgroup = enter_cgroup(plan, told.name, words_for(told));
-  if (cgroup)
-    if (auto safe = be_out_of_reach(plan.ids, words_for(told)); !safe)
+  auto cgroup = enter_cgroup(
+      plan, {.container = told.name, .earlier = told.cgroup, .words = words_for(told)});
+  if (cgroup) {
+    auto there = told;
+    there.cgroup = cgroup->directory();
+    if (auto safe = be_out_of_reach(plan.ids, words_for(there)); !safe)
       cgroup = std::unexpected(safe.error());
+  }
   keep_across_exec(told, false);
   return cgroup;
 }

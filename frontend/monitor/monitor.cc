@@ -718,6 +718,7 @@ class Monitor {
     next.restarts_left = h_.restarts_left;
     next.restarts = h_.restarts;
     next.remove = h_.remove;
+    next.cgroup = h_.cgroup;
     next.pre_start = h_.pre_start;
     next.started = h_.started;
     next.post_stop = h_.post_stop;

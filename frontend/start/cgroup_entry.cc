@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "frontend/run/cgroup/files.h"
+#include "frontend/run/exit_status.h"
 #include "frontend/run/helper.h"
 #include "frontend/run/own_words.h"
 #include "frontend/run/process.h"
@@ -28,7 +29,8 @@
 namespace userns::frontend {
 namespace {
 
-// Set to our pid on the way to the second life, so that a first one is never tried twice.
+// Set to the pid of the first life on the way to the second, so that a first one is never tried
+// twice.
 constexpr const char* kMark = "USERNS_RUN_IN_CGROUP_OF";
 constexpr const char* kEnable = "cgroup.subtree_control";
 constexpr std::string_view kScope = "userns-run-";
@@ -148,45 +150,66 @@ Result<CgroupMode> choose_mode(const Spec& spec, const std::string& name) {
                  user, " --cgroup containers=4\", or for \"loginctl enable-linger ", user, "\""));
 }
 
-Error begin_second_life(const Spec& spec, std::string_view container,
-                        std::vector<std::string> words) {
-  const auto name = name_for_helper(container);
+// In the child the helper starts this program there and ends.
+Error begin_as_new_process(const std::string& name, std::vector<std::string> words) {
+  const auto made = clone_process(0);
+  if (!made) return made.error();
+  if (made->pid != 0) release_after_children(name, made->pid);
+  tell("userns-run", begin_again_by({cgroup_helper(), "spawn", name, "--"}, std::move(words)));
+  ::_exit(kExitOwnFailure);
+}
+
+Error begin_second_life(const Spec& spec, const NamedRun& run) {
+  const auto name = name_for_helper(run.container);
   const auto mode = choose_mode(spec, name);
   if (!mode) return mode.error();
   if (::setenv(kMark, concat(::getpid()).c_str(), 1) != 0)
     return {.rule = {}, .code = errno, .text = "cannot set a variable"};
+  if (*mode == CgroupMode::kHelper && !run.words.empty())
+    return begin_as_new_process(name, run.words);
   if (*mode == CgroupMode::kHelper) {
     release_after_us(name);
-    return begin_again_by({cgroup_helper(), "enter", name, "--"}, std::move(words));
+    return begin_again_by({cgroup_helper(), "enter", name, "--"});
   }
   return begin_again_by(
       {"systemd-run", "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes",
-       concat("--unit=", name_for_systemd(container)), "--"},
-      std::move(words));
+       concat("--unit=", name_for_systemd(run.container)), "--"},
+      run.words);
 }
 
 // --- the second life ------------------------------------------------------------------------
+
+bool is_marked(pid_t first_life) {
+  const char* const mark = std::getenv(kMark);
+  return mark != nullptr && mark == concat(first_life);
+}
 
 // BASE/UID/NAME-PID or userns-run-NAME-PID.scope, whatever the container is called by now. Desktops
 // give programs scopes of other names with a pid at the end.
 bool is_of_this_run(std::string_view path) {
   const auto last = path.substr(path.rfind('/') + 1);
   if (last.ends_with(concat("-", ::getpid(), ".scope"))) return last.starts_with(kScope);
-  return path.ends_with(concat("-", ::getpid())) &&
+  const auto first_life = is_marked(::getppid()) ? ::getppid() : ::getpid();
+  return path.ends_with(concat("-", first_life)) &&
          path.substr(0, path.size() - last.size()).ends_with(concat("/", ::getuid(), "/"));
 }
 
-// The directory of this process's own cgroup; empty where it was not made for this run.
-Result<std::string> own_directory() {
+struct OwnCgroup {
+  std::string directory;  // empty: it was not made for this run
+  bool is_in_leaf = false;
+};
+
+Result<OwnCgroup> own_cgroup(std::string_view earlier) {
   const auto text = read_path(AT_FDCWD, "/proc/self/cgroup");
   if (!text) return fail({}, "cannot read one's own cgroup", text.error().code);
   std::string path(cgroup_path(*text, ""));
-  // A container that is started again: there already, in the leaf that is for us.
-  if (const auto leaf = path.rfind("/monitor");
-      leaf != std::string::npos && path.ends_with("/monitor"))
-    path.resize(leaf);
-  if (!is_of_this_run(path)) return std::string{};
-  return concat(v2_mount(), path);
+  // There already, in the leaf that is for us: as a new process, or one that is started again.
+  constexpr std::string_view kLeaf = "/monitor";
+  const bool is_in_leaf = path.ends_with(kLeaf);
+  if (is_in_leaf) path.resize(path.size() - kLeaf.size());
+  auto directory = concat(v2_mount(), path);
+  if (directory != earlier && !is_of_this_run(path)) return OwnCgroup{};
+  return OwnCgroup{.directory = std::move(directory), .is_in_leaf = is_in_leaf};
 }
 
 // The caller may still start processes in it (exec), by the caller's group. Others of that group
@@ -235,7 +258,8 @@ Result<void> set_limits(const Plan& plan, std::string_view container, const Cgro
   return {};
 }
 
-Result<Cgroup> make_leaves(const Plan& plan, std::string_view container, const std::string& path) {
+Result<Cgroup> make_leaves(const Plan& plan, std::string_view container, const OwnCgroup& cgroup) {
+  const auto& path = cgroup.directory;
   auto own = open_at(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!own) return fail({}, concat("cannot open one's own cgroup ", path), own.error().code);
   // A leftover of an earlier process of the same number, or of an earlier life of this one, may
@@ -249,7 +273,7 @@ Result<Cgroup> make_leaves(const Plan& plan, std::string_view container, const s
   if ((::mkdirat(own->get(), "monitor", 0755) != 0 && errno != EEXIST) ||
       ::mkdirat(own->get(), "payload", 0755) != 0)
     return fail_errno(concat("cannot make cgroups in ", path));
-  TRY(write_file(own->get(), "monitor/cgroup.procs", "0"));
+  if (!cgroup.is_in_leaf) TRY(write_file(own->get(), "monitor/cgroup.procs", "0"));
   auto payload = TRY(open_at(own->get(), "payload", O_RDONLY | O_DIRECTORY));
   Cgroup::Parts parts{.path = path,
                       .own = std::move(*own),
@@ -300,18 +324,18 @@ Result<void> check_way_to_cgroup(const Spec& spec) {
   return possible;
 }
 
-Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
-                            std::vector<std::string> words) {
+Result<Cgroup> enter_cgroup(const Plan& plan, const NamedRun& run) {
   if (plan.spec.cgroup == CgroupMode::kNone) return Cgroup{};
-  const auto path = TRY(own_directory());
-  const char* const mark = std::getenv(kMark);
-  const bool is_second = !path.empty() || (mark != nullptr && mark == concat(::getpid()));
+  const auto cgroup = TRY(own_cgroup(run.earlier));
+  const auto& path = cgroup.directory;
+  const bool is_second = !path.empty() || is_marked(::getpid()) || is_marked(::getppid());
   if (!is_second) {
-    TRY(check_host(plan.spec, container));
+    TRY(check_host(plan.spec, run.container));
     const auto* const user = std::get_if<NetUser>(&plan.spec.net);
     if (user != nullptr && !user->network.empty()) TRY(hold_network(user->network));
-    return std::unexpected(begin_second_life(plan.spec, container, std::move(words)));
+    return std::unexpected(begin_second_life(plan.spec, run));
   }
+  if (is_marked(::getppid())) (void)::setsid();
   ::unsetenv(kMark);
   if (path.empty()) return fail({}, "was not moved to a cgroup of its own (see /proc/self/cgroup)");
   if (plan.spec.cgroup == CgroupMode::kAuto)
@@ -320,7 +344,7 @@ Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
           .code = 0,
           .text = path.ends_with(".scope") ? "--cgroup auto: systemd, a scope of the user manager's"
                                            : "--cgroup auto: helper, userns-cgroup"});
-  return make_leaves(plan, container, path);
+  return make_leaves(plan, run.container, cgroup);
 }
 
 Result<void> give_to_root_inside(const Cgroup& cgroup, const Plan& plan) {

@@ -30,12 +30,20 @@ Result<void> sweep_as_root_inside(const Fd& leaf, const ChosenIds& ids);
 // asked for is worth more than one at the start. Finds out by entering a cgroup, and leaves none.
 Result<void> check_way_to_cgroup(const Spec& spec);
 
+// A run with a name. Its cgroup is called after the container; `earlier`: the directory of that
+// cgroup, if an earlier life of this run was in it.
+struct NamedRun {
+  std::string_view container;
+  std::string_view earlier;
+  std::vector<std::string> words;  // this program's, for a second life
+};
+
 // Where spec.cgroup asks for it and this process has none yet: becomes userns-cgroup or
-// systemd-run, which become this program again, with the same pid and these words (none: its
-// own), in a cgroup of the caller's. So this returns in the second life.
-// The cgroup is called after `container`; empty: a throw-away one.
-Result<Cgroup> enter_cgroup(const Plan& plan, std::string_view container,
-                            std::vector<std::string> words = {});
+// systemd-run, which become this program again in a cgroup of the caller's. So this returns in the
+// second life. A throw-away run keeps its pid and words. A named one begins there as a new process,
+// in a session of its own, which is sooner than to move there; this one waits for its end and has
+// the cgroup removed.
+Result<Cgroup> enter_cgroup(const Plan& plan, const NamedRun& run = {});
 
 // To be called after the clone, for which the cgroup still has to be the caller's: a root inside
 // who is not the caller may then make cgroups.

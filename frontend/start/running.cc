@@ -268,7 +268,7 @@ void tell_notes(const Plan& plan) {
 // A cgroup is entered first: its helper execs us anew.
 Step<int> start_and_watch(const Plan& plan) {
   TRY(own(open_standard_fds()));
-  auto cgroup = TRY(own(enter_cgroup(plan, "")));
+  auto cgroup = TRY(own(enter_cgroup(plan)));
   // The container may outlive us, and this program's file is then free to be written to.
   TRY(own(be_out_of_reach(plan.ids)));
   tell_notes(plan);

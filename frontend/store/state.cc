@@ -210,9 +210,7 @@ void remove_cgroup(const State& state) {
   }
   (void)::unlinkat(directory->get(), "payload", AT_REMOVEDIR);
   if (name.ends_with(".scope")) return remove_scope(*directory, path, state.ids);
-  if (!name.ends_with(concat("-", state.monitor.pid)) ||
-      !path.substr(0, path.size() - name.size()).ends_with(concat("/", ::getuid(), "/")))
-    return;
+  if (!path.substr(0, path.size() - name.size()).ends_with(concat("/", ::getuid(), "/"))) return;
   const auto program = concat(std::string_view(kHelperDir), "/userns-cgroup");
   const auto nowhere = open_at(AT_FDCWD, "/dev/null", O_WRONLY);
   if (auto helper = nowhere ? Helper::start(program.c_str(), {"release", name}, &*nowhere)

@@ -15,6 +15,11 @@ with_own_pids()  # ids are chosen that no process in sight has
 cgroups = Cgroups.become_tenant()
 
 
+def parent(pid):
+    with open(f'/proc/{pid}/stat') as file:
+        return int(file.read().rpartition(')')[2].split()[1])
+
+
 def sweepers(uid):
     """The processes of this user that wait for the end of a container."""
     found = []
@@ -42,7 +47,7 @@ def _(root):
         well(store.do('start', f'web{number}', command=['sh', '-c', script]))
         await_log(store, f'web{number}', 'up')
         state = store.state(f'web{number}')
-        assert state['cgroup'] == f'{own}/web{number}-{state["monitor"]["pid"]}', state
+        assert state['cgroup'] == f'{own}/web{number}-{parent(state["monitor"]["pid"])}', state
         tree = rootfs(root, f'trees/alone{number}')
         child = start(root, '--cgroup=helper', command=['sh', '-c', script], where=tree)
         wait_for(lambda: pids_in(f'{own}/run-{child.pid}/payload'), 'the throw-away one')
@@ -70,7 +75,7 @@ def _(root):
     well(store.do('start', name))
     state = store.state(name)
     cut = os.path.basename(state['cgroup'])
-    assert len(cut) == 32 and cut.endswith(f'-{state["monitor"]["pid"]}') and name.startswith(cut.rpartition('-')[0]), cut
+    assert len(cut) == 32 and cut.endswith(f'-{parent(state["monitor"]["pid"])}') and name.startswith(cut.rpartition('-')[0]), cut
     # One that is started again by its monitor keeps its cgroup; a monitor that is killed leaves none either.
     os.kill(state['monitor']['pid'], 9)
     wait_for(lambda: not cgroups.left(), f'nothing of a killed monitor to be left: {cgroups.left()}')

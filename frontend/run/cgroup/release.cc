@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,6 +78,10 @@ Fd keep_alone(Fd pidfd) {
   const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int number = 0; number < 3; ++number)
     if (::dup2(null.get(), number) < 0) ::_exit(1);
+  if (!pidfd.valid()) {
+    ::close_range(3, ~0U, 0);
+    return {};
+  }
   Fd kept(::fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 3));
   if (kept.get() != 3) kept = Fd(::dup3(kept.get(), 3, O_CLOEXEC));
   (void)pidfd.release();
@@ -84,28 +89,39 @@ Fd keep_alone(Fd pidfd) {
   return kept;
 }
 
-// False: it goes on, and we are not to wait for it.
+bool no_child_is_left() {
+  pid_t ended = 0;
+  do ended = ::waitpid(-1, nullptr, WNOHANG);
+  while (ended > 0);
+  return ended < 0;
+}
+
+// Of that process, or (no pidfd) of all children. False: it goes on, and we are not to wait for it.
 bool await_end(const Fd& pidfd, const Signals& signals) {
   std::optional<Clock::time_point> until;
   std::array<pollfd, 2> polled{{{.fd = pidfd.get(), .events = POLLIN, .revents = 0},
                                 {.fd = signals.fd().get(), .events = POLLIN, .revents = 0}}};
-  while (true) {
+  while (pidfd.valid() || !no_child_is_left()) {
     const auto left = until ? *until - Clock::now() : Clock::duration{};
     const auto wait =
         until ? std::max<std::int64_t>(std::chrono::ceil<Milliseconds>(left).count(), 0) : -1;
     const int ready = ::poll(polled.data(), polled.size(), static_cast<int>(wait));
     if (polled[0].revents != 0) return true;
     if (ready == 0) return false;
-    if (ready > 0 && signals.next() && !until) until = Clock::now() + kAskedToEnd;
+    const auto number = ready > 0 ? signals.next() : std::nullopt;
+    if (number && *number != SIGCHLD && !until) until = Clock::now() + kAskedToEnd;
   }
+  return true;
 }
 
-[[noreturn]] void wait_and_release(Fd pidfd, const std::string& name) {
+void become_sweeper() {
   (void)::setsid();
-  const auto alone = keep_alone(std::move(pidfd));
   reset_signals();
   ::prctl(PR_SET_NAME, "userns-sweeper");
-  const auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP});
+}
+
+[[noreturn]] void wait_and_release(const Fd& alone, const std::string& name) {
+  const auto signals = Signals::take({SIGTERM, SIGINT, SIGHUP, SIGCHLD});
   if (::chdir("/") == 0 && signals && await_end(alone, *signals)) release_when_empty(name);
   ::_exit(0);
 }
@@ -149,8 +165,16 @@ void release_after_us(const std::string& name) {
   }
   // Nobody's child: who becomes another program waits for no child that it does not know.
   const auto sweeper = clone_process(0);
-  if (sweeper && sweeper->pid == 0) wait_and_release(std::move(pidfd), name);
-  ::_exit(0);
+  if (!sweeper || sweeper->pid != 0) ::_exit(0);
+  become_sweeper();
+  wait_and_release(keep_alone(std::move(pidfd)), name);
+}
+
+void release_after_children(const std::string& name, pid_t helper) {
+  become_sweeper();
+  (void)keep_alone({});
+  if (const int status = collect(helper); status != 0) ::_exit(status);
+  wait_and_release({}, name);
 }
 
 }  // namespace userns::frontend

@@ -2,6 +2,8 @@
 // it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 
@@ -20,5 +22,9 @@ void release_when_empty(const std::string& name);
 // To be called outside of that cgroup. The process holds none of the caller's files, is in a
 // session of its own, and ends soon when it is asked to (TERM), even if this one goes on.
 void release_after_us(const std::string& name);
+
+// The same by this process itself, once none of its children is left; of these `helper` is to make
+// the cgroup: ends with its status if that failed.
+[[noreturn]] void release_after_children(const std::string& name, pid_t helper);
 
 }  // namespace userns::frontend
