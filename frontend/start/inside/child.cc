@@ -29,6 +29,7 @@
 #include "frontend/start/mounts/sysctls.h"
 #include "frontend/start/net/net_inside.h"
 #include "frontend/start/net/net_names.h"
+#include "frontend/start/net/networkd.h"
 #include "frontend/start/plan/environment.h"
 #include "policy/text.h"
 #include "policy/try.h"
@@ -153,6 +154,7 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
     if (auto added = add_loose_mounts(plan); !added) return added;
   if (plan.own_root && !is_asked_for(plan, "/etc/resolv.conf"))
     if (auto told = tell_names(net); !told) return told;
+  if (plan.boot && plan.boot->init.kind == InitKind::kSystemd) TRY(tell_networkd(net));
   if (auto set = set_sysctls(plan); !set) return set;
   // In the host's tree the command makes the caller's files.
   if (!plan.own_root) ::umask(umask);

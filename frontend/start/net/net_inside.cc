@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +30,17 @@ std::string_view bytes_of(const IpAddress& address) {
           address.family == AF_INET ? std::size_t{4} : std::size_t{16}};
 }
 
+// The last address of an IPv4 network, where it has room for one. An address without it is another
+// address to systemd-networkd: told to set the same one, version 252 does so again and again.
+std::optional<IpAddress> broadcast_of(const IpSubnet& subnet) {
+  constexpr unsigned kBits = 32, kLongest = 30;
+  if (subnet.address.family != AF_INET || subnet.prefix > kLongest) return std::nullopt;
+  auto last = subnet.address;
+  for (unsigned bit = subnet.prefix; bit < kBits; ++bit)
+    last.bytes.at(bit / 8) |= static_cast<std::uint8_t>(0x80U >> bit % 8);
+  return last;
+}
+
 int add_address(const Fd& socket, unsigned index, const IpSubnet& subnet) {
   ifaddrmsg header{};
   header.ifa_family = static_cast<std::uint8_t>(subnet.address.family);
@@ -37,9 +50,9 @@ int add_address(const Fd& socket, unsigned index, const IpSubnet& subnet) {
   // for.
   header.ifa_flags = subnet.address.family == AF_INET6 ? IFA_F_NODAD : 0;
   NetlinkRequest request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, header);
-  return request.put(IFA_LOCAL, bytes_of(subnet.address))
-      .put(IFA_ADDRESS, bytes_of(subnet.address))
-      .send(socket);
+  request.put(IFA_LOCAL, bytes_of(subnet.address)).put(IFA_ADDRESS, bytes_of(subnet.address));
+  if (const auto last = broadcast_of(subnet)) request.put(IFA_BROADCAST, bytes_of(*last));
+  return request.send(socket);
 }
 
 int set_up(const Fd& socket, unsigned index, std::uint32_t mtu) {
