@@ -96,16 +96,19 @@ constexpr std::array kSettings{
     Setting{"salt", "1 to 64 letters, digits, '-', '_' and '.'", set_salt},
 };
 
+std::string all_settings() {
+  std::string names;
+  for (const auto& setting : kSettings) names += concat(" ", setting.key, "=");
+  return names;
+}
+
 Result<void> take_setting(NetLine& taken, std::array<bool, kSettings.size()>& seen,
                           const ConfLine& line, std::string_view word) {
   auto value = word;
   const auto key = take_until(value, '=');
   const auto setting = std::ranges::find(kSettings, key, &Setting::key);
   if (setting == kSettings.end() || !word.contains('='))
-    return line.refuse("NC-LINE", word,
-                       concat(quoted(word),
-                              " is not a setting: mtu= vlan= isolated= spoof= mac= ip= gateway= "
-                              "dns= guard= group= rate= tagged= macs= salt="));
+    return line.refuse("NC-LINE", word, concat(quoted(word), " is not a setting:", all_settings()));
   if (std::exchange(seen[static_cast<std::size_t>(setting - kSettings.begin())], true))
     return line.refuse("NC-LINE", word, concat(key, "= is given twice"));
   if (!setting->set(taken.terms, value))

@@ -260,6 +260,17 @@ WRITES = {'frontend/lxc_user_nic/main.cc', 'frontend/cli/terminal.cc', 'frontend
           'frontend/policy_tool/tool.cc', 'frontend/policy_tool/verbs/edit_verb.cc', 'frontend/policy_tool/verbs/grant_verb.cc', 'frontend/policy_tool/program/main.cc'}
 
 
+@case('each key of net.conf and cgroup.conf stands in the grammar of its manual')
+def _(_root):
+    for name, pattern, places in (('net_conf', r'Setting\{"([a-z]+)"', ('man/net.conf.5', 'policy/net_conf.h')),
+                                  ('cgroup_conf', r'\n    \{"([a-z.]+)", "', ('man/cgroup.conf.5',))):
+        keys = re.findall(pattern, text_of(os.path.join(TOP, f'policy/{name}.cc')))
+        assert len(keys) > 10, (name, keys)
+        for place in places:
+            missing = [key for key in keys if f'"{key}"' not in (text := text_of(os.path.join(TOP, place))) and f'"{key}="' not in text]
+            assert not missing, f'{place} does not say {missing}'
+
+
 @case('no test uses a name that it does not have')
 def _(root):
     assert unbound.unbound('import os\ndef f(a):\n    return [os, a, gone, len] + [b for b in a]\n') == ['gone']
