@@ -104,6 +104,21 @@ def _(_root):
     assert not os.path.exists(f'{node(ALICE)}/other')
 
 
+@case('spawn: a new process begins in a leaf below the limits, which hold for it; a full pids.max is a refusal (CG-FULL)')
+def _(_root):
+    begin('alice memory.max=64M memory.swap.max=0 pids.max=4')
+    box = f'{node(ALICE)}/web'
+    done = spawn([HELPER, 'spawn', 'web', '--', '/bin/sh', '-c', f'cat /proc/self/cgroup {box}/cgroup.subtree_control'], ALICE).wait(SLOW)
+    assert done.code == 0 and done.out.startswith('0::/system.slice/userns-cgroup.service/1000/web/monitor\n'), done
+    assert {'memory', 'pids'} <= set(done.out.split('\n')[1].split()), done
+    done = spawn([HELPER, 'spawn', 'web', '--', *hog(300)], ALICE).wait(SLOW)
+    assert 'have it' not in done.out and events(f'{node(ALICE)}/memory.events')['oom_kill'] == 1, done
+    running(ALICE, 'full', ['/bin/sh', '-c', 'sleep 600 & sleep 600 & sleep 600 & wait'])
+    wait_for(lambda: int(read(f'{node(ALICE)}/pids.current')) == 4, 'four processes', SLOW)
+    done = spawn([HELPER, 'spawn', 'web', '--', '/bin/true'], ALICE).wait(SLOW)
+    assert done.code == 125 and '[CG-FULL]' in done.err, done
+
+
 @case('the memory limit kills only the offender')
 def _(_root):
     begin('* memory.max=64M memory.swap.max=0 pids.max=64')
