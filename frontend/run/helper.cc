@@ -1,6 +1,8 @@
 #include "frontend/run/helper.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +57,26 @@ Result<pid_t> spawn(const char* path, const std::string& name, char* const* word
   return fail({}, concat("cannot start ", name), error);
 }
 
+// What it says until it ends, or says no more. A child of its own that holds the pipe for longer,
+// as the map helpers have one, is not waited for.
+std::string hear(const Fd& errors, pid_t pid) {
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  std::string said;
+  std::array<char, kLongestComplaint> part{};
+  while (said.size() < kLongestComplaint) {
+    std::array polled{pollfd{.fd = errors.get(), .events = POLLIN, .revents = 0},
+                      pollfd{.fd = process.get(), .events = POLLIN, .revents = 0}};
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) break;
+    if (polled[0].revents == 0 && polled[1].revents != 0) break;
+    if (polled[0].revents == 0) continue;
+    const auto got = ::read(errors.get(), part.data(), kLongestComplaint - said.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    said.append(part.data(), static_cast<std::size_t>(got));
+  }
+  return said;
+}
+
 std::string one_line(std::string_view text) {
   std::string line;
   for (const char c : text) line.push_back(c == '\n' ? ' ' : c);
@@ -79,13 +101,12 @@ Result<Helper> Helper::start(const char* path, const std::vector<std::string>& a
 }
 
 Result<void> Helper::finish() {
-  std::array<char, kLongestComplaint> said{};
-  const auto length = read_some(errors_, said);
+  const auto said = hear(errors_, child_.pid());
   errors_.reset();
   const int status = child_.end();
   if (status < 0) return fail_errno(concat("lost ", name_));
   if (status == 0) return {};
-  const auto complaint = one_line({said.data(), length.value_or(0)});
+  const auto complaint = one_line(said);
   if (!complaint.empty()) return fail({}, complaint);
   return fail(
       {}, concat(name_, " ", how_it_ended(status), WIFSIGNALED(status) ? "" : " and said nothing"));

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Figures of userns-net and --net beside those of other programs, in one run, as ratios. Not a test: nothing here can fail.
 
-usage: net.py BUILD_DIR [start|guarded-start|life|throughput|guarded-throughput|add|guarded-add]
+usage: net.py BUILD_DIR [start|guarded-start|guarded-stages|life|throughput|guarded-throughput|add|guarded-add]
 
 "guarded": with an address of net.conf and the guard loaded.
 """
 
 import json
 import os
+import re
 import resource
 import socket
 import statistics
@@ -231,11 +232,69 @@ def bench_start(root, h, conf=True):
     show('start of true in a container, with a NIC and without', figures, 'ms', 'userns-run --net bridge=br0')
 
 
+STAGES = (('its exec', 'exec', 'userns-run'), ('its first process is made', 'fork', 'userns-run'),
+          ('userns-net is executed', 'exec', 'userns-net'), ('newuidmap is executed', 'exec', 'newuidmap'), ('newuidmap has ended', 'exit', 'newuidmap'),
+          ('newgidmap is executed', 'exec', 'newgidmap'), ('newgidmap has ended', 'exit', 'newgidmap'), ('userns-net has ended', 'exit', 'userns-net'),
+          ('the command is executed', 'exec', 'true'), ('the command has ended', 'exit', 'true'), ('userns-run has ended', 'exit', 'userns-run'))
+
+
+def stages_of(trace):
+    """{stage: ms since the exec} of one start, from the kernel's own events."""
+    began, own, found = None, None, {}
+    for line in trace.splitlines():
+        event = re.match(r'.*-(\d+) +\[\d+\] \S+ +([\d.]+): sched_process_(\w+): (?:comm=(\S+)|filename=(\S+))', line)
+        if not event:
+            continue
+        pid, at, kind, name = int(event[1]), float(event[2]) * 1000, event[3], os.path.basename(event[4] or event[5])
+        if began is None and (kind, name) == ('exec', 'userns-run'):
+            began, own = at, pid
+        for stage, kind_of, name_of in STAGES:
+            # Its children have its name until their exec, and its helpers' children theirs.
+            is_first = stage not in found and (name != 'userns-run' or pid == own)
+            if began is not None and is_first and (kind, name) == (kind_of, name_of):
+                found[stage] = at - began
+                break
+    return found
+
+
+def bench_guarded_stages(root, h):
+    """What a start does when: the scheduler's events, which cost little."""
+    guarded(root, h, 'alice veth br0 64 ip=10.9.0.64/26 gateway=10.9.0.1/24\n')
+    mount('tracefs', '/sys/kernel/tracing', 'tracefs')
+    own = '/sys/kernel/tracing/instances/userns-bench'
+    os.mkdir(own)
+
+    def put(name, text):
+        with open(f'{own}/{name}', 'w') as file:
+            file.write(text)
+    rounds = []
+    try:
+        put('trace_clock', 'mono')
+        put('options/event-fork', '1')
+        for kind in ('exec', 'fork', 'exit'):
+            put(f'events/sched/sched_process_{kind}/enable', '1')
+        for _ in range(25):
+            put('trace', '')
+            put('set_event_pid', str(os.getpid()))
+            done = root.run([root.program('userns-run'), '--net', 'bridge=br0', '--', '/bin/true'], root.alice, env={'PATH': PATH})
+            assert done.code == 0, done
+            put('set_event_pid', '')
+            with open(f'{own}/trace') as file:
+                rounds.append(stages_of(file.read()))
+    finally:
+        os.rmdir(own)
+    rounds = [one for one in rounds if len(one) == len(STAGES)]
+    print(f'a start with a guarded NIC, ms since the exec of userns-run, medians of {len(rounds)}:')
+    for at, stage in sorted((statistics.median(one[stage] for one in rounds), stage) for stage, _, _ in STAGES):
+        print(f'  {at:8.2f}  {stage}')
+
+
 def main():
     root = Root(sys.argv[1])
     h = Host(root)
     try:
-        for what, bench in (('start', bench_start), ('guarded-start', bench_guarded_start), ('life', bench_life), ('throughput', bench_throughput),
+        for what, bench in (('start', bench_start), ('guarded-start', bench_guarded_start), ('guarded-stages', bench_guarded_stages),
+                            ('life', bench_life), ('throughput', bench_throughput),
                             ('guarded-throughput', bench_guarded_throughput), ('guarded-add', bench_guarded_add), ('add', bench_add)):
             if len(sys.argv) < 3 or sys.argv[2] == what:
                 bench(root, h)
