@@ -46,10 +46,21 @@ Result<void> check_stopped(const Container& container, bool force) {
                          " first, or give --force"));
 }
 
-std::unexpected<Error> not_whole(const Container& container, const Error& error) {
+// Of ids that were taken away no file can be deleted, but by root.
+bool are_ids_gone(const Error& error) { return error.text.contains("[IM-RANGE]"); }
+
+std::unexpected<Error> not_whole(const Unfinished& rest, const Error& error,
+                                 std::string_view next) {
+  const auto& name = rest.container.name();
+  const auto first = are_ids_gone(error)
+                         ? concat(
+                               "; ask the administrator to give you these ids back, or to "
+                               "delete ",
+                               rest.container.path(), "; then ")
+                         : std::string("; ");
   return fail(error.rule,
-              concat("not all of ", container.name(), " is deleted: ", error.text,
-                     "; userns-run destroy ", container.name(), " goes on with it"),
+              concat("not all of ", name, " is deleted: ", error.text, first, "userns-run ", next,
+                     " goes on with it"),
               error.code);
 }
 
@@ -63,7 +74,7 @@ Result<void> destroy_container(const Store& store, const Container& container, b
   auto ended = TRY(end_container(store, container, std::move(lock)));
   write_event(store.dir(), {.name = container.name(), .what = std::string(event::kDestroy)});
   if (auto removed = remove_unfinished(store, ended); !removed)
-    return not_whole(container, removed.error());
+    return not_whole(ended, removed.error(), concat("destroy ", container.name()));
   return {};
 }
 
@@ -86,7 +97,7 @@ Result<bool> destroy_rest(const Store& store, std::string_view name) {
     if (left.container.name() != name) continue;
     any = true;
     if (auto removed = remove_unfinished(store, left); !removed)
-      return not_whole(left.container, removed.error());
+      return not_whole(left, removed.error(), concat("destroy ", name));
   }
   return any;
 }
@@ -108,15 +119,17 @@ Result<void> check_not_awaited(const Store& store, std::string_view name) {
                  " NEW goes on with it; else userns-run destroy ", snapshots.front(), " first"));
 }
 
-Result<void> remove_litter(const Store& store) {
-  if (!store.dir().valid()) return {};
+Result<std::vector<Error>> remove_litter(const Store& store) {
+  std::vector<Error> failed;
+  if (!store.dir().valid()) return failed;
   auto registry = Registry::lock(store);
   if (!registry) return std::unexpected(registry.error());
   auto others = TRY(look_around(store, *registry, ""));
   registry = fail({}, "");  // the others' turn
   for (auto& left : others.litter)
-    if (auto removed = remove_unfinished(store, left); !removed) return removed;
-  return {};
+    if (auto removed = remove_unfinished(store, left); !removed)
+      failed.push_back(not_whole(left, removed.error(), "prune").error());
+  return failed;
 }
 
 Result<std::vector<std::string>> snapshots_of(const Store& store, std::string_view name) {

@@ -36,7 +36,8 @@ inline constexpr const char* kRenamed = "renamed";
 // Empty: it was not, or all know it.
 std::string name_before(const Store& store, std::string_view name);
 
-// What killed processes have left in the store, of containers and of base trees.
-Result<void> remove_litter(const Store& store);
+// What killed processes have left in the store, of containers and of base trees. Why some of it is
+// still there: a sentence for each.
+Result<std::vector<Error>> remove_litter(const Store& store);
 
 }  // namespace userns::frontend

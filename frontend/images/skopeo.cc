@@ -76,6 +76,13 @@ std::string policy_behind(std::string_view complaint) {
                 " (containers-policy.json(5))");
 }
 
+// What to do about it.
+std::string next_step_after(std::string_view complaint) {
+  if (complaint.contains("more than one image") || complaint.contains("choose an image"))
+    return "; name one of them: oci:DIR:TAG, oci-archive:FILE:TAG, docker-archive:FILE:NAME:TAG";
+  return policy_behind(complaint);
+}
+
 }  // namespace
 
 Result<void> skopeo_copy(const std::vector<std::string>& given) {
@@ -106,7 +113,8 @@ Result<void> skopeo_copy(const std::vector<std::string>& given) {
                 "cannot find skopeo, which fetches images: install the package skopeo, or unpack "
                 "an archive with create --tar FILE");
   const auto complaint = complaint_in(*said);
-  if (!complaint.empty()) return fail({}, concat("skopeo: ", complaint, policy_behind(complaint)));
+  if (!complaint.empty())
+    return fail({}, concat("skopeo: ", complaint, next_step_after(complaint)));
   return fail({}, concat("skopeo ", how_it_ended(status)));
 }
 

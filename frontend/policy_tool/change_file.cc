@@ -12,7 +12,7 @@ namespace userns::frontend {
 
 Result<std::string> change_files(PolicyFile kind, const Edit& edit, bool dry) {
   const std::vector<std::string> paths{installed_path(kind)};
-  TRY(check_directory(paths[0]));
+  if (!dry) TRY(make_directory_of(paths[0]));
   const auto lock =
       TRY(dry ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts));
   auto all = TRY(read_files({&kind, 1}));

@@ -87,10 +87,15 @@ Result<std::optional<Gid>> group_id(std::string_view name) {
   return std::nullopt;
 }
 
-Result<void> check_directory(const std::string& path) {
+Result<void> make_directory_of(const std::string& path) {
   const auto directory = path.substr(0, path.rfind('/'));
-  if (::access(directory.c_str(), F_OK) == 0 || errno != ENOENT) return {};
-  return fail({}, concat("there is no directory ", directory, ": mkdir ", directory));
+  if (::mkdir(directory.c_str(), 0755) == 0) {
+    // Whatever the umask is.
+    if (::chmod(directory.c_str(), 0755) == 0) return {};
+    return fail_errno(concat("cannot set the mode of ", directory));
+  }
+  if (errno == EEXIST || errno == EROFS) return {};
+  return fail_errno(concat("cannot make the directory ", directory));
 }
 
 Result<void> enter_root(const Words& words) {

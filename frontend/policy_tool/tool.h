@@ -55,8 +55,8 @@ bool has_directory(PolicyFile kind);
 // Of ids.conf (userns-policy(8)).
 std::string ids_conf_path();
 
-// Says what to do where the directory of a policy file is missing.
-Result<void> check_directory(const std::string& path);
+// Makes the directory of a policy file, root's and for all to read, if it is missing.
+Result<void> make_directory_of(const std::string& path);
 
 // For reading; see read_policy().
 Result<Fd> open_below(const std::string& root, const std::string& path);

@@ -460,8 +460,9 @@ Result<Container> Store::find(std::string_view name) const {
   std::vector<std::string_view> known;
   const auto all = names();
   if (all) known.assign(all->begin(), all->end());
-  return fail(
-      {}, concat("there is no container ", quoted(name), " in ", path_, did_you_mean(name, known)));
+  const auto meant = did_you_mean(name, known);
+  return fail({}, concat("there is no container ", quoted(name), " in ", path_,
+                         meant.empty() ? "; userns-run list shows which there are" : meant));
 }
 
 }  // namespace userns::frontend

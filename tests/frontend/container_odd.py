@@ -97,9 +97,10 @@ def _(root):
     store.make('web', IDLE)
     well(store.do('start', 'web'))
     await_log(store, 'web', 'up')
-    script = 'echo joe:x:50:60::/:/bin/sh >> /etc/passwd; echo dev:x:77: >> /etc/group'
+    script = 'echo joe:x:50:60::/:/bin/sh >> /etc/passwd; echo dev:x:77: >> /etc/group; echo more:x:88:joe >> /etc/group'
     well(store.do('exec', 'web', command=['sh', '-c', script]))
-    assert well(store.do('exec', 'web', '--user=joe:dev', command=['id'])).out == 'uid=50(joe) gid=77(dev)\n'
+    assert '88(more)' in well(store.do('exec', 'web', '--user=joe', command=['id'])).out
+    assert well(store.do('exec', 'web', '--user=joe:dev', command=['id'])).out == 'uid=50(joe) gid=77(dev)\n'  # and no other
     fails(store.do('exec', 'web', '--user=joe:nix', command=['id']), "has no group 'nix': see its /etc/group, or give a number")
     fails(store.do('exec', 'web', '--user=jim:dev', command=['id']), "has no user 'jim': see its /etc/passwd, or give a number")
     well(store.do('stop', 'web', '--timeout=1s'))

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import shlex
 import sys
 
@@ -353,12 +354,22 @@ def _(root):
     root.write('/etc/machine-id', own)
 
 
-@case('a missing directory of policy files is said with what makes it, by all that write there')
+@case('a missing directory of policy files is made by all that write there, with the mode that helpers want; a look makes nothing')
 def _(root):
     os.rename('/etc/userns', '/etc/userns.away')
-    for words in (['edit', 'net.conf'], ['grant', 'alice', '--net', 'br0:1'], ['grant', 'alice', '--cgroup', 'pids.max=2', '--dry-run']):
-        done = root.run([root.program('userns-policy'), *words])
-        assert (done.code, done.err) == (125, 'userns-policy: there is no directory /etc/userns: mkdir /etc/userns\n'), done
+    desired = f'{root.tmp}/desired'
+    root.write(desired, 'alice net br0:1\n')
+    editor = {'EDITOR': '/bin/true', 'PATH': '/usr/bin:/bin'}
+    for words, makes in ((['grant', 'alice', '--cgroup', 'pids.max=2', '--dry-run'], False), (['apply', '--check', '--from', desired], False),
+                         (['grant', 'alice', '--net', 'br0:1'], True), (['revoke', 'alice', '--net', 'br0'], True),
+                         (['revoke', 'alice', '--cgroup', 'all'], True), (['apply', '--from', desired], True), (['edit', 'net.conf'], True)):
+        done = root.run(['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh', root.program('userns-policy'), *words], env=editor)
+        assert 'directory' not in done.err and 'mkdir' not in done.err, done
+        assert os.path.isdir('/etc/userns') == makes, done
+        if makes:
+            facts = os.stat('/etc/userns')
+            assert (facts.st_mode & 0o7777, facts.st_uid) == (0o755, 0), oct(facts.st_mode)
+            shutil.rmtree('/etc/userns')
     os.rename('/etc/userns.away', '/etc/userns')
 
 

@@ -130,6 +130,7 @@ def _(root):
     child.wait()
     # A user's own directory stays, and is no use.
     wait_for(lambda: not pids_in(f'{cgroups.v2}/{root.alice.uid}/x'), 'the container to end')
+    assert 'alice' not in report(root)[0], 'an empty one is no container in use'
     assert root.run([root.program('userns-cgroup'), 'release', 'x'], root.alice).code == 0
     assert 'alice' not in report(root)[0] and os.path.isdir(f'{cgroups.v2}/{root.alice.uid}')
     cgroups.clear()

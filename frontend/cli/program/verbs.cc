@@ -29,9 +29,10 @@ namespace {
 // A row each; the functions are in the verb's own file.
 const std::array kVerbs{
     Verb{.name = "create",
-         .arguments = "NAME --tar FILE | --image REF | --template NAME | --from NAME | --rootfs "
-                      "DIR [OPTIONS] "
-                      "[-- COMMAND...]",
+         .arguments =
+             "NAME --tar FILE | --image REF | --template NAME | --from NAME | --import FILE "
+             "| --rootfs DIR [OPTIONS] "
+             "[-- COMMAND...]",
          .summary = "Makes a container with a name",
          .options = kCreateOptions,
          .takes_container_options = true,

@@ -18,7 +18,9 @@ inline constexpr std::array kCreateOptions{
     VerbOption{"suite", "NAME", "of the template debian (the host's own, or stable)"},
     VerbOption{"package", "NAME", "of the template debian: one more package", true},
     VerbOption{"image", "REF",
-               "from an image: docker://HOST/NAME:TAG, oci:DIR:TAG, docker-archive:FILE, dir:DIR, "
+               "from an image: docker://HOST/NAME:TAG, oci:DIR:TAG, docker-archive:FILE, "
+               "oci-archive:FILE, "
+               "dir:DIR, "
                "or NAME"},
     kAuthOption,
     kCertOption,

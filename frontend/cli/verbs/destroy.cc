@@ -7,10 +7,10 @@
 namespace userns::frontend {
 namespace {
 
-// One that is not a container any more may have been interrupted half way.
-bool finish_earlier(const Store& store, const std::string& name) {
-  const auto rest = destroy_rest(store, name);
-  return rest && *rest;
+// One that is not a container any more may have been interrupted half way. Whether that is so.
+Result<bool> finish_earlier(const Store& store, const std::string& name) {
+  if (!store.is_free(name)) return false;
+  return destroy_rest(store, name);
 }
 
 }  // namespace
@@ -19,20 +19,19 @@ int run_destroy(const Words& words) {
   const auto store = store_of(words);
   if (!store) return own_failure(store.error());
   Words there = words;
-  std::size_t finished = 0;
+  int status = 0;
   std::erase_if(there.names, [&](const std::string& name) {
-    if (!store->is_free(name) || !finish_earlier(*store, name)) return false;
-    ++finished;
-    return true;
+    const auto finished = finish_earlier(*store, name);
+    if (!finished) status = own_failure(finished.error());
+    return !finished || *finished;
   });
-  if (finished > 0 && there.names.empty() && !words.has("group")) return 0;
-  const auto containers = selected(there);
-  if (!containers) return own_failure(containers.error());
+  if (there.names.empty() && !words.names.empty() && !words.has("group")) return status;
   const bool force = words.has("force");
-  return for_each(*containers, [&](const Container& container) {
+  const int done = for_selected(there, [&](const Container& container) {
     const auto destroyed = destroy_container(*store, container, force);
     return destroyed ? 0 : own_failure(destroyed.error());
   });
+  return done != 0 ? done : status;
 }
 
 }  // namespace userns::frontend

@@ -107,8 +107,9 @@ int images_verb(const Words& words) {
   return print(names);
 }
 
-// One that a run of now shows is left alone.
-Result<std::uint64_t> remove_bases(const Store& store, const std::vector<std::string>& kept) {
+// One that a run of now shows is left alone. One that cannot be deleted is told about, and the
+// others have their turn.
+Result<std::uint64_t> remove_bases(const Store& store, std::vector<std::string> kept, int& status) {
   std::uint64_t count = 0;
   if (!store.dir().valid()) return count;
   while (true) {
@@ -116,8 +117,10 @@ Result<std::uint64_t> remove_bases(const Store& store, const std::vector<std::st
     const auto before = count;
     for (const auto& id : unused) {
       if (std::ranges::find(kept, id) != kept.end()) continue;
-      const auto removed = TRY(remove_unused_base(store, id));
-      count += removed ? 1U : 0U;
+      const auto removed = remove_unused_base(store, id);
+      if (!removed) status = own_failure(removed.error());
+      if (!removed) kept.push_back(id);
+      count += removed && *removed ? 1U : 0U;
     }
     if (count == before) return count;
   }
@@ -150,24 +153,30 @@ int prune_verb(const Words& words) {
   const auto all = images ? images->images() : std::unexpected(images.error());
   if (!all || !store) return own_failure(all ? store.error() : all.error());
   // It may stand on base trees, too.
-  if (auto swept = remove_litter(*store); !swept) return own_failure(swept.error());
+  const auto left = remove_litter(*store);
+  if (!left) return own_failure(left.error());
+  int status = 0;
+  for (const auto& error : *left) status = own_failure(error);
   const auto bases =
-      remove_bases(*store, words.has("all") ? std::vector<std::string>{} : bases_of(*all));
+      remove_bases(*store, words.has("all") ? std::vector<std::string>{} : bases_of(*all), status);
   if (!bases) return own_failure(bases.error());
   const auto collected = images->collect();
   if (!collected) return own_failure(collected.error());
-  return print(concat("deleted ", collected->blobs, " blobs (", size_for_people(collected->bytes),
-                      ") and ", *bases, " base trees\n"));
+  const int put =
+      print(concat("deleted ", collected->blobs, " blobs (", size_for_people(collected->bytes),
+                   ") and ", *bases, " base trees\n"));
+  return put != 0 ? put : status;
 }
 
 }  // namespace
 
-constinit const Verb kPullVerb{.name = "pull",
-                               .arguments = "REF... [OPTIONS]",
-                               .summary = "Fetches images (docker://, oci:, docker-archive:, dir:)",
-                               .options = kTransferOptions,
-                               .run = pull_verb,
-                               .kind = VerbKind::kImages};
+constinit const Verb kPullVerb{
+    .name = "pull",
+    .arguments = "REF... [OPTIONS]",
+    .summary = "Fetches images (docker://, oci:, docker- and oci-archive:, dir:)",
+    .options = kTransferOptions,
+    .run = pull_verb,
+    .kind = VerbKind::kImages};
 constinit const Verb kPushVerb{.name = "push",
                                .arguments = "NAME REF [OPTIONS]",
                                .summary = "Sends an image to a registry",

@@ -173,10 +173,8 @@ int stop_one(const Container& container, std::chrono::milliseconds timeout, Afte
 int stop_verb(const Words& words) {
   const auto timeout = timeout_of(words);
   if (!timeout) return own_failure(timeout.error());
-  const auto containers = selected(words);
-  if (!containers) return own_failure(containers.error());
-  return for_each(*containers,
-                  [&](const Container& c) { return stop_one(c, *timeout, AfterStop::kAsStarted); });
+  return for_selected(
+      words, [&](const Container& c) { return stop_one(c, *timeout, AfterStop::kAsStarted); });
 }
 
 // As it was started, where it runs.
@@ -204,9 +202,7 @@ int restart_one(const Container& container, std::chrono::milliseconds timeout) {
 int restart_verb(const Words& words) {
   const auto timeout = timeout_of(words);
   if (!timeout) return own_failure(timeout.error());
-  const auto containers = selected(words);
-  if (!containers) return own_failure(containers.error());
-  return for_each(*containers, [&](const Container& c) { return restart_one(c, *timeout); });
+  return for_selected(words, [&](const Container& c) { return restart_one(c, *timeout); });
 }
 
 Result<int> wait_for_end(const Container& container) {
@@ -282,9 +278,7 @@ int kill_one(const Container& container, int number) {
 int kill_verb(const Words& words) {
   const auto number = parse_signal(words.one("signal").value_or("KILL"));
   if (!number) return own_failure(number.error());
-  const auto containers = selected(words);
-  if (!containers) return own_failure(containers.error());
-  return for_each(*containers, [&](const Container& c) { return kill_one(c, *number); });
+  return for_selected(words, [&](const Container& c) { return kill_one(c, *number); });
 }
 
 // --- freeze, thaw -------------------------------------------------------------------------------
@@ -296,16 +290,11 @@ int tell_means(const Container& container, std::string_view what,
 }
 
 int freeze_verb(const Words& words) {
-  const auto containers = selected(words);
-  if (!containers) return own_failure(containers.error());
-  return for_each(*containers,
-                  [](const Container& c) { return tell_means(c, "frozen", freeze(c)); });
+  return for_selected(words, [](const Container& c) { return tell_means(c, "frozen", freeze(c)); });
 }
 
 int thaw_verb(const Words& words) {
-  const auto containers = selected(words);
-  if (!containers) return own_failure(containers.error());
-  return for_each(*containers, [](const Container& c) { return tell_means(c, "thawed", thaw(c)); });
+  return for_selected(words, [](const Container& c) { return tell_means(c, "thawed", thaw(c)); });
 }
 
 // --- the table ----------------------------------------------------------------------------------

@@ -74,6 +74,23 @@ Result<std::vector<Container>> selected(const Words& words) {
   return containers;
 }
 
+int for_selected(const Words& words, const std::function<int(const Container&)>& act) {
+  const auto store = store_of(words);
+  if (!store) return own_failure(store.error());
+  Words there = words;
+  int status = 0;
+  std::erase_if(there.names, [&](const std::string& name) {
+    const auto container = store->find(name);
+    if (!container) status = own_failure(container.error());
+    return !container;
+  });
+  if (status != 0 && there.names.empty() && there.all("group").empty()) return status;
+  const auto containers = selected(there);
+  if (!containers) return own_failure(containers.error());
+  const int done = for_each(*containers, act);
+  return done != 0 ? done : status;
+}
+
 int for_each(const std::vector<Container>& containers,
              const std::function<int(const Container&)>& act) {
   if (containers.size() == 1) return act(containers.front());

@@ -22,6 +22,10 @@ Result<Container> one_container(const Words& words);
 // Those that are named and those of the groups; none is an error.
 Result<std::vector<Container>> selected(const Words& words);
 
+// Does it to each of them (for_each()). One that is not there is told about, and the others have
+// their turn: the status is that of a failure of our own then.
+int for_selected(const Words& words, const std::function<int(const Container&)>& act);
+
 // Does it to each, side by side where there are several, each in a process of its own. Returns the
 // exit status: the first that is not 0.
 int for_each(const std::vector<Container>& containers,

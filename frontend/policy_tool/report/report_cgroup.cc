@@ -50,7 +50,7 @@ void report_cgroup(Answer& answer, const ReportSources& sources, const Person& p
   }
   if (!has_line && !was_here) return;
   const auto used =
-      sources.cgroups.base ? children_of(user_cgroup(*sources.cgroups.base, uid)) : std::nullopt;
+      sources.cgroups.base ? containers_in(user_cgroup(*sources.cgroups.base, uid)) : std::nullopt;
   // A user's own directory stays, empty.
   if (!has_line && used.value_or(0) == 0) return;
   const auto said = explain_cgroup_line(person.user, sources.cgroups, has_line ? *first : nullptr);

@@ -105,7 +105,7 @@ void ReportSources::read_cgroups() {
     if (is_v1 && !name.starts_with("userns-")) continue;
     const auto uid = parse_decimal(std::string_view(name).substr(is_v1 ? 7 : 0));
     // A user's own directory stays when they have no container any more.
-    if (!uid || *uid > kLargestId || children_of(entry.path()).value_or(0) == 0) continue;
+    if (!uid || *uid > kLargestId || containers_in(entry.path()).value_or(0) == 0) continue;
     cgroup_owners.push_back(static_cast<std::uint32_t>(*uid));
   }
 }
@@ -141,13 +141,24 @@ std::string user_cgroup_v1(std::string_view controller, const CgroupConf& conf, 
   return base ? concat(*base, "/", v1_user_cgroup(uid)) : std::string{};
 }
 
-std::optional<std::uint64_t> children_of(const std::string& directory) {
+namespace {
+
+// cgroup v1 does not tell of those below, and there are none.
+bool has_processes(const std::string& cgroup) {
+  const auto events = text_of(concat(cgroup, "/cgroup.events"));
+  return events.contains("populated 1") ||
+         (events.empty() && !text_of(concat(cgroup, "/cgroup.procs")).empty());
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> containers_in(const std::string& directory) {
   std::error_code failed;
   std::uint64_t count = 0;
   for (auto at = std::filesystem::directory_iterator(directory, failed);
        !failed && at != std::filesystem::directory_iterator(); at.increment(failed)) {
     std::error_code gone;
-    if (at->is_directory(gone)) ++count;
+    if (at->is_directory(gone) && has_processes(at->path().string())) ++count;
   }
   if (failed == std::errc::no_such_file_or_directory) return 0;
   return failed ? std::nullopt : std::optional(count);

@@ -65,6 +65,6 @@ struct ReportSources {
 std::string user_cgroup(const CgroupBase& base, Uid uid);
 std::string user_cgroup_v1(std::string_view controller, const CgroupConf& conf, Uid uid);
 // How many cgroups are in a directory; nothing where that cannot be seen.
-std::optional<std::uint64_t> children_of(const std::string& directory);
+std::optional<std::uint64_t> containers_in(const std::string& directory);
 
 }  // namespace userns::frontend

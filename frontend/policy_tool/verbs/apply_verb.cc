@@ -233,7 +233,8 @@ int apply_verb(const Words& words) {
   std::vector<std::string> paths;
   for (const auto kind : kAll) {
     paths.push_back(installed_path(kind));
-    if (auto there = check_directory(paths.back()); !there) return tool_failure(there.error());
+    if (check) continue;
+    if (auto made = make_directory_of(paths.back()); !made) return tool_failure(made.error());
   }
   const auto lock =
       check ? Result<PolicyLock>(PolicyLock::none()) : PolicyLock::take(paths, Hold::kAccounts);

@@ -291,7 +291,7 @@ int edit_verb(const Words& words) {
   auto here = look_here();
   if (!here) return tool_failure(here.error());
   if (auto entered = enter_root(words); !entered) return tool_failure(entered.error());
-  if (auto there = check_directory(path); !there) return tool_failure(there.error());
+  if (auto made = make_directory_of(path); !made) return tool_failure(made.error());
   const Signals signals;
   // The lock of the main file is for its directory, too.
   const std::vector<std::string> paths{installed_path(*kind)};

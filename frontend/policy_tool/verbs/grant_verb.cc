@@ -294,7 +294,7 @@ Result<Report> work_out_and_write(const Owner& owner, const Request& request) {
   std::vector<std::string> paths;
   for (const auto kind : request.files()) {
     paths.push_back(installed_path(kind));
-    TRY(check_directory(paths.back()));
+    if (!request.dry) TRY(make_directory_of(paths.back()));
   }
   const auto lock = TRY(request.dry ? Result<PolicyLock>(PolicyLock::none())
                                     : PolicyLock::take(paths, Hold::kAccounts));

@@ -80,7 +80,7 @@ std::optional<InsideIds> inside_ids(std::string_view passwd, std::string_view gr
   if (!entry && !number) return std::nullopt;
   InsideIds ids{.uid = entry ? entry->uid : *number, .gid = entry ? entry->gid : 0};
   // Root in most systems is listed in many groups to no effect; who is named by a group is in it.
-  if (entry) ids.groups = groups_of(group_file, entry->name);
+  if (entry && group.empty()) ids.groups = groups_of(group_file, entry->name);
   if (group.empty()) return ids;
   const auto gid = find_group(group_file, group);
   if (!gid) return std::nullopt;

@@ -16,8 +16,8 @@ struct InsideIds {
   friend bool operator==(const InsideIds&, const InsideIds&) = default;
 };
 
-// Of `user`, a name or a number; `group`, a name or a number, instead of the user's own. A number
-// needs no entry; its group is then 0. Nothing where a name has no entry.
+// Of `user`, a name or a number; `group`, a name or a number, instead of all of the user's own. A
+// number needs no entry; its group is then 0. Nothing where a name has no entry.
 std::optional<InsideIds> inside_ids(std::string_view passwd, std::string_view group_file,
                                     std::string_view user, std::string_view group);
 
