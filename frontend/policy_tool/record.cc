@@ -62,7 +62,6 @@ std::string only_in(const std::vector<std::string_view>& a,
 }
 
 void to_audit(std::string_view text, bool is_well) {
-  ::set_aumessage_mode(MSG_QUIET, DBG_NO);
   const Fd kernel(::audit_open());
   if (!kernel.valid()) return;
   // Without audit, syslog alone has it.
