@@ -148,7 +148,7 @@ Step<void> hand_in_nics(const Plan& plan, const FirstProcess& container, NicHelp
   if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
   auto given = own(finish_nics(helpers));
   while (!given && (container.channel().has_message() || is_dying(container.payload().pid)))
-    TRY(hear(container, "while its file system was made"));
+    (void)TRY(hear(container, "while its file system was made"));
   if (!given) return std::unexpected(given.error());
   [[maybe_unused]] const auto sent =
       container.channel().send({.kind = Message::Kind::kNics, .text = std::move(*given)});
