@@ -53,6 +53,18 @@ int lock_in_child(const Fd& clone, const Fd& answer) {
   return ::write(answer.get(), &locked, sizeof locked) == sizeof locked ? 0 : errno;
 }
 
+// An unbindable mount is not cloned, and what it covers would come to light. Whether it is in this
+// tree a path would tell, which its owner can change meanwhile; so none may be anywhere.
+Result<void> check_all_are_cloned(const Fd& mounts) {
+  constexpr std::size_t kLongest = 16UL << 20U;
+  const auto text = read_all(mounts, kLongest);
+  if (text && !text->contains(" unbindable - ")) return {};
+  return fail("ID-CLONE",
+              "a mount of this host is unbindable, or its mounts cannot be read: \"findmnt -o "
+              "TARGET,PROPAGATION\" shows it, and an administrator can make it private",
+              text ? 0 : text.error().code);
+}
+
 Result<Fd> lock_flags(const Fd& clone) {
   auto pipe = TRY(make_pipe());
   clone_args like_fork{};
@@ -74,7 +86,9 @@ Result<Fd> lock_flags(const Fd& clone) {
 
 }  // namespace
 
-Result<Fd> locked_clone(const TreeGrant& grant, const Fd& directory, const Fd& userns) {
+Result<Fd> locked_clone(const TreeGrant& grant, const Fd& directory, const Fd& userns,
+                        const Fd& mounts) {
+  TRY(check_all_are_cloned(mounts));
   const Fd clone = with_capability({CAP_SYS_ADMIN}, [&] {
     return open_tree_of(directory.get(), "", kWholeTree | AT_EMPTY_PATH);
   });

@@ -19,9 +19,10 @@ namespace userns::idmap {
 // has that done and clones once more from there.
 //
 // Needs CAP_SYS_ADMIN permitted. Nothing is left where it fails: a detached mount dies with its
-// fds, a mount namespace with its process. ID-CLONE: the tree is not in this mount namespace.
-// ID-FILESYSTEM: a file system in it knows no idmapped mounts. ID-LOCK: the flags cannot be locked.
-Result<Fd> locked_clone(const TreeGrant& grant, const Fd& directory, const Fd& userns);
+// fds, a mount namespace with its process. ID-CLONE: the tree is not in this mount namespace, or
+// `mounts`, /proc/self/mountinfo, has one that the kernel would leave out of a clone. ID-FILESYSTEM: a file system in it knows no idmapped mounts. ID-LOCK: the flags cannot be locked.
+Result<Fd> locked_clone(const TreeGrant& grant, const Fd& directory, const Fd& userns,
+                        const Fd& mounts);
 
 // Sends `mount` over `socket`, a Unix socket, with one byte of data. Never waits. ID-SOCKET.
 Result<void> send_mount(const Fd& socket, const Fd& mount);

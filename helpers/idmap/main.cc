@@ -45,6 +45,7 @@ struct Opened {
   Fd directory, socket;
   Result<Asker> asker;
   Result<Maps> maps;
+  Fd mounts;
   std::array<SubidSource, 2> subids;
 };
 
@@ -86,6 +87,7 @@ Opened open_all(const Result<Target>& source, Result<Target> target, const Resul
           std::move(socket),
           std::move(asker),
           open_maps(target),
+          open_at(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY).value_or(Fd()),
           {SubidSource::open(IdKind::kUid), SubidSource::open(IdKind::kGid)}};
 }
 
@@ -175,9 +177,10 @@ Result<void> IdmapHelper::serve(std::span<const std::string_view> args) {
   Gathered all;
   TRY(gather(all, caller_, *opened_));  // 5
   summary_ += summary_of(all, opened_->directory, request);
-  const auto grant = TRY(decide(all.facts, request));                                         // 6
-  record_grant();                                                                             // 7
-  const auto clone = TRY(locked_clone(grant, opened_->directory, opened_->maps->userns.fd));  // 8
+  const auto grant = TRY(decide(all.facts, request));  // 6
+  record_grant();                                      // 7
+  const auto clone =
+      TRY(locked_clone(grant, opened_->directory, opened_->maps->userns.fd, opened_->mounts));  // 8
   return send_mount(opened_->socket, clone);
 }
 

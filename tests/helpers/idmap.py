@@ -12,10 +12,10 @@ import sys
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import (CLONE_NEWNS, CLONE_NEWUSER, MS_BIND, MS_NOSUID, MS_RDONLY, MS_REMOUNT, PR_SET_DUMPABLE, case,
-                     main, mount, prctl, trace, umount, unshare, Result, spawn)  # noqa: E402
+from harness import (CLONE_NEWNS, CLONE_NEWUSER, MS_BIND, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REMOUNT, PR_SET_DUMPABLE,
+                     case, main, mount, prctl, trace, umount, unshare, Result, spawn)  # noqa: E402
 from idmap_lib import (ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, BLOCK,
-                       DISK, MOVE_MOUNT, MS_SHARED, Namespace, OPEN_TREE, ROOM, SHOWN, ask, given, inside, make_tree,
+                       DISK, MOVE_MOUNT, MS_SHARED, MS_UNBINDABLE, Namespace, OPEN_TREE, ROOM, SHOWN, ask, given, inside, make_tree,
                        mount_setattr, not_permitted, owners, refused, syscall, two_blocks)  # noqa: E402
 
 
@@ -118,6 +118,22 @@ def _(root):
     with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
         inside(root, given(ask(root, tree, target)), look)
     umount(f'{tree}/secret')
+
+
+@case('ID-CLONE: a tree with a mount that cannot be cloned is refused: what it covers would come to light')
+def _(root):
+    two_blocks(root)
+    tree = make_tree(root, 'unbindable')
+    os.makedirs(f'{tree}/deep/secret')
+    with open(f'{tree}/deep/secret/word', 'w') as file:
+        file.write('word')
+    mount('tmpfs', f'{tree}/deep/secret', 'tmpfs', 0, 'mode=700')
+    mount(None, f'{tree}/deep/secret', None, MS_UNBINDABLE)
+    with Namespace(root, root.alice, [(DISK, SHOWN, BLOCK)]) as target:
+        refused(ask(root, tree, target), 'ID-CLONE', 'unbindable')
+        mount(None, f'{tree}/deep/secret', None, MS_PRIVATE)
+        os.close(given(ask(root, tree, target)))
+    umount(f'{tree}/deep/secret')
 
 
 @case('what the host mounts in the tree later does not come into the mount, with devices and its own ids')
