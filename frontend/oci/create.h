@@ -4,8 +4,8 @@
 #include "frontend/oci/bundle.h"
 #include "frontend/oci/cgroup/entry.h"
 #include "frontend/oci/config/arguments.h"
-#include "frontend/oci/console_socket.h"
 #include "frontend/oci/container_dir.h"
+#include "frontend/oci/engine/console_socket.h"
 #include "policy/error.h"
 
 namespace userns::frontend {

@@ -8,13 +8,15 @@
 
 #include <cerrno>
 #include <csignal>
+#include <functional>
 #include <optional>
 
 #include "frontend/oci/cgroup/make.h"
 #include "frontend/oci/config/read_config.h"
 #include "frontend/oci/config/read_process.h"
-#include "frontend/oci/console_socket.h"
 #include "frontend/oci/container_dir.h"
+#include "frontend/oci/engine/agent.h"
+#include "frontend/oci/engine/console_socket.h"
 #include "frontend/oci/inside/container.h"
 #include "frontend/oci/inside/ids.h"
 #include "frontend/oci/inside/seccomp.h"
@@ -100,12 +102,15 @@ Result<Target> find_target(const Arguments& told) {
   auto cgroups = TRY(dir->cgroups());
   target.cgroups = std::move(cgroups);
   if (!target.config.seccomp) return target;
-  auto filter = TRY(dir->filter(target.config.seccomp->flags));
+  auto filter = TRY(dir->filter(flags_of(*target.config.seccomp)));
   target.filter = std::move(filter);
   return target;
 }
 
-Result<void> hear_exec(const Channel& channel, const TakeTerminal& terminal) {
+using TakeListener = std::function<Result<void>(const Fd&)>;
+
+Result<void> hear_exec(const Channel& channel, const TakeTerminal& terminal,
+                       const TakeListener& listener) {
   if (auto sent = channel.send({.kind = Message::Kind::kGo}); !sent) return sent;
   bool execs = false;
   while (true) {
@@ -116,6 +121,7 @@ Result<void> hear_exec(const Channel& channel, const TakeTerminal& terminal) {
     execs = execs || message->kind == Message::Kind::kExec;
     if (message->kind == Message::Kind::kTerminal)
       if (auto taken = terminal(std::move(message->fd)); !taken) return taken;
+    if (message->kind == Message::Kind::kNotify) TRY(listener(message->fd));
   }
 }
 
@@ -140,6 +146,7 @@ Result<void> join(const Target& target) {
 
 Result<pid_t> start_process(const Target& target, unsigned preserved,
                             const TakeTerminal& terminal) {
+  const auto agent = TRY(SeccompAgent::reach(target.config));
   auto channel = TRY(make_channel());
   const auto pid = clone_beside(
       target.pidfd, target.spaces, [&] { return join(target); },
@@ -156,7 +163,10 @@ Result<pid_t> start_process(const Target& target, unsigned preserved,
       });
   if (!pid) return pid;
   channel.inside.close();
-  const auto heard = hear_exec(channel.outside, terminal);
+  const auto heard = hear_exec(channel.outside, terminal, [&](const Fd& listener) -> Result<void> {
+    if (!agent) return fail({}, "the filter asks an agent that is not named");
+    return agent->hand(listener, *pid, state_text(target.record, OciStatus::kRunning));
+  });
   if (heard) return pid;
   end_child(*pid);
   return std::unexpected(heard.error());

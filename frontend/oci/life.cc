@@ -10,10 +10,12 @@
 
 #include <cerrno>
 #include <csignal>
+#include <optional>
 
 #include "frontend/oci/cgroup/make.h"
 #include "frontend/oci/cgroup/members.h"
 #include "frontend/oci/config/read_config.h"
+#include "frontend/oci/engine/agent.h"
 #include "frontend/oci/inside/hooks.h"
 #include "frontend/oci/inside/ids.h"
 #include "frontend/run/channel.h"
@@ -37,12 +39,25 @@ Result<void> send_signal(const Fd& pidfd, int number) {
   return fail_errno(concat("cannot send signal ", number, " to the container's process"));
 }
 
-Result<void> hear_exec(const Channel& channel) {
+using Agent = std::optional<SeccompAgent>;
+
+// A process whose calls nobody answers for would wait for ever.
+Result<void> hand_on(const Agent& agent, const Fd& listener, const OciRecord& record) {
+  const auto state = state_text(record, OciStatus::kCreated);
+  const auto handed = agent ? agent->hand(listener, record.process.pid, state)
+                            : Result<void>(fail({}, "the filter asks an agent that is not named"));
+  if (handed) return {};
+  if (const auto pidfd = hold(record.process)) (void)send_signal(*pidfd, SIGKILL);
+  return handed;
+}
+
+Result<void> hear_exec(const Channel& channel, const Agent& agent, const OciRecord& record) {
   while (true) {
     auto message = TRY(channel.receive());
     // The exec has closed the other end.
     if (!message) return {};
     if (message->kind == Message::Kind::kFailure) return fail({}, message->text, message->code);
+    if (message->kind == Message::Kind::kNotify) TRY(hand_on(agent, message->fd, record));
   }
 }
 
@@ -118,10 +133,11 @@ Result<void> start_container(const std::string& root, const std::string& id) {
         {}, concat("cannot start container ", id, ": it is ", name_of(status), " and not created"));
   const auto config = TRY(config_of(*dir));
   if (!config.process) return fail({}, "config.json has no process to start");
+  const auto agent = TRY(SeccompAgent::reach(config));
   auto socket = TRY(dir->connect());
   const Channel channel(std::move(socket));
   if (auto sent = channel.send({.kind = Message::Kind::kGo}); !sent) return sent;
-  if (auto heard = hear_exec(channel); !heard) return heard;
+  if (auto heard = hear_exec(channel, agent, record); !heard) return heard;
   dir->forget_start();
   run_late_hooks(config.hooks.poststart, "poststart", state_text(record, OciStatus::kRunning));
   return {};

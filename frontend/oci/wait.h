@@ -5,7 +5,7 @@
 
 #include "common/fd.h"
 #include "frontend/oci/config/arguments.h"
-#include "frontend/oci/console_socket.h"
+#include "frontend/oci/engine/console_socket.h"
 #include "frontend/run/signals.h"
 #include "frontend/start/relay.h"
 #include "policy/error.h"

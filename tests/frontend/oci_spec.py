@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """userns-oci against sentences of the runtime specification that its public validation programs ask about."""
 
+import fcntl
 import json
 import os
+import socket
 import stat
+import struct
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from bundle import Bundle  # noqa: E402
@@ -139,9 +143,9 @@ def _(root):
     inside = lines(bundle.run('sh', '-c', f'cd /proc/self/ns; for n in {" ".join(names)}; do readlink $n; done'))
     assert len(names) == 8 and not set(inside) & {os.readlink(f'/proc/self/ns/{name}') for name in names}, inside
     seccomp = linux['seccomp']
-    assert 'SCMP_ACT_NOTIFY' not in seccomp['actions'] and seccomp['supportedFlags'] == seccomp['knownFlags']
+    assert seccomp['supportedFlags'] == seccomp['knownFlags']
     bundle.config['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW', 'architectures': seccomp['archs'], 'flags': seccomp['supportedFlags']}
-    for action in seccomp['actions']:
+    for action in set(seccomp['actions']) - {'SCMP_ACT_NOTIFY'}:  # which has cases of its own
         bundle.config['linux']['seccomp']['syscalls'] = [{'names': ['acct'], 'action': action}] if action != 'SCMP_ACT_ALLOW' else []
         assert lines(bundle.sh('grep Seccomp: /proc/self/status')) == ['Seccomp:\t2'], action
     for op in seccomp['operators']:
@@ -176,6 +180,101 @@ def _(root, name, field, value):
     done = bundle.run('true')
     named = field.strip('/').replace('/0/', '[0].').replace('/', '.')
     assert done.code == 1 and f'{named} is not supported' in done.err, done
+
+
+# --- a filter that asks ---------------------------------------------------------------------
+
+class Agent:
+    """Listens on a socket, and answers the calls of each process whose listener it gets: mkdir fails with EDQUOT, all else goes on."""
+    RECEIVE, ANSWER, CONTINUE = 0xc0502100, 0xc0182101, 1  # ioctls, and a flag; seccomp_unotify(2)
+    MKDIR = {83: 'mkdir', 258: 'mkdirat'}  # of x86_64
+
+    def __init__(self, path, user):
+        self.path, self.told, self.asked = path, [], []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        os.chown(path, user.uid, user.gid)
+        self.socket.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            connection, _ = self.socket.accept()
+            text, fds, _, _ = socket.recv_fds(connection, 65536, 4)
+            self.told.append(json.loads(text))
+            assert len(fds) == 1, fds
+            threading.Thread(target=self._answer, args=fds, daemon=True).start()
+
+    def _answer(self, listener):
+        while True:
+            try:
+                notice = bytearray(80)
+                fcntl.ioctl(listener, self.RECEIVE, notice)
+                number, pid, _, call = struct.unpack('=QIIi', notice[:20])
+                self.asked.append((pid, call))
+                refused = call in self.MKDIR
+                fcntl.ioctl(listener, self.ANSWER, struct.pack('=QqiI', number, 0, -122 if refused else 0, 0 if refused else self.CONTINUE))
+            except OSError:
+                return os.close(listener)
+
+
+def asks(bundle, path, *names, **more):
+    bundle.config['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW', 'listenerPath': path,
+                                         'syscalls': [{'names': list(names), 'action': 'SCMP_ACT_NOTIFY'}], **more}
+    return bundle
+
+
+@case('a filter asks the agent of listenerPath, which is told of each process and answers for it; the process holds no listener')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    agent = Agent(f'{bundle.run_dir}/agent', root.alice)
+    bundle.config['annotations'] = {'a.b': 'c'}
+    # close, chdir, capset and execve come between the filter and the command.
+    asks(bundle, agent.path, 'mkdir', 'mkdirat', 'close', 'chdir', 'capset', 'execve', listenerMetadata='who: me')
+    for no_new_privs in (True, False):
+        done = bundle.sh('mkdir /dev/shm/x; ls -l /proc/self/fd | grep -c seccomp', noNewPrivileges=no_new_privs)
+        assert 'Disk quota exceeded' in done.err and done.out == '0\n', done
+    bundle.write('sleep', '1000')
+    assert bundle.call('run', '-d', '-b', bundle.path, 'c').code == 0
+    pid = bundle.state()['pid']
+    assert 'Disk quota exceeded' in bundle.call('exec', 'c', 'mkdir', '/dev/shm/y').err
+    bundle.end()
+    assert len(agent.told) == 4 and {tuple(told['fds']) for told in agent.told} == {('seccompFd',)}, agent.told
+    assert {(told['metadata'], told['ociVersion'], told['state']['id'], told['state']['annotations']['a.b']) for told in agent.told} == {
+        ('who: me', '1.0.2', 'c', 'c')}, agent.told
+    first, brought = agent.told[2:]
+    assert (first['pid'], first['state']['pid'], first['state']['status']) == (pid, pid, 'created'), first
+    assert brought['pid'] != pid and (brought['state']['pid'], brought['state']['status']) == (pid, 'running'), brought
+
+
+@case('without its agent, a container that asks does not start and nothing waits for ever')
+def _(root):
+    bundle = asks(Bundle(root, root.alice), '/run/nobody', 'mkdir')
+    done = bundle.run('true')
+    assert done.code == 1 and "cannot reach linux.seccomp.listenerPath '/run/nobody'" in done.err and bundle.left() == [], done
+    # Reached, and gone before it took the listener.
+    agent = socket.socket(socket.AF_UNIX)
+    agent.bind(f'{bundle.run_dir}/gone')
+    os.chmod(f'{bundle.run_dir}/gone', 0o777)
+    agent.listen()
+    threading.Thread(target=lambda: agent.accept()[0].close(), daemon=True).start()
+    done = asks(bundle, f'{bundle.run_dir}/gone', 'mkdir', 'mkdirat').sh('mkdir /dev/shm/x')
+    assert ('not implemented' in done.err or 'cannot send the listener' in done.err) and done.code == 1, done
+    assert bundle.left() == []
+
+
+@cases([
+    ('SCMP_ACT_NOTIFY without a path', {'listenerPath': ''}, 'linux.seccomp.listenerPath is missing'),
+    ('SCMP_ACT_NOTIFY with a relative path', {'listenerPath': 'agent'}, 'linux.seccomp.listenerPath is not an absolute path'),
+    ('SCMP_ACT_NOTIFY of the call that hands the listener on', {'syscalls': [{'names': ['read', 'sendmsg'], 'action': 'SCMP_ACT_NOTIFY'}]},
+     'linux.seccomp.syscalls[0].names'),
+    ('SCMP_ACT_NOTIFY as the default action', {'defaultAction': 'SCMP_ACT_NOTIFY'}, 'linux.seccomp.defaultAction'),
+    ('metadata for no agent', {'listenerPath': '', 'syscalls': [], 'listenerMetadata': 'x'}, 'linux.seccomp.listenerMetadata')])
+def _(root, change, word):
+    bundle = asks(Bundle(root, root.alice), '/run/nobody', 'mkdir')
+    bundle.config['linux']['seccomp'].update(change)
+    done = bundle.run('true')
+    assert done.code == 1 and word in done.err and bundle.left() == [], done
 
 
 # --- devices --------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ void check_config(const OciConfig& config) {
   for (const auto& mount : config.mounts)
     must(mount.destination.starts_with('/'), "a place of a mount is absolute");
   for (const auto& path : config.masked_paths) must(path.starts_with('/'), "a cover has a place");
+  if (config.seccomp && config.seccomp->notifies())
+    must(config.seccomp->listener_path.starts_with('/'), "a filter that asks has whom to ask");
   for (const auto& device : config.devices)
     must(device.path.starts_with('/') && !device.path.ends_with('/'), "a device has a name");
   if (config.process) check_process(*config.process);

@@ -12,14 +12,15 @@ namespace {
 template <class Value, std::size_t kSize>
 using Table = std::array<std::pair<std::string_view, Value>, kSize>;
 
-constexpr Table<SeccompAction, 8> kActions{{{"SCMP_ACT_KILL", SeccompAction::kKillThread},
+constexpr Table<SeccompAction, 9> kActions{{{"SCMP_ACT_KILL", SeccompAction::kKillThread},
                                             {"SCMP_ACT_KILL_THREAD", SeccompAction::kKillThread},
                                             {"SCMP_ACT_KILL_PROCESS", SeccompAction::kKillProcess},
                                             {"SCMP_ACT_TRAP", SeccompAction::kTrap},
                                             {"SCMP_ACT_ERRNO", SeccompAction::kErrno},
                                             {"SCMP_ACT_TRACE", SeccompAction::kTrace},
                                             {"SCMP_ACT_ALLOW", SeccompAction::kAllow},
-                                            {"SCMP_ACT_LOG", SeccompAction::kLog}}};
+                                            {"SCMP_ACT_LOG", SeccompAction::kLog},
+                                            {"SCMP_ACT_NOTIFY", SeccompAction::kNotify}}};
 constexpr Table<SeccompOp, 7> kOps{{{"SCMP_CMP_NE", SeccompOp::kNotEqual},
                                     {"SCMP_CMP_LT", SeccompOp::kLess},
                                     {"SCMP_CMP_LE", SeccompOp::kLessEqual},
@@ -72,7 +73,23 @@ SeccompRule read_rule(const Node& node) {
                    .answer = read_answer(node["action"], node["errnoRet"]),
                    .args = {}};
   node["args"].for_each([&](const Node& arg) { rule.args.push_back(read_arg(arg)); });
+  // By it the agent gets the listener; nobody would answer.
+  if (rule.answer.action == SeccompAction::kNotify &&
+      std::ranges::find(rule.names, "sendmsg") != rule.names.end())
+    node["names"].refuse("asks the agent about sendmsg, by which the agent is reached");
   return rule;
+}
+
+void read_listener(const Node& seccomp, SeccompRules& rules) {
+  rules.listener_path = seccomp["listenerPath"].text();
+  rules.listener_metadata = seccomp["listenerMetadata"].text();
+  const bool has_path = !rules.listener_path.empty();
+  if (has_path && !rules.listener_path.starts_with('/'))
+    seccomp["listenerPath"].refuse("is not an absolute path");
+  if (!has_path && rules.notifies())
+    seccomp["listenerPath"].refuse("is missing: SCMP_ACT_NOTIFY asks an agent");
+  if (!has_path && !rules.listener_metadata.empty())
+    seccomp["listenerMetadata"].refuse("is for an agent, which listenerPath does not name");
 }
 
 template <class Names>
@@ -90,8 +107,10 @@ SeccompRules read_seccomp(const Node& seccomp) {
   seccomp["architectures"].for_each(
       [&](const Node& node) { rules.architectures.push_back(read_architecture(node)); });
   seccomp["flags"].for_each([&](const Node& node) { rules.flags |= node.one_of(kFlags); });
-  seccomp["listenerPath"].must_not_ask();
+  if (rules.otherwise.action == SeccompAction::kNotify)
+    seccomp["defaultAction"].refuse("is SCMP_ACT_NOTIFY: nobody would answer before the agent");
   seccomp["syscalls"].for_each([&](const Node& node) { rules.rules.push_back(read_rule(node)); });
+  read_listener(seccomp, rules);
   return rules;
 }
 

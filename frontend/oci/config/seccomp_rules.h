@@ -1,6 +1,7 @@
 // linux.seccomp of a bundle, typed. Source: config-linux.md, "Seccomp".
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ enum class SeccompAction : std::uint8_t {
   kTrace,
   kAllow,
   kLog,
+  kNotify,
 };
 struct SeccompAnswer {
   SeccompAction action = SeccompAction::kKillThread;
@@ -46,6 +48,14 @@ struct SeccompRules {
   std::vector<std::string> architectures;  // as libseccomp names them: "x86_64"
   unsigned flags = 0;                      // SECCOMP_FILTER_FLAG_*
   std::vector<SeccompRule> rules;
+  std::string listener_path;  // of the agent that kNotify asks
+  std::string listener_metadata;
+
+  [[nodiscard]] bool notifies() const {
+    return std::ranges::any_of(rules, [](const SeccompRule& rule) {
+      return rule.answer.action == SeccompAction::kNotify;
+    });
+  }
 };
 
 }  // namespace userns::frontend

@@ -213,11 +213,15 @@ Error become(const Prepared& prepared, const Channel& channel) {
   const auto words = argv_of(process.args);
   auto environment = argv_of(process.env);
   if (auto sent = channel.send({.kind = Message::Kind::kExec}); !sent) return sent.error();
-  const Undress undress{.process = process,
-                        .filter = prepared.filter,
-                        .may_set_groups = may_set_groups(prepared),
-                        .preserved = prepared.preserved,
-                        .kept = channel.raw()};
+  const Undress undress{
+      .process = process,
+      .filter = prepared.filter,
+      .may_set_groups = may_set_groups(prepared),
+      .preserved = prepared.preserved,
+      .kept = channel.raw(),
+      .hand_on = [&](Fd listener) {
+        return channel.send({.kind = Message::Kind::kNotify, .fd = std::move(listener)});
+      }};
   if (auto become = become_command(undress); !become) return become.error();
   ::execve(program->c_str(), words.data(), environment.data());
   const int code = errno;

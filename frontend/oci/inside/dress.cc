@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <climits>
 #include <string_view>
+#include <utility>
 
 #include "frontend/start/inside/identity.h"
 #include "policy/text.h"
@@ -175,6 +176,12 @@ bool is_program(const std::string& path) {
          (facts.st_mode & 0111U) != 0;
 }
 
+// The agent gets the listener, and this process keeps none.
+Result<void> install_filter(const Undress& what) {
+  auto listener = TRY(install_seccomp(*what.filter));
+  return listener.valid() ? what.hand_on(std::move(listener)) : Result<void>{};
+}
+
 }  // namespace
 
 Result<void> set_process_values(const OciProcess& process, const Fd& oom_score) {
@@ -196,8 +203,7 @@ Result<void> become_command(const Undress& what) {
   // Before the filter, which may not know the call.
   if (auto closed = close_all_but(what.preserved, what.kept); !closed) return closed;
   const bool entered = TRY(enter_as_root(process));
-  if (what.filter && !process.no_new_privs)
-    if (auto installed = install_seccomp(*what.filter); !installed) return installed;
+  if (what.filter && !process.no_new_privs) TRY(install_filter(what));
   if (auto bounded = bound(process.capabilities.bounding); !bounded) return bounded;
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return fail_errno("cannot keep capabilities");
   if (auto become = become_user(process, what.may_set_groups); !become) return become;
@@ -206,7 +212,7 @@ Result<void> become_command(const Undress& what) {
   ::umask(process.umask.value_or(022));
   if (!process.no_new_privs) return {};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("cannot set no_new_privs");
-  return what.filter ? install_seccomp(*what.filter) : Result<void>{};
+  return what.filter ? install_filter(what) : Result<void>{};
 }
 
 Result<std::string> find_program(const OciProcess& process) {

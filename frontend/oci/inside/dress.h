@@ -1,6 +1,7 @@
 // Who the process of a container is: ids, groups, capabilities, limits, filter. All run in it.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -25,6 +26,7 @@ struct Undress {
   bool may_set_groups = true;
   unsigned preserved = 0;
   int kept = -1;
+  std::function<Result<void>(Fd)> hand_on;  // the listener of the filter
 };
 Result<void> become_command(const Undress& what);
 

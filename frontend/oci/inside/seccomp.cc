@@ -35,6 +35,8 @@ std::uint32_t action_of(const SeccompAnswer& answer) {
       return SCMP_ACT_TRACE(static_cast<std::uint32_t>(answer.number));
     case SeccompAction::kLog:
       return SCMP_ACT_LOG;
+    case SeccompAction::kNotify:
+      return SCMP_ACT_NOTIFY;
     case SeccompAction::kAllow:
       break;
   }
@@ -136,16 +138,22 @@ Result<SeccompFilter> compile_seccomp(const SeccompRules& rules) {
   TRY(add_architectures(context, rules));
   for (const auto& rule : rules.rules) TRY(add_rule(context, rule, otherwise));
   auto program = TRY(program_of(context));
-  return SeccompFilter{.program = std::move(program), .flags = rules.flags};
+  return SeccompFilter{.program = std::move(program), .flags = flags_of(rules)};
 }
 
-Result<void> install_seccomp(const SeccompFilter& filter) {
+unsigned flags_of(const SeccompRules& rules) {
+  const unsigned listener = rules.notifies() ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+  return rules.flags | listener;
+}
+
+Result<Fd> install_seccomp(const SeccompFilter& filter) {
   auto* const first = const_cast<sock_filter*>(  // NOLINT(*-const-cast): as seccomp(2) takes it
       filter.program.data());
   sock_fprog program{.len = static_cast<unsigned short>(filter.program.size()), .filter = first};
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &program) != 0)
-    return fail_errno("cannot install the system call filter of linux.seccomp");
-  return {};
+  const long done = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &program);
+  if (done < 0) return fail_errno("cannot install the system call filter of linux.seccomp");
+  const bool listens = (filter.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+  return listens ? Fd(static_cast<int>(done)) : Fd{};
 }
 
 }  // namespace userns::frontend

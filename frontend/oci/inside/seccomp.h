@@ -1,6 +1,7 @@
 // A bundle's own system call filter, compiled by libseccomp when the container is made.
 #pragma once
 
+#include "common/fd.h"
 #include "frontend/oci/config/seccomp_rules.h"
 #include "policy/error.h"
 
@@ -18,8 +19,12 @@ struct SeccompFilter {
 };
 Result<SeccompFilter> compile_seccomp(const SeccompRules& rules);
 
+// SECCOMP_FILTER_FLAG_*.
+unsigned flags_of(const SeccompRules& rules);
+
 // For this process and all that come after it. Needs CAP_SYS_ADMIN in the user namespace, or
-// no_new_privs.
-Result<void> install_seccomp(const SeccompFilter& filter);
+// no_new_privs. Returns the listener of one that asks an agent (SCMP_ACT_NOTIFY): from now on the
+// calls that it is asked about wait for the agent.
+Result<Fd> install_seccomp(const SeccompFilter& filter);
 
 }  // namespace userns::frontend
