@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
+import said  # noqa: E402
 from harness import MS_BIND, MS_REC, ROOT, build_dir, case, cases, main, mount, skip, spawn, umount  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(__file__), '..', '..')
@@ -127,6 +128,7 @@ def start(root, commands, owner=None, **how):
 def run(root, commands, owner=None):
     done = start(root, commands, owner).wait()
     assert done.code == 0, done
+    said.check_errors(commands, done)
     return done.out
 
 
@@ -374,7 +376,7 @@ def _(root, _run_it):
     assert done.code == 1 and '65537' in done.out, done
 
 
-@case('every other example ends well')
+@case('every other example ends well and prints what it is to print')
 def _(root):
     with open('/etc/group', 'a') as file:
         file.write('students:x:7777:\n')
@@ -388,17 +390,38 @@ def _(root):
     os.chown(root.home + '/.local', root.mark.uid, root.mark.gid)
     for name, lines in EXAMPLES.items():
         if name not in CHECKS:
-            run(root, lines, ROOT if name.endswith(' as root') else None)
+            said.check_output(said.EXAMPLES[name], run(root, lines, ROOT if name.endswith(' as root') else None))
+    assert set(said.EXAMPLES) == set(EXAMPLES) - set(CHECKS)
 
 
-@case('the commands that README.md gives a user end well')
+@case('the commands that README.md gives a user end well and print what they are to print')
 def _(root):
     with open(TOP + '/README.md') as file:
         block, = re.findall(r'Then as that user.*?```sh\n(.*?)```', file.read(), re.S)
     root.first = UNUSED
-    for line in filter(None, block.splitlines()):
-        run(root, [line])
-        assert 'userns-run' in line, line
+    lines = [line.partition(' #')[0].rstrip() for line in filter(None, block.splitlines())]
+    assert lines == list(said.README), lines
+    for line in lines:
+        said.check_output(said.README[line], run(root, [line]))
+
+
+@case('a command that prints an error and ends well is found')
+def _(root):
+    user(root)
+    for wrong in ("userns-run --map-self -- sh -c 'ip link add a type veth peer b; ip -br link'", 'echo odd >&2'):
+        done = start(root, [wrong]).wait()
+        assert done.code == 0 and done.err, done
+        try:
+            run(root, [wrong])
+        except AssertionError:
+            continue
+        raise RuntimeError(f'{wrong} was taken as it should be')
+    for out in ('', 'lo UNKNOWN\n'):
+        try:
+            said.check_output(said.README["userns-run --map-self -- sh -c 'ip link add left type veth peer right; ip -br link'"], out)
+        except AssertionError:
+            continue
+        raise RuntimeError(f'{out!r} was taken as it should be')
 
 
 @case('the ids that README.md has root grant are room for ten more containers')
