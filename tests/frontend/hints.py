@@ -15,10 +15,10 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-from container import spawn  # noqa: E402
+from container import rootfs, spawn  # noqa: E402
 from cgroups import Cgroups  # noqa: E402
 from filtered import filtered  # noqa: E402
-from harness import (CLONE_NEWUSER, MS_BIND, MS_REC, Result, cases, libc, main, mount, skip, trace, umount, with_own_pids)  # noqa: E402
+from harness import (CLONE_NEWUSER, MS_BIND, MS_REC, Result, case, cases, libc, main, mount, skip, trace, umount, with_own_pids)  # noqa: E402
 from net_host import Host, sh  # noqa: E402
 
 with_own_pids()  # ids are chosen that no process in sight has
@@ -235,6 +235,17 @@ def _(root, check, words, bring_about, seen):
     if seen is not None:
         assert bool(found - {'pass'}) == seen, (found, report)
     return done.err.strip()
+
+
+@case('a store on a network file system: a container of the caller\'s own id alone can live there, and one whose tree is elsewhere')
+def _(root):
+    with store(root) as how:
+        for words in (['own', '--template', 'busybox', '--map-self'], ['kept', '--rootfs', rootfs(root, 'adopted')]):
+            done = done_by(root, ['create', *words], fault=as_nfs, **how)
+            assert done.code == 0, done
+        assert done_by(root, ['create', 'many', '--template', 'busybox'], fault=as_nfs, **how).code == 125
+        for name in ('own', 'kept'):
+            assert done_by(root, ['destroy', name], fault=as_nfs, **how).code == 0
 
 
 main()

@@ -214,8 +214,10 @@ Result<Registry> await_turn(const Store& store, const std::string& name) {
   }
 }
 
-// An adopted tree is where it is; all else is unpacked into the store.
-Result<void> check_file_system(const Store& store) {
+// Files of the caller's alone need be given to nobody, and an adopted tree is where it is. All else
+// is unpacked into the store, for other ids.
+Result<void> check_file_system(const Store& store, const CreateWish& wish, const Spec& spec) {
+  if (is_own_alone(spec) || std::holds_alternative<FromDirectory>(wish.source)) return {};
   struct statfs facts{};
   if (::fstatfs(store.dir().get(), &facts) != 0)
     return fail_errno(concat("cannot use ", store.path()));
@@ -223,15 +225,17 @@ Result<void> check_file_system(const Store& store) {
   if (remote.empty()) return {};
   return fail(
       {},
-      concat("no container can live in ", store.path(), ": it is on ", remote,
-             ", and the server there does not let a user give files to subordinate ids; choose a "
-             "directory on a local disk with --path DIR or XDG_DATA_HOME"));
+      concat(
+          "no container can live in ", store.path(), ": it is on ", remote,
+          ", and the server there does not let a user give files to subordinate ids; choose a "
+          "directory on a local disk with --path DIR or XDG_DATA_HOME, or give the container the "
+          "caller's own id alone with --map-self"));
 }
 
 // Under the registry's lock: from here on the ids are taken.
 Result<Unfinished> begin(const Store& store, const CreateWish& wish, ConfigFile& config, Spec& spec,
                          Registry& registry) {
-  TRY(check_file_system(store));
+  TRY(check_file_system(store, wish, spec));
   const auto blocks = TRY(choose_blocks_for(store, wish, spec, registry));
   if (!is_own_alone(spec)) TRY(config.set("map", map_values(blocks)));
   // What it is going to stand on, before it is looked for: prune leaves it alone from here on.
