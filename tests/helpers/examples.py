@@ -405,6 +405,50 @@ def _(root):
         said.check_output(said.README[line], run(root, [line]))
 
 
+def installed_by_readme():
+    """The programs of a Debian with what README.md has root install, and nothing else: {name}."""
+    text = subprocess.run(['dpkg-query', '-W', '-f', '${Package}\\t${Essential}\\t${Priority}\\t${Provides}\\t${Pre-Depends},${Depends}\\n'],
+                          stdout=subprocess.PIPE, check=True, text=True).stdout
+    depends, of, open_names = {}, {}, []
+    for line in text.splitlines():
+        name, essential, priority, provides, needs = line.split('\t')
+        depends[name] = [[re.split(r'[ (:]', choice.strip())[0] for choice in group.split('|')] for group in needs.split(',') if group.strip()]
+        for provided in (name, *(re.split(r'[ (:]', word.strip())[0] for word in provides.split(','))):
+            of.setdefault(provided, name)
+        if essential == 'yes' or priority == 'required':
+            open_names.append(name)
+    open_names += [word for word in build_block()[0].split()[2:] if not word.startswith('-')]
+    packages = set()
+    while open_names:
+        name = of.get(open_names.pop())
+        if name and name not in packages:
+            packages.add(name)
+            open_names += [choice for group in depends[name] for choice in group[:1]]
+    files = subprocess.run(['dpkg-query', '-L', *sorted(packages)], stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()
+    return {os.path.basename(path) for path in files if re.match(r'(/usr)?/s?bin/.', path)}
+
+
+@case('the commands that README.md gives a user need no program but those of the packages that it names')
+def _(root):
+    shutil.which('dpkg-query') or skip('this is no Debian')
+    keep = installed_by_readme()
+    assert {'g++', 'meson', 'ip', 'busybox', 'ls'} <= keep and not {'mmdebstrap', 'pasta', 'skopeo', 'podman'} & keep, sorted(keep)
+    root.first = UNUSED
+    user(root)
+    root.program('userns-run')
+    for place in ('/usr/bin', '/usr/sbin'):
+        root.overlay(place)
+        for name in os.listdir(place):
+            if name not in keep and os.path.basename(os.path.realpath(f'{place}/{name}')) not in keep:
+                os.unlink(f'{place}/{name}')
+    try:
+        for line, wanted in said.README.items():
+            said.check_output(wanted, run(root, [line]))
+    finally:
+        for place in ('/usr/bin', '/usr/sbin'):
+            umount(place)
+
+
 @case('a command that prints an error and ends well is found')
 def _(root):
     user(root)
