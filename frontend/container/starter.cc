@@ -19,7 +19,7 @@
 #include "common/config.h"
 #include "frontend/container/destroy.h"
 #include "frontend/events/event_log.h"
-#include "frontend/monitor/console_log.h"
+#include "frontend/monitor/console/console_log.h"
 #include "frontend/monitor/control.h"
 #include "frontend/monitor/handover.h"
 #include "frontend/monitor/hooks.h"

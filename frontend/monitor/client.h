@@ -12,8 +12,8 @@
 
 #include "common/fd.h"
 #include "frontend/monitor/beside.h"
+#include "frontend/monitor/console/ring.h"
 #include "frontend/monitor/control.h"
-#include "frontend/monitor/ring.h"
 
 namespace userns::frontend {
 

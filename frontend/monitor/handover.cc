@@ -163,6 +163,28 @@ const std::vector<Key>& keys() {
 
 }  // namespace
 
+Handover next_run_of(const Handover& ended) {
+  Handover next;
+  next.directory = ended.directory;
+  next.lock = ended.lock;
+  next.control = ended.control;
+  next.name = ended.name;
+  next.program = ended.program;
+  next.path = ended.path;
+  next.log_size = ended.log_size;
+  next.restart = ended.restart;
+  next.restart_always = ended.restart_always;
+  next.restarts_left = ended.restarts_left;
+  next.restarts = ended.restarts;
+  next.remove = ended.remove;
+  next.cgroup = ended.cgroup;
+  next.pre_start = ended.pre_start;
+  next.started = ended.started;
+  next.post_stop = ended.post_stop;
+  next.rest = ended.rest;
+  return next;
+}
+
 std::vector<std::string> to_words(const Handover& handover) {
   std::vector<std::string> words;
   auto ours = handover;

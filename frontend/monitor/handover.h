@@ -76,6 +76,9 @@ struct Handover {
   std::vector<std::string> rest;  // the options, "--" and the command
 };
 
+// What the same container's next run is told by the one that has ended; its clients come on top.
+Handover next_run_of(const Handover& ended);
+
 std::vector<std::string> to_words(const Handover& handover);
 // Words of another version that this one does not know are passed over: a container goes on across
 // an upgrade.

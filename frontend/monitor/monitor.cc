@@ -3,12 +3,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,11 +22,13 @@
 
 #include "common/report.h"
 #include "frontend/events/event_log.h"
-#include "frontend/monitor/beside.h"
 #include "frontend/monitor/client.h"
-#include "frontend/monitor/console_log.h"
+#include "frontend/monitor/commands.h"
+#include "frontend/monitor/console/console_log.h"
+#include "frontend/monitor/console/terminal.h"
 #include "frontend/monitor/hooks.h"
 #include "frontend/monitor/limit_watch.h"
+#include "frontend/monitor/watchers.h"
 #include "frontend/run/cgroup/cgroup.h"
 #include "frontend/run/channel.h"
 #include "frontend/run/default_action.h"
@@ -49,21 +49,12 @@ using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::milliseconds;
 using Mode = Client::Mode;
 
-constexpr std::size_t kRemembered = 128UL << 10U;  // of the console
-constexpr std::size_t kChunk = 8192;
-constexpr std::size_t kMostTyped = 64UL << 10U;
 constexpr std::size_t kMostClients = 64;  // that stay: console, wait, exec
 constexpr std::size_t kMostAsking = 32;   // beside them, so that a crowd keeps no stop away
 constexpr auto kRequestTakes = std::chrono::seconds(5);  // at most, after connecting
-constexpr auto kWatcherMayTake =
-    Milliseconds(500);  // to read on, before the console goes on without it
 constexpr auto kFarewellTakes =
-    std::chrono::seconds(2);  // until the last words have reached all watchers
-constexpr auto kOrphanMayTake = std::chrono::seconds(2);
-constexpr auto kRemoveAgain = Milliseconds(20);  // a cgroup in which all were killed
-constexpr int kRemovals = 50;
-constexpr auto kRemoveLater = Milliseconds(1000);  // one that somebody is still in
-constexpr int kLastWordsTake = 2000;               // ms
+    std::chrono::seconds(2);          // until the last words have reached all watchers
+constexpr int kLastWordsTake = 2000;  // ms
 constexpr auto kDeathTakes = std::chrono::seconds(5);
 constexpr auto kFirstLook = Milliseconds(2);  // whether all have ended
 constexpr auto kLastLook = Milliseconds(1000);
@@ -81,12 +72,6 @@ void become_silent() {
   [[maybe_unused]] const int moved = ::chdir("/");
 }
 
-// A command whose client is gone.
-struct Orphan {
-  Beside beside;
-  std::optional<Clock::time_point> until;  // then it is killed
-};
-
 // What a client asks for that keeps its connection.
 bool stays(Request::Kind kind) {
   return kind == Request::Kind::kWait || kind == Request::Kind::kReady ||
@@ -103,26 +88,21 @@ class Monitor {
         control_(h_.control),
         pidfd_(h_.pidfd),
         user_namespace_(h_.user_namespace),
-        terminal_(h_.terminal),
         notify_(h_.notify),
         life_(h_.life),
         network_(h_.network),
         signals_(std::move(signals)),
         log_(directory_, h_.log_size),
-        ring_(kRemembered),
+        terminal_(Fd(h_.terminal), log_),
         cgroup_(Cgroup::adopt(h_.cgroup, h_.limits)),
-        watch_(cgroup_.payload()) {
+        watch_(cgroup_.payload()),
+        commands_(cgroup_, user_namespace_) {
     for (const int fd : {h_.directory, h_.lock, h_.control, h_.pidfd, h_.user_namespace,
                          h_.terminal, h_.notify, h_.life, h_.network, h_.report})
       keep_across_exec(fd, false);
     for (const auto& client : h_.clients) {
       keep_across_exec(client.fd, false);
       clients_.emplace_back(Fd(client.fd), client.watches ? Mode::kWatches : Mode::kWaits);
-    }
-    if (terminal_.valid()) {
-      (void)::fcntl(terminal_.get(), F_SETFL, ::fcntl(terminal_.get(), F_GETFL) | O_NONBLOCK);
-      // Else it would hang up whenever nobody inside has it open.
-      held_.reset(::ioctl(terminal_.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
     }
     if (h_.ready_within >= 0) ready_by_ = Clock::now() + Milliseconds(h_.ready_within);
   }
@@ -176,42 +156,32 @@ class Monitor {
 
   // --- one turn -----------------------------------------------------------------------------
   void step() {
-    polled_.assign({{.fd = signals_.fd().get(), .events = POLLIN},
-                    {.fd = notify_.get(), .events = POLLIN},
-                    {.fd = has_room() ? control_.get() : -1, .events = POLLIN},
-                    {.fd = terminal_.get(), .events = terminal_events()},
-                    {.fd = watch_.fd().get(), .events = POLLIN}});
+    polled_.assign(
+        {{.fd = signals_.fd().get(), .events = POLLIN},
+         {.fd = notify_.get(), .events = POLLIN},
+         {.fd = has_room() ? control_.get() : -1, .events = POLLIN},
+         {.fd = terminal_.raw(), .events = terminal_.events(is_anyone_waited_for(clients_))},
+         {.fd = watch_.fd().get(), .events = POLLIN}});
     for (const auto& client : clients_)
-      polled_.push_back({.fd = client.raw(), .events = events_of(client)});
+      polled_.push_back(
+          {.fd = client.raw(), .events = events_of(client, terminal_.said(), terminal_.is_full())});
     if (::poll(polled_.data(), polled_.size(), time_left()) < 0) {
       if (errno != EINTR) kill_all();
       return;
     }
     if (polled_[0].revents != 0) take_signals();
     if (polled_[1].revents != 0) hear_system();
-    if (polled_[3].revents != 0) move_console(polled_[3].revents);
+    if (polled_[3].revents != 0) terminal_.move(polled_[3].revents);
     if (polled_[4].revents != 0) hear_of_limits();
     std::size_t at = 5;
     for (auto& client : clients_) {
       if (at < polled_.size() && polled_[at].revents != 0) serve(client);
       ++at;
     }
-    for (auto& client : clients_)
-      if (client.mode == Mode::kWatches) client.catch_up(ring_);
-    look_who_is_behind();
+    catch_up(clients_, terminal_.said());
     if (polled_[2].revents != 0) accept();
     look_at_clock();
     drop_closed();
-  }
-
-  [[nodiscard]] short terminal_events() const {
-    return static_cast<short>((held_back() ? 0 : POLLIN) | (typed_.empty() ? 0 : POLLOUT));
-  }
-  [[nodiscard]] short events_of(const Client& client) const {
-    const bool watches = client.mode == Mode::kWatches;
-    const bool deaf = watches && typed_.size() >= kMostTyped;
-    return static_cast<short>((deaf ? 0 : POLLIN) |
-                              (watches && client.position < ring_.end() ? POLLOUT : 0));
   }
 
   [[nodiscard]] int time_left() const {
@@ -223,13 +193,12 @@ class Monitor {
     consider(dead_by_);
     consider(ready_by_);
     consider(wake_);
-    for (const auto& orphan : orphans_) consider(orphan.until);
-    consider(remove_again_);
+    consider(commands_.next());
     for (const auto& client : clients_)
       if (client.mode == Mode::kNew)
         consider(client.since + kRequestTakes);
-      else if (is_waited_for(client))
-        consider(*client.behind_since + kWatcherMayTake);
+      else
+        consider(waited_for_until(client));
     if (!next) return -1;
     const auto left = std::chrono::ceil<Milliseconds>(*next - Clock::now()).count();
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
@@ -243,56 +212,10 @@ class Monitor {
     if (wake_ && time >= *wake_ && stopping_ && deadline_) ask_to_stop(SIGTERM);
     for (auto& client : clients_)
       if (client.mode == Mode::kNew && time >= client.since + kRequestTakes) client.close();
-    if (remove_again_ && time >= *remove_again_) remove_leaves();
-    for (auto& orphan : orphans_)
-      if (orphan.until && time >= *orphan.until) {
-        end_beside(orphan.beside);
-        orphan.until.reset();
-      }
+    commands_.look_at_clock();
   }
 
-  // --- the console --------------------------------------------------------------------------
-  // A watcher that is slow gets a moment to read on; then the console goes on without it, until it
-  // has caught up.
-  [[nodiscard]] static bool is_waited_for(const Client& client) {
-    return client.behind_since && !client.left_behind;
-  }
-  [[nodiscard]] bool held_back() const { return std::ranges::any_of(clients_, is_waited_for); }
-
-  void look_who_is_behind() {
-    const auto time = Clock::now();
-    for (auto& client : clients_) {
-      if (client.mode != Mode::kWatches || client.position + kRemembered / 2 >= ring_.end()) {
-        client.behind_since.reset();
-        client.left_behind = false;
-      } else if (!client.behind_since) {
-        client.behind_since = time;
-      } else if (time >= *client.behind_since + kWatcherMayTake) {
-        client.left_behind = true;
-      }
-    }
-  }
-
-  void move_console(short events) {
-    if ((events & POLLOUT) != 0 && !typed_.empty()) {
-      const auto put = ::write(terminal_.get(), typed_.data(), typed_.size());
-      if (put > 0) typed_.erase(0, static_cast<std::size_t>(put));
-      if (put < 0 && errno != EAGAIN && errno != EINTR) typed_.clear();
-    }
-    if ((events & POLLIN) != 0) (void)read_console();
-    if ((events & (POLLHUP | POLLERR)) != 0 && (events & POLLIN) == 0) terminal_.reset();
-  }
-
-  bool read_console() {
-    std::array<char, kChunk> chunk;  // NOLINT(*-member-init): only what is read is looked at
-    const auto got = ::read(terminal_.get(), chunk.data(), chunk.size());
-    if (got <= 0) return false;
-    const std::string_view text(chunk.data(), static_cast<std::size_t>(got));
-    ring_.append(text);
-    log_.append(text);
-    return true;
-  }
-
+  // --- clients ------------------------------------------------------------------------------
   // Whoever came before us, or while the end began.
   void meet_waiting() {
     std::size_t before = 0;
@@ -305,7 +228,6 @@ class Monitor {
     drop_closed();
   }
 
-  // --- clients ------------------------------------------------------------------------------
   [[nodiscard]] bool has_room() const { return clients_.size() < kMostClients + kMostAsking; }
   [[nodiscard]] bool is_crowded() const {
     return std::ranges::count_if(clients_, &Client::stays) >= static_cast<long>(kMostClients);
@@ -342,17 +264,11 @@ class Monitor {
     const char kind = text.front();
     text.remove_prefix(1);
     if (kind == static_cast<char>(Said::kData))
-      typed_ += text;
+      terminal_.type(text);
     else if (const auto size = parse_size(text); size && kind == static_cast<char>(Said::kSize))
-      resize(*size);
+      terminal_.resize(size->rows, size->columns);
     else
       client.close();
-  }
-
-  void resize(const WindowSize& size) const {
-    const winsize window{
-        .ws_row = size.rows, .ws_col = size.columns, .ws_xpixel = 0, .ws_ypixel = 0};
-    (void)::ioctl(terminal_.get(), TIOCSWINSZ, &window);
   }
 
   void take_request(Client& client, Packet& packet) {
@@ -388,8 +304,8 @@ class Monitor {
         if (ready_) tell_ready(client);
         return;
       case Request::Kind::kConsole:
-        if (request->size) resize(*request->size);
-        client.position = ring_.begin();
+        if (request->size) terminal_.resize(request->size->rows, request->size->columns);
+        client.position = terminal_.said().begin();
         client.mode = Mode::kWatches;
         client.leash = request->leash;
         client.say(Said::kOk, "");
@@ -414,7 +330,7 @@ class Monitor {
       client.close();
       return;
     }
-    auto beside = start_beside(h_.program, request, fds, cgroup_, user_namespace_, ++commands_);
+    auto beside = commands_.begin(h_.program, request, fds);
     if (!beside) {
       client.say(Said::kError, to_text(beside.error()));
       client.close();
@@ -424,33 +340,9 @@ class Monitor {
     client.say(Said::kOk, concat(client.beside.pid), &client.beside.pidfd);
   }
 
-  // What it runs hears that the terminal is gone, and is killed a moment later.
   void orphan(Client& client) {
-    if (client.mode != Mode::kRuns || client.beside.pid == 0) return;
-    client.beside.signal(SIGHUP);
-    orphans_.push_back(
-        {.beside = std::exchange(client.beside, {}), .until = Clock::now() + kOrphanMayTake});
-  }
-
-  // With all that it has started; without a cgroup, what has left its process group lives on.
-  void end_beside(const Beside& beside) const {
-    beside.leaf.kill(user_namespace_);
-    beside.signal(SIGKILL);
-  }
-
-  // Who is killed is gone a little later.
-  void leave(ExecLeaf leaf, bool kill) {
-    if (kill) leaf.kill(user_namespace_);
-    leaves_.add(std::move(leaf));
-    removals_left_ = kill ? kRemovals : 1;
-    remove_leaves();
-  }
-
-  void remove_leaves() {
-    leaves_.remove_empty(cgroup_.payload(), user_namespace_);
-    remove_again_.reset();
-    const auto pause = --removals_left_ > 0 ? kRemoveAgain : kRemoveLater;
-    if (!leaves_.none()) remove_again_ = Clock::now() + pause;
+    if (client.mode == Mode::kRuns && client.beside.pid != 0)
+      commands_.orphan(std::exchange(client.beside, {}));
   }
 
   // --- readiness ----------------------------------------------------------------------------
@@ -488,19 +380,14 @@ class Monitor {
     int status = 0;
     for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
       if (pid == h_.pid) ended_ = status;
-      std::erase_if(orphans_, [&](Orphan& orphan) {
-        if (orphan.beside.pid != pid) return false;
-        leave(std::move(orphan.beside.leaf), true);
-        return true;
-      });
+      commands_.reap(pid);
       for (auto& client : clients_)
         if (client.beside.pid == pid) beside_ended(client, status);
     }
   }
 
   void beside_ended(Client& client, int status) {
-    leave(std::move(client.beside.leaf), WIFSIGNALED(status));
-    client.beside = {};
+    commands_.leave(std::exchange(client.beside, {}), WIFSIGNALED(status));
     client.say(Said::kEnd, concat(status_of(status)));
     client.close();
   }
@@ -614,14 +501,14 @@ class Monitor {
 
   int end() {
     meet_waiting();
-    while (terminal_.valid() && read_console()) continue;
+    terminal_.read_rest();
     const int status = exit_status();
     met_ = cgroup_.what_was_met();
     for (const auto which : {LimitWatch::Of::kMemory, LimitWatch::Of::kPids}) look_at_limit(which);
     cgroup_.sweep(user_namespace_);
     cgroup_ = Cgroup{};
     if (!h_.pid_file.empty()) (void)::unlink(h_.pid_file.c_str());
-    say_farewell_to_console();
+    say_farewell(clients_, terminal_.said(), Clock::now() + kFarewellTakes);
     [[maybe_unused]] const auto hooked =
         run_hooks(h_.post_stop, h_.name, h_.pid, status,
                   {.timeout = Milliseconds(h_.hook_timeout)});  // nobody is left to tell
@@ -650,29 +537,12 @@ class Monitor {
         if (::waitpid(client.beside.pid, &status, 0) == client.beside.pid)
           beside_ended(client, status);
       }
-    for (const auto& orphan : orphans_) orphan.beside.signal(SIGKILL);
-    orphans_.clear();
+    commands_.kill_orphans();
   }
 
   static bool ends_soon(const Beside& beside) {
     pollfd ended{.fd = beside.pidfd.get(), .events = POLLIN, .revents = 0};
     return ::poll(&ended, 1, kLastWordsTake) > 0;
-  }
-
-  // All that the watchers have not read yet, for as long as they read.
-  void say_farewell_to_console() {
-    const auto until = Clock::now() + kFarewellTakes;
-    while (Clock::now() < until) {
-      std::vector<pollfd> behind;
-      for (auto& client : clients_) {
-        if (client.mode != Mode::kWatches || !client.open()) continue;
-        client.catch_up(ring_);
-        if (client.open() && client.position < ring_.end())
-          behind.push_back({.fd = client.raw(), .events = POLLOUT});
-      }
-      if (behind.empty()) return;
-      (void)::poll(behind.data(), behind.size(), 100);
-    }
   }
 
   bool is_to_start_again(int status) {
@@ -696,7 +566,7 @@ class Monitor {
   void pid_ended() {
     h_.pid = 0;
     pidfd_.reset();
-    terminal_.reset();
+    terminal_.close();
     notify_.reset();
     h_.is_pid_1 = false;
   }
@@ -705,24 +575,7 @@ class Monitor {
     const bool reboots = asks_for_reboot();
     if (!reboots && !wait_before_restart()) return;
     ++h_.restarts;
-    Handover next;
-    next.directory = h_.directory;
-    next.lock = h_.lock;
-    next.control = h_.control;
-    next.name = h_.name;
-    next.program = h_.program;
-    next.path = h_.path;
-    next.log_size = h_.log_size;
-    next.restart = h_.restart;
-    next.restart_always = h_.restart_always;
-    next.restarts_left = h_.restarts_left;
-    next.restarts = h_.restarts;
-    next.remove = h_.remove;
-    next.cgroup = h_.cgroup;
-    next.pre_start = h_.pre_start;
-    next.started = h_.started;
-    next.post_stop = h_.post_stop;
-    next.rest = h_.rest;
+    auto next = next_run_of(h_);
     for (auto& client : clients_) {
       if (!client.open() || client.mode == Mode::kNew || client.mode == Mode::kRuns) continue;
       client.say(Said::kAgain, "");
@@ -768,22 +621,16 @@ class Monitor {
   }
 
   Handover h_;
-  Fd directory_, lock_, control_, pidfd_, user_namespace_, terminal_, notify_, life_, network_,
-      held_;
+  Fd directory_, lock_, control_, pidfd_, user_namespace_, notify_, life_, network_;
   Signals signals_;
   ConsoleLog log_;
-  Ring ring_;
+  Terminal terminal_;
   Cgroup cgroup_;
   LimitWatch watch_;
+  Commands commands_;
   std::array<bool, 2> said_{};  // of limits, by LimitWatch::Of
   std::list<Client> clients_;
-  std::vector<Orphan> orphans_;
-  ExecLeaves leaves_;
-  unsigned commands_ = 0;  // of exec, so far
-  std::optional<Clock::time_point> remove_again_;
-  int removals_left_ = 0;
   std::vector<pollfd> polled_;
-  std::string typed_;  // and not yet taken by the terminal
   std::optional<Clock::time_point> deadline_;
   std::optional<Clock::time_point> ready_by_;
   std::optional<Clock::time_point> wake_;

@@ -202,7 +202,7 @@ def _(_root):
 
 # The front-end's rooms, ground floor first: a room includes itself and what stands before it.
 ROOMS = ['spec', 'run', 'run/cgroup', 'nics', 'start/ids', 'start/plan', 'start/mounts', 'start/net', 'start/boot', 'start/inside', 'start',
-         'rootfs/archive', 'rootfs', 'events', 'store', 'monitor', 'container', 'container/make', 'copy', 'export', 'images', 'doctor', 'shift', 'cli', 'cli/usage', 'cli/shift', 'cli/verbs', 'cli/files', 'cli/watch', 'cli/program', 'cli/completions',
+         'rootfs/archive', 'rootfs', 'events', 'store', 'monitor/console', 'monitor', 'container', 'container/make', 'copy', 'export', 'images', 'doctor', 'shift', 'cli', 'cli/usage', 'cli/shift', 'cli/verbs', 'cli/files', 'cli/watch', 'cli/program', 'cli/completions',
          'policy_tool/check', 'policy_tool/guard', 'policy_tool', 'policy_tool/verbs', 'policy_tool/report', 'policy_tool/program', 'policy_tool/completions', 'lxc_user_nic', 'names', 'oci/config', 'oci/cgroup', 'oci/inside', 'oci/engine', 'oci']
 MOST_IN_A_ROOM = 25
 

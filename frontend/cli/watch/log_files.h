@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/fd.h"
-#include "frontend/monitor/log_times.h"
+#include "frontend/monitor/console/log_times.h"
 #include "frontend/store/store.h"
 #include "policy/error.h"
 

@@ -1,5 +1,5 @@
-// The lines of a log with the times of its marks (frontend/monitor/log_times.h): chosen by time,
-// with the time before each, and a line between two runs. Pure.
+// The lines of a log with the times of its marks (frontend/monitor/console/log_times.h): chosen by
+// time, with the time before each, and a line between two runs. Pure.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "frontend/monitor/log_times.h"
+#include "frontend/monitor/console/log_times.h"
 
 namespace userns::frontend {
 

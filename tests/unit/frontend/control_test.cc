@@ -1,7 +1,7 @@
 #include "frontend/monitor/control.h"
 
 #include "frontend/container/console.h"
-#include "frontend/monitor/ring.h"
+#include "frontend/monitor/console/ring.h"
 #include "tests/unit/expect.h"
 
 namespace userns::frontend {

@@ -1,4 +1,4 @@
-#include "frontend/monitor/log_times.h"
+#include "frontend/monitor/console/log_times.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

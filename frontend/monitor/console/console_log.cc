@@ -1,4 +1,4 @@
-#include "frontend/monitor/console_log.h"
+#include "frontend/monitor/console/console_log.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

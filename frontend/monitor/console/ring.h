@@ -26,6 +26,7 @@ class Ring {
     }
   }
 
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   // Positions count from the first byte that ever was.
   [[nodiscard]] std::uint64_t end() const { return end_; }
   [[nodiscard]] std::uint64_t begin() const {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "common/fd.h"
-#include "frontend/monitor/log_times.h"
+#include "frontend/monitor/console/log_times.h"
 
 namespace userns::frontend {
 
