@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Figures of userns-net and --net beside those of other programs, in one run, as ratios. Not a test: nothing here can fail.
 
-usage: net.py BUILD_DIR [start|guarded-start|guarded-stages|life|throughput|guarded-throughput|add|guarded-add]
+usage: net.py BUILD_DIR [start|guarded-start|guarded-stages|life|throughput|guarded-throughput|guarded-frame|add|guarded-add]
 
 "guarded": with an address of net.conf and the guard loaded.
 """
@@ -12,12 +12,13 @@ import re
 import resource
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
-from harness import Root, end_all_children, mount, spawn, wait_for
+from harness import CLONE_NEWNET, Root, end_all_children, mount, setns, wait_for
 from ids import measure
 from net_host import Container, Host, sh
 
@@ -211,6 +212,51 @@ def bench_guarded_throughput(root, h):
             show('one TCP stream to a machine behind the bridge', {name: pair[kind] for name, pair in figures.items()}, unit, 'veth without a guard')
 
 
+def tcp_frame(to, source, own, other):
+    """The shortest that is whole; nobody answers it."""
+    ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 40, 7, 0x4000, 64, 6, 0, socket.inet_aton(own), socket.inet_aton(other))
+    total = sum(struct.unpack('!10H', ip))
+    ip = ip[:10] + struct.pack('!H', ~(total + (total >> 16)) & 0xffff) + ip[12:]
+    macs = bytes.fromhex((to + source).replace(':', ''))
+    return (macs + b'\x08\0' + ip + struct.pack('!HHIIBBHHH', 5, 5, 1, 0, 0x50, 4, 0, 0, 0)).ljust(60, b'\0')
+
+
+def bench_guarded_frame(root, h):
+    """What a frame costs its sender, who does all the work up to the other machine: least of nine, which a busy machine bears."""
+    guarded(root, h, 'alice veth br0 8 ip=10.9.0.64/28 gateway=10.9.0.1/24\n')
+    frames, rounds = 20_000, 9
+    with Container(root.bob) as server, Container(root.bob) as plain, Container(root.alice) as port:
+        for number, (one, address) in enumerate(((server, '10.9.0.200/24'), (plain, '10.9.0.201/24'))):
+            sh(f'ip link add plain{number} type veth peer name eth0 netns {one.pid}')
+            sh(f'ip link set plain{number} master br0 up')
+            one.up(address)
+        nic = h.added(port)
+        port.up(nic['addresses'][0])
+        to, own, senders = server.interfaces()['eth0']['address'], os.open('/proc/self/ns/net', os.O_RDONLY), {}
+        for name, one, address in (('veth', plain, '10.9.0.201'), ('guarded port', port, nic['addresses'][0].split('/')[0])):
+            setns(one.netns, CLONE_NEWNET)
+            out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            out.bind(('eth0', 0))
+            setns(own, CLONE_NEWNET)
+            senders[name] = out, tcp_frame(to, one.interfaces()['eth0']['address'], address, '10.9.0.200')
+
+        def least(out, frame):
+            found = []
+            for _ in range(rounds):
+                began = time.perf_counter()
+                for _ in range(frames):
+                    out.send(frame)
+                found.append((time.perf_counter() - began) * 1e9 / frames)
+            return min(found)
+        for name, (out, frame) in senders.items():
+            wait_for(lambda out=out, frame=frame: out.send(frame) and server.interfaces()['eth0']['operstate'] == 'UP', 'the ports to forward')
+        figures = {f'{name}, guard loaded': least(*sender) for name, sender in senders.items()}
+        for family in ('bridge', 'inet', 'arp'):
+            sh(f'nft delete table {family} userns_guard')
+        figures |= {f'{name}, guard not loaded': least(*sender) for name, sender in senders.items()}
+        show('one small TCP frame', figures, 'ns', 'veth, guard loaded')
+
+
 def bench_guarded_start(root, h):
     guarded(root, h, 'alice veth br0 64 ip=10.9.0.64/26 gateway=10.9.0.1/24\n')
     bench_start(root, h, conf=False)
@@ -295,7 +341,8 @@ def main():
     try:
         for what, bench in (('start', bench_start), ('guarded-start', bench_guarded_start), ('guarded-stages', bench_guarded_stages),
                             ('life', bench_life), ('throughput', bench_throughput),
-                            ('guarded-throughput', bench_guarded_throughput), ('guarded-add', bench_guarded_add), ('add', bench_add)):
+                            ('guarded-throughput', bench_guarded_throughput), ('guarded-frame', bench_guarded_frame),
+                            ('guarded-add', bench_guarded_add), ('add', bench_add)):
             if len(sys.argv) < 3 or sys.argv[2] == what:
                 bench(root, h)
                 h.all_gone() if what != 'add' else None
