@@ -17,6 +17,7 @@
 #include "frontend/oci/exec.h"
 #include "frontend/oci/feature_list.h"
 #include "frontend/oci/life.h"
+#include "frontend/oci/log.h"
 #include "frontend/oci/wait.h"
 #include "frontend/spec/printable.h"
 #include "frontend/spec/values.h"
@@ -49,6 +50,14 @@ Result<void> seal(const OciConfig& config) {
   return be_out_of_reach(ids);
 }
 
+void warn_of_capabilities(const Arguments& told, const CapabilitySets& sets) {
+  for (const auto& name : sets.unknown)
+    log_warning(told, {.rule = {},
+                       .code = 0,
+                       .text = concat("config.json: process.capabilities: ", quoted(name),
+                                      " is not a capability that this kernel knows: left out")});
+}
+
 struct Ready {
   Bundle bundle;
   CgroupChoice cgroup;
@@ -60,6 +69,7 @@ Result<Ready> prepare(const Arguments& told) {
   auto cgroup = TRY(choose_cgroup(told, bundle.config, root));
   TRY(seal(bundle.config));
   TRY(compile_filter(bundle));
+  if (bundle.config.process) warn_of_capabilities(told, bundle.config.process->capabilities);
   return Ready{std::move(bundle), std::move(cgroup)};
 }
 

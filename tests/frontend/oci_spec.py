@@ -68,6 +68,19 @@ def _(root):
             assert done.code == 1 and 'process.cwd' in done.err, done
 
 
+@case('a capability that nobody knows is left out with a warning, once, and in the log')
+def _(root):
+    bundle = Bundle(root, root.alice)
+    for kind in ('bounding', 'effective', 'permitted'):
+        bundle.config['process']['capabilities'][kind] += ['CAP_TEST', 'CAP_KILL', 'all']
+    log = f'{bundle.run_dir}/log'
+    bundle.write('echo', 'ran')
+    done = bundle.call('--log', log, '--log-format', 'json', 'run', '-b', bundle.path, 'c')
+    assert (done.code, done.out) == (0, 'ran\n') and [line.split("'")[1] for line in done.err.splitlines()] == ['CAP_TEST', 'all'], done
+    with open(log) as file:
+        assert [json.loads(line)['level'] for line in file] == ['warning', 'warning']
+
+
 @case('hooks of prestart are told that the container is created, those of createRuntime that it is being created')
 def _(root):
     bundle = Bundle(root, root.alice)

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,7 @@ struct CapabilitySets {
   std::uint64_t permitted = 0;
   std::uint64_t inheritable = 0;
   std::uint64_t ambient = 0;
+  std::set<std::string> unknown;  // names that are none of a capability: left out of all sets
 };
 
 struct OciScheduler {

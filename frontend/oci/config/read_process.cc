@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <set>
+#include <utility>
 
 #include "frontend/spec/values.h"
 #include "policy/text.h"
@@ -23,12 +25,13 @@ std::uint32_t read_id(const Node& node) {
 }
 
 // One that this kernel or this program does not know cannot be granted; the specification has that
-// pass.
-std::uint64_t read_set(const Node& node) {
+// pass with a warning.
+std::uint64_t read_set(const Node& node, std::set<std::string>& unknown) {
   std::uint64_t set = 0;
   for (const auto& name : node.texts()) {
     const auto caps = name.starts_with("CAP_") ? parse_capabilities(name)
                                                : Result<std::vector<int>>(std::vector<int>{});
+    if (!caps || caps->empty()) unknown.insert(name);
     if (!caps) continue;
     for (const int cap : *caps) set |= std::uint64_t{1} << static_cast<unsigned>(cap);
   }
@@ -36,11 +39,14 @@ std::uint64_t read_set(const Node& node) {
 }
 
 CapabilitySets read_sets(const Node& node) {
-  return {.bounding = read_set(node["bounding"]),
-          .effective = read_set(node["effective"]),
-          .permitted = read_set(node["permitted"]),
-          .inheritable = read_set(node["inheritable"]),
-          .ambient = read_set(node["ambient"])};
+  CapabilitySets sets;
+  for (const auto& [name, set] : {std::pair{"bounding", &sets.bounding},
+                                  {"effective", &sets.effective},
+                                  {"permitted", &sets.permitted},
+                                  {"inheritable", &sets.inheritable},
+                                  {"ambient", &sets.ambient}})
+    *set = read_set(node[name], sets.unknown);
+  return sets;
 }
 
 RlimitWish read_limit(const Node& node) {

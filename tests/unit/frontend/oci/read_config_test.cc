@@ -156,6 +156,7 @@ TEST(OciConfig, TheFiveSetsOfCapabilitiesAreRead) {
                                        {"ambient", {"CAP_SETGID"}}};
   const auto sets = parse_config(config.dump())->process->capabilities;
   EXPECT_EQ(sets.bounding, 1U << CAP_KILL);
+  EXPECT_EQ(sets.unknown, std::set<std::string>{"CAP_OF_THE_FUTURE"});
   EXPECT_EQ(sets.effective, 1U << CAP_CHOWN);
   EXPECT_EQ(sets.permitted, 1U << CAP_FOWNER);
   EXPECT_EQ(sets.inheritable, 1U << CAP_SETUID);
