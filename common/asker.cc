@@ -88,8 +88,8 @@ Result<Asker> Asker::start(Uid uid, Asks asks) {
   Asker asker;
   asker.nsswitch_ = read_trusted_file("/etc/nsswitch.conf", "SU-READ");
   const auto nsswitch = asker.nsswitch_.value_or("");
-  asker.passwd_ = read("/etc/passwd", nsswitch, "passwd:");
-  if (asks == Asks::kUsersAndGroups) asker.group_ = read("/etc/group", nsswitch, "group:");
+  asker.passwd_ = read("/etc/passwd", nsswitch, "passwd");
+  if (asks == Asks::kUsersAndGroups) asker.group_ = read("/etc/group", nsswitch, "group");
   const bool no_groups = asks == Asks::kUsers || asker.group_.is_alone;
   if (asker.passwd_.is_alone && no_groups && nss_subid_source(nsswitch) == "files") return asker;
   int ends[2] = {-1, -1};

@@ -8,10 +8,10 @@
 namespace userns {
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\f\v";
+constexpr std::string_view kSpace = " \t\r\f\v", kBehindName = " \t\r\f\v:";
 
-std::string_view trimmed(std::string_view text) {
-  return text.substr(std::min(text.find_first_not_of(kSpace), text.size()));
+std::string_view trimmed(std::string_view text, std::string_view of = kSpace) {
+  return text.substr(std::min(text.find_first_not_of(of), text.size()));
 }
 
 std::optional<NameEntry> parse_entry(std::string_view line, std::size_t fields) {
@@ -34,8 +34,14 @@ std::string_view nss_words(std::string_view nsswitch_conf, std::string_view key)
   while (!nsswitch_conf.empty()) {
     auto line = take_until(nsswitch_conf, '\n');
     line = line.substr(0, line.find('#'));
+    // The C library takes " passwd files", too; libsubid, whose key has a colon, nothing of the
+    // kind.
+    const bool is_loose = !key.ends_with(':');
+    if (is_loose) line = trimmed(line);
     if (!std::ranges::equal(line.substr(0, key.size()), key, same)) continue;
-    line = trimmed(line.substr(key.size()));
+    line.remove_prefix(key.size());
+    if (is_loose && !line.empty() && !kBehindName.contains(line.front())) continue;
+    line = trimmed(line, is_loose ? kBehindName : kSpace);
     if (!line.empty()) return line;
   }
   return {};

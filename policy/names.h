@@ -16,7 +16,7 @@
 
 namespace userns {
 
-// Whether the files are all that is asked for `database` ("passwd:"), or what is asked first, with
+// Whether the files are all that is asked for `database` ("passwd"), or what is asked first, with
 // an answer of theirs being the end; kOthers too if the text has no such line, or two.
 enum class NameSource : std::uint8_t { kFilesAlone, kFilesFirst, kOthers };
 NameSource name_source(std::string_view nsswitch_conf, std::string_view database);

@@ -134,10 +134,10 @@ Answer answer_to(std::string_view question) {
   const std::string key(question.substr(question.empty() ? 0 : 1));
   if (kind == 'u') {
     const auto uid = parse_decimal(key);
-    return uid ? ask(::getpwuid, "passwd:", "getpwuid", static_cast<uid_t>(*uid)) : std::nullopt;
+    return uid ? ask(::getpwuid, "passwd", "getpwuid", static_cast<uid_t>(*uid)) : std::nullopt;
   }
-  if (kind == 'n') return ask(::getpwnam, "passwd:", "getpwnam", key.c_str());
-  if (kind == 'g') return ask(::getgrnam, "group:", "getgrnam", key.c_str());
+  if (kind == 'n') return ask(::getpwnam, "passwd", "getpwnam", key.c_str());
+  if (kind == 'g') return ask(::getgrnam, "group", "getgrnam", key.c_str());
   return kind == 's' && !key.empty() ? subids_of(key) : std::nullopt;
 }
 

@@ -277,6 +277,8 @@ def _(root, kind):
         with known_to_module_alone(root, kind, words) as target:
             root.write('/etc/subid-plugin', 'down')
             refused(kind.run(root, target, 0, 100000, 10), 'SU-NAME')
+            root.write('/etc/nsswitch.conf', f' passwd {words}\n')  # the C library takes it
+            refused(kind.run(root, target, 0, 100000, 10), 'SU-NAME')
             unmapped(target)
 
 

@@ -20,13 +20,18 @@ TEST(NameSourceOf, IsTheFilesOnlyIfTheyAreFirstAndTheirAnswerIsTheEnd) {
       {"passwd: filesystem\n", kOthers},
       {"passwd:\n", kOthers},
       {"#passwd: files\n", kOthers},
-      {" passwd: files\n", kOthers},
+      {" passwd: files\n", kFilesAlone},
+      {"passwd files\n", kFilesAlone},
+      {"passwd : files sss\n", kFilesFirst},
+      {"passwds: files\n", kOthers},
+      {"passwd: files\n passwd: sss\n", kOthers},
+      {"passwd: files\npasswd sss\n", kOthers},
       {"passwd: files\ngroup: files\npasswd: sss files\n", kOthers},
       {"PASSWD: files\npasswd: sss\n", kOthers},
       {"passwd: files # passwd: x\n", kFilesAlone},
       {"", kOthers},
   };
-  for (const auto& [text, source] : rows) EXPECT_EQ(name_source(text, "passwd:"), source) << text;
+  for (const auto& [text, source] : rows) EXPECT_EQ(name_source(text, "passwd"), source) << text;
 }
 
 constexpr auto kAll = [](const NameEntry&) { return true; };

@@ -266,6 +266,8 @@ TEST(NssSubidSource, IsTheFirstWordAfterSubid) {
       {"subid: # sss\n", "files"},
       {"subid:\n", "files"},
       {"subids: sss\n", "files"},
+      {" subid: sss\n", "files"},
+      {"subid sss\n", "files"},
       {"subid: sss\r\n", "sss"},
   };
   for (const auto& [text, source] : rows) EXPECT_EQ(nss_subid_source(text), source) << text;
