@@ -1,29 +1,17 @@
 #include "frontend/start/record.h"
 
-#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "common/fd.h"
+#include "frontend/start/plan/namespaces.h"
 #include "policy/text.h"
 
 namespace userns::frontend {
 namespace {
-
-constexpr std::array<std::pair<std::uint64_t, const char*>, 8> kNamespaces{
-    {{CLONE_NEWUSER, "user"},
-     {CLONE_NEWNS, "mnt"},
-     {CLONE_NEWPID, "pid"},
-     {CLONE_NEWIPC, "ipc"},
-     {CLONE_NEWUTS, "uts"},
-     {CLONE_NEWNET, "net"},
-     {CLONE_NEWCGROUP, "cgroup"},
-     {CLONE_NEWTIME, "time"}}};
 
 nlohmann::json json_of(const ChosenMap& map) {
   auto list = nlohmann::json::array();
@@ -39,14 +27,14 @@ nlohmann::json json_of(const ChosenMap& map) {
 Result<std::string> describe(const Plan& plan, pid_t pid) {
   nlohmann::json info{
       {"pid", pid}, {"uid_map", json_of(plan.ids.uids)}, {"gid_map", json_of(plan.ids.gids)}};
-  for (const auto& [flag, name] : kNamespaces) {
+  for (const auto& kind : kNamespaceKinds) {
     // A time namespace holds the children of who asked for it; clone3 makes it for the child
     // itself.
     struct stat facts{};
-    if (::stat(concat("/proc/", pid, "/ns/", std::string_view(name)).c_str(), &facts) != 0)
-      return fail_errno(
-          concat("cannot see the container's ", std::string_view(name), " namespace"));
-    info["namespaces"][name] = {{"id", facts.st_ino}, {"own", (plan.namespaces & flag) != 0}};
+    if (::stat(concat("/proc/", pid, "/ns/", kind.file).c_str(), &facts) != 0)
+      return fail_errno(concat("cannot see the container's ", kind.word, " namespace"));
+    info["namespaces"][kind.file] = {{"id", facts.st_ino},
+                                     {"own", (plan.namespaces & kind.flag) != 0}};
   }
   if (plan.boot)
     info["init"] = {{"kind", name_of(plan.boot->init.kind)}, {"path", plan.boot->init.path}};

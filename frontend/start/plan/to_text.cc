@@ -1,11 +1,7 @@
 #include "frontend/start/plan/to_text.h"
 
-#include <sched.h>
-
-#include <array>
-#include <utility>
-
 #include "frontend/spec/net.h"
+#include "frontend/start/plan/namespaces.h"
 #include "policy/idmap.h"
 #include "policy/text.h"
 
@@ -13,16 +9,6 @@ namespace userns::frontend {
 namespace {
 
 using Kind = MountStep::Kind;
-
-constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> kNamespaces{
-    {{CLONE_NEWUSER, "user"},
-     {CLONE_NEWNS, "mount"},
-     {CLONE_NEWPID, "pid"},
-     {CLONE_NEWIPC, "ipc"},
-     {CLONE_NEWUTS, "uts"},
-     {CLONE_NEWNET, "net"},
-     {CLONE_NEWCGROUP, "cgroup"},
-     {CLONE_NEWTIME, "time"}}};
 
 std::string_view writer(MapWriter who, std::string_view helper) {
   switch (who) {
@@ -43,8 +29,8 @@ std::string map_lines(const ChosenMap& map, std::string_view kind, std::string_v
 
 std::string namespaces_line(std::uint64_t namespaces) {
   std::string text = "namespaces ";
-  for (const auto& [flag, name] : kNamespaces)
-    if ((namespaces & flag) != 0) text += concat(" ", name);
+  for (const auto& kind : kNamespaceKinds)
+    if ((namespaces & kind.flag) != 0) text += concat(" ", kind.word);
   return concat(text, "\n");
 }
 
