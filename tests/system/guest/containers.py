@@ -255,26 +255,6 @@ def _(_root):
     assert [words for words in events('hog') if words[0] == 'limit'][0][1] == met.removeprefix('hog: '), events('hog')
 
 
-@case('events --follow: a limit of processes, when it is met, once, with which it was; the life goes on')
-def _(_root):
-    policy('alice pids.max=200')
-    script = 'trap "exit 0" TERM; echo up; while [ ! -e /go ]; do sleep 0.1; done; for n in 1 2 3 4 5 6 7 8; do sleep 1000 & done; while :; do sleep 1000 & wait; done'
-    make('many', 'cgroup = helper', 'pids = 6', f"command = sh -c '{script}'")
-    follower = alice(RUN, 'events', 'many', '--follow', '--json')
-    well(verb('start', 'many'))
-    await_said('many', 'up')
-    assert not [words for words in events('many') if words[0] == 'limit']
-    well(verb('exec', 'many', '--', '/bin/sh', '-c', ': >/go'))
-    said = wait_for(lambda: [words for words in events('many') if words[0] == 'limit'], 'the event', SLOW)
-    assert len(said) == 1 and 'the limit of processes (--pids 6) was reached' in said[0][1], said
-    assert listed('many')['state'] == 'running'
-    verb('kill', 'many')
-    wait_for(lambda: events('many')[-1][0] == 'die', 'its end', SLOW)
-    follower.kill(15)
-    lines = [json.loads(line)['event'] for line in follower.wait(SLOW).out.splitlines()]
-    assert lines == ['start', 'limit', 'die'] or lines == ['start', 'limit', 'stop', 'die'], lines
-
-
 @case('weights of a config file stand in the files of its cgroup')
 def _(_root):
     policy('alice pids.max=200 cpu.weight=100 io.weight=100')
