@@ -87,6 +87,7 @@ void fill(Handover& handover, const ContainerConfig& config, const Container& co
   handover.restart = restart.mode != RestartMode::kNo;
   handover.restart_always = restart.mode == RestartMode::kAlways;
   handover.restarts_left = restart.most.value_or(std::numeric_limits<std::uint32_t>::max());
+  handover.retry = wish.retry && handover.restart && handover.restarts_left > 0;
   handover.remove = wish.remove;
   handover.pre_start = hooks_of(config, HookEvent::kPreStart);
   handover.started = hooks_of(config, HookEvent::kStart);
@@ -181,17 +182,17 @@ Step<void> await_report(const Container& container, const Channel& report,
   }
 }
 
-Step<void> hear(const Container& container, const Channel& report,
-                const std::optional<Attached>& attached) {
-  if (attached)
-    if (auto waited = await_report(container, report, *attached); !waited) return waited;
+// The failure that the starter tells of; an error: it was killed, or given up.
+Step<std::optional<Failure>> hear(const Container& container, const Channel& report,
+                                  const std::optional<Attached>& attached) {
+  if (attached) TRY(await_report(container, report, *attached));
   auto message = TRY(own(report.receive()));
   if (!message)
     return std::unexpected(
         Failure{{.rule = {}, .code = 0, .text = "the start was killed before it was over"}});
-  if (message->kind == Message::Kind::kExec) return {};
-  return std::unexpected(Failure{
-      {.rule = {}, .code = message->code, .text = std::move(message->text)}, message->exit_status});
+  if (message->kind == Message::Kind::kExec) return std::nullopt;
+  return Failure{{.rule = {}, .code = message->code, .text = std::move(message->text)},
+                 message->exit_status};
 }
 
 }  // namespace
@@ -211,14 +212,16 @@ Step<std::optional<Attached>> start_in_background(const Container& container,
   prepared.control.reset();
   prepared.report.inside.close();
   auto heard = hear(container, prepared.report.outside, console);
-  if (heard) return console;
-  if (was_given_up(heard.error()))
-    return std::unexpected(std::move(heard.error()));  // it learns that when it reports
+  if (heard && !*heard) return console;
+  if (heard && prepared.handover.retry) return std::unexpected(std::move(**heard));
+  auto failure = heard ? std::move(**heard) : std::move(heard.error());
+  if (was_given_up(failure))
+    return std::unexpected(std::move(failure));  // it learns that when it reports
   for (const char* name : {kControlFile, kStartedFile})
     (void)::unlinkat(container.dir().get(), name, 0);
   // Its locks are free when it has ended.
   (void)collect(pid);
-  return std::unexpected(std::move(heard.error()));
+  return std::unexpected(std::move(failure));
 }
 
 }  // namespace userns::frontend

@@ -17,6 +17,7 @@ struct StartWish {
   std::vector<std::string> command;  // instead of init; empty: none is given
   bool remove = false;               // afterwards
   std::optional<Restart> restart;    // over that of the config file
+  bool retry = false;  // a start that fails is tried again, as far as the restart policy goes
   std::uint64_t log_size = 1UL << 20U;
   bool console = false;  // and what stands on it from the first byte on; with a leash
                          // (frontend/container/console.h)

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -223,6 +224,7 @@ Failure start_and_become_monitor(const Handover& told, Handover& handover) {
   const auto& plan = planned->plan;
   auto cgroup = settle(told, plan);
   if (!cgroup) return {cgroup.error()};
+  handover.cgroup = cgroup->directory();
   if (!plan.net_why.empty() && handover.report >= 0)
     tell("userns-run", {.rule = {}, .code = 0, .text = plan.net_why});
   for (const auto& note : plan.notes)
@@ -253,12 +255,12 @@ void tell(const Handover& handover, const Failure& failure) {
                                                   .text = failure.error.text});
 }
 
-// A start that nobody waits for: what would have been said is said in the log, and the run has
-// ended.
-void record(const Handover& handover, const Failure& failure) {
+// What nobody waits for is said in the log, in info and in the events.
+void note_failure(const Handover& handover, const Failure& failure, std::string_view next) {
   const Fd directory(::fcntl(handover.directory, F_DUPFD_CLOEXEC, 3));
   if (!directory.valid()) return;
-  const auto text = concat("cannot start it again: ", to_text(failure.error));
+  const auto text = concat(
+      "cannot start it", handover.restarts == 0 ? ": " : " again: ", to_text(failure.error), next);
   ConsoleLog(directory, handover.log_size).append(concat("userns-run: ", text, "\r\n"));
   (void)write_last_end(directory,
                        {.exit_status = failure.exit_status, .ended_at = now(), .text = text});
@@ -266,25 +268,69 @@ void record(const Handover& handover, const Failure& failure) {
                              .what = std::string(event::kDie),
                              .exit_status = failure.exit_status,
                              .text = text});
+}
+
+// The run has ended.
+void give_up(const Handover& handover, int exit_status) {
+  const Fd directory(::fcntl(handover.directory, F_DUPFD_CLOEXEC, 3));
   for (const char* name : {kControlFile, kStartedFile}) (void)::unlinkat(directory.get(), name, 0);
   Fd(handover.lock).reset();
-  const auto end = concat(static_cast<char>(Said::kEnd), failure.exit_status);
+  const auto end = concat(static_cast<char>(Said::kEnd), exit_status);
   for (const auto& client : handover.clients)
     (void)::send(client.fd, end.data(), end.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+// False: TERM, which is what stop sends, came first.
+bool wait_to_try_again(const Handover& handover) {
+  const auto signals = Signals::take({SIGTERM});
+  if (!signals) return false;
+  const SignalsAgain again(*signals);
+  pollfd asked{.fd = signals->fd().get(), .events = POLLIN, .revents = 0};
+  return ::poll(&asked, 1, static_cast<int>(restart_delay(handover.restarts).count())) == 0;
+}
+
+// Returns only if it does not come to that: the restart policy allows no more, or it was stopped.
+// What the caller has as its standard error is not held any longer.
+void try_again(const Handover& told, const std::string& cgroup) {
+  (void)::dup2(STDOUT_FILENO, STDERR_FILENO);
+  if (!wait_to_try_again(told)) return;
+  auto next = told;
+  next.report = -1;
+  next.retry = false;
+  next.cgroup = cgroup;
+  ++next.restarts;
+  --next.restarts_left;
+  keep_across_exec(next, true);
+  auto words = words_for(next);
+  ::execv(next.program.c_str(), argv_of(words).data());
+  keep_across_exec(next, false);
+}
+
+// A failure that the restart policy is about: of a start after an end, or of one that is to be
+// tried again.
+bool is_to_be_tried_again(const Handover& told) {
+  return told.restart && told.restarts_left > 0 && (told.report < 0 || told.retry);
+}
+
+std::string when_next(const Handover& told) {
+  const auto delay = restart_delay(told.restarts).count();
+  return concat("; the next try is in ", delay, " ms");
 }
 
 }  // namespace
 
 int be_starter(const Handover& told) {
   keep_across_exec(told, false);
-  const bool again = told.report < 0;
+  const bool is_heard = told.report >= 0;
+  const bool goes_on = is_to_be_tried_again(told);
   auto copy = told;
-  if (again) copy.directory = ::fcntl(told.directory, F_DUPFD_CLOEXEC, 3);
-  const auto failure = start_and_become_monitor(told, copy);
-  if (again)
-    record(told, failure);
-  else
-    tell(told, failure);
+  copy.directory = ::fcntl(told.directory, F_DUPFD_CLOEXEC, 3);
+  auto failure = start_and_become_monitor(told, copy);
+  if (!is_heard || goes_on) note_failure(told, failure, goes_on ? when_next(told) : "");
+  if (goes_on) failure.error.text += "; it is tried again, as its restart setting says";
+  if (is_heard) tell(told, failure);
+  if (goes_on) try_again(told, copy.cgroup);
+  if (!is_heard || goes_on) give_up(told, failure.exit_status);
   return failure.exit_status;
 }
 

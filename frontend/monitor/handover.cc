@@ -132,6 +132,7 @@ const std::vector<Key>& keys() {
                                       number("log-size", &Handover::log_size),
                                       flag("restart", &Handover::restart),
                                       flag("restart-always", &Handover::restart_always),
+                                      flag("retry", &Handover::retry),
                                       number("restarts-left", &Handover::restarts_left),
                                       number("restarts", &Handover::restarts),
                                       flag("remove", &Handover::remove),
@@ -183,6 +184,12 @@ Handover next_run_of(const Handover& ended) {
   next.post_stop = ended.post_stop;
   next.rest = ended.rest;
   return next;
+}
+
+std::chrono::milliseconds restart_delay(unsigned restarts) {
+  constexpr std::chrono::milliseconds kFirst{100};
+  constexpr unsigned kMostDoublings = 7;
+  return kFirst * (1U << std::min(restarts, kMostDoublings));
 }
 
 std::vector<std::string> to_words(const Handover& handover) {

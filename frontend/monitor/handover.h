@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -47,6 +48,7 @@ struct Handover {
   bool restart_always = false;  // on success, too
   unsigned restarts_left = 0;
   unsigned restarts = 0;               // so far
+  bool retry = false;                  // a first start that fails is within the restart policy
   bool remove = false;                 // afterwards
   std::vector<std::string> pre_start;  // hooks
   std::vector<std::string> started;
@@ -78,6 +80,9 @@ struct Handover {
 
 // What the same container's next run is told by the one that has ended; its clients come on top.
 Handover next_run_of(const Handover& ended);
+
+// Before a start that follows an end or a failed start; doubled each time, up to 12.8 seconds.
+std::chrono::milliseconds restart_delay(unsigned restarts);
 
 std::vector<std::string> to_words(const Handover& handover);
 // Words of another version that this one does not know are passed over: a container goes on across

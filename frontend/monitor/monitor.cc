@@ -59,8 +59,6 @@ constexpr auto kDeathTakes = std::chrono::seconds(5);
 constexpr auto kFirstLook = Milliseconds(2);  // whether all have ended
 constexpr auto kLastLook = Milliseconds(1000);
 constexpr auto kAskAgain = Milliseconds(500);
-constexpr auto kFirstDelay = Milliseconds(100);  // before a restart on failure; doubled each time
-constexpr unsigned kMostDoublings = 7;
 
 void keep_across_exec(int fd, bool keep) {
   if (fd >= 0) (void)::fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
@@ -555,7 +553,7 @@ class Monitor {
 
   // Whoever asks for a stop now is heard: the container counts as running.
   bool wait_before_restart() {
-    const auto until = Clock::now() + kFirstDelay * (1U << std::min(h_.restarts, kMostDoublings));
+    const auto until = Clock::now() + restart_delay(h_.restarts);
     pid_ended();
     wake_ = until;
     while (Clock::now() < until && !stopping_) step();

@@ -137,6 +137,62 @@ def _(root):
     assert store.state('b') and not store.state('astray')
 
 
+def fails_until(store, name, *lines):
+    """A container with a pre-start hook that fails until the file is there whose name is returned."""
+    hook, there = f'{store.path}/{name}.sh', f'{store.path}/{name}.there'
+    with open(hook, 'w') as file:
+        file.write(f'#!/bin/sh\n[ -e {there} ]\n')
+    os.chmod(hook, 0o755)
+    store.make(name, IDLE, f'hook = pre-start={hook}', *lines)
+    return there
+
+
+def is_locked(store, name):
+    return name in well(store.do('list', '--running', '--names')).out.split()
+
+
+def failed_starts(store, name):
+    return store.log(name).count(b'cannot start it')
+
+
+@case('autostart: a start that fails is tried again by the restart setting, until it succeeds')
+def _(root):
+    store = Store(root)
+    there = fails_until(store, 'web', 'autostart = yes', 'restart = always')
+    done = well(store.do('start', '--autostart'), 125)
+    assert 'web' in done.err and 'it is tried again, as its restart setting says' in done.err, done
+    wait_for(lambda: failed_starts(store, 'web') >= 3, 'two more failures')
+    assert 'cannot start it' in store.last('web')['text'], store.last('web')
+    assert 'the next try is in 400 ms' in store.log('web').decode(), store.log('web')
+    with open(there, 'w'):
+        pass
+    await_log(store, 'web', 'up')
+    assert store.state('web')['restarts'] >= 2, store.state('web')
+    well(store.do('stop', 'web'))
+    assert store.last('web')['exit_status'] == 0, store.last('web')
+
+
+@case('autostart: stop ends the tries; on-failure:2 ends after two more; without restart, or by hand, there are none')
+def _(root):
+    store = Store(root)
+    fails_until(store, 'web', 'autostart = yes', 'restart = always')
+    fails_until(store, 'few', 'autostart = yes', 'restart = on-failure:2')
+    fails_until(store, 'once', 'autostart = yes')
+    fails_until(store, 'hand', 'restart = always')
+    well(store.do('start', '--autostart'), 125)
+    assert 'tried again' not in well(store.do('start', 'hand'), 125).err
+    wait_for(lambda: failed_starts(store, 'web') >= 2, 'the next failure')
+    listed = well(store.do('list', '--running', '--autostart', '--names')).out.split()
+    assert 'web' in listed and 'once' not in listed and 'hand' not in listed, listed
+    store.do('stop', 'web')
+    assert not is_locked(store, 'web')
+    ended = failed_starts(store, 'web')
+    wait_for(lambda: not is_locked(store, 'few'), 'the last try')
+    assert failed_starts(store, 'few') == 3, store.log('few')
+    assert (failed_starts(store, 'web'), failed_starts(store, 'once'), failed_starts(store, 'hand')) == (ended, 0, 0)
+    assert well(store.do('list', '--running', '--names')).out == ''
+
+
 @case('one whose config was broken after its start is listed and stopped by the labels and the autostart that it was started with')
 def _(root):
     store = Store(root, name='userns')

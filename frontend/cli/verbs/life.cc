@@ -63,7 +63,8 @@ Result<StartWish> start_wish(const Words& words) {
   StartWish wish{.options = std::move(options),
                  .command = words.command,
                  .remove = words.has("rm"),
-                 .restart = {}};
+                 .restart = {},
+                 .retry = words.has("autostart")};
   if (words.has_command && (words.command.empty() || words.command.front().empty()))
     return fail(
         {}, "no command after --: write one, or leave out the -- to start the container's init");
