@@ -42,7 +42,7 @@ TEST(AuditLog, IsNoFailureWhereNobodyListens) {
   test::in_mnt([] {
     ASSERT_EQ(::mount("tmpfs", "/dev", "tmpfs", 0, ""), 0);
     AuditLog log("newuidmap");
-    log.open();
+    (void)log.open();
     log.granted("uid=1");
   });
 }
