@@ -8,8 +8,8 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cgroups import Cgroups  # noqa: E402
 from console import System  # noqa: E402
-from distro import SYSTEMD, unpack  # noqa: E402
-from harness import ROOT, case, main, skip  # noqa: E402
+from distro import SYSTEMD, SYSTEMD_257, unpack  # noqa: E402
+from harness import ROOT, case, cases, main, skip  # noqa: E402
 from net_host import Dhcp, Host  # noqa: E402
 
 cgroups = Cgroups.become_tenant()
@@ -18,13 +18,15 @@ made = {}
 DHCP = '[Match]\nName=eth* en* host*\nType=ether\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\n'
 
 
-def host(root, conf):
+def host(root, conf, tree=SYSTEMD):
     if cgroups.why_not:
         skip(cgroups.why_not)
     cgroups.clear()
     root.write('/etc/userns/cgroup.conf', f'base = {cgroups.v2}\n* containers=4\n')
+    if tree not in made:
+        made[tree] = unpack(root, tree)
+    made['where'] = made[tree]
     if 'host' not in made:
-        made['where'] = unpack(root, SYSTEMD)
         made['host'] = Host(root)
     made['host'].all_gone()
     made['host'].conf(conf)
@@ -52,8 +54,8 @@ def boot(root, *words):
 
 def addresses(system):
     """Of eth0, when networkd says that it has done all that it was told to."""
-    system.works('/lib/systemd/systemd-networkd-wait-online --interface=eth0:routable --timeout=60', seconds=90)
-    assert '(configured)' in system.works('networkctl status eth0 | cat'), 'networkd is not done'
+    system.works('/lib/systemd/systemd-networkd-wait-online --interface=eth0:routable --timeout=60; '
+                 'until networkctl status eth0 | grep "(configured)"; do sleep 0.2; done', '(configured)', seconds=150)
     found = json.loads(system.works('ip -j addr show eth0'))[0]['addr_info']
     return {one['local'] for one in found if one['scope'] == 'global'}
 
@@ -73,9 +75,10 @@ def nothing_wrong(system):
 IP = 'alice veth br0 4 ip=10.9.0.16/28,fd09::10/124 gateway=10.9.0.1/24,fd09::1/64 dns=10.9.0.1\n'
 
 
-@case('on a line with ip= a system whose networkd would ask for a lease has what net.conf gave, and networkd is done at once')
-def _(root):
-    host(root, IP)
+@cases([(f'on a line with ip= {tree}, whose networkd would ask for a lease, has what net.conf gave, and networkd is done at once', tree)
+        for tree in (SYSTEMD, SYSTEMD_257)])
+def _(root, tree):
+    host(root, IP, tree)
     networkd({'80-dhcp.network': DHCP})
     with Dhcp(root) as server, boot(root) as system:
         system.login()
