@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from harness import CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE, MS_REC, ROOT, User, case, main, mount, setns, spawn, unshare, wait_for  # noqa: E402
@@ -161,7 +162,7 @@ def nftables_starts_during_a_reload(run, mark):
     wait_for(lambda: mark(), 'the guard to be loaded after a start of nftables during its reload', SLOW)
 
 
-@case('the guard\'s units under systemd: loaded at the start, again after a change of net.conf and after nftables, and ports whose bridge was made anew come back')
+@case('the guard\'s units under systemd: loaded at the start, again after a change of net.conf and whatever nftables does; flushed by hand it is closed')
 def _(root):
     # In the guest's own network and mounts, where its systemd is.
     def run(command, code=0):
@@ -184,15 +185,74 @@ def _(root):
             file.write('bob veth brg 1 ip=10.5.0.32/28 gateway=10.5.0.1/24\n')
         wait_for(lambda: mark() != before, 'the guard to be loaded again', SLOW)
         # Each of them flushes all rules: its first start, a restart, a reload.
-        for verb in ('start', 'restart', 'reload'):
+        for verb in ('start', 'restart', 'reload', 'stop', 'start', 'stop'):
             run(f'systemctl {verb} nftables.service')
             wait_for(lambda: mark(), f'the guard to be loaded after the {verb} of nftables', SLOW)
+        # By hand they are flushed by nobody that can be followed: closed, until the guard is loaded again.
+        nic = '--map-self --net bridge=brg -- ip -4 -br addr show eth0'
+        as_alice = f'setpriv --reuid {ALICE.uid} --regid {ALICE.gid} --clear-groups env HOME=/ /usr/local/bin/userns-run {nic}'
+        assert '10.5.0.' in run(as_alice)
+        run('nft flush ruleset')
+        assert not mark()
+        said = run(as_alice, code=125)
+        assert '[NR-GUARD]' in said and 'userns-policy guard --apply' in said, said
         run('systemctl reload userns-net-guard.service')
+        assert mark() and '10.5.0.' in run(as_alice)
         nftables_starts_during_a_reload(run, mark)
         wait_for(lambda: run('systemctl is-failed userns-net-guard.service', code=None).strip() == 'active', 'the last reload', SLOW)
     finally:
         run('systemctl disable --now userns-net-guard.service userns-net-guard.path')
         run('ip link del brg')
+
+
+@case('rate= holds on this kernel what a port sends, and nothing of a port without one')
+def _(root):
+    h = host('alice veth br0 1 group=71 rate=800kbit\nbob veth br0 1\n')
+    guard()
+    sh('ip link add lan0 type veth peer name out0')
+    for name in ('lan0', 'out0'):
+        sh(f'ip link set {name} up')
+    sh('ip link set lan0 master br0')
+    with Container(ALICE) as a, Container(BOB) as b:
+        passed = {}
+        for c in (b, a):
+            nic = h.added(c)
+            c.sh('ip link set eth0 up')
+            with open(f'/sys/class/net/{nic["host"]}/brport/state') as file:
+                wait_for(lambda file=file: file.seek(0) == 0 and file.read() == '3\n', 'the port to forward', SLOW)
+            ear = frames('out0')
+            ear.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+            mac = bytes.fromhex(nic['mac'].replace(':', ''))
+            payload = b'of the test'.ljust(1400, b'.')
+            words = [0x4500, 20 + len(payload), 7, 0, 64 << 8 | 253, 0x0a09, 0x0009, 0x0a09, 0x00c8]
+            total = sum(words)
+            words.insert(5, ~(total + (total >> 16)) & 0xffff)  # a bridge that knows of iptables looks at it
+            ip = struct.pack('!10H', *words)
+            own = os.open('/proc/self/ns/net', os.O_RDONLY)
+            setns(c.netns, CLONE_NEWNET)
+            out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            out.bind(('eth0', 0))
+            setns(own, CLONE_NEWNET)
+            began = time.monotonic()
+            for _ in range(400):
+                out.send(b'\xff' * 6 + mac + b'\x08\0' + ip + payload)
+            took = time.monotonic() - began
+            # The bridge itself tells when all before it has passed.
+            bell = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            bell.bind(('br0', 0))
+            bell.send(b'\xff' * 6 + b'\x02\0\0\0\0\x01\x88\xb5' + b'the last of the test'.ljust(46, b'.'))
+            heard, size = b'', 0
+            while b'the last of the test' not in heard:
+                heard = ear.recv(9000)
+                size += len(heard) if heard[6:12] == mac else 0
+            passed[c] = size, took
+            for one in (out, bell, ear):
+                one.close()
+            os.close(own)
+        assert passed[b][0] >= 400 * 1434, passed[b]
+        size, took = passed[a]
+        assert 60_000 < size <= 65_536 + 100_000 * (1 + took) + 2 * 1442, passed[a]
+    sh('ip link del lan0')
 
 
 @case('NR-PORT: a container that takes another\'s MAC reaches nobody')
