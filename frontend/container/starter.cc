@@ -208,7 +208,7 @@ Result<Cgroup> settle(const Handover& told, const Plan& plan) {
 Result<void> run_start_hooks(const std::vector<std::string>& hooks, const Handover& handover,
                              const Plan& plan) {
   if (hooks.empty()) return {};
-  const auto signals = TRY(Signals::take({SIGTERM}));
+  const auto signals = TRY(Signals::take({SIGTERM, kScopeStops}));
   const SignalsAgain again(signals);
   return run_hooks(hooks, handover.name, handover.pid, 0,
                    {.timeout = plan.spec.hook_timeout,
@@ -282,7 +282,7 @@ void give_up(const Handover& handover, int exit_status) {
 
 // False: TERM, which is what stop sends, came first.
 bool wait_to_try_again(const Handover& handover) {
-  const auto signals = Signals::take({SIGTERM});
+  const auto signals = Signals::take({SIGTERM, kScopeStops});
   if (!signals) return false;
   const SignalsAgain again(*signals);
   pollfd asked{.fd = signals->fd().get(), .events = POLLIN, .revents = 0};

@@ -650,7 +650,7 @@ int monitor(Handover handover) {
     (void)::signal(number, SIG_IGN);
   (void)::signal(SIGTERM, SIG_DFL);
   (void)::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  auto signals = Signals::take({SIGTERM, SIGCHLD});
+  auto signals = Signals::take({SIGTERM, kScopeStops, SIGCHLD});
   if (!signals) return 1;
   return Monitor(std::move(handover), std::move(*signals)).live();
 }

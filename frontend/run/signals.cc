@@ -32,7 +32,8 @@ Result<Signals> Signals::take(std::initializer_list<int> which) {
 std::optional<int> Signals::next() const {
   signalfd_siginfo info{};
   if (::read(fd_.get(), &info, sizeof info) != sizeof info) return std::nullopt;
-  return static_cast<int>(info.ssi_signo);
+  const auto number = static_cast<int>(info.ssi_signo);
+  return number == kScopeStops ? SIGTERM : number;
 }
 
 }  // namespace userns::frontend

@@ -10,12 +10,16 @@
 
 namespace userns::frontend {
 
+// What stops a scope of systemd's (cgroup_entry.cc): systemd sends one signal to all in it, and
+// this one means nothing to the processes of a container. next() tells it as SIGTERM.
+inline constexpr int kScopeStops = SIGURG;
+
 class Signals {
  public:
   // Blocks these, but for those that the caller ignores (nohup).
   static Result<Signals> take(std::initializer_list<int> which = {SIGTERM, SIGINT, SIGHUP, SIGQUIT,
                                                                   SIGUSR1, SIGUSR2, SIGWINCH,
-                                                                  SIGTSTP, SIGCONT});
+                                                                  SIGTSTP, SIGCONT, kScopeStops});
 
   [[nodiscard]] const Fd& fd() const { return fd_; }  // readable when one has come
   [[nodiscard]] const sigset_t& original() const { return original_; }  // for the command

@@ -173,6 +173,7 @@ Error begin_second_life(const Spec& spec, const NamedRun& run) {
   }
   return begin_again_by(
       {"systemd-run", "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes",
+       "--property=KillSignal=SIGURG",  // kScopeStops in frontend/run/signals.h
        concat("--unit=", name_for_systemd(run.container)), "--"},
       run.words);
 }

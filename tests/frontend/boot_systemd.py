@@ -2,6 +2,7 @@
 """userns-run --boot with a real Debian and its systemd, at its console; the cgroup is userns-cgroup's."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -49,6 +50,22 @@ def _(root):
         assert system.works('hostname; cat /etc/hostname') == 'box\nbox'
         stopped(system)
         assert 'Halting system' in system.text
+
+
+@case('a scope as --cgroup systemd has it is stopped by a signal that its monitor hears and commands do not feel')
+def _(root):
+    """The monitor's part: container_life.py, "what a stopped scope sends ..."."""
+    with open(os.path.join(os.path.dirname(__file__), '../../frontend/start/cgroup_entry.cc')) as file:
+        properties = re.findall('"(--property=[A-Za-z]+=[A-Za-z]+)"', file.read())
+    assert '--property=KillSignal=SIGURG' in properties and '--property=Delegate=yes' in properties, properties
+    script = 'sleep 1000 & p=$!; trap \'kill -0 $p && touch /run/felt-nothing; kill -9 $p; exit\' URG; touch /run/up; while :; do sleep 0.2; done'
+    with boot(root) as system:
+        system.login()
+        system.works(f'echo "{script.replace("$", chr(92) + "$")}" >/run/monitor.sh')
+        system.works(f'systemd-run --scope --quiet --collect {" ".join(properties)} --unit=one.scope -- sh /run/monitor.sh </dev/null >/dev/null 2>&1 &')
+        system.works('until [ -e /run/up ]; do sleep 0.1; done; systemctl is-active one.scope')
+        system.works('systemctl stop one.scope; ls /run/felt-nothing')
+        assert system.works('systemctl is-active one.scope; true') == 'inactive'
 
 
 @case('what an administrator does every day works: sudo, su, ping, useradd, ssh, cron, the journal')

@@ -484,6 +484,27 @@ def _(root):
         assert file.read() == 'pre-start web 0 0\nstart web 0 1\npost-stop web 4 1\n'
 
 
+@case('what a stopped scope sends to all of its processes (SIGURG) stops a container in order, once')
+def _(root):
+    store = Store(root)
+    out = f'{store.path}/ends'
+    with open(f'{store.path}/end.sh', 'w') as file:
+        file.write(f'#!/bin/sh\necho $USERNS_STATUS >> {out}\n')
+    os.chmod(f'{store.path}/end.sh', 0o755)
+    store.make('web', f'hook = post-stop={store.path}/end.sh')
+    script = 't=; trap "echo got; t=1" TERM; echo up; while [ -z "$t" ]; do sleep 1000 & wait; done; sleep 1; echo bye; exit 7'
+    well(store.do('start', 'web', command=['sh', '-c', script]))
+    await_log(store, 'web', 'up')
+    state = store.state('web')
+    for process in ('init', 'monitor'):
+        os.kill(state[process]['pid'], signal.SIGURG)
+    wait_for(lambda: store.state('web') is None, 'its end')
+    with open(out) as file:
+        assert file.read() == '7\n' and store.last('web')['exit_status'] == 7, store.last('web')
+    log = store.log('web')
+    assert (log.count(b'got'), log.count(b'bye')) == (1, 1), log
+
+
 @case('kill sends the signal that is named, to the first process')
 def _(root):
     store = Store(root)
