@@ -126,6 +126,7 @@ struct Facts {
   bool runtime_dir_is_own = false;
   bool has_user_manager = false;
   bool has_user_bus = false;
+  bool lingers = false;  // the service manager stays when the user has logged out
 
   std::string containers;        // directory of containers
   std::string containers_there;  // the part of it that exists

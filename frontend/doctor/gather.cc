@@ -171,6 +171,7 @@ void look_at_caller(Facts& facts, Directory& directory) {
       ::stat(facts.runtime_dir.c_str(), &found) == 0 && found.st_uid == facts.uid;
   facts.has_user_manager =
       !facts.runtime_dir.empty() && exists(concat(facts.runtime_dir, "/systemd/private"));
+  facts.lingers = !facts.login.empty() && exists(concat("/var/lib/systemd/linger/", facts.login));
   facts.has_user_bus = !facts.runtime_dir.empty() && exists(concat(facts.runtime_dir, "/bus"));
 }
 

@@ -329,7 +329,12 @@ void user_manager(const Facts& facts, Findings& all) {
   const std::string fix =
       concat("loginctl enable-linger ", who(facts), ", and install dbus-user-session");
   if (facts.has_user_manager && facts.has_user_bus)
-    return check.pass("the user's service manager and its bus are there");
+    return facts.lingers
+               ? check.pass("the user's service manager and its bus are there, and linger is on")
+               : check.note(
+                     "linger is off: the user's service manager ends after logout, and with it "
+                     "containers of autostart and --cgroup systemd",
+                     concat("loginctl enable-linger ", who(facts)));
   if (facts.has_user_manager)
     return check.warn("the user's service manager is there, but not its bus", fix);
   check.note("no service manager of this user's runs: no --cgroup systemd, no autostart", fix);

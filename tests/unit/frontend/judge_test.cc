@@ -67,6 +67,7 @@ Facts well() {
   facts.delegated = concat(std::string_view("cpu io memory pids"));
   facts.runtime_dir = "/run/user/1000";
   facts.runtime_dir_is_own = facts.has_user_manager = facts.has_user_bus = true;
+  facts.lingers = true;
   facts.containers = "/home/alice/.local/share/userns";
   facts.containers_there = "/home/alice";
   facts.can_write = true;
@@ -207,6 +208,8 @@ const Case kCases[] = {
      [](Facts& f) { f.has_user_manager = false; }},
     {"user-manager", Level::kWarn, "not its bus", "dbus-user-session",
      [](Facts& f) { f.has_user_bus = false; }},
+    {"user-manager", Level::kNote, "linger is off", "loginctl enable-linger alice",
+     [](Facts& f) { f.lingers = false; }},
     {"newuidmap", Level::kFail, "not installed", "userns-helpers",
      [](Facts& f) { f.programs[0].path.clear(); }},
     {"newuidmap", Level::kFail, "lost its setuid", "chmod u+s",
