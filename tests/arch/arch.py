@@ -128,9 +128,9 @@ def table_rows(heading, columns, document='SECURITY.md'):
     return rows
 
 
-def stated(heading, columns):
+def stated(heading, columns, document='SECURITY.md'):
     """{program: row} where the first cell names one or more programs."""
-    return {name.strip(' `'): row for row in table_rows(heading, columns) for name in row[0].split(',')}
+    return {name.strip(' `'): row for row in table_rows(heading, columns, document) for name in row[0].split(',')}
 
 
 # --- includes -------------------------------------------------------------------------------
@@ -586,7 +586,7 @@ def read_by_people():
     manuals = [f'man/{name}' for name in os.listdir(os.path.join(TOP, 'man')) if name[-1].isdigit()]
     # It has the words as examples.
     documents.remove('CONTRIBUTING.md')
-    return sources('policy', 'common', 'helpers', 'frontend') + documents + manuals
+    return sources('policy', 'common', 'helpers', 'frontend') + documents + ['frontend/SECURITY.md'] + manuals
 
 
 @case('no words that stop a reader: he, "is no X", "until it is mended" and their like')
@@ -649,7 +649,7 @@ def _(_root):
     return 'changes since: ' + (', '.join(f'{path} {count}' for path, count in since.items() if count) or 'none')
 
 
-@case("the kernel's paths that containers do not see stand in SECURITY.md, as they are in the code")
+@case("the kernel's paths that containers do not see stand in frontend/SECURITY.md, as they are in the code")
 def _(_root):
     text = text_of('frontend/start/mounts/kernel_paths.cc')
     code = {'/sys': 'read-only'}  # by plan_mounts.cc
@@ -658,7 +658,8 @@ def _(_root):
                             ('CoveredInSys', 'sys', 'covered')):
         names = re.search(rf'k{where}\{{(.*?)\}};', text, re.S)[1]
         code |= {f'/{top}/{name}': how for name in re.findall('"([^"]+)"', names)}
-    rows = stated("The kernel's own paths", ['path', 'how', 'the attack it stops', 'with `--nesting`'])
+    rows = stated("The kernel's own paths", ['path', 'how', 'the attack it stops', 'with `--nesting`'],
+                  'frontend/SECURITY.md')
     assert {path: row[1] for path, row in rows.items()} == code, (rows, code)
     return f'{len(code)} paths'
 

@@ -1,7 +1,7 @@
 """What a helper's C library calls after the lock, on CPUs other than x86_64: a record of runs.
 
 x86 (i386): the real setuid programs of Debian 13 under strace, tests/helpers/lockdown.py, which compares again whenever it
-runs there. aarch64 and ppc64le: newuidmap by qemu-user (tests/arch/qemu_calls.py). `socketcall.send` is socketcall(2) with that first argument. (SECURITY.md has the calls of x86_64.)
+runs there. aarch64 and ppc64le: newuidmap by qemu-user (tests/arch/qemu_calls.py). `socketcall.send` is socketcall(2) with that first argument. (tests/evidence/system-calls.md has the calls of x86_64.)
 """
 
 _MAP_WRITERS = ('_llseek capget capset exit_group getpid poll read readlink socketcall.recv socketcall.recvfrom '

@@ -17,8 +17,8 @@ def text(root, where, script, *args, **how):
 
 
 def table():
-    """(path, how) of those of SECURITY.md's table that this kernel has."""
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'SECURITY.md')) as file:
+    """(path, how) of those of frontend/SECURITY.md's table that this kernel has."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'frontend', 'SECURITY.md')) as file:
         rows = re.findall(r'^\| `(/(?:proc|sys)\S*)` \| (covered|read-only) \|', file.read(), re.M)
     assert len(rows) > 10, rows
     return [(path, how) for path, how in rows if os.path.exists(path)]

@@ -2,7 +2,7 @@
 """The lock that the helpers put on themselves before they act, and what each of them calls.
 
 The exploits run in a program that is locked by the same code and filters. What runs call is compared with the tables of
-common/generate/lockdown_profile.h and of SECURITY.md, "System calls".
+common/generate/lockdown_profile.h and of tests/evidence/system-calls.md.
 """
 
 import ctypes
@@ -138,14 +138,14 @@ def allowed(name):
 
 
 def stated(program):
-    """The calls of SECURITY.md: ({before the lock}, {after it})."""
-    with open(f'{TOP}/SECURITY.md') as file:
-        section = file.read().split('\n## System calls', 1)[1].split('\n## ', 1)[0]
+    """The calls of tests/evidence/system-calls.md: ({before the lock}, {after it})."""
+    with open(f'{TOP}/tests/evidence/system-calls.md') as file:
+        section = file.read()
     for row in re.findall(r'^\|(.*)\|$', section, re.M):
         cells = [cell.strip() for cell in row.split('|')]
         if program in re.findall(r'`([\w-]+)`', cells[0]):
             return tuple(set(re.findall(r'\w+', cell)) for cell in cells[1:3])
-    raise AssertionError(f'SECURITY.md has no system calls of {program}')
+    raise AssertionError(f'tests/evidence/system-calls.md has no system calls of {program}')
 
 
 def traced(root, argv, **how):
@@ -166,7 +166,7 @@ def traced(root, argv, **how):
 
 
 def compare_elsewhere(cpu, program, after):
-    """SECURITY.md has the names of x86_64; of others there is a record, which tests/arch holds against their filters."""
+    """tests/evidence/system-calls.md has the names of x86_64; of others there is a record, which tests/arch holds against their filters."""
     through = {'send', 'recv', 'sendto', 'recvfrom', 'getsockopt', 'sendmsg'} if cpu == 'x86' else set()
     after = {f'socketcall.{call}' if call in through else call for call in after}
     assert after == set(AFTER_THE_LOCK[cpu].get(program, ())), f'{program} after the lock on {cpu}: {sorted(after)}'
@@ -174,7 +174,7 @@ def compare_elsewhere(cpu, program, after):
 
 
 def compare(root, program, runs, *tables):
-    """What runs called is what SECURITY.md and the filter say; after the lock no less and no more."""
+    """What runs called is what tests/evidence/system-calls.md and the filter say; after the lock no less and no more."""
     before, after = set().union(*(b for _, b, _ in runs)), set().union(*(a for _, _, a in runs))
     cpu = CPUS[machine_of(root.program(program))]
     if cpu != 'x86_64':
@@ -183,14 +183,14 @@ def compare(root, program, runs, *tables):
     # glibc 2.36 asks an open file's facts by newfstatat(2), 2.41 by fstat(2).
     before, after = ({'newfstatat' if call == 'fstat' else call for call in calls} for calls in (before, after))
     said_before, said_after = stated(program)
-    assert before <= said_before, f'SECURITY.md does not say of {program}: {sorted(before - said_before)}'
-    assert after == said_after, f'{program} after the lock: {sorted(after)}; SECURITY.md says {sorted(said_after)}'
+    assert before <= said_before, f'tests/evidence/system-calls.md does not say of {program}: {sorted(before - said_before)}'
+    assert after == said_after, f'{program} after the lock: {sorted(after)}; tests/evidence/system-calls.md says {sorted(said_after)}'
     # What NSS modules and the loader do before the lock differs between hosts.
     unseen = f" (not here: {' '.join(sorted(said_before - before))})" if said_before - before else ''
     return f'{program}: {len(before)} before the lock{unseen}, {len(after)} after it'
 
 
-@both('its runs make the system calls that SECURITY.md lists, and no others')
+@both('its runs make the system calls that tests/evidence/system-calls.md lists, and no others')
 def _(root, kind):
     runs, program = [], kind.program(root)
 
@@ -315,7 +315,7 @@ def _(root):
         assert done.code == 125 and '[PR-LOCK]' in done.err and done.out == '' and os.path.exists(box), done
 
 
-@case('userns-cgroup: its runs make the system calls that SECURITY.md lists, and no others; enter is not locked')
+@case('userns-cgroup: its runs make the system calls that tests/evidence/system-calls.md lists, and no others; enter is not locked')
 def _(root):
     limits = ' '.join(limit for c, limit in (('pids', 'pids.max=50'), ('cpuset', 'cpuset.cpus=0')) if c in cgroups.v1)
     cgroups.begin(root, f'@alice containers=1 {limits}')
@@ -335,7 +335,7 @@ def _(root):
     return compare(root, 'userns-cgroup', runs, 'kAllMay', 'kCgroupMay')
 
 
-@case('userns-idmap: its runs make the system calls that SECURITY.md lists, and no others')
+@case('userns-idmap: its runs make the system calls that tests/evidence/system-calls.md lists, and no others')
 def _(root):
     import idmap
     idmap.two_blocks(root)
@@ -353,7 +353,7 @@ def _(root):
     return compare(root, 'userns-idmap', runs, 'kAllMay', 'kIdmapMay')
 
 
-@case('userns-net: its runs make the system calls that SECURITY.md lists, and no others')
+@case('userns-net: its runs make the system calls that tests/evidence/system-calls.md lists, and no others')
 def _(root):
     host = Host(root)
     host.conf('@alice veth br0 2 mac=any\n')
