@@ -290,6 +290,35 @@ def _(_root):
     wait_for(lambda: not os.path.exists(own), 'the scope to go', SLOW)
 
 
+@case('--net user=NAME: two containers of a user, in cgroups of their own, reach each other by name; the last one takes the network along')
+def _(_root):
+    policy('alice pids.max=400 containers=8')
+    home = '/home/alice'
+    env = env_of(ALICE) | {'HOME': home}
+
+    def do(*words):
+        done = spawn([RUN, *words], ALICE, env=env).wait(5 * SLOW)
+        assert done.code == 0, done
+        return done.out
+    names = ('web', 'db')
+    for name in names:
+        do('create', name, '--template', 'busybox', '--boot', '--net', 'user=lab', '--cgroup=helper', '--ids=20000')
+    for name in names:
+        do('start', name)
+    first = {name: json.loads(do('list', name, '--json'))[0]['pid'] for name in names}
+    assert len({read(f'/proc/{pid}/cgroup').strip().split('::', 1)[1] for pid in first.values()}) == 2
+    for name, other in (names, names[::-1]):
+        wait_for(lambda name=name, other=other: 'bytes from' in run(ALICE, 'exec', name, '--', 'ping', '-c1', '-W5', other, env=env).out,
+                 f'{name} to reach {other}', SLOW)
+    seen = json.loads(do('network', '--json'))
+    assert [(one['network'], sorted(member['name'] for member in one['members'])) for one in seen] == [('lab', sorted(names))], seen
+    for name in names:
+        do('stop', name)
+    wait_for(lambda: json.loads(do('network', '--json')) == [], 'the network to end', SLOW)
+    for name in names:
+        do('destroy', name)
+
+
 @case('the user unit starts all that are to run with the user manager, whichever fails, and stops them in order')
 def _(_root):
     def manager(*words):
