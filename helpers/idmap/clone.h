@@ -20,7 +20,8 @@ namespace userns::idmap {
 //
 // Needs CAP_SYS_ADMIN permitted. Nothing is left where it fails: a detached mount dies with its
 // fds, a mount namespace with its process. ID-CLONE: the tree is not in this mount namespace, or
-// `mounts`, /proc/self/mountinfo, has one that the kernel would leave out of a clone. ID-FILESYSTEM: a file system in it knows no idmapped mounts. ID-LOCK: the flags cannot be locked.
+// `mounts`, /proc/self/mountinfo, has one that the kernel would leave out of a clone.
+// ID-FILESYSTEM: a file system in it knows no idmapped mounts. ID-LOCK: the flags cannot be locked.
 Result<Fd> locked_clone(const TreeGrant& grant, const Fd& directory, const Fd& userns,
                         const Fd& mounts);
 

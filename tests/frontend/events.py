@@ -104,7 +104,7 @@ def _(root):
         store.make(name, 'command = true')
         well(store.do('start', name))
         wait_for(lambda: (name, 'die') in events(store)[0], 'its end')
-    middle = events(store)[1][1]['time_ns']
+    middle = events(store)[1][1]['time_ns'] + 10**6  # a moment is whole milliseconds
     moment = time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(middle // 10**9)) + f'.{middle // 10**6 % 1000:03d}Z'
     assert ('db', 'die') in events(store, f'--since={moment}')[0]
     assert ('db', 'die') not in events(store, f'--until={moment}')[0] and ('web', 'start') in events(store, f'--until={moment}')[0]
