@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import shutil
 import socket
 import stat
 import struct
@@ -12,7 +13,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 from bundle import Bundle  # noqa: E402
-from harness import ROOT, case, cases, main  # noqa: E402
+from harness import ROOT, case, cases, main, skip  # noqa: E402
 
 
 def lines(done):
@@ -305,6 +306,29 @@ def _(root):
         bundle.config['linux']['devices'] = [fifo(fileMode=0o620, uid=0, gid=5), {'path': '/dev/two', 'type': 'p', 'major': 8, 'minor': 666}]
         done = bundle.sh('stat -c %F:%a:%u:%g /dev/pipes/one /dev/two; echo through > /dev/two & cat /dev/two')
         assert lines(done) == ['fifo:620:0:5', 'fifo:666:0:0', 'through'], done
+
+
+@case('a FIFO that is there from the run before is the one that is asked for, and stays as it is')
+def _(root):
+    for user in (root.alice, ROOT):
+        bundle = Bundle(root, user, f'fifo-again-{user.name}')
+        if user is ROOT:
+            without_user_namespace(bundle)
+        bundle.config['linux']['devices'] = [fifo(path='/tmp/one', fileMode=0o620)]
+        for _ in range(2):
+            assert lines(bundle.sh('stat -c %F:%a /tmp/one; echo through > /tmp/one & cat /tmp/one')) == ['fifo:620', 'through']
+
+
+@case('the mode of a FIFO is not set by its name, which may be another file by then')
+def _(root):
+    strace = shutil.which('strace') or skip('strace is not installed')
+    bundle = without_user_namespace(Bundle(root, ROOT))
+    bundle.config['linux']['devices'] = [fifo(path='/tmp/one', fileMode=0o622)]
+    bundle.runtime = [strace, '-qq', '-f', '-o', f'{root.tmp}/calls', '-e', 'trace=mknodat,chmod,fchmodat,?fchmodat2', *bundle.runtime]
+    assert lines(bundle.run('stat', '-c', '%a', '/tmp/one')) == ['622']
+    with open(f'{root.tmp}/calls') as file:
+        calls = [line for line in file if '"one"' in line]
+    assert len(calls) == 1 and 'mknodat' in calls[0], calls
 
 
 @cases([

@@ -63,18 +63,32 @@ Result<Fd> open_listed(const OciConfig& config, const OciDevice& device) {
 
 // --- nodes that are made --------------------------------------------------------------------
 
+bool is_fifo(const Fd& dir, const char* name) {
+  struct stat facts{};
+  return ::fstatat(dir.get(), name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISFIFO(facts.st_mode);
+}
+
+// With its mode at once: chmod(2) by a name would follow a link that another container, which has
+// the same directory, has put there meanwhile.
+int make_with_mode(const Fd& dir, const char* name, const OciDevice& device) {
+  const auto umask = ::umask(0);
+  const int made = ::mknodat(dir.get(), name, device.type | device.mode, device.number);
+  const int code = errno;
+  ::umask(umask);
+  return made == 0 ? 0 : code;
+}
+
+// A FIFO that is there is the one that is meant.
 Result<void> make_node(const Fd& dir, const std::string& name, const OciDevice& device) {
   const char* const file = name.c_str();
-  if (::mknodat(dir.get(), file, device.type | 0600U, device.number) != 0) {
-    const bool is_device = device.type != S_IFIFO;
-    if (is_device && errno == EPERM) return no_device(device, "/dev does not show ", EPERM);
-    return fail_errno(concat("cannot make the device ", quoted(device.path)));
-  }
+  const int code = make_with_mode(dir, file, device);
+  if (code == EEXIST && device.type == S_IFIFO && is_fifo(dir, file)) return {};
+  if (code == EPERM && device.type != S_IFIFO)
+    return no_device(device, "/dev does not show ", EPERM);
+  if (code != 0) return fail({}, concat("cannot make the device ", quoted(device.path)), code);
   if (::fchownat(dir.get(), file, device.uid, device.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return fail_errno(concat("cannot give the device ", quoted(device.path), " to uid ", device.uid,
                              " and gid ", device.gid));
-  if (::fchmodat(dir.get(), file, device.mode, 0) != 0)
-    return fail_errno(concat("cannot set the mode of the device ", quoted(device.path)));
   return {};
 }
 
