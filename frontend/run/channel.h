@@ -16,7 +16,8 @@ struct Message {
   enum class Kind : unsigned char {
     kNamespaces,  // inside -> outside: all namespaces are there
     kGo,          // outside -> inside: the ids are mapped
-    kNics,        // outside -> inside, after kGo: the NICs are there; `text`: what they got
+    kNics,        // outside -> inside, after kGo: the NICs are there; `text`: a piece of what they
+                  // got, empty: that was all of it
     kTerminal,    // inside -> outside: the master side of the command's terminal
     kNotify,      // inside -> outside: the socket by which an init says that it is up
     kHosts,       // inside -> outside: its /etc/hosts, in which a network keeps names

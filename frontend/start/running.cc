@@ -143,6 +143,18 @@ Step<void> send_trees(const Plan& plan, const FirstProcess& container) {
   return {};
 }
 
+// Many NICs have more to say than one message holds. An empty one is the end. If it cannot be sent,
+// hear() says why.
+void tell_of_nics(const Channel& channel, std::string_view given) {
+  bool at_end = false;
+  while (!at_end) {
+    const auto piece = given.substr(0, kLongestText);
+    given.remove_prefix(piece.size());
+    const auto sent = channel.send({.kind = Message::Kind::kNics, .text = std::string(piece)});
+    at_end = piece.empty() || !sent;
+  }
+}
+
 // The NICs are made while the mounts are.
 Step<void> hand_in_nics(const Plan& plan, const FirstProcess& container, NicHelpers& helpers) {
   if (!std::holds_alternative<NetBridges>(plan.spec.net)) return {};
@@ -150,9 +162,8 @@ Step<void> hand_in_nics(const Plan& plan, const FirstProcess& container, NicHelp
   while (!given && (container.channel().has_message() || is_dying(container.payload().pid)))
     (void)TRY(hear(container, "while its file system was made"));
   if (!given) return std::unexpected(given.error());
-  [[maybe_unused]] const auto sent =
-      container.channel().send({.kind = Message::Kind::kNics, .text = std::move(*given)});
-  return {};  // if not, hear() says why
+  tell_of_nics(container.channel(), *given);
+  return {};
 }
 
 Step<void> go(const Plan& plan, FirstProcess& container, Relay& relay, NicHelpers& helpers) {

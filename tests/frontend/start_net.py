@@ -87,6 +87,19 @@ def _(root):
     assert links['eth0']['address'] == {link['ifname']: link for link in again}['eth0']['address'], again
 
 
+@case('--net bridge, sixteen with addresses of both families from net.conf: the last one has its own, too')
+def _(root):
+    h = host(root, 'alice veth br0 16 guard=no ip=10.9.0.64/26,fd09:1111:2222:3333:4444:5555:6666:1000/116 '
+                   'gateway=10.9.0.1/24,fd09:1111:2222:3333:4444:5555:6666:2001/64 '
+                   'dns=fd09:1111:2222:3333:4444:5555:6666:2001,fd09:1111:2222:3333:4444:5555:6666:2002,fd09:1111:2222:3333:4444:5555:6666:2003\n')
+    names = [f'a-long-name-{number:02}' for number in range(16)]
+    nics = [word for name in names for word in ('--net', f'bridge=br0,name={name}')]
+    links = json.loads(ran(root, *nics, '--', 'ip', '-j', 'addr'))
+    found = {link['ifname']: [one for one in link['addr_info'] if one['scope'] == 'global'] for link in links if link['ifname'] != 'lo'}
+    assert set(found) == set(names) and all(len(one) == 2 for one in found.values()), found
+    nothing_left()
+
+
 @case('a container gets a DHCP lease with a client of its own')
 def _(root):
     h = host(root)

@@ -84,11 +84,15 @@ HandedIn wait_for_go(const Channel& channel) {
   }
 }
 
-// What net.conf gave to the NICs, when they are there.
+// What net.conf gave to the NICs, when they are there: in pieces, the last one empty.
 std::string wait_for_nics(const Channel& channel) {
-  auto message = channel.receive();
-  if (!message || !*message || (*message)->kind != Message::Kind::kNics) ::_exit(kExitOwnFailure);
-  return std::move((*message)->text);
+  std::string given;
+  while (true) {
+    auto message = channel.receive();
+    if (!message || !*message || (*message)->kind != Message::Kind::kNics) ::_exit(kExitOwnFailure);
+    if ((*message)->text.empty()) return given;
+    given += (*message)->text;
+  }
 }
 
 Result<void> follow_into_death(const Plan& plan, const Inheritance& inheritance) {
