@@ -383,4 +383,27 @@ def _(root):
     h.all_gone()
 
 
+@case('a directory or a file of the caller\'s own for networkd stays as it is, in each life')
+def _(root):
+    host(root)
+    where = busybox(root)
+    os.unlink(f'{where}/sbin/init')
+    root.write(f'{where}/sbin/systemd', '#!/bin/sh\nls -A /run/systemd/network; cat /run/systemd/network/*; echo end\n')
+    os.symlink('systemd', f'{where}/sbin/init')
+    os.chmod(f'{where}/sbin/systemd', 0o755)
+    own, file = f'{root.tmp}/networks', f'{root.tmp}/one.network'
+    os.makedirs(own)
+    for path in (f'{own}/10-mine.network', file):
+        root.write(path, 'mine\n')
+    os.chmod(own, 0o777)
+    place = '/run/systemd/network'
+    for bind, said in ((f'--bind={own}:{place}', '10-mine.network'), (f'--bind={own}:{place}:ro', '10-mine.network'),
+                       (f'--bind={file}:{place}/70-userns-eth0.network', '70-userns-eth0.network')):
+        for _ in range(2):
+            done = root.run([root.program('userns-run'), '--boot', '--cgroup=none', f'--rootfs={where}', '--net=bridge=br0,address=10.9.0.20/24', bind],
+                            root.alice, timeout=60)
+            assert done.out.split() == [said, 'mine', 'end'], done
+    assert os.listdir(own) == ['10-mine.network']
+
+
 main()

@@ -158,7 +158,8 @@ Result<void> furnish(const Plan& plan, const Inheritance& inheritance, Sources s
     if (auto added = add_loose_mounts(plan); !added) return added;
   if (plan.own_root && !is_asked_for(plan, "/etc/resolv.conf"))
     if (auto told = tell_names(net); !told) return told;
-  if (plan.boot && plan.boot->init.kind == InitKind::kSystemd) TRY(tell_networkd(net));
+  if (plan.boot && plan.boot->init.kind == InitKind::kSystemd)
+    TRY(tell_networkd(net, [&](std::string_view path) { return is_asked_for(plan, path); }));
   if (auto set = set_sysctls(plan); !set) return set;
   // In the host's tree the command makes the caller's files.
   if (!plan.own_root) ::umask(umask);

@@ -28,8 +28,12 @@ std::string network_file(const NicWish& nic) {
   return text;
 }
 
+std::string path_for(const NicWish& nic) {
+  return concat(std::string_view(kDirectories[1]), "/70-userns-", nic.name, ".network");
+}
+
 Result<void> put_file_for(const NicWish& nic) {
-  const auto path = concat(std::string_view(kDirectories[1]), "/70-userns-", nic.name, ".network");
+  const auto path = path_for(nic);
   const auto file =
       open_at(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0, 0644);
   if (!file) return fail({}, concat("cannot make ", path, " inside"), file.error().code);
@@ -38,11 +42,12 @@ Result<void> put_file_for(const NicWish& nic) {
 
 }  // namespace
 
-Result<void> tell_networkd(const NetWish& net) {
+Result<void> tell_networkd(const NetWish& net,
+                           const std::function<bool(std::string_view path)>& is_callers) {
   const auto* const bridges = std::get_if<NetBridges>(&net);
   if (bridges == nullptr) return {};
   for (const auto& nic : bridges->nics) {
-    if (nic.addresses.empty()) continue;
+    if (nic.addresses.empty() || is_callers(path_for(nic))) continue;
     for (const char* path : kDirectories)
       if (::mkdir(path, 0755) != 0 && errno != EEXIST)
         return fail_errno(concat("cannot make ", std::string_view(path), " inside"));
