@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -67,14 +68,25 @@ std::string shown(const std::vector<std::string>& names) {
   return names.size() > kMostShown ? text + " ..." : text;
 }
 
-Result<void> dress_as(const Fd& top, const Fd& other) {
+// What a directory is beside its entries.
+struct Looks {
   struct stat facts{};
-  if (::fstat(other.get(), &facts) != 0) return fail_errno("cannot look at its root");
-  const auto attributes = TRY(get_attributes(other.get()));
+  std::vector<Attribute> attributes;
+};
+
+Result<Looks> looks_of(const Fd& directory) {
+  Looks looks;
+  if (::fstat(directory.get(), &looks.facts) != 0) return fail_errno("cannot look at its root");
+  looks.attributes = TRY(get_attributes(directory.get()));
+  return looks;
+}
+
+Result<void> dress_as(const Fd& top, const Looks& looks) {
+  const auto& facts = looks.facts;
   if (::fchown(top.get(), facts.st_uid, facts.st_gid) != 0 ||
       ::fchmod(top.get(), facts.st_mode & 07777U) != 0)
     return fail_errno("cannot set the owner and mode of its root");
-  (void)TRY(set_attributes(top.get(), attributes));
+  (void)TRY(set_attributes(top.get(), looks.attributes));
   const std::array times{facts.st_atim, facts.st_mtim};
   return ::futimens(top.get(), times.data()) == 0 ? Result<void>{}
                                                   : fail_errno("cannot set the time of its root");
@@ -88,9 +100,26 @@ std::string free_name(std::vector<std::string> names, const std::vector<std::str
   return name;
 }
 
+// A directory that moves gets another "..": where a server judges rights (NFS), its owner must have
+// the right to write to it, whoever root is here.
+bool move_up(const Fd& from, const Fd& to, const char* name) {
+  const auto move = [&] { return ::renameat(from.get(), name, to.get(), name) == 0; };
+  if (move()) return true;
+  if (errno != EACCES) return false;
+  const auto directory = open_below(from, name);
+  struct stat facts{};
+  if (!directory || ::fstat(directory->get(), &facts) != 0 ||
+      ::fchmod(directory->get(), (facts.st_mode & 07777U) | S_IRWXU) != 0)
+    return false;
+  const bool is_moved = move();
+  return ::fchmod(directory->get(), facts.st_mode & 07777U) == 0 && is_moved;
+}
+
 Result<void> lift(const Fd& top, const std::string& name, const std::vector<std::string>& names) {
   const auto directory = open_below(top, name);
   const auto inner = TRY(directory ? names_in(*directory) : std::unexpected(directory.error()));
+  // Before its time changes; and on NFS nothing can be asked of it once it is removed.
+  const auto looks = TRY(looks_of(*directory));
   const auto aside = free_name(names, inner);
   if (::renameat(top.get(), name.c_str(), top.get(), aside.c_str()) != 0)
     return fail_errno(concat("cannot move ", quoted(name)));
@@ -98,11 +127,11 @@ Result<void> lift(const Fd& top, const std::string& name, const std::vector<std:
     if (other != name)
       if (auto removed = remove_inside(top.get(), other); !removed) return removed;
   for (const auto& entry : inner)
-    if (::renameat(directory->get(), entry.c_str(), top.get(), entry.c_str()) != 0)
+    if (!move_up(*directory, top, entry.c_str()))
       return fail_errno(concat("cannot move ", quoted(concat(name, "/", entry))));
   if (::unlinkat(top.get(), aside.c_str(), AT_REMOVEDIR) != 0)
     return fail_errno(concat("cannot remove ", quoted(name)));
-  return dress_as(top, *directory);
+  return dress_as(top, looks);
 }
 
 // What `lxc export` and `incus export` write has its rootfs/ two levels further down: that level

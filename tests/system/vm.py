@@ -28,7 +28,8 @@ from debian import run as _run  # noqa: E402
 TOOLS = {'qemu-system-x86_64': 'qemu-system-x86', 'qemu-img': 'qemu-utils', 'mmdebstrap': 'mmdebstrap',
          'mke2fs': 'e2fsprogs', 'cpio': 'cpio', 'busybox': 'busybox-static'}
 PACKAGES = ('systemd systemd-sysv dbus dbus-user-session libpam-systemd iproute2 procps auditd apparmor uidmap acl strace '
-            'util-linux mount kmod udev python3 busybox-static passwd login passt slirp4netns nftables linux-image-cloud-amd64').split()
+            'util-linux mount kmod udev python3 busybox-static passwd login passt slirp4netns nftables nfs-kernel-server '
+            'linux-image-cloud-amd64').split()
 MASKED = ('getty@tty1 serial-getty@ttyS0 e2scrub_all.timer fstrim.timer apt-daily.timer apt-daily-upgrade.timer '
           'dpkg-db-backup.timer systemd-networkd systemd-resolved systemd-timesyncd').split()
 DRIVERS = ('virtio_pci', 'virtio_blk', 'virtio_console', 'ext4')
@@ -51,7 +52,8 @@ HOOKS = ('chroot "$1" useradd -m -s /bin/bash -u 1000 alice', 'chroot "$1" usera
          'echo guest > "$1/etc/hostname"; echo "/dev/vda / ext4 rw,noatime 0 0" > "$1/etc/fstab"',
          f'install -m755 "{AGENT}.py" "$1/usr/local/sbin/userns-test-agent"',
          f'install -m644 "{AGENT}.service" "$1/etc/systemd/system/userns-test-agent.service"',
-         'chroot "$1" systemctl enable userns-test-agent', f'chroot "$1" systemctl mask {" ".join(MASKED)}',
+         'chroot "$1" systemctl enable userns-test-agent',
+         'chroot "$1" systemctl disable nfs-server nfs-client.target nfs-blkmap rpcbind rpcbind.socket', f'chroot "$1" systemctl mask {" ".join(MASKED)}',
          'rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale"')
 
 
