@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from named import IDLE, Store, await_log  # noqa: E402
 from container import fails, rootfs, well  # noqa: E402
-from harness import ROOT, case, main, with_own_pids  # noqa: E402
+from harness import ROOT, case, main, wait_for, with_own_pids  # noqa: E402
 
 with_own_pids()  # ids are chosen that no process in sight has
 
@@ -134,6 +134,7 @@ def _(root):
         await_log(store, name, 'up')
     child = alice.begin('exec', 'web', '--user=u', command=['sleep', '77'])
     alice_pid = alice.state('web')['init']['pid']
+    wait_for(lambda: 'sleep 77' in host(root, 'ps', '--host', '--json').out, 'the command of exec')
     rows = json.loads(well(host(root, 'ps', '--host', '--json')).out)
     mine = [row for row in rows if row['user'] == 'alice' and row['container'] == 'web']
     assert {row['pid_inside'] for row in mine if row['pid'] == alice_pid} == {1}, mine
