@@ -187,7 +187,7 @@ void Relay::repeat_end_of_input() {
   const bool by_lines = (modes.c_lflag & ICANON) != 0;
   const char typed[] = {kKillLine, kEndOfInput};
   const std::size_t skipped = marked_end_ && !by_lines ? 0 : 1;
-  marked_end_ = marked_end_ || by_lines;
+  marked_end_ = true;  // the mode may have changed before the mark was there
   [[maybe_unused]] const auto put = ::write(master_.get(), typed + skipped, sizeof typed - skipped);
 }
 

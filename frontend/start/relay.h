@@ -73,7 +73,7 @@ class Relay {
   Fd master_;
   Fd held_;                   // the other side
   bool input_ended_ = false;  // into a terminal
-  bool marked_end_ = false;   // to a reader by lines, who may not have read it
+  bool marked_end_ = false;   // may wait for a reader by lines
 };
 
 }  // namespace userns::frontend
